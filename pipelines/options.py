@@ -1,0 +1,254 @@
+"""The command line of `python -m pipelines.build`; imports nothing heavy: `--help` is instant."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import NoReturn
+
+from transforms.outputs.naming import FORMATS, SPLITS
+
+_PROGRAM = "python -m pipelines.build"
+
+_DESCRIPTION = """\
+Builds a training dataset from Open Images: joins every annotation of an image, adds the picture and
+its masks, and writes shuffled shards that tf.data, TFDS, Hugging Face datasets, PyTorch and DuckDB
+load.
+"""
+
+_EXAMPLES = """\
+examples:
+  # everything: a folder of published files, pictures in a folder, masks in zips
+  python -m pipelines.build --annotations oid/annotations --images oid/images \\
+      --masks 'oid/masks/*.zip' --output oid/dataset
+
+  # annotations alone, as Parquet for DuckDB or Polars
+  python -m pipelines.build --annotations oid/annotations --images none --format parquet --output
+  ann
+
+  # the validation split, pictures from a tar, with an instance map a picture
+  python -m pipelines.build --annotations oid/annotations --images validation.tar \\
+      --masks oid/masks --mask_maps instance --splits validation --output val
+
+flags that are not listed here go to Apache Beam; an unknown flag is an error.
+exit codes: 0 published, 1 failed and nothing published, 2 wrong use.
+"""
+
+MIB = 1 << 20
+
+
+def _bytes(text: str) -> int:
+    """A size such as 268435456, 256MiB or 64k."""
+    units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    number = text.lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:] in ("k", "m", "g") else ""
+    try:
+        size = int(float(number.removesuffix(unit)) * units[unit])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: try 256MiB") from None
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be positive")
+    return size
+
+
+def _choices(*allowed: str):
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        wrong = [name for name in names if name not in allowed]
+        if wrong or not names:
+            word = wrong[0] if wrong else text
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
+        return names
+
+    return parse
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction between 0 and 1")
+    return value
+
+
+def _workers(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _release(text: str) -> str:
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r}: letters, digits and _ only, such as v7")
+    return text
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would put the usage of all flags before it."""
+        self.exit(2, f"{self.prog}: error: {message}: see --help\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of our own flags; those of Beam are left over."""
+    parser = _Parser(
+        prog=_PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument(
+        "--annotations",
+        action="append",
+        required=True,
+        metavar="[KIND=]PATH",
+        help="annotation file, folder (walked) or glob; repeatable. The kind is told from the "
+        "header or content; KIND= overrides: images, boxes, person_boxes, masks, relationships, "
+        "narratives, points, image_labels, classes, class_list, hierarchy. Plain or gzipped",
+    )
+    inputs.add_argument(
+        "--images",
+        action="append",
+        required=True,
+        metavar="[KIND=]PATH",
+        help="pictures: a folder, tar or zip of them (which one is told from the content), or a "
+        "folder or glob of such archives; repeatable, tried in the order given. 'none' builds "
+        "annotations alone",
+    )
+    inputs.add_argument(
+        "--masks",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="folder, zip or tar of mask PNGs, or a folder or glob of such archives; repeatable",
+    )
+    inputs.add_argument(
+        "--splits",
+        type=_choices(*SPLITS),
+        metavar="NAMES",
+        help=f"which to build, of {','.join(SPLITS)}; default: all that are there",
+    )
+    inputs.add_argument(
+        "--release",
+        type=_release,
+        metavar="NAME",
+        help="the dataset's version for readers, such as v7 in tfds.load('open_images/v7'); "
+        "default: v3 where the image tables have no Rotation, else v7",
+    )
+
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", required=True, metavar="PATH", help="folder to publish versions in"
+    )
+    output.add_argument(
+        "--format",
+        type=_choices(*FORMATS),
+        default=FORMATS,
+        metavar="NAMES",
+        help=f"of {','.join(FORMATS)}; default: both",
+    )
+    output.add_argument(
+        "--shard_size",
+        type=_bytes,
+        default=256 * MIB,
+        metavar="BYTES",
+        help="target size of a shard; default: 256MiB",
+    )
+    output.add_argument(
+        "--mask_maps",
+        type=_choices("instance", "semantic"),
+        default=(),
+        metavar="NAMES",
+        help="also write a 16-bit PNG an image: instance (mask number from 1), semantic (class "
+        "index from 1), or both",
+    )
+    output.add_argument(
+        "--max_failure_rate",
+        type=_fraction,
+        default=0.01,
+        metavar="FRACTION",
+        help="fraction of the images that may fail; above it nothing is published. Default: 0.01",
+    )
+
+    pixels = parser.add_argument_group("pixels")
+    pixels.add_argument(
+        "--verify_pixels",
+        action="store_true",
+        help="decode every picture in full, strictly; otherwise its header and end are checked. "
+        "The stored bytes pass through unchanged either way",
+    )
+
+    running = parser.add_argument_group("running")
+    running.add_argument(
+        "--runner",
+        choices=("direct",),
+        default="direct",
+        help="where to run; default: this machine",
+    )
+    running.add_argument(
+        "--num_workers",
+        type=_workers,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; default: the cores",
+    )
+    running.add_argument(
+        "--exchange",
+        choices=("files", "engine"),
+        default="files",
+        help="whether rows meet through files below the output folder, or in the runner's memory; "
+        "default: files",
+    )
+    running.add_argument(
+        "--chunk_size",
+        type=_bytes,
+        default=16 * MIB,
+        metavar="BYTES",
+        help="bytes of an annotation file that a worker reads at once; default: 16MiB",
+    )
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parses a command line.
+
+    Returns:
+        Our flags, and those for Beam, checked by its own parsers.
+
+    Raises:
+        SystemExit: with code 2 and one line on stderr where the use is wrong.
+    """
+    parser = make_parser()
+    flags, others = parser.parse_known_args(arguments)
+    if others:
+        unknown = _unknown_to_beam(others)
+        if unknown:
+            parser.error(f"unknown flag {unknown[0]}")
+    return flags, others
+
+
+def _unknown_to_beam(arguments: list[str]) -> list[str]:
+    from apache_beam.options import pipeline_options
+
+    parser = pipeline_options._BeamArgumentParser(
+        prog=_PROGRAM,
+        usage=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+        conflict_handler="resolve",
+    )
+    pending = [pipeline_options.PipelineOptions]
+    while pending:
+        options = pending.pop()
+        pending += options.__subclasses__()
+        if "_add_argparse_args" in options.__dict__:
+            options._add_argparse_args(parser)
+    return parser.parse_known_args(arguments)[1]

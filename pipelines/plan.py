@@ -1,0 +1,249 @@
+"""From flags to a plan: which files there are, what they are, and how the work is cut."""
+
+import argparse
+import dataclasses
+import datetime
+import glob
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Iterator
+
+from transforms import elements, failures
+from transforms.config import BuildConfig, Vocabulary
+from transforms.elements import Failed, Source, SourceCount
+from transforms.formats import vocabulary
+from transforms.formats.detect import KINDS, TABLES, VOCABULARY, SourceError, detect
+from transforms.outputs.classes import build_classes, encode_classes
+from transforms.pixels.listing import kind_of
+
+_ANNOTATION_SUFFIXES = (".csv", ".jsonl", ".json", ".txt")
+_ARCHIVE_SUFFIXES = (".zip", ".tar")
+_CONTAINERS = ("folder", "tar", "zip")
+_DECODERS = ("apache-beam", "numpy", "pillow", "pyarrow", "pycocotools", "simplejpeg")
+
+#: Annotation text and images that one bucket holds, about: what a worker joins at once.
+_BUCKET_BYTES = 32 << 20
+_BUCKET_IMAGES = 256
+_MAX_BUCKETS = 1024
+# What an image costs in an image table, and in annotations where there is no such table, about.
+_IMAGE_ROW_BYTES = 330
+_IMAGE_BYTES = 2500
+_GZIP_RATIO = 5
+
+
+class UsageError(ValueError):
+    """A mistake in what the user asked for; the message is one line with the remedy."""
+
+
+def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
+    """Finds and recognises all inputs.
+
+    Args:
+        flags: as `options.parse` returns them.
+        work: the build's own folder.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be.
+    """
+    annotations = _number(_find_annotations(flags.annotations))
+    if not any(source.kind in TABLES for source in annotations):
+        raise UsageError(
+            "--annotations: no table of annotations there: name a folder that holds the CSV files"
+        )
+    pictures = _find_containers("--images", "pictures", flags.images)
+    masks = _find_containers("--masks", "mask_files", flags.masks)
+    members = [
+        dataclasses.replace(source, index=len(annotations) + i)
+        for i, source in enumerate([*pictures, *masks])
+    ]
+    sources = (*annotations, *members)
+    _check_splits(annotations)
+    release = flags.release or _release_of(annotations)
+    recorded = {
+        name: value
+        for name, value in sorted(vars(flags).items())
+        if name not in ("output", "runner", "num_workers")
+    }
+    fingerprint = _fingerprint(sources, recorded, release)
+    now = datetime.datetime.now(datetime.UTC)
+    return BuildConfig(
+        output=flags.output,
+        work=work,
+        version=f"{now:%Y%m%dT%H%M%S}-{fingerprint[:8]}",
+        fingerprint=fingerprint,
+        flags=recorded | {"release": release},
+        sources=sources,
+        release=release,
+        splits=flags.splits,
+        formats=flags.format,
+        with_pictures=bool(pictures),
+        map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
+        verify_pixels=flags.verify_pixels,
+        shard_size=flags.shard_size,
+        max_failure_rate=flags.max_failure_rate,
+        exchange=flags.exchange,
+        chunk_size=flags.chunk_size,
+        buckets=_count_buckets(annotations, bool(pictures)),
+    )
+
+
+def _find_annotations(arguments: Iterable[str]) -> Iterator[Source]:
+    for argument in arguments:
+        kind, _, path = argument.partition("=")
+        if not path or "/" in kind or os.path.exists(argument):
+            kind, path = None, argument
+        elif kind not in KINDS:
+            raise UsageError(
+                f"--annotations {argument}: {kind} is no kind: use one of {', '.join(KINDS)}"
+            )
+        for found in _expand("--annotations", path):
+            files = _walk(found, _ANNOTATION_SUFFIXES) if os.path.isdir(found) else [found]
+            for file in files:
+                try:
+                    yield detect(file, kind, found if os.path.isdir(found) else None)
+                except SourceError as error:
+                    raise UsageError(f"--annotations: {error}") from None
+
+
+def _expand(flag: str, path: str) -> list[str]:
+    """The paths that an argument means: itself, or what a glob matches."""
+    if "://" in path:
+        raise UsageError(f"{flag} {path}: only local paths can be read: copy it to a folder first")
+    found = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise UsageError(f"{flag} {path}: no such file or folder: check the path")
+    return found
+
+
+def _walk(folder: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Files below a folder with one of the suffixes, gzipped or not, but for hidden ones."""
+    return sorted(
+        os.path.join(parent, name)
+        for parent, folders, names in os.walk(folder)
+        for name in names
+        if name.removesuffix(".gz").endswith(suffixes) and not name.startswith(".")
+    )
+
+
+def _number(sources: Iterable[Source]) -> list[Source]:
+    """Sources in published order, each file once."""
+    by_file = {os.path.realpath(source.path): source for source in sources}
+    ordered = sorted(
+        by_file.values(), key=lambda source: (os.path.basename(source.path), source.path)
+    )
+    return [dataclasses.replace(source, index=i) for i, source in enumerate(ordered)]
+
+
+def _find_containers(flag: str, kind: str, arguments: list[str]) -> list[Source]:
+    """Folders and archives of members, in the order given; a folder stands for those in it too."""
+    if "none" in arguments:
+        if len(arguments) > 1:
+            raise UsageError(f"{flag} none can't be combined with other sources: drop one of them")
+        return []
+    sources = []
+    for argument in arguments:
+        wanted, _, path = argument.partition("=")
+        if not path or wanted not in _CONTAINERS or os.path.exists(argument):
+            wanted, path = None, argument
+        for found in _expand(flag, path):
+            paths = [found]
+            if os.path.isdir(found):
+                paths += _walk(found, _ARCHIVE_SUFFIXES)
+            for container in paths:
+                try:
+                    actual = kind_of(container)
+                except ValueError as error:
+                    raise UsageError(f"{flag} {error}") from None
+                if wanted and actual != wanted and container == found:
+                    raise UsageError(
+                        f"{flag} {argument}: it is a {actual}, not a {wanted}: drop '{wanted}='"
+                    )
+                size = os.path.getsize(container) if actual != "folder" else 0
+                sources.append(Source(0, kind, container, size))
+    return sources
+
+
+def _check_splits(annotations: list[Source]) -> None:
+    """Without an image table, file names must tell the splits."""
+    tables = [source for source in annotations if source.kind in TABLES]
+    if any(source.kind == "images" for source in tables):
+        return
+    for source in tables:
+        if source.split is None:
+            raise UsageError(
+                f"--annotations {source.path}: which split? Put train, validation or test into its "
+                "name or folder, or give an image table"
+            )
+
+
+_VOCABULARY_READERS = {
+    "classes": vocabulary.read_class_names,
+    "class_list": vocabulary.read_class_list,
+    "point_classes": vocabulary.read_point_classes,
+}
+
+
+def read_vocabulary(sources: Iterable[Source]) -> Vocabulary:
+    """Reads class names, lists and hierarchies: small files, needed before anything else is read.
+
+    Raises:
+        UsageError: A file isn't what its kind says.
+    """
+    content: dict[str, dict] = {kind: {} for kind in VOCABULARY}
+    counts, failed = [], []
+    for source in sources:
+        if source.kind not in content:
+            continue
+        with open(source.path, "rb") as file:
+            data = file.read()
+        bad = []
+        try:
+            if source.kind == "hierarchy":
+                good = vocabulary.read_hierarchy(data, source.path)
+            else:
+                good, bad = _VOCABULARY_READERS[source.kind](data, source.path)
+        except ValueError as error:
+            raise UsageError(f"--annotations {error}") from None
+        content[source.kind][source.path] = good
+        counts.append(SourceCount(source.index, 0, len(good) + len(bad), len(bad), 0))
+        if bad:
+            failed.append(Failed(source.index, 0, elements.to_ipc(failures.to_table(bad))))
+    classes = build_classes(*(content[kind] for kind in VOCABULARY), labels=())
+    return Vocabulary(encode_classes(classes), tuple(counts), tuple(failed))
+
+
+def _release_of(annotations: list[Source]) -> str:
+    tables = [source for source in annotations if source.kind == "images"]
+    return "v3" if tables and not any("Rotation" in source.columns for source in tables) else "v7"
+
+
+def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
+    """Depends on the inputs alone, so that the bytes don't depend on where or how it runs."""
+    sizes = {
+        source: source.size * (_GZIP_RATIO if source.compressed else 1)
+        for source in annotations
+        if source.kind in TABLES
+    }
+    total = sum(sizes.values())
+    buckets = total / _BUCKET_BYTES
+    if with_pictures:
+        tables = sum(size for source, size in sizes.items() if source.kind == "images")
+        images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
+        buckets = max(buckets, images / _BUCKET_IMAGES)
+    return min(max(1, round(buckets)), _MAX_BUCKETS)
+
+
+def _fingerprint(sources: Iterable[Source], recorded: dict, release: str) -> str:
+    """SHA-256 of all that decides about the output; inputs by name, size and time of change."""
+    neutral = ("annotations", "images", "masks", "exchange", "chunk_size", "max_failure_rate")
+    content = {
+        "inputs": [
+            (s.kind, os.path.basename(s.path), s.size, os.stat(s.path).st_mtime_ns) for s in sources
+        ],
+        "flags": {name: value for name, value in recorded.items() if name not in neutral},
+        "release": release,
+        "versions": {name: importlib.metadata.version(name) for name in _DECODERS},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""What a build says at its end."""
+
+import os
+from collections.abc import Iterable, Sequence
+
+from transforms.config import BuildConfig
+from transforms.outputs import naming
+
+_MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+
+
+def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
+    """The closing report: sources, splits, failures, and how to load what was published."""
+    lines = [
+        "",
+        *_table(("source", "rows", "bad", "orphans"), _source_rows(outcome["sources"])),
+    ]
+    if outcome["splits"]:
+        lines += [
+            "",
+            *_table(("split", "format", "examples", "shards", "MiB"), _split_rows(outcome)),
+        ]
+    if outcome["failures"]:
+        lines += ["", *_table(("failures", "rows"), list(outcome["failures"].items()))]
+        lines += [f"  such as {_describe(row)}" for row in outcome["examples_of_failures"]]
+    rate = outcome["images"] / seconds
+    lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
+    if outcome["version"]:
+        lines += _loading(outcome, config)
+    return "\n".join(lines)
+
+
+def rejection(outcome: dict, config: BuildConfig) -> str:
+    """Why nothing was published, and what to do."""
+    failed, images = outcome["failed_images"], outcome["images"]
+    if not failed:
+        return "no images to publish: check --splits and that the annotations hold rows"
+    return (
+        f"{failed:,} of {images:,} images failed ({failed / images:.2%}), more than "
+        f"--max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+    )
+
+
+def _loading(outcome: dict, config: BuildConfig) -> list[str]:
+    folder = f"{config.output}/versions/{outcome['version']}"
+    split = next(iter(outcome["splits"]))
+    lines = [f"published {folder}"]
+    if "parquet" in config.formats:
+        lines.append(
+            f"  datasets.load_dataset('parquet', data_files='{folder}/parquet/{split}-*.parquet')"
+        )
+    if "tfrecord" in config.formats:
+        name = f"{naming.TFDS_NAME}/{config.release}"
+        lines.append(f"  tfds.load('{name}', split='{split}', data_dir='{folder}/tfrecord')")
+    return lines
+
+
+def _source_rows(sources: Sequence[dict]) -> list[tuple]:
+    """A row a file; of places with members, of which there may be dozens, one row a kind."""
+    tables = [source for source in sources if source["kind"] not in _MEMBERS]
+    root = os.path.commonpath([os.path.dirname(source["path"]) for source in tables])
+    named = [(os.path.relpath(source["path"], root), [source]) for source in tables]
+    for kind, name in _MEMBERS.items():
+        some = [source for source in sources if source["kind"] == kind]
+        if some:
+            named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
+    counts = ("rows", "bad_rows", "orphans")
+    return [(name, *(sum(s[count] for s in some) for count in counts)) for name, some in named]
+
+
+def _split_rows(outcome: dict) -> list[tuple]:
+    rows = []
+    for split, account in outcome["splits"].items():
+        for form in sorted({shard["format"] for shard in account["shards"]}):
+            shards = [shard for shard in account["shards"] if shard["format"] == form]
+            size = sum(shard["bytes"] for shard in shards) / (1 << 20)
+            examples = sum(shard["num_examples"] for shard in shards)
+            rows.append((split, form, examples, len(shards), f"{size:,.1f}"))
+    return rows
+
+
+def _describe(row: dict) -> str:
+    where = row["source"] or row["image_id"]
+    if row["line"]:
+        where = f"{where}:{row['line']}"
+    return f"{row['reason']}: {where}: {row['detail']}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Columns aligned: the first to the left, numbers to the right."""
+    cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = []
+    for row in cells:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return lines

@@ -1,0 +1,49 @@
+"""The one home of the project's metadata: remote workers install from it."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="open-images-beam",
+    version="0.1.0",
+    description="Open Images as a dataset: annotations and pixels joined, in TFRecord and Parquet",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["pipelines*", "transforms*", "runners*", "synthesis*"]),
+    package_data={"synthesis.vocabulary": ["*"]},
+    install_requires=[
+        "apache-beam>=2.77,<2.78",
+        "google-crc32c>=1.5,<2",
+        "numpy>=2,<3",
+        "pillow>=11,<13",
+        "pyarrow>=25,<26",
+        "pycocotools>=2.0.8,<3",
+        "simplejpeg>=1.8,<2",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        # Reads what was written; workers don't need it.
+        "tensorflow": [
+            "tensorflow-cpu>=2.20,<2.22",
+            "tensorflow-datasets>=4.9.9,<4.10",
+            "importlib_resources",  # which tensorflow-datasets imports and doesn't ask for
+        ],
+        "test": [
+            "datasets>=4,<6",
+            "duckdb>=1.4,<3",
+            "hypothesis>=6.100,<7",
+            "opencv-python-headless>=4.10,<6",
+            "pandas>=2,<4",
+            "polars>=1,<2",
+            "psutil>=6,<8",
+            "pyrefly>=0.30,<2",
+            "pytest>=8,<10",
+            "pytest-timeout>=2.3,<3",
+            "pytest-xdist>=3.6,<4",
+            "ruff>=0.12,<1",
+        ],
+    },
+)

@@ -1,0 +1,117 @@
+"""Running builds in tests, and reading what they published."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import logging
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import build
+
+COMMAND = (sys.executable, "-m", "pipelines.build")
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A published version, read back."""
+
+    folder: Path
+
+    @functools.cached_property
+    def manifest(self) -> dict:
+        return json.loads((self.folder / "manifest.json").read_text())
+
+    @functools.cached_property
+    def failures(self) -> list[dict]:
+        return pq.read_table(self.folder / "failures").to_pylist()
+
+    def shards(self, split: str, form: str) -> list[Path]:
+        """The shards of a split in order."""
+        shards = self.manifest["splits"][split]["shards"]
+        return [self.folder / shard["path"] for shard in shards if shard["format"] == form]
+
+    @functools.cached_property
+    def table(self) -> pa.Table:
+        """All examples of all splits, from the Parquet shards."""
+        return pa.concat_tables(
+            pq.read_table(shard)
+            for split in self.manifest["splits"]
+            for shard in self.shards(split, "parquet")
+        )
+
+    @functools.cached_property
+    def examples(self) -> dict[str, dict]:
+        """Examples by ImageID."""
+        return {example["image_id"]: example for example in self.table.to_pylist()}
+
+    def source(self, name: str) -> dict:
+        """The manifest's account of the one source with this base name."""
+        (source,) = [s for s in self.manifest["sources"] if Path(s["path"]).name == name]
+        return source
+
+    def assert_whole(self) -> None:
+        """Asserts that every shard of the manifest is there, as long and with the bytes it says."""
+        for split in self.manifest["splits"].values():
+            for shard in split["shards"]:
+                data = (self.folder / shard["path"]).read_bytes()
+                assert len(data) == shard["bytes"], shard["path"]
+                assert hashlib.sha256(data).hexdigest() == shard["sha256"], shard["path"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """A build that has run."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    output: Path
+
+    @functools.cached_property
+    def version(self) -> Version:
+        """The version that `latest` names; the same object each time, since reading is slow."""
+        return latest_version(self.output)
+
+
+def latest_version(output: Path) -> Version:
+    """The version that readers of an output folder see now."""
+    return Version(output / "versions" / (output / "latest").read_text().strip())
+
+
+def run_build(*arguments: object, own_process: bool = False) -> Build:
+    """Runs `python -m pipelines.build`.
+
+    Args:
+        arguments: of the command line. Without `--num_workers` there is one worker.
+        own_process: whether to start a process; else it runs inside this one, some seconds faster.
+    """
+    texts = [str(argument) for argument in arguments]
+    output = Path(texts[texts.index("--output") + 1]) if "--output" in texts else Path()
+    if "--num_workers" not in texts:
+        texts += ["--num_workers", "1"]
+    if own_process:
+        done = subprocess.run([*COMMAND, *texts], capture_output=True, text=True, check=False)
+        return Build(done.returncode, done.stdout, done.stderr, output)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    logged = logging.StreamHandler(stderr)
+    logged.setLevel(logging.ERROR)
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    logging.getLogger().addHandler(logged)
+    try:
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            code = build.main(texts)
+    except SystemExit as error:
+        code = error.code
+    finally:
+        logging.getLogger().removeHandler(logged)
+        signal.signal(signal.SIGTERM, on_terminate)
+    return Build(code, stdout.getvalue(), stderr.getvalue(), output)

@@ -1,0 +1,60 @@
+"""Fixtures that all tests share: synthetic corpora, made once a run, and a way to run builds."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from pipelines import synthesize
+from tests import builds
+
+# How long an example takes depends on who else uses the machine.
+settings.register_profile("shared_machine", deadline=None)
+settings.load_profile("shared_machine")
+
+CorpusMaker = Callable[[str, int], Path]
+
+
+@pytest.fixture(scope="session")
+def make_corpus(tmp_path_factory: pytest.TempPathFactory) -> CorpusMaker:
+    """Makes the corpus of a release and number of images, or finds the one made before.
+
+    It has the folders `annotations`, `images` and `masks`, and is not to be written to.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which the workers share
+
+    def make(release: str, images: int) -> Path:
+        corpus = folder / f"corpus-{release}-{images}"
+        with open(f"{corpus}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not corpus.exists():
+                attempt = corpus.with_suffix(".attempt")
+                flags = ["--output", str(attempt), "--images", str(images), "--release", release]
+                assert synthesize.main([*flags, "--num_workers", "2"]) == 0
+                attempt.rename(corpus)
+        return corpus
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def corpus_v7(make_corpus: CorpusMaker) -> Path:
+    """200 images with all annotations of V7."""
+    return make_corpus("v7", 200)
+
+
+@pytest.fixture(scope="session")
+def corpus_v3(make_corpus: CorpusMaker) -> Path:
+    """200 images with the files of V3."""
+    return make_corpus("v3", 200)
+
+
+@pytest.fixture(scope="session")
+def run_build() -> Callable[..., builds.Build]:
+    """`builds.run_build`: runs a build and returns its exit code, what it said, and its output."""
+    return builds.run_build

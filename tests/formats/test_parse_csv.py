@@ -1,0 +1,239 @@
+"""Blocks of CSV become checked rows; a bad one is left out alone, with its line."""
+
+import csv
+import io
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from transforms.formats.detect import TABLES
+from transforms.formats.parse_csv import ParsedBlock, parse_csv
+from transforms.keys import image_ids
+
+A, B = f"{10:016x}", f"{11:016x}"
+IMAGES = ("ImageID", "Subset", "Title", "OriginalSize", "Rotation")
+BOXES = ("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax")
+CLICKS = tuple(f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4))
+MASKS = ("MaskPath", "ImageID", "LabelName", "BoxID", "BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
+MASKS += ("PredictedIoU", "Clicks")
+POINTS = ("ImageId", "X", "Y", "Label", "EstimatedYesNo", "Source", "YesVotes", "NoVotes")
+POINTS += ("UnsureVotes", "TextLabel")
+
+
+def parse(kind: str, columns: tuple[str, ...], text: str | bytes) -> ParsedBlock:
+    return parse_csv(text.encode() if isinstance(text, str) else text, columns, TABLES[kind])
+
+
+def values(parsed: ParsedBlock, field: str) -> list[Any]:
+    return [value[field] for value in parsed.table["value"].to_pylist()]
+
+
+def problems(parsed: ParsedBlock) -> list[tuple]:
+    return [(row["line"], row["reason"], row["image_id"]) for row in parsed.failures.to_pylist()]
+
+
+def box(image_id: str = A, confidence: str = "1", corners: str = "0,1,0,1", rest: str = "") -> str:
+    return f"{image_id},xclick,/m/01,{confidence},{corners}{rest}\n"
+
+
+def label(image_id: str, confidence: str) -> str:
+    return f"{image_id},verification,/m/01,{confidence}\n"
+
+
+CELLS = st.sampled_from(
+    ["", "a", "é", '"', '""', ",", "\n", "\r\n", 'say "hi"', " x ", "日本", "\0"]
+)
+GOOD_ROW = st.tuples(
+    st.integers(0, 2**64 - 1).map("{:016x}".format),
+    st.sampled_from(["train", "validation", "test"]),
+    st.lists(CELLS, max_size=4).map("".join),
+    st.just("") | st.integers(0, 2**60).map(str),
+    st.sampled_from(["", "nan", "0.0", "90.0", "180", "270."]),
+)
+
+
+@given(st.lists(GOOD_ROW, max_size=12), st.sampled_from(["\n", "\r\n"]), st.booleans())
+@example([(A, "train", 'a "b"\n\nc', "", "nan"), (B, "test", "", "3", "")], "\n", False)
+def test_sound_rows_are_those_of_the_csv_module(rows: list[tuple], ending: str, final: bool):
+    text = io.StringIO()
+    csv.writer(text, lineterminator=ending).writerows(rows)
+    parsed = parse("images", IMAGES, text.getvalue().removesuffix("" if final else ending))
+    assert (parsed.rows, parsed.bad_rows, len(parsed.failures)) == (len(rows), 0, 0)
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == [row[0] for row in rows]
+    assert values(parsed, "split") == [row[1] for row in rows]
+    assert values(parsed, "title") == [row[2] or None for row in rows]
+    assert values(parsed, "original_size") == [int(row[3]) if row[3] else None for row in rows]
+    degrees = {"": None, "nan": None, "0.0": 0, "90.0": 90, "180": 180, "270.": 270}
+    assert values(parsed, "rotation") == [degrees[row[4]] for row in rows]
+
+
+#: Rows that are no box, each over as many lines as it has records.
+BAD_BOXES = [
+    "",
+    "x",
+    f"{A},xclick,/m/01,1,0,1,0\n"[:-1],
+    box(rest=",1")[:-1],
+    box(image_id="A" * 16)[:-1],
+    box(confidence="much")[:-1],
+    box(corners="0,1,0,1.5")[:-1],
+    box(corners="1,0,0,1")[:-1],
+    f'{A},xclick,"/m/01,1,0,1,0,1',
+]
+
+
+@given(st.lists(st.sampled_from([None, *BAD_BOXES]), max_size=12), st.booleans())
+def test_bad_rows_are_left_out_alone_and_told_by_line(rows: list[str | None], final: bool):
+    lines = [box(image_id=f"{i:016x}")[:-1] if row is None else row for i, row in enumerate(rows)]
+    parsed = parse("boxes", BOXES, "\n".join(lines) + "\n" * final)
+    good = [f"{i:016x}" for i, row in enumerate(rows) if row is None]
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == good
+    bad_lines = [line for line, row in enumerate(rows, 1) if row]
+    assert [row["line"] for row in parsed.failures.to_pylist()] == bad_lines
+    assert {row["reason"] for row in parsed.failures.to_pylist()} <= {"bad_row"}
+    assert (parsed.rows, parsed.bad_rows) == (len(good) + len(bad_lines), len(bad_lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("1.0", 1), ("0.7", 0.7), ("1e-3", 0.001), (".5", 0.5), (" 1 ", 1), ("+1", 1)]
+    + [(text, None) for text in ("", "nan", "NaN", "inf", "1e999", "0x1", "1_0", '"0,5"', "１")],
+)
+def test_numbers(text: str, value: float | None):
+    parsed = parse(
+        "image_labels",
+        ("ImageID", "Source", "LabelName", "Confidence"),
+        label(A, text) + label(B, "1"),
+    )
+    kept = [] if value is None else [value]
+    assert values(parsed, "confidence") == pytest.approx([*kept, 1])
+    assert problems(parsed) == ([(1, "bad_row", A)] if value is None else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("0", 0), ("-1", -1), ("1.0", 1), ("-1.0", -1)]
+    + [(text, None) for text in ("", "2", "-2", "300", "0.5", "yes", "nan")],
+)
+def test_flags(text: str, value: int | None):
+    columns = (*BOXES, "IsOccluded")
+    parsed = parse("boxes", columns, box(rest=f",{text}") + box(B, rest=",0"))
+    assert values(parsed, "is_occluded") == ([0] if value is None else [value, 0])
+    assert problems(parsed) == ([(1, "bad_row", A)] if value is None else [])
+    assert set(values(parsed, "is_truncated")) == {None}
+
+
+@pytest.mark.parametrize(
+    "corners",
+    ["-0.1,1,0,1", "0,1.1,0,1", "1,0,0,1", "0,1,1,0", "nan,1,0,1", "0,,0,1", "0,1,0,inf"],
+)
+def test_boxes_that_are_none(corners: str):
+    assert problems(parse("boxes", BOXES, box(corners=corners))) == [(1, "bad_row", A)]
+    assert problems(parse("boxes", BOXES, box() + box(B, corners=corners))) == [(2, "bad_row", B)]
+
+
+@pytest.mark.parametrize("corners", ["0,0,0,0", "1,1,1,1", "-0.0,1,0,1", "0,1.0,0,1e0"])
+def test_boxes_at_the_limits(corners: str):
+    assert parse("boxes", BOXES, box(corners=corners)).bad_rows == 0
+
+
+def test_extreme_points_are_four_none_or_unknown():
+    clicks = ",.1,.2,.3,.4,.5,.6,.7,.8"
+    parsed = parse("boxes", BOXES + CLICKS, box(rest=clicks) + box(rest=",-1" * 8))
+    four, none = values(parsed, "extreme_points")
+    assert [point["x"] for point in four] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert [point["y"] for point in four] == pytest.approx([0.5, 0.6, 0.7, 0.8])
+    assert none == []
+    assert values(parse("boxes", BOXES, box()), "extreme_points") == [None]
+
+
+def test_a_bad_rotation_keeps_its_image():
+    rows = "".join(f"{A},train,,,{degrees}\n" for degrees in ("90.0", "45", "right", "360.0"))
+    parsed = parse("images", IMAGES, rows)
+    assert values(parsed, "rotation") == [90, None, None, None]
+    assert problems(parsed) == [(line, "bad_rotation", A) for line in (2, 3, 4)]
+    assert (parsed.rows, parsed.bad_rows) == (4, 0)
+
+
+def test_a_subset_of_another_name_is_a_bad_row():
+    parsed = parse("images", IMAGES, f"{A},val,,,\n{B},dev,,,\n")
+    assert values(parsed, "split") == ["validation"]
+    assert problems(parsed) == [(2, "bad_row", B)]
+
+
+@pytest.mark.parametrize(
+    ("clicks", "count"),
+    [("", 0), ("0.1 0.2 1", 1), ("0.1 0.2 1;0 1 0", 2), ("0.1 0.2 1;", 1)]
+    + [(text, None) for text in ("0.1 0.2", "0.1,0.2,1", "a b c", ";", "0.1 0.2 1;;")],
+)
+def test_clicks_of_masks(clicks: str, count: int | None):
+    clicks = f'"{clicks}"' if "," in clicks else clicks
+    parsed = parse("masks", MASKS, f"a.png,{A},/m/01,b,0,1,0,1,,{clicks}\n")
+    assert [len(row) for row in values(parsed, "clicks")] == ([] if count is None else [count])
+    assert problems(parsed) == ([(1, "bad_row", A)] if count is None else [])
+    assert set(values(parsed, "predicted_iou")) <= {None}
+
+
+@pytest.mark.parametrize("path", ["../a.png", "/a.png", "a/b.png", "a\\b.png", "..", "a..png"])
+def test_a_mask_path_that_is_no_plain_name_is_unsafe(path: str):
+    parsed = parse(
+        "masks", MASKS, f"{path},{A},/m/01,b,0,1,0,1,0.5,\nb.png,{A},/m/01,c,0,1,0,1,,\n"
+    )
+    assert problems(parsed) == [(1, "unsafe_path", A)]
+    assert values(parsed, "box_id") == ["c"]
+
+
+@pytest.mark.parametrize(
+    "row", ["1.1,0,/m/01,yes,ih,1,0,0,", "0,nan,/m/01,yes,ih,1,0,0,", "0,0,/m/01,yes,ih,-1,0,0,"]
+)
+def test_points_that_are_none(row: str):
+    parsed = parse("points", POINTS, f"{A},{row}\n{B},0,1,/m/01,no,cc,0,3,0,\n")
+    assert problems(parsed) == [(1, "bad_row", A)]
+    assert values(parsed, "no_votes") == [3]
+    assert values(parsed, "text_label") == [""]
+
+
+def test_text_that_is_not_utf8_spoils_its_row_alone():
+    text = f"{A},train,café,,\n".encode("latin-1") + f"{B},train,café,,\n".encode()
+    parsed = parse("images", IMAGES, text)
+    assert values(parsed, "title") == ["café"]
+    assert problems(parsed) == [(1, "bad_row", A)]
+
+
+def test_lines_count_on_past_quoted_and_blank_lines():
+    rows = [f'{A},train,"a\n\nb",,', "", f"{A},train,,,45", "\r", f"{B},train,,,45", "short"]
+    parsed = parse("images", IMAGES, "\n".join(rows))
+    reasons = [(5, "bad_rotation", A), (7, "bad_rotation", B), (8, "bad_row", None)]
+    assert problems(parsed) == reasons
+    assert values(parsed, "title") == ["a\n\nb", None, None]
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"\r\n\r\n"])
+def test_a_block_without_rows(text: bytes):
+    parsed = parse("images", IMAGES, text)
+    assert (parsed.rows, parsed.bad_rows, len(parsed.table)) == (0, 0, 0)
+    assert parsed.table.schema == parse("images", IMAGES, f"{A},train,,,\n").table.schema
+
+
+def test_a_column_that_the_file_lacks_is_null():
+    parsed = parse("images", ("ImageID", "Subset"), f"{A},train\n")
+    (value,) = parsed.table["value"].to_pylist()
+    assert value.pop("split") == "train"
+    assert set(value.values()) == {None}
+
+
+def test_columns_go_by_name():
+    parsed = parse("boxes", BOXES[::-1], ",".join(["1", ".75", ".5", ".25", "1", "/m/01", "x", A]))
+    (value,) = parsed.table["value"].to_pylist()
+    corners = {name: value[name] for name in ("xmin", "xmax", "ymin", "ymax")}
+    assert corners == {"xmin": 0.25, "xmax": 0.5, "ymin": 0.75, "ymax": 1}
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == [A]
+
+
+def test_every_kind_fills_the_type_it_declares():
+    for kind, table in TABLES.items():
+        if kind != "narratives":
+            parsed = parse(kind, tuple(table.types), b"")
+            assert parsed.table.schema == pa.schema({"key": pa.uint64(), "value": table.value})

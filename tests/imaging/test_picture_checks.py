@@ -1,0 +1,238 @@
+"""Pictures: what is refused with which reason, what passes, and that damage never crashes."""
+
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from transforms.failures import PixelError, Reason
+from transforms.imaging.decode import load_png, verify_pixels
+from transforms.imaging.header import PictureHeader, check_picture
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+WIDTH, HEIGHT = 120, 75
+
+
+def photo(mode: str = "RGB") -> Image.Image:
+    noise = np.random.default_rng(1).integers(0, 256, (10, 16, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).convert(mode)
+
+
+def save(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def jpeg(mode: str = "RGB", **options) -> bytes:
+    return save(photo(mode), "JPEG", **options)
+
+
+def with_exif(orientation: int = 6) -> bytes:
+    """A JPEG whose EXIF holds a thumbnail, with an end of image of its own, and an orientation."""
+    thumbnail = save(photo().resize((16, 10)), "JPEG")
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    segment = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0" + thumbnail
+    length = struct.pack(">H", len(segment) + 2)
+    return b"\xff\xd8\xff\xe1" + length + segment + jpeg()[2:]
+
+
+def ycck() -> bytes:
+    data = jpeg("CMYK")
+    adobe = data.index(b"Adobe")
+    return data[: adobe + 11] + b"\x02" + data[adobe + 12 :]
+
+
+def unusual_sampling() -> bytes:
+    """A flat grey 16 x 16 JPEG with 2x2, 1x2 and 1x1 blocks a component, unknown to TurboJPEG."""
+    data = bytearray(save(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 11], data[frame + 14], data[frame + 17] = 0x22, 0x12, 0x11
+    scan = data.index(b"\xff\xda")
+    data[scan + 6], data[scan + 8], data[scan + 10] = 0, 0, 0  # one Huffman table for all
+    bits = "001010" * 7  # seven blocks of no difference and no coefficients
+    coded = int(bits.ljust(48, "1"), 2).to_bytes(6, "big")
+    return bytes(data[: scan + 14]) + coded + b"\xff\xd9"
+
+
+def chunk(name: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(*chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def ihdr(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+
+
+def resized_jpeg(width: int, height: int) -> bytes:
+    """A JPEG whose header alone claims another size."""
+    data = bytearray(jpeg())
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def interlaced(pixels: np.ndarray) -> bytes:
+    """An 8-bit grey PNG in the seven passes of Adam7, which Pillow reads but doesn't write."""
+    starts = [(0, 0), (0, 4), (4, 0), (0, 2), (2, 0), (0, 1), (1, 0)]
+    steps = [(8, 8), (8, 8), (8, 4), (4, 4), (4, 2), (2, 2), (2, 1)]
+    rows = b""
+    for (y, x), (down, across) in zip(starts, steps, strict=True):
+        part = pixels[y::down, x::across]
+        rows += b"".join(b"\0" + row.tobytes() for row in part if part.size)
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 0, 0, 0, 1)
+    return png(chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), IEND)
+
+
+IDAT = chunk(b"IDAT", zlib.compress(bytes(11 * 10)))
+IEND = chunk(b"IEND")
+PNG = save(photo(), "PNG")
+JPEG = jpeg()
+SCAN = JPEG.index(b"\xff\xda")
+
+SOUND = {
+    "jpeg": JPEG,
+    "grey": jpeg("L"),
+    "cmyk": jpeg("CMYK"),
+    "ycck": ycck(),
+    "rgb jpeg": jpeg(keep_rgb=True),
+    "progressive": jpeg(progressive=True),
+    "progressive cmyk": jpeg("CMYK", progressive=True),
+    "optimized": jpeg(optimize=True, subsampling=1),
+    "restarts": jpeg(restart_marker_rows=1),
+    "exif": with_exif(),
+    "fill bytes": JPEG[:SCAN] + b"\xff\xff" + JPEG[SCAN:],
+    "trailing bytes": JPEG + b"\xff\xd8\xff\xe0 the second picture of an MPO",
+    "png": PNG,
+    "png with trailing bytes": PNG + b"trailing",
+    **{f"png {mode}": save(photo(mode), "PNG") for mode in ("1", "L", "P", "LA", "RGBA")},
+    "png 16 bits": save(Image.fromarray(np.full((HEIGHT, WIDTH), 999, np.uint16)), "PNG"),
+}
+
+BAD = {
+    "empty": (b"", Reason.EMPTY),
+    "html": (b"<!DOCTYPE html><html>404</html>", Reason.NOT_IMAGE),
+    "text": (b"BM is no bitmap here", Reason.NOT_IMAGE),
+    "zeros": (bytes(4096), Reason.NOT_IMAGE),
+    "start of a jpeg's start": (b"\xff\xd8", Reason.NOT_IMAGE),
+    "gif": (save(photo(), "GIF"), Reason.FORMAT_NOT_ALLOWED),
+    "webp": (save(photo(), "WEBP"), Reason.FORMAT_NOT_ALLOWED),
+    "bmp": (save(photo(), "BMP"), Reason.FORMAT_NOT_ALLOWED),
+    "tiff": (save(photo(), "TIFF"), Reason.FORMAT_NOT_ALLOWED),
+    "big-endian tiff": (b"MM\0*\0\0\0\x08" + bytes(100), Reason.FORMAT_NOT_ALLOWED),
+    "jpeg 2000": (save(photo(), "JPEG2000"), Reason.FORMAT_NOT_ALLOWED),
+    "avif": (b"\0\0\0\x20ftypavif" + bytes(100), Reason.FORMAT_NOT_ALLOWED),
+    "heic": (b"\0\0\0\x20ftypheic" + bytes(100), Reason.FORMAT_NOT_ALLOWED),
+    "jpeg xl": (b"\xff\x0a" + bytes(100), Reason.FORMAT_NOT_ALLOWED),
+    "jpeg: start only": (b"\xff\xd8\xff", Reason.TRUNCATED),
+    "jpeg: no end": (JPEG[:-2], Reason.TRUNCATED),
+    "jpeg: half": (JPEG[: len(JPEG) // 2], Reason.TRUNCATED),
+    "jpeg: half after a thumbnail": (with_exif()[: -len(JPEG) // 2], Reason.TRUNCATED),
+    "jpeg: cut in a segment": (JPEG[:40], Reason.TRUNCATED),
+    "jpeg: no scan": (JPEG[:SCAN] + b"\xff\xd9", Reason.CORRUPT),
+    "jpeg: two starts": (b"\xff\xd8" + JPEG, Reason.CORRUPT),
+    "jpeg: short segment": (b"\xff\xd8\xff\xe0\0\x01" + JPEG[4:], Reason.CORRUPT),
+    "jpeg: no frame": (JPEG[:2] + JPEG[SCAN:], Reason.CORRUPT),
+    "jpeg: no height": (resized_jpeg(100, 0), Reason.CORRUPT),
+    "jpeg: bomb": (resized_jpeg(65_000, 65_000), Reason.TOO_MANY_PIXELS),
+    "jpeg: zeros in the scan": (JPEG[: SCAN + 200] + bytes(300) + JPEG[-2:], Reason.CORRUPT),
+    "jpeg: ends early": (JPEG[: SCAN + 200] + b"\xff\xd9", Reason.CORRUPT),
+    "jpeg: larger than its data": (resized_jpeg(WIDTH, 4000), Reason.CORRUPT),
+    "png: start only": (png(), Reason.TRUNCATED),
+    "png: no end": (PNG[:-12], Reason.TRUNCATED),
+    "png: half": (PNG[: len(PNG) // 2], Reason.TRUNCATED),
+    "png: bit flipped": (PNG[:500] + bytes([PNG[500] ^ 1]) + PNG[501:], Reason.CORRUPT),
+    "png: odd chunk": (png(ihdr(10, 10), chunk(b"ID4T"), IEND), Reason.CORRUPT),
+    "png: no header": (png(IDAT, IEND), Reason.CORRUPT),
+    "png: short header": (png(chunk(b"IHDR", b"12"), IDAT, IEND), Reason.CORRUPT),
+    "png: no width": (png(ihdr(0, 10), IDAT, IEND), Reason.CORRUPT),
+    "png: unknown depth": (png(ihdr(10, 10, depth=3), IDAT, IEND), Reason.CORRUPT),
+    "png: bomb": (png(ihdr(30_000, 30_000), IDAT, IEND), Reason.TOO_MANY_PIXELS),
+    "png: header not first": (png(IEND, ihdr(10, 10), IDAT, IEND), Reason.CORRUPT),
+    "png: no pixels": (png(ihdr(10, 10), IEND), Reason.TRUNCATED),
+    "png: too few pixels": (png(ihdr(10, 99), IDAT, IEND), Reason.TRUNCATED),
+    "png: not deflated": (png(ihdr(10, 10), chunk(b"IDAT", b"pixels"), IEND), Reason.CORRUPT),
+}
+
+
+def check(data: bytes) -> PictureHeader:
+    header = check_picture(data)
+    verify_pixels(data, header)
+    return header
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_pictures_pass(name: str) -> None:
+    kind = "PNG" if "png" in name else "JPEG"
+    assert check(SOUND[name]) == (kind, WIDTH, HEIGHT)
+
+
+@given(height=st.integers(1, 20), width=st.integers(1, 20))
+@settings(max_examples=50, deadline=None)
+def test_interlaced_pngs_are_sound_and_miss_no_row(height: int, width: int) -> None:
+    pixels = np.arange(height * width, dtype=np.uint8).reshape(height, width)
+    data = interlaced(pixels)
+    assert check(data) == ("PNG", width, height)
+    assert (np.asarray(load_png(data)) == pixels).all()
+    taller = data[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height + 1, 8, 0, 0, 0, 1))
+    with pytest.raises(PixelError) as caught:
+        check(taller + data[33:])
+    assert caught.value.reason is Reason.TRUNCATED
+
+
+def test_unusual_sampling_is_sound() -> None:
+    assert check(unusual_sampling()) == ("JPEG", 16, 16)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_pictures_are_refused_with_their_reason(name: str) -> None:
+    data, reason = BAD[name]
+    with pytest.raises(PixelError) as caught:
+        check(data)
+    assert caught.value.reason is reason
+    assert caught.value.detail
+
+
+def test_pixels_are_counted_up_to_the_limit() -> None:
+    assert check_picture(JPEG, max_pixels=WIDTH * HEIGHT)
+    with pytest.raises(PixelError) as caught:
+        check_picture(JPEG, max_pixels=WIDTH * HEIGHT - 1)
+    assert caught.value.reason is Reason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("name", ["jpeg", "cmyk", "progressive", "restarts", "exif", "png"])
+def test_no_cut_picture_passes(name: str) -> None:
+    data = SOUND[name]
+    for cut in random.Random(name).sample(range(len(data)), 200):
+        with pytest.raises(PixelError):
+            check(data[:cut])
+
+
+@given(
+    name=st.sampled_from(sorted(SOUND)),
+    place=st.floats(0, 1, exclude_max=True),
+    noise=st.binary(min_size=1, max_size=20),
+)
+@settings(max_examples=400, deadline=None)
+def test_damage_never_crashes(name: str, place: float, noise: bytes) -> None:
+    data = bytearray(SOUND[name])
+    start = int(place * len(data))
+    data[start : start + len(noise)] = noise
+    try:
+        check(bytes(data))
+    except PixelError as error:
+        assert error.detail
+
+
+def test_pillow_is_left_strict() -> None:
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES

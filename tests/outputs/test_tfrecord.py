@@ -1,0 +1,129 @@
+"""TFRecord files against TensorFlow's reader and writer."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from transforms.examples.encoder import encode_examples
+from transforms.examples.features import columns
+from transforms.examples.schema import EXAMPLE
+from transforms.outputs import tfrecord
+from transforms.outputs.part import HashingFile
+
+COLUMNS = columns()
+RECORDS = [b"first", b"", b"third" * 1000]
+
+
+def _table(rows: int, picture_bytes: int = 10) -> pa.Table:
+    pictures = [{"bytes": bytes([n % 256]) * picture_bytes} for n in range(rows)]
+    return pa.Table.from_pylist(
+        [{"image_id": f"{n:016x}", "image": picture} for n, picture in enumerate(pictures)],
+        schema=EXAMPLE,
+    )
+
+
+def _write(path: Path, *given: pa.Table):
+    writer = tfrecord.TFRecordWriter(str(path), COLUMNS)
+    for table in given:
+        writer.write(table)
+    return writer.close()
+
+
+def _read(*paths: Path) -> list[bytes]:
+    return [r.numpy() for r in tf.data.TFRecordDataset([str(path) for path in paths])]
+
+
+@pytest.fixture
+def framed(tmp_path: Path) -> Path:
+    path = tmp_path / "framed"
+    path.write_bytes(tfrecord.frame(pa.array(RECORDS, pa.large_binary())))
+    return path
+
+
+def test_frames_as_tensorflow_does(framed, tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    assert framed.read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_frames_a_slice(tmp_path):
+    array = pa.array([b"not this", *RECORDS], pa.large_binary())
+    (tmp_path / "sliced").write_bytes(tfrecord.frame(array.slice(1)))
+    assert _read(tmp_path / "sliced") == RECORDS
+
+
+def test_writes_tables_and_tells_what_it_wrote(tmp_path):
+    path = tmp_path / "part"
+    table = _table(2500)
+    part = _write(path, table[:1], table[1:1], table[1:])
+    content = path.read_bytes()
+    assert _read(path) == encode_examples(table, COLUMNS).to_pylist()
+    assert part == (str(path), 2500, len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_tells_its_size_while_writing(tmp_path):
+    writer = tfrecord.TFRecordWriter(str(tmp_path / "part"), COLUMNS)
+    assert writer.bytes_written == 0
+    writer.write(_table(3))
+    so_far = writer.bytes_written
+    assert so_far == tfrecord.frame(encode_examples(_table(3), COLUMNS)).size
+    assert writer.close().bytes == so_far
+
+
+def test_an_empty_file_is_one_of_no_records(tmp_path):
+    part = _write(tmp_path / "part", _table(0))
+    assert part[1:] == (0, 0, hashlib.sha256().hexdigest())
+    assert tfrecord.count_records(part.path) == 0
+
+
+def test_encodes_few_rows_and_few_pictures_at_a_time(tmp_path, monkeypatch):
+    table = pa.concat_tables([_table(2000), _table(5, 1000), _table(1, 5000), _table(4, 1000)])
+    whole = _write(tmp_path / "whole", table)
+    slices = []
+
+    def encode(rows: pa.Table, names: list[str]) -> pa.LargeBinaryArray:
+        slices.append(len(rows))
+        return encode_examples(rows, names)
+
+    monkeypatch.setattr(tfrecord, "encode_examples", encode)
+    monkeypatch.setattr(tfrecord, "_SLICE_PICTURE_BYTES", 4000)
+    monkeypatch.setattr(tfrecord, "_SLICE_ROWS", 300)
+    assert _write(tmp_path / "sliced", table).sha256 == whole.sha256
+    assert slices == [300, 300, 300, 300, 300, 300, 202, 3, 1, 4]
+
+
+def test_parts_concatenate_to_a_shard(tmp_path):
+    tables = [_table(3), _table(0), _table(5, 100_000)]
+    parts = [_write(tmp_path / str(n), table) for n, table in enumerate(tables)]
+    buffer = io.BytesIO()
+    shard = HashingFile(buffer)
+    tfrecord.concatenate([part.path for part in parts], shard)
+    whole = _write(tmp_path / "whole", pa.concat_tables(tables))
+    assert (shard.tell(), shard.sha256) == (whole.bytes, whole.sha256)
+    assert buffer.getvalue() == (tmp_path / "whole").read_bytes()
+
+
+def test_counts_records_and_notices_a_cut_at_any_byte(framed):
+    content = framed.read_bytes()
+    borders = [0, 21, 37, len(content)]  # 16 bytes of framing around each record
+    for size in [*range(60), len(content) - 1, len(content)]:
+        framed.write_bytes(content[:size])
+        if size in borders:
+            assert tfrecord.count_records(str(framed)) == borders.index(size)
+        else:
+            start = max(border for border in borders if border < size)
+            with pytest.raises(ValueError, match=f"framed: .* at offset {start}$"):
+                tfrecord.count_records(str(framed))
+
+
+def test_notices_what_is_no_length(framed):
+    content = bytearray(framed.read_bytes())
+    content[21] ^= 1
+    framed.write_bytes(content)
+    with pytest.raises(ValueError, match="framed: no TFRecord at offset 21"):
+        tfrecord.count_records(str(framed))

@@ -1,0 +1,170 @@
+"""The contact sheet: what is drawn where, and what is said of wrong use."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from pipelines import draw
+from tests import builds
+from tests.conftest import CorpusMaker
+
+DATA = Path(__file__).with_name("data") / "real_v4"
+
+
+@pytest.fixture(scope="module")
+def output(make_corpus: CorpusMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published corpus with all kinds of annotation."""
+    corpus = make_corpus("v7", 30)
+    done = builds.run_build(
+        *("--annotations", corpus / "annotations", "--images", corpus / "images"),
+        *("--masks", corpus / "masks", "--output", tmp_path_factory.mktemp("output")),
+    )
+    assert done.returncode == 0, done.stderr
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def palette(output: Path) -> draw.Palette:
+    return draw.Palette(draw.find_version(output))
+
+
+def test_draws_six_examples(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    target = tmp_path / "examples.png"
+    assert draw.main([str(output), "--output", str(target)]) == 0
+    sheet = Image.open(target)
+    assert sheet.width > sheet.height / 2 > 400
+    assert sheet.mode == "RGB"
+    assert len(sheet.getcolors(sheet.width * sheet.height)) > 1000
+    assert capsys.readouterr().out == f"drew 6 examples on {target}\n"
+
+
+def test_draws_of_a_version_and_a_split(output: Path, tmp_path: Path) -> None:
+    target = tmp_path / "one.jpg"
+    flags = ["--split", "test", "--images", "1", "--output", str(target)]
+    assert draw.main([str(draw.find_version(output)), *flags]) == 0
+    assert Image.open(target).format == "JPEG"
+
+
+def test_chooses_examples_with_many_kinds(output: Path) -> None:
+    def kinds(row: dict) -> int:
+        names = ("image_labels", "bboxes", "masks", "relationships", "narratives", "points")
+        return sum(bool(row[name]) for name in names)
+
+    chosen = draw.find_examples(draw.find_version(output), "train", [], 4)
+    table = builds.latest_version(output).table.to_pylist()
+    best = sorted((kinds(row) for row in table if row["split"] == "train"), reverse=True)
+    assert [kinds(row) for row in chosen] == best[:4]
+    assert best[0] == 6
+
+
+def test_finds_images_in_the_order_asked_for(output: Path) -> None:
+    ids = builds.latest_version(output).table["image_id"].to_pylist()
+    wanted = [ids[-1], ids[0]]
+    rows = draw.find_examples(draw.find_version(output), None, wanted, 6)
+    assert [row["image_id"] for row in rows] == wanted
+
+
+def blank_example(**annotations: list[dict]) -> dict:
+    picture = io.BytesIO()
+    Image.new("RGB", (280, 220), "white").save(picture, "PNG")
+    kinds = ("image_labels", "bboxes", "masks", "relationships", "narratives", "points")
+    example = {"image_id": "0" * 16, "image": {"bytes": picture.getvalue(), "path": "0.png"}}
+    return example | {"width": 280, "height": 220} | dict.fromkeys(kinds) | annotations
+
+
+def test_a_box_is_where_it_should_be(palette: draw.Palette) -> None:
+    """On white, drawn at twice the picture's size, in the colour of its class."""
+    box = {"label": "/m/01yrx", "xmin": 0.25, "xmax": 0.75, "ymin": 0.5, "ymax": 0.9}
+    cell = np.asarray(draw.draw_example(blank_example(bboxes=[box]), palette))[:440]
+    ys, xs = np.nonzero((cell == palette.colour("/m/01yrx")).all(axis=2))
+    assert (xs.min(), xs.max()) == pytest.approx((140, 420), abs=1)
+    assert ys.max() == pytest.approx(396, abs=1)
+    # Its name is on top of it.
+    assert ys.min() == pytest.approx(220 - 19, abs=1)
+
+
+def test_a_mask_is_tinted(palette: draw.Palette) -> None:
+    pixels = np.zeros((220, 280), np.uint8, order="F")
+    pixels[110:, :140] = 1
+    runs = coco.encode(pixels)
+    mask = {"label": "/m/01yrx", "size": runs["size"], "counts": runs["counts"]}
+    failed = {"label": "/m/01yrx", "size": None, "counts": None}
+    example = blank_example(masks=[mask, failed])
+    cell = np.asarray(draw.draw_example(example, palette))
+    assert (cell[:218] == 255).all()
+    assert (cell[:440, 282:] == 255).all()
+    tint = cell[222:440, :278].reshape(-1, 3)
+    assert (tint == tint[0]).all()
+    assert (tint[0] < 255).any()
+
+
+def test_points_tell_yes_from_no(palette: draw.Palette) -> None:
+    def drawn(answer: str) -> np.ndarray:
+        point = {"label": "/m/01yrx", "x": 0.5, "y": 0.5, "estimated_yes_no": answer}
+        return np.asarray(draw.draw_example(blank_example(points=[point]), palette))[:440]
+
+    yes, no = drawn("yes"), drawn("no")
+    assert (yes != no).any()
+    for cell in (yes, no):
+        ys, xs = np.nonzero((cell != 255).any(axis=2))
+        assert xs.mean() == pytest.approx(279.5, abs=1.5)
+        assert ys.mean() == pytest.approx(219.5, abs=1.5)
+
+
+def test_names_hide_no_other(palette: draw.Palette) -> None:
+    """Six boxes in one place: the names are below one another, none on another's."""
+    box = {"xmin": 0.1, "xmax": 0.6, "ymin": 0.2, "ymax": 0.9}
+    labels = ["/m/01yrx", "/m/01g317", "/m/04bcr3", "/m/0c9ph5", "/m/04yx4", "/m/03bt1vf"]
+    boxes = [box | {"label": label} for label in labels]
+    cell = np.asarray(draw.draw_example(blank_example(bboxes=boxes), palette))[:440]
+    areas = [(cell == palette.colour(label)).all(axis=2).sum() for label in labels]
+    assert len({palette.colour(label) for label in labels}) == 6
+    assert min(areas) > 300
+
+
+def test_draws_real_pictures(tmp_path: Path) -> None:
+    flags = ("--annotations", DATA / "annotations", "--images", DATA / "images")
+    done = builds.run_build(*flags, "--output", tmp_path / "out", "--format", "parquet")
+    assert done.returncode == 0, done.stderr
+    target = tmp_path / "real.png"
+    assert draw.main([str(tmp_path / "out"), "--images", "7", "--output", str(target)]) == 0
+    assert Image.open(target).size[0] > 1500
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--split", "holdout"], "--split holdout: no such split: use one of test, train, valid"),
+        (["--image_id", "0" * 16], f"--image_id {'0' * 16}: no such example"),
+        (["--images", "0"], "--images must be at least 1"),
+        (["--output", "sheet.xyz"], "--output end in .png or .jpg"),
+        (["--output", "/no/such/folder/sheet.png"], "No such file or directory"),
+    ],
+)
+def test_wrong_use_gets_a_line(
+    output: Path, tmp_path: Path, capsys: pytest.CaptureFixture, flags: list[str], message: str
+) -> None:
+    assert draw.main([str(output), "--output", str(tmp_path / "sheet.png"), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_draw_gets_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture, make_corpus: CorpusMaker
+) -> None:
+    target = str(tmp_path / "sheet.png")
+    assert draw.main([str(tmp_path), "--output", target]) == 2
+    assert "nothing is published there" in capsys.readouterr().err
+    for form, message in (("tfrecord", "no Parquet"), ("parquet", "no pictures")):
+        flags = ("--annotations", DATA / "annotations", "--images", "none", "--format", form)
+        assert builds.run_build(*flags, "--output", tmp_path / form).returncode == 0
+        assert draw.main([str(tmp_path / form), "--output", target]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1

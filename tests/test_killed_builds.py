@@ -1,0 +1,141 @@
+"""Builds that are killed or stopped: readers see a whole version, and the next build clears up."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builds import COMMAND, Build, latest_version, run_build
+
+IMAGES = 60
+KILLS = 10
+WORKERS = 2
+#: How long the workers of a killed build may live on.
+PATIENCE = 10.0
+
+
+@pytest.fixture(scope="module")
+def inputs(make_corpus: Callable[[str, int], Path]) -> list[str]:
+    """The flags of a build that takes most of its time for work, and not to start."""
+    corpus = make_corpus("v7", IMAGES)
+    parts = ("annotations", "images", "masks")
+    flags = [text for part in parts for text in (f"--{part}", str(corpus / part))]
+    return [*flags, "--format", "parquet"]
+
+
+@pytest.fixture(scope="module")
+def published(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """An output folder with a version in it, and the seconds that a build takes."""
+    output = tmp_path_factory.mktemp("output")
+    started = time.monotonic()
+    built = run_build(*inputs, "--output", output, "--num_workers", WORKERS, own_process=True)
+    assert built.returncode == 0, built.stderr
+    return output, time.monotonic() - started
+
+
+def members_of_session(session: int) -> set[int]:
+    """The processes of a session, by `/proc`."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The fields after the name in brackets: state, parent, group, session.
+            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.add(int(status.parent.name))
+    return found
+
+
+@contextlib.contextmanager
+def running_build(inputs: list[str], output: Path) -> Iterator[subprocess.Popen]:
+    """A build in a session of its own, none of whose processes outlives the test."""
+    flags = ["--output", str(output), "--num_workers", str(WORKERS)]
+    process = subprocess.Popen(
+        [*COMMAND, *inputs, *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        for pid in members_of_session(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.stderr.close()
+        process.wait()
+
+
+def survivors(session: int) -> set[int]:
+    """The processes that are still there after some seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while (alive := members_of_session(session)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive
+
+
+def test_killed_at_any_moment(inputs: list[str], published: tuple[Path, float]):
+    output, duration = published
+    versions = {latest_version(output).folder}
+    moments = random.Random(7)
+    with_leftovers = 0
+    for i in range(KILLS):
+        # One moment in each of equal parts of a build, from its first files on.
+        moment = duration * (0.1 + 0.9 * (i + moments.random()) / KILLS)
+        with running_build(inputs, output) as process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(moment)
+            process.kill()
+            assert survivors(process.pid) == set()
+        version = latest_version(output)
+        version.assert_whole()
+        versions.add(version.folder)
+        assert len(version.table) == IMAGES
+        with_leftovers += (output / ".work").exists()
+    assert with_leftovers >= KILLS // 2, "the kills came too late to show anything"
+    built = run_build(*inputs, "--output", output)
+    assert (built.returncode, built.stderr) == (0, "")
+    built.version.assert_whole()
+    assert built.version.folder not in versions
+    assert sorted(path.name for path in output.iterdir()) == ["latest", "versions"]
+    assert {*(output / "versions").iterdir()} >= versions
+
+
+def stop(inputs: list[str], output: Path, number: int, file: str) -> Build:
+    """Sends a signal to a build once a file like this is in its work folder."""
+    with running_build(inputs, output) as process:
+        while not any((output / ".work").glob(file)):
+            assert process.poll() is None, "the build was over before it could be stopped"
+            time.sleep(0.01)
+        process.send_signal(number)
+        stderr = process.stderr.read()
+        code = process.wait(PATIENCE)
+        assert survivors(process.pid) == set()
+    return Build(code, "", stderr, output)
+
+
+@pytest.mark.parametrize(
+    ("number", "file"),
+    [
+        pytest.param(signal.SIGTERM, "*.lock", id="terminated at its start"),
+        pytest.param(signal.SIGTERM, "*/parts/*", id="terminated while it writes"),
+        pytest.param(signal.SIGINT, "*/exchange/*", id="interrupted while it reads"),
+    ],
+)
+def test_stopped(inputs: list[str], published: tuple[Path, float], number: int, file: str):
+    output, _ = published
+    before = latest_version(output).folder
+    assert not (output / ".work").exists()
+    built = stop(inputs, output, number, file)
+    assert built.returncode == 1
+    assert built.stderr.splitlines()[-1].endswith("error: interrupted: nothing was published")
+    assert "Traceback" not in built.stderr
+    assert not (output / ".work").exists()
+    assert latest_version(output).folder == before
+    latest_version(output).assert_whole()

@@ -1,0 +1,78 @@
+"""What a build was asked to do, and the plan made of it: the one object that all steps share."""
+
+import dataclasses
+import os
+
+from transforms.elements import Failed, Source, SourceCount
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What the vocabulary files say: the content of `classes.json`, rows, and failures.
+
+    Apart from the config, since it is large and few steps need it.
+    """
+
+    classes: bytes
+    counts: tuple[SourceCount, ...]
+    failed: tuple[Failed, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildConfig:
+    """A build.
+
+    Attributes:
+        output: the folder that versions are published to.
+        work: this build's own folder, below `output` so that renames stay within a file system.
+        version: the name of the version to publish.
+        fingerprint: of inputs and flags.
+        flags: the flags that decide about the output, as recorded in the manifest.
+        sources: all inputs, by index.
+        release: the dataset's version for readers.
+        splits: which to build; None for all.
+        formats: of `outputs.naming.FORMATS`.
+        with_pictures: whether examples carry pictures.
+        map_columns: of `schema.MAP_COLUMNS`.
+        verify_pixels: whether pictures are decoded in full.
+        shard_size: bytes a shard is to have, about.
+        max_failure_rate: fraction of the images that may fail.
+        exchange: of `exchange.FORMS`.
+        chunk_size: bytes of a file that are read at once.
+        buckets: how many groups of images are joined one by one.
+    """
+
+    output: str
+    work: str
+    version: str
+    fingerprint: str
+    flags: dict[str, object]
+    sources: tuple[Source, ...]
+    release: str
+    splits: tuple[str, ...] | None
+    formats: tuple[str, ...]
+    with_pictures: bool
+    map_columns: tuple[str, ...]
+    verify_pixels: bool
+    shard_size: int
+    max_failure_rate: float
+    exchange: str
+    chunk_size: int
+    buckets: int
+
+    @property
+    def exchange_folder(self) -> str:
+        return os.path.join(self.work, "exchange")
+
+    @property
+    def parts_folder(self) -> str:
+        return os.path.join(self.work, "parts")
+
+    @property
+    def version_folder(self) -> str:
+        """Where the version is put together before it is published."""
+        return os.path.join(self.work, "version")
+
+    @property
+    def progress_folder(self) -> str:
+        return os.path.join(self.work, "progress")

@@ -1,0 +1,124 @@
+"""What travels between the steps: small frozen records, never rows.
+
+A Beam element is a range of a file or a bucket of images; the rows themselves travel inside Arrow
+batches (see `exchange`).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One input file, recognised.
+
+    `index` is its place in published order (base name, then path) among the sources of a build, so
+    that the order in which files were named changes nothing. `columns` are the file's own column
+    names, empty for JSON Lines. `data_start` is the offset of the first row in the decompressed
+    file, `header_lines` how many lines precede it.
+    """
+
+    index: int
+    kind: str
+    path: str
+    size: int
+    split: str | None = None
+    columns: tuple[str, ...] = ()
+    data_start: int = 0
+    header_lines: int = 0
+    compressed: bool = False
+
+
+class ByteRange(NamedTuple):
+    """A piece of a source: the records that begin after the first line break at or after `start`,
+    up to the one at or after `stop`. `quotes` counts the quote characters before `start`, where
+    that matters."""
+
+    source: int
+    start: int
+    stop: int
+    quotes: int = 0
+
+
+class Block(NamedTuple):
+    """Rows of one source that were read together: what the exchange partitions.
+
+    `order` tells the place of the block in its source; `table` has the columns `key` (uint64) and
+    `value` (a struct, the same for every block of a kind).
+    """
+
+    source: int
+    order: int
+    table: pa.Table
+
+
+class SourceCount(NamedTuple):
+    """Rows of one block of a source; by its line breaks (`lines`) failures find their line."""
+
+    source: int
+    order: int
+    rows: int
+    bad_rows: int
+    lines: int
+
+
+class Failed(NamedTuple):
+    """Failures of one block or bucket: Arrow IPC bytes of `failures.SCHEMA`.
+
+    Of a block, `line` counts from the block's first line; `source` and `order` tell which block.
+    """
+
+    source: int
+    order: int
+    ipc: bytes
+
+
+class BucketCount(NamedTuple):
+    """How many images a bucket was to have and how many of them failed; by source index, how many
+    rows it received and how many of those were orphans."""
+
+    bucket: int
+    images: int
+    failed: int
+    rows: tuple[tuple[int, int], ...]
+    orphans: tuple[tuple[int, int], ...]
+
+
+class BuiltPart(NamedTuple):
+    """Consecutive examples of one bucket and split in a file: written, hashed, not published."""
+
+    format: str
+    split: str
+    bucket: int
+    sequence: int
+    path: str
+    num_examples: int
+    bytes: int
+    sha256: str
+
+
+class Shard(NamedTuple):
+    """A published file; `path` is relative to the version's folder."""
+
+    format: str
+    split: str
+    index: int
+    path: str
+    num_examples: int
+    bytes: int
+    sha256: str
+
+
+def to_ipc(table: pa.Table) -> bytes:
+    """A table as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def from_ipc(ipc: bytes) -> pa.Table:
+    """The inverse of `to_ipc`."""
+    return pa.ipc.open_stream(ipc).read_all()

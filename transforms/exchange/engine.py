@@ -1,0 +1,39 @@
+"""The exchange through the runner's own shuffle: the rows travel as Arrow IPC bytes, compressed
+with lz4.
+
+For clusters without a file system that all workers see.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from transforms.elements import Block
+from transforms.exchange.partition import partition
+
+#: Runners want elements well under 10 MB.
+MAX_ELEMENT_BYTES = 8 << 20
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+Payload = tuple[tuple[int, int, int], bytes]
+
+
+def ship(block: Block, buckets: int) -> Iterator[tuple[int, Payload]]:
+    """The rows of each bucket as elements of at most `MAX_ELEMENT_BYTES` before compression.
+
+    A single row above that, a very long narrative, is an element of its own.
+    """
+    for bucket, rows in partition(block.table, buckets):
+        pieces = -(-rows.nbytes // MAX_ELEMENT_BYTES)
+        step = max(1, -(-rows.num_rows // max(pieces, 1)))
+        for place, at in enumerate(range(0, rows.num_rows, step)):
+            batch = pa.concat_tables([rows.slice(at, step)]).combine_chunks().to_batches()[0]
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
+                writer.write_batch(batch)
+            yield bucket, ((block.source, block.order, place), sink.getvalue().to_pybytes())
+
+
+def load(payload: bytes) -> pa.RecordBatch:
+    """The rows of an element."""
+    return next(iter(pa.ipc.open_stream(payload)))

@@ -1,0 +1,173 @@
+"""Cutting text files into blocks of whole records, by byte range or along a stream.
+
+A line break inside quotes belongs to its field, so a cut must lie outside quotes: that depends on
+whether the number of quote characters before it is even (RFC 4180: a quote inside a quoted field is
+doubled).
+"""
+
+import csv
+import zlib
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+_NEWLINE, _QUOTE = 10, 34
+_STEP = 1 << 20
+_LOOK = 1 << 16
+#: A record longer than this is no record: an unclosed quote, or no line breaks at all.
+MAX_RECORD_BYTES = 64 << 20
+
+
+def count_quotes(file: BinaryIO, start: int, stop: int) -> int:
+    """Quote characters in a byte range."""
+    file.seek(start)
+    return sum(file.read(min(_STEP, stop - at)).count(b'"') for at in range(start, stop, _STEP))
+
+
+def record_breaks(data: bytes, quotes: int, free_text: bool) -> np.ndarray:
+    """Offsets of the line breaks that end a record.
+
+    Args:
+        data: the bytes.
+        quotes: how many quote characters precede them.
+        free_text: whether a line break may be quoted at all.
+    """
+    buffer = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(buffer == _NEWLINE)
+    if not free_text or (quotes % 2 == 0 and b'"' not in data):
+        return breaks
+    quoted = np.flatnonzero(buffer == _QUOTE)
+    return breaks[(np.searchsorted(quoted, breaks) + quotes) % 2 == 0]
+
+
+def _next_cut(file: BinaryIO, at: int, size: int, quotes: int, free_text: bool) -> int:
+    """The offset after the first record break at or after `at`; `size` where there is none."""
+    file.seek(at)
+    while at < size and (data := file.read(_LOOK)):
+        breaks = record_breaks(data, quotes, free_text)
+        if len(breaks):
+            return at + int(breaks[0]) + 1
+        at += len(data)
+        quotes += data.count(b'"')
+    return size
+
+
+def read_range(
+    file: BinaryIO, start: int, stop: int, size: int, quotes: int, free_text: bool, is_first: bool
+) -> bytes:
+    """The whole records of a range: those after the first break at or after `start`, to that of
+    `stop`.
+
+    Consecutive ranges share their cuts, so every record is read once whatever the ranges.
+
+    Args:
+        file: an uncompressed, seekable file.
+        start: where the range starts.
+        stop: where it ends, `size` for the last one.
+        size: the file's size.
+        quotes: quote characters in the file before `start`.
+        free_text: whether a line break may be quoted.
+        is_first: whether a record begins at `start` itself.
+    """
+    begin = start if is_first else _next_cut(file, start, size, quotes, free_text)
+    if begin > stop or begin == size:
+        return b""
+    file.seek(start)
+    data = file.read(stop - start)
+    if stop < size:
+        end = _next_cut(file, stop, size, quotes + data.count(b'"'), free_text)
+        file.seek(stop)
+        data += file.read(end - stop)
+    return data[begin - start :]
+
+
+def stream_blocks(chunks: Iterator[bytes], block_size: int, free_text: bool) -> Iterator[bytes]:
+    """Blocks of whole records of about `block_size` bytes from a stream that can't be sought into.
+
+    Where `chunks` raises, the whole records before that come first, then its error.
+    """
+    pending = b""
+    try:
+        for chunk in chunks:
+            pending += chunk
+            if len(pending) < block_size:
+                continue
+            breaks = record_breaks(pending, 0, free_text)
+            cut = int(breaks[-1]) + 1 if len(breaks) else 0
+            if not cut and len(pending) > MAX_RECORD_BYTES:
+                cut = pending.rfind(b"\n") + 1 or len(pending)
+            if cut:
+                yield pending[:cut]
+                pending = pending[cut:]
+    except (EOFError, OSError, zlib.error):
+        if whole := pending[: pending.rfind(b"\n") + 1]:
+            yield whole
+        raise
+    if pending:
+        yield pending
+
+
+class QuotedLines(NamedTuple):
+    """Lines, from 0, that a quote runs out of.
+
+    Attributes:
+        unclosed: those whose quote nothing closes.
+        continued: those that belong to the record of the line before, as a quoted line break says.
+    """
+
+    unclosed: list[int]
+    continued: list[int]
+
+
+def find_quoted_lines(data: bytes, fields: int, free_text: bool) -> QuotedLines:
+    """Tells quoted line breaks from stray quotes, which would take in the rows that follow.
+
+    Args:
+        data: whole records.
+        fields: how many a record has; one over several lines must have just as many.
+        free_text: whether a line break may be quoted at all.
+    """
+    found = QuotedLines([], [])
+    if b'"' not in data:
+        return found
+    buffer = np.frombuffer(data, np.uint8)
+    ends = np.append(np.flatnonzero(buffer == _NEWLINE), len(data))
+    quotes = np.searchsorted(np.flatnonzero(buffer == _QUOTE), ends)
+    # Quotes come in pairs, unless one runs out of its line or stands for itself in a plain field.
+    odd = np.flatnonzero(np.diff(quotes, prepend=0) % 2).tolist()
+
+    def text(first: int, last: int) -> list[str]:
+        start = int(ends[first - 1]) + 1 if first else 0
+        return data[start : int(ends[last])].decode("latin-1").split("\n")
+
+    taken = -1
+    for line, following in zip_longest(odd, odd[1:]):
+        if line <= taken or not _runs_out(*text(line, line)):
+            continue
+        if free_text and following is not None and _is_record(text(line, following), fields):
+            taken = following
+            found.continued.extend(range(line + 1, following + 1))
+        else:
+            found.unclosed.append(line)
+    return found
+
+
+def _runs_out(line: str) -> bool:
+    """Whether a line ends inside quotes."""
+    reader = csv.reader([line, ""])
+    try:
+        next(reader)
+    except csv.Error:
+        return True
+    return reader.line_num > 1
+
+
+def _is_record(lines: list[str], fields: int) -> bool:
+    """Whether lines are, strictly, one record of that many fields."""
+    try:
+        records = list(csv.reader(lines, strict=True))
+    except csv.Error:
+        return False
+    return [len(record) for record in records] == [fields]

@@ -1,0 +1,31 @@
+"""Image-level labels, human-verified and machine-generated: `*-imagelabels*.csv`, V3's
+`annotations-{human,machine}.csv`."""
+
+import pyarrow as pa
+
+from transforms.examples.schema import IMAGE_LABEL
+from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+
+
+def _build(rows: Rows) -> pa.StructArray:
+    rows.require_finite("Confidence")
+    return struct_array(
+        IMAGE_LABEL,
+        {
+            "label": rows.columns["LabelName"],
+            "source": rows.columns["Source"],
+            "confidence": rows.columns["Confidence"],
+        },
+        rows.length,
+    )
+
+
+IMAGE_LABELS = TableFormat(
+    kind="image_labels",
+    column="image_labels",
+    required={"Source": STRING, "LabelName": STRING, "Confidence": FLOAT},
+    optional={},
+    value=IMAGE_LABEL,
+    build=_build,
+    aliases={"Condidence": "Confidence"},
+)

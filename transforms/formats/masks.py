@@ -1,0 +1,90 @@
+"""Segmentation masks: `*-annotations-object-segmentation.csv`, whose rows name a PNG each.
+
+The published box is the one from which the mask was drawn, not the mask's own.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.examples.schema import CLICK, MASK
+from transforms.failures import Reason
+from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+
+_BOX = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
+_NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
+_CLICK_PATTERN = rf"{_NUMBER} {_NUMBER} -?[0-9]{{1,2}}"
+_CLICKS_PATTERN = rf"^({_CLICK_PATTERN}(;{_CLICK_PATTERN})*;?)?$"
+
+#: A mask before its PNG is read: as in an example, with the PNG's name in place of the pixels.
+MASK_ROW = pa.struct(
+    [
+        *(field for field in MASK if field.name not in ("size", "counts", "area")),
+        ("mask_path", STRING),
+    ]
+)
+
+
+def _build(rows: Rows) -> pa.StructArray:
+    rows.require_box(*_BOX)
+    iou = rows.columns["PredictedIoU"]
+    known = iou.is_valid().to_numpy(zero_copy_only=False)
+    rows.require(np.isfinite(rows.numbers("PredictedIoU")) | ~known, "PredictedIoU is not finite")
+    path = rows.columns["MaskPath"]
+    unsafe = pc.match_substring_regex(path, r"[/\\]|\.\.").to_numpy(zero_copy_only=False)
+    rows.require(~unsafe, "MaskPath is not a plain file name", Reason.UNSAFE_PATH)
+    return struct_array(
+        MASK_ROW,
+        {
+            "label": rows.columns["LabelName"],
+            "box_id": rows.columns["BoxID"],
+            "xmin": rows.columns["BoxXMin"],
+            "xmax": rows.columns["BoxXMax"],
+            "ymin": rows.columns["BoxYMin"],
+            "ymax": rows.columns["BoxYMax"],
+            "predicted_iou": iou,
+            "clicks": _parse_clicks(rows),
+            "mask_path": path,
+        },
+        rows.length,
+    )
+
+
+def _parse_clicks(rows: Rows) -> pa.ListArray:
+    """`X Y T;X Y T;…` to lists of clicks."""
+    text = rows.columns["Clicks"]
+    sound = pc.match_substring_regex(text, _CLICKS_PATTERN)
+    rows.require(sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")
+    text = pc.utf8_rtrim(pc.if_else(sound, text, ""), ";")
+    clicks = pc.split_pattern(text, ";")
+    present = pc.not_equal(text, "").to_numpy(zero_copy_only=False)
+    counts = np.where(present, pc.list_value_length(clicks).to_numpy(), 0)
+    words = pc.split_pattern(
+        clicks.flatten().filter(pc.not_equal(clicks.flatten(), "")), " "
+    ).flatten()
+    fields = [words.take(pa.array(np.arange(i, len(words), 3))) for i in range(3)]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(
+        offsets,
+        pa.StructArray.from_arrays(
+            [word.cast(field.type) for word, field in zip(fields, CLICK, strict=True)],
+            fields=list(CLICK),
+        ),
+    )
+
+
+MASKS = TableFormat(
+    kind="masks",
+    column="masks",
+    required={
+        "MaskPath": STRING,
+        "LabelName": STRING,
+        "BoxID": STRING,
+        **dict.fromkeys(_BOX, FLOAT),
+        "PredictedIoU": FLOAT,
+        "Clicks": STRING,
+    },
+    optional={},
+    value=MASK_ROW,
+    build=_build,
+)

@@ -1,0 +1,237 @@
+"""A block of CSV text to typed, checked rows: `pyarrow.csv` with explicit types, and what it can't
+say.
+
+The fast path converts a block at once. Where a value doesn't convert, the block is parsed again as
+text and converted column by column, so that only the rows at fault are left out.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+
+from transforms import failures
+from transforms.failures import Failure, Reason, Stage
+from transforms.formats.blocks import QuotedLines, find_quoted_lines
+from transforms.formats.tables import Rows, TableFormat
+from transforms.keys import image_keys
+
+_FLOAT = (
+    r"^\s*([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?([nN][aA][nN]|[iI][nN][fF]))\s*$"
+)
+_INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
+
+
+class ParsedBlock:
+    """Rows of a block that are sound, and failures for the others.
+
+    Attributes:
+        table: columns `key` (uint64) and `value` (the format's struct), in the block's order.
+        failures: table of `failures.SCHEMA`; `line` counts from the block's first line, as 1.
+        rows: how many records the block holds, sound or not.
+        bad_rows: how many were left out.
+    """
+
+    def __init__(self, table: pa.Table, found: Sequence[Failure], rows: int, bad_rows: int) -> None:
+        self.table = table
+        self.failures = failures.to_table(found)
+        self.rows = rows
+        self.bad_rows = bad_rows
+
+
+def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) -> ParsedBlock:
+    """Parses whole records of CSV without their header.
+
+    Args:
+        data: the text, UTF-8.
+        columns: the file's column names, in its order.
+        table_format: what they mean.
+    """
+    names = [table_format.canonical(name) for name in columns]
+    quoted = find_quoted_lines(data, len(names), table_format.free_text)
+    if quoted.unclosed:
+        lines = data.split(b"\n")
+        for line in quoted.unclosed:
+            lines[line] = b""
+        data = b"\n".join(lines)
+    malformed: list[csv.InvalidRow] = []
+    try:
+        table = _read(data, names, table_format, malformed, as_text=False)
+        unconverted = {}
+    except pa.ArrowInvalid:
+        malformed.clear()
+        text = _read(data, names, table_format, malformed, as_text=True)
+        table, unconverted = _convert(text, table_format)
+    return _check(data, table, malformed, unconverted, quoted, table_format)
+
+
+def _read(
+    data: bytes,
+    names: list[str],
+    table_format: TableFormat,
+    malformed: list[csv.InvalidRow],
+    as_text: bool,
+) -> pa.Table:
+    types = {name: pa.binary() if as_text else table_format.types[name] for name in names}
+
+    def skip(row: csv.InvalidRow) -> str:
+        malformed.append(row)
+        return "skip"
+
+    if not data.strip(b"\r\n"):
+        return pa.table({name: pa.array([], dtype) for name, dtype in types.items()})
+    return csv.read_csv(
+        pa.BufferReader(data),
+        read_options=csv.ReadOptions(
+            column_names=names, use_threads=False, block_size=max(len(data) + 1, 1024)
+        ),
+        parse_options=csv.ParseOptions(
+            quote_char='"' if b'"' in data else False,
+            newlines_in_values=table_format.free_text,
+            invalid_row_handler=skip,
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=False
+        ),
+    ).combine_chunks()
+
+
+def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[str, np.ndarray]]:
+    """Converts columns of text one by one.
+
+    Returns:
+        The table, with null where a value doesn't convert, and for each column that has such values
+        where they are, (n,) bool.
+    """
+    columns, unconverted = {}, {}
+    for name in text.column_names:
+        dtype = table_format.types[name]
+        column = _only_chunk(text[name])
+        if pa.types.is_string(dtype):
+            ok = _valid_utf8(column)
+            converted = pc.if_else(pa.array(ok), column, b"").cast(dtype)
+        else:
+            utf8 = pc.if_else(pa.array(_valid_utf8(column)), column, b"?").cast(pa.string())
+            empty = pc.equal(utf8, "")
+            pattern = _FLOAT if pa.types.is_floating(dtype) else _INTEGER
+            matches = pc.match_substring_regex(utf8, pattern)
+            digits = pc.utf8_trim_whitespace(
+                pc.if_else(matches, utf8, pa.scalar(None, pa.string()))
+            )
+            if pa.types.is_integer(dtype):
+                digits = pc.replace_substring_regex(digits, r"(^\+|\.0*$)", "")
+                wide = digits.cast(pa.int64())
+                limit = np.iinfo(dtype.to_pandas_dtype())
+                matches = pc.and_(
+                    matches,
+                    pc.fill_null(
+                        pc.and_(pc.less_equal(limit.min, wide), pc.less_equal(wide, limit.max)),
+                        False,
+                    ),
+                )
+                converted = pc.if_else(matches, wide, pa.scalar(None, pa.int64())).cast(dtype)
+            else:
+                converted = pc.replace_substring_regex(digits, r"^\+", "").cast(dtype)
+            ok = np.asarray(pc.or_(matches, empty))
+        columns[name] = converted
+        if not ok.all():
+            unconverted[name] = ~ok
+    return pa.table(columns), unconverted
+
+
+def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
+    """Which values are UTF-8, (n,) bool. Python looks only at those that aren't ASCII."""
+    suspects = np.flatnonzero(
+        pc.match_substring_regex(column, rb"[\x80-\xff]".decode("latin-1")).to_numpy(False)
+    )
+    valid = np.ones(len(column), bool)
+    for i in suspects:
+        try:
+            column[int(i)].as_py().decode()
+        except UnicodeDecodeError:
+            valid[i] = False
+    return valid
+
+
+def _only_chunk(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _check(
+    data: bytes,
+    table: pa.Table,
+    malformed: list[csv.InvalidRow],
+    unconverted: dict[str, np.ndarray],
+    quoted: QuotedLines,
+    table_format: TableFormat,
+) -> ParsedBlock:
+    """Checks converted rows and builds their values; says of each failure on which line it is."""
+    columns = {name: _only_chunk(table[name]) for name in table.column_names}
+    rows = Rows(columns, table.num_rows)
+    ids = columns[table_format.image_id]
+    keys, valid = image_keys(ids)
+    rows.require(valid, f"{table_format.image_id} is not 16 lowercase hex digits")
+    for name, where in unconverted.items():
+        kind = "UTF-8" if pa.types.is_string(table_format.types[name]) else "a number of its type"
+        rows.require(~where, f"{name} is not {kind}")
+    value = table_format.build(rows)
+
+    parsed = pa.table({"key": keys, "value": value})
+    if rows.rejected.any():
+        parsed = parsed.filter(pa.array(~rows.rejected))
+    found = [
+        _bad_record("a quote that nothing closes", line + 1) for line in sorted(quoted.unclosed)
+    ]
+    if malformed or rows.notes:
+        lines = _RecordLines(data, [row.number for row in malformed], quoted.continued)
+        found += [
+            Failure(
+                image_id=ids[i].as_py() if valid[i] else None,
+                split=None,
+                stage=Stage.READ,
+                reason=reason,
+                detail=detail,
+                line=lines.of_row(i),
+            )
+            for i, reason, detail in sorted(rows.notes)
+        ]
+        found += [
+            _bad_record(
+                f"{row.actual_columns} fields instead of {row.expected_columns}",
+                lines.of_record(row.number - 1),
+            )
+            for row in malformed
+        ]
+        found.sort(key=lambda failure: failure.line or 0)
+    left_out = len(malformed) + len(quoted.unclosed)
+    bad_rows = int(rows.rejected.sum()) + left_out
+    return ParsedBlock(parsed, found, table.num_rows + left_out, bad_rows)
+
+
+def _bad_record(detail: str, line: int) -> Failure:
+    return Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, line=line)
+
+
+class _RecordLines:
+    """Line numbers, from 1, of the records of a block."""
+
+    def __init__(self, data: bytes, malformed: list[int], continued: list[int]) -> None:
+        text = np.frombuffer(data, np.uint8)
+        newlines = np.flatnonzero(text == 10)
+        starts = np.delete(np.concatenate([[0], newlines + 1]), continued)
+        starts = starts[starts < len(data)]
+        blank = (text[starts] == 10) | (
+            (text[starts] == 13) & (text[np.minimum(starts + 1, len(data) - 1)] == 10)
+        )
+        self._lines = np.searchsorted(newlines, starts[~blank]) + 1
+        self._records = np.setdiff1d(np.arange(len(self._lines)), np.array(malformed, int) - 1)
+
+    def of_record(self, record: int) -> int:
+        return int(self._lines[min(record, len(self._lines) - 1)])
+
+    def of_row(self, row: int) -> int:
+        """Of the row-th record that has the right number of fields."""
+        return self.of_record(int(self._records[row]) if row < len(self._records) else row)

@@ -1,0 +1,199 @@
+"""ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
+
+import functools
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import elements, failures, progress
+from transforms.config import BuildConfig
+from transforms.elements import Block, ByteRange, Failed, Source, SourceCount
+from transforms.failures import Failure, Reason, Stage
+from transforms.formats import blocks
+from transforms.formats.detect import TABLES
+from transforms.formats.narratives import parse_narratives
+from transforms.formats.parse_csv import ParsedBlock, parse_csv
+
+_LABEL_FIELDS = ("label", "label1", "label2")
+_READ_BYTES = 1 << 20
+
+
+def plan_ranges(source: Source, chunk_size: int) -> list[ByteRange]:
+    """Ranges of about `chunk_size` bytes; a single one where a file is compressed."""
+    if source.compressed:
+        return [ByteRange(source.index, 0, source.size)]
+    starts = range(source.data_start, source.size, chunk_size)
+    return [ByteRange(source.index, at, min(at + chunk_size, source.size)) for at in starts]
+
+
+def read_blocks(source: Source, piece: ByteRange, chunk_size: int) -> Iterator[bytes]:
+    """The whole records of a range, without the header; several blocks where a file is compressed.
+
+    Raises:
+        EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
+    """
+    free_text = source.kind in TABLES and TABLES[source.kind].free_text
+    with open(source.path, "rb") as file:
+        if source.compressed:
+            with gzip.GzipFile(fileobj=file) as stream:
+                stream.read(source.data_start)
+                yield from blocks.stream_blocks(_inflate(stream), chunk_size, free_text)
+            return
+        yield blocks.read_range(
+            file,
+            piece.start,
+            piece.stop,
+            source.size,
+            max(piece.quotes, 0),
+            free_text and piece.quotes >= 0,
+            is_first=piece.start == source.data_start,
+        )
+
+
+def _inflate(stream: gzip.GzipFile) -> Iterator[bytes]:
+    """Chunks of about `_READ_BYTES`; what precedes damage comes before its error."""
+    pieces: list[bytes] = []
+    try:
+        while piece := stream.read1(_READ_BYTES):
+            pieces.append(piece)
+            if sum(map(len, pieces)) >= _READ_BYTES:
+                yield b"".join(pieces)
+                pieces = []
+    except (EOFError, OSError, zlib.error):
+        yield b"".join(pieces)
+        raise
+    yield b"".join(pieces)
+
+
+def parse_block(source: Source, data: bytes) -> ParsedBlock:
+    """Parses the records of a block by the kind of its source."""
+    if source.kind == "narratives":
+        return parse_narratives(data)
+    return parse_csv(data, source.columns, TABLES[source.kind])
+
+
+def labels_of(table: pa.Table) -> pa.Array:
+    """The distinct labels of a block."""
+    value = table["value"]
+    fields = [field.name for field in value.type if field.name in _LABEL_FIELDS]
+    columns = [pc.struct_field(value, field).unique() for field in fields]
+    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+
+
+@functools.lru_cache(maxsize=1)
+def _labels_in(classes: bytes) -> pa.Array:
+    """The labels in `classes.json`; decoded once a process."""
+    return pa.array([entry["label"] for entry in json.loads(classes)], pa.string())
+
+
+class CountQuotesFn(beam.DoFn):
+    """Counts the quotes of a range: ranges after it need to know whether they begin inside some."""
+
+    def __init__(self, config: BuildConfig) -> None:
+        self._sources = config.sources
+
+    def process(self, piece: ByteRange) -> Iterable[tuple[int, tuple[ByteRange, int]]]:
+        with open(self._sources[piece.source].path, "rb") as file:
+            yield piece.source, (piece, blocks.count_quotes(file, piece.start, piece.stop))
+
+
+def add_quotes(counted: tuple[int, Iterable[tuple[ByteRange, int]]]) -> list[ByteRange]:
+    """Gives each range of a file the number of quotes before it.
+
+    An odd number in the whole file means that some quote is unbalanced: then no line break is taken
+    for a quoted one (-1), so that one stray quote spoils its own row and not the rest of the file.
+    """
+    pieces = sorted(counted[1])
+    balanced = sum(quotes for _, quotes in pieces) % 2 == 0
+    before, ranges = 0, []
+    for piece, quotes in pieces:
+        ranges.append(piece._replace(quotes=before if balanced else -1))
+        before += quotes
+    return ranges
+
+
+class ReadRangeFn(beam.DoFn):
+    """Reads and parses a range of a source."""
+
+    def __init__(self, config: BuildConfig) -> None:
+        self._config = config
+
+    def process(self, piece: ByteRange, classes: bytes) -> Iterator[Any]:
+        source = self._config.sources[piece.source]
+        order = piece.start
+        try:
+            for data in read_blocks(source, piece, self._config.chunk_size):
+                yield from self._read(source, order, data, _labels_in(classes))
+                order += max(len(data), 1)
+            progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            failure = Failure(
+                None, None, Stage.READ, Reason.TRUNCATED, f"compressed data: {error}", line=1
+            )
+            ipc = elements.to_ipc(failures.to_table([failure]))
+            yield beam.pvalue.TaggedOutput("failed", Failed(source.index, order, ipc))
+            count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
+            yield beam.pvalue.TaggedOutput("counts", count)
+
+    def _read(self, source: Source, order: int, data: bytes, known: pa.Array) -> Iterator[Any]:
+        parsed = parse_block(source, data)
+        labels = labels_of(parsed.table)
+        unknown = labels.filter(pc.invert(pc.is_in(labels, known)))
+        if len(unknown):
+            yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
+        if parsed.failures.num_rows:
+            failed = Failed(source.index, order, elements.to_ipc(parsed.failures))
+            yield beam.pvalue.TaggedOutput("failed", failed)
+        count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, data.count(b"\n"))
+        yield beam.pvalue.TaggedOutput("counts", count)
+        if source.kind == "images":
+            progress.add(self._config.progress_folder, image_rows=parsed.rows)
+        if parsed.table.num_rows:
+            yield Block(source.index, order, parsed.table)
+
+
+class ReadAnnotations(beam.PTransform):
+    """Sources → blocks of checked rows.
+
+    Outputs, by tag: the blocks (`blocks`), labels that no class file names (`labels`, frozensets),
+    failures (`failed`) and row counts (`counts`).
+    """
+
+    def __init__(self, config: BuildConfig, classes: beam.PCollection) -> None:
+        super().__init__()
+        self._config = config
+        self._classes = classes
+
+    def expand(self, root: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
+        quoted, plain = [], []
+        for source in self._config.sources:
+            if source.kind in TABLES:
+                ranges = plan_ranges(source, self._config.chunk_size)
+                by_quotes = TABLES[source.kind].free_text and len(ranges) > 1
+                (quoted if by_quotes else plain).extend(ranges)
+        ranges = [root | "PlainRanges" >> beam.Create(plain)]
+        if quoted:
+            # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
+            ranges.append(
+                root
+                | "QuotedRanges" >> beam.Create(quoted)
+                | "SpreadCounts" >> beam.Reshuffle()
+                | "CountQuotes" >> beam.ParDo(CountQuotesFn(self._config))
+                | "OfOneFile" >> beam.GroupByKey()
+                | "AddQuotes" >> beam.FlatMap(add_quotes)
+            )
+        return (
+            ranges
+            | beam.Flatten()
+            | "SpreadRanges" >> beam.Reshuffle()
+            | "ReadRanges"
+            >> beam.ParDo(
+                ReadRangeFn(self._config), classes=beam.pvalue.AsSingleton(self._classes)
+            ).with_outputs("labels", "failed", "counts", main="blocks")
+        )

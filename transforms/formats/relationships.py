@@ -1,0 +1,41 @@
+"""Visual relationships: `*-annotations-vrd.csv`. The relation `is` is an attribute: its second box
+repeats the first, and its second label is the attribute."""
+
+import pyarrow as pa
+
+from transforms.examples.schema import RELATIONSHIP
+from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+
+_BOXES = [(f"XMin{i}", f"XMax{i}", f"YMin{i}", f"YMax{i}") for i in (1, 2)]
+_COORDINATES = [name for box in _BOXES for name in box]
+
+
+def _build(rows: Rows) -> pa.StructArray:
+    for box in _BOXES:
+        rows.require_box(*box)
+    return struct_array(
+        RELATIONSHIP,
+        {
+            "label1": rows.columns["LabelName1"],
+            "label2": rows.columns["LabelName2"],
+            "relationship": rows.columns["RelationshipLabel"],
+            **{name.lower(): rows.columns[name] for name in _COORDINATES},
+        },
+        rows.length,
+    )
+
+
+RELATIONSHIPS = TableFormat(
+    kind="relationships",
+    column="relationships",
+    required={
+        "LabelName1": STRING,
+        "LabelName2": STRING,
+        **dict.fromkeys(_COORDINATES, FLOAT),
+        "RelationshipLabel": STRING,
+    },
+    optional={},
+    value=RELATIONSHIP,
+    build=_build,
+    aliases={"RelationLabel": "RelationshipLabel"},
+)

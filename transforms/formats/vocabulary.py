@@ -1,0 +1,211 @@
+"""Reads the vocabulary: class names, class lists, the hierarchy of classes, and point classes.
+
+The files are those of https://storage.googleapis.com/openimages/web/download_v7.html and of the V3
+release of 2017_11. They have at most some 20,000 rows, are UTF-8, and come plain or gzipped. No
+field of theirs holds a line break, so each line is parsed alone: a stray quote spoils its own row
+and no other.
+
+A reader returns what is good beside the failures of the rows that aren't.
+"""
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from transforms.failures import Failure, Reason, Stage
+
+_MID = re.compile(r"/[a-z]/[0-9a-z_]+")
+_GZIP_MAGIC = b"\x1f\x8b"
+_LABEL_HEADERS, _NAME_HEADERS = ("LabelName", "id"), ("DisplayName", "name")
+_POINT_HEADER = ["LabelName", "DisplayName", "YesPoints", "Points"]
+
+
+class PointClass(NamedTuple):
+    """What a point-classes file says of a class; `text_mentions` are other names for it."""
+
+    name: str
+    yes_points: int
+    points: int
+    text_mentions: list[str]
+
+
+class _BadRowError(ValueError):
+    """A row that can't be read, and why."""
+
+
+def read_class_names(data: bytes, source: str) -> tuple[dict[str, str], list[Failure]]:
+    """Class names: CSV of MID and display name, whose header may be missing.
+
+    Args:
+        data: the file, plain or gzipped.
+        source: its path, for failures.
+
+    Returns:
+        MID to display name in file order, and failures: `bad_row`, and `conflict` where a MID has
+        another name further up.
+
+    Raises:
+        ValueError: the file can't be unpacked.
+    """
+    names: dict[str, str] = {}
+    failures: list[Failure] = []
+    label_at, name_at, width = 0, 1, 2
+    for line, row in _rows(data, source, failures):
+        try:
+            if header := _names_header(row) if line == 1 else None:
+                label_at, name_at, width = header
+                continue
+            if len(row) != width:
+                raise _BadRowError(f"{len(row)} fields in place of {width}")
+            label, name = _mid(row[label_at]), row[name_at]
+            if names.setdefault(label, name) != name:
+                detail = f"{label} is {name!r} here and {names[label]!r} further up"
+                failures.append(_failure(Reason.CONFLICT, detail, source, line))
+        except _BadRowError as error:
+            failures.append(_failure(Reason.BAD_ROW, str(error), source, line))
+    return names, failures
+
+
+def read_class_list(data: bytes, source: str) -> tuple[list[str], list[Failure]]:
+    """A class list: one MID a line; arguments and errors as in `read_class_names`.
+
+    Returns:
+        MIDs in file order, each once, and failures.
+    """
+    labels: dict[str, None] = {}
+    failures: list[Failure] = []
+    for line, text in _lines(data, source, failures):
+        try:
+            if not (line == 1 and text.strip() in _LABEL_HEADERS):
+                labels[_mid(text)] = None
+        except _BadRowError as error:
+            failures.append(_failure(Reason.BAD_ROW, str(error), source, line))
+    return list(labels), failures
+
+
+def read_point_classes(data: bytes, source: str) -> tuple[dict[str, PointClass], list[Failure]]:
+    """Point classes: a ragged CSV, with one more text mention in each field from the fifth on.
+
+    Arguments and errors as in `read_class_names`.
+
+    Returns:
+        MID to its point class in file order, and failures.
+    """
+    classes: dict[str, PointClass] = {}
+    failures: list[Failure] = []
+    for line, row in _rows(data, source, failures):
+        try:
+            if line == 1 and [field.strip() for field in row[:4]] == _POINT_HEADER:
+                continue
+            if len(row) < 4:
+                raise _BadRowError(f"{len(row)} fields in place of 4 or more")
+            label = _mid(row[0])
+            mentions = [mention for mention in row[4:] if mention]
+            found = PointClass(row[1], _count(row[2]), _count(row[3]), mentions)
+            if classes.setdefault(label, found) != found:
+                detail = f"{label} has another row further up"
+                failures.append(_failure(Reason.CONFLICT, detail, source, line))
+        except _BadRowError as error:
+            failures.append(_failure(Reason.BAD_ROW, str(error), source, line))
+    return classes, failures
+
+
+def read_hierarchy(data: bytes, source: str) -> dict[str, list[str]]:
+    """The hierarchy: nested `LabelName`, `Subcategory[]`, `Part[]`, or V3's `name`, `children[]`.
+
+    Args:
+        data: the file, plain or gzipped.
+        source: its path, for errors.
+
+    Returns:
+        Each MID, the root's too, in the order of its first place, to its parents: none for the root
+        and for what is only a part, several for some.
+
+    Raises:
+        ValueError: it is not such a file. It says at which line or below which class.
+    """
+    try:
+        root = json.loads(_unpack(data, source).decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{source}, line {error.lineno}: not JSON: {error.msg}") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{source}: not JSON: {error}") from None
+    parents: dict[str, list[str]] = {}
+    nodes: list[tuple[Any, str | None, str]] = [(root, None, "the root")]
+    while nodes:
+        node, parent, place = nodes.pop()
+        label = node.get("LabelName", node.get("name")) if isinstance(node, dict) else None
+        if not isinstance(label, str) or not _MID.fullmatch(label):
+            raise ValueError(f"{source}: {place} of the hierarchy has no LabelName (or name)")
+        known = parents.setdefault(label, [])
+        if parent is not None and parent not in known:
+            known.append(parent)
+        below: list[tuple[Any, str | None, str]] = []
+        for key, above in (("Subcategory", label), ("children", label), ("Part", None)):
+            children = node.get(key, [])
+            if not isinstance(children, list):
+                raise ValueError(f"{source}: {key} of {label} is not a list")
+            below += [(child, above, f"a node in {key} of {label}") for child in children]
+        nodes += reversed(below)
+    return parents
+
+
+def _unpack(data: bytes, source: str) -> bytes:
+    if not data.startswith(_GZIP_MAGIC):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{source}: damaged gzip file: {error}") from None
+
+
+def _lines(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[int, str]]:
+    """Each line that isn't blank, with its number from 1."""
+    # Not `splitlines`: names may hold other Unicode line ends.
+    for line, raw in enumerate(_unpack(data, source).split(b"\n"), 1):
+        try:
+            text = raw.decode("utf-8-sig" if line == 1 else "utf-8").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            failures.append(_failure(Reason.BAD_ROW, f"not UTF-8: {error}", source, line))
+            continue
+        if text.strip():
+            yield line, text
+
+
+def _rows(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[int, list[str]]]:
+    """Each line's fields."""
+    for line, text in _lines(data, source, failures):
+        try:
+            (row,) = csv.reader([text], strict=True)
+        except csv.Error as error:
+            failures.append(_failure(Reason.BAD_ROW, f"not CSV: {error}", source, line))
+            continue
+        yield line, row
+
+
+def _names_header(row: Sequence[str]) -> tuple[int, int, int] | None:
+    """Where a header has label and name, and its width; None where the row isn't one."""
+    fields = [field.strip() for field in row]
+    labels = [at for at, field in enumerate(fields) if field in _LABEL_HEADERS]
+    names = [at for at, field in enumerate(fields) if field in _NAME_HEADERS]
+    return (labels[0], names[0], len(fields)) if labels and names else None
+
+
+def _mid(text: str) -> str:
+    if not _MID.fullmatch(label := text.strip()):
+        raise _BadRowError(f"{text!r} is not a MID")
+    return label
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.strip().isdigit()):
+        raise _BadRowError(f"{text!r} is not a count")
+    return int(text)
+
+
+def _failure(reason: Reason, detail: str, source: str, line: int) -> Failure:
+    return Failure(None, None, Stage.READ, reason, detail, source, line)

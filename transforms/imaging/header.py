@@ -1,0 +1,144 @@
+"""Checks of a stored picture that need no decoding of its pixels."""
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from transforms.failures import PixelError, Reason
+
+#: Pillow's own default for what isn't taken for a decompression bomb.
+MAX_PIXELS = 178_956_970
+
+#: What Pillow raises over data that it can't parse or decode.
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+
+_OTHER_FORMATS = {
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "BMP": re.compile(rb"BM....\0\0\0\0", re.DOTALL),
+    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "AVIF or HEIC": re.compile(rb"....ftyp(?:avi[fs]|hei[cfsx]|hev[cx]|mi[fa][1f])", re.DOTALL),
+    "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    "JPEG XL": re.compile(rb"\0\0\0\x0cJXL |\xff\x0a"),
+    "Photoshop": re.compile(rb"8BPS"),
+    "icon": re.compile(rb"\0\0[\1\2]\0"),
+}
+
+# A marker with a segment, or the end. In coded data FF is followed by 00 or a restart marker, so
+# the same search passes over it; other readers, too, skip what stands between segments.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+
+_CHUNK = struct.Struct(">I4s")
+
+
+class PictureHeader(NamedTuple):
+    """Format and size of a picture: of the stored frame, whatever its EXIF orientation says."""
+
+    format: Literal["JPEG", "PNG"]
+    width: int
+    height: int
+
+
+def check_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureHeader:
+    """Checks that data is one whole JPEG or PNG, as far as its structure shows.
+
+    Bytes after its end are accepted.
+
+    Args:
+        data: the stored picture.
+        max_pixels: the most pixels it may have.
+
+    Raises:
+        PixelError: EMPTY; NOT_IMAGE; FORMAT_NOT_ALLOWED for pictures of other formats; TRUNCATED
+            when its end is missing; CORRUPT when its header is malformed, or any chunk of a PNG;
+            TOO_MANY_PIXELS.
+    """
+    if not data:
+        raise PixelError(Reason.EMPTY, "no bytes")
+    if data.startswith(_JPEG):
+        _check_segments(data)
+        form, picture = "JPEG", _open(JpegImageFile, data)
+    elif data.startswith(_PNG):
+        for _ in png_chunks(data):
+            pass
+        form, picture = "PNG", _open(PngImageFile, data)
+    else:
+        raise _unwanted(data)
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise PixelError(Reason.TOO_MANY_PIXELS, f"{width} x {height} is over {max_pixels}")
+    return PictureHeader(form, width, height)
+
+
+def _open(reader: type[ImageFile], data: bytes) -> ImageFile:
+    """Parses the header by the one reader, past Pillow's guesses of format and its bomb warning."""
+    try:
+        return reader(io.BytesIO(data))
+    except PILLOW_ERRORS as error:
+        raise PixelError(Reason.CORRUPT, f"header: {error}") from None
+
+
+def _unwanted(data: bytes) -> PixelError:
+    for name, start in _OTHER_FORMATS.items():
+        if start.match(data):
+            return PixelError(Reason.FORMAT_NOT_ALLOWED, f"{name}; only JPEG and PNG are")
+    return PixelError(Reason.NOT_IMAGE, f"starts with {data[:16]!r}")
+
+
+def _check_segments(data: bytes) -> None:
+    """Walks a JPEG's markers to the end of image that follows a scan.
+
+    An EXIF thumbnail's own end is inside a segment, so it is passed over.
+    """
+    position = 2
+    scanned = False
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.end() - 1], found.end()
+        if marker == _END_OF_IMAGE and scanned:
+            return
+        if marker in (_START_OF_IMAGE, _END_OF_IMAGE):
+            raise PixelError(Reason.CORRUPT, f"marker {marker:02x} at offset {found.start()}")
+        length = int.from_bytes(data[position : position + 2], "big")
+        if length < 2 <= len(data) - position:
+            raise PixelError(Reason.CORRUPT, f"segment of {length} bytes at offset {position}")
+        position += length
+        scanned |= marker == _START_OF_SCAN
+    raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Walks a PNG's chunks and checks their CRCs, which Pillow doesn't for those with pixels.
+
+    Yields:
+        Name and body of each, from IHDR to IEND.
+
+    Raises:
+        PixelError: TRUNCATED without IEND, CORRUPT when a chunk is malformed or IHDR not the first.
+    """
+    position = len(_PNG)
+    view = memoryview(data)
+    while position + _CHUNK.size <= len(data):
+        length, name = _CHUNK.unpack_from(data, position)
+        if not name.isalpha() or (position == len(_PNG)) != (name == b"IHDR"):
+            raise PixelError(Reason.CORRUPT, f"chunk {name!r} at offset {position}")
+        end = position + _CHUNK.size + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            raise PixelError(Reason.CORRUPT, f"CRC of chunk {name!r} at offset {position}")
+        yield name, view[position + _CHUNK.size : end]
+        if name == b"IEND":
+            return
+        position = end + 4
+    raise PixelError(Reason.TRUNCATED, f"no IEND in {len(data)} bytes")

@@ -1,0 +1,127 @@
+"""Rasterising masks: their PNGs read, brought to the picture's size, and encoded."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.examples.schema import IMAGE, MASK
+from transforms.failures import Failure, PixelError, Reason, Stage
+from transforms.formats.tables import struct_array
+from transforms.masks import maps, png, rle
+from transforms.pixels.fetch import ADDRESS
+from transforms.pixels.members import MemberReader
+
+Raster = tuple[tuple[int, int], bytes, int]
+_NO_RASTER = (None, None, None)
+
+
+def rasterise_masks(
+    joined: pa.Table, sizes: Sequence[tuple[int, int] | None], reader: MemberReader
+) -> tuple[pa.ListArray, list[Failure]]:
+    """Encodes the masks of n images as COCO run lengths.
+
+    Args:
+        joined: n rows of `join.Joined.table`; `mask_files` null where no mask source was given.
+        sizes: (width, height) of each image's picture; None keeps the size of the PNG.
+        reader: reads members by address.
+
+    Returns:
+        (n,) lists of `schema.MASK`, null where the source of masks was not given, and a failure for
+        each mask whose PNG is missing or broken: its row stays, with `size`, `counts` and `area`
+        null.
+    """
+    masks = joined["masks"].combine_chunks()
+    rasters: list[tuple] = []
+    found: list[Failure] = []
+    if joined["mask_files"].null_count < len(joined):
+        for image_id, split, size, rows, members in zip(
+            joined["image_id"].to_pylist(),
+            joined["split"].to_pylist(),
+            sizes,
+            _names(masks),
+            joined["mask_files"].to_pylist(),
+            strict=True,
+        ):
+            files = {member["name"].rpartition("/")[2]: member for member in reversed(members)}
+            for name in rows:
+                try:
+                    rasters.append(_rasterise(name, files, size, reader))
+                except PixelError as error:
+                    rasters.append(_NO_RASTER)
+                    source = files[name]["container"] if name in files else None
+                    detail = f"{name}: {error.detail}"
+                    found.append(Failure(image_id, split, Stage.MASK, error.reason, detail, source))
+    else:
+        rasters = [_NO_RASTER] * len(masks.flatten())
+    size, counts, area = zip(*rasters, strict=True) if rasters else ((), (), ())
+    rows = masks.flatten()
+    columns = {field.name: rows.field(field.name) for field in rows.type}
+    columns |= {
+        "size": pa.array(size, pa.list_(pa.int32())),
+        "counts": pa.array(counts, pa.binary()),
+        "area": pa.array(area, pa.int64()),
+    }
+    values = struct_array(MASK, columns, len(rows))
+    lengths = masks.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    absent = masks.is_null() if masks.null_count else None
+    return pa.ListArray.from_arrays(offsets, values, mask=absent), found
+
+
+def _names(masks: pa.ListArray) -> list[list[str]]:
+    """The PNGs' names of each image."""
+    names = iter(masks.flatten().field("mask_path").to_pylist())
+    lengths = masks.value_lengths().fill_null(0).to_pylist()
+    return [[next(names) for _ in range(length)] for length in lengths]
+
+
+def _rasterise(
+    name: str, files: Mapping[str, Mapping], size: tuple[int, int] | None, reader: MemberReader
+) -> Raster:
+    if name not in files:
+        raise PixelError(Reason.MASK_MISSING, "no source of masks has it")
+    member = files[name]
+    try:
+        data = reader.read(*(member[field] for field in ADDRESS))
+    except PixelError as error:
+        raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
+    mask = png.decode_mask(data, size)
+    counts, area = rle.encode(mask)
+    return mask.shape, counts, area
+
+
+def draw_maps(
+    image_ids: Sequence[str],
+    masks: pa.ListArray,
+    sizes: Sequence[tuple[int, int] | None],
+    class_index: Mapping[str, int],
+    names: Sequence[str],
+) -> dict[str, pa.Array]:
+    """Instance and semantic maps of n images, as 16-bit PNGs; null where an image has no picture.
+
+    Args:
+        image_ids: (n,) ids, for the PNGs' names.
+        masks: (n,) lists of `schema.MASK`.
+        sizes: (width, height) of each picture.
+        class_index: MID to class index, from 1.
+        names: which of `schema.MAP_COLUMNS` to draw.
+    """
+    drawn: dict[str, list[dict | None]] = {name: [] for name in names}
+    for image_id, rows, size in zip(image_ids, masks.to_pylist(), sizes, strict=True):
+        if size is None:
+            for column in drawn.values():
+                column.append(None)
+            continue
+        width, height = size
+        rows = rows or []
+        counts, areas = [row["counts"] for row in rows], [row["area"] for row in rows]
+        instances = maps.instance_map(counts, areas, height, width)
+        for name, column in drawn.items():
+            picture = instances
+            if name == "semantic_map":
+                classes = [class_index[row["label"]] for row in rows]
+                picture = maps.semantic_map(instances, classes)
+            path = f"{image_id}_{name.removesuffix('_map')}.png"
+            column.append({"bytes": maps.encode_map(picture), "path": path})
+    return {name: pa.array(column, IMAGE) for name, column in drawn.items()}

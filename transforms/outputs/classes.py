@@ -1,0 +1,95 @@
+"""`classes.json`: what labels are called, and their numbers in semantic maps."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from transforms.formats.vocabulary import PointClass
+
+
+def build_classes(
+    names: Mapping[str, Mapping[str, str]],
+    lists: Mapping[str, Sequence[str]],
+    hierarchies: Mapping[str, Mapping[str, Sequence[str]]],
+    point_classes: Mapping[str, Mapping[str, PointClass]],
+    labels: Iterable[str],
+) -> list[dict[str, Any]]:
+    """All classes in index order.
+
+    That order is: class names and point classes, then class lists, then hierarchies, each by file
+    name and then in file order; last the `labels` that are in none of them, sorted. What is said
+    first stands.
+
+    Args:
+        names: a file's path to what `read_class_names` returns for it.
+        lists: the same of `read_class_list`.
+        hierarchies: of `read_hierarchy`.
+        point_classes: of `read_point_classes`.
+        labels: MIDs that occur in annotations.
+
+    Returns:
+        A class each: `index` from 1, `label` (MID), `name` (None: not known), `parents` (MIDs),
+        `lists` (names of the class lists that hold it, without the extension), and, where a
+        point-classes file has it, `points`: `yes_points`, `points`, `text_mentions`.
+    """
+    classes: dict[str, dict[str, Any]] = {}
+
+    def entry(label: str) -> dict[str, Any]:
+        return classes.setdefault(label, _new_class(len(classes) + 1, label))
+
+    for _, named in _by_name({**names, **point_classes}):
+        for label, said in named.items():
+            name, *points = said if isinstance(said, PointClass) else (said,)
+            known = entry(label)
+            if known["name"] is None:
+                known["name"] = name
+            if points and "points" not in known:
+                known["points"] = dict(zip(PointClass._fields[1:], points, strict=True))
+    for path, listed in _by_name(lists):
+        for label in listed:
+            _add(entry(label)["lists"], _list_name(path))
+    for _, hierarchy in _by_name(hierarchies):
+        for label, parents in hierarchy.items():
+            known = entry(label)
+            for parent in parents:
+                _add(known["parents"], parent)
+    return complete_classes(list(classes.values()), labels)
+
+
+def complete_classes(
+    classes: Sequence[dict[str, Any]], labels: Iterable[str]
+) -> list[dict[str, Any]]:
+    """The classes with those appended, sorted, whose `labels` occur in annotations alone."""
+    unknown = sorted(set(labels) - class_index(classes).keys())
+    added = [_new_class(index, label) for index, label in enumerate(unknown, len(classes) + 1)]
+    return [*classes, *added]
+
+
+def class_index(classes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """MID to index, from 1."""
+    return {each["label"]: each["index"] for each in classes}
+
+
+def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
+    """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
+    lines = ",\n".join(json.dumps(each, ensure_ascii=False) for each in classes)
+    return f"[\n{lines}\n]\n".encode()
+
+
+def _new_class(index: int, label: str) -> dict[str, Any]:
+    return {"index": index, "label": label, "name": None, "parents": [], "lists": []}
+
+
+def _by_name(files: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The files by name, then path, in whatever order they were given."""
+    return sorted(files.items(), key=lambda item: (os.path.basename(item[0]), item[0]))
+
+
+def _list_name(path: str) -> str:
+    return os.path.splitext(os.path.basename(path).removesuffix(".gz"))[0]
+
+
+def _add(values: list[str], value: str) -> None:
+    if value not in values:
+        values.append(value)

@@ -1,0 +1,152 @@
+"""Just enough of Thrift's compact protocol to find integers inside a struct and to replace them.
+
+The format: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+Nothing is turned into objects: a struct is walked over in place, and all that is not named is kept
+byte for byte, fields of later versions of a schema too.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY = 1, 2, 3, 7, 8
+_INTEGERS = frozenset((4, 5, 6))  # 16, 32 and 64 bits wide: all are zigzag varints
+_LIST, _SET, _MAP, _STRUCT, _UUID = 9, 10, 11, 12, 13
+_FIXED_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8, _UUID: 16}
+
+#: Which integers of a struct are meant: field id to a name, or to the `Wanted` of the struct, or of
+#: the structs of the list, that the field holds.
+Wanted = dict[int, "str | Wanted"]
+
+
+class Field(NamedTuple):
+    """A field of a struct; its value takes up the bytes from `start` to `end`."""
+
+    id: int
+    kind: int
+    start: int
+    end: int
+
+
+class Integer(NamedTuple):
+    """An integer that was wanted, its `name`, and the bytes from `start` to `end` that hold it."""
+
+    name: str
+    value: int
+    start: int
+    end: int
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The unsigned varint at `at`, and where it ends."""
+    value = shift = 0
+    while (byte := data[at]) & 0x80:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        at += 1
+    return value | byte << shift, at + 1
+
+
+def write_varint(value: int) -> bytes:
+    """A non-negative integer as an unsigned varint."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def read_integer(data: bytes, at: int) -> tuple[int, int]:
+    """The signed (zigzag) integer at `at`, and where it ends."""
+    value, at = read_varint(data, at)
+    return value >> 1 ^ -(value & 1), at
+
+
+def write_integer(value: int) -> bytes:
+    """A signed integer of up to 64 bits as a zigzag varint."""
+    return write_varint(value << 1 ^ value >> 63)
+
+
+def read_list_header(data: bytes, at: int) -> tuple[int, int, int]:
+    """A list's length, the kind of its elements, and where the first one starts."""
+    header = data[at]
+    size, at = header >> 4, at + 1
+    if size == 0xF:
+        size, at = read_varint(data, at)
+    return size, header & 0xF, at
+
+
+def write_struct_list(structs: Sequence[bytes]) -> bytes:
+    """A list of encoded structs."""
+    size = len(structs)
+    header = bytes([min(size, 0xF) << 4 | _STRUCT])
+    return b"".join((header, write_varint(size) if size >= 0xF else b"", *structs))
+
+
+def fields(data: bytes, at: int = 0) -> Iterator[Field]:
+    """The fields of the struct at `at`, in the order in which they were written."""
+    number = 0
+    while header := data[at]:
+        delta, kind = header >> 4, header & 0xF
+        at += 1
+        if delta:
+            number += delta
+        else:
+            number, at = read_integer(data, at)
+        end = _skip(data, at, kind)
+        yield Field(number, kind, at, end)
+        at = end
+
+
+def find_integers(data: bytes, at: int, wanted: Wanted, found: Callable[[Integer], None]) -> int:
+    """Calls `found` with each wanted integer of the struct at `at`; returns where that ends."""
+    number = 0
+    while header := data[at]:
+        delta, kind = header >> 4, header & 0xF
+        at += 1
+        if delta:
+            number += delta
+        else:
+            number, at = read_integer(data, at)
+        want = wanted.get(number)
+        if isinstance(want, str) and kind in _INTEGERS:
+            value, end = read_integer(data, at)
+            found(Integer(want, value, at, end))
+            at = end
+        elif isinstance(want, dict) and kind == _STRUCT:
+            at = find_integers(data, at, want, found)
+        elif isinstance(want, dict) and kind == _LIST:
+            size, _, at = read_list_header(data, at)
+            for _ in range(size):
+                at = find_integers(data, at, want, found)
+        else:
+            at = _skip(data, at, kind)
+    return at + 1
+
+
+def _skip(data: bytes, at: int, kind: int) -> int:
+    """Where the value of this kind that starts at `at` ends."""
+    if kind in _INTEGERS:
+        while data[at] & 0x80:
+            at += 1
+        return at + 1
+    if kind == _BINARY:
+        size, at = read_varint(data, at)
+        return at + size
+    if kind == _STRUCT:
+        while header := data[at]:
+            at += 1
+            if not header >> 4:
+                _, at = read_varint(data, at)
+            at = _skip(data, at, header & 0xF)
+        return at + 1
+    if kind in (_LIST, _SET):
+        size, element, at = read_list_header(data, at)
+        if element in (_TRUE, _FALSE):  # In a list, unlike in a field, a boolean has a byte.
+            return at + size
+        for _ in range(size):
+            at = _skip(data, at, element)
+        return at
+    if kind in _FIXED_SIZES:
+        return at + _FIXED_SIZES[kind]
+    raise ValueError(f"a Thrift value of kind {kind} is not one that Parquet uses")

@@ -1,0 +1,93 @@
+"""Walking the members of a tar or zip without reading their bytes."""
+
+import stat
+import struct
+import tarfile
+import zipfile
+from collections.abc import Iterator
+
+from transforms.failures import PixelError, Reason
+from transforms.pixels.members import Member
+
+# What `tarfile` and `zipfile` raise over forged or damaged headers, beside their own errors.
+_MALFORMED = (
+    ValueError,
+    OverflowError,
+    EOFError,
+    OSError,
+    MemoryError,
+    RecursionError,
+    NotImplementedError,
+    struct.error,
+)
+
+
+def walk_tar(path: str) -> Iterator[Member]:
+    """The members of a plain tar in their order, with memory for one at a time.
+
+    Raises:
+        PixelError: TRUNCATED or CORRUPT where the archive can't be followed further, after the
+            members before that place.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            yield from _tar_members(path, tar)
+    except (tarfile.TarError, *_MALFORMED) as error:
+        ended = "end of data" in str(error) or "truncated" in str(error)
+        raise PixelError(Reason.TRUNCATED if ended else Reason.CORRUPT, str(error)) from None
+
+
+def _tar_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
+    while (info := tar.next()) is not None:
+        tar.members = []  # pyrefly: ignore[missing-attribute]; tarfile would keep them all
+        if info.size < 0 or tar.offset <= info.offset:  # tarfile would go in circles
+            raise PixelError(Reason.CORRUPT, f"negative size at offset {info.offset}")
+        name = info.name + "/" if info.isdir() else info.name
+        yield Member(name, path, info.offset_data, info.size, refusal=_tar_refusal(info))
+    # tarfile takes a damaged header, and the end of the file, for the end of the archive.
+    tar.fileobj.seek(tar.offset)
+    block = tar.fileobj.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise PixelError(Reason.TRUNCATED, f"no end of archive mark at offset {tar.offset}")
+    if any(block):
+        raise PixelError(Reason.CORRUPT, f"bad header at offset {tar.offset}")
+
+
+def _tar_refusal(info: tarfile.TarInfo) -> tuple[Reason, str] | None:
+    if info.issparse():
+        return Reason.FORMAT_NOT_ALLOWED, "a sparse member"
+    if info.isreg() or info.isdir():
+        return None
+    return Reason.UNSAFE_PATH, "a link" if info.issym() or info.islnk() else "not a regular file"
+
+
+def walk_zip(path: str) -> Iterator[Member]:
+    """The members of a zip in the order of its central directory.
+
+    That is parsed in one go: about 1 kB of memory for each member.
+
+    Raises:
+        PixelError: TRUNCATED or CORRUPT when that directory is missing or can't be parsed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, *_MALFORMED) as error:
+        ended = "not a zip file" in str(error)
+        detail = "no central directory: cut short" if ended else str(error)
+        raise PixelError(Reason.TRUNCATED if ended else Reason.CORRUPT, detail) from None
+    for info in infos:
+        mode = stat.S_IFMT(info.external_attr >> 16)
+        refusal = None
+        if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+            refusal = (Reason.UNSAFE_PATH, "a link or device")
+        yield Member(
+            # The original name: zipfile's own is cut at a null byte.
+            info.orig_filename,
+            path,
+            info.header_offset,
+            info.compress_size,
+            info.compress_type,
+            info.CRC,
+            refusal,
+        )

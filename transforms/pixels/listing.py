@@ -1,0 +1,147 @@
+"""Listing pixel and mask sources as tables that travel to the buckets of their images."""
+
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+
+from transforms.failures import Failure, PixelError, Reason, Stage
+from transforms.pixels.archive import walk_tar, walk_zip
+from transforms.pixels.folder import walk_folder
+from transforms.pixels.members import Member
+
+ROWS = 65_536
+
+_FAR = 1 << 62  # beyond any file, and 64-bit arithmetic with it can't overflow
+
+#: One row a member: the ImageID, then the fields of `Member`.
+SCHEMA = pa.schema(
+    {
+        "image_id": pa.string(),
+        "name": pa.string(),
+        "container": pa.string(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+        "method": pa.uint16(),
+        "crc32": pa.int64(),
+    }
+)
+
+_WALKS = {"folder": walk_folder, "tar": walk_tar, "zip": walk_zip}
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
+# Absolute, climbing, with a backslash or null byte, or not text (undecodable bytes are surrogates).
+_UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
+
+
+class Contents(NamedTuple):
+    """What a source is listed for: which base names count, and the stage of its failures."""
+
+    base_name: re.Pattern[str]  # its first group is the ImageID
+    stage: Stage
+
+
+#: `<imageid>.jpg` and the like; content decides about the format, later.
+PICTURES = Contents(re.compile(r"([0-9a-f]{16})\.(?i:jpe?g|png|gif|webp|bmp|tiff?)"), Stage.FETCH)
+#: `<imageid>_m<mid without slashes>_<boxid>.png`
+MASKS = Contents(re.compile(r"([0-9a-f]{16})_[a-z]\w+_\w+\.png", re.ASCII), Stage.MASK)
+
+
+class Listing(NamedTuple):
+    """A batch of a listing: `table` has `SCHEMA`; `skipped` counts members of no interest."""
+
+    table: pa.Table
+    skipped: int
+    failures: list[Failure]
+
+
+def kind_of(path: str) -> Literal["folder", "tar", "zip"]:
+    """What a pixel source is, told from its content.
+
+    Raises:
+        ValueError: with one line that says what to do, when it is none of these.
+    """
+    if os.path.isdir(path):
+        return "folder"
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: no such folder or file; check the path")
+    with open(path, "rb") as file:
+        start = file.read(8)
+    if start.startswith(_COMPRESSED):
+        raise ValueError(f"{path}: a compressed tar isn't supported yet; give the unpacked .tar")
+    if start.startswith(_ZIP):
+        return "zip"
+    try:
+        tarfile.open(path, "r:").close()
+        return "tar"
+    except (tarfile.TarError, ValueError, OverflowError):
+        if zipfile.is_zipfile(path):  # one with something in front, such as an unpacker
+            return "zip"
+    raise ValueError(f"{path}: neither a folder, a tar nor a zip; give one of these")
+
+
+def list_members(path: str, contents: Contents) -> Iterator[Listing]:
+    """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
+
+    Members with an unsafe path, links and devices become failures; other names are skipped. In a
+    folder the order is that of the names, in an archive its own.
+
+    Args:
+        path: a local folder, tar or zip.
+        contents: `PICTURES` or `MASKS`.
+
+    Yields:
+        Batches of up to `ROWS` members and failures; none for an empty source.
+
+    Raises:
+        ValueError: when the path is none of these.
+        PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
+    """
+    walk = _WALKS[kind_of(path)]
+    rows: list[tuple] = []
+    failures: list[Failure] = []
+    skipped = 0
+    damage = None
+    try:
+        for member in walk(path):
+            match = contents.base_name.fullmatch(member.name.rpartition("/")[2])
+            image_id = match and match[1]
+            if refusal := _refusal(member):
+                reason, detail = refusal
+                detail = f"{member.name!a}: {detail}"
+                failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
+            elif image_id is None:
+                skipped += 1
+            else:
+                rows.append((image_id, *member[:-1]))
+            if len(rows) + len(failures) == ROWS:
+                yield Listing(_table(rows), skipped, failures)
+                rows, failures, skipped = [], [], 0
+    except PixelError as error:
+        damage = error
+    if rows or failures or skipped:
+        yield Listing(_table(rows), skipped, failures)
+    if damage:
+        raise damage
+
+
+def _refusal(member: Member) -> tuple[Reason, str] | None:
+    if _UNSAFE.search(member.name):
+        return Reason.UNSAFE_PATH, "the name could lead out of the source"
+    if not (0 <= member.offset < _FAR and 0 <= member.size < _FAR):
+        return Reason.CORRUPT, "an impossible offset or size"
+    return member.refusal
+
+
+def _table(rows: list[tuple]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )

@@ -1,0 +1,134 @@
+"""Members: where the bytes of one picture or mask lie, and reading them by that address.
+
+A listing carries addresses, so a worker reads just the members of its images, from any place in any
+number of archives, without an index and without a path that came out of an archive.
+"""
+
+import os
+import struct
+import zlib
+from collections import OrderedDict
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from transforms.failures import PixelError, Reason
+
+STORED, DEFLATED = 0, 8
+
+_LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")  # signature, flags, method, name and extra lengths
+_ENCRYPTED = 1
+
+
+class Member(NamedTuple):
+    """One member of a folder, tar or zip.
+
+    Attributes:
+        name: path inside the source, with `/`; that of a directory ends in `/`.
+        container: the file to open: in a folder the member itself, else the archive.
+        offset: where its bytes start in `container`; in a zip where its local header starts.
+        size: bytes stored, deflated or not.
+        method: the zip's compression method; 0 where nothing is compressed.
+        crc32: of the inflated bytes as the zip gives it; None for a folder or tar.
+        refusal: reason and detail where the walk already knows that it mustn't be read.
+    """
+
+    name: str
+    container: str
+    offset: int
+    size: int
+    method: int = STORED
+    crc32: int | None = None
+    refusal: tuple[Reason, str] | None = None
+
+
+class MemberReader:
+    """Reads members by address and keeps the containers it used last open; one for each thread."""
+
+    def __init__(self, limit: int = 256 << 20, max_open: int = 64) -> None:
+        """Args:
+        limit: the most bytes a member may have, stored or inflated: a guard against bombs.
+        max_open: the most files kept open.
+        """
+        self._limit = limit
+        self._max_open = max_open
+        self._descriptors: OrderedDict[str, int] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all files; the reader may be used again."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def read(
+        self, container: str, offset: int, size: int, method: int = STORED, crc32: int | None = None
+    ) -> bytes:
+        """The inflated bytes of one member; the arguments are the fields of `Member`.
+
+        Raises:
+            PixelError: MISSING when the container can't be opened, TRUNCATED when it or deflated
+                data ends early, TOO_LARGE above the limit, CORRUPT for all else that is wrong.
+        """
+        self._check_size(size)
+        descriptor = self._open(container)
+        if crc32 is None:
+            return _read_exactly(descriptor, offset, size)
+        header = _read_exactly(descriptor, offset, _LOCAL_HEADER.size)
+        signature, flags, local_method, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        if signature != b"PK\x03\x04" or local_method != method:
+            raise PixelError(Reason.CORRUPT, f"no such zip member at offset {offset}")
+        if flags & _ENCRYPTED:
+            raise PixelError(Reason.CORRUPT, "the zip member is encrypted")
+        start = offset + _LOCAL_HEADER.size + name_length + extra_length
+        data = self._expand(_read_exactly(descriptor, start, size), method)
+        if zlib.crc32(data) != crc32:
+            raise PixelError(Reason.CORRUPT, "the zip member's CRC-32 doesn't match")
+        return data
+
+    def _expand(self, data: bytes, method: int) -> bytes:
+        if method == STORED:
+            return data
+        if method != DEFLATED:
+            raise PixelError(Reason.CORRUPT, f"zip compression method {method} isn't supported")
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            inflated = inflater.decompress(data, self._limit + 1)
+        except zlib.error as error:
+            raise PixelError(Reason.CORRUPT, f"deflated data: {error}") from None
+        self._check_size(len(inflated))
+        if not inflater.eof:
+            raise PixelError(Reason.TRUNCATED, "the deflated data ends early")
+        return inflated
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limit:
+            raise PixelError(Reason.TOO_LARGE, f"more than {self._limit} bytes")
+
+    def _open(self, container: str) -> int:
+        """A descriptor from the cache, which drops the file used longest ago."""
+        descriptor = self._descriptors.pop(container, None)
+        if descriptor is None:
+            try:
+                descriptor = os.open(container, os.O_RDONLY | os.O_CLOEXEC)
+            except (FileNotFoundError, PermissionError) as error:
+                raise PixelError(Reason.MISSING, f"{container}: {error.strerror}") from None
+            if len(self._descriptors) >= self._max_open:
+                os.close(self._descriptors.popitem(last=False)[1])
+        self._descriptors[container] = descriptor
+        return descriptor
+
+
+def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:
+    data = os.pread(descriptor, size, offset)
+    if len(data) < size:
+        raise PixelError(Reason.TRUNCATED, f"{len(data)} of {size} bytes at offset {offset}")
+    return data

@@ -1,0 +1,122 @@
+"""The account of a version: its shards, its sources row by row, and its failures."""
+
+import collections
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import elements, failures
+from transforms.elements import BucketCount, Failed, Shard, Source, SourceCount
+from transforms.formats.detect import UNUSED, VOCABULARY
+
+
+class LostRowsError(Exception):
+    """The runner's shuffle didn't deliver what it was given."""
+
+
+def gather_failures(
+    failed: Iterable[Failed], counts: Iterable[SourceCount], sources: Sequence[Source]
+) -> pa.Table:
+    """All failures in one table, sorted; lines within a block become lines within the file.
+
+    Args:
+        failed: failures a block or bucket.
+        counts: line breaks of each block, by which those after it are displaced.
+        sources: all sources, by index.
+    """
+    displaced = _lines_before(counts, sources)
+    tables = [failures.SCHEMA.empty_table()]
+    for source, order, ipc in sorted(failed):
+        table = elements.from_ipc(ipc)
+        if source < len(sources):
+            before = displaced.get((source, order), 0)
+            path = pa.array([sources[source].path] * len(table), pa.string())
+            table = table.set_column(5, "source", path)
+            table = table.set_column(6, "line", pc.add(table["line"], before))
+        tables.append(table)
+    gathered = pa.concat_tables(tables).combine_chunks()
+    return gathered.sort_by(
+        [(n, "ascending") for n in ("stage", "source", "line", "image_id", "detail")]
+    )
+
+
+def _lines_before(
+    counts: Iterable[SourceCount], sources: Sequence[Source]
+) -> dict[tuple[int, int], int]:
+    """The number of lines that precede each block in its file."""
+    lines = [source.header_lines for source in sources]
+    before = {}
+    for count in sorted(counts):
+        before[count.source, count.order] = lines[count.source]
+        lines[count.source] += count.lines
+    return before
+
+
+def count_sources(
+    sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
+) -> list[dict]:
+    """Rows, bad rows and orphans of each source.
+
+    Raises:
+        LostRowsError: Sound rows that were read didn't all arrive in a bucket, or some did twice.
+    """
+    rows, bad = np.zeros((2, len(sources)), int)
+    for count in counts:
+        rows[count.source] += count.rows
+        bad[count.source] += count.bad_rows
+    arrived: collections.Counter[int] = collections.Counter()
+    orphans: collections.Counter[int] = collections.Counter()
+    for bucket in buckets:
+        arrived.update(dict(bucket.rows))
+        orphans.update(dict(bucket.orphans))
+    for source in sources:
+        sound = rows[source.index] - bad[source.index]
+        if source.kind not in (*VOCABULARY, *UNUSED) and arrived[source.index] != sound:
+            raise LostRowsError(
+                f"{source.path}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
+                "the runner lost or doubled some"
+            )
+    return [
+        {
+            "kind": source.kind,
+            "path": source.path,
+            "rows": int(rows[source.index]),
+            "bad_rows": int(bad[source.index]),
+            "orphans": orphans[source.index],
+        }
+        for source in sources
+    ]
+
+
+def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:
+    """Examples and shards of each split; examples are counted once, whatever the formats."""
+    splits: dict[str, dict] = {}
+    for shard in sorted(shards):
+        split = splits.setdefault(shard.split, {"num_examples": 0, "shards": []})
+        split["shards"].append(
+            {
+                "path": shard.path,
+                "format": shard.format,
+                "num_examples": shard.num_examples,
+                "bytes": shard.bytes,
+                "sha256": shard.sha256,
+            }
+        )
+    for split in splits.values():
+        by_format: collections.Counter[str] = collections.Counter()
+        for shard in split["shards"]:
+            by_format[shard["format"]] += shard["num_examples"]
+        if len(set(by_format.values())) != 1:
+            raise ValueError(f"formats differ in their number of examples: {dict(by_format)}")
+        split["num_examples"] = next(iter(by_format.values()))
+    return splits
+
+
+def count_reasons(gathered: pa.Table) -> dict[str, int]:
+    """Failures by reason."""
+    counted = gathered["reason"].value_counts().to_pylist()
+    return {
+        entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda e: e["values"])
+    }

@@ -71,7 +71,7 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
     return BuildConfig(
         output=flags.output,
         work=work,
-        version=f"{now:%Y%m%dT%H%M%S}-{fingerprint[:8]}",
+        version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{fingerprint[:8]}",
         fingerprint=fingerprint,
         flags=recorded | {"release": release},
         sources=sources,

@@ -371,7 +371,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["16MiB", "100"])
+@pytest.fixture(scope="module", params=["16MiB", "20"])
 def version(request: pytest.FixtureRequest, folder: Path, tmp_path_factory) -> Version:
     """What is published of all cases, read in one piece and in pieces that end within records."""
     output = tmp_path_factory.mktemp("output")

@@ -82,6 +82,7 @@ def naive_join(
             given_kinds = {kind for kind in kinds if COLUMNS.get(kind) == name}
             example[name] = nested[image_id][name] if given_kinds else None
         examples.append(example)
+    examples.sort(key=lambda example: example["split"])
     return examples, images, conflicts, {s: n for s, n in orphans.items() if n}
 
 

@@ -59,6 +59,14 @@ def index_classes(classes: bytes, labels: Iterable[frozenset[str]]) -> dict[str,
     return class_index(complete_classes(json.loads(classes), frozenset().union(*labels)))
 
 
+def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The slice of each split."""
+    start = 0
+    for count in pc.value_counts(joined["split"]).to_pylist():
+        yield count["values"], joined.slice(start, count["counts"])
+        start += count["counts"]
+
+
 class _PartWriter:
     """Writes the examples of a bucket and split in one format, in parts of about a shard's size."""
 
@@ -124,8 +132,7 @@ class BuildBucketFn(beam.DoFn):
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0
-        for split in pc.unique(joined.table["split"]).to_pylist():
-            images = joined.table.filter(pc.equal(joined.table["split"], split))
+        for split, images in _by_split(joined.table):
             writers = [_PartWriter(config, form, split, bucket) for form in config.formats]
             for window in windows(images, min(WINDOW_BYTES, config.shard_size)):
                 examples, failed = self._complete(window, index)

@@ -38,8 +38,8 @@ class Joined:
     """A bucket's images.
 
     Attributes:
-        table: one row an image that is to be built, in key order; columns `image_id`, `split`,
-            those of `IMAGE_FIELDS`, and `LIST_COLUMNS`.
+        table: one row an image that is to be built, by split and within it in key order; columns
+            `image_id`, `split`, those of `IMAGE_FIELDS`, and `LIST_COLUMNS`.
         images: how many images the bucket was to have, failed ones included.
         failures: table of `failures.SCHEMA`.
         rows: source index to the number of its rows that the bucket received.
@@ -87,19 +87,23 @@ def join(
         keys, images, conflicts, selected = _infer_images(annotated, sources, splits)
 
     split = images.field("split")
-    kept = selected & ~conflicts
+    kept = np.flatnonzero(selected & ~conflicts)
+    # Split by split, so that what is written together is a slice and no copy.
+    rank = pc.rank(split, tiebreaker="dense").to_numpy()
+    kept = kept[np.argsort(rank[kept], kind="stable")]
     # The place of each image among those kept, -1 for the others.
-    place = np.where(kept, np.cumsum(kept) - 1, -1)
+    place = np.full(len(keys), -1)
+    place[kept] = np.arange(len(kept))
 
-    columns = {"image_id": image_ids(keys[kept]), "split": split.filter(pa.array(kept))}
+    columns = {"image_id": image_ids(keys[kept]), "split": split.take(pa.array(kept))}
     for name in IMAGE_FIELDS:
-        columns[name] = images.field(name).filter(pa.array(kept))
+        columns[name] = images.field(name).take(pa.array(kept))
     orphans: collections.Counter[int] = collections.Counter()
     for name, dtype in LIST_COLUMNS.items():
         if name in given:
-            columns[name] = _nest(by_column[name], dtype, keys, place, int(kept.sum()), orphans)
+            columns[name] = _nest(by_column[name], dtype, keys, place, len(kept), orphans)
         else:
-            columns[name] = pa.nulls(int(kept.sum()), pa.list_(dtype))
+            columns[name] = pa.nulls(len(kept), pa.list_(dtype))
     failed = [
         Failure(
             image_id, name, Stage.JOIN, Reason.CONFLICT, "rows of this image contradict each other"

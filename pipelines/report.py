@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from transforms.config import BuildConfig
+from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
 
 _MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
@@ -43,7 +44,7 @@ def rejection(outcome: dict, config: BuildConfig) -> str:
 
 def _loading(outcome: dict, config: BuildConfig) -> list[str]:
     folder = f"{config.output}/versions/{outcome['version']}"
-    split = next(iter(outcome["splits"]))
+    split = min(outcome["splits"], key=naming.SPLITS.index)
     lines = [f"published {folder}"]
     if "parquet" in config.formats:
         lines.append(
@@ -57,9 +58,10 @@ def _loading(outcome: dict, config: BuildConfig) -> list[str]:
 
 def _source_rows(sources: Sequence[dict]) -> list[tuple]:
     """A row a file; of places with members, of which there may be dozens, one row a kind."""
-    tables = [source for source in sources if source["kind"] not in _MEMBERS]
-    root = os.path.commonpath([os.path.dirname(source["path"]) for source in tables])
-    named = [(os.path.relpath(source["path"], root), [source]) for source in tables]
+    tables = [source for source in sources if source["kind"] not in (*_MEMBERS, *UNUSED)]
+    paths = [os.path.abspath(source["path"]) for source in tables]
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    named = [(os.path.relpath(path, root), [s]) for path, s in zip(paths, tables, strict=True)]
     for kind, name in _MEMBERS.items():
         some = [source for source in sources if source["kind"] == kind]
         if some:
@@ -70,7 +72,8 @@ def _source_rows(sources: Sequence[dict]) -> list[tuple]:
 
 def _split_rows(outcome: dict) -> list[tuple]:
     rows = []
-    for split, account in outcome["splits"].items():
+    for split in sorted(outcome["splits"], key=naming.SPLITS.index):
+        account = outcome["splits"][split]
         for form in sorted({shard["format"] for shard in account["shards"]}):
             shards = [shard for shard in account["shards"] if shard["format"] == form]
             size = sum(shard["bytes"] for shard in shards) / (1 << 20)

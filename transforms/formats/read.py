@@ -153,9 +153,16 @@ class ReadRangeFn(beam.DoFn):
         count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, data.count(b"\n"))
         yield beam.pvalue.TaggedOutput("counts", count)
         if source.kind == "images":
-            progress.add(self._config.progress_folder, image_rows=parsed.rows)
+            progress.add(self._config.progress_folder, image_rows=self._count_wanted(parsed.table))
         if parsed.table.num_rows:
             yield Block(source.index, order, parsed.table)
+
+    def _count_wanted(self, images: pa.Table) -> int:
+        """How many rows of an image table are of the splits to build."""
+        if self._config.splits is None:
+            return images.num_rows
+        wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self._config.splits))
+        return pc.sum(wanted).as_py() or 0
 
 
 class ReadAnnotations(beam.PTransform):

@@ -17,6 +17,7 @@ setup(
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "google-crc32c>=1.5,<2",
+        "isal>=1.7,<2",
         "numpy>=2,<3",
         "pillow>=11,<13",
         "pyarrow>=25,<26",

@@ -119,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="[KIND=]PATH",
-        help="pictures: a folder, tar or zip of them (which one is told from the content), or a "
+        help="pictures: a folder, tar, tar.gz or zip of them (told from the content), or a "
         "folder or glob of such archives; repeatable, tried in the order given. 'none' builds "
         "annotations alone",
     )
@@ -128,7 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="folder, zip or tar of mask PNGs, or a folder or glob of such archives; repeatable",
+        help="folder, zip, tar or tar.gz of mask PNGs, or a folder or glob of these; repeatable",
     )
     inputs.add_argument(
         "--splits",

@@ -19,7 +19,7 @@ from transforms.outputs.classes import build_classes, encode_classes
 from transforms.pixels.listing import kind_of
 
 _ANNOTATION_SUFFIXES = (".csv", ".jsonl", ".json", ".txt")
-_ARCHIVE_SUFFIXES = (".zip", ".tar")
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 _CONTAINERS = ("folder", "tar", "zip")
 _DECODERS = ("apache-beam", "numpy", "pillow", "pyarrow", "pycocotools", "simplejpeg")
 
@@ -156,12 +156,12 @@ def _find_containers(flag: str, kind: str, arguments: list[str]) -> list[Source]
                     actual = kind_of(container)
                 except ValueError as error:
                     raise UsageError(f"{flag} {error}") from None
-                if wanted and actual != wanted and container == found:
+                if wanted and not actual.startswith(wanted) and container == found:
                     raise UsageError(
                         f"{flag} {argument}: it is a {actual}, not a {wanted}: drop '{wanted}='"
                     )
                 size = os.path.getsize(container) if actual != "folder" else 0
-                sources.append(Source(0, kind, container, size))
+                sources.append(Source(0, kind, container, size, medium=actual))
     return sources
 
 

@@ -238,13 +238,14 @@ def test_same_bytes_however_it_runs(
     assert again.manifest["fingerprint"] == version.manifest["fingerprint"]
 
 
-@pytest.mark.parametrize("form", ["tar", "zip"])
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
 def test_same_bytes_from_archives_and_files_in_any_order(
     publish: Publish, spoiled_corpus: Path, version: builds.Version, tmp_path: Path, form: str
 ) -> None:
     for folder in (spoiled_corpus / "images").iterdir():
-        if form == "tar":
-            with tarfile.open(tmp_path / f"{folder.name}.tar", "w") as tar:
+        if form != "zip":
+            archive = tmp_path / f"{folder.name}.{form}"
+            with tarfile.open(archive, "w:gz" if form == "tar.gz" else "w") as tar:
                 tar.add(folder, folder.name)
         else:
             with zipfile.ZipFile(

@@ -37,7 +37,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "hierarchy/hierarchy.json": '{"LabelName": "/m/01", "Subcategory": [}',
         "hierarchy/train-boxes.csv": BOXES + BOX,
         "text.zip": "no zip",
-        "pictures.tar.gz": gzip.compress(b"\0" * 1024),
+        "pictures.tar.bz2": b"BZh9" + bytes(100),
         "other/file.txt": "of the user's",
     }
     for name, content in files.items():
@@ -125,9 +125,9 @@ MISTAKES: dict[str, tuple[dict[str, str | list[str]], list[str]]] = {
         {"--images": "{}/text.zip"},
         ["--images", "text.zip", "neither a folder, a tar nor a zip"],
     ),
-    "a compressed tar": (
-        {"--images": "{}/pictures.tar.gz"},
-        ["--images", "pictures.tar.gz", "unpacked"],
+    "a tar compressed otherwise": (
+        {"--images": "{}/pictures.tar.bz2"},
+        ["--images", "pictures.tar.bz2", "unpack it"],
     ),
     "a folder that is said to be a zip": (
         {"--images": "zip={}/other"},

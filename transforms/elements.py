@@ -15,9 +15,10 @@ class Source:
     """One input file, recognised.
 
     `index` is its place in published order (base name, then path) among the sources of a build, so
-    that the order in which files were named changes nothing. `columns` are the file's own column
-    names, empty for JSON Lines. `data_start` is the offset of the first row in the decompressed
-    file, `header_lines` how many lines precede it.
+    that the order in which files were named changes nothing; pixel sources follow in the order
+    given, and `medium` tells how one is reached (`folder`, `tar`, …). `columns` are the file's own
+    column names, empty for JSON Lines. `data_start` is the offset of the first row in the
+    decompressed file, `header_lines` how many lines precede it.
     """
 
     index: int
@@ -29,6 +30,7 @@ class Source:
     data_start: int = 0
     header_lines: int = 0
     compressed: bool = False
+    medium: str = ""
 
 
 class ByteRange(NamedTuple):

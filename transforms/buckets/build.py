@@ -25,6 +25,7 @@ from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.tfrecord import TFRecordWriter
 from transforms.pixels.fetch import fetch_pictures
 from transforms.pixels.members import MemberReader
+from transforms.pixels.sources import open_sources
 
 #: Pictures that are in memory together, in bytes as stored; a larger picture is alone.
 WINDOW_BYTES = 64 << 20
@@ -113,11 +114,12 @@ class BuildBucketFn(beam.DoFn):
         self._config = config
 
     def setup(self) -> None:
-        self._picture_reader = MemberReader()
+        self._picture_sources = open_sources(self._config)
         self._mask_reader = MemberReader(_MAX_MASK_BYTES)
 
     def teardown(self) -> None:
-        self._picture_reader.close()
+        for source in self._picture_sources:
+            source.close()
         self._mask_reader.close()
 
     def process(
@@ -172,7 +174,7 @@ class BuildBucketFn(beam.DoFn):
         sizes: Sequence[tuple[int, int] | None] = [None] * len(window)
         if config.with_pictures:
             window, columns, found = fetch_pictures(
-                window, self._picture_reader, config.verify_pixels
+                window, self._picture_sources, config.verify_pixels
             )
             sizes = list(
                 zip(columns["width"].to_pylist(), columns["height"].to_pylist(), strict=True)

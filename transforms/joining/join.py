@@ -21,8 +21,10 @@ from transforms.formats.images import IMAGE_ROW
 from transforms.keys import image_ids
 from transforms.pixels import listing
 
-#: Where a picture or a mask's PNG lies.
-MEMBER = pa.struct([field for field in listing.SCHEMA if field.name != "image_id"])
+#: Where a picture or a mask's PNG lies, and by which source.
+MEMBER = pa.struct(
+    [*(field for field in listing.SCHEMA if field.name != "image_id"), ("source", pa.int32())]
+)
 
 #: Columns of a joined table that hold lists: of annotations, and of the addresses of pictures and
 #: PNGs.

@@ -1,13 +1,15 @@
 """Fetching the pictures of a window of images, each from the first source that has a sound one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from transforms.elements import Source
 from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
-from transforms.imaging.header import PictureHeader, check_picture
+from transforms.imaging.header import check_picture
 from transforms.pixels.members import MemberReader
 
 #: The fields of a member that say where its bytes are, in the order in which a reader takes them.
@@ -16,68 +18,135 @@ ADDRESS = ("container", "offset", "size", "method", "crc32")
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png"}
 
 
-def fetch_pictures(
-    joined: pa.Table, reader: MemberReader, verify: bool
-) -> tuple[pa.Table, dict[str, pa.Array], list[Failure]]:
-    """Fetches and checks pictures; their bytes stay as stored.
+class Answer(NamedTuple):
+    """What a source has for an image: the picture's bytes, or why there are none."""
+
+    source: str
+    picture: bytes | PixelError
+
+
+class PictureSource(Protocol):
+    """A source of pictures, or several that are asked together."""
+
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        """Answers for each of some images, in the order in which they should be tried."""
+
+    def close(self) -> None:
+        """Gives back files and connections."""
+
+
+class MemberSource:
+    """Folders and archives, whose members were listed.
+
+    Args:
+        sources: all sources of the build, by index.
+        indices: those that are meant.
+    """
+
+    def __init__(self, sources: Sequence[Source], indices: Sequence[int]) -> None:
+        self._paths = {index: sources[index].path for index in indices}
+        self._reader = MemberReader()
+
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        for members in images["pictures"].to_pylist():
+            yield map(self._read, [m for m in members or () if m["source"] in self._paths])
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _read(self, member: dict) -> Answer:
+        path = self._paths[member["source"]]
+        try:
+            return Answer(path, self._reader.read(*(member[name] for name in ADDRESS)))
+        except PixelError as error:
+            return Answer(path, error)
+
+
+class Fetched(NamedTuple):
+    """The pictures of a window.
+
+    Attributes:
+        images: the rows of the window whose picture is sound.
+        columns: for these, the columns `image`, `width`, `height`, `original_width`,
+            `original_height`.
+        failures: one for each of the other rows.
+    """
+
+    images: pa.Table
+    columns: dict[str, pa.Array]
+    failures: list[Failure]
+
+
+class _Picture(NamedTuple):
+    data: bytes
+    format: str
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+
+
+def fetch_pictures(joined: pa.Table, sources: Sequence[PictureSource], verify: bool) -> Fetched:
+    """Fetches and checks pictures, source by source, until each image has one.
+
+    Their bytes stay as stored.
 
     Args:
         joined: n rows of `join.Joined.table`.
-        reader: reads members by address.
+        sources: in the order in which they are to be tried.
         verify: whether to decode pictures in full, strictly.
-
-    Returns:
-        The rows of `joined` whose picture is sound; for these the columns `image`, `width`,
-        `height`, `original_width`, `original_height`; and a failure for each of the others.
     """
-    sound, pictures, paths, headers, found = [], [], [], [], []
-    columns = (joined[name].to_pylist() for name in ("image_id", "split", "pictures"))
-    for i, (image_id, split, candidates) in enumerate(zip(*columns, strict=True)):
-        picture = _first_sound(image_id, split, candidates or [], reader, verify)
-        if isinstance(picture, Failure):
-            found.append(picture)
-            continue
-        data, header = picture
-        sound.append(i)
-        pictures.append(data)
-        headers.append(header)
-        paths.append(f"{image_id}.{_EXTENSIONS[header.format]}")
-    widths = pa.array([header.width for header in headers], pa.int32())
-    heights = pa.array([header.height for header in headers], pa.int32())
-    image = pa.StructArray.from_arrays(
-        [pa.array(pictures, pa.binary()), pa.array(paths, pa.string())], fields=list(IMAGE)
-    )
-    columns = {
-        "image": image,
-        "width": widths,
-        "height": heights,
-        "original_width": widths,
-        "original_height": heights,
-    }
-    return joined.take(pa.array(sound, pa.int64())), columns, found
+    pictures: list[_Picture | None] = [None] * len(joined)
+    refused: list[list[Failure]] = [[] for _ in range(len(joined))]
+    image_ids, splits = joined["image_id"].to_pylist(), joined["split"].to_pylist()
+    pending = list(range(len(joined)))
+    for source in sources:
+        asked = source.ask(joined.take(pa.array(pending, pa.int64())))
+        for i, answers in zip(pending, asked, strict=True):
+            for answer in answers:
+                stage = Stage.FETCH
+                try:
+                    if isinstance(answer.picture, PixelError):
+                        raise answer.picture
+                    stage = Stage.DECODE
+                    pictures[i] = _check(answer.picture, verify)
+                    break
+                except PixelError as error:
+                    where = (image_ids[i], splits[i], stage, error.reason, error.detail)
+                    refused[i].append(Failure(*where, answer.source))
+        pending = [i for i in pending if pictures[i] is None]
+    sound = [i for i, picture in enumerate(pictures) if picture is not None]
+    found = [_summarise(image_ids[i], splits[i], refused[i]) for i in pending]
+    columns = _columns([image_ids[i] for i in sound], [p for p in pictures if p is not None])
+    return Fetched(joined.take(pa.array(sound, pa.int64())), columns, found)
 
 
-def _first_sound(
-    image_id: str, split: str, candidates: Sequence[Mapping], reader: MemberReader, verify: bool
-) -> tuple[bytes, PictureHeader] | Failure:
-    """The first usable picture, or the failure of the first with what the others answered."""
-    failures: list[Failure] = []
-    for member in candidates:
-        stage = Stage.FETCH
-        try:
-            data = reader.read(*(member[name] for name in ADDRESS))
-            stage = Stage.DECODE
-            header = check_picture(data)
-            if verify:
-                verify_pixels(data, header)
-            return data, header
-        except PixelError as error:
-            source = member["container"]
-            failures.append(Failure(image_id, split, stage, error.reason, error.detail, source))
-    if not failures:
+def _check(data: bytes, verify: bool) -> _Picture:
+    header = check_picture(data)
+    if verify:
+        verify_pixels(data, header)
+    form, width, height = header
+    return _Picture(data, form, width, height, width, height)
+
+
+def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
+    """One failure for an image: that of the first source, with what the others answered."""
+    if not refused:
         detail = "no source of pictures has it"
         return Failure(image_id, split, Stage.FETCH, Reason.MISSING, detail)
-    detail = "; ".join(
-        [failures[0].detail, *(f"{other.source}: {other.detail}" for other in failures[1:])]
-    )
-    return failures[0]._replace(detail=detail)
+    others = [f"{other.source}: {other.reason}: {other.detail}" for other in refused[1:]]
+    return refused[0]._replace(detail="; ".join([refused[0].detail, *others]))
+
+
+def _columns(image_ids: Sequence[str], pictures: Sequence[_Picture]) -> dict[str, pa.Array]:
+    paths = [
+        f"{image_id}.{_EXTENSIONS[picture.format]}"
+        for image_id, picture in zip(image_ids, pictures, strict=True)
+    ]
+    data = pa.array([picture.data for picture in pictures], pa.binary())
+    image = pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE))
+    sizes = ("width", "height", "original_width", "original_height")
+    return {
+        "image": image,
+        **{name: pa.array([getattr(p, name) for p in pictures], pa.int32()) for name in sizes},
+    }

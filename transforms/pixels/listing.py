@@ -33,7 +33,8 @@ SCHEMA = pa.schema(
 
 _WALKS = {"folder": walk_folder, "tar": walk_tar, "zip": walk_zip}
 
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_GZIP = b"\x1f\x8b"
+_COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 # Absolute, climbing, with a backslash or null byte, or not text (undecodable bytes are surrogates).
@@ -61,7 +62,7 @@ class Listing(NamedTuple):
     failures: list[Failure]
 
 
-def kind_of(path: str) -> Literal["folder", "tar", "zip"]:
+def kind_of(path: str) -> Literal["folder", "tar", "zip", "tar.gz"]:
     """What a pixel source is, told from its content.
 
     Raises:
@@ -73,8 +74,10 @@ def kind_of(path: str) -> Literal["folder", "tar", "zip"]:
         raise ValueError(f"{path}: no such folder or file; check the path")
     with open(path, "rb") as file:
         start = file.read(8)
+    if start.startswith(_GZIP):
+        return "tar.gz"
     if start.startswith(_COMPRESSED):
-        raise ValueError(f"{path}: a compressed tar isn't supported yet; give the unpacked .tar")
+        raise ValueError(f"{path}: of compressed tars only .tar.gz is supported; unpack it")
     if start.startswith(_ZIP):
         return "zip"
     try:

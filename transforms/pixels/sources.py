@@ -1,0 +1,17 @@
+"""From the pixel sources of a build to what fetches from them."""
+
+from itertools import groupby
+
+from transforms.config import BuildConfig
+from transforms.pixels.fetch import MemberSource, PictureSource
+from transforms.pixels.listed import LISTED
+
+
+def open_sources(config: BuildConfig) -> list[PictureSource]:
+    """What to ask for pictures, in the order of `--images`; neighbours that are listed as one."""
+    pictures = [source for source in config.sources if source.kind == "pictures"]
+    opened: list[PictureSource] = []
+    for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED):
+        if listed:
+            opened.append(MemberSource(config.sources, [source.index for source in some]))
+    return opened

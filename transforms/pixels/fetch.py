@@ -44,18 +44,20 @@ class MemberSource:
     """
 
     def __init__(self, sources: Sequence[Source], indices: Sequence[int]) -> None:
-        self._paths = {index: sources[index].path for index in indices}
+        self._sources = {index: sources[index] for index in indices}
         self._reader = MemberReader()
 
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
         for members in images["pictures"].to_pylist():
-            yield map(self._read, [m for m in members or () if m["source"] in self._paths])
+            yield map(self._read, [m for m in members or () if m["source"] in self._sources])
 
     def close(self) -> None:
         self._reader.close()
 
     def _read(self, member: dict) -> Answer:
-        path = self._paths[member["source"]]
+        source = self._sources[member["source"]]
+        # An unpacked archive is in a temporary file, whose name would tell nobody anything.
+        path = source.path if source.medium == "tar.gz" else member["container"]
         try:
             return Answer(path, self._reader.read(*(member[name] for name in ADDRESS)))
         except PixelError as error:

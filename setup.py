@@ -12,8 +12,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["pipelines*", "transforms*", "runners*", "synthesis*"]),
-    package_data={"synthesis.vocabulary": ["*"]},
+    packages=find_packages(
+        include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*"]
+    ),
+    package_data={"downloading.catalogue": ["*"], "synthesis.vocabulary": ["*"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "google-crc32c>=1.5,<2",
@@ -24,6 +26,7 @@ setup(
         "pycocotools>=2.0.8,<3",
         "simplejpeg>=1.8,<2",
         "tqdm>=4.66,<5",
+        "urllib3>=2.2,<3",
     ],
     extras_require={
         # Reads what was written; workers don't need it.

@@ -1,0 +1,187 @@
+"""The command line of `python -m pipelines.download`."""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from downloading import catalogue, images
+
+_EXAMPLES = """\
+examples:
+  # what the validation split of V7 consists of, and how large it is
+  python -m pipelines.download --splits validation --output oid --list
+
+  # its boxes, masks with their PNGs, and the tables and names that belong to them
+  python -m pipelines.download --splits validation --output oid \\
+      --kinds images,boxes,masks,mask_pngs,classes,hierarchy
+
+  # pictures by a list such as validation/0001eeaf4aed83f9, a line each
+  python -m pipelines.download --image_list ids.txt --output oid --num_connections 32
+
+  # and then
+  python -m pipelines.build --annotations oid/annotations --images oid/images --masks oid/masks \\
+      --output oid/dataset
+
+What breaks off is resumed by running the same command again. Files that are there with the right
+size are skipped. The environment's http_proxy, https_proxy and no_proxy are heeded.
+exit codes: 0 all is there, 1 failed, 2 wrong use.
+"""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would put the usage of all flags before it."""
+        self.exit(2, f"{self.prog}: error: {message}: see --help\n")
+
+
+def _choices(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        wrong = [name for name in names if name not in allowed]
+        if wrong or not names:
+            word = wrong[0] if wrong else text
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
+        return names
+
+    return parse
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or any(character.isspace() for character in text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no URL that starts with http:// or https://")
+    return text
+
+
+def _template(text: str) -> str:
+    try:
+        images.check_template(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    _url(text.format(split="train", image_id="0" * 16))
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _fraction(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction between 0 and 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return value
+
+
+def parse(
+    arguments: Sequence[str] | None, entries: Sequence[catalogue.Entry]
+) -> argparse.Namespace:
+    """Parses a command line.
+
+    Args:
+        arguments: without the program's name; `None` is the process's own.
+        entries: the catalogue, which knows the releases and kinds.
+
+    Raises:
+        SystemExit: with code 2 and one line on stderr where the use is wrong.
+    """
+    releases, kinds = catalogue.names(entries)
+    parser = _Parser(
+        prog="python -m pipelines.download",
+        description="Downloads the published files of Open Images, or pictures by a list.",
+        epilog=_EXAMPLES,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    optional = [kind for kind in kinds if kind in catalogue.OPTIONAL_KINDS]
+    add = parser.add_argument
+    add(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="gets annotations/, masks/, images/",
+    )
+    add("--release", choices=releases, default=releases[0], help=f"default: {releases[0]}")
+    add(
+        "--kinds",
+        metavar="NAMES",
+        type=_choices(kinds),
+        help=f"comma separated, of {', '.join(kinds)}; default: all that the release has, without "
+        f"{', '.join(optional)}; none with --image_list",
+    )
+    add(
+        "--splits",
+        metavar="NAMES",
+        type=_choices(images.SPLITS),
+        default=images.SPLITS,
+        help="of train, validation, test, and in an image list challenge2018; default: all",
+    )
+    add(
+        "--base_url",
+        metavar="URL",
+        type=_url,
+        help="a mirror: below it are the published paths, such as v5/test-annotations-bbox.csv, "
+        "or the files by their names; default: where each file is published",
+    )
+    add("--image_list", metavar="FILE", type=Path, help="get pictures: SPLIT/IMAGE_ID a line")
+    add(
+        "--image_url",
+        metavar="TEMPLATE",
+        type=_template,
+        default=images.PUBLIC_URL,
+        help="where pictures are, with {split} and {image_id}; default: the public bucket, "
+        f"{images.PUBLIC_URL}",
+    )
+    add(
+        "--max_failure_rate",
+        metavar="FRACTION",
+        type=_fraction,
+        default=0.01,
+        help="fraction of the pictures that may be missing or fail; default: 0.01",
+    )
+    add("--list", action="store_true", help="print files and sizes, and download nothing")
+    add("--verify", action="store_true", help="check files that are there by their checksums too")
+    add(
+        "--num_connections",
+        metavar="N",
+        type=_count,
+        default=8,
+        help="files at once; default: 8",
+    )
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=60.0,
+        help="without bytes, after which a connection is tried anew; default: 60",
+    )
+    return parser.parse_args(arguments)

@@ -1,0 +1,127 @@
+"""From flags to files: what is asked for, what is there, and what is to be downloaded."""
+
+import argparse
+import shlex
+import sys
+import threading
+from collections.abc import Sequence
+
+from downloading import catalogue, images, plan
+from downloading.client import Client, DownloadError
+from downloading.fetch import fetch
+from downloading.meter import Meter
+from downloading.parallel import for_each
+
+
+class UsageError(ValueError):
+    """The use is wrong; the message is one line with the remedy."""
+
+
+def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
+    """Does what the flags ask for.
+
+    Returns:
+        A line each for what isn't there at the end and should be: files, pictures.
+
+    Raises:
+        UsageError: Flags or the image list are wrong.
+        OSError: The disk is full, or something can't be written.
+        KeyboardInterrupt: The user wants no more.
+    """
+    items, pictures = [], []
+    try:
+        if flags.image_list:
+            pictures = images.read_list(flags.image_list, flags.splits)
+        if flags.kinds or not flags.image_list:
+            chosen = catalogue.select(entries, flags.release, flags.kinds, flags.splits)
+            items = plan.make_plan(chosen, flags.output, flags.base_url)
+    except (images.ListError, catalogue.SelectionError) as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"--image_list: {flags.image_list}: {error.strerror}") from None
+    if flags.list:
+        if items:
+            print(plan.describe(items, flags.output))
+        if pictures:
+            print(f"{len(pictures):,} pictures as {flags.image_url}")
+        return []
+    try:
+        flags.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output: {flags.output}: {error.strerror}") from None
+    client = Client(flags.num_connections, flags.timeout, threading.Event())
+    failures = []
+    if items:
+        failures += _get_files(flags, items, client)
+    if pictures:
+        failures += _get_pictures(flags, pictures, client)
+    return failures
+
+
+def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client) -> list[str]:
+    there: dict[plan.Item, bool] = {}
+
+    def look(item: plan.Item) -> None:
+        there[item] = item.is_there(flags.verify)
+
+    for_each(look, items, flags.num_connections, client.stop)
+    wanted = [item for item in items if not there[item]]
+    plan.check_room(wanted, flags.output)
+    for item in wanted:
+        if item.path.exists():
+            print(f"{item.path.name}: there, but not as published: again", file=sys.stderr)
+    errors: list[str] = []
+    total = sum(item.size or 0 for item in wanted)
+    with Meter(f"{len(wanted)} files", total, "B") as meter:
+
+        def work(item: plan.Item) -> None:
+            try:
+                fetch(item, client, meter)
+            except DownloadError as error:
+                errors.append(str(error))
+                meter.say(str(error))
+
+        # The largest first, so that none is left alone at the end.
+        wanted.sort(key=lambda item: -(item.size or 1 << 62))
+        for_each(work, wanted, flags.num_connections, client.stop)
+    print(
+        f"{len(wanted) - len(errors)} files downloaded, {len(items) - len(wanted)} were there, "
+        f"{len(errors)} failed"
+    )
+    archives = [
+        i.path for i in items if i.path.name.endswith("_2017_11.tar.gz") and i.path.exists()
+    ]
+    if archives:
+        print(f"unpack before building: cd {shlex.quote(str(archives[0].parent))} && ", end="")
+        print("for file in *_2017_11.tar.gz; do tar -xzf $file; done")
+    if not errors:
+        return []
+    return [
+        f"{len(errors)} of {len(items)} files failed, as said above: run the same command again"
+    ]
+
+
+def _get_pictures(
+    flags: argparse.Namespace, wanted: list[images.Picture], client: Client
+) -> list[str]:
+    allowed = flags.max_failure_rate * len(wanted)
+    with Meter("pictures", len(wanted), "pictures") as meter:
+        pictures = images.Pictures(flags.output, flags.image_url, allowed, client, meter)
+        try:
+            for_each(pictures.fetch, wanted, flags.num_connections, client.stop)
+        finally:
+            missing = pictures.write_missing()
+    print(
+        f"{pictures.fetched:,} pictures downloaded, {pictures.present:,} were there, "
+        f"{len(pictures.missing):,} missing, {pictures.failed:,} failed"
+    )
+    if pictures.missing:
+        print(f"the missing ones are listed in {missing}")
+    lost = len(pictures.missing) + pictures.failed
+    if lost <= allowed:
+        return []
+    return [
+        f"{lost:,} of {len(wanted):,} pictures are missing or failed ({lost / len(wanted):.2%}), "
+        f"more than --max_failure_rate {flags.max_failure_rate:g}: check the list and --image_url, "
+        "or raise it"
+    ]

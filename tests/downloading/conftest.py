@@ -1,0 +1,96 @@
+"""A server with the files of a tiny catalogue, and a way to run the program."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from downloading import client
+from pipelines import download
+from tests.downloading.server import Server, running
+
+BOXES = "/openimages/v5/validation-annotations-bbox.csv"
+LABELS = "/openimages/v7/oidv7-val-annotations-human-imagelabels.csv"
+CLASSES = "/openimages/v7/oidv7-class-descriptions.csv"
+MASKS = "/openimages/v5/validation-masks/validation-masks-0.zip"
+NARRATIVES = "/localized-narratives/annotations/open_images_train_v6_localized_narratives.jsonl"
+V3_BOXES = "/openimages/2017_11/annotations_human_bbox_2017_11.tar.gz"
+
+ROWS = [  # releases, kind, split, path, whether size and checksum are known
+    ("v6,v7", "boxes", "validation", BOXES, "md5"),
+    ("v7", "image_labels", "validation", LABELS, ""),
+    ("v7", "classes", "", CLASSES, "sha256"),
+    ("v6,v7", "mask_pngs", "validation", MASKS, "md5"),
+    ("v6,v7", "narratives", "train", NARRATIVES, "md5"),
+    ("v3", "boxes", "", V3_BOXES, "md5"),
+]
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "BACKOFF_SECONDS", 0.01)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running() as server:
+        for i, (_, _, _, path, _) in enumerate(ROWS):
+            server.files[path] = random.Random(i).randbytes(50_000 + i)
+        yield server
+
+
+@pytest.fixture
+def catalogue(server: Server, tmp_path: Path) -> Path:
+    """A catalogue of what the server has, addressed as it is published."""
+    path = tmp_path / "files.tsv"
+    lines = ["releases\tkind\tsplit\turl\tbytes\tchecksum"]
+    for releases, kind, split, name, algorithm in ROWS:
+        content, size, checksum = server.files[name], "", ""
+        if algorithm:
+            size = str(len(content))
+            checksum = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+        url = f"https://storage.googleapis.com{name}"
+        lines.append("\t".join((releases, kind, split, url, size, checksum)))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(server: Server, catalogue: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the program on the server as a mirror; the exit code and what it printed."""
+
+    def run(*arguments: str) -> Result:
+        capsys.readouterr()
+        flags = ["--output", str(output), "--base_url", server.url, *arguments]
+        try:
+            code = download.main(flags, catalogue)
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else -1
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def file_of(output: Path, path: str, folder: str = "annotations") -> Path:
+    """Where the file that is published as `path` goes."""
+    return output / folder / path.rsplit("/", 1)[1]

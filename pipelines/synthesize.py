@@ -14,15 +14,15 @@ from synthesis.definitions import write_definitions
 _EXAMPLES = """\
 examples:
   # 200 drawn pictures with all annotations of V7, to look at and to build from
-  python -m pipelines.synthesize --output /tmp/corpus
-  python -m pipelines.build --annotations /tmp/corpus/annotations \\
-      --images /tmp/corpus/images --masks /tmp/corpus/masks --output /tmp/dataset
+  python -m pipelines.synthesize --output corpus
+  python -m pipelines.build --annotations corpus/annotations \\
+      --images corpus/images --masks corpus/masks --output dataset
 
   # the V3 files, the pictures in one zip for each split
-  python -m pipelines.synthesize --output /tmp/v3 --release v3 --pixels zip
+  python -m pipelines.synthesize --output v3 --release v3 --pixels zip
 
   # a load test: a million images' annotations at the published proportions, without pictures
-  python -m pipelines.synthesize --output /tmp/million --images 1000000 --pixels none
+  python -m pipelines.synthesize --output million --images 1000000 --pixels none
 
 The pictures show simple scenes, and their boxes, masks, points, relationships and narratives agree
 with the pixels. The same flags and seed give the same bytes, whatever --num_workers.

@@ -25,6 +25,10 @@ examples:
   python -m pipelines.build --annotations oid/annotations --images none --format parquet --output
   ann
 
+  # pictures upright, their shorter side 256 pixels
+  python -m pipelines.build --annotations oid/annotations --images oid/images \\
+      --resize shortest --image_size 256 --apply_rotation --output small
+
   # the validation split, pictures from a tar, with an instance map a picture
   python -m pipelines.build --annotations oid/annotations --images validation.tar \\
       --masks oid/masks --mask_maps instance --splits validation --output val
@@ -72,9 +76,15 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _workers(text: str) -> int:
+def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _quality(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
     return int(text)
 
 
@@ -120,8 +130,17 @@ def make_parser() -> argparse.ArgumentParser:
         required=True,
         metavar="[KIND=]PATH",
         help="pictures: a folder, tar, tar.gz or zip of them (told from the content), or a "
-        "folder or glob of such archives; repeatable, tried in the order given. 'none' builds "
-        "annotations alone",
+        "folder or glob of such archives; http(s)://… with {split} and {image_id}; s3://bucket/… "
+        "or gs://bucket/…; 'original' or 'thumbnail', the published addresses; repeatable, tried "
+        "in the order given. 'none' builds annotations alone",
+    )
+    inputs.add_argument(
+        "--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3:// pictures"
+    )
+    inputs.add_argument(
+        "--allow_private_hosts",
+        action="store_true",
+        help="let pictures come from private and loopback addresses, and through a proxy",
     )
     inputs.add_argument(
         "--masks",
@@ -183,7 +202,40 @@ def make_parser() -> argparse.ArgumentParser:
         "--verify_pixels",
         action="store_true",
         help="decode every picture in full, strictly; otherwise its header and end are checked. "
-        "The stored bytes pass through unchanged either way",
+        "stored bytes pass through unchanged either way, unless a flag below asks for a change",
+    )
+
+    pixels.add_argument(
+        "--resize",
+        choices=("none", "shortest", "longest", "exact"),
+        default="none",
+        help="which side --image_size is for, the other keeping the proportions; exact makes a "
+        "square. Default: none",
+    )
+    pixels.add_argument(
+        "--image_size", type=_positive, metavar="N", help="pixels of that side, with --resize"
+    )
+    pixels.add_argument(
+        "--allow_upscale", action="store_true", help="let --resize make pictures larger, too"
+    )
+    pixels.add_argument(
+        "--apply_rotation",
+        action="store_true",
+        help="turn pictures upright by their published Rotation, with boxes, points, clicks, "
+        "relationships, traces and masks",
+    )
+    pixels.add_argument(
+        "--image_encoding",
+        choices=("keep", "jpeg", "png", "webp"),
+        default="keep",
+        help="format of the pictures written; default: keep that of each",
+    )
+    pixels.add_argument(
+        "--quality",
+        type=_quality,
+        default=90,
+        metavar="N",
+        help="of JPEG and WebP, 1 to 100, where a picture is encoded again; default: 90",
     )
 
     running = parser.add_argument_group("running")
@@ -195,7 +247,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     running.add_argument(
         "--num_workers",
-        type=_workers,
+        type=_positive,
         default=os.cpu_count() or 1,
         metavar="N",
         help="processes; default: the cores",

@@ -15,13 +15,25 @@ from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import Failed, Source, SourceCount
 from transforms.formats import vocabulary
 from transforms.formats.detect import KINDS, TABLES, VOCABULARY, SourceError, detect
+from transforms.imaging.process import ImageSpec
 from transforms.outputs.classes import build_classes, encode_classes
+from transforms.pixels.limits import HttpOptions
 from transforms.pixels.listing import kind_of
+from transforms.pixels.objects import ObjectFetcher
+from transforms.pixels.stores import ObjectOptions
 
 _ANNOTATION_SUFFIXES = (".csv", ".jsonl", ".json", ".txt")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 _CONTAINERS = ("folder", "tar", "zip")
-_DECODERS = ("apache-beam", "numpy", "pillow", "pyarrow", "pycocotools", "simplejpeg")
+_DECODERS = (
+    "apache-beam",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "pyarrow",
+    "pycocotools",
+    "simplejpeg",
+)
 
 #: Annotation text and images that one bucket holds, about: what a worker joins at once.
 _BUCKET_BYTES = 32 << 20
@@ -54,6 +66,8 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
         )
     pictures = _find_containers("--images", "pictures", flags.images)
     masks = _find_containers("--masks", "mask_files", flags.masks)
+    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+    _check_remote(pictures, annotations, object_options)
     members = [
         dataclasses.replace(source, index=len(annotations) + i)
         for i, source in enumerate([*pictures, *masks])
@@ -81,6 +95,9 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
         with_pictures=bool(pictures),
         map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
         verify_pixels=flags.verify_pixels,
+        image_spec=_image_spec(flags),
+        http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
+        object_options=object_options,
         shard_size=flags.shard_size,
         max_failure_rate=flags.max_failure_rate,
         exchange=flags.exchange,
@@ -144,6 +161,9 @@ def _find_containers(flag: str, kind: str, arguments: list[str]) -> list[Source]
         return []
     sources = []
     for argument in arguments:
+        if kind == "pictures" and (remote := _remote_source(argument)):
+            sources.append(remote)
+            continue
         wanted, _, path = argument.partition("=")
         if not path or wanted not in _CONTAINERS or os.path.exists(argument):
             wanted, path = None, argument
@@ -163,6 +183,76 @@ def _find_containers(flag: str, kind: str, arguments: list[str]) -> list[Source]
                 size = os.path.getsize(container) if actual != "folder" else 0
                 sources.append(Source(0, kind, container, size, medium=actual))
     return sources
+
+
+def _remote_source(argument: str) -> Source | None:
+    """A source of pictures that are asked for by name, if it is one.
+
+    Raises:
+        UsageError: A template lacks `{image_id}`, or names something else.
+    """
+    path = argument.removeprefix("http=")
+    if path in ("original", "thumbnail"):
+        return Source(0, "pictures", path, 0, medium=path)
+    scheme, separator, _ = path.partition("://")
+    if not separator:
+        return None
+    if scheme not in ("http", "https", "s3", "gs"):
+        raise UsageError(f"--images {argument}: use http://, https://, s3:// or gs://")
+    try:
+        named = path.format(split="train", image_id="0" * 16) != path
+    except (KeyError, IndexError, ValueError):
+        raise UsageError(
+            f"--images {argument}: only {{split}} and {{image_id}} are known"
+        ) from None
+    medium = "http" if scheme in ("http", "https") else scheme
+    if medium == "http" and not named:
+        raise UsageError(f"--images {argument}: put {{image_id}}, and {{split}}, where they belong")
+    return Source(0, "pictures", path, 0, medium=medium)
+
+
+def _check_remote(
+    pictures: list[Source], annotations: list[Source], object_options: ObjectOptions
+) -> None:
+    """Checks what each source of pictures that are asked for by name needs.
+
+    Raises:
+        UsageError: Credentials can't be used, or no image table publishes addresses.
+    """
+    for source in pictures:
+        if source.medium in ("s3", "gs"):
+            try:
+                ObjectFetcher(source.path, object_options).close()
+            except ValueError as error:
+                raise UsageError(f"--images {source.path}: {error}") from None
+        published = any("OriginalURL" in source.columns for source in annotations)
+        if source.medium in ("original", "thumbnail") and not published:
+            raise UsageError(
+                f"--images {source.path}: its addresses are in the image tables: give one to "
+                "--annotations"
+            )
+
+
+def _image_spec(flags: argparse.Namespace) -> ImageSpec:
+    """What pictures are to become.
+
+    Raises:
+        UsageError: Flags contradict each other.
+    """
+    if (flags.resize == "none") != (flags.image_size is None):
+        raise UsageError("--resize and --image_size go together: give both, or neither")
+    if flags.image_encoding == "webp" and "tfrecord" in flags.format:
+        raise UsageError(
+            "--image_encoding webp: TensorFlow can't decode it: add --format parquet, or use jpeg"
+        )
+    return ImageSpec(
+        resize=flags.resize,
+        image_size=flags.image_size or 0,
+        apply_rotation=flags.apply_rotation,
+        image_encoding=flags.image_encoding,
+        quality=flags.quality,
+        allow_upscale=flags.allow_upscale,
+    )
 
 
 def _check_splits(annotations: list[Source]) -> None:
@@ -235,13 +325,16 @@ def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
     return min(max(1, round(buckets)), _MAX_BUCKETS)
 
 
+def _changed(source: Source) -> int | None:
+    """When a file changed last, in nanoseconds; None for what isn't one."""
+    return os.stat(source.path).st_mtime_ns if os.path.exists(source.path) else None
+
+
 def _fingerprint(sources: Iterable[Source], recorded: dict, release: str) -> str:
     """SHA-256 of all that decides about the output; inputs by name, size and time of change."""
     neutral = ("annotations", "images", "masks", "exchange", "chunk_size", "max_failure_rate")
     content = {
-        "inputs": [
-            (s.kind, os.path.basename(s.path), s.size, os.stat(s.path).st_mtime_ns) for s in sources
-        ],
+        "inputs": [(s.kind, os.path.basename(s.path), s.size, _changed(s)) for s in sources],
         "flags": {name: value for name, value in recorded.items() if name not in neutral},
         "release": release,
         "versions": {name: importlib.metadata.version(name) for name in _DECODERS},

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pycurl  # noqa: F401 - before TensorFlow, beside whose libcurl it can't be loaded
 import pytest
 from hypothesis import settings
 
@@ -14,6 +15,8 @@ from tests import builds
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("shared_machine", deadline=None)
 settings.load_profile("shared_machine")
+
+pytest_plugins = ["tests.emulators"]
 
 CorpusMaker = Callable[[str, int], Path]
 

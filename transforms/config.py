@@ -4,6 +4,9 @@ import dataclasses
 import os
 
 from transforms.elements import Failed, Source, SourceCount
+from transforms.imaging.process import ImageSpec
+from transforms.pixels.limits import HttpOptions
+from transforms.pixels.stores import ObjectOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,9 @@ class BuildConfig:
         with_pictures: whether examples carry pictures.
         map_columns: of `schema.MAP_COLUMNS`.
         verify_pixels: whether pictures are decoded in full.
+        image_spec: what pictures are to become.
+        http_options: how pictures are asked for over HTTP.
+        object_options: how they are asked for in object stores.
         shard_size: bytes a shard is to have, about.
         max_failure_rate: fraction of the images that may fail.
         exchange: of `exchange.FORMS`.
@@ -54,11 +60,20 @@ class BuildConfig:
     with_pictures: bool
     map_columns: tuple[str, ...]
     verify_pixels: bool
+    image_spec: ImageSpec
+    http_options: HttpOptions
+    object_options: ObjectOptions
     shard_size: int
     max_failure_rate: float
     exchange: str
     chunk_size: int
     buckets: int
+
+    @property
+    def asks_by_name(self) -> bool:
+        """Whether some source of pictures isn't listed, so that their sizes aren't known."""
+        listed = ("folder", "tar", "tar.gz", "zip")
+        return any(s.kind == "pictures" and s.medium not in listed for s in self.sources)
 
     @property
     def exchange_folder(self) -> str:

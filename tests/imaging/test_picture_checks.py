@@ -1,6 +1,5 @@
 """Pictures: what is refused with which reason, what passes, and that damage never crashes."""
 
-import io
 import random
 import struct
 import zlib
@@ -11,67 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from tests.imaging.pictures import (
+    HEIGHT,
+    WIDTH,
+    chunk,
+    ihdr,
+    interlaced,
+    jpeg,
+    photo,
+    png,
+    save,
+    unusual_sampling,
+    with_exif,
+    ycck,
+)
 from transforms.failures import PixelError, Reason
 from transforms.imaging.decode import load_png, verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-WIDTH, HEIGHT = 120, 75
-
-
-def photo(mode: str = "RGB") -> Image.Image:
-    noise = np.random.default_rng(1).integers(0, 256, (10, 16, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).convert(mode)
-
-
-def save(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def jpeg(mode: str = "RGB", **options) -> bytes:
-    return save(photo(mode), "JPEG", **options)
-
-
-def with_exif(orientation: int = 6) -> bytes:
-    """A JPEG whose EXIF holds a thumbnail, with an end of image of its own, and an orientation."""
-    thumbnail = save(photo().resize((16, 10)), "JPEG")
-    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
-    segment = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0" + thumbnail
-    length = struct.pack(">H", len(segment) + 2)
-    return b"\xff\xd8\xff\xe1" + length + segment + jpeg()[2:]
-
-
-def ycck() -> bytes:
-    data = jpeg("CMYK")
-    adobe = data.index(b"Adobe")
-    return data[: adobe + 11] + b"\x02" + data[adobe + 12 :]
-
-
-def unusual_sampling() -> bytes:
-    """A flat grey 16 x 16 JPEG with 2x2, 1x2 and 1x1 blocks a component, unknown to TurboJPEG."""
-    data = bytearray(save(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG"))
-    frame = data.index(b"\xff\xc0")
-    data[frame + 11], data[frame + 14], data[frame + 17] = 0x22, 0x12, 0x11
-    scan = data.index(b"\xff\xda")
-    data[scan + 6], data[scan + 8], data[scan + 10] = 0, 0, 0  # one Huffman table for all
-    bits = "001010" * 7  # seven blocks of no difference and no coefficients
-    coded = int(bits.ljust(48, "1"), 2).to_bytes(6, "big")
-    return bytes(data[: scan + 14]) + coded + b"\xff\xd9"
-
-
-def chunk(name: bytes, body: bytes = b"") -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png(*chunks: bytes) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def ihdr(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
 
 
 def resized_jpeg(width: int, height: int) -> bytes:
@@ -80,18 +37,6 @@ def resized_jpeg(width: int, height: int) -> bytes:
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(data)
-
-
-def interlaced(pixels: np.ndarray) -> bytes:
-    """An 8-bit grey PNG in the seven passes of Adam7, which Pillow reads but doesn't write."""
-    starts = [(0, 0), (0, 4), (4, 0), (0, 2), (2, 0), (0, 1), (1, 0)]
-    steps = [(8, 8), (8, 8), (8, 4), (4, 4), (4, 2), (2, 2), (2, 1)]
-    rows = b""
-    for (y, x), (down, across) in zip(starts, steps, strict=True):
-        part = pixels[y::down, x::across]
-        rows += b"".join(b"\0" + row.tobytes() for row in part if part.size)
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 0, 0, 0, 1)
-    return png(chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), IEND)
 
 
 IDAT = chunk(b"IDAT", zlib.compress(bytes(11 * 10)))

@@ -18,6 +18,7 @@ from transforms.examples import features
 from transforms.examples.schema import EXAMPLE
 from transforms.exchange.exchange import load_fragments
 from transforms.failures import Failure
+from transforms.imaging.annotations import turn_annotations
 from transforms.joining.join import Joined, join
 from transforms.masks.rasterise import draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, complete_classes
@@ -30,12 +31,20 @@ from transforms.pixels.sources import open_sources
 #: Pictures that are in memory together, in bytes as stored; a larger picture is alone.
 WINDOW_BYTES = 64 << 20
 WINDOW_IMAGES = 16_384
+#: What a picture has, about, whose size isn't known before it has been fetched.
+UNLISTED_BYTES = 256 << 10
 _MAX_MASK_BYTES = 64 << 20
 
 
-def windows(joined: pa.Table, window_bytes: int) -> Iterator[pa.Table]:
-    """Cuts joined images into consecutive pieces whose pictures fit in memory together."""
-    sizes = _picture_sizes(joined)
+def windows(joined: pa.Table, window_bytes: int, unlisted_bytes: int) -> Iterator[pa.Table]:
+    """Cuts joined images into consecutive pieces whose pictures fit in memory together.
+
+    Args:
+        joined: the images of a split.
+        window_bytes: of pictures in a piece, unless a single one is larger.
+        unlisted_bytes: what a picture is taken for that no listed source has.
+    """
+    sizes = _picture_sizes(joined, unlisted_bytes)
     start = 0
     while start < len(joined):
         ahead = np.cumsum(sizes[start : start + WINDOW_IMAGES])
@@ -44,10 +53,10 @@ def windows(joined: pa.Table, window_bytes: int) -> Iterator[pa.Table]:
         start = stop
 
 
-def _picture_sizes(joined: pa.Table) -> np.ndarray:
-    """Bytes of each image's first picture, 0 where there is none; (n,) int64."""
+def _picture_sizes(joined: pa.Table, unlisted_bytes: int) -> np.ndarray:
+    """Bytes of each image's first picture, (n,) int64."""
     pictures = joined["pictures"].combine_chunks()
-    sizes = np.zeros(len(joined), np.int64)
+    sizes = np.full(len(joined), unlisted_bytes)
     if len(pictures.values):
         lengths = pictures.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         firsts = (np.cumsum(lengths) - lengths)[lengths > 0]
@@ -134,9 +143,10 @@ class BuildBucketFn(beam.DoFn):
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0
+        unlisted = UNLISTED_BYTES if config.asks_by_name else 0
         for split, images in _by_split(joined.table):
             writers = [_PartWriter(config, form, split, bucket) for form in config.formats]
-            for window in windows(images, min(WINDOW_BYTES, config.shard_size)):
+            for window in windows(images, min(WINDOW_BYTES, config.shard_size), unlisted):
                 examples, failed = self._complete(window, index)
                 found += failed
                 missing += len(window) - len(examples)
@@ -174,12 +184,16 @@ class BuildBucketFn(beam.DoFn):
         sizes: Sequence[tuple[int, int] | None] = [None] * len(window)
         if config.with_pictures:
             window, columns, found = fetch_pictures(
-                window, self._picture_sources, config.verify_pixels
+                window, self._picture_sources, config.verify_pixels, config.image_spec
             )
             sizes = list(
                 zip(columns["width"].to_pylist(), columns["height"].to_pylist(), strict=True)
             )
-        columns["masks"], failed = rasterise_masks(window, sizes, self._mask_reader)
+        rotations: Sequence[int | None] = [None] * len(window)
+        if config.image_spec.apply_rotation:
+            rotations = window["rotation"].to_pylist()
+            window = turn_annotations(window, window["rotation"])
+        columns["masks"], failed = rasterise_masks(window, sizes, rotations, self._mask_reader)
         if config.map_columns:
             image_ids = window["image_id"].to_pylist()
             columns |= draw_maps(

@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -84,7 +85,8 @@ def check_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureHeader:
 def _open(reader: type[ImageFile], data: bytes) -> ImageFile:
     """Parses the header by the one reader, past Pillow's guesses of format and its bomb warning."""
     try:
-        return reader(io.BytesIO(data))
+        with warnings.catch_warnings(action="ignore"):  # of EXIF that is damaged, and the like
+            return reader(io.BytesIO(data))
     except PILLOW_ERRORS as error:
         raise PixelError(Reason.CORRUPT, f"header: {error}") from None
 

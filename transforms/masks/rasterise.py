@@ -8,6 +8,7 @@ import pyarrow as pa
 from transforms.examples.schema import IMAGE, MASK
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.formats.tables import struct_array
+from transforms.imaging.rotate import turn, turned_size
 from transforms.masks import maps, png, rle
 from transforms.pixels.fetch import ADDRESS
 from transforms.pixels.members import MemberReader
@@ -17,13 +18,17 @@ _NO_RASTER = (None, None, None)
 
 
 def rasterise_masks(
-    joined: pa.Table, sizes: Sequence[tuple[int, int] | None], reader: MemberReader
+    joined: pa.Table,
+    sizes: Sequence[tuple[int, int] | None],
+    rotations: Sequence[int | None],
+    reader: MemberReader,
 ) -> tuple[pa.ListArray, list[Failure]]:
     """Encodes the masks of n images as COCO run lengths.
 
     Args:
         joined: n rows of `join.Joined.table`; `mask_files` null where no mask source was given.
         sizes: (width, height) of each image's picture; None keeps the size of the PNG.
+        rotations: by which each picture was turned.
         reader: reads members by address.
 
     Returns:
@@ -35,10 +40,11 @@ def rasterise_masks(
     rasters: list[tuple] = []
     found: list[Failure] = []
     if joined["mask_files"].null_count < len(joined):
-        for image_id, split, size, rows, members in zip(
+        for image_id, split, size, rotation, rows, members in zip(
             joined["image_id"].to_pylist(),
             joined["split"].to_pylist(),
             sizes,
+            rotations,
             _names(masks),
             joined["mask_files"].to_pylist(),
             strict=True,
@@ -46,7 +52,7 @@ def rasterise_masks(
             files = {member["name"].rpartition("/")[2]: member for member in reversed(members)}
             for name in rows:
                 try:
-                    rasters.append(_rasterise(name, files, size, reader))
+                    rasters.append(_rasterise(name, files, size, rotation, reader))
                 except PixelError as error:
                     rasters.append(_NO_RASTER)
                     source = files[name]["container"] if name in files else None
@@ -77,7 +83,11 @@ def _names(masks: pa.ListArray) -> list[list[str]]:
 
 
 def _rasterise(
-    name: str, files: Mapping[str, Mapping], size: tuple[int, int] | None, reader: MemberReader
+    name: str,
+    files: Mapping[str, Mapping],
+    size: tuple[int, int] | None,
+    rotation: int | None,
+    reader: MemberReader,
 ) -> Raster:
     if name not in files:
         raise PixelError(Reason.MASK_MISSING, "no source of masks has it")
@@ -86,7 +96,9 @@ def _rasterise(
         data = reader.read(*(member[field] for field in ADDRESS))
     except PixelError as error:
         raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
-    mask = png.decode_mask(data, size)
+    # Resized as it is stored, and turned then, as its picture is.
+    mask = png.decode_mask(data, size and turned_size(*size, rotation))
+    mask = turn(mask, rotation)
     counts, area = rle.encode(mask)
     return mask.shape, counts, area
 

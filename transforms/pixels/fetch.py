@@ -9,13 +9,14 @@ from transforms.elements import Source
 from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
-from transforms.imaging.header import check_picture
+from transforms.imaging.header import PictureHeader, check_picture
+from transforms.imaging.process import ImageSpec, Picture, process_picture
 from transforms.pixels.members import MemberReader
 
 #: The fields of a member that say where its bytes are, in the order in which a reader takes them.
 ADDRESS = ("container", "offset", "size", "method", "crc32")
 
-_EXTENSIONS = {"JPEG": "jpg", "PNG": "png"}
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 class Answer(NamedTuple):
@@ -79,28 +80,21 @@ class Fetched(NamedTuple):
     failures: list[Failure]
 
 
-class _Picture(NamedTuple):
-    data: bytes
-    format: str
-    width: int
-    height: int
-    original_width: int
-    original_height: int
-
-
-def fetch_pictures(joined: pa.Table, sources: Sequence[PictureSource], verify: bool) -> Fetched:
-    """Fetches and checks pictures, source by source, until each image has one.
-
-    Their bytes stay as stored.
+def fetch_pictures(
+    joined: pa.Table, sources: Sequence[PictureSource], verify: bool, spec: ImageSpec
+) -> Fetched:
+    """Fetches, checks and processes pictures, source by source, until each image has one.
 
     Args:
         joined: n rows of `join.Joined.table`.
         sources: in the order in which they are to be tried.
-        verify: whether to decode pictures in full, strictly.
+        verify: whether to decode in full, strictly, what needn't be decoded otherwise.
+        spec: what the pictures are to become.
     """
-    pictures: list[_Picture | None] = [None] * len(joined)
+    pictures: list[tuple[PictureHeader, Picture] | None] = [None] * len(joined)
     refused: list[list[Failure]] = [[] for _ in range(len(joined))]
     image_ids, splits = joined["image_id"].to_pylist(), joined["split"].to_pylist()
+    rotations = joined["rotation"].to_pylist()
     pending = list(range(len(joined)))
     for source in sources:
         asked = source.ask(joined.take(pa.array(pending, pa.int64())))
@@ -111,7 +105,11 @@ def fetch_pictures(joined: pa.Table, sources: Sequence[PictureSource], verify: b
                     if isinstance(answer.picture, PixelError):
                         raise answer.picture
                     stage = Stage.DECODE
-                    pictures[i] = _check(answer.picture, verify)
+                    header = check_picture(answer.picture)
+                    picture = process_picture(answer.picture, header, spec, rotations[i])
+                    if verify and picture.data is answer.picture:
+                        verify_pixels(answer.picture, header)
+                    pictures[i] = header, picture
                     break
                 except PixelError as error:
                     where = (image_ids[i], splits[i], stage, error.reason, error.detail)
@@ -123,14 +121,6 @@ def fetch_pictures(joined: pa.Table, sources: Sequence[PictureSource], verify: b
     return Fetched(joined.take(pa.array(sound, pa.int64())), columns, found)
 
 
-def _check(data: bytes, verify: bool) -> _Picture:
-    header = check_picture(data)
-    if verify:
-        verify_pixels(data, header)
-    form, width, height = header
-    return _Picture(data, form, width, height, width, height)
-
-
 def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
     """One failure for an image: that of the first source, with what the others answered."""
     if not refused:
@@ -140,15 +130,19 @@ def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
     return refused[0]._replace(detail="; ".join([refused[0].detail, *others]))
 
 
-def _columns(image_ids: Sequence[str], pictures: Sequence[_Picture]) -> dict[str, pa.Array]:
+def _columns(
+    image_ids: Sequence[str], pictures: Sequence[tuple[PictureHeader, Picture]]
+) -> dict[str, pa.Array]:
     paths = [
         f"{image_id}.{_EXTENSIONS[picture.format]}"
-        for image_id, picture in zip(image_ids, pictures, strict=True)
+        for image_id, (_, picture) in zip(image_ids, pictures, strict=True)
     ]
-    data = pa.array([picture.data for picture in pictures], pa.binary())
+    data = pa.array([picture.data for _, picture in pictures], pa.binary())
     image = pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE))
-    sizes = ("width", "height", "original_width", "original_height")
     return {
         "image": image,
-        **{name: pa.array([getattr(p, name) for p in pictures], pa.int32()) for name in sizes},
+        "width": pa.array([picture.width for _, picture in pictures], pa.int32()),
+        "height": pa.array([picture.height for _, picture in pictures], pa.int32()),
+        "original_width": pa.array([header.width for header, _ in pictures], pa.int32()),
+        "original_height": pa.array([header.height for header, _ in pictures], pa.int32()),
     }

@@ -3,6 +3,7 @@
 from itertools import groupby
 
 from transforms.config import BuildConfig
+from transforms.elements import Source
 from transforms.pixels.fetch import MemberSource, PictureSource
 from transforms.pixels.listed import LISTED
 
@@ -14,4 +15,15 @@ def open_sources(config: BuildConfig) -> list[PictureSource]:
     for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED):
         if listed:
             opened.append(MemberSource(config.sources, [source.index for source in some]))
+        else:
+            opened += [_open_remote(source, config) for source in some]
     return opened
+
+
+def _open_remote(source: Source, config: BuildConfig) -> PictureSource:
+    # Only here, since libcurl can't be loaded beside TensorFlow's own once that has been.
+    from transforms.pixels.remote import HttpSource, ObjectSource
+
+    if source.medium in ("s3", "gs"):
+        return ObjectSource(source, config.object_options)
+    return HttpSource(source, config.http_options)

@@ -1,0 +1,146 @@
+"""Object stores on loopback: moto's S3 and gcp-storage-emulator, each in an environment of its own.
+
+Their pins conflict with the project's. The environments are made once, below `.venv`.
+"""
+
+import fcntl
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+
+_FOLDER = Path(__file__).parents[1] / ".venv" / "emulators"
+# `moto[server]` would bring what all of Amazon's services need, and take twice as long.
+_MOTO = ("moto[s3]>=5,<6", "flask>=3,<4", "flask-cors>=5,<7")
+_GCS_EMULATOR = ("gcp-storage-emulator>=2024.8.3",)
+_READY_SECONDS = 60
+
+
+class ObjectServer(Protocol):
+    """A server of objects: where it listens, and how tests put things there."""
+
+    url: str
+
+    def make_bucket(self, bucket: str) -> None: ...
+
+    def put(self, bucket: str, key: str, data: bytes) -> None: ...
+
+
+class S3Server(NamedTuple):
+    url: str
+
+    def make_bucket(self, bucket: str) -> None:
+        _send("PUT", f"{self.url}/{bucket}")
+
+    def put(self, bucket: str, key: str, data: bytes, public: bool = True) -> None:
+        """Puts an object, which any may read, or just those with credentials."""
+        headers = {
+            "Content-Type": "image/jpeg",
+            "x-amz-acl": "public-read" if public else "private",
+        }
+        _send("PUT", f"{self.url}/{bucket}/{urllib.parse.quote(key)}", data, headers)
+
+
+class GcsServer(NamedTuple):
+    url: str
+
+    def make_bucket(self, bucket: str) -> None:
+        body = f'{{"name": "{bucket}"}}'.encode()
+        _send("POST", f"{self.url}/storage/v1/b", body, {"Content-Type": "application/json"})
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        query = urllib.parse.urlencode({"uploadType": "media", "name": key})
+        url = f"{self.url}/upload/storage/v1/b/{bucket}/o?{query}"
+        _send("POST", url, data, {"Content-Type": "image/jpeg"})
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An empty S3, which takes any credentials."""
+    moto = _environment("moto", _MOTO) / "moto_server"
+    port = _free_port()
+    command = [str(moto), "-H", "127.0.0.1", "-p", str(port)]
+    with _running(command, port, tmp_path_factory.mktemp("moto")) as url:
+        yield S3Server(url)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    """An empty Google Cloud Storage; its `url` is what STORAGE_EMULATOR_HOST wants."""
+    emulator = _environment("gcs", _GCS_EMULATOR) / "gcp-storage-emulator"
+    port = _free_port()
+    command = [str(emulator), "start", "--host", "127.0.0.1", "--port", str(port), "-M", "-q"]
+    with _running(command, port, tmp_path_factory.mktemp("gcs")) as url:
+        yield GcsServer(url)
+
+
+def _environment(name: str, requirements: tuple[str, ...]) -> Path:
+    """The folder of an environment's programs; made first unless it stands as required."""
+    folder = _FOLDER / name
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        installed = folder / "installed"
+        if not installed.exists() or installed.read_text() != "\n".join(requirements):
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+            subprocess.run([*pip, *requirements], check=True)
+            installed.write_text("\n".join(requirements))
+    return folder / "bin"
+
+
+@contextmanager
+def _running(command: list[str], port: int, folder: Path) -> Iterator[str]:
+    """Runs a server and waits until it answers; gives its URL, and ends it afterwards."""
+    url = f"http://127.0.0.1:{port}"
+    log = folder / "log"
+    with open(log, "wb") as out:
+        server = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _answers(url):
+            assert server.poll() is None, f"{command[0]} ended: {log.read_text()}"
+            assert time.monotonic() < deadline, f"{command[0]} doesn't answer: {log.read_text()}"
+            time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def _send(
+    method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> None:
+    request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)
+    with urllib.request.urlopen(request, timeout=30):
+        pass

@@ -1,0 +1,86 @@
+"""A stored picture to the picture of an example."""
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+from transforms.failures import PixelError, Reason
+from transforms.imaging.decode import choose_reduction, decode_pixels
+from transforms.imaging.encode import Encoding, encode_pixels
+from transforms.imaging.header import MAX_PIXELS, PictureHeader
+from transforms.imaging.resize import Resize, resize_pixels, target_size
+from transforms.imaging.rotate import turn, turned_size
+
+_ENCODINGS: dict[str, Encoding] = {"JPEG": "jpeg", "PNG": "png"}  # by stored format
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """What pictures are to become.
+
+    Attributes:
+        resize: how the size follows from `image_size`.
+        image_size: in pixels; of no account with `resize` none.
+        apply_rotation: whether to turn pictures by their published rotation.
+        image_encoding: the format; `keep` leaves each picture its own.
+        quality: of JPEG and WebP, where a picture is encoded again.
+        allow_upscale: whether pictures may get larger.
+    """
+
+    resize: Resize = "none"
+    image_size: int = 0
+    apply_rotation: bool = False
+    image_encoding: Literal["keep"] | Encoding = "keep"
+    quality: int = 90
+    allow_upscale: bool = False
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether every picture stays as stored, so that none needs to be decoded."""
+        return self.resize == "none" and not self.apply_rotation and self.image_encoding == "keep"
+
+
+class Picture(NamedTuple):
+    """An encoded picture; `format` is `JPEG`, `PNG` or `WEBP`, `width` and `height` of `data`."""
+
+    data: bytes
+    format: str
+    width: int
+    height: int
+
+
+def process_picture(
+    data: bytes, header: PictureHeader, spec: ImageSpec, rotation: int | None
+) -> Picture:
+    """Resizes, turns and encodes a picture as `spec` asks for.
+
+    One that has the size, direction and format asked for already keeps its very bytes, and isn't
+    decoded: `decode.verify_pixels` tells whether it can be. Others become 8-bit RGB by the rules of
+    `imaging/decode.py`, and lose EXIF and colour profile.
+
+    Args:
+        data: the stored picture.
+        header: what `check_picture` returned for it.
+        spec: what it is to become.
+        rotation: as published: 0, 90, 180, 270 or None.
+
+    Raises:
+        PixelError: TRUNCATED or CORRUPT when it doesn't decode; TOO_MANY_PIXELS when the result is
+            larger than `MAX_PIXELS`, or than its format can hold.
+    """
+    size = target_size(
+        header.width, header.height, spec.resize, spec.image_size, spec.allow_upscale
+    )
+    rotation = rotation if spec.apply_rotation else None
+    stored = _ENCODINGS[header.format]
+    encoding = stored if spec.image_encoding == "keep" else spec.image_encoding
+    width, height = turned_size(*size, rotation)
+    if size == (header.width, header.height) and not rotation and encoding == stored:
+        return Picture(data, header.format, width, height)
+    if width * height > MAX_PIXELS:
+        raise PixelError(Reason.TOO_MANY_PIXELS, f"{width} x {height} is over {MAX_PIXELS}")
+    reduction = choose_reduction(header, *size)
+    pixels = decode_pixels(data, header, reduction)
+    pixels = resize_pixels(pixels, *size, (header.width / reduction, header.height / reduction))
+    pixels = turn(pixels, rotation)
+    encoded = encode_pixels(pixels, encoding, spec.quality)
+    return Picture(encoded, encoding.upper(), width, height)

@@ -1,0 +1,85 @@
+"""Pictures that are asked for by name: over HTTP, from published addresses, from object stores."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from transforms.elements import Source
+from transforms.failures import PixelError
+from transforms.pixels.fetch import Answer
+from transforms.pixels.http import HttpFetcher, Request
+from transforms.pixels.limits import HttpOptions
+from transforms.pixels.objects import ObjectFetcher
+from transforms.pixels.stores import ObjectOptions
+
+#: Pictures asked for together: what bounds memory where their sizes aren't known beforehand.
+BATCH = 64
+
+_ORIGINAL = ("original_url", "original_size", "original_md5")
+_COLUMNS = ("image_id", "split", *_ORIGINAL, "thumbnail_300k_url")
+
+
+class HttpSource:
+    """Pictures over HTTP.
+
+    Args:
+        source: `medium` is `http` (`path` a template with `{split}` and `{image_id}`), `original`
+            or `thumbnail` (the published addresses; an empty thumbnail's is the original's).
+        options: limits and timeouts.
+    """
+
+    def __init__(self, source: Source, options: HttpOptions) -> None:
+        self._source = source
+        self._fetcher = HttpFetcher(options)
+
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        rows = images.select(_COLUMNS).to_pylist()
+        requests = [self._request(row) for row in rows]
+        answers = self._answers([request for request in requests if request])
+        for request in requests:
+            yield iter([Answer(self._source.path, next(answers))] if request else [])
+
+    def close(self) -> None:
+        self._fetcher.close()
+
+    def _request(self, row: dict) -> Request | None:
+        """Where an image's picture should be; None where no address is published."""
+        if self._source.medium == "http":
+            return Request(self._source.path.format(split=row["split"], image_id=row["image_id"]))
+        if self._source.medium == "thumbnail" and row["thumbnail_300k_url"]:
+            return Request(row["thumbnail_300k_url"])
+        return Request(*(row[name] for name in _ORIGINAL)) if row["original_url"] else None
+
+    def _answers(self, requests: Sequence[Request]) -> Iterator[bytes | PixelError]:
+        """The answers in order; a batch is on its way while the one before it is used."""
+        batches = [requests[at : at + BATCH] for at in range(0, len(requests), BATCH)]
+        coming = self._fetcher.submit(batches[0]) if batches else None
+        for following in [*batches[1:], None]:
+            if coming is None:
+                return
+            answers = coming.result()
+            coming = self._fetcher.submit(following) if following else None
+            yield from answers
+
+
+class ObjectSource:
+    """Pictures in a bucket of S3 or Google Cloud Storage.
+
+    Args:
+        source: `path` is `s3://bucket/prefix`, `gs://bucket/prefix`, or such a template.
+        options: endpoint, limits and timeouts.
+    """
+
+    def __init__(self, source: Source, options: ObjectOptions) -> None:
+        self._path = source.path
+        self._fetcher = ObjectFetcher(source.path, options)
+
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        rows = zip(images["split"].to_pylist(), images["image_id"].to_pylist(), strict=True)
+        keys = [self._fetcher.candidates(split, image_id) for split, image_id in rows]
+        for at in range(0, len(keys), BATCH):
+            for answer in self._fetcher.fetch(keys[at : at + BATCH]):
+                yield iter([Answer(self._path, answer)])
+
+    def close(self) -> None:
+        self._fetcher.close()

@@ -138,12 +138,12 @@ def test_thumbnails_fall_back_to_originals(
 def test_s3_equals_a_folder(
     corpus: Path, s3_server: S3Server, from_folder: builds.Version, tmp_path: Path
 ) -> None:
-    s3_server.make_bucket("pictures")
+    s3_server.make_bucket("build-pictures")
     for picture in (corpus / "images").glob("*/*.jpg"):
         key = f"oid/{picture.parent.name}/{picture.name}"
-        s3_server.put("pictures", key, picture.read_bytes())
+        s3_server.put("build-pictures", key, picture.read_bytes())
     flags = ("--s3_endpoint_url", s3_server.url)
-    built = publish(corpus, tmp_path, "s3://pictures/oid", flags=flags)
+    built = publish(corpus, tmp_path, "s3://build-pictures/oid", flags=flags)
     assert built.table.equals(from_folder.table)
 
 
@@ -154,11 +154,11 @@ def test_gs_equals_a_folder(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gcs_server.make_bucket("pictures")
+    gcs_server.make_bucket("build-pictures")
     for picture in (corpus / "images").glob("*/*.jpg"):
-        gcs_server.put("pictures", picture.name, picture.read_bytes())
+        gcs_server.put("build-pictures", picture.name, picture.read_bytes())
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
-    built = publish(corpus, tmp_path, "gs://pictures")
+    built = publish(corpus, tmp_path, "gs://build-pictures")
     assert built.table.equals(from_folder.table)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from transforms.elements import Failed, Source, SourceCount
+from transforms.elements import LISTED, Failed, Source, SourceCount
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.stores import ObjectOptions
@@ -72,8 +72,7 @@ class BuildConfig:
     @property
     def asks_by_name(self) -> bool:
         """Whether some source of pictures isn't listed, so that their sizes aren't known."""
-        listed = ("folder", "tar", "tar.gz", "zip")
-        return any(s.kind == "pictures" and s.medium not in listed for s in self.sources)
+        return any(s.kind == "pictures" and s.medium not in LISTED for s in self.sources)
 
     @property
     def exchange_folder(self) -> str:

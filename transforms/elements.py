@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+#: Media of pixel sources whose members are listed, rather than asked for by name.
+LISTED = ("folder", "tar", "tar.gz", "zip")
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

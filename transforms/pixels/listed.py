@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from transforms import elements, failures
 from transforms.config import BuildConfig
-from transforms.elements import Block, Failed, Source, SourceCount
+from transforms.elements import LISTED, Block, Failed, Source, SourceCount
 from transforms.failures import Failure, PixelError, Reason
 from transforms.keys import image_keys
 from transforms.pixels import listing
@@ -16,9 +16,6 @@ from transforms.pixels.unpack import unpack
 
 #: Kinds of source that are listed, with what counts as a member.
 CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
-
-#: Media whose members are listed, rather than asked for by name.
-LISTED = ("folder", "tar", "tar.gz", "zip")
 
 
 class ListMembersFn(beam.DoFn):

@@ -3,9 +3,8 @@
 from itertools import groupby
 
 from transforms.config import BuildConfig
-from transforms.elements import Source
+from transforms.elements import LISTED, Source
 from transforms.pixels.fetch import MemberSource, PictureSource
-from transforms.pixels.listed import LISTED
 
 
 def open_sources(config: BuildConfig) -> list[PictureSource]:

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from runners import direct
     from transforms.publishing.publish import OUTCOME
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     started = time.monotonic()
     try:
         with workspace.workspace(flags.output) as work:
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: object) -> None:
+    # What the runner's threads say of workers that are being ended is of no use to anybody.
+    threading.excepthook = lambda _: None
     raise KeyboardInterrupt
 
 

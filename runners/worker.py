@@ -29,6 +29,8 @@ def main() -> None:
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main(sys.argv)
+    # Beam leaves threads behind, which can abort an interpreter that shuts down in order.
+    os._exit(0)
 
 
 if __name__ == "__main__":

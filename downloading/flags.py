@@ -2,12 +2,13 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from downloading import catalogue, images
+from pipelines.arguments import choices
 
 _EXAMPLES = """\
 examples:
@@ -40,18 +41,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, where argparse would put the usage of all flags before it."""
         self.exit(2, f"{self.prog}: error: {message}: see --help\n")
-
-
-def _choices(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-        wrong = [name for name in names if name not in allowed]
-        if wrong or not names:
-            word = wrong[0] if wrong else text
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
-        return names
-
-    return parse
 
 
 def _url(text: str) -> str:
@@ -134,14 +123,14 @@ def parse(
     add(
         "--kinds",
         metavar="NAMES",
-        type=_choices(kinds),
+        type=choices(kinds),
         help=f"comma separated, of {', '.join(kinds)}; default: all that the release has, without "
         f"{', '.join(optional)}; none with --image_list",
     )
     add(
         "--splits",
         metavar="NAMES",
-        type=_choices(images.SPLITS),
+        type=choices(images.SPLITS),
         default=images.SPLITS,
         help="of train, validation, test, and in an image list challenge2018; default: all",
     )

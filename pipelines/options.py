@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipelines.arguments import choices, fraction
 from transforms.outputs.naming import FORMATS, SPLITS
 
 _PROGRAM = "python -m pipelines.build"
@@ -52,28 +53,6 @@ def _bytes(text: str) -> int:
     if size < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be positive")
     return size
-
-
-def _choices(*allowed: str):
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-        wrong = [name for name in names if name not in allowed]
-        if wrong or not names:
-            word = wrong[0] if wrong else text
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
-        return names
-
-    return parse
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction between 0 and 1")
-    return value
 
 
 def _positive(text: str) -> int:
@@ -151,7 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     inputs.add_argument(
         "--splits",
-        type=_choices(*SPLITS),
+        type=choices(SPLITS),
         metavar="NAMES",
         help=f"which to build, of {','.join(SPLITS)}; default: all that are there",
     )
@@ -169,7 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument(
         "--format",
-        type=_choices(*FORMATS),
+        type=choices(FORMATS),
         default=FORMATS,
         metavar="NAMES",
         help=f"of {','.join(FORMATS)}; default: both",
@@ -183,7 +162,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument(
         "--mask_maps",
-        type=_choices("instance", "semantic"),
+        type=choices(("instance", "semantic")),
         default=(),
         metavar="NAMES",
         help="also write a 16-bit PNG an image: instance (mask number from 1), semantic (class "
@@ -191,7 +170,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument(
         "--max_failure_rate",
-        type=_fraction,
+        type=fraction,
         default=0.01,
         metavar="FRACTION",
         help="fraction of the images that may fail; above it nothing is published. Default: 0.01",

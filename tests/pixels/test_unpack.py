@@ -33,6 +33,16 @@ def test_what_precedes_a_cut_is_kept(tmp_path: Path) -> None:
     assert DATA.startswith(data)
 
 
+def test_padding_is_passed_over(tmp_path: Path) -> None:
+    packed = gzip.compress(DATA)
+    assert unpacked(tmp_path, packed + bytes(700_000)) == (DATA, None)
+    assert unpacked(tmp_path, packed + b"more" * 9)[1] is Reason.CORRUPT
+
+
+def test_an_empty_file_is_truncated(tmp_path: Path) -> None:
+    assert unpacked(tmp_path, b"") == (b"", Reason.TRUNCATED)
+
+
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9999])
 def test_damage_is_told(tmp_path: Path, place: float) -> None:
     packed = bytearray(gzip.compress(DATA))

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench bench-pixels clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -28,6 +28,9 @@ types: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotations
+
+bench-pixels: $(VENV)/installed
+	$(BIN)/python -m benchmarks.pixels
 
 clean:
 	rm -rf $(VENV) $(DEMO)

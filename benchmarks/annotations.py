@@ -7,24 +7,20 @@ checks every row, shuffles the images and keeps an image's rows in published ord
 """
 
 import argparse
-import contextlib
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-
-import psutil
 
 from benchmarks.contents import Contents, read_contents
 from benchmarks.measure import CommandError, Measurement, run
+from benchmarks.report import machine, median, mib, positive, read_all, say, work_folder
 
 _WORKERS = 2
+_PACKAGES = ("apache-beam", "pyarrow", "numpy", "duckdb")
 _PYTHON = (sys.executable, "-m")
 
 
@@ -86,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = {count: [OURS, DUCKDB, *limited] for count in flags.images}
     if flags.groupbykey_images:
         sizes.setdefault(flags.groupbykey_images, [OURS, DUCKDB]).append(GROUPBYKEY)
-    print(_machine(), flush=True)
+    print(machine(_PACKAGES, _WORKERS), flush=True)
     try:
-        with _work_folder(flags.work) as work:
+        with work_folder(flags.work) as work:
             for count in sorted(sizes):
                 results = _compare(work, count, sizes[count], flags.repeats)
                 print(_table(count, results, flags.repeats), flush=True)
@@ -113,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N,N",
         help="sizes of the corpora; default: 100000,1000000",
     )
-    add("--repeats", type=_positive, default=1, metavar="N", help="runs, for medians; default: 1")
+    add("--repeats", type=positive, default=1, metavar="N", help="runs, for medians; default: 1")
     add(
         "--groupbykey_images",
         type=int,
@@ -138,24 +134,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _counts(text: str) -> list[int]:
-    return [_positive(count) for count in text.split(",")]
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
-@contextlib.contextmanager
-def _work_folder(given: Path | None) -> Iterator[Path]:
-    if given is None:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            yield Path(folder)
-    else:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given.resolve()
+    return [positive(count) for count in text.split(",")]
 
 
 def _compare(work: Path, count: int, programs: Sequence[Program], repeats: int) -> list[Result]:
@@ -171,19 +150,19 @@ def _compare(work: Path, count: int, programs: Sequence[Program], repeats: int) 
     sizes: dict[Program, int] = {}
     for number in range(repeats):
         for program in programs:
-            _say(f"{count:,} images: {program.name}, run {number + 1} of {repeats}")
+            say(f"{count:,} images: {program.name}, run {number + 1} of {repeats}")
             with tempfile.TemporaryDirectory(prefix="output-", dir=work) as folder:
                 output = Path(folder) / "dataset"
-                _read_all(annotations)
+                read_all(annotations)
                 os.sync()  # what was written before shall not cost time now
                 command = [
                     word.format(annotations=annotations, output=output) for word in program.command
                 ]
                 measured = run(command, Path(folder) / "log")
-                _say(f"    {measured.seconds:.1f} s, {_mib(measured.peak_bytes)} MiB")
+                say(f"    {measured.seconds:.1f} s, {mib(measured.peak_bytes)} MiB")
                 runs[program].append(measured)
                 if program not in contents:
-                    _say("    reading the result")
+                    say("    reading the result")
                     (examples,) = output.glob(program.examples)
                     contents[program] = read_contents(examples)
                     sizes[program] = _bytes_below(examples)
@@ -194,7 +173,7 @@ def _compare(work: Path, count: int, programs: Sequence[Program], repeats: int) 
                     f"{programs[0].name} and {program.name} differ: {difference}"
                 )
     return [
-        Result(program, contents[program], _median(runs[program]), sizes[program])
+        Result(program, contents[program], median(runs[program]), sizes[program])
         for program in programs
     ]
 
@@ -203,7 +182,7 @@ def _corpus(work: Path, count: int) -> Path:
     """The folder of a corpus, which is made where it's not there yet."""
     folder = work / f"corpus-{count}"
     if not folder.exists():
-        _say(f"{count:,} images: making the corpus")
+        say(f"{count:,} images: making the corpus")
         with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
             made = Path(making) / "corpus"
             command = (*_PYTHON, "pipelines.synthesize", "--output", str(made))
@@ -216,45 +195,8 @@ def _corpus(work: Path, count: int) -> Path:
     return folder
 
 
-def _read_all(folder: Path) -> None:
-    """Brings all files of a folder into the page cache."""
-    for path in folder.iterdir():
-        with path.open("rb", buffering=0) as file:
-            while file.read(1 << 20):
-                pass
-
-
 def _bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _median(runs: Sequence[Measurement]) -> Measurement:
-    return Measurement(
-        statistics.median(run.seconds for run in runs),
-        statistics.median(run.cpu_seconds for run in runs),
-        int(statistics.median(run.peak_bytes for run in runs)),
-    )
-
-
-def _machine() -> str:
-    """What the figures depend on."""
-    names = ("apache-beam", "pyarrow", "numpy", "duckdb")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    memory = psutil.virtual_memory().total / 2**30
-    return (
-        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, "
-        f"{platform.system()} {platform.release()}\n"
-        f"Python {platform.python_version()}, {versions}\n"
-        f"{_WORKERS} workers or threads each; load average before: {os.getloadavg()[0]:.1f}"
-    )
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _table(count: int, results: Sequence[Result], repeats: int) -> str:
@@ -274,8 +216,8 @@ def _table(count: int, results: Sequence[Result], repeats: int) -> str:
             f"{result.median.cpu_seconds:.1f}",
             f"{contents.rows / seconds:,.0f}",
             f"{contents.images / seconds:,.0f}",
-            _mib(result.median.peak_bytes),
-            _mib(result.output_bytes),
+            mib(result.median.peak_bytes),
+            mib(result.output_bytes),
         )
         lines.append(f"  {result.program.name:22}" + "".join(f"{cell:>12}" for cell in cells))
     ours = results[0]
@@ -289,14 +231,6 @@ def _table(count: int, results: Sequence[Result], repeats: int) -> str:
     elements = ", ".join(f"{n:,} {name}" for name, n in contents.elements.items())
     lines.append(f"  equal, value for value but for order: {contents.images:,} images, {elements}")
     return "\n".join(lines)
-
-
-def _mib(count: float) -> str:
-    return f"{count / 2**20:,.0f}"
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """The command line of `python -m pipelines.download`."""
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
-from downloading import catalogue, images
-from pipelines.arguments import choices
+from downloading import catalogue
+from pipelines.arguments import Formatter, Parser, choices, fraction
+
+#: The public bucket of pictures.
+PUBLIC_URL = "https://open-images-dataset.s3.amazonaws.com/{split}/{image_id}.jpg"
 
 _EXAMPLES = """\
 examples:
@@ -22,25 +23,24 @@ examples:
   # pictures by a list such as validation/0001eeaf4aed83f9, a line each
   python -m pipelines.download --image_list ids.txt --output oid --num_connections 32
 
+  # the originals by the addresses that were published, and what is gone from a tar
+  python -m pipelines.download --image_list ids.txt --output oid --images original \\
+      --images train_0.tar.gz --annotations oid/annotations
+
   # and then
   python -m pipelines.build --annotations oid/annotations --images oid/images --masks oid/masks \\
       --output oid/dataset
 
 What breaks off is resumed by running the same command again. Files that are there with the right
-size are skipped. The environment's http_proxy, https_proxy and no_proxy are heeded.
+size, and pictures that are there, are skipped. The environment's http_proxy, https_proxy and
+no_proxy are heeded; for pictures with --allow_private_hosts alone, since a proxy resolves names
+unchecked.
 exit codes: 0 all is there, 1 failed, 2 wrong use.
 """
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=100)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, where argparse would put the usage of all flags before it."""
-        self.exit(2, f"{self.prog}: error: {message}: see --help\n")
+class UsageError(ValueError):
+    """The use is wrong; the message is one line with the remedy."""
 
 
 def _url(text: str) -> str:
@@ -54,37 +54,17 @@ def _url(text: str) -> str:
     return text
 
 
-def _template(text: str) -> str:
-    try:
-        images.check_template(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    _url(text.format(split="train", image_id="0" * 16))
-    return text
-
-
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
     return int(text)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _fraction(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction between 0 and 1")
-    return value
-
-
 def _seconds(text: str) -> float:
-    value = _number(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value <= 86400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value
@@ -103,11 +83,11 @@ def parse(
         SystemExit: with code 2 and one line on stderr where the use is wrong.
     """
     releases, kinds = catalogue.names(entries)
-    parser = _Parser(
+    parser = Parser(
         prog="python -m pipelines.download",
         description="Downloads the published files of Open Images, or pictures by a list.",
         epilog=_EXAMPLES,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     optional = [kind for kind in kinds if kind in catalogue.OPTIONAL_KINDS]
@@ -130,8 +110,8 @@ def parse(
     add(
         "--splits",
         metavar="NAMES",
-        type=choices(images.SPLITS),
-        default=images.SPLITS,
+        type=choices(catalogue.LIST_SPLITS),
+        default=catalogue.LIST_SPLITS,
         help="of train, validation, test, and in an image list challenge2018; default: all",
     )
     add(
@@ -143,17 +123,33 @@ def parse(
     )
     add("--image_list", metavar="FILE", type=Path, help="get pictures: SPLIT/IMAGE_ID a line")
     add(
+        "--images",
         "--image_url",
-        metavar="TEMPLATE",
-        type=_template,
-        default=images.PUBLIC_URL,
-        help="where pictures are, with {split} and {image_id}; default: the public bucket, "
-        f"{images.PUBLIC_URL}",
+        action="append",
+        metavar="[KIND=]PATH",
+        help="where these pictures are, all that pipelines.build takes: http(s)://… with {split} "
+        "and {image_id}; s3://bucket/… or gs://bucket/…; 'original' or 'thumbnail', the published "
+        "addresses; a folder, tar, tar.gz or zip, or a folder or glob of such archives; "
+        f"repeatable, tried in the order given; default: the public bucket, {PUBLIC_URL}",
+    )
+    add(
+        "--annotations",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="image tables, or folders of them: they hold the addresses that --images original "
+        "and thumbnail ask for",
+    )
+    add("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3:// pictures")
+    add(
+        "--allow_private_hosts",
+        action="store_true",
+        help="let pictures come from private and loopback addresses, and through a proxy",
     )
     add(
         "--max_failure_rate",
         metavar="FRACTION",
-        type=_fraction,
+        type=fraction,
         default=0.01,
         help="fraction of the pictures that may be missing or fail; default: 0.01",
     )

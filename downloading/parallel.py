@@ -1,6 +1,5 @@
 """Many downloads at once, which an interrupt ends at once."""
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,23 +16,29 @@ def for_each(
 ) -> None:
     """Calls `work` with each item, in threads; returns when all are done, or `stop` is set.
 
+    Items are taken as threads get to them, so there may be more than memory holds.
+
     A thread that waits for a server when `stop` is set is left behind: it ends with the program, as
     threads of an executor wouldn't.
 
     Raises:
         KeyboardInterrupt: The user wants no more.
-        Exception: What `work` raises, of the first that does; the others stop.
+        Exception: What `work` or `items` raises, of the first that does; the others stop.
     """
-    waiting: queue.SimpleQueue[_T] = queue.SimpleQueue()
-    for item in items:
-        waiting.put(item)
+    waiting = iter(items)
+    lock = threading.Lock()
     errors: list[BaseException] = []
 
     def run() -> None:
         while not stop.is_set():
             try:
-                work(waiting.get_nowait())
-            except (queue.Empty, StoppedError):
+                with lock:
+                    try:
+                        item = next(waiting)
+                    except StopIteration:
+                        return
+                work(item)
+            except StoppedError:
                 return
             except BaseException as error:
                 errors.append(error)

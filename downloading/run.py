@@ -6,15 +6,12 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from downloading import catalogue, images, plan
+from downloading import catalogue, plan
 from downloading.client import Client, DownloadError
 from downloading.fetch import fetch
+from downloading.flags import UsageError
 from downloading.meter import Meter
 from downloading.parallel import for_each
-
-
-class UsageError(ValueError):
-    """The use is wrong; the message is one line with the remedy."""
 
 
 def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
@@ -24,37 +21,42 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
         A line each for what isn't there at the end and should be: files, pictures.
 
     Raises:
-        UsageError: Flags or the image list are wrong.
+        UsageError: Flags, the image list or a source are wrong.
         OSError: The disk is full, or something can't be written.
         KeyboardInterrupt: The user wants no more.
     """
-    items, pictures = [], []
-    try:
-        if flags.image_list:
-            pictures = images.read_list(flags.image_list, flags.splits)
-        if flags.kinds or not flags.image_list:
+    items: list[plan.Item] = []
+    pictures = None
+    if flags.image_list:
+        # Only here, since it takes a second to import.
+        from downloading.by_list import PicturesByList
+
+        pictures = PicturesByList(flags)
+    elif flags.images:
+        raise UsageError("--images: which pictures? Give their list by --image_list")
+    if flags.kinds or not flags.image_list:
+        try:
             chosen = catalogue.select(entries, flags.release, flags.kinds, flags.splits)
-            items = plan.make_plan(chosen, flags.output, flags.base_url)
-    except (images.ListError, catalogue.SelectionError) as error:
-        raise UsageError(str(error)) from None
-    except OSError as error:
-        raise UsageError(f"--image_list: {flags.image_list}: {error.strerror}") from None
+        except catalogue.SelectionError as error:
+            raise UsageError(str(error)) from None
+        items = plan.make_plan(chosen, flags.output, flags.base_url)
     if flags.list:
         if items:
             print(plan.describe(items, flags.output))
         if pictures:
-            print(f"{len(pictures):,} pictures as {flags.image_url}")
+            print(pictures.describe())
         return []
     try:
         flags.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output: {flags.output}: {error.strerror}") from None
-    client = Client(flags.num_connections, flags.timeout, threading.Event())
+    stop = threading.Event()
     failures = []
     if items:
+        client = Client(flags.num_connections, flags.timeout, stop)
         failures += _get_files(flags, items, client)
     if pictures:
-        failures += _get_pictures(flags, pictures, client)
+        failures += pictures.download(stop)
     return failures
 
 
@@ -98,30 +100,4 @@ def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client
         return []
     return [
         f"{len(errors)} of {len(items)} files failed, as said above: run the same command again"
-    ]
-
-
-def _get_pictures(
-    flags: argparse.Namespace, wanted: list[images.Picture], client: Client
-) -> list[str]:
-    allowed = flags.max_failure_rate * len(wanted)
-    with Meter("pictures", len(wanted), "pictures") as meter:
-        pictures = images.Pictures(flags.output, flags.image_url, allowed, client, meter)
-        try:
-            for_each(pictures.fetch, wanted, flags.num_connections, client.stop)
-        finally:
-            missing = pictures.write_missing()
-    print(
-        f"{pictures.fetched:,} pictures downloaded, {pictures.present:,} were there, "
-        f"{len(pictures.missing):,} missing, {pictures.failed:,} failed"
-    )
-    if pictures.missing:
-        print(f"the missing ones are listed in {missing}")
-    lost = len(pictures.missing) + pictures.failed
-    if lost <= allowed:
-        return []
-    return [
-        f"{lost:,} of {len(wanted):,} pictures are missing or failed ({lost / len(wanted):.2%}), "
-        f"more than --max_failure_rate {flags.max_failure_rate:g}: check the list and --image_url, "
-        "or raise it"
     ]

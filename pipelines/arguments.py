@@ -1,7 +1,23 @@
-"""Kinds of value that flags of several programs take."""
+"""What the command lines of several programs share: how they speak, and kinds of value."""
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help of our width, examples as they stand."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program, without the usage of all flags that argparse would print first."""
+        self.exit(2, f"{self.prog}: error: {message}: see --help\n")
 
 
 def choices(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Downloads the published files of Open Images, and pictures by a list."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         failures = run.run(parsed, entries)
-    except run.UsageError as error:
+    except flags.UsageError as error:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted: run the same command again to go on", 1)
@@ -48,4 +49,8 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # At once: threads that an interrupt has left behind may wait for a server for minutes.
+    os._exit(code)

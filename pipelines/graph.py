@@ -1,5 +1,7 @@
 """The flow of a build, on one screen."""
 
+import zlib
+
 import apache_beam as beam
 
 from transforms.buckets.build import BuildBucket
@@ -12,7 +14,9 @@ from transforms.publishing.publish import Publish
 
 def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabulary) -> None:
     """Annotation files, pictures and masks → a published version of the dataset."""
-    classes = root | "Classes" >> beam.Create([vocabulary.classes])
+    # Compressed, as Beam pickles what is created four times, each with a slow compression.
+    packed = root | "Classes" >> beam.Create([zlib.compress(vocabulary.classes)])
+    classes = packed | "UnpackClasses" >> beam.Map(zlib.decompress)
     class_counts = root | "ClassCounts" >> beam.Create(vocabulary.counts)
     class_failed = root | "ClassFailed" >> beam.Create(vocabulary.failed)
 

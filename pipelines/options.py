@@ -3,9 +3,8 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import NoReturn
 
-from pipelines.arguments import choices, fraction
+from pipelines.arguments import Formatter, Parser, choices, fraction
 from transforms.outputs.naming import FORMATS, SPLITS
 
 _PROGRAM = "python -m pipelines.build"
@@ -73,24 +72,13 @@ def _release(text: str) -> str:
     return text
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=100)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, where argparse would put the usage of all flags before it."""
-        self.exit(2, f"{self.prog}: error: {message}: see --help\n")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The parser of our own flags; those of Beam are left over."""
-    parser = _Parser(
+    parser = Parser(
         prog=_PROGRAM,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     inputs = parser.add_argument_group("inputs")

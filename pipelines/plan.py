@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from transforms import elements, failures
@@ -59,20 +60,14 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    annotations = _number(_find_annotations(flags.annotations))
+    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+    annotations, pixels = find_sources(flags.annotations, flags.images, flags.masks, object_options)
     if not any(source.kind in TABLES for source in annotations):
         raise UsageError(
             "--annotations: no table of annotations there: name a folder that holds the CSV files"
         )
-    pictures = _find_containers("--images", "pictures", flags.images)
-    masks = _find_containers("--masks", "mask_files", flags.masks)
-    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
-    _check_remote(pictures, annotations, object_options)
-    members = [
-        dataclasses.replace(source, index=len(annotations) + i)
-        for i, source in enumerate([*pictures, *masks])
-    ]
-    sources = (*annotations, *members)
+    with_pictures = any(source.kind == "pictures" for source in pixels)
+    sources = (*annotations, *pixels)
     _check_splits(annotations)
     release = flags.release or _release_of(annotations)
     recorded = {
@@ -92,7 +87,7 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
         release=release,
         splits=flags.splits,
         formats=flags.format,
-        with_pictures=bool(pictures),
+        with_pictures=with_pictures,
         map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
         verify_pixels=flags.verify_pixels,
         image_spec=_image_spec(flags),
@@ -102,8 +97,27 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
         max_failure_rate=flags.max_failure_rate,
         exchange=flags.exchange,
         chunk_size=flags.chunk_size,
-        buckets=_count_buckets(annotations, bool(pictures)),
+        buckets=_count_buckets(annotations, with_pictures),
     )
+
+
+def find_sources(
+    annotations: list[str], images: list[str], masks: list[str], object_options: ObjectOptions
+) -> tuple[list[Source], list[Source]]:
+    """Finds and recognises what flags name; `images` and `masks` may be `none`.
+
+    Returns:
+        Annotation files, then sources of pictures and masks; `index` counts through both.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be, or addresses are wrong.
+    """
+    tables = _number(_find_annotations(annotations))
+    pictures = _find_containers("--images", "pictures", images)
+    pixels = [*pictures, *_find_containers("--masks", "mask_files", masks)]
+    _check_remote(pictures, tables, object_options)
+    first = len(tables)
+    return tables, [dataclasses.replace(s, index=first + i) for i, s in enumerate(pixels)]
 
 
 def _find_annotations(arguments: Iterable[str]) -> Iterator[Source]:
@@ -199,14 +213,11 @@ def _remote_source(argument: str) -> Source | None:
         return None
     if scheme not in ("http", "https", "s3", "gs"):
         raise UsageError(f"--images {argument}: use http://, https://, s3:// or gs://")
-    try:
-        named = path.format(split="train", image_id="0" * 16) != path
-    except (KeyError, IndexError, ValueError):
-        raise UsageError(
-            f"--images {argument}: only {{split}} and {{image_id}} are known"
-        ) from None
+    fields = set(re.findall(r"{[^}]*}?|}", path))
+    if fields - {"{split}", "{image_id}"}:
+        raise UsageError(f"--images {argument}: only {{split}} and {{image_id}} are known")
     medium = "http" if scheme in ("http", "https") else scheme
-    if medium == "http" and not named:
+    if medium == "http" and "{image_id}" not in fields:
         raise UsageError(f"--images {argument}: put {{image_id}}, and {{split}}, where they belong")
     return Source(0, "pictures", path, 0, medium=medium)
 

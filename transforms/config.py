@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from transforms.elements import LISTED, Failed, Source, SourceCount
+from transforms.elements import Failed, Source, SourceCount
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.stores import ObjectOptions
@@ -68,11 +68,6 @@ class BuildConfig:
     exchange: str
     chunk_size: int
     buckets: int
-
-    @property
-    def asks_by_name(self) -> bool:
-        """Whether some source of pictures isn't listed, so that their sizes aren't known."""
-        return any(s.kind == "pictures" and s.medium not in LISTED for s in self.sources)
 
     @property
     def exchange_folder(self) -> str:

@@ -18,6 +18,9 @@ PUBLISHED = Path(__file__).with_name("files.tsv")
 #: Downloaded only where `--kinds` names them: pixels, and rows that other files hold too.
 OPTIONAL_KINDS = ("mask_pngs", "image_tars", "all_images", "boxable_image_labels")
 
+#: Splits that image lists name; no file is of the last one.
+LIST_SPLITS = ("train", "validation", "test", "challenge2018")
+
 _FOLDERS = {"mask_pngs": "masks", "image_tars": "images"}
 
 

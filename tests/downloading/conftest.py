@@ -1,12 +1,15 @@
 """A server with the files of a tiny catalogue, and a way to run the program."""
 
+import csv
 import hashlib
+import io
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 
 from downloading import client
 from pipelines import download
@@ -36,6 +39,22 @@ class Result(NamedTuple):
 
 
 Run = Callable[..., Result]
+
+IDS = [f"{i:016x}" for i in range(10)]
+
+
+def picture(image_id: str) -> bytes:
+    """A whole JPEG, of which no other image has the same bytes."""
+    return JPEG + image_id.encode()
+
+
+def encoded(form: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), "teal").save(file, form)
+    return file.getvalue()
+
+
+JPEG = encoded("JPEG")
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +108,29 @@ def run(server: Server, catalogue: Path, output: Path, capsys: pytest.CaptureFix
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def image_list(tmp_path: Path) -> Path:
+    """A list of ten pictures, one of them named twice."""
+    path = tmp_path / "ids.txt"
+    path.write_text("\r\n".join(f"train/{image_id}" for image_id in IDS) + f"\n\ntrain/{IDS[0]}")
+    return path
+
+
+@pytest.fixture
+def listed(server: Server, image_list: Path) -> list[str]:
+    """The flags for these pictures, which the server has."""
+    for image_id in IDS:
+        server.files[f"/train/{image_id}.jpg"] = picture(image_id)
+    template = server.url + "/{split}/{image_id}.jpg"
+    return ["--image_list", str(image_list), "--images", template, "--allow_private_hosts"]
+
+
+def failures(output: Path) -> dict[str, tuple[str, str]]:
+    """Reason and detail by image, as the failures file has them."""
+    with open(output / "failures.csv", newline="") as file:
+        return {row["image"]: (row["reason"], row["detail"]) for row in csv.DictReader(file)}
 
 
 def file_of(output: Path, path: str, folder: str = "annotations") -> Path:

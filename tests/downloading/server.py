@@ -112,6 +112,12 @@ def stall(after: int) -> Behaviour:
     return behave
 
 
+def hang(handler: Handler, _: bytes) -> None:
+    """Never answers."""
+    handler.server.released.wait(60)
+    handler.close_connection = True
+
+
 def drip(handler: Handler, content: bytes) -> None:
     """Sends a byte every now and then, often enough for any read timeout."""
     handler.answer(200, content[:1], {"Content-Length": str(len(content))})

@@ -1,24 +1,19 @@
-"""Pictures by an image list."""
+"""Pictures by an image list, over HTTP."""
 
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from downloading.parallel import for_each
 from tests.downloading import server as servers
-from tests.downloading.conftest import Run
+from tests.downloading.conftest import IDS, Run, encoded, failures, picture
 from tests.downloading.server import Server
-
-IDS = [f"{i:016x}" for i in range(10)]
-
-
-@pytest.fixture
-def listed(server: Server, tmp_path: Path) -> list[str]:
-    """The flags for a list of ten pictures that the server has."""
-    for image_id in IDS:
-        server.files[f"/train/{image_id}.jpg"] = b"\xff\xd8" + image_id.encode() * 100
-    path = tmp_path / "ids.txt"
-    path.write_text("\r\n".join(f"train/{image_id}" for image_id in IDS) + f"\n\ntrain/{IDS[0]}")
-    return ["--image_list", str(path), "--image_url", server.url + "/{split}/{image_id}.jpg"]
 
 
 def test_gets_pictures(run: Run, server: Server, listed: list[str], output: Path):
@@ -27,25 +22,43 @@ def test_gets_pictures(run: Run, server: Server, listed: list[str], output: Path
     assert "10 pictures downloaded, 0 were there, 0 missing, 0 failed" in result.out
     for image_id in IDS:
         path = output / "images" / "train" / f"{image_id}.jpg"
-        assert path.read_bytes() == server.files[f"/train/{image_id}.jpg"]
+        assert path.read_bytes() == picture(image_id)
     assert sorted(path.name for path in output.iterdir()) == ["images"]
     assert "0 pictures downloaded, 10 were there" in run(*listed).out
     assert sum(map(len, server.requests.values())) == 10
 
 
-def test_missing_ones_are_listed(run: Run, server: Server, listed: list[str], output: Path):
+def test_a_template_has_a_flag_of_its_own(run: Run, listed: list[str], output: Path):
+    listed[2] = "--image_url"
+    assert run(*listed).code == 0
+    assert len(list((output / "images" / "train").iterdir())) == 10
+
+
+def test_what_cannot_be_had_is_listed(run: Run, server: Server, listed: list[str], output: Path):
     lost = {i: server.files.pop(f"/train/{i}.jpg") for i in (IDS[7], IDS[3])}
     result = run(*listed)
     assert result.code == 1
     assert "2 of 10 pictures are missing or failed (20.00%)" in result.err
-    assert (output / "missing.txt").read_text() == f"train/{IDS[3]}\ntrain/{IDS[7]}\n"
+    assert "8 pictures downloaded, 0 were there, 2 missing, 0 failed" in result.out
+    assert failures(output) == dict.fromkeys(
+        (f"train/{IDS[3]}", f"train/{IDS[7]}"), ("missing", "404")
+    )
     assert len(server.requests[f"/train/{IDS[3]}.jpg"]) == 1
     result = run(*listed, "--max_failure_rate", "0.2")
     assert result.code == 0
-    assert f"listed in {output}/missing.txt" in result.out
+    assert f"those that can't be had are listed in {output}/failures.csv" in result.out
     server.files |= {f"/train/{image_id}.jpg": data for image_id, data in lost.items()}
     assert "2 pictures downloaded, 8 were there" in run(*listed).out
-    assert not (output / "missing.txt").exists()
+    assert sorted(path.name for path in output.iterdir()) == ["images"]
+
+
+def test_a_placeholder_is_missing(run: Run, server: Server, listed: list[str], output: Path):
+    server.behaviours[f"/train/{IDS[2]}.jpg"] = [
+        servers.fail(302, Location="/images/photo_unavailable.png")
+    ]
+    server.files["/images/photo_unavailable.png"] = encoded("PNG")
+    assert "9 pictures downloaded, 0 were there, 1 missing" in run(*listed).out
+    assert failures(output)[f"train/{IDS[2]}"][0] == "missing"
 
 
 def test_what_can_pass_is_tried_again(run: Run, server: Server, listed: list[str]):
@@ -62,29 +75,44 @@ def test_what_can_pass_is_tried_again(run: Run, server: Server, listed: list[str
 
 def test_what_is_no_picture_fails(run: Run, server: Server, listed: list[str], output: Path):
     server.files[f"/train/{IDS[4]}.jpg"] = b"<html>Gone</html>"
+    server.files[f"/train/{IDS[6]}.jpg"] = picture(IDS[6])[:200]
     server.behaviours[f"/train/{IDS[5]}.jpg"] = [servers.fail(403)]
     result = run(*listed)
     assert result.code == 1
-    assert "8 pictures downloaded, 0 were there, 0 missing, 2 failed" in result.out
-    assert f"train/{IDS[4]}: {server.url}/train/{IDS[4]}.jpg is no JPEG" in result.err
-    assert len(list((output / "images" / "train").iterdir())) == 8
+    assert "7 pictures downloaded, 0 were there, 0 missing, 3 failed" in result.out
+    assert f"train/{IDS[4]}: not_image: " in result.err
+    reasons = {image: reason for image, (reason, _) in failures(output).items()}
+    assert reasons == {
+        f"train/{IDS[4]}": "not_image",
+        f"train/{IDS[5]}": "http_status",
+        f"train/{IDS[6]}": "truncated",
+    }
+    assert len(list((output / "images" / "train").iterdir())) == 7
 
 
-def test_a_server_that_refuses_all_is_given_up(
-    run: Run, server: Server, listed: list[str], monkeypatch
+def test_private_hosts_are_refused(run: Run, server: Server, listed: list[str], output: Path):
+    result = run(*listed[:-1])
+    assert result.code == 1
+    assert "10 were on addresses for --allow_private_hosts" in result.err
+    assert failures(output)[f"train/{IDS[0]}"][0] == "blocked_address"
+    assert not server.requests
+
+
+def test_servers_that_refuse_all_are_given_up(
+    run: Run, server: Server, listed: list[str], output: Path, monkeypatch
 ):
-    monkeypatch.setattr("downloading.images._FAILURES_BEFORE_GIVING_UP", 3)
+    monkeypatch.setattr("downloading.pictures._FAILURES_BEFORE_GIVING_UP", 3)
+    monkeypatch.setattr("downloading.by_list._TOGETHER", 2)
     for image_id in IDS:
         server.behaviours[f"/train/{image_id}.jpg"] = [servers.fail(401)]
     result = run(*listed, "--num_connections", "1")
     assert result.code == 1
-    assert "4 pictures failed" in result.err
+    assert "4 pictures failed, the last with http_status: 401" in result.err
     assert sum(map(len, server.requests.values())) == 4
+    assert len(failures(output)) == 4
 
 
-def test_splits_narrow_a_list_and_kinds_add_files(
-    run: Run, server: Server, listed: list[str], output: Path
-):
+def test_splits_narrow_a_list_and_kinds_add_files(run: Run, listed: list[str], output: Path):
     path = Path(listed[1])
     path.write_text(path.read_text() + f"\nvalidation/{IDS[0]}\n")
     result = run(*listed, "--splits", "train", "--kinds", "classes")
@@ -93,13 +121,55 @@ def test_splits_narrow_a_list_and_kinds_add_files(
     assert not (output / "images" / "validation").exists()
 
 
-@pytest.mark.parametrize(
-    "line", ["train/0123", "val/0123456789abcdef", "train/0123456789ABCDEF", "../0", "train/\xff"]
-)
-def test_a_bad_line_is_named(run: Run, listed: list[str], line: str):
-    path = Path(listed[1])
-    path.write_bytes(path.read_bytes() + b"\n" + line.encode("latin-1"))
+def test_lists_without_downloading(run: Run, server: Server, listed: list[str], output: Path):
+    result = run(*listed, "--list")
+    assert result.code == 0
+    assert result.out == f"10 pictures from {listed[3]}\n"
+    assert not server.requests
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("store", ["http", "s3"])
+def test_an_interrupt_leaves_whole_pictures(
+    run: Run, server: Server, listed: list[str], output: Path, store: str
+):
+    """At once, whatever is still waited for."""
+    (output / ".download" / ".work" / "killed").mkdir(parents=True)
+    (output / ".download" / ".work" / "killed.lock").touch()
+    flags = list(listed)
+    if store == "http":
+        server.behaviours[f"/train/{IDS[0]}.jpg"] = [servers.stall(100)]
+    else:
+        flags[3] = "s3://bucket"
+        flags += ["--s3_endpoint_url", server.url]
+        for image_id in IDS:
+            server.behaviours[f"/bucket/train/{image_id}.jpg"] = [servers.hang]
+    command = [sys.executable, "-m", "pipelines.download", *flags, "--output", str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(server.requests) < 8:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].endswith("error: interrupted: run the same command again to go on")
+    assert "Traceback" not in err
+    assert [path.name for path in output.iterdir()] in ([], ["images"])
+    for path in output.glob("images/train/*.jpg"):
+        assert path.read_bytes() == picture(path.stem)
     result = run(*listed)
-    assert result.code == 2
-    assert f"--image_list: {path}, line 13: " in result.err
-    assert len(result.err.splitlines()) == 1
+    assert result.code == 0, result.err
+    assert len(list((output / "images" / "train").iterdir())) == 10
+
+
+def test_items_are_taken_as_threads_get_to_them():
+    taken, stop = count(), threading.Event()
+
+    def work(item: int) -> None:
+        if item == 50:
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        for_each(work, taken, 3, stop)
+    assert next(taken) < 10_000

@@ -26,9 +26,7 @@ MISTAKES = {
     "a mirror of another scheme": (["--base_url", "ftp://host/x"], "--base_url: 'ftp://host/x'"),
     "a mirror without host": (["--base_url", "http:///x"], "--base_url"),
     "a mirror with a wrong port": (["--base_url", "http://host:x"], "--base_url"),
-    "a template without ID": (["--image_url", "http://h/{split}.jpg"], "must hold {image_id}"),
-    "a template with other fields": (["--image_url", "http://h/{image_id}{0}"], "no other braces"),
-    "a template of another scheme": (["--image_url", "file:///{image_id}"], "http:// or https://"),
+    "pictures without a list": (["--images", "oid/images"], "Give their list by --image_list"),
     "no such list": (["--image_list", "/none.txt"], "--image_list: /none.txt: No such file"),
     "no connections": (["--num_connections", "0"], "'0' is not a number from 1 to 256"),
     "no timeout": (["--timeout", "nan"], "'nan' is not a positive number of seconds"),
@@ -48,12 +46,31 @@ def test_a_mistake_gets_one_line(run: Run, arguments: list[str], message: str):
     assert result.out == ""
 
 
-def test_an_empty_list(run: Run, tmp_path: Path):
-    path = tmp_path / "ids.txt"
-    path.write_text("\n\n")
-    result = run("--image_list", str(path))
+IMAGE_MISTAKES = {
+    "none": "--images none: name where the pictures are",
+    "/none.tar": "--images /none.tar: no such file or folder",
+    __file__: "neither a folder, a tar nor a zip",
+    "http://h/{split}.jpg": "put {image_id}, and {split}, where they belong",
+    "http://h/{image_id}{0}": "only {split} and {image_id} are known",
+    "http://h/{image_id!r}": "only {split} and {image_id} are known",
+    "http://h/{image_id}}": "only {split} and {image_id} are known",
+    "file:///{image_id}": "use http://, https://, s3:// or gs://",
+    "s3://bucket/{split}": "{image_id} is missing",
+    "original": "its addresses are in the image tables: give one to --annotations",
+    "thumbnail": "its addresses are in the image tables: give one to --annotations",
+}
+
+
+@pytest.mark.parametrize(("images", "message"), IMAGE_MISTAKES.items())
+def test_a_wrong_source_gets_one_line(
+    run: Run, image_list: Path, output: Path, images: str, message: str
+):
+    result = run("--image_list", str(image_list), "--images", images)
     assert result.code == 2
-    assert f"{path} holds no images" in result.err
+    assert result.err.startswith("python -m pipelines.download: error: --images")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("release", ["v3", "v4", "v5", "v6", "v7"])

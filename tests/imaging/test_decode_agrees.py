@@ -126,7 +126,9 @@ def test_a_reduced_picture_is_rounded_up_in_size(name: str, reduction: int) -> N
     else:
         image.draft(image.mode, (header.width // reduction, header.height // reduction))
         expected = image.convert("RGB")
-    assert difference(pixels, np.asarray(expected)) <= bound_of(name)
+    # Colour at half size is decoded by the faster inverse DCT, by which Pillow never decodes.
+    bound = FAST_DCT if header.format == "JPEG" and reduction == 2 else bound_of(name)
+    assert difference(pixels, np.asarray(expected)) <= bound
 
 
 def test_strips_of_a_tall_picture_join() -> None:

@@ -1,11 +1,14 @@
 """Pictures: what is refused with which reason, what passes, and that damage never crashes."""
 
 import random
+import re
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
@@ -31,11 +34,24 @@ from transforms.imaging.header import PictureHeader, check_picture
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def resized_jpeg(width: int, height: int) -> bytes:
+def resized_jpeg(width: int, height: int, data: bytes | None = None) -> bytes:
     """A JPEG whose header alone claims another size."""
-    data = bytearray(jpeg())
-    frame = data.index(b"\xff\xc0")
+    data = bytearray(data or jpeg())
+    frame = re.search(rb"\xff[\xc0-\xc2]", data).start()
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def frame_of(kind: int) -> bytes:
+    """A JPEG whose header alone claims another kind of coding."""
+    return JPEG.replace(b"\xff\xc0", bytes([0xFF, kind]))
+
+
+def sampled_by(factors: int) -> bytes:
+    """A JPEG with these sampling factors, across and down, for all of its components."""
+    data = bytearray(JPEG)
+    frame = data.index(b"\xff\xc0")
+    data[frame + 11], data[frame + 14], data[frame + 17] = [factors] * 3
     return bytes(data)
 
 
@@ -44,6 +60,7 @@ IEND = chunk(b"IEND")
 PNG = save(photo(), "PNG")
 JPEG = jpeg()
 SCAN = JPEG.index(b"\xff\xda")
+LARGE = photo().resize((400, 250))
 
 SOUND = {
     "jpeg": JPEG,
@@ -62,6 +79,15 @@ SOUND = {
     "png with trailing bytes": PNG + b"trailing",
     **{f"png {mode}": save(photo(mode), "PNG") for mode in ("1", "L", "P", "LA", "RGBA")},
     "png 16 bits": save(Image.fromarray(np.full((HEIGHT, WIDTH), 999, np.uint16)), "PNG"),
+}
+
+#: Small files that take seconds or gigabytes where it is left to decoding to find them out.
+COSTLY = {
+    "huge, progressive": resized_jpeg(65_500, 2_700, jpeg(progressive=True)),
+    "huge, cmyk": resized_jpeg(2_700, 65_500, jpeg("CMYK", progressive=True)),
+    "huge, grey": resized_jpeg(13_000, 13_000, jpeg("L")),
+    "huge, unusual sampling": resized_jpeg(13_000, 13_000, unusual_sampling()),
+    "101 scans": JPEG[:SCAN] + JPEG[SCAN:-2] * 101 + JPEG[-2:],
 }
 
 BAD = {
@@ -90,6 +116,11 @@ BAD = {
     "jpeg: no frame": (JPEG[:2] + JPEG[SCAN:], Reason.CORRUPT),
     "jpeg: no height": (resized_jpeg(100, 0), Reason.CORRUPT),
     "jpeg: bomb": (resized_jpeg(65_000, 65_000), Reason.TOO_MANY_PIXELS),
+    "jpeg: arithmetic coding": (frame_of(0xC9), Reason.FORMAT_NOT_ALLOWED),
+    "jpeg: lossless": (frame_of(0xC3), Reason.FORMAT_NOT_ALLOWED),
+    "jpeg: sampled by nothing": (sampled_by(0), Reason.CORRUPT),
+    "jpeg: sampled by nothing across": (sampled_by(0x01), Reason.CORRUPT),
+    **{f"jpeg: {name}": (data, Reason.CORRUPT) for name, data in COSTLY.items()},
     "jpeg: zeros in the scan": (JPEG[: SCAN + 200] + bytes(300) + JPEG[-2:], Reason.CORRUPT),
     "jpeg: ends early": (JPEG[: SCAN + 200] + b"\xff\xd9", Reason.CORRUPT),
     "jpeg: larger than its data": (resized_jpeg(WIDTH, 4000), Reason.CORRUPT),
@@ -145,7 +176,26 @@ def test_bad_pictures_are_refused_with_their_reason(name: str) -> None:
     with pytest.raises(PixelError) as caught:
         check(data)
     assert caught.value.reason is reason
-    assert caught.value.detail
+    assert len(caught.value.detail.splitlines()) == 1
+
+
+def test_the_bad_pictures_are_many() -> None:
+    assert len(BAD) >= 25
+    assert len({data for data, _ in BAD.values()}) == len(BAD)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_costly_pictures_are_refused_undecoded(name: str) -> None:
+    with pytest.raises(PixelError):
+        check_picture(COSTLY[name])
+
+
+def test_flat_pictures_are_not_too_short_for_their_size() -> None:
+    """Encoders write some 6 bits for each block, never less than 2; one would be enough."""
+    for mode in ("L", "RGB", "CMYK"):
+        for options in ({}, {"progressive": True}, {"optimize": True}, {"subsampling": 0}):
+            data = save(Image.new(mode, (2000, 1500)), "JPEG", quality=1, **options)
+            assert check(data) == ("JPEG", 2000, 1500)
 
 
 def test_pixels_are_counted_up_to_the_limit() -> None:
@@ -177,6 +227,56 @@ def test_damage_never_crashes(name: str, place: float, noise: bytes) -> None:
         check(bytes(data))
     except PixelError as error:
         assert error.detail
+
+
+DAMAGED = {
+    "4:2:0": save(LARGE, "JPEG"),
+    "4:4:4": save(LARGE, "JPEG", subsampling=0),
+    "progressive": save(LARGE, "JPEG", progressive=True),
+    "restarts": save(LARGE, "JPEG", restart_marker_rows=1),
+    "grey": save(LARGE.convert("L"), "JPEG"),
+}
+
+
+def complaints(data: bytes, capfd: pytest.CaptureFixture) -> list[str]:
+    """What a full decode in colour, at full size, by two libraries notices.
+
+    OpenCV has a libjpeg of its own, whose warnings it leaves to the standard error; it returns a
+    picture all the same.
+    """
+    found = []
+    capfd.readouterr()
+    if cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) is None:
+        found.append("OpenCV can't decode it")
+    found += capfd.readouterr().err.splitlines()
+    try:
+        simplejpeg.decode_jpeg(data, "RGB", strict=True)
+    except ValueError as error:
+        found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_one_damaged_place_never_passes_with_decode_errors(
+    name: str, capfd: pytest.CaptureFixture
+) -> None:
+    """Verifying decodes an eighth of the size without colour; nothing may escape it by that."""
+    data = DAMAGED[name]
+    assert check(data)
+    assert complaints(data, capfd) == []
+    rng = random.Random(name)
+    refused = 0
+    for place in rng.sample(range(len(data)), 200):
+        changed = bytes([data[place] ^ rng.randrange(1, 256)])
+        for damage in (changed, changed * 8, b""):
+            damaged = data[:place] + damage + data[place + max(1, len(damage)) :]
+            try:
+                check(damaged)
+            except PixelError:
+                refused += bool(complaints(damaged, capfd))
+            else:
+                assert complaints(damaged, capfd) == []
+    assert refused >= 100
 
 
 def test_pillow_is_left_strict() -> None:

@@ -1,5 +1,6 @@
 """Listing folders, tars and zips: what counts, what is skipped, refused or damaged."""
 
+import gzip
 import io
 import os
 import random
@@ -282,6 +283,15 @@ def test_forged_tar_sizes_end_the_listing(tmp_path: Path, size: int, kind: bytes
             assert len(batch.table) <= 2
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_forged_size_at_the_start_needs_no_memory(tmp_path: Path, kind: bytes) -> None:
+    path = Path(write_tar(tmp_path / "source", FILES))
+    field = b"\x80" + (1 << 60).to_bytes(11, "big")
+    path.write_bytes(forged_size(path.read_bytes(), field, kind)[1536:])
+    with pytest.raises(ValueError, match="neither a folder, a tar nor a zip"):
+        kind_of(str(path))
+
+
 @given(kind=st.sampled_from(["tar", "zip"]), place=st.floats(0, 1), noise=st.binary(min_size=1))
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -320,6 +330,15 @@ def test_other_sources_are_refused_with_a_remedy(
         kind_of(str(path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_compressed_is_not_listed(tmp_path: Path) -> None:
+    """As an archive compressed twice still is once it has been unpacked."""
+    path = tmp_path / "source"
+    path.write_bytes(gzip.compress(bytes(10_240)))
+    assert kind_of(str(path)) == "tar.gz"
+    with pytest.raises(ValueError, match="unpack it"):
+        next(list_members(str(path), PICTURES))
 
 
 def test_zip_behind_other_bytes(tmp_path: Path) -> None:

@@ -108,8 +108,12 @@ def test_both_layouts_are_found_and_the_first_wins(opened: Opener) -> None:
     fetcher = opened()
     keys = [fetcher.candidates("train", f"{i:016x}") for i in (1, 2, 3)]
     assert keys[0] == ("train/0000000000000001.jpg", "0000000000000001.jpg")
-    assert fetcher.fetch(keys) == [b"in a split's folder", b"flat", b"both, and this one first"]
-    assert fetcher.fetch([]) == []
+    assert list(fetcher.fetch(keys)) == [
+        b"in a split's folder",
+        b"flat",
+        b"both, and this one first",
+    ]
+    assert list(fetcher.fetch([])) == []
 
 
 @pytest.mark.parametrize("end", ["", "/"])
@@ -147,7 +151,7 @@ def test_an_absent_bucket_is_missing(opened: Opener, scheme: str) -> None:
 def test_too_large_is_known_before_the_body_is_read(opened: Opener) -> None:
     (answer,) = opened(max_bytes=1_000_000).fetch(["large.jpg"])
     assert _failure(answer) == (Reason.TOO_LARGE, "1000001 bytes; the limit is 1000000")
-    assert opened(max_bytes=1_000_001).fetch(["large.jpg"]) == [bytes(1_000_001)]
+    assert list(opened(max_bytes=1_000_001).fetch(["large.jpg"])) == [bytes(1_000_001)]
 
 
 @pytest.mark.parametrize("key", ["a//b.jpg", "../b.jpg"])
@@ -159,7 +163,7 @@ def test_a_key_that_cannot_be_asked_for_fails_alone(opened: Opener, key: str) ->
 
 def test_300_at_once_come_in_order(opened: Opener) -> None:
     fetcher = opened(f"{BUCKET}/many")
-    answers = fetcher.fetch([fetcher.candidates("train", f"{i:016x}") for i in range(300)])
+    answers = list(fetcher.fetch([fetcher.candidates("train", f"{i:016x}") for i in range(300)]))
     assert len(answers) == 300
     for i, answer in enumerate(answers):
         if i % 3 == 2:
@@ -171,12 +175,12 @@ def test_300_at_once_come_in_order(opened: Opener) -> None:
 def test_an_empty_object_is_found(filled_s3: S3Server) -> None:
     options = ObjectOptions(s3_endpoint_url=filled_s3.url)
     with ObjectFetcher(f"s3://{BUCKET}", options) as fetcher:
-        assert fetcher.fetch(["empty.jpg"]) == [b""]
+        assert list(fetcher.fetch(["empty.jpg"])) == [b""]
 
 
 def _open_private(url: str) -> list[bytes | PixelError]:
     with ObjectFetcher(f"s3://{BUCKET}", ObjectOptions(s3_endpoint_url=url)) as fetcher:
-        return fetcher.fetch(["private.jpg", ["private.jpg", "0000000000000002.jpg"]])
+        return list(fetcher.fetch(["private.jpg", ["private.jpg", "0000000000000002.jpg"]]))
 
 
 def test_without_credentials_what_is_private_is_denied(filled_s3: S3Server) -> None:
@@ -328,7 +332,7 @@ def test_misbehaving_servers_cost_a_bounded_time(
     opened: Opener, misbehaving: _Server, deed: str, reason: Reason, words: str, requests: int
 ) -> None:
     started = time.monotonic()
-    answers = opened("bucket/p", url=misbehaving.url, **QUICK).fetch([deed] * 8)
+    answers = list(opened("bucket/p", url=misbehaving.url, **QUICK).fetch([deed] * 8))
     assert time.monotonic() - started < 5
     for answer in answers:
         failure = _failure(answer)
@@ -339,13 +343,13 @@ def test_misbehaving_servers_cost_a_bounded_time(
 
 
 def test_what_passes_is_tried_again(opened: Opener, misbehaving: _Server) -> None:
-    assert opened("bucket", url=misbehaving.url).fetch(["heals"]) == [b"some"]
+    assert list(opened("bucket", url=misbehaving.url).fetch(["heals"])) == [b"some"]
     assert len(misbehaving.asked) == 2
 
 
 def test_a_dead_endpoint_costs_a_bounded_time(opened: Opener) -> None:
     started = time.monotonic()
-    answers = opened("bucket", url="http://127.0.0.1:9", **QUICK).fetch([["a", "b"]] * 64)
+    answers = list(opened("bucket", url="http://127.0.0.1:9", **QUICK).fetch([["a", "b"]] * 64))
     assert time.monotonic() - started < 5
     assert {_failure(answer) for answer in answers} == {
         (Reason.HTTP_STATUS, "no sound answer: no connection")
@@ -358,7 +362,7 @@ def test_a_public_bucket_that_denies_the_credentials_is_read_without(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with ObjectFetcher("s3://b", ObjectOptions(s3_endpoint_url=misbehaving.url)) as fetcher:
-        assert fetcher.fetch(["signed-is-denied"]) == [b"some"]
+        assert list(fetcher.fetch(["signed-is-denied"])) == [b"some"]
     assert [bool(authorization) for _, authorization in misbehaving.asked] == [True, False]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,44 +23,13 @@ from transforms.masks.rasterise import draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, complete_classes
 from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.tfrecord import TFRecordWriter
-from transforms.pixels.fetch import fetch_pictures
+from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
 from transforms.pixels.sources import open_sources
 
-#: Pictures that are in memory together, in bytes as stored; a larger picture is alone.
-WINDOW_BYTES = 64 << 20
-WINDOW_IMAGES = 16_384
-#: What a picture has, about, whose size isn't known before it has been fetched.
-UNLISTED_BYTES = 256 << 10
+#: Images that are written together where they have no pictures.
+PIECE_IMAGES = 16_384
 _MAX_MASK_BYTES = 64 << 20
-
-
-def windows(joined: pa.Table, window_bytes: int, unlisted_bytes: int) -> Iterator[pa.Table]:
-    """Cuts joined images into consecutive pieces whose pictures fit in memory together.
-
-    Args:
-        joined: the images of a split.
-        window_bytes: of pictures in a piece, unless a single one is larger.
-        unlisted_bytes: what a picture is taken for that no listed source has.
-    """
-    sizes = _picture_sizes(joined, unlisted_bytes)
-    start = 0
-    while start < len(joined):
-        ahead = np.cumsum(sizes[start : start + WINDOW_IMAGES])
-        stop = start + max(1, int(np.searchsorted(ahead, window_bytes, side="right")))
-        yield joined.slice(start, stop - start)
-        start = stop
-
-
-def _picture_sizes(joined: pa.Table, unlisted_bytes: int) -> np.ndarray:
-    """Bytes of each image's first picture, (n,) int64."""
-    pictures = joined["pictures"].combine_chunks()
-    sizes = np.full(len(joined), unlisted_bytes)
-    if len(pictures.values):
-        lengths = pictures.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        firsts = (np.cumsum(lengths) - lengths)[lengths > 0]
-        sizes[lengths > 0] = pictures.flatten().field("size").to_numpy()[firsts]
-    return sizes
 
 
 def index_classes(classes: bytes, labels: Iterable[frozenset[str]]) -> dict[str, int]:
@@ -123,7 +91,10 @@ class BuildBucketFn(beam.DoFn):
         self._config = config
 
     def setup(self) -> None:
-        self._picture_sources = open_sources(self._config)
+        config = self._config
+        self._picture_sources = open_sources(
+            config.sources, config.http_options, config.object_options
+        )
         self._mask_reader = MemberReader(_MAX_MASK_BYTES)
 
     def teardown(self) -> None:
@@ -143,20 +114,21 @@ class BuildBucketFn(beam.DoFn):
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0
-        unlisted = UNLISTED_BYTES if config.asks_by_name else 0
         for split, images in _by_split(joined.table):
             writers = [_PartWriter(config, form, split, bucket) for form in config.formats]
-            for window in windows(images, min(WINDOW_BYTES, config.shard_size), unlisted):
-                examples, failed = self._complete(window, index)
+            for piece in self._pieces(images):
+                examples, failed = self._complete(piece, index)
                 found += failed
-                missing += len(window) - len(examples)
+                missing += len(piece.failures)
                 for writer in writers if len(examples) else ():
                     writer.write(examples)
+                    pa.default_memory_pool().release_unused()  # else Arrow keeps what it freed
                 progress.add(
                     config.progress_folder,
-                    images=len(window),
-                    failed=len(window) - len(examples),
+                    images=len(examples) + len(piece.failures),
+                    failed=len(piece.failures),
                 )
+                del piece, examples  # which would stay until the next ones are there
             for writer in writers:
                 yield from writer.close()
         yield from self._reports(bucket, joined, found, missing)
@@ -174,40 +146,48 @@ class BuildBucketFn(beam.DoFn):
         yield beam.pvalue.TaggedOutput("counts", count)
         progress.add(self._config.progress_folder, buckets=1, failed=joined.failures.num_rows)
 
-    def _complete(
-        self, window: pa.Table, class_index: Mapping[str, int]
-    ) -> tuple[pa.Table, list[Failure]]:
-        """Examples of a window's images; failures of images left out and of single masks."""
+    def _pieces(self, images: pa.Table) -> Iterator[Fetched]:
+        """Consecutive pieces of images, with their pictures where these are wanted."""
         config = self._config
-        columns: dict[str, pa.Array] = {}
-        found: list[Failure] = []
-        sizes: Sequence[tuple[int, int] | None] = [None] * len(window)
         if config.with_pictures:
-            window, columns, found = fetch_pictures(
-                window, self._picture_sources, config.verify_pixels, config.image_spec
+            held_bytes = min(HELD_BYTES, config.shard_size)
+            yield from fetch_pictures(
+                images, self._picture_sources, config.verify_pixels, config.image_spec, held_bytes
             )
+            return
+        for start in range(0, len(images), PIECE_IMAGES):
+            yield Fetched(images.slice(start, PIECE_IMAGES), {}, [])
+
+    def _complete(
+        self, piece: Fetched, class_index: Mapping[str, int]
+    ) -> tuple[pa.Table, list[Failure]]:
+        """Examples of a piece's images; failures of images left out and of single masks."""
+        config = self._config
+        images, columns = piece.images, dict(piece.columns)
+        sizes: Sequence[tuple[int, int] | None] = [None] * len(images)
+        if config.with_pictures:
             sizes = list(
                 zip(columns["width"].to_pylist(), columns["height"].to_pylist(), strict=True)
             )
-        rotations: Sequence[int | None] = [None] * len(window)
+        rotations: Sequence[int | None] = [None] * len(images)
         if config.image_spec.apply_rotation:
-            rotations = window["rotation"].to_pylist()
-            window = turn_annotations(window, window["rotation"])
-        columns["masks"], failed = rasterise_masks(window, sizes, rotations, self._mask_reader)
+            rotations = images["rotation"].to_pylist()
+            images = turn_annotations(images, images["rotation"])
+        columns["masks"], failed = rasterise_masks(images, sizes, rotations, self._mask_reader)
         if config.map_columns:
-            image_ids = window["image_id"].to_pylist()
+            image_ids = images["image_id"].to_pylist()
             columns |= draw_maps(
                 image_ids, columns["masks"], sizes, class_index, config.map_columns
             )
         arrays = [
             columns[field.name]
             if field.name in columns
-            else window[field.name]
-            if field.name in window.column_names
-            else pa.nulls(len(window), field.type)
+            else images[field.name]
+            if field.name in images.column_names
+            else pa.nulls(len(images), field.type)
             for field in EXAMPLE
         ]
-        return pa.Table.from_arrays(arrays, schema=EXAMPLE), found + failed
+        return pa.Table.from_arrays(arrays, schema=EXAMPLE), piece.failures + failed
 
 
 class BuildBucket(beam.PTransform):

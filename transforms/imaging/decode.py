@@ -12,9 +12,8 @@ decoded picture is what a reader of the stored bytes sees:
 """
 
 import contextlib
-import io
+import re
 import struct
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,21 +23,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from transforms.failures import PixelError, Reason
-from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, png_chunks
-
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-
-# First column, first row, and steps between columns and rows of the passes of an interlaced PNG.
-_WHOLE = [(0, 0, 1, 1)]
-_ADAM7 = [
-    (0, 0, 8, 8),
-    (4, 0, 8, 8),
-    (0, 4, 4, 8),
-    (2, 0, 4, 4),
-    (0, 2, 2, 4),
-    (1, 0, 2, 2),
-    (0, 1, 1, 2),
-]
+from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly
+from transforms.imaging.png_strips import decode_png, verify_png
 
 # libjpeg can decode this; its simple interface, which simplejpeg uses, can't describe it.
 _UNUSUAL_SAMPLING = "Could not determine subsampling"
@@ -51,7 +37,16 @@ _UNUSUAL_SAMPLING = "Could not determine subsampling"
 _JPEG_MARGINS = {8: 1.5, 4: 1.2, 2: 1.0}
 
 _STRIP_PIXELS = 1 << 20
-_INFLATED_AT_ONCE = 1 << 16
+
+# What decoding may take, of a GiB for a process in all. Only where libjpeg must keep coefficients,
+# or Pillow decode, can a picture of `MAX_PIXELS` need more.
+_MAX_BYTES = 640 << 20
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
+_START_OF_SCAN = 0xDA
+_FRAMES = range(0xC0, 0xC3)
+_PROGRESSIVE = 0xC2
+_BLOCK_BYTES = 128  # 64 coefficients of 16 bits
+_MOST_A_PIXEL = 16  # bytes: of four components' coefficients, and 7 of `_load_unusual_jpeg`
 
 
 def verify_pixels(data: bytes, header: PictureHeader) -> None:
@@ -64,13 +59,14 @@ def verify_pixels(data: bytes, header: PictureHeader) -> None:
         header: what `check_picture` returned for it.
 
     Raises:
-        PixelError: TRUNCATED when the data ends early, CORRUPT for other damage.
+        PixelError: TRUNCATED when the data ends early, CORRUPT for other damage, TOO_MANY_PIXELS
+            where memory doesn't suffice: for progressive JPEGs, some rare ones, or rows of a PNG.
     """
     with _damage_named():
         if header.format == "JPEG":
-            _verify_jpeg(data)
+            _verify_jpeg(data, header)
         else:
-            load_png(data)
+            verify_png(data)
 
 
 def choose_reduction(header: PictureHeader, width: int, height: int) -> int:
@@ -112,18 +108,25 @@ def decode_pixels(data: bytes, header: PictureHeader, reduction: int = 1) -> np.
         (height, width, 3) uint8, contiguous.
 
     Raises:
-        PixelError: TRUNCATED when the data ends early, CORRUPT for other damage.
+        PixelError: as `verify_pixels` does.
     """
     with _damage_named():
         if header.format == "PNG":
-            return _to_rgb(load_png(data), reduction)
+            return decode_png(data, reduction)
         width, height = -(-header.width // reduction), -(-header.height // reduction)
+        _check_memory(data, header, 3 * width * height)
         try:
             return simplejpeg.decode_jpeg(
-                data, "RGB", min_width=width, min_height=height, strict=True
+                data,
+                "RGB",
+                min_width=width,
+                min_height=height,
+                # Scaled decoding applies it to colour alone, which is halved again in encoding.
+                fastdct=reduction > 1,
+                strict=True,
             )
         except ValueError as error:
-            return _to_rgb(_load_unusual_jpeg(data, error), reduction)
+            return _to_rgb(_load_unusual_jpeg(data, header, error), reduction)
 
 
 @contextlib.contextmanager
@@ -136,22 +139,61 @@ def _damage_named() -> Iterator[None]:
         raise PixelError(Reason.TRUNCATED if early else Reason.CORRUPT, str(error)) from None
 
 
-def _verify_jpeg(data: bytes) -> None:
+def _verify_jpeg(data: bytes, header: PictureHeader) -> None:
+    _check_memory(data, header, 0)
     try:
         # An eighth of the size and without colour: all coefficients are still read and checked, and
         # what costs time beyond that can't fail.
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True)
     except ValueError as error:
-        _load_unusual_jpeg(data, error)
+        _load_unusual_jpeg(data, header, error)
 
 
-def _load_unusual_jpeg(data: bytes, error: ValueError) -> Image.Image:
+def _load_unusual_jpeg(data: bytes, header: PictureHeader, error: ValueError) -> Image.Image:
     """Decodes by Pillow what simplejpeg refused with `error` for its sampling alone."""
     if _UNUSUAL_SAMPLING not in str(error):
         raise error
-    image = JpegImageFile(io.BytesIO(data))
+    # Four bytes a pixel, of which three are then copied.
+    _check_memory(data, header, 7 * header.width * header.height)
+    image = open_strictly(JpegImageFile, data)
     image.load()
     return image
+
+
+def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int) -> None:
+    """Refuses a JPEG that takes too much memory, given what its decoded pixels take.
+
+    Raises:
+        PixelError: TOO_MANY_PIXELS.
+    """
+    if header.width * header.height * _MOST_A_PIXEL <= _MAX_BYTES:
+        return
+    coefficients = _coefficient_bytes(data)
+    if coefficients + pixel_bytes > _MAX_BYTES:
+        size = f"{header.width} x {header.height}"
+        detail = f"{size}: decoding would take {(coefficients + pixel_bytes) >> 20} MiB"
+        raise PixelError(Reason.TOO_MANY_PIXELS, detail)
+
+
+def _coefficient_bytes(data: bytes) -> int:
+    """What libjpeg keeps of coefficients: all where they come in several scans, else none."""
+    progressive, sides, sampling = False, (0, 0), []
+    position = 2
+    while found := _MARKER.search(data, position):
+        marker, position = found[1][0], found.end()
+        if marker == _START_OF_SCAN:
+            if not progressive and data[position + 2] == len(sampling):
+                return 0
+            break
+        if marker in _FRAMES:
+            progressive = marker == _PROGRESSIVE
+            *sides, count = struct.unpack_from(">xxxHHB", data, position)
+            factors = data[position + 9 : position + 9 + 3 * count : 3]
+            sampling = [(factor & 15, factor >> 4) for factor in factors]  # down, across
+        position += int.from_bytes(data[position : position + 2], "big")
+    most = np.max(sampling, axis=0)
+    blocks = -(-np.array(sides) * np.array(sampling) // (8 * most))
+    return int(blocks.prod(axis=1).sum()) * _BLOCK_BYTES
 
 
 def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:
@@ -165,10 +207,6 @@ def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:
     for top in range(0, len(pixels), step):
         bottom = min((top + step) * reduction, height)
         strip = image.crop((0, top * reduction, width, bottom))
-        if strip.mode.startswith("I"):
-            # Pillow would clip 16 bits to 8.
-            strip = Image.fromarray((np.asarray(strip) >> 8).astype(np.uint8))
-        strip.info.clear()  # of transparency, about which Pillow would warn
         strip = strip.convert("RGB")
         pixels[top : top + step] = np.asarray(strip.reduce(reduction) if reduction > 1 else strip)
     return pixels
@@ -178,37 +216,9 @@ def load_png(data: bytes) -> Image.Image:
     """Decodes a PNG that passed `check_picture`.
 
     Raises:
-        PixelError: TRUNCATED when rows are missing, which Pillow would leave black.
-        Exception: any of `PILLOW_ERRORS`.
+        Exception: what `verify_png` raises, and any of `PILLOW_ERRORS`.
     """
-    expected = _unpacked_size(data)
-    found = _inflated_size(data, expected)
-    if found < expected:
-        raise PixelError(Reason.TRUNCATED, f"{found} of {expected} bytes of pixels")
-    image = PngImageFile(io.BytesIO(data))
+    verify_png(data)
+    image = open_strictly(PngImageFile, data)
     image.load()
     return image
-
-
-def _inflated_size(data: bytes, enough: int) -> int:
-    """The bytes that a PNG's pixels inflate to, not counted much beyond `enough`."""
-    inflater = zlib.decompressobj()
-    found = 0
-    for name, body in png_chunks(data):
-        for start in range(0, len(body) if name == b"IDAT" else 0, _INFLATED_AT_ONCE):
-            if found >= enough:
-                return found
-            found += len(inflater.decompress(body[start : start + _INFLATED_AT_ONCE]))
-    return found
-
-
-def _unpacked_size(data: bytes) -> int:
-    """The bytes that a PNG's inflated pixels take: a filter byte and packed pixels each row."""
-    width, height, depth, colour, interlaced = struct.unpack_from(">IIBBxxB", data, 16)
-    bits = depth * _PNG_CHANNELS[colour]
-    total = 0
-    for left, top, across, down in _ADAM7 if interlaced else _WHOLE:
-        columns, rows = -((left - width) // across), -((top - height) // down)
-        if columns > 0:
-            total += max(rows, 0) * (1 + (columns * bits + 7) // 8)
-    return total

@@ -40,6 +40,14 @@ _OTHER_FORMATS = {
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 
+# Of frames that are coded arithmetically libjpeg notices no damage, not even a missing end; few
+# readers know the lossless and hierarchical ones. C4, C8 and CC start no frame.
+_OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+# Encoders write up to 20 or so. Each takes time for the whole picture, however small it is: without
+# a limit 1 MB of empty ones would take minutes.
+_MAX_SCANS = 100
+
 _CHUNK = struct.Struct(">I4s")
 
 
@@ -61,29 +69,35 @@ def check_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureHeader:
         max_pixels: the most pixels it may have.
 
     Raises:
-        PixelError: EMPTY; NOT_IMAGE; FORMAT_NOT_ALLOWED for pictures of other formats; TRUNCATED
-            when its end is missing; CORRUPT when its header is malformed, or any chunk of a PNG;
-            TOO_MANY_PIXELS.
+        PixelError: EMPTY; NOT_IMAGE; FORMAT_NOT_ALLOWED for pictures of other formats, and JPEGs
+            that are lossless or arithmetically coded; TRUNCATED when its end is missing; CORRUPT
+            when its header is malformed, or any chunk of a PNG; TOO_MANY_PIXELS.
     """
     if not data:
         raise PixelError(Reason.EMPTY, "no bytes")
     if data.startswith(_JPEG):
         _check_segments(data)
-        form, picture = "JPEG", _open(JpegImageFile, data)
+        form, picture = "JPEG", open_strictly(JpegImageFile, data)
     elif data.startswith(_PNG):
         for _ in png_chunks(data):
             pass
-        form, picture = "PNG", _open(PngImageFile, data)
+        form, picture = "PNG", open_strictly(PngImageFile, data)
     else:
         raise _unwanted(data)
     width, height = picture.size
     if width * height > max_pixels:
         raise PixelError(Reason.TOO_MANY_PIXELS, f"{width} x {height} is over {max_pixels}")
+    if isinstance(picture, JpegImageFile):
+        _check_length(data, picture)
     return PictureHeader(form, width, height)
 
 
-def _open(reader: type[ImageFile], data: bytes) -> ImageFile:
-    """Parses the header by the one reader, past Pillow's guesses of format and its bomb warning."""
+def open_strictly(reader: type[ImageFile], data: bytes) -> ImageFile:
+    """Parses the header by the one reader, past Pillow's guesses of format and its warnings.
+
+    Raises:
+        PixelError: CORRUPT when it can't be parsed.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):  # of EXIF that is damaged, and the like
             return reader(io.BytesIO(data))
@@ -104,19 +118,43 @@ def _check_segments(data: bytes) -> None:
     An EXIF thumbnail's own end is inside a segment, so it is passed over.
     """
     position = 2
-    scanned = False
+    scans = 0
     while found := _MARKER.search(data, position):
         marker, position = data[found.end() - 1], found.end()
-        if marker == _END_OF_IMAGE and scanned:
+        if marker == _END_OF_IMAGE and scans:
             return
         if marker in (_START_OF_IMAGE, _END_OF_IMAGE):
             raise PixelError(Reason.CORRUPT, f"marker {marker:02x} at offset {found.start()}")
+        if marker in _OTHER_FRAMES:
+            detail = f"JPEG of kind {marker:02x}; only baseline, extended and progressive are"
+            raise PixelError(Reason.FORMAT_NOT_ALLOWED, detail)
         length = int.from_bytes(data[position : position + 2], "big")
         if length < 2 <= len(data) - position:
             raise PixelError(Reason.CORRUPT, f"segment of {length} bytes at offset {position}")
         position += length
-        scanned |= marker == _START_OF_SCAN
+        scans += marker == _START_OF_SCAN
+        if scans > _MAX_SCANS:
+            raise PixelError(Reason.CORRUPT, f"more than {_MAX_SCANS} scans")
     raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
+
+
+def _check_length(data: bytes, picture: JpegImageFile) -> None:
+    """Refuses a JPEG of fewer bits than it has blocks, each of which takes one at least.
+
+    Else a few bytes could claim a huge picture, which takes seconds and gigabytes to be found out.
+    """
+    width, height = picture.size
+    across = [sampling[1] for sampling in picture.layer]
+    down = [sampling[2] for sampling in picture.layer]
+    if not all(across) or not all(down) or not picture.layer:
+        raise PixelError(Reason.CORRUPT, "header: no sampling factors")
+    blocks = sum(
+        -(-width * x // (8 * max(across))) * -(-height * y // (8 * max(down)))
+        for x, y in zip(across, down, strict=True)
+    )
+    if blocks > 8 * len(data):
+        detail = f"header: {width} x {height} can't be in {len(data)} bytes"
+        raise PixelError(Reason.CORRUPT, detail)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

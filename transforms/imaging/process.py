@@ -10,7 +10,7 @@ from transforms.imaging.header import MAX_PIXELS, PictureHeader
 from transforms.imaging.resize import Resize, resize_pixels, target_size
 from transforms.imaging.rotate import turn, turned_size
 
-_ENCODINGS: dict[str, Encoding] = {"JPEG": "jpeg", "PNG": "png"}  # by stored format
+_STORED: dict[str, Encoding] = {"JPEG": "jpeg", "PNG": "png"}  # encoding by format
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +48,22 @@ class Picture(NamedTuple):
     height: int
 
 
+def stays_as_stored(header: PictureHeader, spec: ImageSpec, rotation: int | None) -> bool:
+    """Whether a picture has the size, direction and format asked for; arguments as of
+    `process_picture`."""
+    size = _size(header, spec)
+    turned = spec.apply_rotation and rotation
+    return size == header[1:] and not turned and _encoding(header, spec) == _STORED[header.format]
+
+
 def process_picture(
     data: bytes, header: PictureHeader, spec: ImageSpec, rotation: int | None
 ) -> Picture:
     """Resizes, turns and encodes a picture as `spec` asks for.
 
-    One that has the size, direction and format asked for already keeps its very bytes, and isn't
-    decoded: `decode.verify_pixels` tells whether it can be. Others become 8-bit RGB by the rules of
-    `imaging/decode.py`, and lose EXIF and colour profile.
+    One that `stays_as_stored` keeps its very bytes, and isn't decoded: `decode.verify_pixels` tells
+    whether it can be. Others become 8-bit RGB by the rules of `imaging/decode.py`, and lose EXIF
+    and colour profile.
 
     Args:
         data: the stored picture.
@@ -65,22 +73,30 @@ def process_picture(
 
     Raises:
         PixelError: TRUNCATED or CORRUPT when it doesn't decode; TOO_MANY_PIXELS when the result is
-            larger than `MAX_PIXELS`, or than its format can hold.
+            larger than `MAX_PIXELS`, or than its format or memory can hold; TOO_LARGE when it is in
+            bytes.
     """
-    size = target_size(
-        header.width, header.height, spec.resize, spec.image_size, spec.allow_upscale
-    )
+    if stays_as_stored(header, spec, rotation):
+        return Picture(data, *header)
+    size = _size(header, spec)
     rotation = rotation if spec.apply_rotation else None
-    stored = _ENCODINGS[header.format]
-    encoding = stored if spec.image_encoding == "keep" else spec.image_encoding
     width, height = turned_size(*size, rotation)
-    if size == (header.width, header.height) and not rotation and encoding == stored:
-        return Picture(data, header.format, width, height)
     if width * height > MAX_PIXELS:
         raise PixelError(Reason.TOO_MANY_PIXELS, f"{width} x {height} is over {MAX_PIXELS}")
     reduction = choose_reduction(header, *size)
     pixels = decode_pixels(data, header, reduction)
+    del data  # makes room, if the caller has let go of it too
     pixels = resize_pixels(pixels, *size, (header.width / reduction, header.height / reduction))
     pixels = turn(pixels, rotation)
-    encoded = encode_pixels(pixels, encoding, spec.quality)
-    return Picture(encoded, encoding.upper(), width, height)
+    encoding = _encoding(header, spec)
+    return Picture(encode_pixels(pixels, encoding, spec.quality), encoding.upper(), width, height)
+
+
+def _size(header: PictureHeader, spec: ImageSpec) -> tuple[int, int]:
+    return target_size(
+        header.width, header.height, spec.resize, spec.image_size, spec.allow_upscale
+    )
+
+
+def _encoding(header: PictureHeader, spec: ImageSpec) -> Encoding:
+    return _STORED[header.format] if spec.image_encoding == "keep" else spec.image_encoding

@@ -57,8 +57,7 @@ def resize_pixels(
 ) -> np.ndarray:
     """Resizes a (h, w, 3) uint8 picture to (height, width, 3).
 
-    Bilinear by OpenCV's variant that gives the same bits on every machine, or the average over
-    areas where it shrinks by more than `_BILINEAR_UP_TO`.
+    Bilinear, or the average over areas where it shrinks by more than `_BILINEAR_UP_TO`.
 
     Args:
         pixels: the picture.
@@ -78,7 +77,7 @@ def resize_pixels(
     ):
         if shown != (across, down):
             x, y = across / shown[0], down / shown[1]
-            method = cv2.INTER_AREA if min(x, y) * _BILINEAR_UP_TO < 1 else cv2.INTER_LINEAR_EXACT
+            method = cv2.INTER_AREA if min(x, y) * _BILINEAR_UP_TO < 1 else cv2.INTER_LINEAR
             # What lies beyond the true extent may make for one row or column more.
             pixels = cv2.resize(pixels, None, fx=x, fy=y, interpolation=method)[:down, :across]
             shown = across, down

@@ -34,7 +34,11 @@ def walk_tar(path: str) -> Iterator[Member]:
             yield from _tar_members(path, tar)
     except (tarfile.TarError, *_MALFORMED) as error:
         ended = "end of data" in str(error) or "truncated" in str(error)
-        raise PixelError(Reason.TRUNCATED if ended else Reason.CORRUPT, str(error)) from None
+        raise PixelError(Reason.TRUNCATED if ended else Reason.CORRUPT, _detail(error)) from None
+
+
+def _detail(error: Exception) -> str:
+    return str(error) or type(error).__name__  # MemoryError says no more
 
 
 def _tar_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
@@ -74,7 +78,7 @@ def walk_zip(path: str) -> Iterator[Member]:
             infos = archive.infolist()
     except (zipfile.BadZipFile, *_MALFORMED) as error:
         ended = "not a zip file" in str(error)
-        detail = "no central directory: cut short" if ended else str(error)
+        detail = "no central directory: cut short" if ended else _detail(error)
         raise PixelError(Reason.TRUNCATED if ended else Reason.CORRUPT, detail) from None
     for info in infos:
         mode = stat.S_IFMT(info.external_attr >> 16)

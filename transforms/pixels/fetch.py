@@ -1,5 +1,6 @@
-"""Fetching the pictures of a window of images, each from the first source that has a sound one."""
+"""Fetching the pictures of images, each from the first source that has a sound one."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -10,11 +11,14 @@ from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
-from transforms.imaging.process import ImageSpec, Picture, process_picture
+from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.members import MemberReader
 
 #: The fields of a member that say where its bytes are, in the order in which a reader takes them.
 ADDRESS = ("container", "offset", "size", "method", "crc32")
+
+#: Pictures that are in memory together, as processed.
+HELD_BYTES = 32 << 20
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
@@ -66,13 +70,13 @@ class MemberSource:
 
 
 class Fetched(NamedTuple):
-    """The pictures of a window.
+    """The pictures of some consecutive images.
 
     Attributes:
-        images: the rows of the window whose picture is sound.
+        images: the rows of those whose picture is sound.
         columns: for these, the columns `image`, `width`, `height`, `original_width`,
             `original_height`.
-        failures: one for each of the other rows.
+        failures: one for each of the others.
     """
 
     images: pa.Table
@@ -80,45 +84,145 @@ class Fetched(NamedTuple):
     failures: list[Failure]
 
 
+class _Outcome(NamedTuple):
+    """What came of asking for an image's picture: it is None where it was refused, as often."""
+
+    index: int
+    picture: tuple[PictureHeader, Picture] | None
+    refused: list[Failure]
+
+    @property
+    def size(self) -> int:
+        return len(self.picture[1].data) if self.picture else 0
+
+
 def fetch_pictures(
-    joined: pa.Table, sources: Sequence[PictureSource], verify: bool, spec: ImageSpec
-) -> Fetched:
-    """Fetches, checks and processes pictures, source by source, until each image has one.
+    joined: pa.Table,
+    sources: Sequence[PictureSource],
+    verify: bool,
+    spec: ImageSpec,
+    held_bytes: int = HELD_BYTES,
+) -> Iterator[Fetched]:
+    """Fetches, checks and processes pictures, each from the first source that has a sound one.
 
     Args:
         joined: n rows of `join.Joined.table`.
         sources: in the order in which they are to be tried.
         verify: whether to decode in full, strictly, what needn't be decoded otherwise.
         spec: what the pictures are to become.
+        held_bytes: processed pictures that are in memory together, and as many again for each
+            source but the last while those after it are asked; a larger picture is alone.
+
+    Yields:
+        Consecutive pieces of the n images. Where they are cut depends on the sizes of the processed
+        pictures alone.
     """
-    pictures: list[tuple[PictureHeader, Picture] | None] = [None] * len(joined)
-    refused: list[list[Failure]] = [[] for _ in range(len(joined))]
-    image_ids, splits = joined["image_id"].to_pylist(), joined["split"].to_pylist()
-    rotations = joined["rotation"].to_pylist()
-    pending = list(range(len(joined)))
-    for source in sources:
-        asked = source.ask(joined.take(pa.array(pending, pa.int64())))
-        for i, answers in zip(pending, asked, strict=True):
-            for answer in answers:
-                stage = Stage.FETCH
-                try:
-                    if isinstance(answer.picture, PixelError):
-                        raise answer.picture
-                    stage = Stage.DECODE
-                    header = check_picture(answer.picture)
-                    picture = process_picture(answer.picture, header, spec, rotations[i])
-                    if verify and picture.data is answer.picture:
-                        verify_pixels(answer.picture, header)
-                    pictures[i] = header, picture
-                    break
-                except PixelError as error:
-                    where = (image_ids[i], splits[i], stage, error.reason, error.detail)
-                    refused[i].append(Failure(*where, answer.source))
-        pending = [i for i in pending if pictures[i] is None]
-    sound = [i for i, picture in enumerate(pictures) if picture is not None]
-    found = [_summarise(image_ids[i], splits[i], refused[i]) for i in pending]
-    columns = _columns([image_ids[i] for i in sound], [p for p in pictures if p is not None])
-    return Fetched(joined.take(pa.array(sound, pa.int64())), columns, found)
+    held: list[_Outcome] = []
+    size = 0
+    resolver = _Resolver(joined, verify, spec, held_bytes)
+    for outcome in resolver.resolve(range(len(joined)), sources):
+        if held and size + outcome.size > held_bytes:
+            yield _take_out(joined, held)
+            size = 0
+        held.append(outcome)
+        size += outcome.size
+        del outcome  # which would stay until the next one is there
+        if size >= held_bytes:
+            yield _take_out(joined, held)
+            size = 0
+    if held:
+        yield _take_out(joined, held)
+
+
+class _Resolver:
+    """Settles which source each image's picture is from; arguments as of `fetch_pictures`."""
+
+    def __init__(self, joined: pa.Table, verify: bool, spec: ImageSpec, held_bytes: int) -> None:
+        self._joined = joined
+        self._verify = verify
+        self._spec = spec
+        self._held_bytes = held_bytes
+
+    def resolve(
+        self, indices: Sequence[int], sources: Sequence[PictureSource]
+    ) -> Iterator[_Outcome]:
+        """What comes of asking for some images, in order, and no sooner than they are taken.
+
+        From the first that a source doesn't have on, its pictures are held back, so that later
+        sources are asked for many images at a time.
+        """
+        if not sources:
+            yield from (_Outcome(index, None, []) for index in indices)
+            return
+        source, *others = sources
+        images = self._joined.take(pa.array(indices, pa.int64()))
+        rows = images.select(("image_id", "split", "rotation")).to_pylist()
+        held: deque[_Outcome] = deque()
+        size = 0
+        for index, row, answers in zip(indices, rows, source.ask(images), strict=True):
+            held.append(_Outcome(index, *self._first_sound(row, answers)))
+            if not others or (held[-1].picture and len(held) == 1):
+                yield held.pop()
+                continue
+            size += held[-1].size
+            if size >= self._held_bytes:
+                yield from self._settle(held, others)
+                size = 0
+        yield from self._settle(held, others)
+
+    def _settle(
+        self, held: deque[_Outcome], sources: Sequence[PictureSource]
+    ) -> Iterator[_Outcome]:
+        """Takes what is held back, with what further sources have for those without a picture."""
+        missing = [outcome.index for outcome in held if not outcome.picture]
+        found = self.resolve(missing, sources)
+        while held:
+            outcome = held.popleft()
+            if not outcome.picture:
+                index, picture, refused = next(found)
+                outcome = _Outcome(index, picture, outcome.refused + refused)
+            yield outcome
+
+    def _first_sound(
+        self, row: dict, answers: Iterator[Answer]
+    ) -> tuple[tuple[PictureHeader, Picture] | None, list[Failure]]:
+        """The first answer that is a sound picture, processed, and why those before it weren't."""
+        refused = []
+        for source, answer in answers:
+            stage = Stage.FETCH
+            try:
+                if isinstance(answer, PixelError):
+                    raise answer
+                stage = Stage.DECODE
+                header = check_picture(answer)
+                spec, rotation = self._spec, row["rotation"]
+                if not stays_as_stored(header, spec, rotation):
+                    given = [answer]
+                    del answer  # so that processing can free it
+                    return (header, process_picture(given.pop(), header, spec, rotation)), refused
+                if self._verify:
+                    verify_pixels(answer, header)
+                return (header, Picture(answer, *header)), refused
+            except PixelError as error:
+                where = (row["image_id"], row["split"], stage, error.reason, error.detail)
+                refused.append(Failure(*where, source))
+        return None, refused
+
+
+def _take_out(joined: pa.Table, held: list[_Outcome]) -> Fetched:
+    """A piece of what is held, which is emptied, as pictures are in the piece by then."""
+    rows = joined.take(pa.array([outcome.index for outcome in held], pa.int64()))
+    images = rows.filter(pa.array([outcome.picture is not None for outcome in held]))
+    pictures = [outcome.picture for outcome in held if outcome.picture]
+    columns = _columns(images["image_id"].to_pylist(), pictures)
+    names = zip(rows["image_id"].to_pylist(), rows["split"].to_pylist(), strict=True)
+    failures = [
+        _summarise(*name, outcome.refused)
+        for name, outcome in zip(names, held, strict=True)
+        if not outcome.picture
+    ]
+    held.clear()
+    return Fetched(images, columns, failures)
 
 
 def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
@@ -137,7 +241,7 @@ def _columns(
         f"{image_id}.{_EXTENSIONS[picture.format]}"
         for image_id, (_, picture) in zip(image_ids, pictures, strict=True)
     ]
-    data = pa.array([picture.data for _, picture in pictures], pa.binary())
+    data = _binary([picture.data for _, picture in pictures])
     image = pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE))
     return {
         "image": image,
@@ -146,3 +250,11 @@ def _columns(
         "original_width": pa.array([header.width for header, _ in pictures], pa.int32()),
         "original_height": pa.array([header.height for header, _ in pictures], pa.int32()),
     }
+
+
+def _binary(values: Sequence[bytes]) -> pa.BinaryArray:
+    """(n,) binary; a single value, which may be huge, isn't copied."""
+    if len(values) != 1:
+        return pa.array(values, pa.binary())
+    offsets = pa.array([0, len(values[0])], pa.int32()).buffers()[1]
+    return pa.BinaryArray.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(values[0])])

@@ -3,10 +3,9 @@
 import asyncio
 import base64
 import hashlib
-import threading
+import itertools
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,11 +13,20 @@ import pycurl
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels import addresses
+from transforms.pixels.budget import ByteBudget, Room, in_order
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.retry import Attempts, PassingError
-from transforms.pixels.transfer import Redirect, Refusal, Transfer
+from transforms.pixels.transfer import LargerError, Redirect, Refusal, Transfer
 
 USER_AGENT = "open-images-beam (dataset builder)"
+
+#: Room that is made for a picture before its size is known: first this, then the mean of about so
+#: many before it.
+_FIRST_USUAL_BYTES = 256 << 10
+_USUAL_OF = 32
+
+#: Answers that are taken, if they are there, before all connections are served again.
+_TAKEN_AT_ONCE = 8
 
 #: In the path of the picture to which Flickr redirects from one that was deleted or made private.
 _PLACEHOLDER = "photo_unavailable"
@@ -39,7 +47,7 @@ class Request(NamedTuple):
 
 
 class HttpFetcher:
-    """Fetches pictures in a thread of its own, whose connections serve until `close`.
+    """Fetches pictures for one thread at a time, by connections that serve until `close`.
 
     Args:
         options: of which the fetcher is made; they can be pickled, it can't.
@@ -49,37 +57,46 @@ class HttpFetcher:
     def __init__(self, options: HttpOptions, refusal: Refusal = addresses.refusal) -> None:
         self._options = options
         self._refusal = None if options.allow_private_hosts else refusal
+        self._usual_bytes = _FIRST_USUAL_BYTES
         self._idle: list[Transfer] = []
         self._hosts: dict[str, _Host] = {}
         self._slots = asyncio.Semaphore(options.max_requests)
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, options.max_requests)
+        # Runs in the thread that takes the answers, while that waits for the next: a thread of its
+        # own would contend for the interpreter with the decoder's over each piece of each answer.
         self._loop = asyncio.SelectorEventLoop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
-        self._thread.start()
 
-    def submit(self, requests: Sequence[Request]) -> Future[list[bytes | PixelError]]:
-        """Begins to fetch some pictures; its result is that of `fetch`."""
-        return asyncio.run_coroutine_threadsafe(self._fetch(requests), self._loop)
-
-    def fetch(self, requests: Sequence[Request]) -> list[bytes | PixelError]:
+    def fetch(self, requests: Sequence[Request]) -> Iterator[bytes | PixelError]:
         """Fetches some pictures: for each, in the same order, its bytes or why there are none.
+
+        While one is used, those after it are under way, as far as a `ByteBudget` allows. A picture
+        for which there is no room, as it turns out, is broken off and asked for again later.
 
         Reasons are `missing` (404, 410, or a placeholder in its stead), `http_status` (with the
         status, or why there was no answer), `timeout`, `truncated`, `too_large`,
         `size_mismatch`, `md5_mismatch`, `not_image` (compressed for transport, which nobody asked
         for) and `blocked_address`. Whether the bytes are a picture is for others to check.
         """
-        return self.submit(requests).result()
+        budget = ByteBudget()
+
+        def start(number: int) -> asyncio.Task[bytes | PixelError]:
+            return self._loop.create_task(self._answer_within(budget, number, requests[number]))
+
+        taken = itertools.count(1)
+
+        def take(answer: asyncio.Task[bytes | PixelError]) -> bytes | PixelError:
+            if answer.done() and next(taken) % _TAKEN_AT_ONCE:
+                return answer.result()
+            return self._loop.run_until_complete(answer)
+
+        return in_order(len(requests), start, take, budget)
 
     def close(self) -> None:
         """Gives connections back; what is still being fetched is cancelled."""
-        if self._loop.is_closed():
-            return
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(self._shut())
+            self._loop.close()
 
     async def _shut(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -90,17 +107,34 @@ class HttpFetcher:
         for transfer in self._idle:
             transfer.close()
 
-    async def _fetch(self, requests: Sequence[Request]) -> list[bytes | PixelError]:
-        return await asyncio.gather(*[self._answer(request) for request in requests])
+    async def _answer_within(
+        self, budget: ByteBudget, number: int, request: Request
+    ) -> bytes | PixelError:
+        """The answer to a request, which gets as much of a budget as it turns out to need."""
+        size = min(request.size or self._usual_bytes, self._options.max_bytes)
+        room = Room(budget, number, size)
+        while True:
+            if not (granted := room.claim()).done():
+                await asyncio.wrap_future(granted)
+            try:
+                answer = await self._answer(request, room)
+            except LargerError:
+                continue
+            size = len(answer) if isinstance(answer, bytes) else 0
+            room.resize(size)
+            if size:
+                self._usual_bytes += (size - self._usual_bytes) // _USUAL_OF
+            return answer
 
-    async def _answer(self, request: Request) -> bytes | PixelError:
+    async def _answer(self, request: Request, room: Room) -> bytes | PixelError:
         options = self._options
         attempts = Attempts(
             options.retries, options.total_seconds, options.first_wait, options.longest_wait
         )
         while True:
             try:
-                return _verified(await self._follow(request.url, attempts), request)
+                data = await self._follow(request.url, attempts, room)
+                return _verified(data, request)
             except PassingError as error:
                 wait = attempts.wait(error)
                 if wait is None:
@@ -110,10 +144,10 @@ class HttpFetcher:
                 return error
             await asyncio.sleep(wait)
 
-    async def _follow(self, url: str, attempts: Attempts) -> bytes:
+    async def _follow(self, url: str, attempts: Attempts, room: Room) -> bytes:
         url = addresses.checked_url(url)
         for _ in range(self._options.max_redirects + 1):
-            answer = await self._ask(url, attempts)
+            answer = await self._ask(url, attempts, room)
             if isinstance(answer, bytes):
                 return answer
             url = addresses.checked_url(answer.url, base=url)
@@ -122,7 +156,7 @@ class HttpFetcher:
         limit = self._options.max_redirects
         raise PixelError(Reason.HTTP_STATUS, f"more than {limit} redirects, the last to {url}")
 
-    async def _ask(self, url: str, attempts: Attempts) -> bytes | Redirect:
+    async def _ask(self, url: str, attempts: Attempts, room: Room) -> bytes | Redirect:
         name = urlsplit(url).netloc.lower()
         host = self._hosts.get(name)
         if host is None:
@@ -132,7 +166,7 @@ class HttpFetcher:
                 await asyncio.sleep(pause)
             async with self._slots:
                 try:
-                    return await self._transfer(url, attempts.seconds_left())
+                    return await self._transfer(url, attempts.seconds_left(), room)
                 except PassingError as error:
                     # "Too many requests" means the others too.
                     if error.after is not None and error.detail == "429":
@@ -140,7 +174,7 @@ class HttpFetcher:
                         host.paused_until = time.monotonic() + wait
                     raise
 
-    async def _transfer(self, url: str, seconds: float) -> bytes | Redirect:
+    async def _transfer(self, url: str, seconds: float, room: Room) -> bytes | Redirect:
         options = self._options
         transfer = self._idle.pop() if self._idle else None
         if transfer is None:
@@ -152,7 +186,7 @@ class HttpFetcher:
                 USER_AGENT,
             )
         try:
-            return await transfer.ask(self._multi, url, seconds)
+            return await transfer.ask(self._multi, url, seconds, room)
         finally:
             self._idle.append(transfer)
 

@@ -9,21 +9,13 @@ import pyarrow as pa
 from transforms import elements, failures
 from transforms.config import BuildConfig
 from transforms.elements import LISTED, Block, Failed, Source, SourceCount
-from transforms.failures import Failure, PixelError, Reason
-from transforms.keys import image_keys
+from transforms.failures import Failure, PixelError
 from transforms.pixels import listing
-from transforms.pixels.unpack import unpack
-
-#: Kinds of source that are listed, with what counts as a member.
-CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
+from transforms.pixels.contents import CONTENTS, keyed, list_source
 
 
 class ListMembersFn(beam.DoFn):
-    """Lists a folder or archive.
-
-    A `.tar.gz` can't be sought into: it is unpacked into the work folder, and its members are those
-    of the tar there.
-    """
+    """Lists a folder or archive."""
 
     def __init__(self, config: BuildConfig) -> None:
         self._folder = config.exchange_folder
@@ -31,27 +23,13 @@ class ListMembersFn(beam.DoFn):
     def process(self, source: Source) -> Iterator[Any]:
         order = 0
         try:
-            for listed in self._list(source):
+            for listed in list_source(source, self._folder):
                 yield from self._outputs(source, order, listed.table, listed.failures)
                 order += 1
         except PixelError as error:
             stage = CONTENTS[source.kind].stage
             failure = Failure(None, None, stage, error.reason, error.detail, source.path)
             yield from self._outputs(source, order, listing.SCHEMA.empty_table(), [failure])
-
-    def _list(self, source: Source) -> Iterator[listing.Listing]:
-        contents = CONTENTS[source.kind]
-        if source.medium != "tar.gz":
-            yield from listing.list_members(source.path, contents)
-            return
-        path, damage = unpack(source.path, self._folder)
-        try:
-            yield from listing.list_members(path, contents)
-        except (PixelError, ValueError) as error:
-            # Where the compressed data is damaged, so is the tar: the former is the cause.
-            raise damage or PixelError(Reason.CORRUPT, str(error)) from None
-        if damage:
-            raise damage
 
     def _outputs(
         self, source: Source, order: int, table: pa.Table, found: Sequence[Failure]
@@ -62,12 +40,7 @@ class ListMembersFn(beam.DoFn):
             failed = Failed(source.index, order, elements.to_ipc(failures.to_table(found)))
             yield beam.pvalue.TaggedOutput("failed", failed)
         if len(table):
-            members = table.combine_chunks()
-            keys, _ = image_keys(members["image_id"].chunk(0))
-            source_index = pa.array([source.index] * len(members), pa.int32())
-            members = members.append_column("source", source_index).drop_columns("image_id")
-            value = members.to_struct_array().combine_chunks()
-            yield Block(source.index, order, pa.table({"key": keys, "value": value}))
+            yield Block(source.index, order, keyed(table, source.index))
 
 
 class ListMembers(beam.PTransform):

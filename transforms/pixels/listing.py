@@ -83,7 +83,7 @@ def kind_of(path: str) -> Literal["folder", "tar", "zip", "tar.gz"]:
     try:
         tarfile.open(path, "r:").close()
         return "tar"
-    except (tarfile.TarError, ValueError, OverflowError):
+    except (tarfile.TarError, ValueError, OverflowError, MemoryError):  # of a forged size
         if zipfile.is_zipfile(path):  # one with something in front, such as an unpacker
             return "zip"
     raise ValueError(f"{path}: neither a folder, a tar nor a zip; give one of these")
@@ -106,7 +106,10 @@ def list_members(path: str, contents: Contents) -> Iterator[Listing]:
         ValueError: when the path is none of these.
         PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
     """
-    walk = _WALKS[kind_of(path)]
+    kind = kind_of(path)
+    if kind == "tar.gz":
+        raise ValueError(f"{path}: compressed; unpack it first")
+    walk = _WALKS[kind]
     rows: list[tuple] = []
     failures: list[Failure] = []
     skipped = 0

@@ -6,6 +6,7 @@ number of archives, without an index and without a path that came out of an arch
 
 import os
 import struct
+import threading
 import zlib
 from collections import OrderedDict
 from types import TracebackType
@@ -42,9 +43,9 @@ class Member(NamedTuple):
 
 
 class MemberReader:
-    """Reads members by address and keeps the containers it used last open; one for each thread."""
+    """Reads members by address and keeps the containers it used last open; threads take turns."""
 
-    def __init__(self, limit: int = 256 << 20, max_open: int = 64) -> None:
+    def __init__(self, limit: int = 160 << 20, max_open: int = 64) -> None:
         """Args:
         limit: the most bytes a member may have, stored or inflated: a guard against bombs.
         max_open: the most files kept open.
@@ -52,6 +53,7 @@ class MemberReader:
         self._limit = limit
         self._max_open = max_open
         self._descriptors: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()  # else a thread might close what another one reads
 
     def __enter__(self) -> Self:
         return self
@@ -79,17 +81,19 @@ class MemberReader:
                 data ends early, TOO_LARGE above the limit, CORRUPT for all else that is wrong.
         """
         self._check_size(size)
-        descriptor = self._open(container)
-        if crc32 is None:
-            return _read_exactly(descriptor, offset, size)
-        header = _read_exactly(descriptor, offset, _LOCAL_HEADER.size)
-        signature, flags, local_method, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        if signature != b"PK\x03\x04" or local_method != method:
-            raise PixelError(Reason.CORRUPT, f"no such zip member at offset {offset}")
-        if flags & _ENCRYPTED:
-            raise PixelError(Reason.CORRUPT, "the zip member is encrypted")
-        start = offset + _LOCAL_HEADER.size + name_length + extra_length
-        data = self._expand(_read_exactly(descriptor, start, size), method)
+        with self._lock:
+            descriptor = self._open(container)
+            if crc32 is None:
+                return _read_exactly(descriptor, offset, size)
+            header = _read_exactly(descriptor, offset, _LOCAL_HEADER.size)
+            signature, flags, local_method, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+            if signature != b"PK\x03\x04" or local_method != method:
+                raise PixelError(Reason.CORRUPT, f"no such zip member at offset {offset}")
+            if flags & _ENCRYPTED:
+                raise PixelError(Reason.CORRUPT, "the zip member is encrypted")
+            start = offset + _LOCAL_HEADER.size + name_length + extra_length
+            packed = _read_exactly(descriptor, start, size)
+        data = self._expand(packed, method)
         if zlib.crc32(data) != crc32:
             raise PixelError(Reason.CORRUPT, "the zip member's CRC-32 doesn't match")
         return data

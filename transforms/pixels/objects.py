@@ -1,16 +1,21 @@
 """Fetching pictures from buckets: `s3://bucket/prefix` and `gs://bucket/prefix`."""
 
+import io
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import ObjectStore
 
 from transforms.failures import PixelError, Reason
+from transforms.pixels.budget import ByteBudget, Room, in_order
 from transforms.pixels.stores import ObjectOptions, open_bucket
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 _URI = re.compile(r"(?P<scheme>s3|gs)://(?P<bucket>[^/{}]+)(?:/(?P<path>.*))?", re.DOTALL)
 _PLACEHOLDER = re.compile(r"{[^{}]*}")
@@ -60,20 +65,25 @@ class ObjectFetcher:
             return (self._template.replace("{split}", split).replace("{image_id}", image_id),)
         return (f"{split}/{image_id}.jpg", f"{image_id}.jpg")
 
-    def fetch(self, keys: Sequence[str | Sequence[str]]) -> list[bytes | PixelError]:
-        """Fetches pictures.
+    def fetch(self, keys: Sequence[str | Sequence[str]]) -> Iterator[bytes | PixelError]:
+        """Fetches pictures; while one is used, those after it, as far as a `ByteBudget` allows.
 
         Args:
             keys: for each of n pictures its key below the URI's prefix (below the bucket where the
                 URI is a template), or several to try in order.
 
-        Returns:
+        Yields:
             For each of the n pictures, in the same order, its bytes or why there are none:
             `missing` if no key has an object, `too_large`, `timeout`, `truncated` if the answer
             broke off, `http_status` if the server refuses or can't be reached, `unsafe_path` for
             a key that can't be asked for.
         """
-        return list(self._threads.map(self._first_found, keys))
+        budget = ByteBudget()
+
+        def start(number: int) -> Future[bytes | PixelError]:
+            return self._threads.submit(self._first_found, keys[number], Room(budget, number, 0))
+
+        return in_order(len(keys), start, Future.result, budget)
 
     def close(self) -> None:
         """Ends the threads; what is under way is waited for."""
@@ -85,12 +95,12 @@ class ObjectFetcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _first_found(self, keys: str | Sequence[str]) -> bytes | PixelError:
+    def _first_found(self, keys: str | Sequence[str], room: Room) -> bytes | PixelError:
         keys = [keys] if isinstance(keys, str) else keys
         denial = None
         for key in keys:
             try:
-                return self._get(self._prefix + key)
+                return self._get(self._prefix + key, room)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     return PixelError(Reason.MISSING, f"there is no bucket {self._bucket}")
@@ -106,21 +116,33 @@ class ObjectFetcher:
         tried = ", ".join(self._prefix + key for key in keys)
         return denial or PixelError(Reason.MISSING, f"{self._bucket} has no {tried}")
 
-    def _get(self, key: str) -> bytes:
+    def _get(self, key: str, room: Room) -> bytes:
         *first, last = self._stores
         for store in first:
             try:
-                return self._download(store, key)
+                return self._download(store, key, room)
             except _DENIED:
                 continue
-        return self._download(last, key)
+        return self._download(last, key, room)
 
-    def _download(self, store: ObjectStore, key: str) -> bytes:
+    def _download(self, store: ObjectStore, key: str, room: Room) -> bytes:
+        answer = self._head_of(store, key)
+        while not room.resize(answer.meta["size"]):
+            del answer  # and with it the connection, which would wait for nobody knows how long
+            room.claim().result()
+            answer = self._head_of(store, key)
+        data = io.BytesIO()
+        for chunk in answer:
+            data.write(chunk)
+        return data.getvalue()
+
+    def _head_of(self, store: ObjectStore, key: str) -> "GetResult":
+        """The beginning of an answer, whose body has yet to come."""
         answer = obstore.get(store, key)
         size, limit = answer.meta["size"], self._options.max_bytes
         if size > limit:
             raise PixelError(Reason.TOO_LARGE, f"{size} bytes; the limit is {limit}")
-        return bytes(answer.bytes())
+        return answer
 
 
 def _is_template(uri: str, path: str) -> bool:

@@ -1,6 +1,6 @@
 """Pictures that are asked for by name: over HTTP, from published addresses, from object stores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -11,9 +11,6 @@ from transforms.pixels.http import HttpFetcher, Request
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.objects import ObjectFetcher
 from transforms.pixels.stores import ObjectOptions
-
-#: Pictures asked for together: what bounds memory where their sizes aren't known beforehand.
-BATCH = 64
 
 _ORIGINAL = ("original_url", "original_size", "original_md5")
 _COLUMNS = ("image_id", "split", *_ORIGINAL, "thumbnail_300k_url")
@@ -35,9 +32,12 @@ class HttpSource:
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
         rows = images.select(_COLUMNS).to_pylist()
         requests = [self._request(row) for row in rows]
-        answers = self._answers([request for request in requests if request])
+        answers = self._fetcher.fetch([request for request in requests if request])
         for request in requests:
-            yield iter([Answer(self._source.path, next(answers))] if request else [])
+            yield self._take(answers) if request else iter(())
+
+    def _take(self, answers: Iterator[bytes | PixelError]) -> Iterator[Answer]:
+        yield Answer(self._source.path, next(answers))
 
     def close(self) -> None:
         self._fetcher.close()
@@ -49,17 +49,6 @@ class HttpSource:
         if self._source.medium == "thumbnail" and row["thumbnail_300k_url"]:
             return Request(row["thumbnail_300k_url"])
         return Request(*(row[name] for name in _ORIGINAL)) if row["original_url"] else None
-
-    def _answers(self, requests: Sequence[Request]) -> Iterator[bytes | PixelError]:
-        """The answers in order; a batch is on its way while the one before it is used."""
-        batches = [requests[at : at + BATCH] for at in range(0, len(requests), BATCH)]
-        coming = self._fetcher.submit(batches[0]) if batches else None
-        for following in [*batches[1:], None]:
-            if coming is None:
-                return
-            answers = coming.result()
-            coming = self._fetcher.submit(following) if following else None
-            yield from answers
 
 
 class ObjectSource:
@@ -77,9 +66,8 @@ class ObjectSource:
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
         rows = zip(images["split"].to_pylist(), images["image_id"].to_pylist(), strict=True)
         keys = [self._fetcher.candidates(split, image_id) for split, image_id in rows]
-        for at in range(0, len(keys), BATCH):
-            for answer in self._fetcher.fetch(keys[at : at + BATCH]):
-                yield iter([Answer(self._path, answer)])
+        for answer in self._fetcher.fetch(keys):
+            yield iter([Answer(self._path, answer)])
 
     def close(self) -> None:
         self._fetcher.close()

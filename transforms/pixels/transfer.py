@@ -1,6 +1,7 @@
 """One request over HTTP by libcurl, and what its answer means."""
 
 import functools
+import io
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import certifi
 import pycurl
 
 from transforms.failures import PixelError, Reason
+from transforms.pixels.budget import Room
 from transforms.pixels.retry import PassingError, seconds_asked
 
 #: Says why an address may not be connected to, or None if it may.
@@ -41,6 +43,10 @@ class Redirect(NamedTuple):
     """An answer that names another URL, perhaps a relative one."""
 
     url: str
+
+
+class LargerError(Exception):
+    """The body is larger than its room, which can't be made larger for now."""
 
 
 class Transfer:
@@ -84,15 +90,19 @@ class Transfer:
             curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
             curl.setopt(pycurl.PROXY, "")  # a proxy would resolve names by itself, unchecked
 
-    async def ask(self, multi: pycurl.AsyncCurlMulti, url: str, seconds: float) -> bytes | Redirect:
+    async def ask(
+        self, multi: pycurl.AsyncCurlMulti, url: str, seconds: float, room: Room
+    ) -> bytes | Redirect:
         """The bytes that a URL has, or where it redirects to.
 
         Args:
             multi: the connections.
             url: http or https.
             seconds: in which the whole answer must be there.
+            room: for a picture; made larger where that turns out to be needed.
 
         Raises:
+            LargerError: there is no room for the picture; once `room` can be claimed, there is.
             PassingError: http_status (429, 500, 502, 503, 504, or no answer at all), timeout,
                 truncated: what a later attempt may not meet again.
             PixelError: missing, http_status (any other, or no sound answer), too_large,
@@ -100,8 +110,10 @@ class Transfer:
         """
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
-        self._chunks: list[bytes] = []
+        self._body = io.BytesIO()
         self._received = 0
+        self._room = room
+        self._has_room = True
         self._refused: str | None = None
         self._curl.setopt(pycurl.URL, url)
         self._curl.setopt(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
@@ -113,7 +125,7 @@ class Transfer:
         try:
             return self._judge(error)
         finally:
-            self._chunks = []
+            self._body = io.BytesIO()
 
     def close(self) -> None:
         """Gives the handle back."""
@@ -131,13 +143,15 @@ class Transfer:
             raise PassingError(Reason.HTTP_STATUS, str(status), after)
         if status not in (0, 200):
             raise PixelError(Reason.HTTP_STATUS, str(status))
+        if not self._has_room:
+            raise LargerError
         if error is not None:
             raise self._broken(error)
         encoding = self._headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             detail = f"compressed for transport, unasked: {encoding.decode('latin-1')}"
             raise PixelError(Reason.NOT_IMAGE, detail)
-        return b"".join(self._chunks)
+        return self._body.getvalue()
 
     def _broken(self, error: pycurl.error) -> PixelError:
         if self._refused is not None and not self._status:
@@ -171,7 +185,13 @@ class Transfer:
             return -1 if self._received > _PAGE_BYTES else None
         if self._received > self._max_bytes:
             return -1
-        self._chunks.append(chunk)
+        if self._received > self._room.size:
+            length = self._headers.get(b"content-length", b"")
+            size = max(self._received, int(length) if length.isdigit() else 2 * self._received)
+            self._has_room = self._room.resize(min(size, self._max_bytes))
+            if not self._has_room:
+                return -1
+        self._body.write(chunk)
         return None
 
     def _open_socket(self, purpose: int, address: Any) -> Any:

@@ -1,0 +1,146 @@
+"""Runs inputs in a process of their own, and names each that isn't survived.
+
+A target is a function of a number: it makes the input of that number, tries it, and returns in one
+word what became of it. To run the input 4711 of a target alone, with what it says:
+
+    python -m tests.imaging.fuzzing tests.imaging.fuzz_targets:jpeg_picture 4711 4712 256
+"""
+
+import faulthandler
+import importlib
+import os
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds that an input may take; they take milliseconds.
+SECONDS = 5.0
+#: MiB that the process may have in memory at any time, some 100 of them for Python and libraries.
+MEBIBYTES = 256
+
+_START_SECONDS = 120.0
+_ENOUGH = 10
+
+# None gets at more, so that the machine keeps its memory until an input is found out.
+_ADDRESS_SPACE = 8 << 30
+
+
+class Finding(NamedTuple):
+    """An input that wasn't survived: `what` is `hang`, `died`, `raised` or `memory`."""
+
+    number: int
+    what: str
+    detail: str
+
+
+class Report(NamedTuple):
+    """What became of some inputs; each is counted in `outcomes` or named in `findings`."""
+
+    outcomes: Counter[str]
+    findings: list[Finding]
+
+
+def run(
+    target: str, numbers: range, seconds: float = SECONDS, mebibytes: int = MEBIBYTES
+) -> Report:
+    """Runs a target, given as `module:function`, until too much is found.
+
+    An input that kills its process, or must be killed with it, costs no other its turn.
+    """
+    report = Report(Counter(), [])
+    while numbers and len(report.findings) < _ENOUGH:
+        arguments = [target, str(numbers.start), str(numbers.stop), str(mebibytes)]
+        with tempfile.TemporaryDirectory() as folder:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.imaging.fuzzing", *arguments],
+                cwd=ROOT,
+                env={**os.environ, "TMPDIR": folder},
+                stdout=subprocess.PIPE,
+            )
+            try:
+                done = _follow(process, numbers.start, seconds, report)
+            finally:
+                process.kill()
+                process.communicate()
+        numbers = numbers[done:]
+    return report
+
+
+def _follow(process: subprocess.Popen, first: int, seconds: float, report: Report) -> int:
+    """Watches a process to its end; returns how many numbers it has dealt with."""
+    assert process.stdout is not None
+    done, rest, patience = 0, b"", _START_SECONDS
+    ready = ended = False
+    while select.select([process.stdout], [], [], patience)[0]:
+        data = os.read(process.stdout.fileno(), 1 << 16)
+        if not data:
+            break
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            what, _, detail = line.decode().partition("\t")
+            if what == "ready":
+                ready, patience = True, seconds
+            elif what == "end":
+                ended = True
+            else:
+                if what == "outcome":
+                    report.outcomes[detail] += 1
+                else:
+                    report.findings.append(Finding(first + done, what, detail))
+                done += 1
+    else:
+        report.findings.append(Finding(first + done, "hang", f"more than {patience:g} s"))
+        return done + 1
+    code = process.wait()
+    if not ready:
+        raise RuntimeError(f"the target didn't start: exit code {code}")
+    if ended:
+        return done
+    cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    report.findings.append(Finding(first + done, "died", cause))
+    return done + 1
+
+
+def _peak_mebibytes() -> int:
+    # Not ru_maxrss, in which that of the process before exec counts.
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak
+    return int(peak[1]) >> 10
+
+
+def _serve(target: Callable[[int], str], numbers: range, mebibytes: int) -> None:
+    """Runs inputs and says a line for each, up to one after which there was too much in memory."""
+    print("ready", flush=True)
+    for number in numbers:
+        try:
+            line = f"outcome\t{target(number)}"
+        except BaseException as error:
+            line = f"raised\t{type(error).__name__}: {error!s:.300}".replace("\n", " ")
+        over = (peak := _peak_mebibytes()) > mebibytes
+        print(f"memory\t{peak} MiB" if over else line, flush=True)
+        if over:
+            break
+    print("end", flush=True)
+
+
+def _main(name: str, first: str, stop: str, mebibytes: str) -> None:
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    module, _, function = name.partition(":")
+    target = getattr(importlib.import_module(module), function)
+    _serve(target, range(int(first), int(stop)), int(mebibytes))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

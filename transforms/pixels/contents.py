@@ -1,0 +1,47 @@
+"""What a pixel source holds, as rows that are keyed like those of a table."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from transforms.elements import Source
+from transforms.failures import PixelError, Reason
+from transforms.keys import image_keys
+from transforms.pixels import listing
+from transforms.pixels.unpack import unpack
+
+#: Kinds of source that are listed, with what counts as a member.
+CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
+
+
+def list_source(source: Source, folder: str) -> Iterator[listing.Listing]:
+    """Lists a folder or archive.
+
+    A `.tar.gz` can't be sought into: it is unpacked into `folder`, and its members are those of the
+    tar there.
+
+    Raises:
+        PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
+    """
+    contents = CONTENTS[source.kind]
+    if source.medium != "tar.gz":
+        yield from listing.list_members(source.path, contents)
+        return
+    path, damage = unpack(source.path, folder)
+    try:
+        yield from listing.list_members(path, contents)
+    except (PixelError, ValueError) as error:
+        # Where the compressed data is damaged, so is the tar: the former is the cause.
+        raise damage or PixelError(Reason.CORRUPT, str(error)) from None
+    if damage:
+        raise damage
+
+
+def keyed(members: pa.Table, index: int) -> pa.Table:
+    """The members of source `index`, (n,) of `listing.SCHEMA`, as n rows of `key` and `value`."""
+    members = members.combine_chunks()
+    keys, _ = image_keys(members["image_id"].chunk(0))
+    source_index = pa.array([index] * len(members), pa.int32())
+    members = members.append_column("source", source_index).drop_columns("image_id")
+    value = members.to_struct_array().combine_chunks()
+    return pa.table({"key": keys, "value": value})

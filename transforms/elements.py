@@ -92,7 +92,7 @@ class BucketCount(NamedTuple):
 
 
 class BuiltPart(NamedTuple):
-    """Consecutive examples of one bucket and split in a file: written, hashed, not published."""
+    """Consecutive examples of one bucket and split in a file: written, not yet published."""
 
     format: str
     split: str
@@ -101,7 +101,7 @@ class BuiltPart(NamedTuple):
     path: str
     num_examples: int
     bytes: int
-    sha256: str
+    crc32c: str
 
 
 class Shard(NamedTuple):

@@ -9,6 +9,8 @@ import tensorflow as tf
 from google.protobuf.internal.encoder import _VarintBytes
 from hypothesis import strategies as st
 
+from transforms.examples import wire
+from transforms.examples.encoder import encode_examples
 from transforms.examples.schema import EXAMPLE
 
 PICTURES = ("image", "instance_map", "semantic_map")
@@ -52,6 +54,11 @@ def tables(draw: st.DrawFn, rows: Sequence[dict[str, Any]]) -> pa.Table:
         chunk = pa.Table.from_pylist(longer, schema=EXAMPLE)
         chunks.append(chunk.slice(before, stop - start))
     return pa.concat_tables(chunks)
+
+
+def encoded(table: pa.Table, names: Sequence[str]) -> list[bytes]:
+    """What the project encodes the rows as."""
+    return wire.assemble(encode_examples(table, names)).to_pylist()
 
 
 def example_of(row: dict[str, Any], names: Sequence[str]) -> tf.train.Example:

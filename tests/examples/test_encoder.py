@@ -6,7 +6,13 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.examples.reference import example_of, in_key_order, rows_and_columns, tables
+from tests.examples.reference import (
+    encoded,
+    example_of,
+    in_key_order,
+    rows_and_columns,
+    tables,
+)
 from transforms.examples.encoder import encode_examples
 from transforms.examples.features import columns
 from transforms.examples.schema import BOX, EXAMPLE, MAP_COLUMNS, NARRATIVE
@@ -19,9 +25,9 @@ ALL = columns(maps=MAP_COLUMNS)
 def test_encodes_as_protobuf_does(data, drawn):
     rows, names = drawn
     expected = [example_of(row, names) for row in rows]
-    encoded = encode_examples(data.draw(tables(rows)), names).to_pylist()
-    assert encoded == [in_key_order(message) for message in expected]
-    for record, message in zip(encoded, expected, strict=True):
+    records = encoded(data.draw(tables(rows)), names)
+    assert records == [in_key_order(message) for message in expected]
+    for record, message in zip(records, expected, strict=True):
         parsed = tf.train.Example.FromString(record)
         assert parsed.SerializeToString(deterministic=True) == message.SerializeToString(
             deterministic=True
@@ -29,13 +35,21 @@ def test_encodes_as_protobuf_does(data, drawn):
 
 
 def test_all_columns_of_no_rows():
-    assert encode_examples(EXAMPLE.empty_table(), ALL).to_pylist() == []
+    assert encoded(EXAMPLE.empty_table(), ALL) == []
 
 
 def test_all_columns_null():
     row = dict.fromkeys(EXAMPLE.names)
-    (record,) = encode_examples(pa.Table.from_pylist([row], schema=EXAMPLE), ALL).to_pylist()
+    (record,) = encoded(pa.Table.from_pylist([row], schema=EXAMPLE), ALL)
     assert record == in_key_order(example_of(row, ALL))
+
+
+def test_features_without_values_in_any_row_stand_among_those_with():
+    rows = [{"width": 7}, {"width": None, "bboxes": [{"label": "/m/a"}]}]
+    table = pa.Table.from_pylist([dict.fromkeys(EXAMPLE.names) | row for row in rows], EXAMPLE)
+    expected = [in_key_order(example_of(row, ALL)) for row in table.to_pylist()]
+    assert encoded(table, ALL) == expected
+    assert encoded(table[:1], ALL) == expected[:1]
 
 
 def test_lists_hidden_behind_nulls_stay_hidden():
@@ -62,7 +76,7 @@ def test_lists_hidden_behind_nulls_stay_hidden():
     expected = [
         in_key_order(example_of({"narratives": value}, ["narratives"])) for value in (None, [None])
     ]
-    assert encode_examples(table, ["narratives"]).to_pylist() == expected
+    assert encoded(table, ["narratives"]) == expected
 
 
 def test_text_may_come_as_dictionaries_that_differ_between_chunks():
@@ -72,7 +86,7 @@ def test_text_may_come_as_dictionaries_that_differ_between_chunks():
     schema = pa.schema({"bboxes": pa.list_(pa.struct([dictionary, *fields]))})
     chunks = [pa.Table.from_pylist(some, schema=schema) for some in (rows[:1], rows[1:])]
     expected = [in_key_order(example_of(row, ["bboxes"])) for row in rows]
-    assert encode_examples(pa.concat_tables(chunks), ["bboxes"]).to_pylist() == expected
+    assert encoded(pa.concat_tables(chunks), ["bboxes"]) == expected
 
 
 def test_tensorflow_parses_it():
@@ -84,7 +98,7 @@ def test_tensorflow_parses_it():
     table = pa.Table.from_pylist([row, row], schema=EXAMPLE)
     sequence = {"shape": (), "allow_missing": True}
     parsed = tf.io.parse_example(
-        encode_examples(table, ALL).to_pylist(),
+        encoded(table, ALL),
         {
             "image_id": tf.io.FixedLenFeature((), tf.string),
             "original_size": tf.io.FixedLenFeature((), tf.int64),

@@ -1,5 +1,6 @@
 """The wire format against protobuf's own encoder."""
 
+import functools
 from itertools import pairwise
 
 import numpy as np
@@ -39,6 +40,46 @@ def test_delimited_puts_tag_and_length_before_each(contents):
     merged = wire.merge(fields)
     assert wire.assemble(merged).to_pylist() == expected
     assert merged.sizes.tolist() == [[len(each) for each in expected]]
+
+
+@given(st.integers(1, 15), st.binary(max_size=300) | st.just(b"x" * 20_000))
+def test_a_field_is_one_delimited_message(number, content):
+    message = wire.delimited(number, wire.constants([content], 1))
+    assert wire.assemble(message).to_pylist() == [wire.field(number, content)]
+
+
+@st.composite
+def _columns(draw: st.DrawFn) -> tuple[int, list[bytes | pa.LargeBinaryArray]]:
+    """A number of rows, and columns of so many: constants, and arrays or slices of longer ones."""
+    rows = draw(st.integers(1, 4))
+    small = st.binary(max_size=9)
+    cells = st.lists(small | st.sampled_from([b"x" * 17_000, b"y" * 90_000]), min_size=6)
+    arrays = cells.map(lambda found: pa.array(found[: rows + 2], wire.BYTES))
+    cut = st.sampled_from([slice(0, rows), slice(1, rows + 1)])
+    slices = st.tuples(arrays, cut).map(lambda drawn: drawn[0][drawn[1]])
+    return rows, draw(st.lists(small | slices, min_size=1, max_size=5))
+
+
+@given(_columns())
+def test_runs_are_the_messages_with_large_pieces_as_they_came(drawn):
+    rows, columns = drawn
+    messages = [
+        wire.constants([column], rows) if isinstance(column, bytes) else wire.raw([column])
+        for column in columns
+    ]
+    whole = functools.reduce(wire.concatenate, messages)
+    runs = wire.runs(whole)
+    cells = zip(*map(wire.cells, runs), strict=True)
+    expected = wire.assemble(whole).to_pylist()
+    assert [b"".join(map(bytes, row)) for row in cells] == expected
+    assert [*map(len, expected)] == whole.sizes[0].tolist()
+    large = [
+        column
+        for column in columns
+        if not isinstance(column, bytes) and sum(map(len, column.to_pylist())) > rows * wire.LARGE
+    ]
+    assert [id(run) for run in runs if run in large] == [id(column) for column in large]
+    assert len(runs) <= 2 * len(large) + 1
 
 
 def test_delimited_leaves_content_bare_where_asked():

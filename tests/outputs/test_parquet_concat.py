@@ -129,10 +129,10 @@ def _footer(data: bytes) -> bytes:
 def test_into_a_file_that_keeps_account(tmp_path: Path) -> None:
     whole = _concatenate(tmp_path, [_table(9, 0), _table(9, 1)])
     with (tmp_path / "again.parquet").open("wb") as file:
-        hashing = HashingFile(file)
+        hashing = HashingFile(file, hashlib.sha256())
         concatenate([str(tmp_path / f"part-{n}.parquet") for n in range(2)], hashing)
     assert hashing.tell() == whole.stat().st_size
-    assert hashing.sha256 == hashlib.sha256(whole.read_bytes()).hexdigest()
+    assert hashing.digest == hashlib.sha256(whole.read_bytes()).hexdigest()
 
 
 def test_a_moved_page_index_points_at_pages(tmp_path: Path) -> None:

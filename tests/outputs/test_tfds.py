@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from transforms.examples.encoder import encode_examples
+from tests.examples.reference import encoded
 from transforms.examples.features import columns
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
 from transforms.outputs.naming import shard_path, tfds_folder
@@ -263,7 +263,7 @@ def test_examples_are_what_tfds_itself_writes():
     features = _declared(with_image=True, maps=MAP_COLUMNS)
     serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
     table = pa.Table.from_pylist(ROWS["train"], schema=EXAMPLE)
-    for ours, row in zip(encode_examples(table, names).to_pylist(), ROWS["train"], strict=True):
+    for ours, row in zip(encoded(table, names), ROWS["train"], strict=True):
         theirs = serializer.serialize_example(features.encode_example(_for_tfds(row, features)))
         assert _features(ours) == _features(theirs)
 

@@ -1,18 +1,18 @@
 """TFRecord files against TensorFlow's reader and writer."""
 
-import hashlib
-import io
 from pathlib import Path
 
+import google_crc32c
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from tests.examples.reference import encoded, example_of, in_key_order
+from transforms.examples import wire
 from transforms.examples.encoder import encode_examples
 from transforms.examples.features import columns
-from transforms.examples.schema import EXAMPLE
+from transforms.examples.schema import EXAMPLE, MAP_COLUMNS
 from transforms.outputs import tfrecord
-from transforms.outputs.part import HashingFile
 
 COLUMNS = columns()
 RECORDS = [b"first", b"", b"third" * 1000]
@@ -37,10 +37,14 @@ def _read(*paths: Path) -> list[bytes]:
     return [r.numpy() for r in tf.data.TFRecordDataset([str(path) for path in paths])]
 
 
+def _frame(records: pa.LargeBinaryArray) -> bytes:
+    return b"".join(tfrecord.frame(wire.raw([records])))
+
+
 @pytest.fixture
 def framed(tmp_path: Path) -> Path:
     path = tmp_path / "framed"
-    path.write_bytes(tfrecord.frame(pa.array(RECORDS, pa.large_binary())))
+    path.write_bytes(_frame(pa.array(RECORDS, pa.large_binary())))
     return path
 
 
@@ -53,7 +57,7 @@ def test_frames_as_tensorflow_does(framed, tmp_path):
 
 def test_frames_a_slice(tmp_path):
     array = pa.array([b"not this", *RECORDS], pa.large_binary())
-    (tmp_path / "sliced").write_bytes(tfrecord.frame(array.slice(1)))
+    (tmp_path / "sliced").write_bytes(_frame(array.slice(1)))
     assert _read(tmp_path / "sliced") == RECORDS
 
 
@@ -62,8 +66,8 @@ def test_writes_tables_and_tells_what_it_wrote(tmp_path):
     table = _table(2500)
     part = _write(path, table[:1], table[1:1], table[1:])
     content = path.read_bytes()
-    assert _read(path) == encode_examples(table, COLUMNS).to_pylist()
-    assert part == (str(path), 2500, len(content), hashlib.sha256(content).hexdigest())
+    assert _read(path) == encoded(table, COLUMNS)
+    assert part == (str(path), 2500, len(content), f"{google_crc32c.value(content):08x}")
 
 
 def test_tells_its_size_while_writing(tmp_path):
@@ -71,41 +75,48 @@ def test_tells_its_size_while_writing(tmp_path):
     assert writer.bytes_written == 0
     writer.write(_table(3))
     so_far = writer.bytes_written
-    assert so_far == tfrecord.frame(encode_examples(_table(3), COLUMNS)).size
+    assert so_far == sum(len(record) + 16 for record in encoded(_table(3), COLUMNS))
     assert writer.close().bytes == so_far
 
 
 def test_an_empty_file_is_one_of_no_records(tmp_path):
     part = _write(tmp_path / "part", _table(0))
-    assert part[1:] == (0, 0, hashlib.sha256().hexdigest())
+    assert part[1:] == (0, 0, "00000000")
     assert tfrecord.count_records(part.path) == 0
 
 
-def test_encodes_few_rows_and_few_pictures_at_a_time(tmp_path, monkeypatch):
-    table = pa.concat_tables([_table(2000), _table(5, 1000), _table(1, 5000), _table(4, 1000)])
+def test_encodes_few_rows_at_a_time(tmp_path, monkeypatch):
+    table = pa.concat_tables([_table(1000), _table(5, 20_000)])
     whole = _write(tmp_path / "whole", table)
     slices = []
 
-    def encode(rows: pa.Table, names: list[str]) -> pa.LargeBinaryArray:
+    def encode(rows: pa.Table, names: list[str]) -> wire.Messages:
         slices.append(len(rows))
         return encode_examples(rows, names)
 
     monkeypatch.setattr(tfrecord, "encode_examples", encode)
-    monkeypatch.setattr(tfrecord, "_SLICE_PICTURE_BYTES", 4000)
     monkeypatch.setattr(tfrecord, "_SLICE_ROWS", 300)
-    assert _write(tmp_path / "sliced", table).sha256 == whole.sha256
-    assert slices == [300, 300, 300, 300, 300, 300, 202, 3, 1, 4]
+    assert _write(tmp_path / "sliced", table)[1:] == whole[1:]
+    assert slices == [300, 300, 300, 105]
+    assert _read(tmp_path / "sliced") == encoded(table, COLUMNS)
 
 
-def test_parts_concatenate_to_a_shard(tmp_path):
-    tables = [_table(3), _table(0), _table(5, 100_000)]
-    parts = [_write(tmp_path / str(n), table) for n, table in enumerate(tables)]
-    buffer = io.BytesIO()
-    shard = HashingFile(buffer)
-    tfrecord.concatenate([part.path for part in parts], shard)
-    whole = _write(tmp_path / "whole", pa.concat_tables(tables))
-    assert (shard.tell(), shard.sha256) == (whole.bytes, whole.sha256)
-    assert buffer.getvalue() == (tmp_path / "whole").read_bytes()
+@pytest.mark.parametrize("picture_bytes", [0, 10, wire.LARGE, 100_000])
+def test_pictures_of_any_size_are_written_as_tensorflow_does(tmp_path, picture_bytes):
+    names = columns(maps=MAP_COLUMNS)
+    table = _table(5, picture_bytes)
+    image = table["image"]
+    table = table.set_column(EXAMPLE.get_field_index("semantic_map"), "semantic_map", image)[1:]
+    writer = tfrecord.TFRecordWriter(str(tmp_path / "ours"), names)
+    writer.write(table)
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as theirs:
+        for row in table.to_pylist():
+            theirs.write(in_key_order(example_of(row, names)))
+    ours = writer.close()
+    content = (tmp_path / "ours").read_bytes()
+    assert content == (tmp_path / "theirs").read_bytes()
+    assert ours[1:] == (4, len(content), f"{google_crc32c.value(content):08x}")
+    assert tfrecord.count_records(ours.path) == 4
 
 
 def test_counts_records_and_notices_a_cut_at_any_byte(framed):

@@ -89,6 +89,7 @@ def test_a_part_of_fewer_examples_than_reported_is_refused(tmp_path: Path, form:
     part = write_part(tmp_path, form, 0)._replace(num_examples=ROWS + 1)
     with pytest.raises(DamagedPartError, match="number of examples"):
         seal_shard(ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), "v7")
+    assert [path for path in (tmp_path / "version").rglob("*") if path.is_file()] == []
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def _walk(
             else:
                 yield from _walk(f"{key}/{name}", children[name], rows, lengths)
     elif pa.types.is_list(array.type):
-        sizes = _values(pc.fill_null(pc.list_value_length(array), 0))
+        sizes = _values(_filled(pc.list_value_length(array), 0))
         inner = () if lengths is None else (*lengths, Leaf("", sizes, rows))
         yield from _walk(key, array.flatten(), wire.offsets_of(sizes)[rows], inner)
     else:
@@ -133,9 +133,14 @@ def _leaf(
 def _values(array: pa.Array) -> pa.LargeBinaryArray | np.ndarray:
     """One of the three types of tf.train.Feature, nulls replaced."""
     if pa.types.is_floating(array.type):
-        return array.fill_null(np.nan).to_numpy()
+        return _filled(array, np.nan).to_numpy()
     if pa.types.is_integer(array.type):
-        return array.fill_null(-1).to_numpy().astype(np.int64)
+        return _filled(array, -1).to_numpy().astype(np.int64)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    return array.cast(wire.BYTES).fill_null(b"")
+    return _filled(array.cast(wire.BYTES), b"")
+
+
+def _filled(array: pa.Array, value: float | bytes) -> pa.Array:
+    # Most columns have no nulls, and even to find nothing to do takes Arrow 20 µs.
+    return array.fill_null(value) if array.null_count else array

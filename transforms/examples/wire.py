@@ -5,10 +5,11 @@ numbers are length-delimited (wire type 2): a length as varint, then that many b
 (https://protobuf.dev/programming-guides/encoding). So a message is a sequence of pieces laid side
 by side, and a column of messages a sequence of columns of pieces. NumPy computes the headers of all
 columns at once; Arrow's `binary_join_element_wise` puts the pieces of a row together, in one pass
-of memory copies.
+of memory copies. Pictures can be left out of that: see `runs`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +23,12 @@ _LENGTH_DELIMITED = 2
 _WIDER = np.uint64(1) << np.arange(7, 64, 7, dtype=np.uint64)
 _MORE = np.uint8(0x80)  # set in every byte of a varint but its last
 
-#: What stands in all rows at one place: bytes a row, or a scalar where they are the same in all.
-Piece = pa.LargeBinaryArray | pa.LargeBinaryScalar
+#: Mean size from which pieces aren't copied: about as much as is copied in the time that it takes
+#: to handle a piece by itself.
+LARGE = 16 << 10
+
+#: What stands in all rows at one place: an array of bytes a row, or bytes that are the same in all.
+Piece = pa.LargeBinaryArray | bytes
 
 
 class Messages(NamedTuple):
@@ -67,7 +72,7 @@ def offsets_of(sizes: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def binary(data: np.ndarray | pa.Buffer, offsets: np.ndarray) -> pa.LargeBinaryArray:
+def binary(data: np.ndarray | pa.Buffer | bytes, offsets: np.ndarray) -> pa.LargeBinaryArray:
     """The column of bytes `data[offsets[i]:offsets[i + 1]]`, without a copy.
 
     Args:
@@ -87,8 +92,7 @@ def raw(columns: Sequence[pa.LargeBinaryArray]) -> Messages:
 def constants(columns: Sequence[bytes], rows: int) -> Messages:
     """A column of the same bytes in every row, for each of these."""
     sizes = np.array([len(data) for data in columns], np.int64)
-    pieces = [(pa.scalar(data, BYTES),) for data in columns]
-    return Messages(pieces, np.repeat(sizes[:, None], rows, axis=1))
+    return Messages([(data,) for data in columns], np.repeat(sizes[:, None], rows, axis=1))
 
 
 def concatenate(first: Messages, second: Messages) -> Messages:
@@ -100,6 +104,15 @@ def concatenate(first: Messages, second: Messages) -> Messages:
 def merge(messages: Messages) -> Messages:
     """All columns side by side, as one."""
     return Messages([sum(messages.pieces, ())], messages.sizes.sum(axis=0, keepdims=True))
+
+
+def field(number: int, content: bytes) -> bytes:
+    """One length-delimited field; its number is below 16."""
+    header, length = [number << 3 | _LENGTH_DELIMITED], len(content)
+    while length >> 7:
+        header.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes((*header, length)) + content
 
 
 def delimited(
@@ -125,4 +138,38 @@ def delimited(
 def assemble(messages: Messages) -> pa.LargeBinaryArray:
     """Puts the messages of one column together: an (n,) large_binary array."""
     (pieces,) = messages.pieces
-    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", BYTES))
+    return _join(pieces, messages.sizes.shape[1])
+
+
+def runs(messages: Messages) -> list[pa.LargeBinaryArray]:
+    """Puts the messages of one column together as far as that needs no copies of large pieces.
+
+    Returns:
+        (n,) large_binary arrays. The rows of all of them, side by side, are the messages.
+    """
+    (pieces,) = messages.pieces
+    found: list[pa.LargeBinaryArray] = []
+    for large, run in groupby(pieces, _is_large):
+        neighbours = list(run)
+        found += neighbours if large else [_join(neighbours, messages.sizes.shape[1])]
+    return found
+
+
+def cells(array: pa.LargeBinaryArray) -> list[pa.Buffer]:
+    """The bytes of each row, without a copy."""
+    _, offsets, data = array.buffers()
+    own = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    return [data.slice(start, stop - start) for start, stop in pairwise(own.tolist())]
+
+
+def _is_large(piece: Piece) -> bool:
+    return not isinstance(piece, bytes) and piece.nbytes > LARGE * len(piece)
+
+
+def _join(pieces: Iterable[Piece], rows: int) -> pa.LargeBinaryArray:
+    # Of constants alone Arrow would make one value, not one for each row.
+    operands = [binary(b"", np.zeros(rows + 1, np.int64))]
+    for constant, run in groupby(pieces, lambda piece: isinstance(piece, bytes)):
+        neighbours = list(run)
+        operands += [pa.scalar(b"".join(neighbours), BYTES)] if constant else neighbours
+    return pc.binary_join_element_wise(*operands, pa.scalar(b"", BYTES))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
-from transforms.outputs.part import HashingFile, Part
+from transforms.outputs.part import Crc32c, HashingFile, Part
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
@@ -49,7 +49,7 @@ class ParquetWriter:
         self._path = path
         self._schema = schema
         self._rows = 0
-        self._file = HashingFile(open(path, "wb"))  # noqa: SIM115
+        self._file = HashingFile(open(path, "wb"), Crc32c())  # noqa: SIM115
         self._writer: pq.ParquetWriter | None = None
 
     @property
@@ -74,7 +74,7 @@ class ParquetWriter:
         writer = self._writer or self._open(with_pictures=False)
         writer.close()
         self._file.close()
-        return Part(self._path, self._rows, self._file.tell(), self._file.sha256)
+        return Part(self._path, self._rows, self._file.tell(), self._file.digest)
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
         leaves = dict(_leaves(self._schema))

@@ -17,7 +17,7 @@ from transforms.outputs.part import HashingFile
 
 MAGIC = b"PAR1"
 _TAIL = 8  # the footer's size, four bytes little-endian, and the magic
-_BLOCK = 1 << 20
+_BLOCK = 256 << 10
 _MAX_ROW_GROUPS = 1 << 15  # RowGroup.ordinal has 16 bits
 
 # Ids of FileMetaData's fields. Version and schema go before the first two.

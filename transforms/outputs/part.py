@@ -1,7 +1,9 @@
 """A finished file of examples, and the file object that keeps its account while it is written."""
 
-import hashlib
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+import google_crc32c
+import pyarrow as pa
 
 
 class Part(NamedTuple):
@@ -10,19 +12,42 @@ class Part(NamedTuple):
     path: str
     num_examples: int
     bytes: int
-    sha256: str
+    crc32c: str
+
+
+class Digest(Protocol):
+    """What `hashlib`'s hashes have in common with `Crc32c`."""
+
+    def update(self, data: Any, /) -> None:
+        """Takes in more bytes."""
+
+    def hexdigest(self) -> str:
+        """Hex digest of the bytes so far."""
+
+
+class Crc32c:
+    """CRC-32C, by which a part is known again: it takes a fifteenth of the time of SHA-256."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: Any, /) -> None:
+        self._value = google_crc32c.extend(self._value, pa.py_buffer(data))
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
 
 
 class HashingFile:
-    """Writes through to a binary file and knows the size and SHA-256 of all that went by.
+    """Writes through to a binary file and knows the size and digest of all that went by.
 
     It has what `pyarrow` asks of a Python sink (`write`, `tell`, `flush`, `close`, `closed`), so
-    that every format is hashed on its way out and no file is read a second time.
+    that the bytes of every format are taken in on their way out.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, digest: Digest) -> None:
         self._file = file
-        self._digest = hashlib.sha256()
+        self._digest = digest
         self._bytes = 0
 
     def write(self, data: Any) -> int:
@@ -51,6 +76,6 @@ class HashingFile:
         return self._file.closed
 
     @property
-    def sha256(self) -> str:
+    def digest(self) -> str:
         """Hex digest of the bytes written so far."""
         return self._digest.hexdigest()

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from transforms.elements import BuiltPart, Shard
 from transforms.outputs import naming, parquet_concat, tfrecord
-from transforms.outputs.part import HashingFile
+from transforms.outputs.part import Crc32c, HashingFile
 
 #: A shard may exceed its target by this much before another is begun.
 _SLACK = 1.25
-_READ_BYTES = 4 << 20
+_READ_BYTES = 256 << 10  # which stay in the cache while they are checked, hashed and written
 
 
 class ShardPlan(NamedTuple):
@@ -60,31 +60,42 @@ def seal_shard(plan: ShardPlan, folder: str, release: str) -> Shard:
     Raises:
         DamagedPartError: A part's checksum or number of examples isn't what its writer reported.
     """
-    for part in plan.parts:
-        _verify(part)
     path = naming.shard_path(plan.form, release, plan.split, plan.index, plan.shards)
     target = os.path.join(folder, path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     attempt = f"{target}.{uuid.uuid4().hex}"
     num_examples = sum(part.num_examples for part in plan.parts)
-    if len(plan.parts) == 1:
-        os.link(plan.parts[0].path, attempt)
-        size, sha256 = plan.parts[0].bytes, plan.parts[0].sha256
-    else:
-        concatenate = parquet_concat.concatenate if plan.form == "parquet" else tfrecord.concatenate
-        with open(attempt, "wb") as raw:
-            file = HashingFile(raw)
-            concatenate([part.path for part in plan.parts], file)
-            size, sha256 = file.tell(), file.sha256
-    if count_examples(plan.form, attempt) != num_examples:
-        raise DamagedPartError(f"{path}: not the number of examples that its parts have")
-    with open(attempt, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(attempt, target)
-    with contextlib.suppress(FileNotFoundError):
-        # Where a retry finds the link of the attempt before, replacing it by another does nothing.
-        os.remove(attempt)
+    try:
+        size, sha256 = _put_together(plan, attempt)
+        if count_examples(plan.form, attempt) != num_examples:
+            raise DamagedPartError(f"{path}: not the number of examples that its parts have")
+        with open(attempt, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(attempt, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            # Where a retry finds the link of the attempt before, replacing it by another does
+            # nothing; else it is there only if something went wrong.
+            os.remove(attempt)
     return Shard(plan.form, plan.split, plan.index, path, num_examples, size, sha256)
+
+
+def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
+    """Makes a file of verified parts; its size and SHA-256."""
+    digest = hashlib.sha256()
+    if len(plan.parts) == 1:
+        (part,) = plan.parts
+        _read_back(part, digest.update)
+        os.link(part.path, attempt)
+        return part.bytes, digest.hexdigest()
+    with open(attempt, "wb") as raw:
+        file = HashingFile(raw, digest)
+        for part in plan.parts:
+            # TFRecords stand end to end, whatever file they are in.
+            _read_back(part, file.write if plan.form == "tfrecord" else None)
+        if plan.form == "parquet":
+            parquet_concat.concatenate([part.path for part in plan.parts], file)
+        return file.tell(), file.digest
 
 
 def count_examples(form: str, path: str) -> int:
@@ -94,12 +105,15 @@ def count_examples(form: str, path: str) -> int:
     return tfrecord.count_records(path)
 
 
-def _verify(part: BuiltPart) -> None:
-    digest = hashlib.sha256()
+def _read_back(part: BuiltPart, take: Callable[[bytes], object] | None = None) -> None:
+    """Reads a part to its end, and verifies it; `take` is given its bytes on the way."""
+    crc = Crc32c()
     with open(part.path, "rb") as file:
         while data := file.read(_READ_BYTES):
-            digest.update(data)
-    if digest.hexdigest() != part.sha256:
+            crc.update(data)
+            if take:
+                take(data)
+    if crc.hexdigest() != part.crc32c:
         raise DamagedPartError(
             f"{part.path}: was not read back as it was written; is the disk sound?"
         )

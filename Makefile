@@ -1,10 +1,18 @@
-# `make demo` and `make test` need only Python 3.11 or later with venv; all else is installed into .venv.
+# `make demo` needs only Python 3.11 or later with venv; `make flink`, and so `make test`, also Java
+# 11 or 17, Maven and Go. All else is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test lint types bench bench-pixels clean
+FLINK := $(VENV)/flink
+FLINK_LIBRARIES := 1.19.3
+BEAM := 2.77.0
+KUBERNETES := $(VENV)/kubernetes
+OPERATOR := 1.10.0
+KUBERNETES_SCHEMAS := 1.37.0
+
+.PHONY: demo test lint types bench bench-pixels bench-memory bench-flink flink prism kubernetes clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -16,7 +24,7 @@ demo: $(VENV)/installed
 	    --output $(DEMO)/dataset
 	$(BIN)/python -m pipelines.draw $(DEMO)/dataset --output $(DEMO)/examples.png
 
-test: $(VENV)/installed
+test: $(VENV)/installed flink prism kubernetes
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
@@ -29,8 +37,54 @@ types: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotations
 
+bench-flink: $(VENV)/installed flink
+	$(BIN)/python -m benchmarks.flink
+
+# Beam's job server for Flink, the program that starts its workers, and Flink itself.
+flink: $(FLINK)/job-server.jar $(FLINK)/boot $(FLINK)/lib-$(FLINK_LIBRARIES)
+
+$(FLINK)/job-server.jar: runners/flink/pom.xml | $(VENV)/installed
+	mvn --quiet --batch-mode --file $< -Doutput.folder=$(abspath $(FLINK))/job-server package
+	mv $(FLINK)/job-server/job-server.jar $@
+	rm -r $(FLINK)/job-server
+
+$(FLINK)/boot: setup.py | $(VENV)/installed
+	GOBIN=$(abspath $(FLINK)) go install github.com/apache/beam/sdks/v2/python/container@v$(BEAM)
+	mv $(FLINK)/container $@
+	touch $@
+
+# Beam's runner in Go; the first build takes some minutes.
+prism: $(VENV)/prism/built-$(BEAM)
+
+$(VENV)/prism/built-$(BEAM): | $(VENV)/installed
+	GOBIN=$(abspath $(VENV))/prism go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	touch $@
+
+# Schemas that the manifests are checked against: the operator's own, and those of Kubernetes.
+kubernetes: $(KUBERNETES)/operator-$(OPERATOR) $(KUBERNETES)/schemas-$(KUBERNETES_SCHEMAS)
+
+$(KUBERNETES)/operator-$(OPERATOR): | $(VENV)/installed
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+	    -Dartifact=org.apache.flink:flink-kubernetes-operator-api:$(OPERATOR) \
+	    -DoutputDirectory=$(abspath $@)
+
+$(KUBERNETES)/schemas-$(KUBERNETES_SCHEMAS): | $(VENV)/installed
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --dest $@ \
+	    kubernetes-validate==$(KUBERNETES_SCHEMAS)
+
+$(FLINK)/lib-$(FLINK_LIBRARIES): | $(VENV)/installed
+	rm -rf $(FLINK)/sdist
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary apache-flink-libraries \
+	    --dest $(FLINK)/sdist apache-flink-libraries==$(FLINK_LIBRARIES)
+	tar --extract --gzip --file $(FLINK)/sdist/*.tar.gz --directory $(FLINK)/sdist \
+	    --strip-components 2 --wildcards '*/deps/lib/flink-dist-*' '*/deps/lib/log4j-*'
+	mv $(FLINK)/sdist/lib $@
+	rm -r $(FLINK)/sdist
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels
+
+bench-memory: $(VENV)/installed
+	$(BIN)/python -m benchmarks.memory
 
 clean:
 	rm -rf $(VENV) $(DEMO)

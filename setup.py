@@ -15,7 +15,11 @@ setup(
     packages=find_packages(
         include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*"]
     ),
-    package_data={"downloading.catalogue": ["*"], "synthesis.vocabulary": ["*"]},
+    package_data={
+        "downloading.catalogue": ["*"],
+        "runners": ["flink/pom.xml", "flink/start_worker", "kubernetes/*"],
+        "synthesis.vocabulary": ["*"],
+    },
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "google-crc32c>=1.5,<2",
@@ -33,6 +37,8 @@ setup(
         "urllib3>=2.2,<3",
     ],
     extras_require={
+        # What submits jobs to Dataflow; `build` makes the package that its workers install.
+        "dataflow": ["apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69"],
         # Reads what was written; workers don't need it.
         "tensorflow": [
             "tensorflow-cpu>=2.20,<2.22",
@@ -43,6 +49,7 @@ setup(
             "datasets>=4,<6",
             "duckdb>=1.4,<3",
             "hypothesis>=6.100,<7",
+            "jsonschema>=4.18,<5",
             "pandas>=2,<4",
             "polars>=1,<2",
             "psutil>=6,<8",
@@ -50,6 +57,7 @@ setup(
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "pytest-xdist>=3.6,<4",
+            "pyyaml>=6,<7",
             "ruff>=0.12,<1",
         ],
     },

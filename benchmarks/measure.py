@@ -95,7 +95,7 @@ class _Sampler(threading.Thread):
         total = 0
         for process in _tree(self._pid):
             try:
-                total += _memory(process)
+                total += memory_of(process)
                 self._cpu_seconds[process.pid] = sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue  # it ended meanwhile
@@ -110,7 +110,7 @@ def _tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _memory(process: psutil.Process) -> int:
+def memory_of(process: psutil.Process) -> int:
     """Bytes in memory: its proportional share of them where the system tells that."""
     try:
         for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():

@@ -134,7 +134,9 @@ class PicturesByList:
         self, lacking: image_list.Pictures, folder: str, downloads: Downloads, meter: Meter
     ) -> Iterator[pa.Table]:
         """The pictures that are asked for together, with what is known of them."""
-        for joined in gather(lacking, self._sources, self._published, folder, meter):
+        for joined in gather(
+            lacking, self._sources, self._published, folder, meter, self._object_options
+        ):
             downloads.refuse([Failure(**row) for row in joined.failures.to_pylist()])
             table = joined.table.select(_COLUMNS)
             for at in range(0, len(table), _TOGETHER):

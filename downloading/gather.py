@@ -17,13 +17,15 @@ from downloading.client import DownloadError
 from downloading.image_list import Pictures, all_keys, among, count
 from downloading.meter import Meter
 from transforms.elements import LISTED, Block, ByteRange, Source
-from transforms.exchange import files
+from transforms.exchange import files as exchange
 from transforms.failures import PixelError
 from transforms.formats.blocks import count_quotes
 from transforms.formats.images import IMAGE_ROW
 from transforms.joining.join import Joined, join
 from transforms.keys import bucket_of
 from transforms.pixels.contents import keyed, list_source
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
 
 _BUCKET_IMAGES = 32_768
 _MAX_BUCKETS = 1 << 16
@@ -32,7 +34,12 @@ _ADDRESSES = ("original_url", "original_size", "original_md5", "thumbnail_300k_u
 
 
 def gather(
-    pictures: Pictures, sources: Sequence[Source], with_addresses: bool, folder: str, meter: Meter
+    pictures: Pictures,
+    sources: Sequence[Source],
+    with_addresses: bool,
+    folder: str,
+    meter: Meter,
+    options: ObjectOptions,
 ) -> Iterator[Joined]:
     """Joins, bucket by bucket, the pictures of a list with what sources know of them.
 
@@ -42,18 +49,19 @@ def gather(
         with_addresses: whether image tables are needed.
         folder: for files that are needed as long as this lasts.
         meter: is told what is found in each, and what is wrong with it.
+        options: how object stores are reached.
 
     Raises:
         DownloadError: An image table can't be read.
     """
     wanted = all_keys(pictures)
     buckets = min(-(-count(pictures) // _BUCKET_IMAGES), _MAX_BUCKETS)
-    spilled: dict[int, list[files.Reference]] = defaultdict(list)
+    spilled: dict[int, list[exchange.Reference]] = defaultdict(list)
     for source in sources:
         if source.kind == "images" and with_addresses:
-            tables = _read_addresses(source, meter)
+            tables = _read_addresses(source, meter, options)
         elif source.medium in LISTED:
-            tables = _list_members(source, folder, meter)
+            tables = _list_members(source, folder, meter, options)
         else:
             continue
         found = 0
@@ -61,7 +69,7 @@ def gather(
             rows = table.filter(pa.array(among(table["key"].to_numpy(), wanted)))
             found += len(rows)
             if len(rows):
-                for bucket, reference in files.spill(
+                for bucket, reference in exchange.spill(
                     Block(source.index, order, rows), buckets, folder
                 ):
                     spilled[bucket].append(reference)
@@ -69,7 +77,9 @@ def gather(
     the_list = Source(len(sources), "images", "", 0)
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
-        fragments = [(index, files.load(place)) for (index, *_), place in sorted(spilled[bucket])]
+        fragments = [
+            (index, exchange.load(place)) for (index, *_), place in sorted(spilled[bucket])
+        ]
         for split, keys in pictures.items():
             listed = keys[of_bucket[split] == bucket]
             fragments.append((the_list.index, _list_rows(split, listed)))
@@ -87,11 +97,13 @@ def _image_rows(known: dict[str, pa.Array], length: int) -> pa.StructArray:
     return pa.StructArray.from_arrays(columns, fields=list(IMAGE_ROW))
 
 
-def _list_members(source: Source, folder: str, meter: Meter) -> Iterator[pa.Table]:
+def _list_members(
+    source: Source, folder: str, meter: Meter, options: ObjectOptions
+) -> Iterator[pa.Table]:
     """Addresses of a source's members."""
     refused, first = 0, ""
     try:
-        for listing in list_source(source, folder):
+        for listing in list_source(source, folder, options):
             if listing.failures:
                 first = first or listing.failures[0].detail
                 refused += len(listing.failures)
@@ -103,7 +115,7 @@ def _list_members(source: Source, folder: str, meter: Meter) -> Iterator[pa.Tabl
         meter.say(f"{source.path}: {refused:,} members are left out, the first: {first}")
 
 
-def _read_addresses(source: Source, meter: Meter) -> Iterator[pa.Table]:
+def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Iterator[pa.Table]:
     """Where an image table says that pictures are; nothing else of it, so that nothing else of it
     can contradict the list."""
     # Only here, since Beam takes a second or two to import.
@@ -111,8 +123,8 @@ def _read_addresses(source: Source, meter: Meter) -> Iterator[pa.Table]:
 
     bad_rows = 0
     try:
-        for piece in _ranges(source):
-            for data in read.read_blocks(source, piece, _BLOCK_BYTES):
+        for piece in _ranges(source, options):
+            for data in read.read_blocks(source, piece, _BLOCK_BYTES, options):
                 parsed = read.parse_block(source, data)
                 bad_rows += parsed.bad_rows
                 value = parsed.table["value"].combine_chunks()
@@ -125,13 +137,13 @@ def _read_addresses(source: Source, meter: Meter) -> Iterator[pa.Table]:
         meter.say(f"{source.path}: {bad_rows:,} bad rows are left out")
 
 
-def _ranges(source: Source) -> list[ByteRange]:
+def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:
     """The ranges of an image table, with the quotes before each."""
     from transforms.formats import read
 
     ranges = read.plan_ranges(source, _BLOCK_BYTES)
     if source.compressed:
         return ranges
-    with open(source.path, "rb") as file:
+    with files.open_file(source.path, options, size=source.size) as file:
         counted = [(piece, count_quotes(file, piece.start, piece.stop)) for piece in ranges]
     return read.add_quotes((source.index, counted))

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipelines import options
+from runners import launch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,31 +23,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Beam logs every exception of a worker that it also raises here.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
+    launch.prepare(flags, ["pipelines.graph"])
     # Beam takes a second to import: not before the flags are known to be right.
     from pipelines import graph, plan, report, workspace
     from pipelines.watch import Watch
-    from runners import direct
-    from transforms.publishing.publish import OUTCOME
+    from transforms.pixels.stores import ObjectOptions
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     started = time.monotonic()
     try:
-        with workspace.workspace(flags.output) as work:
+        launch.check(flags, beam_arguments)
+        object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+        shares_files = flags.exchange == "files"
+        with workspace.workspace(
+            flags.output, flags.work_folder, shares_files, object_options
+        ) as work:
             config = plan.make_config(flags, work)
-            vocabulary = plan.read_vocabulary(config.sources)
-            with Watch(config):
+            vocabulary = plan.read_vocabulary(config.sources, object_options)
+            run = launch.load(flags.runner)
+            with Watch(config) as watch:
                 define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
-                direct.run(define, flags.num_workers, beam_arguments)
-            with open(os.path.join(work, OUTCOME)) as file:
-                outcome = json.load(file)
-    except (plan.UsageError, workspace.OutputError) as error:
+                run(define, flags, beam_arguments, watch)
+            outcome = json.loads(workspace.read_outcome(work, object_options))
+    except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
         return _fail(str(error), 2)
+    except launch.NotRunError as done:
+        print(done)
+        return 0
     except KeyboardInterrupt:
         return _fail("interrupted: nothing was published", 1)
     except Exception as error:
         return _fail(_explain(error), 1)
-    print(report.render(outcome, config, time.monotonic() - started))
+    print("\n".join([*watch.told, report.render(outcome, config, time.monotonic() - started)]))
     if outcome["version"] is None:
         return _fail(report.rejection(outcome, config), 1)
     return 0
@@ -66,11 +74,18 @@ def _fail(message: str, code: int) -> int:
 
 def _explain(error: Exception) -> str:
     """The cause of a failed build in a line; for what the user can't mend, its traceback too."""
+    from runners.launch import JobError
+    from transforms.storage.objects import StorageError
+
     text = str(error).strip()
     cause = text.splitlines()[-1] if text else repr(error)
     for known, remedy in _REMEDIES.items():
         if known in text:
             return f"{remedy} ({cause}); nothing was published"
+    if isinstance(error, JobError) and text == cause:
+        return f"{cause}; nothing was published"
+    if f"{StorageError.__module__}." in text or isinstance(error, StorageError):
+        return f"{cause}; nothing was published"
     logging.error("the build failed", exc_info=error)
     return f"{cause}; nothing was published"
 

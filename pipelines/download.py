@@ -1,5 +1,6 @@
 """Downloads the published files of Open Images, and pictures by a list."""
 
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     Returns:
         The exit code: 0 all is there, 1 failed, 2 wrong use.
     """
+    logging.basicConfig(level=logging.ERROR)  # else Beam warns of what isn't installed
     entries = catalogue.read(files)
     parsed = flags.parse(arguments, entries)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -17,8 +17,8 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
     # Compressed, as Beam pickles what is created four times, each with a slow compression.
     packed = root | "Classes" >> beam.Create([zlib.compress(vocabulary.classes)])
     classes = packed | "UnpackClasses" >> beam.Map(zlib.decompress)
-    class_counts = root | "ClassCounts" >> beam.Create(vocabulary.counts)
-    class_failed = root | "ClassFailed" >> beam.Create(vocabulary.failed)
+    class_counts = root | "ClassCounts" >> beam.Create(vocabulary.counts, reshuffle=False)
+    class_failed = root | "ClassFailed" >> beam.Create(vocabulary.failed, reshuffle=False)
 
     # Rows of annotations, as checked Arrow blocks, and addresses of pictures and mask PNGs
     # likewise.

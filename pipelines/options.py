@@ -1,10 +1,11 @@
 """The command line of `python -m pipelines.build`; imports nothing heavy: `--help` is instant."""
 
 import argparse
-import os
 from collections.abc import Sequence
 
-from pipelines.arguments import Formatter, Parser, choices, fraction
+from pipelines.arguments import Formatter, Parser, choices, fraction, size
+from runners.flink import options as flink
+from runners.launch import RUNNERS
 from transforms.outputs.naming import FORMATS, SPLITS
 
 _PROGRAM = "python -m pipelines.build"
@@ -40,20 +41,6 @@ exit codes: 0 published, 1 failed and nothing published, 2 wrong use.
 MIB = 1 << 20
 
 
-def _bytes(text: str) -> int:
-    """A size such as 268435456, 256MiB or 64k."""
-    units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    number = text.lower().removesuffix("b").removesuffix("i")
-    unit = number[-1:] if number[-1:] in ("k", "m", "g") else ""
-    try:
-        size = int(float(number.removesuffix(unit)) * units[unit])
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: try 256MiB") from None
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be positive")
-    return size
-
-
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
@@ -72,8 +59,12 @@ def _release(text: str) -> str:
     return text
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of our own flags; those of Beam are left over."""
+def make_parser(required: bool = True) -> argparse.ArgumentParser:
+    """The parser of our own flags; those of Beam are left over.
+
+    Args:
+        required: whether inputs and output must be given.
+    """
     parser = Parser(
         prog=_PROGRAM,
         description=_DESCRIPTION,
@@ -85,25 +76,25 @@ def make_parser() -> argparse.ArgumentParser:
     inputs.add_argument(
         "--annotations",
         action="append",
-        required=True,
+        required=required,
         metavar="[KIND=]PATH",
-        help="annotation file, folder (walked) or glob; repeatable. The kind is told from the "
+        help="annotation file, folder (walked) or glob, here or s3://… or gs://…; repeatable. The "
+        "kind is told from the "
         "header or content; KIND= overrides: images, boxes, person_boxes, masks, relationships, "
         "narratives, points, image_labels, classes, class_list, hierarchy. Plain or gzipped",
     )
     inputs.add_argument(
         "--images",
         action="append",
-        required=True,
+        required=required,
         metavar="[KIND=]PATH",
         help="pictures: a folder, tar, tar.gz or zip of them (told from the content), or a "
         "folder or glob of such archives; http(s)://… with {split} and {image_id}; s3://bucket/… "
-        "or gs://bucket/…; 'original' or 'thumbnail', the published addresses; repeatable, tried "
-        "in the order given. 'none' builds annotations alone",
+        "or gs://bucket/…, whose pictures are asked for by name unless it is an archive or a glob "
+        "of them, or KIND is folder; 'original' or 'thumbnail', the published addresses; "
+        "repeatable, tried in the order given. 'none' builds annotations alone",
     )
-    inputs.add_argument(
-        "--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3:// pictures"
-    )
+    inputs.add_argument("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://")
     inputs.add_argument(
         "--allow_private_hosts",
         action="store_true",
@@ -114,7 +105,8 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="folder, zip, tar or tar.gz of mask PNGs, or a folder or glob of these; repeatable",
+        help="folder, zip, tar or tar.gz of mask PNGs, or a folder or glob of these, here or "
+        "s3://… or gs://…; repeatable",
     )
     inputs.add_argument(
         "--splits",
@@ -132,7 +124,10 @@ def make_parser() -> argparse.ArgumentParser:
 
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output", required=True, metavar="PATH", help="folder to publish versions in"
+        "--output",
+        required=required,
+        metavar="PATH",
+        help="folder to publish versions in, or s3://… or gs://…",
     )
     output.add_argument(
         "--format",
@@ -143,7 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument(
         "--shard_size",
-        type=_bytes,
+        type=size,
         default=256 * MIB,
         metavar="BYTES",
         help="target size of a shard; default: 256MiB",
@@ -208,27 +203,41 @@ def make_parser() -> argparse.ArgumentParser:
     running = parser.add_argument_group("running")
     running.add_argument(
         "--runner",
-        choices=("direct",),
+        choices=RUNNERS,
         default="direct",
-        help="where to run; default: this machine",
+        help="where to run; default: direct, this machine. prism: likewise, by Beam's Prism. "
+        "flink: a cluster (--flink_master HOST:PORT, or --job_endpoint); without one, a Flink in a "
+        "process of this machine. dataflow: Google Cloud",
     )
     running.add_argument(
         "--num_workers",
         type=_positive,
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="processes; default: the cores",
+        help="processes; default: the cores, or on a cluster what it has",
     )
     running.add_argument(
         "--exchange",
         choices=("files", "engine"),
-        default="files",
-        help="whether rows meet through files below the output folder, or in the runner's memory; "
-        "default: files",
+        help="whether rows meet through files of the work folder, which all workers must see, or "
+        "in the runner's memory; default: files, but engine on dataflow",
+    )
+    running.add_argument(
+        "--work_folder",
+        metavar="PATH",
+        help="for an --output in an object store: a local folder for temporary files, seen by all "
+        "workers; default: a temporary one, or with --exchange engine the object store",
+    )
+    running.add_argument(
+        "--worker_timeout",
+        type=_positive,
+        default=300,
+        metavar="SECONDS",
+        help="on Flink: for how long all workers may be silent before the build fails, where they "
+        "ought to say every few seconds that they live; default: 300",
     )
     running.add_argument(
         "--chunk_size",
-        type=_bytes,
+        type=size,
         default=16 * MIB,
         metavar="BYTES",
         help="bytes of an annotation file that a worker reads at once; default: 16MiB",
@@ -236,8 +245,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(
+    arguments: Sequence[str], parser: argparse.ArgumentParser | None = None
+) -> tuple[argparse.Namespace, list[str]]:
     """Parses a command line.
+
+    Args:
+        arguments: of the command line.
+        parser: that of a program which takes more than a build does.
 
     Returns:
         Our flags, and those for Beam, checked by its own parsers.
@@ -245,16 +260,17 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     Raises:
         SystemExit: with code 2 and one line on stderr where the use is wrong.
     """
-    parser = make_parser()
+    parser = parser or make_parser()
     flags, others = parser.parse_known_args(arguments)
+    flags.exchange = flags.exchange or ("engine" if flags.runner == "dataflow" else "files")
     if others:
-        unknown = _unknown_to_beam(others)
+        unknown = _unknown_to_beam(others, flags.runner)
         if unknown:
             parser.error(f"unknown flag {unknown[0]}")
     return flags, others
 
 
-def _unknown_to_beam(arguments: list[str]) -> list[str]:
+def _unknown_to_beam(arguments: list[str], runner: str) -> list[str]:
     from apache_beam.options import pipeline_options
 
     parser = pipeline_options._BeamArgumentParser(
@@ -270,4 +286,9 @@ def _unknown_to_beam(arguments: list[str]) -> list[str]:
         pending += options.__subclasses__()
         if "_add_argparse_args" in options.__dict__:
             options._add_argparse_args(parser)
+    if runner == "flink":
+        for name in flink.WITH_VALUE:
+            parser.add_argument(f"--{name}")
+        for name in flink.SWITCHES:
+            parser.add_argument(f"--{name}", action="store_true")
     return parser.parse_known_args(arguments)[1]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from transforms.config import BuildConfig
 from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
+from transforms.storage.objects import is_remote
 
 _MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
@@ -59,9 +60,13 @@ def _loading(outcome: dict, config: BuildConfig) -> list[str]:
 def _source_rows(sources: Sequence[dict]) -> list[tuple]:
     """A row a file; of places with members, of which there may be dozens, one row a kind."""
     tables = [source for source in sources if source["kind"] not in (*_MEMBERS, *UNUSED)]
-    paths = [os.path.abspath(source["path"]) for source in tables]
-    root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    named = [(os.path.relpath(path, root), [s]) for path, s in zip(paths, tables, strict=True)]
+    paths = [s["path"] if is_remote(s["path"]) else os.path.abspath(s["path"]) for s in tables]
+    parents = [os.path.dirname(path).split("/") for path in paths]
+    shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
+    named = [
+        ("/".join(path.split("/")[len(shared) :]), [s])
+        for path, s in zip(paths, tables, strict=True)
+    ]
     for kind, name in _MEMBERS.items():
         some = [source for source in sources if source["kind"] == kind]
         if some:

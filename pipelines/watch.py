@@ -7,6 +7,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+from runners.launch import JobError
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.formats.detect import TABLES
@@ -32,6 +33,9 @@ class Watch:
         self._started = time.monotonic()
         self._building_since: float | None = None
         self._bar: tqdm | None = None
+        self._stages = ""
+        #: What a runner said of its job.
+        self.told: list[str] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,6 +46,26 @@ class Watch:
         self._thread.join()
         if self._bar is not None:
             self._bar.close()
+
+    def tell(self, line: str) -> None:
+        """Shows a line above the bar."""
+        self.told.append(line)
+        tqdm.write(line, file=sys.stderr)
+
+    def show_stages(self, done: int, total: int, running: str) -> None:
+        """Shows how many stages of a job are done beside what the workers have counted."""
+        self._stages = f"{done} of {total}" + (f", {running}" if running else "")
+
+    def last_sign(self) -> object:
+        """When a worker gave its last sign of life.
+
+        Raises:
+            JobError: The work folder is gone, without which no build can end well.
+        """
+        try:
+            return progress.last_sign(self._config.progress_folder)
+        except FileNotFoundError:
+            raise JobError(f"the work folder {self._config.work} is gone") from None
 
     def _show(self) -> None:
         interval = _BAR_SECONDS if self._terminal else _LINE_SECONDS
@@ -57,26 +81,37 @@ class Watch:
     def _draw(self, counters: progress.Counters) -> None:
         reading = not counters.buckets and not counters.images
         phase = f"reading {self._files} files" if reading else "building"
+        if self._config.progress_folder is None:
+            phase = "running"
         if self._bar is None or self._bar.desc != phase:
             if self._bar is not None:
                 self._bar.close()
-            self._bar = self._reading_bar(phase) if reading else self._building_bar(phase, counters)
+            self._bar = self._open_bar(phase, counters)
         self._bar.n = counters.bytes_read if reading else counters.images
-        if not reading:
-            self._bar.set_postfix(failed=counters.failed, refresh=False)
+        shown: dict[str, object] = {} if reading else {"failed": counters.failed}
+        if self._stages:
+            shown["stages"] = self._stages
+        self._bar.set_postfix(shown, refresh=False)
         self._bar.refresh()
 
-    def _reading_bar(self, phase: str) -> tqdm:
+    def _open_bar(self, phase: str, counters: progress.Counters) -> tqdm:
+        if phase == "running":  # nobody knows how far
+            return tqdm(desc=phase, bar_format="{desc} {elapsed}{postfix}")
+        if phase == "building":
+            total = counters.image_rows or None
+            return tqdm(desc=phase, total=total, unit=" images", unit_scale=True)
         return tqdm(
             desc=phase, total=self._total_bytes, unit="B", unit_scale=True, unit_divisor=1024
         )
 
-    def _building_bar(self, phase: str, counters: progress.Counters) -> tqdm:
-        return tqdm(desc=phase, total=counters.image_rows or None, unit=" images", unit_scale=True)
-
     def _line(self, counters: progress.Counters) -> str:
+        return self._counted(counters) + (f"; stages: {self._stages}" if self._stages else "")
+
+    def _counted(self, counters: progress.Counters) -> str:
         now = time.monotonic()
         line = f"{now - self._started:6.0f} s  "
+        if self._config.progress_folder is None:
+            return line + "running"
         if not counters.buckets and not counters.images:
             share = counters.bytes_read / max(self._total_bytes, 1)
             return line + f"read {share:4.0%} of {self._files} files"

@@ -1,11 +1,23 @@
-"""The output folder and a build's own folder in it: made, locked, and cleared away."""
+"""A build's own folder: made, locked, and cleared away.
+
+Below a local output it lies in the output itself. For an output in an object store it is a
+temporary folder, or one that was named, in a file system that all workers see; where they see none,
+it is in the store.
+"""
 
 import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from pipelines import lease
+from transforms.pixels.stores import ObjectOptions
+from transforms.publishing.version import OUTCOME
+from transforms.storage import files, objects
+from transforms.storage.objects import StorageError, is_remote
 
 _OWN_ENTRIES = {"latest", "versions", ".work"}
 
@@ -15,24 +27,75 @@ class OutputError(ValueError):
 
 
 @contextlib.contextmanager
-def workspace(output: str) -> Iterator[str]:
-    """A new folder below `output` for one build; removed at the end, whatever happened.
+def workspace(
+    output: str,
+    work_folder: str | None = None,
+    shares_files: bool = True,
+    options: ObjectOptions = files.DEFAULTS,
+) -> Iterator[str]:
+    """A new folder for one build; removed at the end, whatever happened.
 
-    What a killed build left behind is removed too: a build holds a lock on its folder for as long
-    as it lives, and the lock goes with the process.
+    What a killed build left behind is removed too.
+
+    Args:
+        output: where versions are published, a local folder or a URI.
+        work_folder: for an output in an object store, a local folder to work in.
+        shares_files: whether workers see each other's files. Where they don't, and no folder is
+            named, the work for an output in an object store is done there.
+        options: how object stores are reached.
 
     Raises:
-        OutputError: `output` can't be written, or holds other files.
+        OutputError: `output` or `work_folder` can't be written, or `output` holds other files.
     """
-    builds = os.path.join(output, ".work")
-    try:
-        os.makedirs(output, exist_ok=True)
-        foreign = sorted(set(os.listdir(output)) - _OWN_ENTRIES)
-        if foreign:
+    with contextlib.ExitStack() as stack:
+        if is_remote(output):
+            work = stack.enter_context(_in_store(output, options))
+            if work_folder or shares_files:
+                folder = work_folder or _own_temporary_folder()
+                work = stack.enter_context(_in_folder(folder, "--work_folder"))
+        elif work_folder:
             raise OutputError(
-                f"--output {output} holds other files ({foreign[0]}): name an empty folder, or one "
-                "of earlier builds"
+                f"--work_folder {work_folder}: only for an --output in an object store: drop it, "
+                "since a local one is worked on in its own file system"
             )
+        else:
+            work = stack.enter_context(_in_folder(output, "--output"))
+        yield work
+
+
+def read_outcome(work: str, options: ObjectOptions = files.DEFAULTS) -> bytes:
+    """What the last step left word of in a work folder."""
+    return files.read_file(os.path.join(work, OUTCOME), options)
+
+
+@contextlib.contextmanager
+def _in_store(output: str, options: ObjectOptions) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        try:
+            _refuse_foreign(output, objects.children(output, options.hasty()))
+            work = stack.enter_context(lease.held(objects.normal(output), options))
+        except StorageError as error:
+            raise OutputError(f"--output {output} can't be used: {error}") from None
+        yield work
+
+
+def _own_temporary_folder() -> str:
+    """A folder for temporary work that only this user can write to; the same for all builds."""
+    folder = os.path.join(tempfile.gettempdir(), f"open-images-{os.getuid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if os.stat(folder).st_uid != os.getuid():
+        raise OutputError(f"{folder} is another user's: name a folder by --work_folder")
+    return folder
+
+
+@contextlib.contextmanager
+def _in_folder(parent: str, flag: str) -> Iterator[str]:
+    """A build locks its folder for as long as it lives, and the lock goes with the process."""
+    builds = os.path.join(parent, ".work")
+    try:
+        os.makedirs(parent, exist_ok=True)
+        if flag == "--output":
+            _refuse_foreign(parent, os.listdir(parent))
         os.makedirs(builds, exist_ok=True)
         _remove_dead(builds)
         folder = os.path.join(builds, uuid.uuid4().hex)
@@ -41,16 +104,26 @@ def workspace(output: str) -> Iterator[str]:
             os.makedirs(os.path.join(folder, name))
     except OSError as error:
         raise OutputError(
-            f"--output {output} can't be written: {error.strerror}: name another folder"
+            f"{flag} {parent} can't be written: {error.strerror}: name another folder"
         ) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.remove(f"{folder}.lock")
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"{folder}.lock")
         os.close(lock)
         with contextlib.suppress(OSError):
             os.rmdir(builds)
+
+
+def _refuse_foreign(output: str, names: Iterable[str]) -> None:
+    foreign = sorted({name.rstrip("/") for name in names} - _OWN_ENTRIES)
+    if foreign:
+        raise OutputError(
+            f"--output {output} holds other files ({foreign[0]}): name an empty folder, or one "
+            "of earlier builds"
+        )
 
 
 def _lock(path: str) -> int:

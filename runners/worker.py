@@ -1,14 +1,16 @@
-"""A worker process of the direct runner: Beam's own, made to keep quiet and to end with its parent.
+"""A worker process: Beam's own, made to keep quiet and to end with its parent.
 
-Beam's logs its life at length to the terminal, and a driver that is killed leaves its workers to
-run on.
+Beam's logs its life at length to the terminal, and a driver or task manager that is killed leaves
+its workers to run on.
 """
 
+import argparse
 import logging
 import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 _POLL_SECONDS = 0.5
 
@@ -20,9 +22,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def main() -> None:
-    """Runs the worker until the runner, whose process id it is given, has no more for it to do."""
-    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+def _serve(parent: int) -> None:
+    """Runs the worker until the runner has no more for it to do."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # A root logger without a handler would be given one that writes to stderr. Records still go to
     # the runner, which shows errors.
     logging.getLogger().addHandler(logging.NullHandler())
@@ -31,6 +33,52 @@ def main() -> None:
     sdk_worker_main.main(sys.argv)
     # Beam leaves threads behind, which can abort an interpreter that shuts down in order.
     os._exit(0)
+
+
+def start(arguments: Sequence[str]) -> None:
+    """Runs a worker for whoever started this process, as Beam's boot program does in containers.
+
+    That one lists all packages twice before it starts Python, which takes seconds. But it installs
+    those that were sent along.
+
+    Args:
+        arguments: `--id` of the worker, and the address of the runner's `--provision_endpoint`.
+    """
+    parent = os.getppid()
+    parser = argparse.ArgumentParser(prog="start_worker", allow_abbrev=False)
+    parser.add_argument("--id", required=True)
+    parser.add_argument("--provision_endpoint", required=True)
+    flags, _ = parser.parse_known_args(arguments)
+
+    import grpc
+    from apache_beam.portability.api import (
+        beam_provision_api_pb2,
+        beam_provision_api_pb2_grpc,
+    )
+    from google.protobuf import json_format, text_format
+
+    with grpc.insecure_channel(flags.provision_endpoint) as channel:
+        info = (
+            beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+            .GetProvisionInfo(
+                beam_provision_api_pb2.GetProvisionInfoRequest(),
+                metadata=[("worker_id", flags.id)],
+            )
+            .info
+        )
+    os.environ |= {
+        "WORKER_ID": flags.id,
+        "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.control_endpoint),
+        "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.logging_endpoint),
+        "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
+        "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
+    }
+    _serve(parent)
+
+
+def main() -> None:
+    """Runs a worker for the process with the given id, which passes the rest by environment."""
+    _serve(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,14 @@ class Version:
         (source,) = [s for s in self.manifest["sources"] if Path(s["path"]).name == name]
         return source
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file but the manifest, which tells when and how it was built."""
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != "manifest.json"
+        }
+
     def assert_whole(self) -> None:
         """Asserts that every shard of the manifest is there, as long and with the bytes it says."""
         for split in self.manifest["splits"].values():

@@ -23,6 +23,7 @@ _FOLDER = Path(__file__).parents[1] / ".venv" / "emulators"
 # `moto[server]` would bring what all of Amazon's services need, and take twice as long.
 _MOTO = ("moto[s3]>=5,<6", "flask>=3,<4", "flask-cors>=5,<7")
 _GCS_EMULATOR = ("gcp-storage-emulator>=2024.8.3",)
+_GCS = Path(__file__).with_name("gcs_xml.py")
 _READY_SECONDS = 60
 
 
@@ -59,9 +60,8 @@ class GcsServer(NamedTuple):
         _send("POST", f"{self.url}/storage/v1/b", body, {"Content-Type": "application/json"})
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
-        query = urllib.parse.urlencode({"uploadType": "media", "name": key})
-        url = f"{self.url}/upload/storage/v1/b/{bucket}/o?{query}"
-        _send("POST", url, data, {"Content-Type": "image/jpeg"})
+        url = f"{self.url}/{bucket}/{urllib.parse.quote(key)}"
+        _send("PUT", url, data, {"Content-Type": "image/jpeg"})
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +77,10 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     """An empty Google Cloud Storage; its `url` is what STORAGE_EMULATOR_HOST wants."""
-    emulator = _environment("gcs", _GCS_EMULATOR) / "gcp-storage-emulator"
+    python = _environment("gcs", _GCS_EMULATOR) / "python"
     port = _free_port()
-    command = [str(emulator), "start", "--host", "127.0.0.1", "--port", str(port), "-M", "-q"]
+    command = [str(python), str(_GCS), "start", "--host", "127.0.0.1", "--port", str(port), "-M"]
+    command.append("-q")
     with _running(command, port, tmp_path_factory.mktemp("gcs")) as url:
         yield GcsServer(url)
 

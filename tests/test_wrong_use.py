@@ -65,9 +65,13 @@ MISTAKES: dict[str, tuple[dict[str, str | list[str]], list[str]]] = {
         {"--annotations": "masks={}/sound/train-boxes.csv"},
         ["--annotations", "train-boxes.csv", "header of masks lacks MaskPath"],
     ),
-    "a bucket of a cloud": (
-        {"--annotations": "gs://openimages/a.csv"},
-        ["--annotations gs://openimages/a.csv", "copy it to a folder"],
+    "a scheme that can't be read": (
+        {"--annotations": "ftp://openimages/a.csv"},
+        ["--annotations ftp://openimages/a.csv", "s3://… or gs://…"],
+    ),
+    "a work folder beside a local output": (
+        {"--work_folder": "{}/work"},
+        ["--work_folder", "drop it"],
     ),
     "an unknown header": (
         {"--annotations": "{}/unknown"},

@@ -7,6 +7,7 @@ from transforms.elements import Failed, Source, SourceCount
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.stores import ObjectOptions
+from transforms.storage.objects import is_remote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +27,10 @@ class BuildConfig:
     """A build.
 
     Attributes:
-        output: the folder that versions are published to.
-        work: this build's own folder, below `output` so that renames stay within a file system.
+        output: the folder, or URI, that versions are published to.
+        work: this build's own folder: below a local `output`, so that renames stay within a file
+            system; for one in an object store a local folder that all workers see, or a URI below
+            `output` where there is none.
         version: the name of the version to publish.
         fingerprint: of inputs and flags.
         flags: the flags that decide about the output, as recorded in the manifest.
@@ -40,7 +43,7 @@ class BuildConfig:
         verify_pixels: whether pictures are decoded in full.
         image_spec: what pictures are to become.
         http_options: how pictures are asked for over HTTP.
-        object_options: how they are asked for in object stores.
+        object_options: how object stores are reached.
         shard_size: bytes a shard is to have, about.
         max_failure_rate: fraction of the images that may fail.
         exchange: of `exchange.FORMS`.
@@ -79,9 +82,16 @@ class BuildConfig:
 
     @property
     def version_folder(self) -> str:
-        """Where the version is put together before it is published."""
+        """Where the version is put together before it is published.
+
+        In an object store that is its final place, since nothing can be moved there; it isn't
+        published before it has a manifest.
+        """
+        if is_remote(self.output):
+            return os.path.join(self.output, "versions", self.version)
         return os.path.join(self.work, "version")
 
     @property
-    def progress_folder(self) -> str:
-        return os.path.join(self.work, "progress")
+    def progress_folder(self) -> str | None:
+        """Where workers leave word of how far they are; None where they have no folder for it."""
+        return None if is_remote(self.work) else os.path.join(self.work, "progress")

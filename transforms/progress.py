@@ -1,11 +1,14 @@
 """How far the workers are: counters in the work folder, which whoever waits for the build adds up.
 
-Each process keeps a small file of its own, so nothing is locked. A retried bundle counts twice:
-this is for people to watch, not for the manifest.
+Each process keeps a small file of its own, which it touches every few seconds as long as it lives.
+A retried bundle counts twice: this is for people to watch, not for the manifest.
 """
 
+import contextlib
 import os
 import struct
+import threading
+import time
 import uuid
 from pathlib import Path
 from typing import NamedTuple
@@ -22,28 +25,74 @@ class Counters(NamedTuple):
 
 
 _LAYOUT = struct.Struct(f"<{len(Counters._fields)}q")
+_SIGN_SECONDS = 5
+_lock = threading.Lock()
 _open: dict[str, "_CounterFile"] = {}
 
 
 class _CounterFile:
+    """This process's file in a folder, whose parent must be there."""
+
     def __init__(self, folder: str) -> None:
-        os.makedirs(folder, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
         self.counters = Counters()
         self.descriptor = os.open(os.path.join(folder, uuid.uuid4().hex), os.O_WRONLY | os.O_CREAT)
+        threading.Thread(target=self._sign, daemon=True).start()
+
+    def _sign(self) -> None:
+        """Gives signs of life until the file is removed."""
+        while os.fstat(self.descriptor).st_nlink:
+            os.utime(self.descriptor)
+            time.sleep(_SIGN_SECONDS)
 
 
-def add(folder: str, **amounts: int) -> None:
-    """Adds to this process's counters."""
-    file = _open.get(folder)
-    if file is None:
-        file = _open[folder] = _CounterFile(folder)
-    changed = {name: getattr(file.counters, name) + amount for name, amount in amounts.items()}
-    file.counters = file.counters._replace(**changed)
-    os.pwrite(file.descriptor, _LAYOUT.pack(*file.counters), 0)
+def _own_file(folder: str) -> _CounterFile:
+    if folder not in _open:
+        _open[folder] = _CounterFile(folder)
+    return _open[folder]
 
 
-def total(folder: str) -> Counters:
+def sign_on(folder: str | None) -> None:
+    """Gives signs of life from now on, whatever this process does; None where nobody sees them."""
+    if folder is not None:
+        with _lock:
+            _own_file(folder)
+
+
+def last_sign(folder: str | None) -> int | None:
+    """When a process gave a sign of life last, in nanoseconds by the clock of the folder's file
+    system; 0 if none did so far, None where none can be seen.
+
+    Raises:
+        FileNotFoundError: The folder is gone.
+    """
+    if folder is None:
+        return None
+    times = [0]
+    with os.scandir(folder) as entries:
+        times += [entry.stat().st_mtime_ns for entry in entries]
+    return max(times)
+
+
+def add(folder: str | None, **amounts: int) -> None:
+    """Adds to this process's counters; None where nobody can see them."""
+    if folder is None:
+        return
+    with _lock:
+        file = _own_file(folder)
+        changed = {name: getattr(file.counters, name) + amount for name, amount in amounts.items()}
+        file.counters = file.counters._replace(**changed)
+        os.pwrite(file.descriptor, _LAYOUT.pack(*file.counters), 0)
+
+
+def total(folder: str | None) -> Counters:
     """The sum over all processes."""
-    files = [path.read_bytes() for path in Path(folder).glob("*")]
+    if folder is None:
+        return Counters()
+    files = []
+    for path in Path(folder).glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the work folder may vanish
+            files.append(path.read_bytes())
     counters = [_LAYOUT.unpack(data) for data in files if len(data) == _LAYOUT.size]
     return Counters(*(sum(column) for column in zip(*counters, strict=True)))

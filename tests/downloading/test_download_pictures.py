@@ -142,6 +142,7 @@ def test_an_interrupt_leaves_whole_pictures(
     else:
         flags[3] = "s3://bucket"
         flags += ["--s3_endpoint_url", server.url]
+        server.behaviours["/bucket?list-type=2"] = [servers.fail(403)]
         for image_id in IDS:
             server.behaviours[f"/bucket/train/{image_id}.jpg"] = [servers.hang]
     command = [sys.executable, "-m", "pipelines.download", *flags, "--output", str(output)]

@@ -24,7 +24,7 @@ from transforms.imaging.decode import decode_pixels, verify_pixels
 from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, process_picture
 from transforms.masks.png import decode_mask
-from transforms.pixels.fetch import ADDRESS
+from transforms.pixels.fetch import address_of
 from transforms.pixels.listing import MASKS, PICTURES, kind_of, list_members
 from transforms.pixels.members import MemberReader
 from transforms.pixels.unpack import unpack
@@ -214,7 +214,7 @@ def _read_members(path: str) -> list[str]:
                 for listing in list_members(path, contents):
                     refusals += [str(failure.reason) for failure in listing.failures]
                     for row in listing.table.to_pylist():
-                        member = _outcome(reader.read, *(row[name] for name in ADDRESS))
+                        member = _outcome(reader.read, *address_of(row))
                         refusals += [_refused(member)] if isinstance(member, PixelError) else []
             except PixelError as error:
                 refusals.append(_refused(error))

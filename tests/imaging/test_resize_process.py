@@ -123,16 +123,6 @@ def test_bytes_pass_through_in_the_format_asked_for() -> None:
     assert process(JPEG, ImageSpec(), rotation=90).data is JPEG
 
 
-def test_which_specs_pass_everything_through() -> None:
-    assert ImageSpec(quality=3, allow_upscale=True).passes_through
-    for spec in (
-        ImageSpec("exact", 5),
-        ImageSpec(apply_rotation=True),
-        ImageSpec(image_encoding="jpeg"),
-    ):
-        assert not spec.passes_through
-
-
 def test_formats_of_what_was_changed() -> None:
     spec = ImageSpec("longest", 64)
     assert process(JPEG, spec)[1:] == ("JPEG", 64, 40)

@@ -5,9 +5,7 @@ import os
 import random
 import struct
 import tarfile
-import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -207,19 +205,3 @@ def test_files_are_kept_open_within_bounds_and_closed(tmp_path: Path) -> None:
         os.remove(paths[-1])
         assert reader.read(str(paths[-1]), 0, 1) == b"9"  # still open
     assert count_open() == before
-
-
-def test_threads_may_share_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read_at = os.pread
-
-    def read_slowly(descriptor: int, size: int, offset: int) -> bytes:
-        time.sleep(0.001)  # in which others would close the descriptor, or open another file by it
-        return read_at(descriptor, size, offset)
-
-    monkeypatch.setattr(os, "pread", read_slowly)
-    paths = [tmp_path / str(number) for number in range(10)]
-    for path in paths:
-        path.write_bytes(path.name.encode())
-    with MemberReader(max_open=1) as reader, ThreadPoolExecutor(8) as threads:
-        read = threads.map(lambda path: reader.read(str(path), 0, 1), paths * 5)
-        assert list(read) == [path.name.encode() for path in paths] * 5

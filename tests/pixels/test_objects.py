@@ -4,6 +4,7 @@ import http.server
 import re
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -260,7 +261,8 @@ class _Misbehaving(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("Authorization", "")))
-        deed = next((part for part in self.path.split("/") if part in _DEEDS), "")
+        path = urllib.parse.unquote(self.path)
+        deed = next((part for part in path.split("/") if part in _DEEDS), "")
         if deed == "machine-without-role":
             deed = "404" if self.path.endswith(("security-credentials/", "email")) else "machine"
         if deed == "heals" and len(self.server.asked) == 1:

@@ -10,7 +10,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import elements, failures, progress
+from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed
 from transforms.examples import features
@@ -72,31 +72,16 @@ class _PartWriter:
         # The name is unique to the attempt: a retry never touches what another attempt wrote.
         path = os.path.join(self._config.parts_folder, uuid.uuid4().hex)
         if self._form == "parquet":
-            return ParquetWriter(path)
+            return ParquetWriter(path, options=self._config.object_options)
         config = self._config
         columns = features.columns(with_image=config.with_pictures, maps=config.map_columns)
-        return TFRecordWriter(path, columns)
+        return TFRecordWriter(path, columns, config.object_options)
 
     def _close_part(self, writer: ParquetWriter | TFRecordWriter) -> None:
         part = writer.close()
         sequence = len(self._parts)
         self._parts.append(BuiltPart(self._form, self._split, self._bucket, sequence, *part))
         self._writer = None
-
-
-def _write(examples: pa.Table, writers: Iterable[_PartWriter]) -> None:
-    """Writes examples in all formats.
-
-    After a huge picture Arrow is told to give back what it has freed: it would keep twice the
-    picture. With others that costs more than they do: a third of the time of copying pictures.
-    """
-    huge = len(examples) == 1 and examples.nbytes > HELD_BYTES
-    for writer in writers if len(examples) else ():
-        if huge:
-            pa.default_memory_pool().release_unused()
-        writer.write(examples)
-    if huge:
-        pa.default_memory_pool().release_unused()
 
 
 class BuildBucketFn(beam.DoFn):
@@ -107,10 +92,11 @@ class BuildBucketFn(beam.DoFn):
 
     def setup(self) -> None:
         config = self._config
+        progress.sign_on(config.progress_folder)
         self._picture_sources = open_sources(
             config.sources, config.http_options, config.object_options
         )
-        self._mask_reader = MemberReader(_MAX_MASK_BYTES)
+        self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
 
     def teardown(self) -> None:
         for source in self._picture_sources:
@@ -135,7 +121,10 @@ class BuildBucketFn(beam.DoFn):
                 examples, failed = self._complete(piece, index)
                 found += failed
                 missing += len(piece.failures)
-                _write(examples, writers)
+                metrics.IMAGES.inc(len(examples))
+                for writer in writers if len(examples) else ():
+                    writer.write(examples)
+                    pa.default_memory_pool().release_unused()  # else Arrow keeps what it freed
                 progress.add(
                     config.progress_folder,
                     images=len(examples) + len(piece.failures),
@@ -150,6 +139,7 @@ class BuildBucketFn(beam.DoFn):
         self, bucket: int, joined: Joined, found: list[Failure], missing: int
     ) -> Iterator[Any]:
         failed = pa.concat_tables([joined.failures, failures.to_table(found)])
+        metrics.FAILURES.inc(len(failed))
         if len(failed):
             report = Failed(len(self._config.sources), bucket, elements.to_ipc(failed))
             yield beam.pvalue.TaggedOutput("failed", report)
@@ -164,9 +154,13 @@ class BuildBucketFn(beam.DoFn):
         config = self._config
         if config.with_pictures:
             held_bytes = min(HELD_BYTES, config.shard_size)
-            yield from fetch_pictures(
+            for piece in fetch_pictures(
                 images, self._picture_sources, config.verify_pixels, config.image_spec, held_bytes
-            )
+            ):
+                sizes = pc.binary_length(piece.columns["image"].field("bytes")).to_pylist()
+                metrics.add_pictures(sizes, piece.fetch_seconds, piece.decode_seconds)
+                yield piece
+                del piece  # which would stay until the next one is there
             return
         for start in range(0, len(images), PIECE_IMAGES):
             yield Fetched(images.slice(start, PIECE_IMAGES), {}, [])

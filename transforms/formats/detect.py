@@ -20,6 +20,9 @@ from transforms.formats.narratives import NARRATIVES
 from transforms.formats.points import POINTS
 from transforms.formats.relationships import RELATIONSHIPS
 from transforms.formats.tables import TableFormat
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
+from transforms.storage.objects import is_remote, split_uri
 
 #: The tables, by kind.
 TABLES: dict[str, TableFormat] = {
@@ -60,22 +63,29 @@ class SourceError(ValueError):
     """A file that can't be a source; the message names it and says what to do."""
 
 
-def detect(path: str, kind: str | None = None, root: str | None = None) -> Source:
+def detect(
+    path: str,
+    kind: str | None = None,
+    root: str | None = None,
+    options: ObjectOptions = files.DEFAULTS,
+) -> Source:
     """Recognises a file.
 
     Args:
         path: the file.
         kind: what the user says that it is, if they do.
         root: the folder in which it was found; its name and those below it may tell the split.
+        options: how object stores are reached.
 
     Returns:
         The source, with `index` 0.
 
     Raises:
+        StorageError: The object store can't be read.
         SourceError: It is empty, of no known kind, or of another than `kind`.
     """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
+    size = files.status_of(path, options).size
+    with files.open_file(path, options, size=size) as file:
         compressed = file.read(2) == _GZIP
         head = _head(path, file, compressed)
     if not head.strip():
@@ -105,13 +115,18 @@ def split_of(path: str, root: str | None = None) -> str | None:
 
     Folders further up are the user's own, and may be called `test` for any reason.
     """
-    file = PurePath(os.path.abspath(path))
-    top = PurePath(os.path.abspath(root)) if root else file.parent
+    file = _absolute(path)
+    top = _absolute(root) if root else file.parent
     for part in reversed(file.relative_to(top.parent).parts):
         for word in re.split(r"[^a-z]+", part.lower()):
             if word in _SPLIT_WORDS:
                 return _SPLIT_WORDS[word]
     return None
+
+
+def _absolute(path: str) -> PurePath:
+    """A path from the root of this machine, or of its bucket, whose name tells no split."""
+    return PurePath("/", split_uri(path)[2]) if is_remote(path) else PurePath(os.path.abspath(path))
 
 
 def _head(path: str, file: BinaryIO, compressed: bool) -> bytes:

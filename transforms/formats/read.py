@@ -11,7 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import elements, failures, progress
+from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import Block, ByteRange, Failed, Source, SourceCount
 from transforms.failures import Failure, Reason, Stage
@@ -19,6 +19,8 @@ from transforms.formats import blocks
 from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
 
 _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
@@ -32,14 +34,17 @@ def plan_ranges(source: Source, chunk_size: int) -> list[ByteRange]:
     return [ByteRange(source.index, at, min(at + chunk_size, source.size)) for at in starts]
 
 
-def read_blocks(source: Source, piece: ByteRange, chunk_size: int) -> Iterator[bytes]:
+def read_blocks(
+    source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
+) -> Iterator[bytes]:
     """The whole records of a range, without the header; several blocks where a file is compressed.
 
     Raises:
+        StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
     free_text = source.kind in TABLES and TABLES[source.kind].free_text
-    with open(source.path, "rb") as file:
+    with files.open_file(source.path, options, size=source.size) as file:
         if source.compressed:
             with gzip.GzipFile(fileobj=file) as stream:
                 stream.read(source.data_start)
@@ -97,9 +102,15 @@ class CountQuotesFn(beam.DoFn):
 
     def __init__(self, config: BuildConfig) -> None:
         self._sources = config.sources
+        self._options = config.object_options
+        self._progress_folder = config.progress_folder
+
+    def setup(self) -> None:
+        progress.sign_on(self._progress_folder)
 
     def process(self, piece: ByteRange) -> Iterable[tuple[int, tuple[ByteRange, int]]]:
-        with open(self._sources[piece.source].path, "rb") as file:
+        source = self._sources[piece.source]
+        with files.open_file(source.path, self._options, size=source.size) as file:
             yield piece.source, (piece, blocks.count_quotes(file, piece.start, piece.stop))
 
 
@@ -124,11 +135,15 @@ class ReadRangeFn(beam.DoFn):
     def __init__(self, config: BuildConfig) -> None:
         self._config = config
 
+    def setup(self) -> None:
+        progress.sign_on(self._config.progress_folder)
+
     def process(self, piece: ByteRange, classes: bytes) -> Iterator[Any]:
         source = self._config.sources[piece.source]
         order = piece.start
         try:
-            for data in read_blocks(source, piece, self._config.chunk_size):
+            config = self._config
+            for data in read_blocks(source, piece, config.chunk_size, config.object_options):
                 yield from self._read(source, order, data, _labels_in(classes))
                 order += max(len(data), 1)
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
@@ -136,6 +151,7 @@ class ReadRangeFn(beam.DoFn):
             failure = Failure(
                 None, None, Stage.READ, Reason.TRUNCATED, f"compressed data: {error}", line=1
             )
+            metrics.FAILURES.inc()
             ipc = elements.to_ipc(failures.to_table([failure]))
             yield beam.pvalue.TaggedOutput("failed", Failed(source.index, order, ipc))
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
@@ -143,6 +159,8 @@ class ReadRangeFn(beam.DoFn):
 
     def _read(self, source: Source, order: int, data: bytes, known: pa.Array) -> Iterator[Any]:
         parsed = parse_block(source, data)
+        metrics.BYTES_READ.inc(len(data))
+        metrics.FAILURES.inc(parsed.failures.num_rows)
         labels = labels_of(parsed.table)
         unknown = labels.filter(pc.invert(pc.is_in(labels, known)))
         if len(unknown):
@@ -184,12 +202,12 @@ class ReadAnnotations(beam.PTransform):
                 ranges = plan_ranges(source, self._config.chunk_size)
                 by_quotes = TABLES[source.kind].free_text and len(ranges) > 1
                 (quoted if by_quotes else plain).extend(ranges)
-        ranges = [root | "PlainRanges" >> beam.Create(plain)]
+        ranges = [root | "PlainRanges" >> beam.Create(plain, reshuffle=False)]
         if quoted:
             # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
             ranges.append(
                 root
-                | "QuotedRanges" >> beam.Create(quoted)
+                | "QuotedRanges" >> beam.Create(quoted, reshuffle=False)
                 | "SpreadCounts" >> beam.Reshuffle()
                 | "CountQuotes" >> beam.ParDo(CountQuotesFn(self._config))
                 | "OfOneFile" >> beam.GroupByKey()

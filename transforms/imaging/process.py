@@ -33,11 +33,6 @@ class ImageSpec:
     quality: int = 90
     allow_upscale: bool = False
 
-    @property
-    def passes_through(self) -> bool:
-        """Whether every picture stays as stored, so that none needs to be decoded."""
-        return self.resize == "none" and not self.apply_rotation and self.image_encoding == "keep"
-
 
 class Picture(NamedTuple):
     """An encoded picture; `format` is `JPEG`, `PNG` or `WEBP`, `width` and `height` of `data`."""

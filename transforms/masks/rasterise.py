@@ -10,7 +10,7 @@ from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.formats.tables import struct_array
 from transforms.imaging.rotate import turn, turned_size
 from transforms.masks import maps, png, rle
-from transforms.pixels.fetch import ADDRESS
+from transforms.pixels.fetch import address_of
 from transforms.pixels.members import MemberReader
 
 Raster = tuple[tuple[int, int], bytes, int]
@@ -40,16 +40,26 @@ def rasterise_masks(
     rasters: list[tuple] = []
     found: list[Failure] = []
     if joined["mask_files"].null_count < len(joined):
-        for image_id, split, size, rotation, rows, members in zip(
+        names = _names(masks)
+        files_of = [
+            {member["name"].rpartition("/")[2]: member for member in reversed(members)}
+            for members in joined["mask_files"].to_pylist()
+        ]
+        reader.expect(
+            address_of(files[name])
+            for rows, files in zip(names, files_of, strict=True)
+            for name in rows
+            if name in files
+        )
+        for image_id, split, size, rotation, rows, files in zip(
             joined["image_id"].to_pylist(),
             joined["split"].to_pylist(),
             sizes,
             rotations,
-            _names(masks),
-            joined["mask_files"].to_pylist(),
+            names,
+            files_of,
             strict=True,
         ):
-            files = {member["name"].rpartition("/")[2]: member for member in reversed(members)}
             for name in rows:
                 try:
                     rasters.append(_rasterise(name, files, size, rotation, reader))
@@ -93,7 +103,7 @@ def _rasterise(
         raise PixelError(Reason.MASK_MISSING, "no source of masks has it")
     member = files[name]
     try:
-        data = reader.read(*(member[field] for field in ADDRESS))
+        data = reader.read(*address_of(member))
     except PixelError as error:
         raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
     # Resized as it is stored, and turned then, as its picture is.

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
 from transforms.outputs.part import Crc32c, HashingFile, Part
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
@@ -45,11 +47,17 @@ class ParquetWriter:
     Format: https://github.com/apache/parquet-format
     """
 
-    def __init__(self, path: str, schema: pa.Schema = EXAMPLE) -> None:
+    def __init__(
+        self,
+        path: str,
+        schema: pa.Schema = EXAMPLE,
+        options: ObjectOptions = files.DEFAULTS,
+    ) -> None:
+        """Opens the file, local or in an object store by `options`, where it appears at the end."""
         self._path = path
         self._schema = schema
         self._rows = 0
-        self._file = HashingFile(open(path, "wb"), Crc32c())  # noqa: SIM115
+        self._file = HashingFile(files.create_file(path, options), Crc32c())
         self._writer: pq.ParquetWriter | None = None
 
     @property

@@ -5,6 +5,8 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import google_crc32c
 import pyarrow as pa
 
+from transforms.storage.streams import ObjectWriter
+
 
 class Part(NamedTuple):
     """What the writer of a file of examples hands back."""
@@ -45,7 +47,7 @@ class HashingFile:
     that the bytes of every format are taken in on their way out.
     """
 
-    def __init__(self, file: BinaryIO, digest: Digest) -> None:
+    def __init__(self, file: BinaryIO | ObjectWriter, digest: Digest) -> None:
         self._file = file
         self._digest = digest
         self._bytes = 0

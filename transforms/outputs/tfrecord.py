@@ -18,6 +18,8 @@ import pyarrow as pa
 from transforms.examples import wire
 from transforms.examples.encoder import encode_examples
 from transforms.outputs.part import Crc32c, HashingFile, Part
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
 
 _LENGTH_BYTES, _CRC_BYTES = 8, 4
 _HEADER_BYTES = _LENGTH_BYTES + _CRC_BYTES
@@ -31,16 +33,19 @@ _SLICE_ROWS = (16 << 20) // wire.LARGE
 class TFRecordWriter:
     """Writes rows of examples to one TFRecord file."""
 
-    def __init__(self, path: str, columns: Sequence[str]) -> None:
+    def __init__(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> None:
         """Opens the file, replacing any that is there.
 
         Args:
-            path: a local file.
+            path: a file, local or in an object store, where it appears at the end.
             columns: which columns of `EXAMPLE` become features; see `features.columns`.
+            options: how object stores are reached.
         """
         self._path = path
         self._columns = columns
-        self._file = HashingFile(open(path, "wb"), Crc32c())  # noqa: SIM115 - close() closes it
+        self._file = HashingFile(files.create_file(path, options), Crc32c())
         self._num_examples = 0
 
     def write(self, table: pa.Table) -> None:

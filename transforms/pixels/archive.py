@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.members import Member
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
+
+_STREAM_BYTES = 8 << 20
 
 # What `tarfile` and `zipfile` raise over forged or damaged headers, beside their own errors.
 _MALFORMED = (
@@ -22,15 +26,21 @@ _MALFORMED = (
 )
 
 
-def walk_tar(path: str) -> Iterator[Member]:
+def walk_tar(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Member]:
     """The members of a plain tar in their order, with memory for one at a time.
 
+    In an object store the tar is read through, since a request a header would take longer.
+
     Raises:
+        StorageError: The object store can't be read.
         PixelError: TRUNCATED or CORRUPT where the archive can't be followed further, after the
             members before that place.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with (
+            files.open_file(path, options, buffer_size=_STREAM_BYTES) as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
+        ):
             yield from _tar_members(path, tar)
     except (tarfile.TarError, *_MALFORMED) as error:
         ended = "end of data" in str(error) or "truncated" in str(error)
@@ -65,16 +75,17 @@ def _tar_refusal(info: tarfile.TarInfo) -> tuple[Reason, str] | None:
     return Reason.UNSAFE_PATH, "a link" if info.issym() or info.islnk() else "not a regular file"
 
 
-def walk_zip(path: str) -> Iterator[Member]:
+def walk_zip(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Member]:
     """The members of a zip in the order of its central directory.
 
     That is parsed in one go: about 1 kB of memory for each member.
 
     Raises:
+        StorageError: The object store can't be read.
         PixelError: TRUNCATED or CORRUPT when that directory is missing or can't be parsed.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with files.open_file(path, options) as file, zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, *_MALFORMED) as error:
         ended = "not a zip file" in str(error)

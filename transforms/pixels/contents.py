@@ -8,28 +8,34 @@ from transforms.elements import Source
 from transforms.failures import PixelError, Reason
 from transforms.keys import image_keys
 from transforms.pixels import listing
+from transforms.pixels.stores import ObjectOptions
 from transforms.pixels.unpack import unpack
 
 #: Kinds of source that are listed, with what counts as a member.
 CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
 
 
-def list_source(source: Source, folder: str) -> Iterator[listing.Listing]:
+def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator[listing.Listing]:
     """Lists a folder or archive.
 
     A `.tar.gz` can't be sought into: it is unpacked into `folder`, and its members are those of the
     tar there.
+
+    Args:
+        source: of kind `pictures` or `mask_files`.
+        folder: for what is unpacked.
+        options: how object stores are reached.
 
     Raises:
         PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
     """
     contents = CONTENTS[source.kind]
     if source.medium != "tar.gz":
-        yield from listing.list_members(source.path, contents)
+        yield from listing.list_members(source.path, contents, options)
         return
-    path, damage = unpack(source.path, folder)
+    path, damage = unpack(source.path, folder, options)
     try:
-        yield from listing.list_members(path, contents)
+        yield from listing.list_members(path, contents, options)
     except (PixelError, ValueError) as error:
         # Where the compressed data is damaged, so is the tar: the former is the cause.
         raise damage or PixelError(Reason.CORRUPT, str(error)) from None

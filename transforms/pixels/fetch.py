@@ -1,8 +1,9 @@
 """Fetching the pictures of images, each from the first source that has a sound one."""
 
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -13,14 +14,17 @@ from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.members import MemberReader
-
-#: The fields of a member that say where its bytes are, in the order in which a reader takes them.
-ADDRESS = ("container", "offset", "size", "method", "crc32")
+from transforms.pixels.stores import ObjectOptions
 
 #: Pictures that are in memory together, as processed.
 HELD_BYTES = 32 << 20
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+
+
+def address_of(member: Mapping[str, Any]) -> tuple[str, int, int, int, int | None]:
+    """The fields of a member that say where its bytes are, as `MemberReader.read` takes them."""
+    return tuple(member[name] for name in ("container", "offset", "size", "method", "crc32"))
 
 
 class Answer(NamedTuple):
@@ -46,15 +50,23 @@ class MemberSource:
     Args:
         sources: all sources of the build, by index.
         indices: those that are meant.
+        options: how object stores are reached.
     """
 
-    def __init__(self, sources: Sequence[Source], indices: Sequence[int]) -> None:
+    def __init__(
+        self, sources: Sequence[Source], indices: Sequence[int], options: ObjectOptions
+    ) -> None:
         self._sources = {index: sources[index] for index in indices}
-        self._reader = MemberReader()
+        self._reader = MemberReader(options=options)
 
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
-        for members in images["pictures"].to_pylist():
-            yield map(self._read, [m for m in members or () if m["source"] in self._sources])
+        of_image = [
+            [member for member in members or () if member["source"] in self._sources]
+            for members in images["pictures"].to_pylist()
+        ]
+        self._reader.expect(address_of(members[0]) for members in of_image if members)
+        for members in of_image:
+            yield map(self._read, members)
 
     def close(self) -> None:
         self._reader.close()
@@ -64,7 +76,7 @@ class MemberSource:
         # An unpacked archive is in a temporary file, whose name would tell nobody anything.
         path = source.path if source.medium == "tar.gz" else member["container"]
         try:
-            return Answer(path, self._reader.read(*(member[name] for name in ADDRESS)))
+            return Answer(path, self._reader.read(*address_of(member)))
         except PixelError as error:
             return Answer(path, error)
 
@@ -77,11 +89,15 @@ class Fetched(NamedTuple):
         columns: for these, the columns `image`, `width`, `height`, `original_width`,
             `original_height`.
         failures: one for each of the others.
+        fetch_seconds: of each image, for how long its picture was waited for.
+        decode_seconds: likewise, how long it took to check and process it.
     """
 
     images: pa.Table
     columns: dict[str, pa.Array]
     failures: list[Failure]
+    fetch_seconds: Sequence[float] = ()
+    decode_seconds: Sequence[float] = ()
 
 
 class _Outcome(NamedTuple):
@@ -90,6 +106,8 @@ class _Outcome(NamedTuple):
     index: int
     picture: tuple[PictureHeader, Picture] | None
     refused: list[Failure]
+    fetch_seconds: float = 0.0
+    decode_seconds: float = 0.0
 
     @property
     def size(self) -> int:
@@ -159,15 +177,17 @@ class _Resolver:
         rows = images.select(("image_id", "split", "rotation")).to_pylist()
         held: deque[_Outcome] = deque()
         size = 0
+        since = time.perf_counter()
         for index, row, answers in zip(indices, rows, source.ask(images), strict=True):
-            held.append(_Outcome(index, *self._first_sound(row, answers)))
+            held.append(self._first_sound(index, row, answers, since))
             if not others or (held[-1].picture and len(held) == 1):
                 yield held.pop()
-                continue
-            size += held[-1].size
-            if size >= self._held_bytes:
-                yield from self._settle(held, others)
-                size = 0
+            else:
+                size += held[-1].size
+                if size >= self._held_bytes:
+                    yield from self._settle(held, others)
+                    size = 0
+            since = time.perf_counter()
         yield from self._settle(held, others)
 
     def _settle(
@@ -179,34 +199,52 @@ class _Resolver:
         while held:
             outcome = held.popleft()
             if not outcome.picture:
-                index, picture, refused = next(found)
-                outcome = _Outcome(index, picture, outcome.refused + refused)
+                later = next(found)
+                outcome = later._replace(
+                    refused=outcome.refused + later.refused,
+                    fetch_seconds=outcome.fetch_seconds + later.fetch_seconds,
+                    decode_seconds=outcome.decode_seconds + later.decode_seconds,
+                )
             yield outcome
 
     def _first_sound(
-        self, row: dict, answers: Iterator[Answer]
-    ) -> tuple[tuple[PictureHeader, Picture] | None, list[Failure]]:
-        """The first answer that is a sound picture, processed, and why those before it weren't."""
-        refused = []
+        self, index: int, row: dict, answers: Iterator[Answer], since: float
+    ) -> _Outcome:
+        """The first answer that is a sound picture, processed; waited for since then."""
+        refused: list[Failure] = []
+        fetched = decoded = 0.0
         for source, answer in answers:
+            arrived = time.perf_counter()
+            fetched += arrived - since
             stage = Stage.FETCH
             try:
                 if isinstance(answer, PixelError):
                     raise answer
                 stage = Stage.DECODE
-                header = check_picture(answer)
-                spec, rotation = self._spec, row["rotation"]
-                if not stays_as_stored(header, spec, rotation):
-                    given = [answer]
-                    del answer  # so that processing can free it
-                    return (header, process_picture(given.pop(), header, spec, rotation)), refused
-                if self._verify:
-                    verify_pixels(answer, header)
-                return (header, Picture(answer, *header)), refused
+                given = [answer]
+                del answer  # so that processing can free it
+                picture = self._process(given, row["rotation"])
+                decoded += time.perf_counter() - arrived
+                return _Outcome(index, picture, refused, fetched, decoded)
             except PixelError as error:
                 where = (row["image_id"], row["split"], stage, error.reason, error.detail)
                 refused.append(Failure(*where, source))
-        return None, refused
+            since = time.perf_counter()
+            decoded += since - arrived
+        return _Outcome(index, None, refused, fetched, decoded)
+
+    def _process(self, given: list[bytes], rotation: int | None) -> tuple[PictureHeader, Picture]:
+        """A picture as asked for; it is taken out of `given`.
+
+        Raises:
+            PixelError: It isn't sound.
+        """
+        header = check_picture(given[0])
+        if not stays_as_stored(header, self._spec, rotation):
+            return header, process_picture(given.pop(), header, self._spec, rotation)
+        if self._verify:
+            verify_pixels(given[0], header)
+        return header, Picture(given[0], *header)
 
 
 def _take_out(joined: pa.Table, held: list[_Outcome]) -> Fetched:
@@ -221,8 +259,10 @@ def _take_out(joined: pa.Table, held: list[_Outcome]) -> Fetched:
         for name, outcome in zip(names, held, strict=True)
         if not outcome.picture
     ]
+    fetch_seconds = [outcome.fetch_seconds for outcome in held]
+    decode_seconds = [outcome.decode_seconds for outcome in held]
     held.clear()
-    return Fetched(images, columns, failures)
+    return Fetched(images, columns, failures, fetch_seconds, decode_seconds)
 
 
 def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:

@@ -1,19 +1,29 @@
 """Walking a folder of pictures or masks."""
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 
 from transforms.failures import Reason
 from transforms.pixels.members import Member
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage.files import DEFAULTS, walk
+from transforms.storage.objects import is_remote
 
 
-def walk_folder(path: str) -> Iterator[Member]:
+def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member]:
     """Its files, at any depth, in an order that depends on their names alone, with absolute paths.
+
+    In an object store that is the order of their keys.
 
     A link to a file is followed only where it stays within the folder. A linked folder isn't
     entered: refused when it lies outside, and otherwise walked at its own place.
     """
+    if is_remote(path):
+        for entry in walk(path, options):
+            yield Member(posixpath.relpath(entry.path, path), entry.path, 0, entry.size)
+        return
     root = os.path.realpath(path)
     for folder, folders, files, descriptor in os.fwalk(root):
         folders.sort()

@@ -6,7 +6,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms import elements, failures
+from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import LISTED, Block, Failed, Source, SourceCount
 from transforms.failures import Failure, PixelError
@@ -19,11 +19,16 @@ class ListMembersFn(beam.DoFn):
 
     def __init__(self, config: BuildConfig) -> None:
         self._folder = config.exchange_folder
+        self._options = config.object_options
+        self._progress_folder = config.progress_folder
+
+    def setup(self) -> None:
+        progress.sign_on(self._progress_folder)
 
     def process(self, source: Source) -> Iterator[Any]:
         order = 0
         try:
-            for listed in list_source(source, self._folder):
+            for listed in list_source(source, self._folder, self._options):
                 yield from self._outputs(source, order, listed.table, listed.failures)
                 order += 1
         except PixelError as error:
@@ -36,6 +41,7 @@ class ListMembersFn(beam.DoFn):
     ) -> Iterator[Any]:
         count = SourceCount(source.index, order, len(table) + len(found), len(found), 0)
         yield beam.pvalue.TaggedOutput("counts", count)
+        metrics.FAILURES.inc(len(found))
         if found:
             failed = Failed(source.index, order, elements.to_ipc(failures.to_table(found)))
             yield beam.pvalue.TaggedOutput("failed", failed)
@@ -54,7 +60,7 @@ class ListMembers(beam.PTransform):
         sources = [source for source in self._config.sources if source.medium in LISTED]
         return (
             root
-            | beam.Create(sources)
+            | beam.Create(sources, reshuffle=False)
             | "SpreadSources" >> beam.Reshuffle()
             | "List"
             >> beam.ParDo(ListMembersFn(self._config)).with_outputs(

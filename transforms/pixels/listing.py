@@ -13,6 +13,9 @@ from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.pixels.archive import walk_tar, walk_zip
 from transforms.pixels.folder import walk_folder
 from transforms.pixels.members import Member
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
+from transforms.storage.objects import is_remote
 
 ROWS = 65_536
 
@@ -62,51 +65,59 @@ class Listing(NamedTuple):
     failures: list[Failure]
 
 
-def kind_of(path: str) -> Literal["folder", "tar", "zip", "tar.gz"]:
+def kind_of(
+    path: str, options: ObjectOptions = files.DEFAULTS
+) -> Literal["folder", "tar", "zip", "tar.gz"]:
     """What a pixel source is, told from its content.
 
     Raises:
+        StorageError: The object store can't be read.
         ValueError: with one line that says what to do, when it is none of these.
     """
-    if os.path.isdir(path):
+    if files.is_folder(path, options):
         return "folder"
-    if not os.path.isfile(path):
+    if not is_remote(path) and not os.path.isfile(path):
         raise ValueError(f"{path}: no such folder or file; check the path")
-    with open(path, "rb") as file:
+    with files.open_file(path, options) as file:
         start = file.read(8)
-    if start.startswith(_GZIP):
-        return "tar.gz"
-    if start.startswith(_COMPRESSED):
-        raise ValueError(f"{path}: of compressed tars only .tar.gz is supported; unpack it")
-    if start.startswith(_ZIP):
-        return "zip"
-    try:
-        tarfile.open(path, "r:").close()
-        return "tar"
-    except (tarfile.TarError, ValueError, OverflowError, MemoryError):  # of a forged size
-        if zipfile.is_zipfile(path):  # one with something in front, such as an unpacker
+        if start.startswith(_GZIP):
+            return "tar.gz"
+        if start.startswith(_COMPRESSED):
+            raise ValueError(f"{path}: of compressed tars only .tar.gz is supported; unpack it")
+        if start.startswith(_ZIP):
             return "zip"
+        file.seek(0)
+        try:
+            tarfile.open(fileobj=file, mode="r:").close()
+            return "tar"
+        except (tarfile.TarError, ValueError, OverflowError, MemoryError):  # of a forged size
+            if zipfile.is_zipfile(file):  # one with something in front, such as an unpacker
+                return "zip"
     raise ValueError(f"{path}: neither a folder, a tar nor a zip; give one of these")
 
 
-def list_members(path: str, contents: Contents) -> Iterator[Listing]:
+def list_members(
+    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS
+) -> Iterator[Listing]:
     """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
 
     Members with an unsafe path, links and devices become failures; other names are skipped. In a
     folder the order is that of the names, in an archive its own.
 
     Args:
-        path: a local folder, tar or zip.
+        path: a folder, tar or zip, local or in an object store.
         contents: `PICTURES` or `MASKS`.
+        options: how object stores are reached.
 
     Yields:
         Batches of up to `ROWS` members and failures; none for an empty source.
 
     Raises:
         ValueError: when the path is none of these.
+        StorageError: The object store can't be read.
         PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
     """
-    kind = kind_of(path)
+    kind = kind_of(path, options)
     if kind == "tar.gz":
         raise ValueError(f"{path}: compressed; unpack it first")
     walk = _WALKS[kind]
@@ -115,7 +126,7 @@ def list_members(path: str, contents: Contents) -> Iterator[Listing]:
     skipped = 0
     damage = None
     try:
-        for member in walk(path):
+        for member in walk(path, options):
             match = contents.base_name.fullmatch(member.name.rpartition("/")[2])
             image_id = match and match[1]
             if refusal := _refusal(member):

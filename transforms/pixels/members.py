@@ -6,18 +6,24 @@ number of archives, without an index and without a path that came out of an arch
 
 import os
 import struct
-import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from transforms.failures import PixelError, Reason
+from transforms.pixels.ranges import RangeFetcher
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage.objects import is_remote
 
 STORED, DEFLATED = 0, 8
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")  # signature, flags, method, name and extra lengths
 _ENCRYPTED = 1
+#: What a local header with its name and extra fields has, mostly.
+_HEADER_BYTES = 512
 
 
 class Member(NamedTuple):
@@ -43,17 +49,23 @@ class Member(NamedTuple):
 
 
 class MemberReader:
-    """Reads members by address and keeps the containers it used last open; threads take turns."""
+    """Reads members by address and keeps the containers it used last open; one for each thread."""
 
-    def __init__(self, limit: int = 160 << 20, max_open: int = 64) -> None:
+    def __init__(
+        self,
+        limit: int = 160 << 20,
+        max_open: int = 64,
+        options: ObjectOptions = ObjectOptions(),  # noqa: B008 - it is frozen
+    ) -> None:
         """Args:
         limit: the most bytes a member may have, stored or inflated: a guard against bombs.
         max_open: the most files kept open.
+        options: how object stores are reached.
         """
         self._limit = limit
         self._max_open = max_open
         self._descriptors: OrderedDict[str, int] = OrderedDict()
-        self._lock = threading.Lock()  # else a thread might close what another one reads
+        self._ranges = RangeFetcher(options)
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +82,19 @@ class MemberReader:
         """Closes all files; the reader may be used again."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
+        self._ranges.close()
+
+    def expect(self, members: Iterable[tuple[str, int, int, int, int | None]]) -> None:
+        """Says which members are to be read next: those in object stores are fetched ahead.
+
+        Args:
+            members: arguments of `read`, in order; some may be left out then.
+        """
+        self._ranges.expect(
+            (container, offset, _span(size, crc32))
+            for container, offset, size, _, crc32 in members
+            if is_remote(container) and size <= self._limit
+        )
 
     def read(
         self, container: str, offset: int, size: int, method: int = STORED, crc32: int | None = None
@@ -81,19 +106,21 @@ class MemberReader:
                 data ends early, TOO_LARGE above the limit, CORRUPT for all else that is wrong.
         """
         self._check_size(size)
-        with self._lock:
-            descriptor = self._open(container)
-            if crc32 is None:
-                return _read_exactly(descriptor, offset, size)
-            header = _read_exactly(descriptor, offset, _LOCAL_HEADER.size)
-            signature, flags, local_method, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-            if signature != b"PK\x03\x04" or local_method != method:
-                raise PixelError(Reason.CORRUPT, f"no such zip member at offset {offset}")
-            if flags & _ENCRYPTED:
-                raise PixelError(Reason.CORRUPT, "the zip member is encrypted")
-            start = offset + _LOCAL_HEADER.size + name_length + extra_length
-            packed = _read_exactly(descriptor, start, size)
-        data = self._expand(packed, method)
+        if is_remote(container):
+            data = self._ranges.fetch(container, offset, _span(size, crc32))
+            read = partial(_cut, data, offset, partial(self._ranges.fetch, container))
+        else:
+            read = partial(_read_exactly, self._open(container))
+        if crc32 is None:
+            return read(offset, size)
+        header = read(offset, _LOCAL_HEADER.size)
+        signature, flags, local_method, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        if signature != b"PK\x03\x04" or local_method != method:
+            raise PixelError(Reason.CORRUPT, f"no such zip member at offset {offset}")
+        if flags & _ENCRYPTED:
+            raise PixelError(Reason.CORRUPT, "the zip member is encrypted")
+        start = offset + _LOCAL_HEADER.size + name_length + extra_length
+        data = self._expand(read(start, size), method)
         if zlib.crc32(data) != crc32:
             raise PixelError(Reason.CORRUPT, "the zip member's CRC-32 doesn't match")
         return data
@@ -129,6 +156,21 @@ class MemberReader:
                 os.close(self._descriptors.popitem(last=False)[1])
         self._descriptors[container] = descriptor
         return descriptor
+
+
+def _span(size: int, crc32: int | None) -> int:
+    """Bytes from a member's offset that hold it, but for unusually long headers in a zip."""
+    return size if crc32 is None else size + _HEADER_BYTES
+
+
+def _cut(data: bytes, at: int, fetch: Callable[[int, int], bytes], offset: int, size: int) -> bytes:
+    """Bytes of a container of which `data`, from `at` on, is there already."""
+    start = offset - at
+    if start + size > len(data):
+        start, data = 0, fetch(offset, size)
+    if len(data) < start + size:
+        raise PixelError(Reason.TRUNCATED, f"{len(data)} of {size} bytes at offset {offset}")
+    return data[start : start + size]
 
 
 def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:

@@ -23,7 +23,8 @@ def open_sources(
     opened: list[PictureSource] = []
     for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED):
         if listed:
-            opened.append(MemberSource(sources, [source.index for source in some]))
+            some_indices = [source.index for source in some]
+            opened.append(MemberSource(sources, some_indices, object_options))
         else:
             opened += [_open_remote(source, http_options, object_options) for source in some]
     return opened

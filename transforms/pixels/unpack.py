@@ -8,13 +8,18 @@ from typing import BinaryIO
 from isal import igzip_lib
 
 from transforms.failures import PixelError, Reason
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
 
 _PACKED_BYTES = 256 << 10
 # What is inflated in one call is lost where the call meets damage, so it isn't much.
 _INFLATED_BYTES = 256 << 10
+_STREAM_BYTES = 8 << 20
 
 
-def unpack(path: str, folder: str) -> tuple[str, PixelError | None]:
+def unpack(
+    path: str, folder: str, options: ObjectOptions = files.DEFAULTS
+) -> tuple[str, PixelError | None]:
     """Decompresses a file into a folder, under a name unique to the attempt.
 
     ISA-L inflates faster than zlib (docs/decisions.md).
@@ -25,7 +30,10 @@ def unpack(path: str, folder: str) -> tuple[str, PixelError | None]:
     """
     target = os.path.join(folder, f"{uuid.uuid4().hex}.tar")
     damage = None
-    with open(target, "wb", buffering=0) as unpacked, open(path, "rb") as packed:
+    with (
+        files.create_file(target, options) as unpacked,
+        files.open_file(path, options, buffer_size=_STREAM_BYTES) as packed,
+    ):
         try:
             for data in _inflate(packed):
                 unpacked.write(data)

@@ -1,56 +1,18 @@
-"""Publish: parts → verified shards, manifest, version folder, pointer.
-
-A version is put together in the work folder, moved to its place by one rename, and named in
-`latest` by another, last: whoever follows `latest` sees one whole version whenever the build ends.
-"""
+"""Publish: parts → verified shards, manifest, version folder, pointer."""
 
 import json
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from transforms import progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
-from transforms.examples import features
-from transforms.outputs import naming, tfds
-from transforms.outputs.classes import complete_classes, encode_classes
-from transforms.publishing import manifest
+from transforms.outputs.classes import complete_classes
+from transforms.publishing import manifest, version
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
-
-OUTCOME = "outcome.json"
-
-
-def write_durably(path: str, data: bytes, scratch: str) -> None:
-    """Writes a file so that a reader, even after a power cut, sees all of it or the old one.
-
-    Args:
-        path: the file.
-        data: its content.
-        scratch: a folder of the same file system, where what a killed process leaves is no harm.
-    """
-    attempt = os.path.join(scratch, uuid.uuid4().hex)
-    with open(attempt, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(attempt, path)
-    _sync_folder(os.path.dirname(path))
-
-
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _to_json(value: object) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+from transforms.storage import files
 
 
 def commit(
@@ -83,6 +45,7 @@ def commit(
         "splits": splits,
     }
     if not shards or failed_images > config.max_failure_rate * images:
+        version.discard(config)
         return outcome | {"version": None}
     document = {
         "version": config.version,
@@ -92,45 +55,9 @@ def commit(
         "sources": sources,
         "failures": outcome["failures"],
     }
-    target = os.path.join(config.output, "versions", config.version)
-    # A retried commit finds the version where the first attempt moved it.
-    if not os.path.exists(target):
-        all_classes = complete_classes(json.loads(classes[0]), frozenset().union(*labels))
-        _write_metadata(config, splits, gathered, all_classes)
-        path = os.path.join(config.version_folder, "manifest.json")
-        write_durably(path, _to_json(document), config.work)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.rename(config.version_folder, target)
-        _sync_folder(os.path.dirname(target))
-    latest = os.path.join(config.output, "latest")
-    write_durably(latest, f"{config.version}\n".encode(), config.work)
+    all_classes = complete_classes(json.loads(classes[0]), frozenset().union(*labels))
+    version.publish(config, shards, document, gathered, all_classes)
     return outcome
-
-
-def _write_metadata(
-    config: BuildConfig, splits: dict[str, dict], gathered: pa.Table, classes: Sequence[dict]
-) -> None:
-    """Writes what lies beside the shards."""
-    folder = config.version_folder
-    write_durably(os.path.join(folder, "classes.json"), encode_classes(classes), config.work)
-    os.makedirs(os.path.join(folder, "failures"), exist_ok=True)
-    pq.write_table(gathered, os.path.join(folder, "failures", "failures-00000-of-00001.parquet"))
-    if "tfrecord" in config.formats:
-        of_split = {
-            split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
-            for split, account in splits.items()
-        }
-        tfds.write_metadata(
-            os.path.join(folder, naming.tfds_folder(config.release)),
-            features.columns(with_image=config.with_pictures, maps=config.map_columns),
-            config=config.release,
-            splits={
-                split: [s["num_examples"] for s in shards] for split, shards in of_split.items()
-            },
-            num_bytes={
-                split: sum(s["bytes"] for s in shards) for split, shards in of_split.items()
-            },
-        )
 
 
 class PlanShardsFn(beam.DoFn):
@@ -149,8 +76,12 @@ class SealShardFn(beam.DoFn):
     def __init__(self, config: BuildConfig) -> None:
         self._config = config
 
+    def setup(self) -> None:
+        progress.sign_on(self._config.progress_folder)
+
     def process(self, plan: ShardPlan) -> Iterable[Shard]:
-        yield seal_shard(plan, self._config.version_folder, self._config.release)
+        config = self._config
+        yield seal_shard(plan, config.version_folder, config.release, config.object_options)
 
 
 class CommitFn(beam.DoFn):
@@ -159,6 +90,9 @@ class CommitFn(beam.DoFn):
     def __init__(self, config: BuildConfig) -> None:
         self._config = config
 
+    def setup(self) -> None:
+        progress.sign_on(self._config.progress_folder)
+
     def process(
         self,
         _: None,
@@ -166,8 +100,9 @@ class CommitFn(beam.DoFn):
         **reports: Sequence,
     ) -> None:
         outcome = commit(self._config, shards, **reports)
-        work = self._config.work
-        write_durably(os.path.join(work, OUTCOME), _to_json(outcome), work)
+        config = self._config
+        path = os.path.join(config.work, version.OUTCOME)
+        files.write_file(path, version.to_json(outcome), config.work, config.object_options)
 
 
 class Publish(beam.PTransform):

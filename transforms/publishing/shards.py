@@ -3,7 +3,8 @@
 import contextlib
 import hashlib
 import os
-import uuid
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -13,9 +14,13 @@ import pyarrow.parquet as pq
 from transforms.elements import BuiltPart, Shard
 from transforms.outputs import naming, parquet_concat, tfrecord
 from transforms.outputs.part import Crc32c, HashingFile
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import files
+from transforms.storage.objects import is_remote
 
 #: A shard may exceed its target by this much before another is begun.
 _SLACK = 1.25
+_DOWNLOAD_BYTES = 8 << 20
 _READ_BYTES = 256 << 10  # which stay in the cache while they are checked, hashed and written
 
 
@@ -49,35 +54,45 @@ def plan_shards(parts: Iterable[BuiltPart], shard_size: int) -> Iterator[ShardPl
             yield ShardPlan(form, split, index, len(shards), tuple(group))
 
 
-def seal_shard(plan: ShardPlan, folder: str, release: str) -> Shard:
+def seal_shard(
+    plan: ShardPlan, folder: str, release: str, options: ObjectOptions = files.DEFAULTS
+) -> Shard:
     """Makes a shard of its parts, having read every byte of them back.
 
     Args:
         plan: the shard.
-        folder: the version's folder.
+        folder: the version's folder, local or in an object store; so may the parts be.
         release: names the TFDS config.
+        options: how object stores are reached.
 
     Raises:
         DamagedPartError: A part's checksum or number of examples isn't what its writer reported.
+        StorageError: The object store can't be read, or written to.
     """
     path = naming.shard_path(plan.form, release, plan.split, plan.index, plan.shards)
-    target = os.path.join(folder, path)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    attempt = f"{target}.{uuid.uuid4().hex}"
     num_examples = sum(part.num_examples for part in plan.parts)
-    try:
+    with contextlib.ExitStack() as stack:
+        scratch = os.path.dirname(plan.parts[0].path)
+        if is_remote(scratch):
+            scratch = stack.enter_context(tempfile.TemporaryDirectory())
+            local = tuple(_download(part, scratch, options) for part in plan.parts)
+            plan = plan._replace(parts=local)
+        attempt = stack.enter_context(files.staged(os.path.join(folder, path), scratch, options))
         size, sha256 = _put_together(plan, attempt)
         if count_examples(plan.form, attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
-        with open(attempt, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(attempt, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            # Where a retry finds the link of the attempt before, replacing it by another does
-            # nothing; else it is there only if something went wrong.
-            os.remove(attempt)
     return Shard(plan.form, plan.split, plan.index, path, num_examples, size, sha256)
+
+
+def _download(part: BuiltPart, folder: str, options: ObjectOptions) -> BuiltPart:
+    """Copies a part from an object store."""
+    path = os.path.join(folder, os.path.basename(part.path))
+    with (
+        files.open_file(part.path, options, buffer_size=_DOWNLOAD_BYTES) as source,
+        open(path, "wb") as copy,
+    ):
+        shutil.copyfileobj(source, copy, _DOWNLOAD_BYTES)
+    return part._replace(path=path)
 
 
 def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:

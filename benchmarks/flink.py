@@ -1,0 +1,222 @@
+"""Compares a build of annotations on a Flink cluster with the direct runner, on this machine.
+
+The cluster has two task managers of one slot each, the direct runner two workers. Both read the
+same files, once these are in the page cache, and must publish the same bytes. What a build of a
+thousand images takes is the start-up of each. Memory is that of each process at its peak.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.measure import memory_of
+from runners.flink import cluster
+
+_PYTHON = (sys.executable, "-m")
+_START_UP_IMAGES = 1000
+_SAMPLE_SECONDS = 0.5
+
+#: What is in the command line of a process, and what it is called in the table.
+_ROLES = {
+    "StandaloneSessionClusterEntrypoint": "job manager",
+    "TaskManagerRunner": "task manager",
+    "start_worker": "worker",
+    "multiprocessing.forkserver": "worker",
+    "job-server.jar": "job server",
+    "pipelines.build": "build",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A build that was measured.
+
+    Attributes:
+        seconds: from the start of the program to its end.
+        peaks: bytes of memory of each process at its peak, with what it is.
+        digests: SHA-256 of what was published, by path.
+    """
+
+    seconds: float
+    peaks: list[tuple[str, int]]
+    digests: dict[str, str]
+
+
+class Sampler(threading.Thread):
+    """Looks at the memory of processes twice a second.
+
+    Args:
+        pids: of the processes to look at.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        super().__init__(daemon=True)
+        self._pids = pids
+        self._stopped = threading.Event()
+        self._peaks: dict[int, tuple[str, int]] = {}
+
+    def run(self) -> None:
+        while not self._stopped.wait(_SAMPLE_SECONDS):
+            for pid in self._pids():
+                with contextlib.suppress(psutil.Error):
+                    process = psutil.Process(pid)
+                    role = _role(process)
+                    if role:
+                        _, before = self._peaks.get(pid, (role, 0))
+                        self._peaks[pid] = role, max(before, memory_of(process))
+
+    def stop(self) -> list[tuple[str, int]]:
+        """Ends it and returns what each process is, and the bytes it had at its peak."""
+        self._stopped.set()
+        self.join()
+        return sorted(self._peaks.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program."""
+    flags = _parser().parse_args(arguments)
+    with contextlib.ExitStack() as stack:
+        work = flags.work
+        if work is None:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
+        work.mkdir(parents=True, exist_ok=True)
+        corpora = {
+            count: _corpus(work.resolve(), count) for count in (_START_UP_IMAGES, flags.images)
+        }
+        _say("starting a cluster")
+        started = time.perf_counter()
+        flink = cluster.up(work / "cluster", task_managers=2, slots=1)
+        stack.callback(cluster.down, flink)
+        _say(f"    {time.perf_counter() - started:.1f} s")
+        on_flink = ("--runner", "flink", "--flink_master", flink.master)
+        results = {
+            count: {
+                "direct": _build(work, corpus, flink, ("--num_workers", "2")),
+                "Flink": _build(work, corpus, flink, on_flink),
+            }
+            for count, corpus in corpora.items()
+        }
+    for runs in results.values():
+        if runs["direct"].digests != runs["Flink"].digests:
+            print("the builds differ", file=sys.stderr)
+            return 1
+    print(_report(results[_START_UP_IMAGES], results[flags.images], flags.images))
+    return 0
+
+
+def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str]) -> Run:
+    _say(f"{corpus.name}: {' '.join(flags)}")
+    with tempfile.TemporaryDirectory(prefix="output-", dir=work) as output:
+        files = ("--annotations", f"{corpus}/annotations", "--output", f"{output}/dataset")
+        what = ("--images", "none", "--format", "parquet")
+        _read_all(corpus / "annotations")
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*_PYTHON, "pipelines.build", *files, *what, *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        sampler = Sampler(lambda: [*_tree(process.pid), *cluster.processes(flink)])
+        sampler.start()
+        said = process.communicate()[1]
+        seconds = time.perf_counter() - started
+        peaks = sampler.stop()
+        if process.returncode:
+            raise SystemExit(f"the build failed:\n{said[-2000:]}")
+        _say(f"    {seconds:.1f} s")
+        return Run(seconds, peaks, _digests(Path(output)))
+
+
+def _tree(pid: int) -> list[int]:
+    try:
+        root = psutil.Process(pid)
+        return [pid, *(child.pid for child in root.children(recursive=True))]
+    except psutil.Error:
+        return []
+
+
+def _role(process: psutil.Process) -> str | None:
+    command = " ".join(process.cmdline())
+    return next((role for word, role in _ROLES.items() if word in command), None)
+
+
+def _digests(output: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in output.rglob("*.parquet")
+    }
+
+
+def _report(small: dict[str, Run], large: dict[str, Run], images: int) -> str:
+    lines = [f"{images:,} images; both published the same bytes"]
+    for name in large:
+        start_up, seconds = small[name].seconds, large[name].seconds
+        lines.append(
+            f"  {name:8} {seconds:6.1f} s; {_START_UP_IMAGES:,} images, the start-up: "
+            f"{start_up:.1f} s; beyond it: {seconds - start_up:.1f} s"
+        )
+    beyond = {name: large[name].seconds - small[name].seconds for name in large}
+    lines.append(f"  Flink / direct beyond start-up: {beyond['Flink'] / beyond['direct']:.2f}")
+    for name, run in large.items():
+        peaks = ", ".join(f"{role} {size >> 20:,}" for role, size in run.peaks)
+        lines.append(f"  {name}: MiB at the peak of each process: {peaks}")
+    return "\n".join(lines)
+
+
+def _corpus(work: Path, count: int) -> Path:
+    """The folder of a corpus, which is made where it's not there yet."""
+    folder = work / f"corpus-{count}"
+    if not folder.exists():
+        _say(f"making a corpus of {count:,} images")
+        with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
+            made = Path(making) / "corpus"
+            what = ("--output", str(made), "--images", str(count), "--pixels", "none")
+            subprocess.run([*_PYTHON, "pipelines.synthesize", *what], check=True, stdout=sys.stderr)
+            made.rename(folder)
+    return folder
+
+
+def _read_all(folder: Path) -> None:
+    """Brings all files of a folder into the page cache."""
+    for path in folder.iterdir():
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.flink",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--images", type=int, default=1_000_000, metavar="N", help="default: 1000000"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keeps the corpora here, or takes those of an earlier run; default: a new folder",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Checks in seconds what else fails a build after an hour: `python -m pipelines.doctor --help`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from pipelines import options
+from pipelines.arguments import size
+
+_DESCRIPTION = """\
+Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
+free space, buckets, and by a tiny job that workers start, see the inputs and share the work
+folder. Takes the flags of a build; what isn't given isn't looked at. Prints a line for each thing:
+'ok', 'skip' where it can't be looked at, or 'fix' with what to do. On Dataflow no job is run.
+"""
+
+_EXAMPLES = """\
+examples:
+  # this machine
+  python -m pipelines.doctor
+
+  # a Flink cluster, with what is to be built there
+  python -m pipelines.doctor --runner flink --flink_master jobmanager:8081 \\
+      --annotations /shared/oid/annotations --images /shared/oid/images --output /shared/dataset
+
+  # a bucket, from the workers of that cluster
+  python -m pipelines.doctor --runner flink --flink_master jobmanager:8081 --exchange engine \\
+      --output gs://bucket/dataset
+
+  # Dataflow: flags, credentials, buckets
+  python -m pipelines.doctor --runner dataflow --project my-project-1 --region us-central1 \\
+      --temp_location gs://bucket/temp --output gs://bucket/dataset
+
+exit codes: 0 all is well, 1 something is to be mended, 2 wrong use.
+"""
+
+_GIB = 1 << 30
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of a build, of whose flags none is needed, with a few of our own."""
+    parser = options.make_parser(required=False)
+    parser.prog = "python -m pipelines.doctor"
+    parser.description = _DESCRIPTION
+    parser.epilog = _EXAMPLES
+    doctor = parser.add_argument_group("doctor")
+    doctor.add_argument(
+        "--time_limit",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="for workers to start and answer; default: 60",
+    )
+    doctor.add_argument(
+        "--free_space",
+        type=size,
+        default=_GIB,
+        metavar="BYTES",
+        help="what must be free in a local work folder, and for temporary files of workers; "
+        "default: 1GiB. A build writes about the size of its annotations and pictures there",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Looks at everything, and says what it found.
+
+    Returns:
+        The exit code: 0 all is well, 1 something is to be mended, 2 wrong use.
+    """
+    logging.basicConfig(level=logging.CRITICAL)
+    given = sys.argv[1:] if arguments is None else arguments
+    flags, beam_arguments = options.parse(given, make_parser())
+    # Beam takes a second to import: not before the flags are known to be right.
+    from pipelines.examine import examine
+
+    todo = 0
+    for finding in examine(flags, beam_arguments):
+        print(f"{finding.mark:4}  {finding.text}", flush=True)
+        todo += finding.mark == "fix"
+    print(f"{todo} to mend" if todo else "all is well")
+    return 1 if todo else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

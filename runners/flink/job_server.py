@@ -1,0 +1,81 @@
+"""Beam's job server for Flink: a process of ours, as long as a build."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from runners.flink import java
+from runners.flink.ports import free_ports
+from runners.launch import JobError
+
+_START_SECONDS = 90
+_STOP_SECONDS = 5
+_HEAP = "-Xmx1g"
+
+
+class JobServer:
+    """A job server, which starts with the context and ends with it.
+
+    Args:
+        jar: path of the job server.
+        master: `HOST:PORT` of a Flink cluster's REST API, or `[local]` for a Flink inside the job
+            server.
+
+    Raises:
+        UsageError: There is no Java.
+    """
+
+    def __init__(self, jar: str, master: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="job-server-")
+        self._log = Path(self._folder.name) / "log"
+        (self._port,) = free_ports(1)
+        self.endpoint = f"localhost:{self._port}"
+        self._command = [
+            *(java.find_java(), *java.FLAGS, _HEAP, f"-Djava.io.tmpdir={self._folder.name}"),
+            *("-jar", jar, "--flink-master", master),
+            *("--artifacts-dir", f"{self._folder.name}/artifacts"),
+            *("--job-host", "localhost", "--job-port", str(self._port)),
+            *("--artifact-port", "0", "--expansion-port", "0"),
+        ]
+
+    def __enter__(self) -> Self:
+        with open(self._log, "wb") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that Ctrl-C reaches us alone
+            )
+        return self
+
+    def wait(self) -> None:
+        """Waits until it takes jobs.
+
+        Raises:
+            JobError: It didn't start.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", self._port)):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = self._log.read_text(errors="replace").strip().splitlines()
+                last = said[-1] if said else "it says nothing"
+                raise JobError(f"Beam's job server for Flink didn't start: {last}")
+            time.sleep(0.1)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._folder.cleanup()

@@ -1,0 +1,141 @@
+"""What all runners have in common: how one is found by its name, what it is told and what it tells.
+
+A runner is a module with a function `run(define, flags, beam_arguments, monitor)` that runs a
+pipeline to its end. It turns our few flags into Beam's, as defaults, and passes on all that the
+user gave.
+"""
+
+import argparse
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from runners import fork_server
+
+if TYPE_CHECKING:  # it takes a second, and `--help` shall not
+    import apache_beam as beam
+    from apache_beam.metrics.metric import MetricResults
+
+#: Adds the transforms to a pipeline.
+Define = Callable[["beam.Pipeline"], None]
+
+_MODULES = {
+    "direct": "runners.direct",
+    "prism": "runners.prism",
+    "flink": "runners.flink.submit",
+    "dataflow": "runners.dataflow",
+}
+RUNNERS = tuple(_MODULES)
+
+
+class UsageError(ValueError):
+    """A mistake in how a runner is used; the message is one line with the remedy."""
+
+
+class JobError(RuntimeError):
+    """A job failed; the message is one line if the cause is known, else its last line is."""
+
+
+class NotRunError(RuntimeError):
+    """As was asked for, no job was run; the message is a line that says what was done instead."""
+
+
+class Monitor(Protocol):
+    """Who watches a build: a runner tells it of its job, and may ask how far the workers are."""
+
+    def tell(self, line: str) -> None:
+        """Shows a line, such as a job's id."""
+
+    def show_stages(self, done: int, total: int, running: str) -> None:
+        """Shows how many stages of a job are done, and the name of one that runs."""
+
+    def last_sign(self) -> object:
+        """Something else whenever a worker has given a sign of life; None if none can be seen.
+
+        Raises:
+            JobError: The build can't go on.
+        """
+
+
+class Run(Protocol):
+    """What a runner's module has by the name `run`."""
+
+    def __call__(
+        self,
+        define: Define,
+        flags: argparse.Namespace,
+        beam_arguments: Sequence[str],
+        monitor: Monitor,
+    ) -> "MetricResults":
+        """Runs a pipeline to its end.
+
+        Args:
+            define: adds the transforms to a pipeline.
+            flags: ours, as `pipelines.options` parses them.
+            beam_arguments: flags for Beam, which win over the runner's defaults.
+            monitor: is told how the job gets on.
+
+        Returns:
+            What the workers have counted.
+
+        Raises:
+            UsageError: The runner can't be used that way.
+            JobError: The job failed.
+            NotRunError: A dry run, or a template, was asked for.
+            Exception: whatever a worker raised, where the runner hands that on.
+        """
+
+
+def load(name: str) -> Run:
+    """The function `run` of a runner, which is imported only now: each takes a while."""
+    return importlib.import_module(_MODULES[name]).run
+
+
+def prepare(flags: argparse.Namespace, modules: Sequence[str]) -> None:
+    """Begins what takes a runner time, before anything is imported that takes time as well.
+
+    Args:
+        flags: ours.
+        modules: what workers will need imported.
+    """
+    if flags.runner == "direct" and flags.num_workers != 1:
+        fork_server.start(modules)
+
+
+def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+    """Checks what a runner is told, as far as its module has a function for that.
+
+    Raises:
+        UsageError: The runner can't be used that way.
+    """
+    module = importlib.import_module(_MODULES[flags.runner])
+    if hasattr(module, "check"):
+        module.check(flags, beam_arguments)
+
+
+def with_defaults(beam_arguments: Sequence[str], defaults: Mapping[str, object]) -> list[str]:
+    """Puts flags before those for Beam, but for flags that the user gave.
+
+    Args:
+        beam_arguments: as given on a command line.
+        defaults: name without dashes to value: True for a flag without one; None and False leave
+            the flag out.
+
+    >>> with_defaults(["--parallelism", "4"], {"parallelism": 2, "environment_type": "PROCESS"})
+    ['--environment_type=PROCESS', '--parallelism', '4']
+    """
+    given = {name.removeprefix("--") for name in flags_given(beam_arguments)}
+    given |= {name.removeprefix("no_") for name in given}
+    return [
+        *(
+            f"--{name}" if value is True else f"--{name}={value}"
+            for name, value in defaults.items()
+            if name not in given and value is not None and value is not False
+        ),
+        *beam_arguments,
+    ]
+
+
+def flags_given(arguments: Sequence[str]) -> set[str]:
+    """The flags on a command line, with their dashes and without values."""
+    return {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}

@@ -1,0 +1,18 @@
+"""What goes wrong in workers, in a module that they can import."""
+
+import os
+import signal
+
+import apache_beam as beam
+
+
+class FailFn(beam.DoFn):
+    """Fails as workers do: by an exception, or by ending at once."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def process(self, element: int):
+        if self._how == "raise":
+            raise OSError(28, "No space left on device")
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,186 @@
+"""Files and folders, by path on this machine or by URI in an object store, in the same few ways.
+
+Local paths are used as they are, so that they cost what they always did.
+"""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from transforms.pixels.stores import ObjectOptions
+from transforms.storage import objects
+from transforms.storage.objects import AbsentError, Status, is_remote
+from transforms.storage.streams import ObjectWriter, open_object
+
+DEFAULTS = ObjectOptions()
+_BUFFER_BYTES = 1 << 20
+_MAGIC = re.compile(r"[*?[]")
+
+
+def open_file(
+    path: str,
+    options: ObjectOptions = DEFAULTS,
+    buffer_size: int = _BUFFER_BYTES,
+    size: int | None = None,
+) -> BinaryIO:
+    """Opens a file to read and seek in.
+
+    Args:
+        path: a local path or a URI.
+        options: how object stores are reached.
+        buffer_size: of an object; bytes that a request asks for at least.
+        size: of an object, where it is known, which saves a request.
+    """
+    if is_remote(path):
+        return open_object(path, options, buffer_size, size)
+    return open(path, "rb")
+
+
+def create_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
+    """Opens a file to write; an object appears when it is closed."""
+    return ObjectWriter(path, options) if is_remote(path) else open(path, "wb")
+
+
+def read_file(path: str, options: ObjectOptions = DEFAULTS) -> bytes:
+    """The content of a small file."""
+    with open_file(path, options) as file:
+        return file.read()
+
+
+def write_file(path: str, data: bytes, scratch: str, options: ObjectOptions = DEFAULTS) -> None:
+    """Writes a small file so that a reader sees all of it or the old one, even after a power cut.
+
+    Args:
+        path: the file.
+        data: its content.
+        scratch: a folder of the same file system, where what a killed process leaves is no harm;
+            not needed for an object.
+        options: how object stores are reached.
+    """
+    if is_remote(path):
+        objects.upload(path, data, options)
+        return
+    attempt = os.path.join(scratch, uuid.uuid4().hex)
+    with open(attempt, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(attempt, path)
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: str) -> None:
+    """Makes what was renamed in a local folder last."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staged(target: str, scratch: str | None, options: ObjectOptions = DEFAULTS) -> Iterator[str]:
+    """A local path to write a large file at, which becomes `target` at the end, whole or not.
+
+    Args:
+        target: the file; what is there is replaced.
+        scratch: a local folder for what is to be uploaded; None for the system's.
+        options: how object stores are reached.
+    """
+    if is_remote(target):
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            attempt = os.path.join(folder, "attempt")
+            yield attempt
+            objects.upload(target, Path(attempt), options)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    attempt = f"{target}.{uuid.uuid4().hex}"
+    try:
+        yield attempt
+        with open(attempt, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(attempt, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            # Where a retry finds a link to the same file, replacing it by another does nothing.
+            os.remove(attempt)
+
+
+def status_of(path: str, options: ObjectOptions = DEFAULTS) -> Status:
+    """Size and version of a file: its time of change in nanoseconds, or an object's ETag."""
+    if is_remote(path):
+        return objects.status(path, options)
+    status = os.stat(path)
+    return Status(path, status.st_size, status.st_mtime_ns, status.st_mtime)
+
+
+def is_folder(path: str, options: ObjectOptions = DEFAULTS) -> bool:
+    """Whether a path is a folder, or a prefix with objects below it."""
+    if not is_remote(path):
+        return os.path.isdir(path)
+    bucket, key = objects.locate(path, options)
+    return next(bucket.list(key), None) is not None
+
+
+def walk(folder: str, options: ObjectOptions = DEFAULTS) -> Iterator[Status]:
+    """The objects below a prefix at any depth, in the order of their keys."""
+    bucket, prefix = objects.locate(folder, options)
+    return bucket.list(prefix)
+
+
+def list_files(folder: str, options: ObjectOptions = DEFAULTS) -> list[str]:
+    """The paths of all files below a folder at any depth, in order."""
+    if is_remote(folder):
+        return sorted(entry.path for entry in walk(folder, options))
+    return sorted(
+        os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names
+    )
+
+
+def expand(pattern: str, options: ObjectOptions = DEFAULTS) -> list[tuple[str, bool]]:
+    """The paths that a path means, and whether each is a folder: itself, or what it matches as a
+    glob, which in an object store are objects alone; in order."""
+    if not is_remote(pattern):
+        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        return [(path, os.path.isdir(path)) for path in sorted(found)]
+    if is_folder(pattern, options):
+        return [(pattern.rstrip("/"), True)]
+    with contextlib.suppress(AbsentError):
+        objects.status(pattern, options)
+        return [(pattern, False)]
+    magic = _MAGIC.search(pattern)
+    if not magic:
+        return []
+    above = pattern[: magic.start()].rpartition("/")[0]
+    wanted = re.compile(translate_glob(pattern))
+    return [(path, False) for path in list_files(above, options) if wanted.fullmatch(path)]
+
+
+def translate_glob(pattern: str) -> str:
+    """A glob as a regular expression: `*` and `?` stay within a name, `**/` is any folders.
+
+    >>> import re
+    >>> bool(re.fullmatch(translate_glob("a/**/*.csv"), "a/b/c/d.csv"))
+    True
+    """
+    pieces = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    found = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]/]+\])", pattern)
+    return "".join(
+        pieces.get(piece) or (piece.replace("[!", "[^") if i % 2 else re.escape(piece))
+        for i, piece in enumerate(found)
+    )
+
+
+def delete_folder(folder: str, options: ObjectOptions = DEFAULTS) -> None:
+    """Removes a folder with all that is in it, if it is there."""
+    if is_remote(folder):
+        objects.delete_below(folder, options)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)

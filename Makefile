@@ -37,6 +37,12 @@ types: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotations
 
+bench-pixels: $(VENV)/installed
+	$(BIN)/python -m benchmarks.pixels
+
+bench-memory: $(VENV)/installed
+	$(BIN)/python -m benchmarks.memory
+
 bench-flink: $(VENV)/installed flink
 	$(BIN)/python -m benchmarks.flink
 
@@ -80,11 +86,6 @@ $(FLINK)/lib-$(FLINK_LIBRARIES): | $(VENV)/installed
 	    --strip-components 2 --wildcards '*/deps/lib/flink-dist-*' '*/deps/lib/log4j-*'
 	mv $(FLINK)/sdist/lib $@
 	rm -r $(FLINK)/sdist
-bench-pixels: $(VENV)/installed
-	$(BIN)/python -m benchmarks.pixels
-
-bench-memory: $(VENV)/installed
-	$(BIN)/python -m benchmarks.memory
 
 clean:
 	rm -rf $(VENV) $(DEMO)

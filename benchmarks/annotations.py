@@ -17,7 +17,17 @@ from pathlib import Path
 
 from benchmarks.contents import Contents, read_contents
 from benchmarks.measure import CommandError, Measurement, run
-from benchmarks.report import machine, median, mib, positive, read_all, say, work_folder
+from benchmarks.report import (
+    annotation_corpus,
+    machine,
+    make_parser,
+    median,
+    mib,
+    positive,
+    read_all,
+    say,
+    work_folder,
+)
 
 _WORKERS = 2
 _PACKAGES = ("apache-beam", "pyarrow", "numpy", "duckdb")
@@ -95,12 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.annotations",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser("benchmarks.annotations", __doc__)
     add = parser.add_argument
     add(
         "--images",
@@ -144,7 +149,7 @@ def _compare(work: Path, count: int, programs: Sequence[Program], repeats: int) 
         CommandError: one failed.
         UnequalWorkError: one gave another result than the first.
     """
-    annotations = _corpus(work, count) / "annotations"
+    annotations = annotation_corpus(work, count) / "annotations"
     runs: dict[Program, list[Measurement]] = {program: [] for program in programs}
     contents: dict[Program, Contents] = {}
     sizes: dict[Program, int] = {}
@@ -176,23 +181,6 @@ def _compare(work: Path, count: int, programs: Sequence[Program], repeats: int) 
         Result(program, contents[program], median(runs[program]), sizes[program])
         for program in programs
     ]
-
-
-def _corpus(work: Path, count: int) -> Path:
-    """The folder of a corpus, which is made where it's not there yet."""
-    folder = work / f"corpus-{count}"
-    if not folder.exists():
-        say(f"{count:,} images: making the corpus")
-        with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
-            made = Path(making) / "corpus"
-            command = (*_PYTHON, "pipelines.synthesize", "--output", str(made))
-            subprocess.run(
-                [*command, "--images", str(count), "--pixels", "none"],
-                check=True,
-                stdout=sys.stderr,
-            )
-            made.rename(folder)
-    return folder
 
 
 def _bytes_below(folder: Path) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.measure import memory_of
+from benchmarks.report import annotation_corpus, make_parser, read_all, say, work_folder
 from runners.flink import cluster
 
 _PYTHON = (sys.executable, "-m")
@@ -86,18 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program."""
     flags = _parser().parse_args(arguments)
     with contextlib.ExitStack() as stack:
-        work = flags.work
-        if work is None:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        work.mkdir(parents=True, exist_ok=True)
+        work = stack.enter_context(work_folder(flags.work))
         corpora = {
-            count: _corpus(work.resolve(), count) for count in (_START_UP_IMAGES, flags.images)
+            count: annotation_corpus(work, count) for count in (_START_UP_IMAGES, flags.images)
         }
-        _say("starting a cluster")
+        say("starting a cluster")
         started = time.perf_counter()
         flink = cluster.up(work / "cluster", task_managers=2, slots=1)
         stack.callback(cluster.down, flink)
-        _say(f"    {time.perf_counter() - started:.1f} s")
+        say(f"    {time.perf_counter() - started:.1f} s")
         on_flink = ("--runner", "flink", "--flink_master", flink.master)
         results = {
             count: {
@@ -115,11 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str]) -> Run:
-    _say(f"{corpus.name}: {' '.join(flags)}")
+    say(f"{corpus.name}: {' '.join(flags)}")
     with tempfile.TemporaryDirectory(prefix="output-", dir=work) as output:
         files = ("--annotations", f"{corpus}/annotations", "--output", f"{output}/dataset")
         what = ("--images", "none", "--format", "parquet")
-        _read_all(corpus / "annotations")
+        read_all(corpus / "annotations")
         started = time.perf_counter()
         process = subprocess.Popen(
             [*_PYTHON, "pipelines.build", *files, *what, *flags],
@@ -134,7 +132,7 @@ def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str
         peaks = sampler.stop()
         if process.returncode:
             raise SystemExit(f"the build failed:\n{said[-2000:]}")
-        _say(f"    {seconds:.1f} s")
+        say(f"    {seconds:.1f} s")
         return Run(seconds, peaks, _digests(Path(output)))
 
 
@@ -174,38 +172,8 @@ def _report(small: dict[str, Run], large: dict[str, Run], images: int) -> str:
     return "\n".join(lines)
 
 
-def _corpus(work: Path, count: int) -> Path:
-    """The folder of a corpus, which is made where it's not there yet."""
-    folder = work / f"corpus-{count}"
-    if not folder.exists():
-        _say(f"making a corpus of {count:,} images")
-        with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
-            made = Path(making) / "corpus"
-            what = ("--output", str(made), "--images", str(count), "--pixels", "none")
-            subprocess.run([*_PYTHON, "pipelines.synthesize", *what], check=True, stdout=sys.stderr)
-            made.rename(folder)
-    return folder
-
-
-def _read_all(folder: Path) -> None:
-    """Brings all files of a folder into the page cache."""
-    for path in folder.iterdir():
-        with path.open("rb", buffering=0) as file:
-            while file.read(1 << 20):
-                pass
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.flink",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser("benchmarks.flink", __doc__)
     parser.add_argument(
         "--images", type=int, default=1_000_000, metavar="N", help="default: 1000000"
     )

@@ -5,6 +5,7 @@ import contextlib
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,16 @@ def positive(text: str) -> int:
     return value
 
 
+def make_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """A benchmark's parser, whose help is its module's docstring as it stands."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 @contextlib.contextmanager
 def work_folder(given: Path | None) -> Iterator[Path]:
     """The folder given, which stays, or else a temporary one."""
@@ -37,6 +48,23 @@ def work_folder(given: Path | None) -> Iterator[Path]:
     else:
         given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
+
+
+def annotation_corpus(work: Path, count: int) -> Path:
+    """The folder of a corpus without pictures, which is made where it's not there yet."""
+    folder = work / f"corpus-{count}"
+    if not folder.exists():
+        say(f"{count:,} images: making the corpus")
+        with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
+            made = Path(making) / "corpus"
+            command = (sys.executable, "-m", "pipelines.synthesize", "--output", str(made))
+            subprocess.run(
+                [*command, "--images", str(count), "--pixels", "none"],
+                check=True,
+                stdout=sys.stderr,
+            )
+            made.rename(folder)
+    return folder
 
 
 def read_all(folder: Path) -> None:

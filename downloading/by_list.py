@@ -15,12 +15,12 @@ from downloading.gather import gather
 from downloading.meter import Meter
 from downloading.parallel import for_each
 from downloading.pictures import FAILURES, Downloads
-from pipelines import plan
+from pipelines import inputs
 from pipelines.workspace import OutputError, workspace
 from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
-from transforms.pixels.stores import ObjectOptions
+from transforms.storage.stores import ObjectOptions
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -72,10 +72,10 @@ class PicturesByList:
         except OSError as error:
             raise UsageError(f"--image_list: {flags.image_list}: {error.strerror}") from None
         try:
-            annotations, pixels = plan.find_sources(
+            annotations, pixels = inputs.find_sources(
                 flags.annotations, self._images, [], self._object_options
             )
-        except plan.UsageError as error:
+        except inputs.UsageError as error:
             raise UsageError(str(error)) from None
         self._sources = [*annotations, *pixels]
         self._published = any(source.medium in ("original", "thumbnail") for source in pixels)

@@ -24,8 +24,8 @@ from transforms.formats.images import IMAGE_ROW
 from transforms.joining.join import Joined, join
 from transforms.keys import bucket_of
 from transforms.pixels.contents import keyed, list_source
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 _BUCKET_IMAGES = 32_768
 _MAX_BUCKETS = 1 << 16

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Beam takes a second to import: not before the flags are known to be right.
     from pipelines import graph, plan, report, workspace
     from pipelines.watch import Watch
-    from transforms.pixels.stores import ObjectOptions
+    from transforms.storage.stores import ObjectOptions
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _interrupt(*_: object) -> None:
     # What the runner's threads say of workers that are being ended is of no use to anybody.
     threading.excepthook = lambda _: None
+    logging.disable()
     raise KeyboardInterrupt
 
 

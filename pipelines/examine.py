@@ -12,8 +12,8 @@ from runners import launch
 from runners.checks import dataflow, flink, machine
 from runners.checks.finding import Finding, fix, skip
 from runners.checks.workers import check_workers
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 #: What no job can run without.
 _VITAL = ("Java", "job server", "Flink", "slots", "Prism", "work folder")

@@ -12,10 +12,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 
-from transforms.pixels.stores import ObjectOptions
 from transforms.publishing.version import MANIFEST
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError
+from transforms.storage.stores import ObjectOptions
 
 RENEWAL_SECONDS = 30.0
 #: A lease that is older than the youngest by more is that of a dead build.

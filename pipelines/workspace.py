@@ -14,10 +14,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from pipelines import lease
-from transforms.pixels.stores import ObjectOptions
 from transforms.publishing.version import OUTCOME
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.stores import ObjectOptions
 
 _OWN_ENTRIES = {"latest", "versions", ".work"}
 
@@ -92,27 +92,29 @@ def _own_temporary_folder() -> str:
 def _in_folder(parent: str, flag: str) -> Iterator[str]:
     """A build locks its folder for as long as it lives, and the lock goes with the process."""
     builds = os.path.join(parent, ".work")
-    try:
-        os.makedirs(parent, exist_ok=True)
-        if flag == "--output":
-            _refuse_foreign(parent, os.listdir(parent))
-        os.makedirs(builds, exist_ok=True)
-        _remove_dead(builds)
-        folder = os.path.join(builds, uuid.uuid4().hex)
-        lock = _lock(f"{folder}.lock")
-        for name in ("exchange", "parts", "version", "progress"):
-            os.makedirs(os.path.join(folder, name))
-    except OSError as error:
-        raise OutputError(
-            f"{flag} {parent} can't be written: {error.strerror}: name another folder"
-        ) from error
-    try:
+    folder = os.path.join(builds, uuid.uuid4().hex)
+    lock = None
+    try:  # a signal may come from the first line on
+        try:
+            os.makedirs(parent, exist_ok=True)
+            if flag == "--output":
+                _refuse_foreign(parent, os.listdir(parent))
+            os.makedirs(builds, exist_ok=True)
+            _remove_dead(builds)
+            lock = _lock(f"{folder}.lock")
+            for name in ("exchange", "parts", "version", "progress"):
+                os.makedirs(os.path.join(folder, name))
+        except OSError as error:
+            raise OutputError(
+                f"{flag} {parent} can't be written: {error.strerror}: name another folder"
+            ) from error
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.remove(f"{folder}.lock")
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         with contextlib.suppress(OSError):
             os.rmdir(builds)
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -12,9 +11,8 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     WorkerHandler,
 )
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
-from google.protobuf import json_format, text_format
 
-from runners import fork_server
+from runners import fork_server, worker
 
 _URN = "open_images:env:forked:v1"
 
@@ -48,16 +46,12 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
         super().__init__(state, provision_info, grpc_server)
 
     def start_worker(self) -> None:
-        options = self.provision_info.provision_info.pipeline_options
-        logging_service = self.logging_api_service_descriptor()
-        environment = {
-            "WORKER_ID": self.worker_id,
-            "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(
-                self.control_api_service_descriptor()
-            ),
-            "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(logging_service),
-            "PIPELINE_OPTIONS": json_format.MessageToJson(options),
-        }
+        environment = worker.environment(
+            self.worker_id,
+            self.control_api_service_descriptor(),
+            self.logging_api_service_descriptor(),
+            self.provision_info.provision_info.pipeline_options,
+        )
         self._process = fork_server.CONTEXT.Process(target=_work, args=(environment,), daemon=True)
         self._process.start()
 
@@ -69,13 +63,8 @@ def _work(environment: Mapping[str, str]) -> None:
     """Runs a worker in a new process until the runner has no more for it to do."""
     # An interrupt reaches all processes of a terminal; the driver is who ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ |= environment
-    from apache_beam.runners.worker import sdk_worker_main
-
-    sdk_worker_main.main([])
-    # Beam leaves threads behind, which can abort an interpreter that shuts down in order.
-    os._exit(0)
+    worker.serve(_end_with_driver)
 
 
 def _end_with_driver() -> None:

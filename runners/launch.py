@@ -7,6 +7,7 @@ user gave.
 
 import argparse
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -98,7 +99,7 @@ def prepare(flags: argparse.Namespace, modules: Sequence[str]) -> None:
         flags: ours.
         modules: what workers will need imported.
     """
-    if flags.runner == "direct" and flags.num_workers != 1:
+    if flags.runner == "direct" and (flags.num_workers or os.cpu_count()) != 1:
         fork_server.start(modules)
 
 

@@ -8,7 +8,6 @@ who reaches a pool can run programs, so it listens on loopback alone.
 """
 
 import argparse
-import contextlib
 import os
 import signal
 import subprocess
@@ -19,13 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import grpc
-from apache_beam.portability.api import (
-    beam_fn_api_pb2,
-    beam_fn_api_pb2_grpc,
-    beam_provision_api_pb2,
-    beam_provision_api_pb2_grpc,
-)
-from google.protobuf import json_format, text_format
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+
+from runners import worker
 
 _START_SECONDS = 30
 _END_SECONDS = 10
@@ -47,6 +42,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def __init__(self, on_death: Callable[[int], None], port: int = 0) -> None:
         self._on_death = on_death
         self._processes: dict[str, subprocess.Popen] = {}
+        self._killed: set[subprocess.Popen] = set()
         # Two pools at one port would each get some of the requests.
         self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(self, self._server)
@@ -62,27 +58,23 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
     def __exit__(self, *_: object) -> None:
         self._server.stop(None)
-        for process in [self._processes.pop(worker) for worker in list(self._processes)]:
-            process.kill()
+        for process in [self._processes.pop(name) for name in list(self._processes)]:
+            self._kill(process)
             process.wait()
 
     def StartWorker(  # noqa: N802
         self, request: beam_fn_api_pb2.StartWorkerRequest, _: object
     ) -> beam_fn_api_pb2.StartWorkerResponse:
         """Asks the runner for the pipeline's options, and starts a worker with them."""
-        with grpc.insecure_channel(request.provision_endpoint.url) as channel:
-            provision = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
-            info = provision.GetProvisionInfo(
-                beam_provision_api_pb2.GetProvisionInfoRequest(),
-                metadata=[("worker_id", request.worker_id)],
-                timeout=_START_SECONDS,
-            ).info
-        environment = {
-            "WORKER_ID": request.worker_id,
-            "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.control_endpoint),
-            "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.logging_endpoint),
-            "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
-        }
+        info = worker.provision(
+            request.provision_endpoint.url, request.worker_id, timeout=_START_SECONDS
+        )
+        environment = worker.environment(
+            request.worker_id,
+            request.control_endpoint,
+            request.logging_endpoint,
+            info.pipeline_options,
+        )
         process = subprocess.Popen(
             [sys.executable, "-m", "runners.worker", str(os.getpid())],
             env=os.environ | environment,
@@ -101,19 +93,26 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         """Gives a worker that a runner no longer needs some time to end by itself."""
         process = self._processes.pop(request.worker_id, None)
         if process is not None:
-            threading.Thread(target=_end, args=(process,), daemon=True).start()
+            threading.Thread(target=self._end, args=(process,), daemon=True).start()
         return beam_fn_api_pb2.StopWorkerResponse()
 
-    def _wait_for(self, worker: str, process: subprocess.Popen) -> None:
+    def _wait_for(self, worker_id: str, process: subprocess.Popen) -> None:
         code = process.wait()
-        if self._processes.pop(worker, None) is not None and code != 0:
+        told_to_end = self._processes.pop(worker_id, None) is None
+        # A runner may miss a worker, and tell it to end, before its end is noticed here.
+        by_signal = code < 0 and process not in self._killed
+        if code != 0 and (by_signal or not told_to_end):
             self._on_death(code)
 
+    def _end(self, process: subprocess.Popen) -> None:
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._kill(process)
 
-def _end(process: subprocess.Popen) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_END_SECONDS)
-    process.kill()
+    def _kill(self, process: subprocess.Popen) -> None:
+        self._killed.add(process)
+        process.kill()
 
 
 def answers(address: str) -> bool:

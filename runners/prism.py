@@ -7,6 +7,7 @@ threads. It keeps what is shuffled in memory, and spills nothing.
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Self
 
@@ -27,6 +28,8 @@ from runners.portable import quiet
 
 #: Where `make prism` puts it.
 BINARY = os.path.join(sys.prefix, "prism", "prism")
+
+_NOTICE_SECONDS = 10
 
 
 def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
@@ -70,6 +73,8 @@ def run(
         except grpc.RpcError as error:
             raise JobError(runner.trouble or f"Prism has ended: {error.details()}") from None
         except RuntimeError as error:
+            if "SDK worker disconnected" in str(error):
+                runner.abandoned.wait(_NOTICE_SECONDS)  # Prism may see it before the pool does
             raise JobError(runner.trouble or str(error)) from None
 
 
@@ -79,6 +84,7 @@ class _Runner(PrismRunner):
     def __init__(self) -> None:
         super().__init__()
         self.trouble: str | None = None
+        self.abandoned = threading.Event()
         self._server: JobServer | None = None
 
     def __enter__(self) -> Self:
@@ -96,6 +102,7 @@ class _Runner(PrismRunner):
     def abandon(self, exit_code: int) -> None:
         """Ends a job whose worker is gone: Prism would wait for it for ever."""
         self.trouble = f"the worker process ended with code {exit_code}: is memory short?"
+        self.abandoned.set()
         self.__exit__()
 
 

@@ -10,7 +10,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 _POLL_SECONDS = 0.5
 
@@ -22,9 +24,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _serve(parent: int) -> None:
-    """Runs the worker until the runner has no more for it to do."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def serve(end_with_parent: Callable[[], None]) -> None:
+    """Runs the worker until the runner has no more for it to do.
+
+    Args:
+        end_with_parent: ends this process once its parent has ended; called in a thread.
+    """
+    threading.Thread(target=end_with_parent, daemon=True).start()
     # A root logger without a handler would be given one that writes to stderr. Records still go to
     # the runner, which shows errors.
     logging.getLogger().addHandler(logging.NullHandler())
@@ -33,6 +39,48 @@ def _serve(parent: int) -> None:
     sdk_worker_main.main(sys.argv)
     # Beam leaves threads behind, which can abort an interpreter that shuts down in order.
     os._exit(0)
+
+
+def environment(
+    worker_id: str, control: Any, logging_service: Any, pipeline_options: Any
+) -> dict[str, str]:
+    """What Beam's worker reads from its environment: who it is, and which runner's.
+
+    Args:
+        worker_id: by which the runner knows it.
+        control: an `ApiServiceDescriptor` of Beam's.
+        logging_service: likewise.
+        pipeline_options: a `Struct` of protobuf.
+    """
+    from google.protobuf import json_format, text_format
+
+    return {
+        "WORKER_ID": worker_id,
+        "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
+        "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(logging_service),
+        "PIPELINE_OPTIONS": json_format.MessageToJson(pipeline_options),
+    }
+
+
+def provision(endpoint: str, worker_id: str, timeout: float | None = None) -> Any:
+    """Asks a runner what a worker of its is to know: Beam's `ProvisionInfo`.
+
+    Raises:
+        grpc.RpcError: It doesn't answer, or not within `timeout` seconds.
+    """
+    import grpc
+    from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
+
+    with grpc.insecure_channel(endpoint) as channel:
+        return (
+            beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+            .GetProvisionInfo(
+                beam_provision_api_pb2.GetProvisionInfoRequest(),
+                metadata=[("worker_id", worker_id)],
+                timeout=timeout,
+            )
+            .info
+        )
 
 
 def start(arguments: Sequence[str]) -> None:
@@ -50,35 +98,16 @@ def start(arguments: Sequence[str]) -> None:
     parser.add_argument("--provision_endpoint", required=True)
     flags, _ = parser.parse_known_args(arguments)
 
-    import grpc
-    from apache_beam.portability.api import (
-        beam_provision_api_pb2,
-        beam_provision_api_pb2_grpc,
-    )
-    from google.protobuf import json_format, text_format
-
-    with grpc.insecure_channel(flags.provision_endpoint) as channel:
-        info = (
-            beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
-            .GetProvisionInfo(
-                beam_provision_api_pb2.GetProvisionInfoRequest(),
-                metadata=[("worker_id", flags.id)],
-            )
-            .info
-        )
-    os.environ |= {
-        "WORKER_ID": flags.id,
-        "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.control_endpoint),
-        "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.logging_endpoint),
-        "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
-        "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
-    }
-    _serve(parent)
+    info = provision(flags.provision_endpoint, flags.id)
+    services = info.control_endpoint, info.logging_endpoint
+    os.environ |= environment(flags.id, *services, info.pipeline_options)
+    os.environ["RUNNER_CAPABILITIES"] = " ".join(info.runner_capabilities)
+    serve(partial(_end_with, parent))
 
 
 def main() -> None:
     """Runs a worker for the process with the given id, which passes the rest by environment."""
-    _serve(int(sys.argv[1]))
+    serve(partial(_end_with, int(sys.argv[1])))
 
 
 if __name__ == "__main__":

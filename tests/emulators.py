@@ -12,12 +12,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pytest
+
+from transforms.storage.stores import ObjectOptions
 
 _FOLDER = Path(__file__).parents[1] / ".venv" / "emulators"
 # `moto[server]` would bring what all of Amazon's services need, and take twice as long.
@@ -67,7 +69,7 @@ class GcsServer(NamedTuple):
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An empty S3, which takes any credentials."""
-    moto = _environment("moto", _MOTO) / "moto_server"
+    moto = made_once("moto", _MOTO, _install) / "moto_server"
     port = _free_port()
     command = [str(moto), "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, port, tmp_path_factory.mktemp("moto")) as url:
@@ -77,7 +79,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     """An empty Google Cloud Storage; its `url` is what STORAGE_EMULATOR_HOST wants."""
-    python = _environment("gcs", _GCS_EMULATOR) / "python"
+    python = made_once("gcs", _GCS_EMULATOR, _install) / "python"
     port = _free_port()
     command = [str(python), str(_GCS), "start", "--host", "127.0.0.1", "--port", str(port), "-M"]
     command.append("-q")
@@ -85,7 +87,20 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
         yield GcsServer(url)
 
 
-def _environment(name: str, requirements: tuple[str, ...]) -> Path:
+@pytest.fixture
+def store_options(
+    s3_server: S3Server, gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch
+) -> ObjectOptions:
+    """How both are reached."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    return ObjectOptions(s3_endpoint_url=s3_server.url)
+
+
+def made_once(
+    name: str, requirements: tuple[str, ...], make: Callable[[Path, tuple[str, ...]], object]
+) -> Path:
     """The folder of an environment's programs; made first unless it stands as required."""
     folder = _FOLDER / name
     _FOLDER.mkdir(parents=True, exist_ok=True)
@@ -94,11 +109,15 @@ def _environment(name: str, requirements: tuple[str, ...]) -> Path:
         installed = folder / "installed"
         if not installed.exists() or installed.read_text() != "\n".join(requirements):
             shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-            subprocess.run([*pip, *requirements], check=True)
+            make(folder, requirements)
             installed.write_text("\n".join(requirements))
     return folder / "bin"
+
+
+def _install(folder: Path, requirements: tuple[str, ...]) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, *requirements], check=True)
 
 
 @contextmanager

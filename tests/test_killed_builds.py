@@ -31,11 +31,13 @@ def inputs(make_corpus: Callable[[str, int], Path]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def published(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """An output folder with a version in it, and the seconds that a build takes."""
+    """An output folder with a version in it, and the seconds that a build has a work folder."""
     output = tmp_path_factory.mktemp("output")
-    started = time.monotonic()
-    built = run_build(*inputs, "--output", output, "--num_workers", WORKERS, own_process=True)
-    assert built.returncode == 0, built.stderr
+    with running_build(inputs, output) as process:
+        wait_for(output, "*.lock", process)
+        started = time.monotonic()
+        _, stderr = process.communicate()
+        assert process.returncode == 0, stderr
     return output, time.monotonic() - started
 
 
@@ -72,6 +74,14 @@ def running_build(inputs: list[str], output: Path) -> Iterator[subprocess.Popen]
         process.wait()
 
 
+def wait_for(output: Path, file: str, process: subprocess.Popen) -> None:
+    """Waits until a build has a file like this in its work folder."""
+    old = {*(output / ".work").glob(file)}  # of a build that was killed
+    while not {*(output / ".work").glob(file)} - old:
+        assert process.poll() is None, "the build was over before it could be stopped"
+        time.sleep(0.01)
+
+
 def survivors(session: int) -> set[int]:
     """The processes that are still there after some seconds."""
     deadline = time.monotonic() + PATIENCE
@@ -86,9 +96,10 @@ def test_killed_at_any_moment(inputs: list[str], published: tuple[Path, float]):
     moments = random.Random(7)
     with_leftovers = 0
     for i in range(KILLS):
-        # One moment in each of equal parts of a build, from its first files on.
-        moment = duration * (0.1 + 0.9 * (i + moments.random()) / KILLS)
+        # One moment in each of equal parts of a build, from its first file on.
+        moment = duration * (i + moments.random()) / KILLS
         with running_build(inputs, output) as process:
+            wait_for(output, "*.lock", process)
             started = time.monotonic()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moment)
@@ -113,9 +124,7 @@ def test_killed_at_any_moment(inputs: list[str], published: tuple[Path, float]):
 def stop(inputs: list[str], output: Path, number: int, file: str) -> Build:
     """Sends a signal to a build once a file like this is in its work folder."""
     with running_build(inputs, output) as process:
-        while not any((output / ".work").glob(file)):
-            assert process.poll() is None, "the build was over before it could be stopped"
-            time.sleep(0.01)
+        wait_for(output, file, process)
         process.send_signal(number)
         stderr = process.stderr.read()
         code = process.wait(PATIENCE)

@@ -20,10 +20,10 @@ from pipelines import lease, options, plan
 from tests.builds import COMMAND, Build, latest_version, run_build
 from tests.emulators import GcsServer, S3Server
 from tests.publishing.test_publish import ROWS, commit, write_part
-from transforms.pixels.stores import ObjectOptions
 from transforms.publishing.shards import plan_shards, seal_shard
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError
+from transforms.storage.stores import ObjectOptions
 
 IMAGES = 20
 CORPUS, OUTPUTS = "corpus", "outputs"

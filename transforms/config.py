@@ -6,8 +6,8 @@ import os
 from transforms.elements import Failed, Source, SourceCount
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.limits import HttpOptions
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmarks.pixels.gunzip import compare_gunzip
 from benchmarks.pixels.http import compare_http
 from benchmarks.pixels.likeness import compare_likeness
 from benchmarks.pixels.tfrecord import compare_tfrecord
-from benchmarks.report import machine, positive, say, work_folder
+from benchmarks.report import machine, make_parser, positive, say, work_folder
 
 _WORKERS = 2
 _FEW = 20
@@ -60,12 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pixels",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser("benchmarks.pixels", __doc__)
     add = parser.add_argument
     add("--images", type=positive, default=6000, metavar="N", help="pictures; default: 6000")
     add("--repeats", type=positive, default=3, metavar="N", help="runs, for medians; default: 3")

@@ -10,8 +10,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from runners import dataflow
 from runners.checks.finding import Finding, fix, ok
 from runners.checks.worker import try_store
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.objects import StorageError
+from transforms.storage.stores import ObjectOptions
 
 _CREDENTIALS_SECONDS = 10
 #: Google's library asks a metadata server again and again, where there is none.

@@ -17,9 +17,9 @@ import obstore
 from apache_beam.metrics import Metrics
 
 from runners.checks import software
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 #: Of the counters by whose names workers tell what they found: the one way back to the driver that
 #: every runner has.

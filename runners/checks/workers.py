@@ -13,9 +13,9 @@ from runners.checks import software
 from runners.checks.finding import Finding, fix, ok
 from runners.checks.probe import HangError, ProbeError, probe
 from runners.checks.worker import Errand, Report
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 _HANGS = {
     "EXTERNAL": (

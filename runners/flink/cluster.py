@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,10 @@ _STATE = "state.json"
 
 class ClusterError(RuntimeError):
     """The cluster can't be started, or isn't there; the message is one line."""
+
+
+class _StartError(ClusterError):
+    """A process of the cluster ended as soon as it was started."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +76,27 @@ def up(folder: Path, task_managers: int = 2, slots: int = 1, heap_mb: int = 384)
         ClusterError: It didn't come up in time.
         UsageError: Java or Flink isn't there.
     """
-    folder = folder.resolve()
+    try:
+        return _up_once(folder.resolve(), task_managers, slots, heap_mb)
+    except _StartError:  # a port may have been taken since it was found free
+        return _up_once(folder.resolve(), task_managers, slots, heap_mb)
+
+
+def _up_once(folder: Path, task_managers: int, slots: int, heap_mb: int) -> Cluster:
     for name in ("conf", "log", "tmp"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
     rest_port, rpc_port = free_ports(2)
     write_configuration(folder, rest_port, rpc_port, slots, heap_mb)
 
-    processes = [_start(folder, "jobmanager", _JOB_MANAGER, 512)]
-    for number in range(task_managers):
-        processes.append(_start(folder, f"taskmanager-{number}", _TASK_MANAGER, heap_mb))
-    pids = tuple(process.pid for process in processes)
+    started = {"jobmanager": _start(folder, "jobmanager", _JOB_MANAGER, 512)}
+    for name in [f"taskmanager-{number}" for number in range(task_managers)]:
+        started[name] = _start(folder, name, _TASK_MANAGER, heap_mb)
+    pids = tuple(process.pid for process in started.values())
     cluster = Cluster(str(folder), rest_port, heap_mb, pids)
     _write(cluster)
     try:
-        _wait(cluster, processes)
+        _wait(cluster, started)
     except BaseException:
         down(cluster)
         raise
@@ -100,12 +110,12 @@ def mend(cluster: Cluster) -> Cluster:
         ClusterError: They didn't come up in time.
     """
     cluster = find(Path(cluster.folder))
-    pids, started = [], []
+    pids, started = [], {}
     for number, pid in enumerate(cluster.pids):
         if number and not _lives(cluster, pid):
             name = f"taskmanager-{number - 1}-{pid}"
             process = _start(Path(cluster.folder), name, _TASK_MANAGER, cluster.heap_mb)
-            started.append(process)
+            started[name] = process
             pid = process.pid
         pids.append(pid)
     cluster = dataclasses.replace(cluster, pids=tuple(pids))
@@ -192,16 +202,20 @@ def _write(cluster: Cluster) -> None:
     (Path(cluster.folder) / _STATE).write_text(json.dumps(dataclasses.asdict(cluster)))
 
 
-def _wait(cluster: Cluster, processes: Sequence[subprocess.Popen]) -> None:
-    """Waits until all task managers have registered; `processes` are those just started."""
+def _wait(cluster: Cluster, started: Mapping[str, subprocess.Popen]) -> None:
+    """Waits until all task managers have registered; `started` are just started, by log's name."""
     deadline = time.monotonic() + _UP_SECONDS
     rest = Rest(cluster.master)
     while True:
         with contextlib.suppress(RestError):
             if len(rest.task_managers()) == len(cluster.pids) - 1:
                 return
-        if any(process.poll() is not None for process in processes):
-            raise ClusterError(f"Flink didn't start: see {cluster.folder}/log")
+        for name, process in started.items():
+            if process.poll() is not None:
+                log = Path(cluster.folder) / "log" / f"{name}.log"
+                lines = log.read_text(errors="replace").strip().splitlines()
+                why = next((line for line in lines if "Exception" in line), "".join(lines[-1:]))
+                raise _StartError(f"Flink didn't start: {why}: see {log}")
         if time.monotonic() > deadline:
             raise ClusterError(f"Flink wasn't up within {_UP_SECONDS} s: see {cluster.folder}/log")
         time.sleep(0.2)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.serving import served
+
 Behaviour = Callable[["Handler", bytes], None]
 
 
@@ -151,13 +153,8 @@ def send(content: bytes, **headers: str) -> Behaviour:
 @contextmanager
 def running() -> Iterator[Server]:
     """A server for as long as the context lasts."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Server()) as server:
+        try:
+            yield server
+        finally:
+            server.released.set()

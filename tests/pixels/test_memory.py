@@ -31,7 +31,7 @@ from transforms.imaging.process import ImageSpec
 from transforms.pixels.fetch import fetch_pictures
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
-from transforms.pixels.stores import ObjectOptions
+from transforms.storage.stores import ObjectOptions
 
 medium, path, url, count = sys.argv[1:]
 texts = ("image_id", "split", "original_url", "original_md5", "thumbnail_300k_url")

@@ -12,10 +12,11 @@ from types import MappingProxyType
 import pytest
 
 from tests.emulators import GcsServer, ObjectServer, S3Server
+from tests.serving import served
 from transforms.failures import PixelError, Reason
-from transforms.pixels import stores
 from transforms.pixels.objects import ObjectFetcher
-from transforms.pixels.stores import ObjectOptions
+from transforms.storage import stores
+from transforms.storage.stores import ObjectOptions
 
 BUCKET = "pictures"
 #: As the objects lie in both stores: in both layouts, and some further down.
@@ -306,13 +307,9 @@ class _Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def misbehaving() -> Iterator[_Server]:
-    with _Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.05])
-        thread.start()
+    with served(_Server()) as server:
         yield server
         server.ended.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(

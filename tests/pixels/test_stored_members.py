@@ -16,8 +16,8 @@ from transforms.pixels import ranges
 from transforms.pixels.listing import MASKS, PICTURES, kind_of, list_members
 from transforms.pixels.members import MemberReader
 from transforms.pixels.ranges import RangeFetcher
-from transforms.pixels.stores import ObjectOptions
 from transforms.pixels.unpack import unpack
+from transforms.storage.stores import ObjectOptions
 
 BUCKET = "members"
 COUNT = 100
@@ -70,11 +70,9 @@ def servers(s3_server: S3Server, gcs_server: GcsServer) -> dict[str, S3Server | 
 
 
 @pytest.fixture
-def options(servers: dict, monkeypatch: pytest.MonkeyPatch) -> ObjectOptions:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", servers["gs"].url)
-    return ObjectOptions(s3_endpoint_url=servers["s3"].url)
+def options(servers: dict, store_options: ObjectOptions) -> ObjectOptions:
+    """How the servers are reached that hold these."""
+    return store_options
 
 
 @pytest.fixture(params=["s3", "gs"])

@@ -1,14 +1,13 @@
 """Python environments beside the project's own, whose libraries they see but not the project."""
 
-import fcntl
-import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-_FOLDER = Path(__file__).parents[2] / ".venv" / "emulators"
+from tests.emulators import made_once
+
 #: Google's libraries: in the project's own environment they would cost each worker half a second.
 _GOOGLE = ("apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69")
 
@@ -36,16 +35,11 @@ def make_environment(folder: Path, *above: Path) -> Path:
 
 def google() -> Path:
     """The Python of an environment with Google's libraries; made once, in a minute."""
-    folder = _FOLDER / "google"
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        installed = folder / "installed"
-        if not installed.exists() or installed.read_text() != "\n".join(_GOOGLE):
-            shutil.rmtree(folder, ignore_errors=True)
-            install(make_environment(folder), _GOOGLE)
-            installed.write_text("\n".join(_GOOGLE))
-    return folder / "bin" / "python"
+
+    def make(folder: Path, requirements: Sequence[str]) -> None:
+        install(make_environment(folder), requirements)
+
+    return made_once("google", _GOOGLE, make) / "python"
 
 
 def libraries_of(python: Path) -> Path:

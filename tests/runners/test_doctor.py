@@ -10,8 +10,8 @@ from pipelines import doctor
 from runners.checks import machine, software, worker, workers
 from runners.checks.worker import Errand, Report
 from tests.emulators import S3Server
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files, objects
+from transforms.storage.stores import ObjectOptions
 
 Capture = pytest.CaptureFixture[str]
 

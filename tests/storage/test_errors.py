@@ -1,16 +1,15 @@
 """What object stores refuse, and what isn't one, is told in one line with the remedy."""
 
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from transforms.pixels import stores
-from transforms.pixels.stores import ObjectOptions
-from transforms.storage import files, objects
+from tests.serving import served
+from transforms.storage import files, objects, stores
 from transforms.storage.objects import DeniedError, StorageError
+from transforms.storage.stores import ObjectOptions
 
 VARIABLES = (
     *stores._AWS_VARIABLES,
@@ -60,12 +59,8 @@ class _Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def server() -> Iterator[_Server]:
-    with _Server() as serving:
-        thread = threading.Thread(target=serving.serve_forever, args=[0.05])
-        thread.start()
-        yield serving
-        serving.shutdown()
-        thread.join()
+    with served(_Server()) as server:
+        yield server
 
 
 @pytest.fixture(params=["s3", "gs"])

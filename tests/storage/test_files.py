@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.emulators import GcsServer, S3Server
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files, objects, streams
 from transforms.storage.objects import AbsentError, StorageError
+from transforms.storage.stores import ObjectOptions
 
 BUCKET = "storage"
 DATA = random.Random(1).randbytes(100_000)
@@ -29,11 +29,9 @@ def servers(s3_server: S3Server, gcs_server: GcsServer) -> dict[str, S3Server | 
 
 
 @pytest.fixture
-def options(servers: dict, monkeypatch: pytest.MonkeyPatch) -> ObjectOptions:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", servers["gs"].url)
-    return ObjectOptions(s3_endpoint_url=servers["s3"].url)
+def options(servers: dict, store_options: ObjectOptions) -> ObjectOptions:
+    """How the servers are reached that hold these."""
+    return store_options
 
 
 @pytest.fixture(params=["s3", "gs", "local"])

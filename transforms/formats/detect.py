@@ -20,9 +20,9 @@ from transforms.formats.narratives import NARRATIVES
 from transforms.formats.points import POINTS
 from transforms.formats.relationships import RELATIONSHIPS
 from transforms.formats.tables import TableFormat
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
 from transforms.storage.objects import is_remote, split_uri
+from transforms.storage.stores import ObjectOptions
 
 #: The tables, by kind.
 TABLES: dict[str, TableFormat] = {

@@ -19,8 +19,8 @@ from transforms.formats import blocks
 from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
 from transforms.outputs.part import Crc32c, HashingFile, Part
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 256 << 20

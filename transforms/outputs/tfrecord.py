@@ -18,8 +18,8 @@ import pyarrow as pa
 from transforms.examples import wire
 from transforms.examples.encoder import encode_examples
 from transforms.outputs.part import Crc32c, HashingFile, Part
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 _LENGTH_BYTES, _CRC_BYTES = 8, 4
 _HEADER_BYTES = _LENGTH_BYTES + _CRC_BYTES

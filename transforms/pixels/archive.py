@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.members import Member
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 _STREAM_BYTES = 8 << 20
 

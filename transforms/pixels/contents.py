@@ -8,8 +8,8 @@ from transforms.elements import Source
 from transforms.failures import PixelError, Reason
 from transforms.keys import image_keys
 from transforms.pixels import listing
-from transforms.pixels.stores import ObjectOptions
 from transforms.pixels.unpack import unpack
+from transforms.storage.stores import ObjectOptions
 
 #: Kinds of source that are listed, with what counts as a member.
 CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}

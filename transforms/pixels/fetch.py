@@ -14,7 +14,7 @@ from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.members import MemberReader
-from transforms.pixels.stores import ObjectOptions
+from transforms.storage.stores import ObjectOptions
 
 #: Pictures that are in memory together, as processed.
 HELD_BYTES = 32 << 20

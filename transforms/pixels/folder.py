@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from transforms.failures import Reason
 from transforms.pixels.members import Member
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.files import DEFAULTS, walk
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 
 def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member]:

@@ -13,9 +13,9 @@ from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.pixels.archive import walk_tar, walk_zip
 from transforms.pixels.folder import walk_folder
 from transforms.pixels.members import Member
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 ROWS = 65_536
 

@@ -15,8 +15,8 @@ from typing import NamedTuple, Self
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.ranges import RangeFetcher
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 STORED, DEFLATED = 0, 8
 

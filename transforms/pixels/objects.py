@@ -12,7 +12,7 @@ from obstore.store import ObjectStore
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.budget import ByteBudget, Room, in_order
-from transforms.pixels.stores import ObjectOptions, open_bucket
+from transforms.storage.stores import ObjectOptions, open_bucket
 
 if TYPE_CHECKING:
     from obstore import GetResult

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from transforms.failures import PixelError, Reason
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.objects import AbsentError, StorageError, read_range
+from transforms.storage.stores import ObjectOptions
 
 #: URI, offset, length
 Range = tuple[str, int, int]

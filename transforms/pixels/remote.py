@@ -10,7 +10,7 @@ from transforms.pixels.fetch import Answer
 from transforms.pixels.http import HttpFetcher, Request
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.objects import ObjectFetcher
-from transforms.pixels.stores import ObjectOptions
+from transforms.storage.stores import ObjectOptions
 
 _ORIGINAL = ("original_url", "original_size", "original_md5")
 _COLUMNS = ("image_id", "split", *_ORIGINAL, "thumbnail_300k_url")

@@ -6,7 +6,7 @@ from itertools import groupby
 from transforms.elements import LISTED, Source
 from transforms.pixels.fetch import MemberSource, PictureSource
 from transforms.pixels.limits import HttpOptions
-from transforms.pixels.stores import ObjectOptions
+from transforms.storage.stores import ObjectOptions
 
 
 def open_sources(

@@ -8,8 +8,8 @@ from typing import BinaryIO
 from isal import igzip_lib
 
 from transforms.failures import PixelError, Reason
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 _PACKED_BYTES = 256 << 10
 # What is inflated in one call is lost where the call meets damage, so it isn't much.

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from transforms.elements import BuiltPart, Shard
 from transforms.outputs import naming, parquet_concat, tfrecord
 from transforms.outputs.part import Crc32c, HashingFile
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
 
 #: A shard may exceed its target by this much before another is begun.
 _SLACK = 1.25

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage import objects
 from transforms.storage.objects import AbsentError, Status, is_remote
+from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter, open_object
 
 DEFAULTS = ObjectOptions()

@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from transforms.pixels.stores import ObjectOptions, open_bucket
+from transforms.storage.stores import ObjectOptions, open_bucket
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import obstore
 
-from transforms.pixels.stores import ObjectOptions
 from transforms.storage.objects import REQUEST_BYTES, UPLOADS, locate, read_range, status
+from transforms.storage.stores import ObjectOptions
 
 if TYPE_CHECKING:
     from obstore import WritableFile

@@ -35,6 +35,7 @@ setup(
         "simplejpeg>=1.8,<2",
         "tqdm>=4.66,<5",
         "urllib3>=2.2,<3",
+        "xxhash>=3.5,<5",
     ],
     extras_require={
         # What submits jobs to Dataflow; `build` makes the package that its workers install.

@@ -1,5 +1,6 @@
 """Builds a dataset: `python -m pipelines.build --help`."""
 
+import dataclasses
 import json
 import logging
 import signal
@@ -24,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     launch.prepare(flags, ["pipelines.graph"])
-    # Beam takes a second to import: not before the flags are known to be right.
-    from pipelines import graph, plan, report, workspace
+    # These take a while to import: not before the flags are known to be right.
+    from pipelines import fingerprint, plan, report, workspace
     from pipelines.watch import Watch
     from transforms.storage.stores import ObjectOptions
 
@@ -35,12 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         launch.check(flags, beam_arguments)
         object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+        latest = fingerprint.read_manifest(flags.output, object_options.hasty())
+        config = plan.make_config(flags, manifest=latest)
+        if latest and not flags.rebuild and fingerprint.is_published(config, latest):
+            print(report.unchanged(config, latest))
+            return 0
         shares_files = flags.exchange == "files"
         with workspace.workspace(
             flags.output, flags.work_folder, shares_files, object_options
         ) as work:
-            config = plan.make_config(flags, work)
+            config = dataclasses.replace(config, work=work)
             vocabulary = plan.read_vocabulary(config.sources, object_options)
+            from pipelines import graph  # Beam takes a second to import
+
             run = launch.load(flags.runner)
             with Watch(config) as watch:
                 define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)

@@ -35,7 +35,8 @@ examples:
       --masks oid/masks --mask_maps instance --splits validation --output val
 
 flags that are not listed here go to Apache Beam; an unknown flag is an error.
-exit codes: 0 published, 1 failed and nothing published, 2 wrong use.
+exit codes: 0 published, or unchanged since the latest version; 1 failed and nothing published; 2
+wrong use.
 """
 
 MIB = 1 << 20
@@ -157,6 +158,12 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         default=0.01,
         metavar="FRACTION",
         help="fraction of the images that may fail; above it nothing is published. Default: 0.01",
+    )
+
+    output.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="build even where neither inputs nor flags have changed since the latest version",
     )
 
     pixels = parser.add_argument_group("pixels")

@@ -2,14 +2,10 @@
 
 import argparse
 import datetime
-import hashlib
-import importlib.metadata
-import json
-import os
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 
-from pipelines.inputs import UsageError, each, find_sources
+from pipelines.fingerprint import fingerprint, identify
+from pipelines.inputs import UsageError, find_sources
 from transforms import elements, failures
 from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import Failed, Source, SourceCount
@@ -22,14 +18,10 @@ from transforms.storage import files
 from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
 
-_DECODERS = (
-    "apache-beam",
-    "numpy",
-    "opencv-python-headless",
-    "pillow",
-    "pyarrow",
-    "pycocotools",
-    "simplejpeg",
+#: Flags that change nothing about what is published.
+_NOT_RECORDED = (
+    *("output", "rebuild"),
+    *("runner", "num_workers", "work_folder", "worker_timeout"),
 )
 
 #: Annotation text and images that one bucket holds, about: what a worker joins at once.
@@ -42,12 +34,15 @@ _IMAGE_BYTES = 2500
 _GZIP_RATIO = 5
 
 
-def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
+def make_config(
+    flags: argparse.Namespace, work: str = "", manifest: dict | None = None
+) -> BuildConfig:
     """Finds and recognises all inputs.
 
     Args:
         flags: as `options.parse` returns them.
         work: the build's own folder.
+        manifest: of the version before, which saves the reading of files that haven't changed.
 
     Raises:
         UsageError: A file is missing or isn't what it should be.
@@ -61,23 +56,25 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
             "--annotations: no table of annotations there: name a folder that holds the CSV files"
         )
     with_pictures = any(source.kind == "pictures" for source in pixels)
-    sources = (*annotations, *pixels)
     _check_splits(annotations)
+    try:
+        sources = identify([*annotations, *pixels], manifest, hasty)
+    except OSError as error:
+        raise UsageError(f"{error.filename} can't be read: {error.strerror}") from None
     release = flags.release or _release_of(annotations)
     recorded = {
-        name: value
-        for name, value in sorted(vars(flags).items())
-        if name not in ("output", "runner", "num_workers", "work_folder", "worker_timeout")
+        name: value for name, value in sorted(vars(flags).items()) if name not in _NOT_RECORDED
     }
-    fingerprint = _fingerprint(sources, recorded, release, hasty)
+    buckets = _count_buckets(annotations, with_pictures)
+    digest = fingerprint(sources, recorded, {"release": release, "buckets": buckets})
     now = datetime.datetime.now(datetime.UTC)
     return BuildConfig(
         output=normal(flags.output) if is_remote(flags.output) else flags.output,
         work=work,
-        version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{fingerprint[:8]}",
-        fingerprint=fingerprint,
+        version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
+        fingerprint=digest,
         flags=recorded | {"release": release},
-        sources=sources,
+        sources=tuple(sources),
         release=release,
         splits=flags.splits,
         formats=flags.format,
@@ -91,7 +88,7 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
         max_failure_rate=flags.max_failure_rate,
         exchange=flags.exchange,
         chunk_size=flags.chunk_size,
-        buckets=_count_buckets(annotations, with_pictures),
+        buckets=buckets,
     )
 
 
@@ -187,32 +184,3 @@ def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
         images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
         buckets = max(buckets, images / _BUCKET_IMAGES)
     return min(max(1, round(buckets)), _MAX_BUCKETS)
-
-
-def _changed(source: Source, options: ObjectOptions) -> str | int | None:
-    """What changes with a file; None for what isn't one, or is in an object store a folder."""
-    if is_remote(source.path):
-        return files.status_of(source.path, options).version if source.size else None
-    return files.status_of(source.path).version if os.path.exists(source.path) else None
-
-
-def _fingerprint(
-    sources: Sequence[Source], recorded: dict, release: str, options: ObjectOptions
-) -> str:
-    """SHA-256 of all that decides about the output; inputs by name, size and time of change."""
-    neutral = (
-        *("annotations", "images", "masks", "s3_endpoint_url"),
-        *("exchange", "chunk_size", "max_failure_rate"),
-    )
-    content = {
-        "inputs": [
-            (source.kind, os.path.basename(source.path), source.size, changed)
-            for source, changed in zip(
-                sources, each(partial(_changed, options=options), sources), strict=True
-            )
-        ],
-        "flags": {name: value for name, value in recorded.items() if name not in neutral},
-        "release": release,
-        "versions": {name: importlib.metadata.version(name) for name in _DECODERS},
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -32,6 +32,14 @@ def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
     return "\n".join(lines)
 
 
+def unchanged(config: BuildConfig, manifest: dict) -> str:
+    """What is said where the latest version is what a build would publish."""
+    return (
+        f"unchanged: {config.output}/versions/{manifest['version']} was built from these inputs "
+        "with these flags; --rebuild builds it again"
+    )
+
+
 def rejection(outcome: dict, config: BuildConfig) -> str:
     """Why nothing was published, and what to do."""
     failed, images = outcome["failed_images"], outcome["images"]

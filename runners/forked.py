@@ -63,6 +63,8 @@ def _work(environment: Mapping[str, str]) -> None:
     """Runs a worker in a new process until the runner has no more for it to do."""
     # An interrupt reaches all processes of a terminal; the driver is who ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Beam prints the traceback of every error that it also tells the runner.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ |= environment
     worker.serve(_end_with_driver)
 

@@ -26,7 +26,7 @@ def inputs(make_corpus: Callable[[str, int], Path]) -> list[str]:
     corpus = make_corpus("v7", IMAGES)
     parts = ("annotations", "images", "masks")
     flags = [text for part in parts for text in (f"--{part}", str(corpus / part))]
-    return [*flags, "--format", "parquet"]
+    return [*flags, "--format", "parquet", "--rebuild"]
 
 
 @pytest.fixture(scope="module")

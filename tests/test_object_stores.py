@@ -233,6 +233,7 @@ def test_a_store_that_takes_no_more_leaves_the_version_before(
     assert build_labels(store, labels, output).returncode == 0
     before = store.latest(output)
     whole = store.read(before)
+    assert build_labels(store, labels, output).stdout.startswith(f"unchanged: {before} ")
     upload = objects.upload
 
     def fail(uri: str, content: bytes | Path, settings: ObjectOptions) -> None:
@@ -241,7 +242,7 @@ def test_a_store_that_takes_no_more_leaves_the_version_before(
         upload(uri, content, settings)
 
     monkeypatch.setattr(objects, "upload", fail)
-    built = build_labels(store, labels, output, "--exchange", "engine")
+    built = build_labels(store, labels, output, "--exchange", "engine", "--rebuild")
     assert built.returncode == 1
     (line,) = built.stderr.splitlines()
     assert "HTTP 507" in line
@@ -486,7 +487,7 @@ def test_killed_while_it_writes(store: Store, labels: str, monkeypatch: pytest.M
     assert store.latest(output) == before
     assert store.read(before) == whole
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
-    assert build_labels(store, labels, output).returncode == 0
+    assert build_labels(store, labels, output, "--rebuild").returncode == 0
     assert sorted(objects.children(output, store.options)) == ["latest", "versions/"]
     assert len(objects.children(f"{output}/versions", store.options)) == 2
     assert store.read(before) == whole

@@ -21,7 +21,8 @@ class Source:
     that the order in which files were named changes nothing; pixel sources follow in the order
     given, and `medium` tells how one is reached (`folder`, `tar`, …). `columns` are the file's own
     column names, empty for JSON Lines. `data_start` is the offset of the first row in the
-    decompressed file, `header_lines` how many lines precede it.
+    decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
+    known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them.
     """
 
     index: int
@@ -34,6 +35,8 @@ class Source:
     header_lines: int = 0
     compressed: bool = False
     medium: str = ""
+    stamp: str = ""
+    digest: str = ""
 
 
 class ByteRange(NamedTuple):

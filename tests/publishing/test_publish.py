@@ -213,7 +213,7 @@ def test_a_part_damaged_during_a_build_fails_it(
         return seal_shard(shard_plan, *arguments)
 
     monkeypatch.setattr(publish, "seal_shard", damage_and_seal)
-    built = run_build(*flags)
+    built = run_build(*flags, "--rebuild")
     assert built.returncode == 1
     (line,) = built.stderr.splitlines()
     assert "not read back as it was written" in line

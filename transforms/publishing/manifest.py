@@ -57,7 +57,7 @@ def _lines_before(
 def count_sources(
     sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
 ) -> list[dict]:
-    """Rows, bad rows and orphans of each source.
+    """Rows, bad rows and orphans of each source, and what it is known by.
 
     Raises:
         LostRowsError: Sound rows that were read didn't all arrive in a bucket, or some did twice.
@@ -85,6 +85,8 @@ def count_sources(
             "rows": int(rows[source.index]),
             "bad_rows": int(bad[source.index]),
             "orphans": orphans[source.index],
+            "digest": source.digest,
+            "stamp": source.stamp,
         }
         for source in sources
     ]

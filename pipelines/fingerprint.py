@@ -1,0 +1,172 @@
+"""What decides about a version: its inputs by content, the flags, and the code that builds it.
+
+A file of annotations is known by a hash of its content, which is only taken anew where its size or
+times differ from those that the version before recorded. Archives of pictures are too large for
+that: they count by size and time of change, and a folder by those of all that is in it; an object
+by its ETag. Pictures that are asked for by name, such as those over HTTP, have nothing to look at.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import xxhash
+
+import transforms
+from pipelines.inputs import each
+from transforms.config import BuildConfig
+from transforms.elements import LISTED, Source
+from transforms.publishing.version import MANIFEST
+from transforms.storage import files
+from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.stores import ObjectOptions
+
+_LIBRARIES = (
+    "apache-beam",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "pyarrow",
+    "pycocotools",
+    "simplejpeg",
+)
+#: Flags that say where inputs are, how they are reached, or how the work is done.
+_NEUTRAL = (
+    *("annotations", "images", "masks", "s3_endpoint_url"),
+    *("exchange", "chunk_size", "max_failure_rate"),
+)
+_READ_BYTES = 4 << 20
+
+
+def read_manifest(output: str, options: ObjectOptions = files.DEFAULTS) -> dict | None:
+    """The manifest of the version that `latest` names; None where there is none to be read."""
+    try:
+        version = files.read_file(os.path.join(output, "latest"), options).decode().strip()
+        path = os.path.join(output, "versions", version, MANIFEST)
+        return json.loads(files.read_file(path, options))
+    except (StorageError, OSError, ValueError):
+        return None
+
+
+def identify(
+    sources: Iterable[Source], manifest: dict | None, options: ObjectOptions = files.DEFAULTS
+) -> list[Source]:
+    """Sources with their stamps and digests.
+
+    Args:
+        sources: as found.
+        manifest: of the version before, whose digests hold for files that have the same stamp.
+        options: how object stores are reached.
+
+    Raises:
+        StorageError: The object store can't be read.
+        OSError: A file can't be read.
+    """
+    known = {(s["kind"], s["path"]): s for s in (manifest or {}).get("sources", ())}
+    return list(each(partial(_identify, known=known, options=options), sources))
+
+
+def _identify(source: Source, known: Mapping, options: ObjectOptions) -> Source:
+    before = known.get((source.kind, source.path), {})
+    if source.medium == "folder":
+        return dataclasses.replace(source, digest=_digest_of_listing(source.path, options))
+    if source.medium and source.medium not in LISTED:
+        return source
+    if is_remote(source.path):
+        digest = f"etag:{files.status_of(source.path, options).version}"
+        return dataclasses.replace(source, digest=digest)
+    status = os.stat(source.path)
+    if source.medium:
+        return dataclasses.replace(source, digest=f"time:{status.st_mtime_ns}")
+    # The time of change of the file's record can't be set back, as that of its content can.
+    stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    digest = before.get("digest") if before.get("stamp") == stamp else None
+    return dataclasses.replace(source, stamp=stamp, digest=digest or _digest_of(source.path))
+
+
+def _digest_of(path: str) -> str:
+    """A hash of a file's content: twenty times as fast as SHA-256, which no one need forge."""
+    digest = xxhash.xxh3_128()
+    with open(path, "rb", buffering=0) as file:
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+    return f"xxh3:{digest.hexdigest()}"
+
+
+def _digest_of_listing(folder: str, options: ObjectOptions) -> str:
+    """A hash of the names, sizes and times of change, or ETags, of all files below a folder."""
+    digest = xxhash.xxh3_128()
+    if is_remote(folder):
+        for entry in files.walk(folder, options):
+            digest.update(f"{entry.path[len(folder) :]}\0{entry.size} {entry.version}\0".encode())
+    else:
+        for parent, folders, names, descriptor in os.fwalk(folder):
+            folders.sort()
+            digest.update(os.fsencode(f"{os.path.relpath(parent, folder)}\0"))
+            for name in sorted(names):
+                try:
+                    status = os.stat(name, dir_fd=descriptor)
+                except OSError:  # a link to nowhere, which becomes a failure
+                    status = os.lstat(name, dir_fd=descriptor)
+                digest.update(os.fsencode(f"{name}\0{status.st_size} {status.st_mtime_ns}\0"))
+    return f"list:{digest.hexdigest()}"
+
+
+def _code() -> str:
+    """A hash of the code that the bytes of the output come from."""
+    digest = hashlib.sha256()
+    root = Path(transforms.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def fingerprint(
+    sources: Sequence[Source], flags: Mapping[str, object], layout: Mapping[str, object]
+) -> str:
+    """SHA-256 of all that decides about the output, wherever its inputs lie.
+
+    Args:
+        sources: as of `identify`.
+        flags: all that were given or have a default, by name.
+        layout: what else was decided, from the inputs.
+    """
+    content = {
+        "inputs": [
+            (
+                source.kind,
+                # What is asked for by name has nothing but its address.
+                os.path.basename(source.path) if source.digest else source.path,
+                source.size,
+                source.digest,
+            )
+            for source in sources
+        ],
+        "flags": {name: value for name, value in flags.items() if name not in _NEUTRAL},
+        "layout": dict(layout),
+        "code": _code(),
+        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def is_published(config: BuildConfig, manifest: dict) -> bool:
+    """Whether the latest version is what this build would publish, and has all of its shards."""
+    if manifest["fingerprint"] != config.fingerprint:
+        return False
+    folder = os.path.join(config.output, "versions", manifest["version"])
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+
+    def is_there(shard: dict) -> bool:
+        try:
+            path = os.path.join(folder, shard["path"])
+            return files.status_of(path, config.object_options).size == shard["bytes"]
+        except (StorageError, OSError):
+            return False
+
+    return all(each(is_there, shards))

@@ -1,0 +1,126 @@
+"""Building again: at no cost where nothing has changed, and for certain where something has."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines import fingerprint
+from tests.builds import Build, latest_version, run_build
+
+
+class Corpus:
+    """A copy of inputs that a test may change, and the builds of it."""
+
+    def __init__(self, folder: Path, original: Path) -> None:
+        self.folder = folder
+        self.output = folder / "output"
+        self.flags: tuple[str, ...] = ("--format", "parquet")
+        for name in ("annotations", "images"):
+            shutil.copytree(original / name, folder / name)
+
+    def build(self) -> Build:
+        inputs = ("--annotations", self.folder / "annotations", "--images", self.folder / "images")
+        return run_build(*inputs, "--output", self.output, *self.flags)
+
+    @property
+    def table(self) -> Path:
+        return self.folder / "annotations" / "test-annotations-bbox.csv"
+
+    @property
+    def picture(self) -> Path:
+        return min((self.folder / "images").rglob("*.jpg"))
+
+
+@pytest.fixture
+def corpus(make_corpus: Callable[[str, int], Path], tmp_path: Path) -> Corpus:
+    """A corpus of which a version is published."""
+    made = Corpus(tmp_path, make_corpus("v7", 12))
+    built = made.build()
+    assert (built.returncode, built.stderr) == (0, "")
+    return made
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+def test_nothing_has_changed(corpus: Corpus):
+    version = latest_version(corpus.output)
+    touch(corpus.table)  # as a copy or another download of the same would
+    shutil.move(corpus.folder / "annotations", corpus.folder / "elsewhere")
+    shutil.copytree(corpus.folder / "elsewhere", corpus.folder / "annotations")
+    corpus.flags += ("--num_workers", "2", "--chunk_size", "4096")
+    built = corpus.build()
+    assert (built.returncode, built.stderr) == (0, "")
+    assert built.stdout == (
+        f"unchanged: {version.folder} was built from these inputs with these flags; --rebuild "
+        "builds it again\n"
+    )
+    assert [*(corpus.output / "versions").iterdir()] == [version.folder]
+    assert sorted(path.name for path in corpus.output.iterdir()) == ["latest", "versions"]
+
+
+def edit_in_place(corpus: Corpus) -> None:
+    """As long as before, and with the times of change as before."""
+    status = corpus.table.stat()
+    lines = corpus.table.read_text().splitlines(keepends=True)
+    corpus.table.write_text("".join([lines[0], *reversed(lines[1:])]))
+    os.utime(corpus.table, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert corpus.table.stat().st_size == status.st_size
+
+
+def add_flag(corpus: Corpus) -> None:
+    corpus.flags += ("--shard_size", "1MiB")
+
+
+def ask(corpus: Corpus) -> None:
+    corpus.flags += ("--rebuild",)
+
+
+CHANGES: dict[str, Callable[[Corpus], object]] = {
+    "a table is edited in place": edit_in_place,
+    "a table has gone": lambda corpus: corpus.table.unlink(),
+    "a picture is written anew": lambda corpus: touch(corpus.picture),
+    "a picture has another name": lambda corpus: corpus.picture.rename(
+        corpus.picture.with_suffix(".JPG")
+    ),
+    "another flag": add_flag,
+    "a shard has gone": lambda corpus: (
+        latest_version(corpus.output).shards("train", "parquet")[0].unlink()
+    ),
+    "there is no latest": lambda corpus: (corpus.output / "latest").unlink(),
+    "it is asked for": ask,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_something_has_changed(corpus: Corpus, change: Callable[[Corpus], object]):
+    before = latest_version(corpus.output).folder
+    change(corpus)
+    built = corpus.build()
+    assert (built.returncode, built.stderr) == (0, "")
+    assert built.version.folder != before
+    built.version.assert_whole()
+
+
+def test_other_code(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    before = latest_version(corpus.output).folder
+    monkeypatch.setattr(fingerprint, "_code", lambda: "of another release")
+    assert corpus.build().version.folder != before
+
+
+def test_only_files_with_another_stamp_are_read(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    touch(corpus.table)
+    read = []
+    digest_of = fingerprint._digest_of
+
+    def digest(path: str) -> str:
+        read.append(Path(path).name)
+        return digest_of(path)
+
+    monkeypatch.setattr(fingerprint, "_digest_of", digest)
+    assert corpus.build().stdout.startswith("unchanged: ")
+    assert read == [corpus.table.name]

@@ -157,7 +157,7 @@ def _work_folder(output: Path) -> Iterator[str]:
     """A folder for what is needed meanwhile, as a build has one; nothing of it stays."""
     parent = output / ".download"
     try:
-        with workspace(str(parent)) as work:
+        with workspace(str(parent), fingerprint="") as (work, _):
             yield f"{work}/exchange"
     except OutputError as error:
         raise UsageError(str(error)) from None

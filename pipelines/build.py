@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     started = time.monotonic()
+    config = None
     try:
         launch.check(flags, beam_arguments)
         object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
@@ -43,24 +45,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         shares_files = flags.exchange == "files"
         with workspace.workspace(
-            flags.output, flags.work_folder, shares_files, object_options
-        ) as work:
+            flags.output,
+            flags.work_folder,
+            shares_files,
+            object_options,
+            "" if flags.rebuild else config.fingerprint,
+        ) as (work, done):
             config = dataclasses.replace(config, work=work)
             vocabulary = plan.read_vocabulary(config.sources, object_options)
             from pipelines import graph  # Beam takes a second to import
 
             run = launch.load(flags.runner)
             with Watch(config) as watch:
+                if done:
+                    watch.tell(f"going on from a build that was stopped: {done:,} pieces are done")
                 define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
                 run(define, flags, beam_arguments, watch)
             outcome = json.loads(workspace.read_outcome(work, object_options))
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
         return _fail(str(error), 2)
-    except launch.NotRunError as done:
-        print(done)
+    except launch.NotRunError as ended:
+        print(ended)
         return 0
     except KeyboardInterrupt:
-        return _fail("interrupted: nothing was published", 1)
+        is_kept = config is not None and os.path.isdir(config.work)
+        goes_on = "; the same command goes on where it was" if is_kept else ""
+        return _fail(f"interrupted: nothing was published{goes_on}", 1)
     except Exception as error:
         return _fail(_explain(error), 1)
     print("\n".join([*watch.told, report.render(outcome, config, time.monotonic() - started)]))

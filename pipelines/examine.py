@@ -77,7 +77,7 @@ def _work_folder(flags: argparse.Namespace) -> Iterator[str]:
             flags.work_folder,
             flags.exchange == "files",
             ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url),
-        ) as folder:
+        ) as (folder, _):
             yield folder
     finally:
         if is_new:

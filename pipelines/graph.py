@@ -20,13 +20,13 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
     class_counts = root | "ClassCounts" >> beam.Create(vocabulary.counts, reshuffle=False)
     class_failed = root | "ClassFailed" >> beam.Create(vocabulary.failed, reshuffle=False)
 
-    # Rows of annotations, as checked Arrow blocks, and addresses of pictures and mask PNGs
-    # likewise.
+    # Rows of annotations, as checked Arrow blocks cut by bucket, and addresses of pictures and mask
+    # PNGs likewise.
     rows = root | "ReadAnnotations" >> ReadAnnotations(config, classes)
     members = root | "ListMembers" >> ListMembers(config)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
-    buckets = (rows.blocks, members.blocks) | "Exchange" >> Exchange(config)
+    buckets = (rows.fragments, members.fragments) | "Exchange" >> Exchange()
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
     built = buckets | "BuildBucket" >> BuildBucket(config, classes, rows.labels)

@@ -14,12 +14,15 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from pipelines import lease
+from transforms import journal
 from transforms.publishing.version import OUTCOME
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
 _OWN_ENTRIES = {"latest", "versions", ".work"}
+_FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
+_FINGERPRINT = "fingerprint"
 
 
 class OutputError(ValueError):
@@ -32,10 +35,13 @@ def workspace(
     work_folder: str | None = None,
     shares_files: bool = True,
     options: ObjectOptions = files.DEFAULTS,
-) -> Iterator[str]:
-    """A new folder for one build; removed at the end, whatever happened.
+    fingerprint: str | None = None,
+) -> Iterator[tuple[str, int]]:
+    """A folder for one build, and how many pieces of its work are done already.
 
-    What a killed build left behind is removed too.
+    It is that of a build with the same fingerprint that was killed or interrupted, or else new.
+    What other stopped builds left behind is removed. So is the folder at the end, whatever
+    happened, unless it was an interrupt.
 
     Args:
         output: where versions are published, a local folder or a URI.
@@ -43,24 +49,26 @@ def workspace(
         shares_files: whether workers see each other's files. Where they don't, and no folder is
             named, the work for an output in an object store is done there.
         options: how object stores are reached.
+        fingerprint: of what is to be built; empty to begin anew in any case, and None to leave
+            stopped builds alone.
 
     Raises:
         OutputError: `output` or `work_folder` can't be written, or `output` holds other files.
     """
     with contextlib.ExitStack() as stack:
         if is_remote(output):
-            work = stack.enter_context(_in_store(output, options))
+            work, done = stack.enter_context(_in_store(output, options)), 0
             if work_folder or shares_files:
                 folder = work_folder or _own_temporary_folder()
-                work = stack.enter_context(_in_folder(folder, "--work_folder"))
+                work, done = stack.enter_context(_in_folder(folder, "--work_folder", fingerprint))
         elif work_folder:
             raise OutputError(
                 f"--work_folder {work_folder}: only for an --output in an object store: drop it, "
                 "since a local one is worked on in its own file system"
             )
         else:
-            work = stack.enter_context(_in_folder(output, "--output"))
-        yield work
+            work, done = stack.enter_context(_in_folder(output, "--output", fingerprint))
+        yield work, done
 
 
 def read_outcome(work: str, options: ObjectOptions = files.DEFAULTS) -> bytes:
@@ -89,30 +97,39 @@ def _own_temporary_folder() -> str:
 
 
 @contextlib.contextmanager
-def _in_folder(parent: str, flag: str) -> Iterator[str]:
+def _in_folder(parent: str, flag: str, fingerprint: str | None) -> Iterator[tuple[str, int]]:
     """A build locks its folder for as long as it lives, and the lock goes with the process."""
     builds = os.path.join(parent, ".work")
     folder = os.path.join(builds, uuid.uuid4().hex)
-    lock = None
+    lock, done, interrupted = None, 0, False
     try:  # a signal may come from the first line on
         try:
             os.makedirs(parent, exist_ok=True)
             if flag == "--output":
                 _refuse_foreign(parent, os.listdir(parent))
             os.makedirs(builds, exist_ok=True)
-            _remove_dead(builds)
-            lock = _lock(f"{folder}.lock")
-            for name in ("exchange", "parts", "version", "progress"):
-                os.makedirs(os.path.join(folder, name))
+            stopped = None
+            if fingerprint is not None:
+                stopped = _clear_away_stopped(builds, fingerprint)
+            if stopped:
+                folder, lock, done = stopped
+            else:
+                lock = _lock(f"{folder}.lock")
+            for name in _FOLDERS:
+                os.makedirs(os.path.join(folder, name), exist_ok=True)
+            with open(os.path.join(folder, _FINGERPRINT), "w") as file:
+                file.write(fingerprint or "")
         except OSError as error:
             raise OutputError(
                 f"{flag} {parent} can't be written: {error.strerror}: name another folder"
             ) from error
-        yield folder
+        yield folder, done
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            os.remove(f"{folder}.lock")
+        if not (interrupted and fingerprint and _has_entries(folder)):
+            _remove(folder)
         if lock is not None:
             os.close(lock)
         with contextlib.suppress(OSError):
@@ -139,14 +156,45 @@ def _lock(path: str) -> int:
     return descriptor
 
 
-def _remove_dead(builds: str) -> None:
-    """Removes the folders of builds that live no more."""
-    for name in os.listdir(builds):
-        if name.endswith(".lock"):
-            try:
-                descriptor = _lock(os.path.join(builds, name))
-            except OSError:
-                continue
-            shutil.rmtree(os.path.join(builds, name.removesuffix(".lock")), ignore_errors=True)
-            os.remove(os.path.join(builds, name))
-            os.close(descriptor)
+def _clear_away_stopped(builds: str, fingerprint: str) -> tuple[str, int, int] | None:
+    """Removes the folders of builds that live no more, but for one to go on in.
+
+    Returns:
+        That one, if there is any with this fingerprint, its lock, and what of it is done.
+    """
+    found = None
+    for name in sorted(os.listdir(builds)):
+        if not name.endswith(".lock"):
+            continue
+        folder = os.path.join(builds, name.removesuffix(".lock"))
+        try:
+            lock = _lock(f"{folder}.lock")
+        except OSError:
+            continue
+        if found is None and fingerprint and _fingerprint_of(folder) == fingerprint:
+            for stale in ("version", "progress"):
+                shutil.rmtree(os.path.join(folder, stale), ignore_errors=True)
+            found = folder, lock, journal.clear_up(folder, ("exchange", "parts"))
+        else:
+            _remove(folder)
+            os.close(lock)
+    return found
+
+
+def _fingerprint_of(folder: str) -> str | None:
+    with contextlib.suppress(OSError), open(os.path.join(folder, _FINGERPRINT)) as file:
+        return file.read()
+    return None
+
+
+def _has_entries(folder: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(os.listdir(os.path.join(folder, journal.FOLDER)))
+    return False
+
+
+def _remove(folder: str) -> None:
+    """Removes a build's folder, and then its lock."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.remove(f"{folder}.lock")

@@ -39,7 +39,7 @@ def corpus(make_corpus: Callable[[str, int], Path], tmp_path: Path) -> Corpus:
     """A corpus of which a version is published."""
     made = Corpus(tmp_path, make_corpus("v7", 12))
     built = made.build()
-    assert (built.returncode, built.stderr) == (0, "")
+    assert built.returncode == 0, built.stderr
     return made
 
 
@@ -54,7 +54,7 @@ def test_nothing_has_changed(corpus: Corpus):
     shutil.copytree(corpus.folder / "elsewhere", corpus.folder / "annotations")
     corpus.flags += ("--num_workers", "2", "--chunk_size", "4096")
     built = corpus.build()
-    assert (built.returncode, built.stderr) == (0, "")
+    assert built.returncode == 0, built.stderr
     assert built.stdout == (
         f"unchanged: {version.folder} was built from these inputs with these flags; --rebuild "
         "builds it again\n"
@@ -101,7 +101,7 @@ def test_something_has_changed(corpus: Corpus, change: Callable[[Corpus], object
     before = latest_version(corpus.output).folder
     change(corpus)
     built = corpus.build()
-    assert (built.returncode, built.stderr) == (0, "")
+    assert built.returncode == 0, built.stderr
     assert built.version.folder != before
     built.version.assert_whole()
 

@@ -89,7 +89,7 @@ class BuildConfig:
         """
         if is_remote(self.output):
             return os.path.join(self.output, "versions", self.version)
-        return os.path.join(self.work, "version")
+        return os.path.join(self.work, "version", self.version)
 
     @property
     def progress_folder(self) -> str | None:

@@ -4,12 +4,14 @@ Each process keeps a small file of its own, which it touches every few seconds a
 A retried bundle counts twice: this is for people to watch, not for the manifest.
 """
 
+import collections
 import contextlib
 import os
 import struct
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ _LAYOUT = struct.Struct(f"<{len(Counters._fields)}q")
 _SIGN_SECONDS = 5
 _lock = threading.Lock()
 _open: dict[str, "_CounterFile"] = {}
+_recording = threading.local()
 
 
 class _CounterFile:
@@ -79,11 +82,23 @@ def add(folder: str | None, **amounts: int) -> None:
     """Adds to this process's counters; None where nobody can see them."""
     if folder is None:
         return
+    if hasattr(_recording, "counted"):
+        _recording.counted.update(amounts)
     with _lock:
         file = _own_file(folder)
         changed = {name: getattr(file.counters, name) + amount for name, amount in amounts.items()}
         file.counters = file.counters._replace(**changed)
         os.pwrite(file.descriptor, _LAYOUT.pack(*file.counters), 0)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[collections.Counter[str]]:
+    """Gathers what this thread adds meanwhile."""
+    _recording.counted = collections.Counter()
+    try:
+        yield _recording.counted
+    finally:
+        del _recording.counted
 
 
 def total(folder: str | None) -> Counters:

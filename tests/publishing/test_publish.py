@@ -104,10 +104,10 @@ def inputs(tmp_path: Path) -> Path:
 def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[BuildConfig, list]]:
     """Makes a build whose shards are sealed and not yet published."""
 
-    def make(work: Path) -> tuple[BuildConfig, list[Shard]]:
+    def make(work: Path, name: str = "it") -> tuple[BuildConfig, list[Shard]]:
         arguments = ["--annotations", inputs, "--images", "none", "--output", tmp_path / "out"]
         flags, _ = options.parse([str(argument) for argument in arguments])
-        config = plan.make_config(flags, str(work))
+        config = dataclasses.replace(plan.make_config(flags, str(work)), version=name)
         parts = [write_part(Path(config.parts_folder), form, 0) for form in FORMATS]
         plans = plan_shards(parts, 1 << 20)
         return config, [seal_shard(p, config.version_folder, config.release) for p in plans]
@@ -126,7 +126,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def test_a_commit_may_come_again(build_to_commit: Callable, tmp_path: Path):
     output = tmp_path / "out"
-    with workspace.workspace(str(output)) as work:
+    with workspace.workspace(str(output), fingerprint="") as (work, _):
         config, shards = build_to_commit(Path(work))
         outcome = commit(config, shards)
         published = files_below(output / "versions") | files_below(output / "latest")
@@ -162,13 +162,12 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
     build_to_commit: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     output = tmp_path / "out"
-    with workspace.workspace(str(output)) as work:
+    with workspace.workspace(str(output), fingerprint="") as (work, _):
         commit(*build_to_commit(Path(work)))
     before = latest_version(output).folder
     for number in range(100):
-        with workspace.workspace(str(output)) as work:
-            config, shards = build_to_commit(Path(work))
-            config = dataclasses.replace(config, version=f"{config.version}-{number}")
+        with workspace.workspace(str(output), fingerprint="") as (work, _):
+            config, shards = build_to_commit(Path(work), f"attempt-{number}")
             with monkeypatch.context() as patch:
                 fail_at_call(patch, number)
                 try:
@@ -193,7 +192,7 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
 
 def test_too_many_failures_commit_nothing(build_to_commit: Callable, tmp_path: Path):
     output = tmp_path / "out"
-    with workspace.workspace(str(output)) as work:
+    with workspace.workspace(str(output), fingerprint="") as (work, _):
         config, shards = build_to_commit(Path(work))
         assert commit(config, shards, failed=1)["version"] is None
         assert commit(config, [])["version"] is None

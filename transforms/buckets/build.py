@@ -4,13 +4,14 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import elements, failures, metrics, progress
+from transforms import elements, failures, journal, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed
 from transforms.examples import features
@@ -108,8 +109,19 @@ class BuildBucketFn(beam.DoFn):
         element: tuple[int, Iterable],
         classes: bytes = b"[]",
         labels: Sequence[frozenset] = (),
-    ) -> Iterator[Any]:
+    ) -> Iterable[Any]:
         bucket, fragments = element
+        build = partial(self._build, bucket, fragments, classes, labels)
+        return journal.once(self._config, f"bucket-{bucket}", build)
+
+    def _build(
+        self,
+        bucket: int,
+        fragments: Iterable,
+        classes: bytes,
+        labels: Sequence[frozenset],
+        paths: set[str],
+    ) -> Iterator[Any]:
         config = self._config
         joined = join(load_fragments(fragments), config.sources, config.splits)
         index = index_classes(classes, labels) if config.map_columns else {}
@@ -132,7 +144,9 @@ class BuildBucketFn(beam.DoFn):
                 )
                 del piece, examples  # which would stay until the next ones are there
             for writer in writers:
-                yield from writer.close()
+                parts = writer.close()
+                paths.update(part.path for part in parts)
+                yield from parts
         yield from self._reports(bucket, joined, found, missing)
 
     def _reports(

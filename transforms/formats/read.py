@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import Block, ByteRange, Failed, Source, SourceCount
+from transforms.exchange.place import PlaceFn
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats import blocks
 from transforms.formats.detect import TABLES
@@ -184,10 +185,10 @@ class ReadRangeFn(beam.DoFn):
 
 
 class ReadAnnotations(beam.PTransform):
-    """Sources → blocks of checked rows.
+    """Sources → checked rows, placed for the exchange.
 
-    Outputs, by tag: the blocks (`blocks`), labels that no class file names (`labels`, frozensets),
-    failures (`failed`) and row counts (`counts`).
+    Outputs, by tag: the fragments (`fragments`), labels that no class file names (`labels`,
+    frozensets), failures (`failed`) and row counts (`counts`).
     """
 
     def __init__(self, config: BuildConfig, classes: beam.PCollection) -> None:
@@ -219,6 +220,7 @@ class ReadAnnotations(beam.PTransform):
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
             >> beam.ParDo(
-                ReadRangeFn(self._config), classes=beam.pvalue.AsSingleton(self._classes)
-            ).with_outputs("labels", "failed", "counts", main="blocks")
+                PlaceFn(ReadRangeFn(self._config), self._config),
+                classes=beam.pvalue.AsSingleton(self._classes),
+            ).with_outputs("labels", "failed", "counts", main="fragments")
         )

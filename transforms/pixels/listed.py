@@ -9,6 +9,7 @@ import pyarrow as pa
 from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import LISTED, Block, Failed, Source, SourceCount
+from transforms.exchange.place import PlaceFn
 from transforms.failures import Failure, PixelError
 from transforms.pixels import listing
 from transforms.pixels.contents import CONTENTS, keyed, list_source
@@ -63,7 +64,7 @@ class ListMembers(beam.PTransform):
             | beam.Create(sources, reshuffle=False)
             | "SpreadSources" >> beam.Reshuffle()
             | "List"
-            >> beam.ParDo(ListMembersFn(self._config)).with_outputs(
-                "failed", "counts", main="blocks"
+            >> beam.ParDo(PlaceFn(ListMembersFn(self._config), self._config)).with_outputs(
+                "failed", "counts", main="fragments"
             )
         )

@@ -1,0 +1,68 @@
+"""Leaving blocks of rows where the buckets of their images will find them."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+import pyarrow.compute as pc
+
+from transforms import journal
+from transforms.config import BuildConfig
+from transforms.elements import Block, ByteRange, Source
+from transforms.exchange import engine, files
+
+Fragment = tuple[int, files.Reference | engine.Payload]
+
+
+def place(block: Block, config: BuildConfig) -> Iterator[Fragment]:
+    """Splits a block by bucket, into a file of the work folder or into elements."""
+    if config.exchange == "files":
+        return files.spill(block, config.buckets, config.exchange_folder)
+    return engine.ship(block, config.buckets)
+
+
+class PlaceFn(beam.DoFn):
+    """Runs a reader of byte ranges or of whole sources, and places the blocks that it reads.
+
+    Through files that is done once for each, however often a build is stopped and goes on.
+
+    Args:
+        reader: yields blocks, and other things by tag.
+        config: the build.
+    """
+
+    def __init__(self, reader: beam.DoFn, config: BuildConfig) -> None:
+        self._reader = reader
+        self._config = config
+
+    def setup(self) -> None:
+        self._reader.setup()
+
+    def process(self, element: ByteRange | Source, **side: Any) -> Iterable[Any]:
+        read = partial(self._read, element, side)
+        if self._config.exchange == "engine":
+            return read(set())
+        return journal.once(self._config, _name(element), read)
+
+    def _read(
+        self, element: ByteRange | Source, side: dict[str, Any], paths: set[str]
+    ) -> Iterator[Any]:
+        for output in self._reader.process(element, **side):
+            if not isinstance(output, Block):
+                yield output
+                continue
+            for bucket, (order, location) in place(output, self._config):
+                if not isinstance(location, bytes):
+                    paths.add(location[0])
+                yield bucket, (order, location)
+            if isinstance(element, Source) and element.medium == "tar.gz":
+                # Its members lie in a tar that was unpacked.
+                containers = pc.struct_field(output.table["value"], "container")
+                paths.update(containers.unique().to_pylist())
+
+
+def _name(element: ByteRange | Source) -> str:
+    if isinstance(element, ByteRange):
+        return f"range-{element.source}-{element.start}-{element.stop}"
+    return f"source-{element.index}"

@@ -35,7 +35,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a worker, which has the project's dependencies, but not the project."""
     google = environments.libraries_of(environments.google())
     folder = tmp_path_factory.mktemp("worker") / "environment"
-    return environments.make_environment(folder, google)
+    return environments.make_environment(folder, google, environments.OWN)
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +198,13 @@ def test_workers_install_every_file(
     assert files_of_packages() - packed == set()
 
 
-def test_what_workers_installed_runs_the_demo(
-    published: tuple[builds.Build, FakeDataflow], worker: Path, tmp_path: Path
+def test_what_workers_install_runs_the_demo_from_an_empty_environment(
+    published: tuple[builds.Build, FakeDataflow], tmp_path: Path
 ):
-    """In an environment where the project's modules can only be those of the package."""
+    _, service = published
+    (job,) = service.jobs.values()
+    sdist = service.folder_of(job) / "workflow.tar.gz"
+    worker = environments.installed(sdist, tmp_path / "environment")
     environment = {name: os.environ[name] for name in os.environ if name != "PYTHONPATH"}
 
     def run(*command: str) -> str:

@@ -225,7 +225,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "--work_folder",
         metavar="PATH",
         help="for an --output in an object store: a local folder for temporary files, seen by all "
-        "workers; default: a temporary one, or with --exchange engine the object store",
+        "workers; default: a temporary one of this machine, or with --exchange engine the object "
+        "store",
     )
     running.add_argument(
         "--worker_timeout",

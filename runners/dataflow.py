@@ -146,8 +146,8 @@ def run(
     job_id = result.job_id()
     console = f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job_id}"
     job = Job("Dataflow", job_id, f"{console}?project={cloud.project}")
-    monitor.submitted(job)
     try:
+        monitor.submitted(job)
         result.wait_until_finish()
         return cast("MetricResults", result.metrics())
     except DataflowRuntimeException as error:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import tarfile
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -245,7 +244,9 @@ def test_an_interrupted_build_cancels_its_job(dataflow: FakeDataflow, bucket: Gc
         wait_for(lambda: any(j.resource["name"] == "to-cancel" for j in dataflow.jobs.values()))
         (job,) = [j for j in dataflow.jobs.values() if j.resource["name"] == "to-cancel"]
         wait_for(lambda: job.process is not None)
-        time.sleep(1)
+        wait_for(lambda: [key for key in keys(bucket, "cancelled/.work") if "job.json" in key])
+        (key,) = [key for key in keys(bucket, "cancelled/.work") if "job.json" in key]
+        record = json.loads(get(bucket, key))
         build.send_signal(signal.SIGTERM)
         done = finish(build)
     finally:
@@ -258,6 +259,8 @@ def test_an_interrupted_build_cancels_its_job(dataflow: FakeDataflow, bucket: Gc
     assert pool["workerHarnessContainerImage"] == IMAGE["sdk_container_image"]
     assert "workflow.tar.gz" not in {package["name"] for package in pool.get("packages", [])}
     assert job.states[-2:] == ["JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"]
+    assert (record["engine"], record["job_id"]) == ("Dataflow", job.resource["id"])
+    assert keys(bucket, "cancelled/.work") == []
 
 
 def diagnose(bucket: GcsServer, *flags: str, **variables: str) -> tuple[int, list[str]]:

@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         on_flink = ("--runner", "flink", "--flink_master", flink.master)
         results = {
             count: {
-                "direct": _build(work, corpus, flink, ("--num_workers", "2")),
-                "Flink": _build(work, corpus, flink, on_flink),
+                "direct": _build(work, corpus, ("--num_workers", "2"), lambda: ()),
+                "Flink": _build(work, corpus, on_flink, lambda: cluster.processes(flink)),
             }
             for count, corpus in corpora.items()
         }
@@ -123,7 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str]) -> Run:
+def _build(
+    work: Path, corpus: Path, flags: Sequence[str], others: Callable[[], Iterable[int]]
+) -> Run:
+    """Builds a corpus; `others` are processes that take part beside the build's own."""
     say(f"{corpus.name}: {' '.join(flags)}")
     with tempfile.TemporaryDirectory(prefix="output-", dir=work) as output:
         files = ("--annotations", f"{corpus}/annotations", "--output", f"{output}/dataset")
@@ -136,7 +139,7 @@ def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str
             stderr=subprocess.PIPE,
             text=True,
         )
-        sampler = Sampler(lambda: {*_tree(process.pid), *cluster.processes(flink)})
+        sampler = Sampler(lambda: {*_tree(process.pid), *others()})
         sampler.start()
         said = process.communicate()[1]
         seconds = time.perf_counter() - started

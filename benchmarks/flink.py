@@ -2,7 +2,8 @@
 
 The cluster has two task managers of one slot each, the direct runner two workers. Both read the
 same files, once these are in the page cache, and must publish the same bytes. What a build of a
-thousand images takes is the start-up of each. Memory is that of each process at its peak.
+thousand images takes is the start-up of each. CPU seconds are those of all processes of a build,
+those of the cluster among them; memory is that of each process at its peak.
 """
 
 import argparse
@@ -44,17 +45,19 @@ class Run:
 
     Attributes:
         seconds: from the start of the program to its end.
+        cpu_seconds: user and system, of the processes of each kind together, by what they are.
         peaks: bytes of memory of each process at its peak, with what it is.
         digests: SHA-256 of what was published, by path.
     """
 
     seconds: float
+    cpu_seconds: dict[str, float]
     peaks: list[tuple[str, int]]
     digests: dict[str, str]
 
 
 class Sampler(threading.Thread):
-    """Looks at the memory of processes twice a second.
+    """Looks at the memory and CPU time of processes twice a second.
 
     Args:
         pids: of the processes to look at.
@@ -65,6 +68,9 @@ class Sampler(threading.Thread):
         self._pids = pids
         self._stopped = threading.Event()
         self._peaks: dict[int, tuple[str, int]] = {}
+        self._cpu: dict[int, float] = {}
+        # A cluster's processes have run before.
+        self._before = {pid: _cpu_seconds(pid) for pid in pids()}
 
     def run(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):
@@ -75,12 +81,17 @@ class Sampler(threading.Thread):
                     if role:
                         _, before = self._peaks.get(pid, (role, 0))
                         self._peaks[pid] = role, max(before, memory_of(process))
+                        self._cpu[pid] = _cpu_seconds(pid) - self._before.get(pid, 0.0)
 
-    def stop(self) -> list[tuple[str, int]]:
-        """Ends it and returns what each process is, and the bytes it had at its peak."""
+    def stop(self) -> tuple[dict[str, float], list[tuple[str, int]]]:
+        """Ends it and returns the CPU seconds of the processes of each kind, and what each process
+        is with the bytes it had at its peak."""
         self._stopped.set()
         self.join()
-        return sorted(self._peaks.values())
+        cpu: dict[str, float] = dict.fromkeys(sorted(role for role, _ in self._peaks.values()), 0.0)
+        for pid, (role, _) in self._peaks.items():
+            cpu[role] += self._cpu[pid]
+        return cpu, sorted(self._peaks.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         on_flink = ("--runner", "flink", "--flink_master", flink.master)
         results = {
             count: {
-                "direct": _build(work, corpus, flink, ("--num_workers", "2")),
-                "Flink": _build(work, corpus, flink, on_flink),
+                "direct": _build(work, corpus, ("--num_workers", "2"), lambda: ()),
+                "Flink": _build(work, corpus, on_flink, lambda: cluster.processes(flink)),
             }
             for count, corpus in corpora.items()
         }
@@ -112,7 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str]) -> Run:
+def _build(
+    work: Path, corpus: Path, flags: Sequence[str], others: Callable[[], Iterable[int]]
+) -> Run:
+    """Builds a corpus; `others` are processes that take part beside the build's own."""
     say(f"{corpus.name}: {' '.join(flags)}")
     with tempfile.TemporaryDirectory(prefix="output-", dir=work) as output:
         files = ("--annotations", f"{corpus}/annotations", "--output", f"{output}/dataset")
@@ -125,15 +139,15 @@ def _build(work: Path, corpus: Path, flink: cluster.Cluster, flags: Sequence[str
             stderr=subprocess.PIPE,
             text=True,
         )
-        sampler = Sampler(lambda: [*_tree(process.pid), *cluster.processes(flink)])
+        sampler = Sampler(lambda: {*_tree(process.pid), *others()})
         sampler.start()
         said = process.communicate()[1]
         seconds = time.perf_counter() - started
-        peaks = sampler.stop()
+        cpu_seconds, peaks = sampler.stop()
         if process.returncode:
             raise SystemExit(f"the build failed:\n{said[-2000:]}")
         say(f"    {seconds:.1f} s")
-        return Run(seconds, peaks, _digests(Path(output)))
+        return Run(seconds, cpu_seconds, peaks, _digests(Path(output)))
 
 
 def _tree(pid: int) -> list[int]:
@@ -142,6 +156,12 @@ def _tree(pid: int) -> list[int]:
         return [pid, *(child.pid for child in root.children(recursive=True))]
     except psutil.Error:
         return []
+
+
+def _cpu_seconds(pid: int) -> float:
+    with contextlib.suppress(psutil.Error):
+        return sum(psutil.Process(pid).cpu_times()[:2])
+    return 0.0
 
 
 def _role(process: psutil.Process) -> str | None:
@@ -166,6 +186,13 @@ def _report(small: dict[str, Run], large: dict[str, Run], images: int) -> str:
         )
     beyond = {name: large[name].seconds - small[name].seconds for name in large}
     lines.append(f"  Flink / direct beyond start-up: {beyond['Flink'] / beyond['direct']:.2f}")
+    for name, run in large.items():
+        shares = ", ".join(f"{role} {cpu:.1f}" for role, cpu in run.cpu_seconds.items())
+        start_up = sum(small[name].cpu_seconds.values())
+        lines.append(
+            f"  {name}: CPU seconds {sum(run.cpu_seconds.values()):.1f}, the start-up "
+            f"{start_up:.1f}; {shares}"
+        )
     for name, run in large.items():
         peaks = ", ".join(f"{role} {size >> 20:,}" for role, size in run.peaks)
         lines.append(f"  {name}: MiB at the peak of each process: {peaks}")

@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if done:
                     watch.tell(f"going on from a build that was stopped: {done:,} pieces are done")
                 define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
-                run(define, flags, beam_arguments, watch)
+                # By its name a job is known to be that of a version.
+                named = {"job_name": f"open-images-{config.version.lower()}"}
+                run(define, flags, launch.with_defaults(beam_arguments, named), watch)
             outcome = json.loads(workspace.read_outcome(work, object_options))
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
         return _fail(str(error), 2)

@@ -232,7 +232,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "--work_folder",
         metavar="PATH",
         help="for an --output in an object store: a local folder for temporary files, seen by all "
-        "workers; default: a temporary one, or with --exchange engine the object store",
+        "workers; default: a temporary one of this machine, or with --exchange engine the object "
+        "store",
     )
     running.add_argument(
         "--worker_timeout",
@@ -240,7 +241,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         default=300,
         metavar="SECONDS",
         help="on Flink: for how long all workers may be silent before the build fails, where they "
-        "ought to say every few seconds that they live; default: 300",
+        "ought to say every few seconds that they live; where they work in an object store alone "
+        "they can't, and it is for how long they may take to begin. Default: 300",
     )
     running.add_argument(
         "--chunk_size",

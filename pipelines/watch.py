@@ -1,5 +1,7 @@
 """Showing how far a build is: a bar on a terminal, a line every few seconds elsewhere."""
 
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -7,11 +9,16 @@ from typing import Self
 
 from tqdm import tqdm
 
-from runners.launch import JobError
+from runners.launch import Job, JobError
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.formats.detect import TABLES
+from transforms.publishing.version import to_json
+from transforms.storage import files
+from transforms.storage.objects import StorageError
 
+#: The job of a build on a cluster, in its work folder.
+JOB = "job.json"
 _BAR_SECONDS = 0.5
 _LINE_SECONDS = 10
 
@@ -46,6 +53,16 @@ class Watch:
         self._thread.join()
         if self._bar is not None:
             self._bar.close()
+
+    def submitted(self, job: Job) -> None:
+        """Shows a job, and records it in the work folder for as long as the build runs."""
+        self.tell(f"{job}: {job.url}")
+        config = self._config
+        data = to_json(job._asdict() | {"version": config.version})
+        # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
+        with contextlib.suppress(OSError, StorageError):
+            path = os.path.join(config.work, JOB)
+            files.write_file(path, data, config.work, config.object_options)
 
     def tell(self, line: str) -> None:
         """Shows a line above the bar."""

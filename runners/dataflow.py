@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from runners.launch import Define, JobError, Monitor, NotRunError, UsageError, with_defaults
+from runners.launch import Define, Job, JobError, Monitor, NotRunError, UsageError, with_defaults
 
 #: What workers install the project from; there is none beside an installed package.
 SETUP_FILE = Path(__file__).parents[1] / "setup.py"
@@ -68,6 +68,8 @@ def mistakes(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterat
     ):
         for path in paths or ():
             yield from _check_input(flag, path)
+    if flags.work_folder:
+        yield f"--work_folder {flags.work_folder}: Dataflow's workers share no folder: leave it out"
     if flags.exchange == "files":
         yield "--exchange files: Dataflow's workers share no folder: leave it out"
     if not cloud.project or not _PROJECT.fullmatch(cloud.project):
@@ -141,24 +143,23 @@ def run(
         raise NotRunError(
             f"template written to {cloud.template_location}: it runs this very build, once"
         )
-    job = result.job_id()
-    monitor.tell(
-        f"Dataflow job {job}: https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job}"
-        f"?project={cloud.project}"
-    )
+    job_id = result.job_id()
+    console = f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job_id}"
+    job = Job("Dataflow", job_id, f"{console}?project={cloud.project}")
     try:
+        monitor.submitted(job)
         result.wait_until_finish()
         return cast("MetricResults", result.metrics())
     except DataflowRuntimeException as error:
         said = str(error).strip().removesuffix("Error:\nNone")
-        raise JobError(f"{said}\nDataflow job {job}: {_last_line(said)}") from None
+        raise JobError(f"{said}\n{job}: {_last_line(said)}") from None
     except AssertionError:  # from Beam, whose polling has given up
-        raise JobError(f"lost touch with Dataflow job {job}, which may still run") from None
+        raise JobError(f"lost touch with {job}, which may still run") from None
     except KeyboardInterrupt:
         try:
             result.cancel()
         except Exception as error:
-            monitor.tell(f"Dataflow job {job} may still run ({error}): cancel it in the console")
+            monitor.tell(f"{job} may still run ({error}): cancel it in the console")
         raise
 
 

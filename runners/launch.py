@@ -9,7 +9,7 @@ import argparse
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runners import fork_server
 
@@ -41,11 +41,31 @@ class NotRunError(RuntimeError):
     """As was asked for, no job was run; the message is a line that says what was done instead."""
 
 
+class Job(NamedTuple):
+    """A job of a build, as its engine knows it.
+
+    Attributes:
+        engine: Flink, or Dataflow.
+        job_id: by which the engine knows it.
+        url: where it is to be seen.
+    """
+
+    engine: str
+    job_id: str
+    url: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} job {self.job_id}"
+
+
 class Monitor(Protocol):
     """Who watches a build: a runner tells it of its job, and may ask how far the workers are."""
 
+    def submitted(self, job: Job) -> None:
+        """Shows and records a job that was submitted."""
+
     def tell(self, line: str) -> None:
-        """Shows a line, such as a job's id."""
+        """Shows a line."""
 
     def show_stages(self, done: int, total: int, running: str) -> None:
         """Shows how many stages of a job are done, and the name of one that runs."""

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 
 import grpc
 
+#: A thread of Beam's that reads a job's messages until the job server ends them, or itself.
+_READER = "wait_until_finish_read"
+_READER_SECONDS = 10
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Beam from logging, and its threads from printing, what it also raises."""
+    """Keeps Beam from logging, and its threads from printing, what it also raises.
+
+    The job server should have ended before this does: then no thread is left that reads from it.
+    """
 
     def keep(record: logging.LogRecord) -> bool:
         return record.module != "portable_runner"
@@ -25,5 +32,8 @@ def quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        for thread in threading.enumerate():
+            if thread.name == _READER:
+                thread.join(_READER_SECONDS)
         logging.getLogger().removeFilter(keep)
         threading.excepthook = before

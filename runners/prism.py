@@ -56,7 +56,7 @@ def run(
     """Runs a pipeline to its end: see `launch.Run`."""
     check(flags, beam_arguments)
     runner = _Runner()
-    with WorkerPool(on_death=runner.abandon) as pool, runner, quiet():
+    with quiet(), WorkerPool(on_death=runner.abandon) as pool, runner:
         defaults = {
             "prism_location": BINARY,
             "prism_log_level": "error",

@@ -7,6 +7,7 @@ A retried bundle counts twice: this is for people to watch, not for the manifest
 import collections
 import contextlib
 import os
+import socket
 import struct
 import threading
 import time
@@ -14,6 +15,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+
+class WorkFolderError(Exception):
+    """This machine doesn't see the work folder; the message is one line with the remedy."""
 
 
 class Counters(NamedTuple):
@@ -34,11 +39,24 @@ _recording = threading.local()
 
 
 class _CounterFile:
-    """This process's file in a folder, whose parent must be there."""
+    """This process's file in a folder, whose parent must be there.
+
+    Raises:
+        WorkFolderError: It isn't.
+    """
 
     def __init__(self, folder: str) -> None:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(folder)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise WorkFolderError(
+                f"the work folder {os.path.dirname(folder)} isn't seen by a worker on "
+                f"{socket.gethostname()}: name an --output, or for one in an object store a "
+                "--work_folder, on a file system that all machines have at the same path, or use "
+                "an object store and --exchange engine"
+            ) from None
         self.counters = Counters()
         self.descriptor = os.open(os.path.join(folder, uuid.uuid4().hex), os.O_WRONLY | os.O_CREAT)
         threading.Thread(target=self._sign, daemon=True).start()

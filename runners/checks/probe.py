@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from runners.checks.worker import NAMESPACE, Errand, Report, ReportFn, read_errand
+from runners.launch import Job
 
 _ELEMENTS = 64
 #: Time for the job to be cancelled on its cluster.
@@ -77,6 +78,9 @@ def probe(
 
 class _Silent:
     """A monitor that shows nothing."""
+
+    def submitted(self, job: Job) -> None:
+        pass
 
     def tell(self, line: str) -> None:
         pass

@@ -116,7 +116,8 @@ def judge(reports: Sequence[Report], errand: Errand) -> Iterator[Finding]:
     for trouble, hosts in troubled.items():
         yield fix(
             f"work folder: {_shown(str(errand.folder))} on {_join(hosts)}: {trouble}: mount one "
-            "folder on all machines at the same path, or use an object store and --exchange engine"
+            "folder on all machines at the same path and name it (--output, or --work_folder), or "
+            "use an object store and --exchange engine"
         )
 
 

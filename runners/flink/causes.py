@@ -1,5 +1,12 @@
 """Why a job failed, in a line: Flink wraps the cause into many others."""
 
+import re
+
+from transforms.progress import WorkFolderError
+
+#: A task that is started again finds the folder as little.
+_BEYOND_MENDING = re.compile(rf"\b{WorkFolderError.__name__}: (.*?)(?: \[while running .*)?$", re.M)
+
 _REMEDIES = {
     "Insufficient number of network buffers": "the task managers lack network memory: raise "
     "taskmanager.memory.network.max, or lower taskmanager.network.sort-shuffle.min-buffers",
@@ -15,6 +22,12 @@ _REMEDIES = {
     "Process died with exit code": "workers don't start on the task managers: see their logs, and "
     "that their Python is this one",
 }
+
+
+def beyond_mending(text: str) -> str | None:
+    """The cause of a task's failure, if no retry can mend it, from the text of an error."""
+    match = _BEYOND_MENDING.search(text)
+    return match[1] if match else None
 
 
 def explain(text: str) -> str | None:

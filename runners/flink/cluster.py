@@ -27,6 +27,9 @@ from runners.launch import UsageError
 _PROGRAM = "python -m runners.flink.cluster"
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+#: On a busy machine a process may get no CPU for longer than the 10 s after which it would end.
+#: Flink's own setting of that (pekko.startup-timeout) doesn't reach Pekko.
+_PATIENT = "-Dpekko.remote.classic.startup-timeout=90s"
 _UP_SECONDS = 90
 _DOWN_SECONDS = 10
 _STATE = "state.json"
@@ -182,6 +185,7 @@ def _start(folder: Path, name: str, main: str, heap_mb: int) -> subprocess.Popen
         f"-Xmx{heap_mb + FRAMEWORK_HEAP_MB}m",
         f"-Dlog4j.configurationFile={folder}/conf/log4j.properties",
         f"-Djava.io.tmpdir={folder}/tmp",
+        _PATIENT,
         *("-classpath", jars, main, "--configDir", f"{folder}/conf"),
     ]
     # Beam's boot program writes into the current folder of a task manager.
@@ -223,15 +227,22 @@ def _wait(cluster: Cluster, started: Mapping[str, subprocess.Popen]) -> None:
 
 def _lives(cluster: Cluster, pid: int) -> bool:
     """Whether a process is there and is one of the cluster's: ids are used again."""
+    folder = _folder_of(pid)
+    return folder is not None and folder.is_relative_to(cluster.folder)
+
+
+def _folder_of(pid: int) -> Path | None:
+    """Where a process works; None if it has ended."""
     try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(cluster.folder)
+        return Path(os.readlink(f"/proc/{pid}/cwd"))
     except OSError:
-        return False
+        return None
 
 
 def processes(cluster: Cluster) -> Iterator[int]:
     """The ids of its processes, those of workers among them."""
-    sessions = set(cluster.pids)
+    # The id of one that has ended may be another's by now, but not as long as workers are left.
+    sessions = {p for p in cluster.pids if _folder_of(p) is None or _lives(cluster, p)}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # The fields after the name in brackets: state, parent, group, session.

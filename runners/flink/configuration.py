@@ -72,5 +72,9 @@ def _configuration(
         "heartbeat.interval": 2000,
         # A process that has ended is missed sooner; this is for those that hang.
         "heartbeat.timeout": 30000,
+        # A process that starts on a busy machine may get no CPU for longer than the default, after
+        # which it would end.
+        "pekko.tcp.timeout": "90 s",
+        "pekko.ask.timeout": "60 s",
         "io.tmp.dirs": folder / "tmp",
     }

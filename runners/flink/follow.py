@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from runners.flink import causes
 from runners.flink.rest import ENDED, Rest, RestError
-from runners.launch import JobError, Monitor
+from runners.launch import Job, JobError, Monitor
 
 _POLL_SECONDS = 1.0
 #: How long a job manager may be away; it may be restarted meanwhile.
@@ -14,22 +15,53 @@ _AWAY_SECONDS = 60
 _CANCEL_SECONDS = 30
 
 
-class Follower:
-    """Follows a job, known by its name, on a cluster.
+class Submission:
+    """A job that is about to be submitted to a cluster, which will know it by its name.
 
     Args:
-        rest: the cluster; None for a Flink inside the job server, which can't be asked.
-        job_name: of this job alone.
-        monitor: is told of the job.
-        patience: seconds for which no worker may give a sign of life while tasks run.
+        rest: the cluster.
+        job_name: that no other job gets from now on; earlier ones may have had it.
+
+    Raises:
+        RestError: The cluster doesn't answer.
     """
 
-    def __init__(self, rest: Rest | None, job_name: str, monitor: Monitor, patience: float) -> None:
-        self._rest = rest
+    def __init__(self, rest: Rest, job_name: str) -> None:
+        self.rest = rest
         self._job_name = job_name
+        self._earlier = frozenset(rest.jobs())
+        self._job_id: str | None = None
+
+    def find(self) -> str | None:
+        """The id of the job; None as long as the cluster has none.
+
+        Raises:
+            RestError: The cluster doesn't answer.
+        """
+        if self._job_id is None:
+            new = self.rest.jobs().items()
+            found = (job for job, (name, _) in new if name == self._job_name)
+            self._job_id = next((job for job in found if job not in self._earlier), None)
+        return self._job_id
+
+
+class Follower:
+    """Follows a job on a cluster.
+
+    Args:
+        submission: the job; None for a Flink inside the job server, which can't be asked.
+        monitor: is told of the job.
+        patience: seconds for which no worker may give a sign of life while tasks run. Where the
+            monitor sees none, seconds for the first of them to have done something.
+    """
+
+    def __init__(self, submission: Submission | None, monitor: Monitor, patience: float) -> None:
+        self._submission = submission
         self._monitor = monitor
         self._patience = patience
-        self._job: str | None = None
+        self._told = False
+        # Whether workers have done a stage; nobody knows of a Flink that can't be asked.
+        self._begun = submission is None
         self._sign: object = None
         now = time.monotonic()
         self._sign_at = now
@@ -63,17 +95,18 @@ class Follower:
 
     def _look(self) -> None:
         now = time.monotonic()
+        sign = self._monitor.last_sign()
         running = True
-        if self._rest is not None:
+        if self._submission is not None:
             try:
-                running = self._look_at(self._rest)
+                running = self._look_at(self._submission)
                 self._answer_at = now
             except RestError as error:
                 if now - self._answer_at > _AWAY_SECONDS:
                     raise JobError(f"the job manager is gone: {error}") from None
                 running = False
-        sign = self._monitor.last_sign()
-        if sign is None or sign != self._sign or not running:
+        watched = running and (sign is not None or not self._begun)
+        if sign != self._sign or not watched:
             self._sign, self._sign_at = sign, now
         elif now - self._sign_at > self._patience:
             raise JobError(
@@ -81,38 +114,43 @@ class Follower:
                 "start, hold this project, and see the work folder (--worker_timeout)"
             )
 
-    def _look_at(self, rest: Rest) -> bool:
-        """Shows the job; returns whether some of its tasks run."""
-        if self._job is None:
-            self._job = _find(rest, self._job_name)
-            if self._job is None:
-                return False
-            self._monitor.tell(f"Flink job {self._job} on {rest.url}")
-        stages = rest.stages(self._job)
+    def _look_at(self, submission: Submission) -> bool:
+        """Shows the job; returns whether some of its tasks run.
+
+        Raises:
+            JobError: One of them has failed from a cause that no retry mends.
+        """
+        rest, job = submission.rest, submission.find()
+        if job is None:
+            return False
+        if not self._told:
+            self._monitor.submitted(Job("Flink", job, f"{rest.url}/#/job/running/{job}/overview"))
+            self._told = True
+        stages = rest.stages(job)
         self._monitor.show_stages(stages.done, stages.total, stages.running)
+        self._begun = self._begun or stages.done_by_workers > 0
+        beyond_mending = causes.beyond_mending(rest.cause(job))
+        if beyond_mending is not None:
+            raise JobError(beyond_mending)
         return stages.tasks_running > 0
 
 
 @contextlib.contextmanager
-def cancelled_unless_done(rest: Rest | None, job_name: str) -> Iterator[None]:
+def cancelled_unless_done(submission: Submission | None) -> Iterator[None]:
     """Cancels a job on the cluster if it runs at the end of the context."""
     try:
         yield
     finally:
-        if rest is not None:
+        if submission is not None:
             with contextlib.suppress(RestError):
-                _cancel(rest, job_name)
+                _cancel(submission)
 
 
-def _cancel(rest: Rest, job_name: str) -> None:
+def _cancel(submission: Submission) -> None:
     deadline = time.monotonic() + _CANCEL_SECONDS
     while time.monotonic() < deadline:
-        job = _find(rest, job_name)
-        if job is None or rest.jobs()[job][1] in ENDED:
+        job = submission.find()
+        if job is None or submission.rest.jobs()[job][1] in ENDED:
             return
-        rest.cancel(job)
+        submission.rest.cancel(job)
         time.sleep(_POLL_SECONDS)
-
-
-def _find(rest: Rest, job_name: str) -> str | None:
-    return next((job for job, (name, _) in rest.jobs().items() if name == job_name), None)

@@ -32,10 +32,11 @@ class Slots(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """How far a job is: its state, stages done, stages, one that runs, tasks that run."""
+    """How far a job is: stages done, those of them that workers did, stages, one that runs, tasks
+    that run."""
 
-    state: str
     done: int
+    done_by_workers: int
     total: int
     running: str
     tasks_running: int
@@ -79,12 +80,15 @@ class Rest:
         found = self._ask(f"/jobs/{job}")
         vertices = found["vertices"]
         states = Counter(vertex["status"] for vertex in vertices)
-        running = [_short(v["name"]) for v in vertices if v["status"] == "RUNNING"]
-        running = [name for name in running if name]
+        names = {
+            state: [_short(vertex["name"]) for vertex in vertices if vertex["status"] == state]
+            for state in states
+        }
+        running = [name for name in names.get("RUNNING", ()) if name]
+        by_workers = sum(map(bool, names.get("FINISHED", ())))
         tasks = sum(vertex["tasks"].get("RUNNING", 0) for vertex in vertices)
-        return Stages(
-            found["state"], states["FINISHED"], len(vertices), running[0] if running else "", tasks
-        )
+        done = states["FINISHED"]
+        return Stages(done, by_workers, len(vertices), running[0] if running else "", tasks)
 
     def places(self, job: str) -> list[set[str]]:
         """The task managers that each stage of a job ran on."""
@@ -93,8 +97,11 @@ class Rest:
         return [{one["taskmanager-id"] for one in found["taskmanagers"]} for found in answers]
 
     def cause(self, job: str) -> str:
-        """Why a job failed: the root exception with its trace; empty where it didn't."""
-        history = self._ask(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
+        """Why a job, or a task of it, failed last: the exception with its trace; empty where none
+        did."""
+        history = self._ask(f"/jobs/{job}/exceptions?maxExceptions=1")["exceptionHistory"][
+            "entries"
+        ]
         return history[0]["stacktrace"] if history else ""
 
     def cancel(self, job: str) -> None:

@@ -21,7 +21,7 @@ from apache_beam.runners.portability.job_server import JavaJarJobServer
 from apache_beam.runners.portability.portable_runner import PortableRunner
 
 from runners.flink import causes, installed
-from runners.flink.follow import Follower, cancelled_unless_done
+from runners.flink.follow import Follower, Submission, cancelled_unless_done
 from runners.flink.job_server import JobServer
 from runners.flink.rest import Rest, RestError
 from runners.launch import Define, JobError, Monitor, UsageError, with_defaults
@@ -74,7 +74,8 @@ def run(
         # It would list all packages of this environment, which takes seconds, for a log.
         arguments = ["--experiments=disable_logging_submission_environment", *arguments]
         job_name = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
-        stack.enter_context(cancelled_unless_done(rest, job_name))
+        submission = None if rest is None else Submission(rest, job_name)
+        stack.enter_context(cancelled_unless_done(submission))
         server = None
         if not endpoint:
             server = stack.enter_context(JobServer(_find_jar(given), master if rest else "[local]"))
@@ -83,13 +84,13 @@ def run(
         define(root)
         if server is not None:
             server.wait()
-        follower = Follower(rest, job_name, monitor, flags.worker_timeout)
+        follower = Follower(submission, monitor, flags.worker_timeout)
         try:
             result = root.run()
             follower.wait(result.wait_until_finish)
             return result.metrics()
         except RuntimeError as error:
-            cause = causes.explain(str(error))
+            cause = causes.beyond_mending(str(error)) or causes.explain(str(error))
             if isinstance(error, JobError) or cause is None:
                 raise
             raise JobError(cause) from error

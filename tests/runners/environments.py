@@ -1,13 +1,18 @@
 """Python environments beside the project's own, whose libraries they see but not the project."""
 
+import email
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.emulators import made_once
 
+#: The libraries of the running Python.
+OWN = Path(sysconfig.get_path("purelib"))
 #: Google's libraries: in the project's own environment they would cost each worker half a second.
 _GOOGLE = ("apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69")
 
@@ -20,7 +25,7 @@ def make_environment(folder: Path, *above: Path) -> Path:
 
     Args:
         folder: is made.
-        above: folders of libraries; the running Python's come last.
+        above: folders of libraries.
 
     Returns:
         Its Python.
@@ -28,8 +33,7 @@ def make_environment(folder: Path, *above: Path) -> Path:
     command = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
     subprocess.run(command, check=True)
     libraries = sysconfig.get_path("purelib", vars={"base": str(folder)})
-    lines = [*map(str, above), sysconfig.get_path("purelib")]
-    (Path(libraries) / "above.pth").write_text("\n".join(lines) + "\n")
+    (Path(libraries) / "above.pth").write_text("".join(f"{path}\n" for path in above))
     return folder / "bin" / "python"
 
 
@@ -37,9 +41,38 @@ def google() -> Path:
     """The Python of an environment with Google's libraries; made once, in a minute."""
 
     def make(folder: Path, requirements: Sequence[str]) -> None:
-        install(make_environment(folder), requirements)
+        install(make_environment(folder, OWN), requirements)
 
     return made_once("google", _GOOGLE, make) / "python"
+
+
+def installed(sdist: Path, folder: Path) -> Path:
+    """The Python of an environment where a package was installed, and nothing beside it.
+
+    What it says it needs is installed into another empty environment, which is made once, in half a
+    minute.
+
+    Args:
+        sdist: the package.
+        folder: is made.
+    """
+
+    def make(folder: Path, requirements: Sequence[str]) -> None:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        install(folder / "bin" / "python", requirements)
+
+    with tarfile.open(sdist) as archive:
+        (name,) = [name for name in archive.getnames() if re.fullmatch("[^/]+/PKG-INFO", name)]
+        information = archive.extractfile(name)
+        assert information is not None
+        needed = email.message_from_bytes(information.read()).get_all("Requires-Dist", [])
+    needed = tuple(text for text in needed if "extra ==" not in text)
+    pip = made_once("needed", needed, make) / "python"
+    python = make_environment(folder, libraries_of(pip))
+    # Not --no-deps: it sees for itself that nothing is missing.
+    command = [str(pip), "-m", "pip", "--python", str(python), "install", "--quiet", str(sdist)]
+    subprocess.run(command, check=True)
+    return python
 
 
 def libraries_of(python: Path) -> Path:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import tarfile
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +34,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a worker, which has the project's dependencies, but not the project."""
     google = environments.libraries_of(environments.google())
     folder = tmp_path_factory.mktemp("worker") / "environment"
-    return environments.make_environment(folder, google)
+    return environments.make_environment(folder, google, environments.OWN)
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +197,13 @@ def test_workers_install_every_file(
     assert files_of_packages() - packed == set()
 
 
-def test_what_workers_installed_runs_the_demo(
-    published: tuple[builds.Build, FakeDataflow], worker: Path, tmp_path: Path
+def test_what_workers_install_runs_the_demo_from_an_empty_environment(
+    published: tuple[builds.Build, FakeDataflow], tmp_path: Path
 ):
-    """In an environment where the project's modules can only be those of the package."""
+    _, service = published
+    (job,) = service.jobs.values()
+    sdist = service.folder_of(job) / "workflow.tar.gz"
+    worker = environments.installed(sdist, tmp_path / "environment")
     environment = {name: os.environ[name] for name in os.environ if name != "PYTHONPATH"}
 
     def run(*command: str) -> str:
@@ -242,7 +244,9 @@ def test_an_interrupted_build_cancels_its_job(dataflow: FakeDataflow, bucket: Gc
         wait_for(lambda: any(j.resource["name"] == "to-cancel" for j in dataflow.jobs.values()))
         (job,) = [j for j in dataflow.jobs.values() if j.resource["name"] == "to-cancel"]
         wait_for(lambda: job.process is not None)
-        time.sleep(1)
+        wait_for(lambda: [key for key in keys(bucket, "cancelled/.work") if "job.json" in key])
+        (key,) = [key for key in keys(bucket, "cancelled/.work") if "job.json" in key]
+        record = json.loads(get(bucket, key))
         build.send_signal(signal.SIGTERM)
         done = finish(build)
     finally:
@@ -255,6 +259,8 @@ def test_an_interrupted_build_cancels_its_job(dataflow: FakeDataflow, bucket: Gc
     assert pool["workerHarnessContainerImage"] == IMAGE["sdk_container_image"]
     assert "workflow.tar.gz" not in {package["name"] for package in pool.get("packages", [])}
     assert job.states[-2:] == ["JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"]
+    assert (record["engine"], record["job_id"]) == ("Dataflow", job.resource["id"])
+    assert keys(bucket, "cancelled/.work") == []
 
 
 def diagnose(bucket: GcsServer, *flags: str, **variables: str) -> tuple[int, list[str]]:

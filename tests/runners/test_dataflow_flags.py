@@ -36,6 +36,7 @@ def mistakes(**changes: object) -> list[str]:
         ({"images": "tar=train.tar"}, "--images tar=train.tar: Dataflow's workers can't see"),
         ({"masks": "gs://Capitals/m"}, "--masks gs://Capitals/m: that is no bucket"),
         ({"exchange": "files"}, "--exchange files: Dataflow's workers share no folder"),
+        ({"work_folder": "/w"}, "--work_folder /w: Dataflow's workers share no folder"),
         ({"project": None}, "--project: name the Google Cloud project"),
         ({"project": "1234567"}, "--project 1234567: name the Google Cloud project"),
         ({"region": None}, "--region: say where"),

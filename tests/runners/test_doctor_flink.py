@@ -13,6 +13,8 @@ from pipelines import doctor
 from runners.checks import flink as checks
 from runners.flink.cluster import Cluster
 from runners.flink.rest import ENDED, Rest
+from tests.emulators import S3Server
+from tests.runners import starting
 
 Serve = Callable[..., str]
 
@@ -149,10 +151,30 @@ def test_a_real_cluster(flink: Cluster, tmp_path: Path, capsys: pytest.CaptureFi
     assert any(line.endswith("by 2 workers, and seen here") for line in lines)
 
 
-def test_workers_that_never_start(flink: Cluster, capsys: pytest.CaptureFixture[str]):
-    """As where the program that a task manager starts waits for something that never comes."""
-    environment = json.dumps({"command": "/bin/sleep", "env": {}})
-    flags = ["--environment_type", "PROCESS", "--environment_config", environment]
+def test_a_bucket_from_workers_of_a_real_cluster(
+    flink: Cluster,
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    secrets = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    s3_server.make_bucket("doctor-on-flink")
+    flags = ["--runner", "flink", "--flink_master", flink.master, "--time_limit", "200"]
+    flags += ["--output", "s3://doctor-on-flink/out", "--s3_endpoint_url", s3_server.url]
+    # Those of the driver aren't the workers'.
+    code = doctor.main([*flags, "--exchange", "engine", *starting.by(**secrets)])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0, lines
+    done = "put, list, copy, read and delete in s3://doctor-on-flink/out by 2 workers"
+    assert any(done in line for line in lines)
+
+
+def test_workers_that_never_start(
+    flink: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    flags = starting.by(starting.never(tmp_path / "start"))
     code = doctor.main(
         ["--runner", "flink", "--flink_master", flink.master, "--time_limit", "15", *flags]
     )

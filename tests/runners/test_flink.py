@@ -1,16 +1,22 @@
 """Builds on Flink: the very bytes that the direct runner gives, on a cluster and without one."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipelines import plan
-from runners.flink import cluster, installed, submit
+from pipelines import plan, watch
+from runners import launch
+from runners.flink import cluster, installed
 from runners.flink.job_server import JobServer
 from runners.flink.rest import Rest
 from tests import builds
+from tests.emulators import S3Server
+from tests.runners import starting
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,6 +25,20 @@ def _several_buckets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "_BUCKET_IMAGES", 16)
         yield
+
+
+BUCKET = "flink-tests"
+SECRETS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret"}
+CREDENTIALS = starting.by(**SECRETS)
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """A store with a bucket, and credentials that it takes from the driver."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    s3_server.make_bucket(BUCKET)
+    return s3_server
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +57,101 @@ def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
     return built.version.digests()
 
 
-@pytest.mark.parametrize("exchange", ["files", "engine"])
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """What builds record of their jobs."""
+    records: list[dict] = []
+    submitted = watch.Watch.submitted
+
+    def submit_and_read(self: watch.Watch, job: launch.Job) -> None:
+        submitted(self, job)
+        config = self._config
+        data = files.read_file(f"{config.work}/job.json", config.object_options)
+        records.append(json.loads(data))
+
+    monkeypatch.setattr(watch.Watch, "submitted", submit_and_read)
+    return records
+
+
 def test_a_cluster_gives_the_same_bytes(
     flink: cluster.Cluster,
     inputs: list[str],
     expected: dict[str, str],
+    recorded: list[dict],
     tmp_path: Path,
-    exchange: str,
 ):
     flags = ["--runner", "flink", "--flink_master", flink.master, "--num_workers", "2"]
     before = Rest(flink.master).jobs().keys()
-    built = builds.run_build(*inputs, *flags, "--exchange", exchange, "--output", tmp_path / "out")
+    built = builds.run_build(*inputs, *flags, "--output", tmp_path / "out")
     assert built.returncode == 0, built.stderr
     assert built.version.digests() == expected
     (job,) = Rest(flink.master).jobs().keys() - before
     assert max(len(places) for places in Rest(flink.master).places(job)) == 2
-    assert f"Flink job {job} on http://{flink.master}" in built.stderr
+    assert f"Flink job {job}: http://{flink.master}/#/job/running/{job}" in built.stderr
+    job_name = f"open-images-{built.version.folder.name.lower()}"
+    assert Rest(flink.master).jobs()[job] == (job_name, "FINISHED")
+    version = built.version.folder.name
+    url = f"http://{flink.master}/#/job/running/{job}/overview"
+    assert recorded == [{"engine": "Flink", "job_id": job, "url": url, "version": version}]
     assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_a_cluster_that_shares_nothing_but_a_store_gives_the_same_bytes(
+    flink: cluster.Cluster,
+    inputs: list[str],
+    expected: dict[str, str],
+    recorded: list[dict],
+    s3: S3Server,
+):
+    flags = ["--runner", "flink", "--flink_master", flink.master, "--num_workers", "2"]
+    flags += [*CREDENTIALS, "--exchange", "engine", "--s3_endpoint_url", s3.url]
+    output = f"s3://{BUCKET}/out"
+    built = builds.run_build(*inputs, *flags, "--output", output)
+    assert built.returncode == 0, built.stderr
+    (record,) = recorded
+    options = ObjectOptions(s3_endpoint_url=s3.url)
+    folder = f"{output}/versions/{record['version']}/"
+    found = {entry.path for entry in files.walk(output, options)} - {f"{output}/latest"}
+    assert {
+        path.removeprefix(folder): hashlib.sha256(files.read_file(path, options)).hexdigest()
+        for path in found - {f"{folder}manifest.json"}
+    } == expected
+
+
+def test_a_work_folder_that_workers_do_not_see(
+    flink: cluster.Cluster,
+    inputs: list[str],
+    s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A temporary folder is that of the driver's machine."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    command = starting.without(tmp_path / "temporary", tmp_path / "start")
+    flags = ["--runner", "flink", "--flink_master", flink.master, *starting.by(command)]
+    flags += ["--s3_endpoint_url", s3.url]
+    built = builds.run_build(*inputs, *flags, "--output", f"s3://{BUCKET}/unseen")
+    assert built.returncode == 1
+    (line,) = [line for line in built.stderr.splitlines() if "error" in line.lower()]
+    assert "isn't seen by a worker on" in line
+    assert "--work_folder" in line
+    assert list(files.walk(f"s3://{BUCKET}/unseen", ObjectOptions(s3_endpoint_url=s3.url))) == []
+
+
+def test_workers_that_never_start_and_leave_no_signs(
+    flink: cluster.Cluster, inputs: list[str], s3: S3Server, tmp_path: Path
+):
+    """Where all is in a store, only Flink tells how far they are."""
+    command = starting.never(tmp_path / "start")
+    flags = ["--runner", "flink", "--flink_master", flink.master, *starting.by(command)]
+    flags += ["--exchange", "engine", "--s3_endpoint_url", s3.url, "--worker_timeout", "5"]
+    before = Rest(flink.master).jobs().keys()
+    built = builds.run_build(*inputs, *flags, "--output", f"s3://{BUCKET}/never")
+    assert built.returncode == 1
+    assert "no worker has given a sign of life for 5 s" in built.stderr.splitlines()[-1]
+    (job,) = Rest(flink.master).jobs().keys() - before
+    assert Rest(flink.master).jobs()[job][1] == "CANCELED"
 
 
 def test_flink_without_a_cluster_gives_the_same_bytes(
@@ -65,20 +163,13 @@ def test_flink_without_a_cluster_gives_the_same_bytes(
     assert built.version.digests() == expected
 
 
-def boot_environment() -> str:
-    """How Beam's boot program starts a worker with this very Python."""
-    env = json.loads(submit.start_worker())["env"]
-    env["RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"] = "1"
-    return json.dumps({"command": str(installed.BOOT), "env": env})
-
-
 def test_a_job_server_that_runs_and_workers_by_the_boot_program(
     flink: cluster.Cluster, inputs: list[str], expected: dict[str, str], tmp_path: Path
 ):
     with JobServer(str(installed.JOB_SERVER), flink.master) as server:
         server.wait()
         flags = ["--runner", "flink", "--job_endpoint", server.endpoint, "--num_workers", "2"]
-        flags += ["--environment_type", "PROCESS", "--environment_config", boot_environment()]
+        flags += starting.by(installed.BOOT, RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT="1")
         built = builds.run_build(*inputs, *flags, "--output", tmp_path / "out")
     assert built.returncode == 0, built.stderr
     assert built.version.digests() == expected

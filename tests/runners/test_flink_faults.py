@@ -70,6 +70,14 @@ def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
     return built.version.digests()
 
 
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
+    """Two task managers of two slots each: what hits one hits two workers, or spares one."""
+    started = cluster.up(tmp_path_factory.mktemp("flink"), task_managers=2, slots=2)
+    yield started
+    cluster.down(cluster.find(Path(started.folder)))
+
+
 @dataclass
 class Running:
     """A build in a process of its own, and where it works."""
@@ -100,8 +108,9 @@ def start(flink: cluster.Cluster, inputs: list[str]) -> Iterator[Callable[..., R
 
         def start(output: Path, *flags: str) -> Running:
             on_flink = ["--runner", "flink", "--flink_master", flink.master]
+            given = flags if "--num_workers" in flags else (*flags, "--num_workers", "2")
             process = subprocess.Popen(
-                [*builds.COMMAND, *inputs, *on_flink, *flags, "--output", str(output)],
+                [*builds.COMMAND, *inputs, *on_flink, *given, "--output", str(output)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -137,7 +146,7 @@ def workers(flink: cluster.Cluster) -> list[int]:
 def test_a_task_manager_is_killed(
     flink: cluster.Cluster, start: Callable[..., Running], expected: dict[str, str], tmp_path: Path
 ):
-    running = start(tmp_path / "out")
+    running = start(tmp_path / "out", "--num_workers", "4")
     running.wait_for("parts/*")
     os.kill(cluster.find(Path(flink.folder)).pids[1], signal.SIGKILL)
     built = running.finish()

@@ -1,6 +1,7 @@
 """Builds by Prism, and what becomes of failures there."""
 
 import argparse
+import threading
 from pathlib import Path
 
 import apache_beam as beam
@@ -44,6 +45,8 @@ def test_an_error_of_a_worker_is_named_last(capfd: pytest.CaptureFixture[str]):
 def test_a_worker_that_is_killed_ends_the_job():
     with pytest.raises(launch.JobError, match="the worker process ended with code -9"):
         run("die")
+    left = {thread.name for thread in threading.enumerate()}
+    assert "wait_until_finish_read" not in left, "it would end with an error in later tests"
 
 
 def test_where_prism_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipelines import options
-from runners import launch
+from runners import launch, lean
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,9 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     launch.prepare(flags, ["pipelines.graph"])
     # Beam takes a second to import: not before the flags are known to be right.
-    from pipelines import graph, plan, report, workspace
-    from pipelines.watch import Watch
-    from transforms.storage.stores import ObjectOptions
+    with lean.imports():
+        from pipelines import graph, plan, report, workspace
+        from pipelines.watch import Watch
+        from transforms.storage.stores import ObjectOptions
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -99,4 +100,4 @@ _REMEDIES = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    lean.run(main)

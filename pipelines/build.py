@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipelines import options
-from runners import launch
+from runners import launch, lean
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     launch.prepare(flags, ["pipelines.graph"])
     # These take a while to import: not before the flags are known to be right.
-    from pipelines import fingerprint, plan, report, workspace
-    from pipelines.watch import Watch
-    from transforms.storage.stores import ObjectOptions
+    with lean.imports():
+        from pipelines import fingerprint, plan, report, workspace
+        from pipelines.watch import Watch
+        from transforms.storage.stores import ObjectOptions
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as (work, done):
             config = dataclasses.replace(config, work=work)
             vocabulary = plan.read_vocabulary(config.sources, object_options)
-            from pipelines import graph  # Beam takes a second to import
+            with lean.imports():
+                from pipelines import graph  # Beam takes a second
 
             run = launch.load(flags.runner)
             with Watch(config) as watch:
@@ -119,4 +121,4 @@ _REMEDIES = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    lean.run(main)

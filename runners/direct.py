@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
+from typing import TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricResults
@@ -11,6 +12,22 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from runners.forked import ForkedEnvironment
 from runners.launch import Define, Monitor, with_defaults
+
+_View = TypeVar("_View", bound=PipelineOptions)
+
+
+class _Options(PipelineOptions):
+    """Options that keep their views: Beam makes one 300 times, each with a parser of its own."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        super().__init__(arguments)
+        object.__setattr__(self, "_views", {})
+
+    def view_as(self, cls: type[_View]) -> _View:
+        views = self.__dict__["_views"]
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
 
 
 def run(
@@ -25,6 +42,6 @@ def run(
     processes = ForkedEnvironment.default() if num_workers > 1 else None
     arguments = with_defaults(beam_arguments, {"direct_num_workers": num_workers})
     runner = FnApiRunner(default_environment=processes)
-    with beam.Pipeline(runner=runner, options=PipelineOptions(arguments)) as root:
+    with beam.Pipeline(runner=runner, options=_Options(arguments)) as root:
         define(root)
     return root.result.metrics()

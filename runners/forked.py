@@ -1,5 +1,6 @@
 """Beam's environment of workers that are forked by the server of `runners/fork_server.py`."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -61,6 +62,7 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
 
 def _work(environment: Mapping[str, str]) -> None:
     """Runs a worker in a new process until the runner has no more for it to do."""
+    gc.freeze()  # what was imported stays
     # An interrupt reaches all processes of a terminal; the driver is who ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Beam prints the traceback of every error that it also tells the runner.

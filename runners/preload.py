@@ -2,7 +2,12 @@
 
 import logging
 
+from runners import lean
+
+lean.hide_needless()
+
 # Before Beam, which without a handler warns on stderr of what isn't installed.
 logging.getLogger().addHandler(logging.NullHandler())
 
-import apache_beam.runners.worker.sdk_worker_main  # noqa: E402, F401
+with lean.imports():
+    import apache_beam.runners.worker.sdk_worker_main  # noqa: F401

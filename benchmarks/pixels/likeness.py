@@ -1,4 +1,8 @@
-"""How close resized photographs come to full decode and averaging over areas."""
+"""How close resized photographs come to full decode and averaging over areas.
+
+They are compared before they are encoded: at quality 90 the very picture compared with is only 33
+to 40 dB from itself once encoded, which would hide what resizing costs.
+"""
 
 import math
 from collections.abc import Callable

@@ -57,6 +57,7 @@ def test_class_names_however_they_are_stored(data: bytes, change) -> None:
         (b"/m/1,a,b", "3 fields in place of 2"),
         (b"m/1,a", "'m/1' is not a MID"),
         (b'/m/1,"a', "not CSV"),
+        (b"/m/1,a\rb", "not CSV"),
         (b'/m/1,"a"b', "not CSV"),
         (b"/m/1,\xff", "not UTF-8"),
         (b"/m/011k07,Turtle", "/m/011k07 is 'Turtle' here and 'Tortoise' further up"),

@@ -4,7 +4,13 @@ import itertools
 import json
 
 from transforms.formats.vocabulary import PointClass
-from transforms.outputs.classes import build_classes, class_index, complete_classes, encode_classes
+from transforms.outputs.classes import (
+    build_classes,
+    class_index,
+    complete_classes,
+    complete_encoded,
+    encode_classes,
+)
 
 NAMES = {
     "v6/b.csv": {"/m/2": "two", "/m/1": "uno"},
@@ -75,3 +81,11 @@ def test_encoded_classes_are_json_with_a_class_a_line() -> None:
     assert json.loads(data) == classes
     assert "Spätzle".encode() in data.splitlines()[1]
     assert json.loads(encode_classes([])) == []
+
+
+def test_encoded_classes_are_completed() -> None:
+    classes = build_classes(NAMES, {}, {}, {}, ())
+    encoded = encode_classes(classes)
+    assert complete_encoded(encoded, []) is encoded
+    more = ["/m/0unknown"]
+    assert complete_encoded(encoded, more) == encode_classes(complete_classes(classes, more))

@@ -73,8 +73,17 @@ def class_index(classes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
     """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
-    lines = ",\n".join(json.dumps(each, ensure_ascii=False) for each in classes)
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    lines = ",\n".join(map(encode, classes))
     return f"[\n{lines}\n]\n".encode()
+
+
+def complete_encoded(encoded: bytes, labels: Iterable[str]) -> bytes:
+    """As `complete_classes`, of encoded classes: the very same bytes where nothing is added."""
+    unknown = set(labels)
+    if not unknown:
+        return encoded
+    return encode_classes(complete_classes(json.loads(encoded), unknown))
 
 
 def _new_class(index: int, label: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Publish: parts → verified shards, manifest, version folder, pointer."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +8,7 @@ import apache_beam as beam
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
-from transforms.outputs.classes import complete_classes
+from transforms.outputs.classes import complete_encoded
 from transforms.publishing import manifest, version
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
@@ -55,7 +54,7 @@ def commit(
         "sources": sources,
         "failures": outcome["failures"],
     }
-    all_classes = complete_classes(json.loads(classes[0]), frozenset().union(*labels))
+    all_classes = complete_encoded(classes[0], frozenset().union(*labels))
     version.publish(config, shards, document, gathered, all_classes)
     return outcome
 
@@ -66,7 +65,7 @@ class PlanShardsFn(beam.DoFn):
     def __init__(self, shard_size: int) -> None:
         self._shard_size = shard_size
 
-    def process(self, _: None, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
+    def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
         return plan_shards(parts, self._shard_size)
 
 
@@ -95,7 +94,7 @@ class CommitFn(beam.DoFn):
 
     def process(
         self,
-        _: None,
+        _: bytes,
         shards: Sequence[Shard],
         **reports: Sequence,
     ) -> None:
@@ -122,7 +121,7 @@ class Publish(beam.PTransform):
         root = parts.pipeline
         shards = (
             root
-            | "OncePlan" >> beam.Create([None])
+            | "OncePlan" >> beam.Impulse()
             | "PlanShards"
             >> beam.ParDo(
                 PlanShardsFn(self._config.shard_size), beam.pvalue.AsList(parts)
@@ -133,7 +132,7 @@ class Publish(beam.PTransform):
         reports = {name: beam.pvalue.AsList(report) for name, report in self._reports.items()}
         return (
             root
-            | "OnceCommit" >> beam.Create([None])
+            | "OnceCommit" >> beam.Impulse()
             | "Commit"
             >> beam.ParDo(CommitFn(self._config), shards=beam.pvalue.AsList(shards), **reports)
         )

@@ -19,7 +19,6 @@ from transforms.config import BuildConfig
 from transforms.elements import Shard
 from transforms.examples import features
 from transforms.outputs import naming, tfds
-from transforms.outputs.classes import encode_classes
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 
@@ -38,7 +37,7 @@ def publish(
     shards: Sequence[Shard],
     document: dict,
     gathered: pa.Table,
-    classes: Sequence[dict],
+    classes: bytes,
 ) -> None:
     """Publishes the version whose shards are in `config.version_folder`. It may be called again.
 
@@ -63,7 +62,7 @@ def discard(config: BuildConfig) -> None:
 
 
 def _publish_in_folder(
-    config: BuildConfig, _: object, document: dict, gathered: pa.Table, classes: Sequence[dict]
+    config: BuildConfig, _: object, document: dict, gathered: pa.Table, classes: bytes
 ) -> None:
     target = os.path.join(config.output, "versions", config.version)
     # A retried commit finds the version where the first attempt moved it.
@@ -82,7 +81,7 @@ def _publish_in_store(
     shards: Iterable[Shard],
     document: dict,
     gathered: pa.Table,
-    classes: Sequence[dict],
+    classes: bytes,
 ) -> None:
     found = files.walk(config.version_folder, config.object_options)
     sizes = {status.path: status.size for status in found}
@@ -109,10 +108,10 @@ def _write_metadata(
     config: BuildConfig,
     splits: dict[str, dict],
     gathered: pa.Table,
-    classes: Sequence[dict],
+    classes: bytes,
 ) -> None:
     """Writes what lies beside the shards into a local folder, by way of another."""
-    files.write_file(os.path.join(folder, "classes.json"), encode_classes(classes), scratch)
+    files.write_file(os.path.join(folder, "classes.json"), classes, scratch)
     os.makedirs(os.path.join(folder, "failures"), exist_ok=True)
     pq.write_table(gathered, os.path.join(folder, "failures", "failures-00000-of-00001.parquet"))
     if "tfrecord" in config.formats:

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+
+from apache_beam.options.pipeline_options import DebugOptions, DirectOptions
+
+from runners.direct import _Options
+
+NEEDLESS = """
+from runners import lean
+lean.hide_needless()
+import pyarrow as pa
+assert pa.array([1, None, 3]).null_count == 1
+for name in ("pandas", "pymongo"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        print(name, "is hidden")
+"""
+
+ENDING = """
+import atexit
+from runners import lean
+atexit.register(print, "exit function")
+lean.run(lambda: print("said") or {code})
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+
+def test_what_is_needless_is_as_if_not_installed():
+    ended = run(NEEDLESS)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "pandas is hidden\npymongo is hidden\n"
+
+
+def test_a_program_ends_with_its_code_and_all_output():
+    for code in (0, 1, 2):
+        ended = run(ENDING.format(code=code))
+        assert (ended.returncode, ended.stderr) == (code, "")
+        assert ended.stdout == "said\nexit function\n"
+
+
+def test_views_of_options_are_one():
+    options = _Options(["--direct_num_workers=3"])
+    assert options.view_as(DirectOptions).direct_num_workers == 3
+    options.view_as(DebugOptions).experiments = ["one"]
+    assert options.view_as(DebugOptions) is options.view_as(DebugOptions)
+    assert options.view_as(DebugOptions).experiments == ["one"]
+    assert options.get_all_options()["experiments"] == ["one"]

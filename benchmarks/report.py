@@ -4,17 +4,26 @@ import argparse
 import contextlib
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 from benchmarks.measure import Measurement
+
+_INPUT_BYTES_AN_IMAGE = 2_400
+_PLACES = ("--work", "--results")
+
+
+class SpaceError(Exception):
+    """The disk hasn't enough room; the message is one line with the remedy."""
 
 
 def positive(text: str) -> int:
@@ -29,6 +38,11 @@ def positive(text: str) -> int:
     return value
 
 
+def counts(text: str) -> list[int]:
+    """Numbers with commas between them, each at least 1."""
+    return [positive(count) for count in text.split(",")]
+
+
 def make_parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """A benchmark's parser, whose help is its module's docstring as it stands."""
     return argparse.ArgumentParser(
@@ -36,6 +50,24 @@ def make_parser(program: str, description: str | None) -> argparse.ArgumentParse
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Adds `--work`, for `work_folder`, and `--results`, for `publish`."""
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keeps the corpora here, or takes those of an earlier run; 2.4 GB a million images. "
+        "Default: a temporary folder",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="a file such as benchmarks/RESULTS.md, in which the section of this benchmark is "
+        "replaced. Default: the figures are printed only",
     )
 
 
@@ -48,6 +80,27 @@ def work_folder(given: Path | None) -> Iterator[Path]:
     else:
         given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
+
+
+def require_space(work: Path, count: int, more_bytes_an_image: int) -> None:
+    """Makes sure that there's room for the corpus of so many images and what comes of it.
+
+    Args:
+        work: the folder of the corpora.
+        count: of images.
+        more_bytes_an_image: for spill and output.
+
+    Raises:
+        SpaceError: there's not.
+    """
+    made = (work / f"corpus-{count}").exists()
+    needed = count * (more_bytes_an_image + (0 if made else _INPUT_BYTES_AN_IMAGE))
+    free = shutil.disk_usage(work).free
+    if free < needed:
+        raise SpaceError(
+            f"{count:,} images need {needed / 1e9:.0f} GB and {free / 1e9:.0f} are free in {work}: "
+            "name a folder on another disk by --work, or fewer images"
+        )
 
 
 def annotation_corpus(work: Path, count: int) -> Path:
@@ -76,18 +129,31 @@ def read_all(folder: Path) -> None:
                     pass
 
 
+def bytes_below(folder: Path) -> int:
+    """The size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def median(runs: Sequence[Measurement]) -> Measurement:
     """The median of each figure by itself."""
     return Measurement(
         statistics.median(run.seconds for run in runs),
         statistics.median(run.cpu_seconds for run in runs),
         int(statistics.median(run.peak_bytes for run in runs)),
+        int(statistics.median(run.disk_bytes for run in runs)),
+        int(statistics.median(run.spill_bytes for run in runs)),
     )
 
 
-def machine(packages: Sequence[str], workers: int) -> str:
+def limit_cores(count: int) -> None:
+    """Keeps this process, and all that it starts, to some cores, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
+def machine(packages: Iterable[str], workers: int) -> str:
     """What the figures depend on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    versions = ", ".join(f"{name} {version(name)}" for name in dict.fromkeys(packages))
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, "
@@ -103,6 +169,55 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, padded to be read as it stands; numbers, in all but the first column."""
+    cells = [heading, *rows]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        for row in (heading, rule, *cells[1:])
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def publish(
+    results: Path | None, title: str, module: str, arguments: Sequence[str], body: str
+) -> None:
+    """Prints a section of figures, and puts it into a file in place of the one of that title.
+
+    Args:
+        results: the file; without one the section is printed only.
+        title: of the section.
+        module: the program's.
+        arguments: its own; those that name this machine's places are left out.
+        body: machine, tables and notes, in Markdown.
+    """
+    command = " ".join(["python -m", module, *_portable(arguments)])
+    section = f"## {title}\n\n```\n{command}\n```\n\n{body.strip()}\n"
+    print(section, flush=True)
+    if results is None:
+        return
+    before = results.read_text(encoding="utf-8") if results.exists() else ""
+    parts = re.split(r"^(?=## )", before, flags=re.MULTILINE)
+    names = [part.partition("\n")[0] for part in parts]
+    if f"## {title}" in names:
+        parts[names.index(f"## {title}")] = section
+    else:
+        parts.append(section)
+    text = "\n".join(f"{part.strip()}\n" for part in parts if part.strip())
+    results.write_text(text, encoding="utf-8")
+
+
+def _portable(arguments: Sequence[str]) -> Iterator[str]:
+    words = iter(arguments)
+    for word in words:
+        if word in _PLACES:
+            next(words, None)
+        elif word.partition("=")[0] not in _PLACES:
+            yield word
 
 
 def mib(count: float) -> str:

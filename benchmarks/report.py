@@ -18,7 +18,9 @@ import psutil
 
 from benchmarks.measure import Measurement
 
-_INPUT_BYTES_AN_IMAGE = 2_400
+NARRATIVE_BYTES = 3_000
+#: Spill and output together, and some to spare, by the size of the input.
+_MORE_SPACE = 1.25
 _PLACES = ("--work", "--results")
 
 
@@ -82,19 +84,21 @@ def work_folder(given: Path | None) -> Iterator[Path]:
         yield given.resolve()
 
 
-def require_space(work: Path, count: int, more_bytes_an_image: int) -> None:
-    """Makes sure that there's room for the corpus of so many images and what comes of it.
+def require_space(work: Path, sizes: Sequence[int], narrative_bytes: int = NARRATIVE_BYTES) -> None:
+    """Makes sure that there's room for corpora and for what comes of the largest.
 
     Args:
         work: the folder of the corpora.
-        count: of images.
-        more_bytes_an_image: for spill and output.
+        sizes: images of each corpus.
+        narrative_bytes: size of a narrative's line.
 
     Raises:
         SpaceError: there's not.
     """
-    made = (work / f"corpus-{count}").exists()
-    needed = count * (more_bytes_an_image + (0 if made else _INPUT_BYTES_AN_IMAGE))
+    an_image = 2_190 + 0.07 * narrative_bytes  # measured
+    missing = [count for count in sizes if not _corpus(work, count, narrative_bytes).exists()]
+    count = max(sizes)
+    needed = sum(missing) * an_image + count * an_image * _MORE_SPACE
     free = shutil.disk_usage(work).free
     if free < needed:
         raise SpaceError(
@@ -103,19 +107,21 @@ def require_space(work: Path, count: int, more_bytes_an_image: int) -> None:
         )
 
 
-def annotation_corpus(work: Path, count: int) -> Path:
+def _corpus(work: Path, count: int, narrative_bytes: int) -> Path:
+    special = "" if narrative_bytes == NARRATIVE_BYTES else f"-{narrative_bytes}"
+    return work / f"corpus-{count}{special}"
+
+
+def annotation_corpus(work: Path, count: int, narrative_bytes: int = NARRATIVE_BYTES) -> Path:
     """The folder of a corpus without pictures, which is made where it's not there yet."""
-    folder = work / f"corpus-{count}"
+    folder = _corpus(work, count, narrative_bytes)
     if not folder.exists():
         say(f"{count:,} images: making the corpus")
         with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
             made = Path(making) / "corpus"
             command = (sys.executable, "-m", "pipelines.synthesize", "--output", str(made))
-            subprocess.run(
-                [*command, "--images", str(count), "--pixels", "none"],
-                check=True,
-                stdout=sys.stderr,
-            )
+            size = ("--images", str(count), "--narrative_bytes", str(narrative_bytes))
+            subprocess.run([*command, *size, "--pixels", "none"], check=True, stdout=sys.stderr)
             made.rename(folder)
     return folder
 
@@ -157,8 +163,8 @@ def machine(packages: Iterable[str], workers: int) -> str:
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, "
-        f"{platform.system()} {platform.release()}\n"
-        f"Python {platform.python_version()}, {versions}\n"
+        f"{platform.system()} {platform.release()}.\n"
+        f"Python {platform.python_version()}, {versions}.\n"
         f"{workers} workers or threads each; load average before: {os.getloadavg()[0]:.1f}"
     )
 

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     flags = _parser().parse_args(given)
     limit_cores(_WORKERS)
-    about = machine(("apache-beam", "pyarrow", "numpy"), _WORKERS).replace("\n", "  \n")
+    about = machine(("apache-beam", "pyarrow", "numpy"), _WORKERS)
     try:
         with work_folder(flags.work) as work:
             runs = _measure(work, flags.repeats)

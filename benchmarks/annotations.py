@@ -191,7 +191,7 @@ def _compare(
             except CommandError as error:
                 if result is results[0]:
                     raise
-                result.failure = str(error).strip().splitlines()[-1]
+                result.failure = _why(error)
                 say(f"    {error}")
     ours = results[0]
     for result in results[1:]:
@@ -199,6 +199,12 @@ def _compare(
             strictly = result.program.null_lists
             result.difference = ours.contents.difference(result.contents, strictly)
     return results
+
+
+def _why(error: CommandError) -> str:
+    """The line of a program's last words that says most."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1]).strip()
 
 
 def _section(count: int, input_bytes: int, results: Sequence[Result], repeats: int) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import psutil
 
 _INTERVAL = 0.1
+_FIRST_PAUSE = 0.01
 
 #: Looking at 5 GB of memory takes 40 ms of a core, so large processes are looked at less often:
 #: this many times as long passes between two looks as a look takes of a core.
@@ -61,10 +62,12 @@ class Limits:
     Attributes:
         memory_bytes: of all its processes.
         disk_bytes: below the folder that is watched.
+        seconds: since its start.
     """
 
     memory_bytes: int
     disk_bytes: int
+    seconds: float
 
 
 class CommandError(Exception):
@@ -123,13 +126,17 @@ def _cpu_of_children() -> float:
 
 
 class _Sampler(threading.Thread):
-    """Looks at a process and all its descendants, ten times a second where that is cheap."""
+    """Looks at a process and all its descendants, ten times a second where that is cheap.
+
+    It starts more often, for what ends soon.
+    """
 
     def __init__(self, pid: int, watch: Watch | None, limits: Limits | None) -> None:
         super().__init__(daemon=True)
         self._pid = pid
         self._watch = watch
         self._limits = limits
+        self._since = time.perf_counter()
         self._stopped = threading.Event()
         self._cpu_seconds: dict[int, float] = {}
         self.peak_bytes = 0
@@ -142,13 +149,13 @@ class _Sampler(threading.Thread):
         return sum(self._cpu_seconds.values())
 
     def run(self) -> None:
-        pause = _INTERVAL
+        pause = _FIRST_PAUSE
         while not self._stopped.wait(pause):
             before = time.thread_time()
             self._look()
             if self.excess:
                 _kill(self._pid)
-            pause = max(_INTERVAL, _PAUSE * (time.thread_time() - before))
+            pause = max(min(2 * pause, _INTERVAL), _PAUSE * (time.thread_time() - before))
 
     def stop(self) -> None:
         self._stopped.set()
@@ -170,6 +177,8 @@ class _Sampler(threading.Thread):
             self.excess = f"over {self._limits.memory_bytes / 2**30:.1f} GiB of memory"
         elif self._limits and disk > self._limits.disk_bytes:
             self.excess = f"over {self._limits.disk_bytes / 1e9:.1f} GB on disk"
+        elif self._limits and time.perf_counter() - self._since > self._limits.seconds:
+            self.excess = "too slow"
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -15,6 +15,7 @@ from benchmarks.report import mib, read_all, say
 
 _MEMORY_SHARE = 0.8
 _SPARE_DISK_BYTES = 2 << 30
+_MOST_SECONDS = 3_600
 
 
 @contextlib.contextmanager
@@ -23,7 +24,8 @@ def run_once(
 ) -> Iterator[tuple[Measurement, Path | None]]:
     """Runs a program with its input in the page cache, as far as that fits.
 
-    A program that takes over 80% of the machine's memory, or nearly all of its disk, is ended.
+    A program that takes over 80% of the machine's memory, nearly all of its disk, or an hour is
+    ended.
 
     Args:
         program: what to run.
@@ -43,8 +45,9 @@ def run_once(
         os.sync()  # what was written before shall not cost time now
         command = [word.format(annotations=annotations, output=output) for word in program.command]
         limits = Limits(
-            int(_MEMORY_SHARE * psutil.virtual_memory().total),
-            shutil.disk_usage(work).free - _SPARE_DISK_BYTES,
+            memory_bytes=int(_MEMORY_SHARE * psutil.virtual_memory().total),
+            disk_bytes=shutil.disk_usage(work).free - _SPARE_DISK_BYTES,
+            seconds=_MOST_SECONDS,
         )
         measured = run(command, Path(folder) / "log", Watch(output, program.spill), limits)
         say(f"    {measured.seconds:.1f} s, {mib(measured.peak_bytes)} MiB")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -201,7 +202,7 @@ def publish(
         arguments: its own; those that name this machine's places are left out.
         body: machine, tables and notes, in Markdown.
     """
-    command = " ".join(["python -m", module, *_portable(arguments)])
+    command = shlex.join(["python", "-m", module, *_portable(arguments)])
     section = f"## {title}\n\n```\n{command}\n```\n\n{body.strip()}\n"
     print(section, flush=True)
     if results is None:

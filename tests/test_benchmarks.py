@@ -75,18 +75,21 @@ def test_columns_that_are_null_throughout_may_be_missing(joined: Path, tmp_path:
     assert not read_contents(joined).difference(read_contents(tmp_path))
 
 
-def test_a_program_that_takes_too_much_disk_is_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(memory_bytes=1 << 60, disk_bytes=2_000_000, seconds=250), "on disk"),
+        (Limits(memory_bytes=1, disk_bytes=1 << 60, seconds=250), "memory"),
+        (Limits(memory_bytes=1 << 60, disk_bytes=1 << 60, seconds=0), "too slow"),
+    ],
+)
+def test_a_program_that_takes_too_much_is_ended(tmp_path: Path, limits: Limits, says: str) -> None:
     output = tmp_path / "output"
     output.mkdir()
     script = f"head -c 3000000 /dev/urandom > '{output}/spilled'; sleep 250"
 
-    with pytest.raises(LimitError, match="on disk"):
-        run(
-            ["sh", "-c", script],
-            tmp_path / "log",
-            Watch(output),
-            Limits(memory_bytes=1 << 60, disk_bytes=2_000_000),
-        )
+    with pytest.raises(LimitError, match=says):
+        run(["sh", "-c", script], tmp_path / "log", Watch(output), limits)
 
 
 def test_disk_counts_a_file_with_two_names_once(tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ from benchmarks.report import (
     SpaceError,
     add_places,
     annotation_corpus,
+    brief,
     bytes_below,
     counts,
+    elapsed,
     limit_cores,
     machine,
     make_parser,
@@ -40,7 +42,7 @@ from benchmarks.report import (
 )
 
 _DEFAULT = [name for name in PROGRAMS if name != "groupbykey"]
-_HEADING = ("", "seconds", "from – to", "CPU s", "rows/s", "peak MiB", "spill MiB", "output MiB")
+_HEADING = ("", "seconds", "CPU s", "rows/s", "peak MiB", "spill MiB", "output MiB")
 _RATIOS = ("time / ours", "memory / ours")
 
 
@@ -221,14 +223,12 @@ def _section(count: int, input_bytes: int, results: Sequence[Result], repeats: i
         if not result.runs:
             continue
         middle = median(result.runs)
-        seconds = [run.seconds for run in result.runs]
         made = result.contents is not None
         rows.append(
             (
                 result.program.title,
-                f"{middle.seconds:.3g}",
-                f"{min(seconds):.3g} – {max(seconds):.3g}",
-                f"{middle.cpu_seconds:.3g}",
+                elapsed(result.runs),
+                brief(middle.cpu_seconds),
                 f"{contents.rows / middle.seconds:,.0f}" if made else "",
                 mib(middle.peak_bytes),
                 mib(middle.spill_bytes) if made else "",

@@ -23,8 +23,10 @@ from benchmarks.report import (
     SpaceError,
     add_places,
     annotation_corpus,
+    brief,
     bytes_below,
     counts,
+    elapsed,
     limit_cores,
     machine,
     make_parser,
@@ -41,7 +43,7 @@ from transforms.formats.detect import TABLES
 
 _START_UP_IMAGES = 1_000
 _HEADING = (
-    *("images", "rows", "workers", "seconds", "from – to", "CPU s", "start-up s", "µs/row"),
+    *("images", "rows", "workers", "seconds", "CPU s", "start-up s", "µs/row"),
     *("to the first", "peak MiB", "input MB", "spill MB", "disk MB"),
     "output MB",
 )
@@ -103,14 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--images",
-        type=counts,
+        type=_sizes,
         default=[100_000, 1_000_000],
         metavar="N,N",
         help="sizes of the corpora; default: 100000,1000000",
     )
     add(
         "--one_worker_images",
-        type=counts,
+        type=_sizes,
         default=[],
         metavar="N,N",
         help="those to build with one worker too; default: none",
@@ -126,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=positive, default=1, metavar="N", help="turns, for medians; default: 1")
     add_places(parser)
     return parser
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = counts(text)
+    if min(sizes) <= _START_UP_IMAGES:
+        raise argparse.ArgumentTypeError(f"{_START_UP_IMAGES:,} images are the start-up; give more")
+    return sizes
 
 
 def _measure(work: Path, flags: argparse.Namespace) -> dict[tuple[int, int], Size]:
@@ -181,13 +190,11 @@ def _section(sizes: Mapping[tuple[int, int], Size], flags: argparse.Namespace) -
     rows, first = [], {}
     for size in grown:
         middle = median(size.runs)
-        seconds = [run.seconds for run in size.runs]
         each = beyond[size.images, size.workers] / size.rows
         rows.append(
             (
                 *(f"{size.images:,}", f"{size.rows:,}", str(size.workers)),
-                *(f"{middle.seconds:.1f}", f"{min(seconds):.1f} – {max(seconds):.1f}"),
-                *(f"{middle.cpu_seconds:.1f}", f"{start_ups[size.workers]:.1f}"),
+                *(elapsed(size.runs), brief(middle.cpu_seconds), brief(start_ups[size.workers])),
                 *(f"{each * 1e6:.3f}", f"{each / first.setdefault(size.workers, each):.2f}"),
                 mib(middle.peak_bytes),
                 *(

@@ -14,6 +14,8 @@ from pathlib import Path
 from benchmarks.measure import CommandError, Measurement, run
 from benchmarks.report import (
     add_places,
+    brief,
+    elapsed,
     limit_cores,
     machine,
     make_parser,
@@ -29,7 +31,7 @@ from benchmarks.report import (
 _WORKERS = 2
 _FEW, _DEMO = 20, 200
 _PYTHON = (sys.executable, "-m")
-_HEADING = ("", "seconds", "from – to", "CPU s", "peak MiB")
+_HEADING = ("", "seconds", "CPU s", "peak MiB")
 
 #: The least that Beam's runner can do, with workers as a build has them.
 _PIPELINE = """
@@ -63,16 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     rows = []
     for title, some in runs.items():
-        middle, seconds = median(some), [run.seconds for run in some]
-        rows.append(
-            (
-                title,
-                f"{middle.seconds:.2f}",
-                f"{min(seconds):.2f} – {max(seconds):.2f}",
-                f"{middle.cpu_seconds:.2f}",
-                mib(middle.peak_bytes),
-            )
-        )
+        middle = median(some)
+        rows.append((title, elapsed(some), brief(middle.cpu_seconds), mib(middle.peak_bytes)))
     body = f"{about}\n\nMedians of {flags.repeats} runs in turns:\n\n{table(_HEADING, rows)}"
     publish(flags.results, "Start-up", "benchmarks.startup", given, body)
     return 0

@@ -62,7 +62,7 @@ bench-full: $(VENV)/bench
 	$(BIN)/python -m benchmarks.scaling --title "Full size" --images 100000,1000000,$(FULL) \
 	    $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.annotations --title "Full size: peers" --images $(FULL) \
-	    --groupbykey_images 0 --programs csv,json,cat --duckdb_memory_limit 8GB $(BENCH_FLAGS)
+	    --groupbykey_images 0 --programs csv,json,cat --duckdb_memory_limit 12GB $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels

@@ -12,7 +12,8 @@ KUBERNETES := $(VENV)/kubernetes
 OPERATOR := 1.10.0
 KUBERNETES_SCHEMAS := 1.37.0
 
-.PHONY: demo test lint types bench bench-pixels bench-memory bench-flink flink prism kubernetes clean
+.PHONY: demo test lint types bench bench-peers bench-startup bench-growth bench-narratives bench-full \
+    bench-pixels bench-memory bench-flink flink prism kubernetes clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -34,8 +35,34 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/pyrefly check
 
-bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks.annotations
+# Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
+# the corpora for other targets, and needs 2.4 GB for a million images.
+BENCH_FLAGS = $(if $(RESULTS),--results $(RESULTS)) $(if $(WORK),--work $(WORK))
+FULL := 9178275
+
+bench: $(VENV)/bench
+	$(BIN)/python -m benchmarks.annotations $(BENCH_FLAGS)
+
+bench-peers: $(VENV)/bench
+	$(BIN)/python -m benchmarks.annotations --title "A million images" --images 1000000 \
+	    --groupbykey_images 0 --repeats 5 $(BENCH_FLAGS)
+
+bench-startup: $(VENV)/bench
+	$(BIN)/python -m benchmarks.startup $(BENCH_FLAGS)
+
+bench-growth: $(VENV)/bench
+	$(BIN)/python -m benchmarks.scaling --one_worker_images 1000000 --repeats 3 $(BENCH_FLAGS)
+
+bench-narratives: $(VENV)/bench
+	$(BIN)/python -m benchmarks.scaling --title "Narratives of the published length" \
+	    --images 1000000 --narrative_bytes 33000 $(BENCH_FLAGS)
+
+# All of V7, and DuckDB on the same: 22 GB of input, as much again meanwhile.
+bench-full: $(VENV)/bench
+	$(BIN)/python -m benchmarks.scaling --title "Full size" --images 100000,1000000,$(FULL) \
+	    $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.annotations --title "Full size: peers" --images $(FULL) \
+	    --groupbykey_images 0 --programs csv,json,cat --duckdb_memory_limit 12GB $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels
@@ -86,6 +113,10 @@ $(FLINK)/lib-$(FLINK_LIBRARIES): | $(VENV)/installed
 	    --strip-components 2 --wildcards '*/deps/lib/flink-dist-*' '*/deps/lib/log4j-*'
 	mv $(FLINK)/sdist/lib $@
 	rm -r $(FLINK)/sdist
+
+$(VENV)/bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -38,6 +38,8 @@ setup(
         "xxhash>=3.5,<5",
     ],
     extras_require={
+        # Peers of the benchmarks, besides those that tests need too.
+        "bench": ["chdb>=4.4,<5"],
         # What submits jobs to Dataflow; `build` makes the package that its workers install.
         "dataflow": ["apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69"],
         # Reads what was written; workers don't need it.

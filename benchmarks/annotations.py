@@ -1,107 +1,104 @@
-"""Compares builds of annotations alone: this project, DuckDB, and a CoGroupByKey of rows in Beam.
+"""Compares builds of annotations alone: this project, its peers, and what limits them all.
 
-All three read the same files and must give the same Parquet, value for value; each runs in its own
-process, with two workers or threads, once its input is in the page cache. Elapsed time includes
-the start of Python; memory is the peak of all processes of a program together. This project also
-checks every row, shuffles the images and keeps an image's rows in published order.
+DuckDB, Polars (streaming), ClickHouse (chdb) and a CoGroupByKey of rows in Beam read the same files
+and make the same nested Parquet, zstd at level 1, which is compared value for value but for order.
+Each runs in its own process, in turns, on two cores with two workers or threads, once its input is
+in the page cache. Elapsed time includes the start of Python; memory is the peak of all processes
+of a program together. This project also checks every row, shuffles the images, keeps an image's
+rows in published order, verifies what it wrote and publishes it at once.
 """
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 from benchmarks.contents import Contents, read_contents
-from benchmarks.measure import CommandError, Measurement, run
+from benchmarks.measure import CommandError, Measurement
+from benchmarks.once import run_once
+from benchmarks.programs import LIMITABLE, PROGRAMS, WORKERS, Program, within
 from benchmarks.report import (
+    SpaceError,
+    add_places,
     annotation_corpus,
+    brief,
+    bytes_below,
+    counts,
+    elapsed,
+    limit_cores,
     machine,
     make_parser,
     median,
     mib,
     positive,
-    read_all,
+    publish,
+    require_space,
     say,
+    table,
     work_folder,
 )
 
-_WORKERS = 2
-_PACKAGES = ("apache-beam", "pyarrow", "numpy", "duckdb")
-_PYTHON = (sys.executable, "-m")
+_DEFAULT = [name for name in PROGRAMS if name != "groupbykey"]
+_HEADING = ("", "seconds", "CPU s", "rows/s", "peak MiB", "spill MiB", "output MiB")
+_RATIOS = ("time / ours", "memory / ours")
 
 
-@dataclass(frozen=True)
-class Program:
-    """One that takes part.
+@dataclass
+class Result:
+    """What a program's runs on one corpus took and gave.
 
     Attributes:
-        name: for the table.
-        command: with `{annotations}` and `{output}` for the folders that it reads and makes.
-        examples: a glob of the folder, below its output, that holds the examples.
+        runs: one a turn.
+        contents: of its examples; None for limits, which make none.
+        output_bytes: of its examples.
+        failure: in what it failed, if it did; it then takes no more turns.
+        difference: from this project's examples, where there is one.
     """
 
-    name: str
-    command: tuple[str, ...]
-    examples: str = "parquet"
-
-
-_FOLDERS = ("{annotations}", "{output}")
-OURS = Program(
-    "this project",
-    (
-        *(*_PYTHON, "pipelines.build", "--annotations", "{annotations}", "--output", "{output}"),
-        *("--images", "none", "--format", "parquet", "--num_workers", str(_WORKERS)),
-    ),
-    examples="versions/*/parquet",
-)
-DUCKDB = Program("DuckDB", (*_PYTHON, "benchmarks.duckdb_join", *_FOLDERS))
-GROUPBYKEY = Program("CoGroupByKey of rows", (*_PYTHON, "benchmarks.groupbykey", *_FOLDERS))
-
-
-def _within(limit: str) -> Program:
-    """DuckDB with a memory limit."""
-    return Program(f"DuckDB within {limit}", (*DUCKDB.command, "--memory_limit", limit))
-
-
-class UnequalWorkError(Exception):
-    """Two programs gave different results."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Medians of a program's runs on one corpus."""
-
     program: Program
-    contents: Contents
-    median: Measurement
-    output_bytes: int
+    runs: list[Measurement] = field(default_factory=list)
+    contents: Contents | None = None
+    output_bytes: int = 0
+    failure: str = ""
+    difference: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program.
 
     Returns:
-        The exit code: 0 done, 1 a program failed or gave another result than the others.
+        The exit code: 0 done, whether or not a peer could do it; 1 this project failed or a peer
+        gave another result; 2 wrong use.
     """
-    flags = _parser().parse_args(arguments)
-    limited = [_within(flags.duckdb_memory_limit)] if flags.duckdb_memory_limit else []
-    sizes = {count: [OURS, DUCKDB, *limited] for count in flags.images}
-    if flags.groupbykey_images:
-        sizes.setdefault(flags.groupbykey_images, [OURS, DUCKDB]).append(GROUPBYKEY)
-    print(machine(_PACKAGES, _WORKERS), flush=True)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    flags = _parser().parse_args(given)
+    sizes = _programs(flags)
+    packages = [name for some in sizes.values() for each in some for name in each.packages]
+    limit_cores(WORKERS)
+    unequal = False
     try:
+        body = [machine(packages, WORKERS)]
         with work_folder(flags.work) as work:
+            require_space(work, list(sizes))
             for count in sorted(sizes):
-                results = _compare(work, count, sizes[count], flags.repeats)
-                print(_table(count, results, flags.repeats), flush=True)
-    except (CommandError, UnequalWorkError, subprocess.CalledProcessError) as error:
+                annotations = annotation_corpus(work, count) / "annotations"
+                results = _compare(work, annotations, sizes[count], flags.repeats)
+                unequal |= any(result.difference for result in results)
+                body.append(_section(count, bytes_below(annotations), results, flags.repeats))
+    except SpaceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except PackageNotFoundError as error:
+        print(f"{error.name} is missing: pip install --editable '.[bench,test]'", file=sys.stderr)
+        return 2
+    except (CommandError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    publish(flags.results, flags.title, "benchmarks.annotations", given, "\n\n".join(body))
+    return int(unequal)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,12 +106,19 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--images",
-        type=_counts,
+        type=counts,
         default=[100_000, 1_000_000],
         metavar="N,N",
         help="sizes of the corpora; default: 100000,1000000",
     )
-    add("--repeats", type=positive, default=1, metavar="N", help="runs, for medians; default: 1")
+    add(
+        "--programs",
+        type=_names,
+        default=_DEFAULT,
+        metavar="NAME,NAME",
+        help=f"of {', '.join(PROGRAMS)}; default: all but groupbykey",
+    )
+    add("--repeats", type=positive, default=1, metavar="N", help="turns, for medians; default: 1")
     add(
         "--groupbykey_images",
         type=int,
@@ -129,96 +133,119 @@ def _parser() -> argparse.ArgumentParser:
         help="such as 1GB; runs DuckDB a second time, spilling to disk beyond that. Default: not",
     )
     add(
-        "--work",
-        type=Path,
-        metavar="DIR",
-        help="keeps the corpora here, or takes those of an earlier run; 3 GB a million images. "
-        "Default: a temporary folder",
+        "--duckdb_disk_limit",
+        metavar="SIZE",
+        default="",
+        help="such as 20GB, of what it spills then; default: 90%% of what is free",
     )
+    add("--title", default="Annotations alone", help="of the section; default: Annotations alone")
+    add_places(parser)
     return parser
 
 
-def _counts(text: str) -> list[int]:
-    return [positive(count) for count in text.split(",")]
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in PROGRAMS:
+            raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(PROGRAMS)}")
+    return names
 
 
-def _compare(work: Path, count: int, programs: Sequence[Program], repeats: int) -> list[Result]:
+def _programs(flags: argparse.Namespace) -> dict[int, list[Program]]:
+    """Which programs take part at which size, this project first."""
+    names = sorted({"ours", *flags.programs}, key=list(PROGRAMS).index)
+    chosen = [PROGRAMS[name] for name in names]
+    if flags.duckdb_memory_limit:
+        chosen += [
+            within(PROGRAMS[name], flags.duckdb_memory_limit, flags.duckdb_disk_limit)
+            for name in LIMITABLE
+        ]
+    sizes = {count: list(chosen) for count in flags.images}
+    if flags.groupbykey_images:
+        some = sizes.setdefault(flags.groupbykey_images, [PROGRAMS["ours"]])
+        if PROGRAMS["groupbykey"] not in some:
+            some.append(PROGRAMS["groupbykey"])
+    return sizes
+
+
+def _compare(
+    work: Path, annotations: Path, programs: Sequence[Program], repeats: int
+) -> list[Result]:
     """Runs programs in turns on one corpus.
 
     Raises:
-        CommandError: one failed.
-        UnequalWorkError: one gave another result than the first.
+        CommandError: the first of them failed.
     """
-    annotations = annotation_corpus(work, count) / "annotations"
-    runs: dict[Program, list[Measurement]] = {program: [] for program in programs}
-    contents: dict[Program, Contents] = {}
-    sizes: dict[Program, int] = {}
+    results = [Result(program) for program in programs]
     for number in range(repeats):
-        for program in programs:
-            say(f"{count:,} images: {program.name}, run {number + 1} of {repeats}")
-            with tempfile.TemporaryDirectory(prefix="output-", dir=work) as folder:
-                output = Path(folder) / "dataset"
-                read_all(annotations)
-                os.sync()  # what was written before shall not cost time now
-                command = [
-                    word.format(annotations=annotations, output=output) for word in program.command
-                ]
-                measured = run(command, Path(folder) / "log")
-                say(f"    {measured.seconds:.1f} s, {mib(measured.peak_bytes)} MiB")
-                runs[program].append(measured)
-                if program not in contents:
-                    say("    reading the result")
-                    (examples,) = output.glob(program.examples)
-                    contents[program] = read_contents(examples)
-                    sizes[program] = _bytes_below(examples)
-        for program in programs[1:]:
-            difference = contents[programs[0]].difference(contents[program])
-            if difference:
-                raise UnequalWorkError(
-                    f"{programs[0].name} and {program.name} differ: {difference}"
-                )
-    return [
-        Result(program, contents[program], median(runs[program]), sizes[program])
-        for program in programs
-    ]
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _table(count: int, results: Sequence[Result], repeats: int) -> str:
-    """The figures of one corpus, the ratios, and what was checked."""
-    contents = results[0].contents
-    runs = "one run each" if repeats == 1 else f"medians of {repeats} runs"
-    heading = ("", "seconds", "CPU s", "rows/s", "images/s", "peak MiB", "output MiB")
-    lines = [
-        "",
-        f"{count:,} images, {contents.rows:,} rows; {runs}",
-        f"  {heading[0]:22}" + "".join(f"{word:>12}" for word in heading[1:]),
-    ]
-    for result in results:
-        seconds = result.median.seconds
-        cells = (
-            f"{seconds:.1f}",
-            f"{result.median.cpu_seconds:.1f}",
-            f"{contents.rows / seconds:,.0f}",
-            f"{contents.images / seconds:,.0f}",
-            mib(result.median.peak_bytes),
-            mib(result.output_bytes),
-        )
-        lines.append(f"  {result.program.name:22}" + "".join(f"{cell:>12}" for cell in cells))
+        for result in results:
+            if result.failure:
+                continue
+            name = annotations.parent.name
+            say(f"{name}: {result.program.title}, run {number + 1} of {repeats}")
+            try:
+                with run_once(result.program, annotations, work) as (measured, examples):
+                    result.runs.append(measured)
+                    if examples and not result.contents:
+                        say("    reading the result")
+                        result.contents = read_contents(examples)
+                        result.output_bytes = bytes_below(examples)
+            except CommandError as error:
+                if result is results[0]:
+                    raise
+                result.failure = _why(error)
+                say(f"    {error}")
     ours = results[0]
-    for other in results[1:]:
-        time = other.median.seconds / ours.median.seconds
-        memory = ours.median.peak_bytes / other.median.peak_bytes
-        lines.append(
-            f"  time {other.program.name} / {ours.program.name}: {time:.2f}; "
-            f"memory {ours.program.name} / {other.program.name}: {memory:.2f}"
+    for result in results[1:]:
+        if ours.contents and result.contents:
+            strictly = result.program.null_lists
+            result.difference = ours.contents.difference(result.contents, strictly)
+    return results
+
+
+def _why(error: CommandError) -> str:
+    """The line of a program's last words that says most."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1]).strip()
+
+
+def _section(count: int, input_bytes: int, results: Sequence[Result], repeats: int) -> str:
+    """The figures of one corpus, and what was checked."""
+    ours = results[0]
+    assert ours.contents
+    contents, base = ours.contents, median(ours.runs)
+    rows, notes = [], []
+    for result in results:
+        if result.failure:
+            notes.append(f"{result.program.title} failed: {result.failure}")
+        if result.difference:
+            notes.append(f"{result.program.title} **differs from ours**: {result.difference}")
+        if not result.runs:
+            continue
+        middle = median(result.runs)
+        made = result.contents is not None
+        rows.append(
+            (
+                result.program.title,
+                elapsed(result.runs),
+                brief(middle.cpu_seconds),
+                f"{contents.rows / middle.seconds:,.0f}" if made else "",
+                mib(middle.peak_bytes),
+                mib(middle.spill_bytes) if made else "",
+                mib(result.output_bytes) if made else "",
+                f"{middle.seconds / base.seconds:.2f}",
+                f"{middle.peak_bytes / base.peak_bytes:.2f}" if made else "",
+            )
         )
     elements = ", ".join(f"{n:,} {name}" for name, n in contents.elements.items())
-    lines.append(f"  equal, value for value but for order: {contents.images:,} images, {elements}")
-    return "\n".join(lines)
+    runs = "one run each" if repeats == 1 else f"medians of {repeats} runs in turns"
+    lines = [
+        f"**{count:,} images**, {contents.rows:,} rows, {input_bytes / 1e6:,.0f} MB; {runs}:",
+        table((*_HEADING, *_RATIOS), rows),
+        *notes,
+        f"Compared, equal but for order: {contents.images:,} images, {elements}.",
+    ]
+    return "\n\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(
-        include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*"]
+        include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*", "versions*"]
     ),
     package_data={
         "downloading.catalogue": ["*"],

@@ -8,28 +8,31 @@ from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
 from transforms.storage.objects import is_remote
 
-_MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+#: Kinds of source that are places with members rather than tables.
+MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
 
 def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
     """The closing report: sources, splits, failures, and how to load what was published."""
-    lines = [
-        "",
-        *_table(("source", "rows", "bad", "orphans"), _source_rows(outcome["sources"])),
-    ]
-    if outcome["splits"]:
-        lines += [
-            "",
-            *_table(("split", "format", "examples", "shards", "MiB"), _split_rows(outcome)),
-        ]
+    lines = accounts(outcome)
     if outcome["failures"]:
-        lines += ["", *_table(("failures", "rows"), list(outcome["failures"].items()))]
         lines += [f"  such as {_describe(row)}" for row in outcome["examples_of_failures"]]
     rate = outcome["images"] / seconds
     lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
     if outcome["version"]:
         lines += _loading(outcome, config)
     return "\n".join(lines)
+
+
+def accounts(outcome: dict) -> list[str]:
+    """Tables of sources, splits and failures, as an outcome or a manifest has them."""
+    lines = ["", *table(("source", "rows", "bad", "orphans"), _source_rows(outcome["sources"]))]
+    if outcome["splits"]:
+        header = ("split", "format", "examples", "shards", "MiB")
+        lines += ["", *table(header, _split_rows(outcome))]
+    if outcome["failures"]:
+        lines += ["", *table(("failures", "rows"), list(outcome["failures"].items()))]
+    return lines
 
 
 def rejection(outcome: dict, config: BuildConfig) -> str:
@@ -59,7 +62,7 @@ def _loading(outcome: dict, config: BuildConfig) -> list[str]:
 
 def _source_rows(sources: Sequence[dict]) -> list[tuple]:
     """A row a file; of places with members, of which there may be dozens, one row a kind."""
-    tables = [source for source in sources if source["kind"] not in (*_MEMBERS, *UNUSED)]
+    tables = [source for source in sources if source["kind"] not in (*MEMBERS, *UNUSED)]
     paths = [s["path"] if is_remote(s["path"]) else os.path.abspath(s["path"]) for s in tables]
     parents = [os.path.dirname(path).split("/") for path in paths]
     shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
@@ -67,7 +70,7 @@ def _source_rows(sources: Sequence[dict]) -> list[tuple]:
         ("/".join(path.split("/")[len(shared) :]), [s])
         for path, s in zip(paths, tables, strict=True)
     ]
-    for kind, name in _MEMBERS.items():
+    for kind, name in MEMBERS.items():
         some = [source for source in sources if source["kind"] == kind]
         if some:
             named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
@@ -94,7 +97,7 @@ def _describe(row: dict) -> str:
     return f"{row['reason']}: {where}: {row['detail']}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Columns aligned: the first to the left, numbers to the right."""
     cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]

@@ -19,7 +19,7 @@ from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
-_OWN_ENTRIES = {"latest", "versions", ".work"}
+_OWN_ENTRIES = {"latest", "versions", "pins", ".work"}
 
 
 class OutputError(ValueError):
@@ -61,6 +61,28 @@ def workspace(
         else:
             work = stack.enter_context(_in_folder(output, "--output"))
         yield work
+
+
+def leftovers(
+    output: str, work_folder: str | None = None, options: ObjectOptions = files.DEFAULTS
+) -> list[str]:
+    """What `workspace` would remove: what builds that live no more have left.
+
+    Args:
+        output: as for `workspace`.
+        work_folder: likewise.
+        options: how object stores are reached.
+
+    Raises:
+        StorageError: the output can't be listed.
+    """
+    found = lease.leftovers(objects.normal(output), options) if is_remote(output) else []
+    folder = work_folder or (_own_temporary_folder() if is_remote(output) else output)
+    builds = os.path.join(folder, ".work")
+    for dead, descriptor in _dead(builds) if os.path.isdir(builds) else ():
+        found.append(dead)
+        os.close(descriptor)
+    return found
 
 
 def read_outcome(work: str, options: ObjectOptions = files.DEFAULTS) -> bytes:
@@ -141,12 +163,19 @@ def _lock(path: str) -> int:
 
 def _remove_dead(builds: str) -> None:
     """Removes the folders of builds that live no more."""
+    for folder, descriptor in _dead(builds):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.remove(f"{folder}.lock")
+        os.close(descriptor)
+
+
+def _dead(builds: str) -> Iterator[tuple[str, int]]:
+    """The folders of builds that live no more, and their locks, which are this process's now."""
     for name in os.listdir(builds):
         if name.endswith(".lock"):
+            path = os.path.join(builds, name)
             try:
-                descriptor = _lock(os.path.join(builds, name))
+                descriptor = _lock(path)
             except OSError:
                 continue
-            shutil.rmtree(os.path.join(builds, name.removesuffix(".lock")), ignore_errors=True)
-            os.remove(os.path.join(builds, name))
-            os.close(descriptor)
+            yield path.removesuffix(".lock"), descriptor

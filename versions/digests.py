@@ -14,7 +14,7 @@ import pyarrow as pa
 from transforms.examples import features, wire
 from transforms.examples.encoder import encode_examples
 from transforms.examples.schema import EXAMPLE
-from versions.records import BYTES, FLOAT, INT64, Feature, entry_bounds, key_prefix
+from versions.records import BYTES, FLOAT, INT64, Feature, entry_bounds, key_prefix, parse_example
 
 DIGEST_BYTES = 8
 
@@ -67,18 +67,18 @@ class RecordColumns:
             (of_column.index(name), len(of_column) - of_column[::-1].index(name))
             for name in columns
         ]
+        self._image_id = columns.index("image_id")
 
-    def digests(self, record: bytes) -> list[int]:
-        """Digests of the columns of a record, equal to `column_digests` of its row.
+    def read(self, record: bytes) -> tuple[str, list[int]]:
+        """The ImageID of a record, and digests of its columns, equal to those of its row.
 
         Raises:
             RecordError: Its features are others.
         """
         bounds = entry_bounds(record, self._prefixes)
-        return [
-            digest(wire.field(1, record[bounds[first] : bounds[last]]))
-            for first, last in self._spans
-        ]
+        parts = [wire.field(1, record[bounds[first] : bounds[last]]) for first, last in self._spans]
+        (image_id,) = parse_example(parts[self._image_id])["image_id"].values
+        return image_id.decode(), [digest(part) for part in parts]
 
 
 def row_features(table: pa.Table, row: int, columns: Sequence[str]) -> dict[str, Feature]:

@@ -33,6 +33,10 @@ class Output:
         """The folder of a version."""
         return os.path.join(self.path, "versions", name)
 
+    def pin_path(self, name: str) -> str:
+        """The file that keeps a version from being removed."""
+        return os.path.join(self.path, "pins", name)
+
     def latest(self) -> str | None:
         """The name of the version that readers see; None where nothing is published."""
         try:
@@ -127,3 +131,12 @@ class Output:
 def count_bytes(manifest: dict) -> int:
     """Bytes of all shards."""
     return sum(shard["bytes"] for split in manifest["splits"].values() for shard in split["shards"])
+
+
+def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
+    """The sizes of all files of a version, by path below its folder."""
+    if is_remote(folder):
+        found = {status.path: status.size for status in files.walk(folder, options)}
+    else:
+        found = {path: os.path.getsize(path) for path in files.list_files(folder)}
+    return {os.path.relpath(path, folder): size for path, size in found.items()}

@@ -1,16 +1,12 @@
 """A published version, looked at as a whole: every problem is a line."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from transforms.storage import files
-from transforms.storage.objects import is_remote
-from transforms.storage.stores import ObjectOptions
 from versions import beside, digests
 from versions.comparing import Comparison, Stream
 from versions.merging import Batch, align, spread
-from versions.published import ManifestError, Output
+from versions.published import ManifestError, Output, file_sizes
 from versions.shard_check import ShardReport, ShardTask, check_shard, find_example
 from versions.tasks import plan_tasks
 
@@ -56,15 +52,6 @@ def verify(
     check = _Check(output, name, tell, advance)
     check.run(sample, num_workers)
     return check.account
-
-
-def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
-    """The sizes of all files of a version, by path below its folder."""
-    if is_remote(folder):
-        found = {status.path: status.size for status in files.walk(folder, options)}
-    else:
-        found = {path: os.path.getsize(path) for path in files.list_files(folder)}
-    return {os.path.relpath(path, folder): size for path, size in found.items()}
 
 
 class _Check:

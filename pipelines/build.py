@@ -1,5 +1,6 @@
 """Builds a dataset: `python -m pipelines.build --help`."""
 
+import argparse
 import json
 import logging
 import signal
@@ -8,9 +9,13 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pipelines import options
 from runners import launch
+
+if TYPE_CHECKING:
+    from pipelines.report import Ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +30,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     launch.prepare(flags, ["pipelines.graph"])
     # Beam takes a second to import: not before the flags are known to be right.
+    from pipelines import metrics_file, report
+    from transforms.storage.stores import ObjectOptions
+    from versions.published import Output
+
+    wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
+    ending = report.Ending(2, 0, wrong) if wrong else _run(flags, beam_arguments)
+    if flags.report == "json":
+        print(json.dumps(report.document(ending)))
+    elif ending.text:
+        print(ending.text)
+    if flags.metrics_file and not wrong:
+        output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
+        try:
+            metrics_file.write(flags.metrics_file, ending, output)
+        except OSError as error:
+            _say(f"--metrics_file {flags.metrics_file} can't be written: {error.strerror}")
+    if ending.error:
+        _say(ending.error)
+    return ending.code
+
+
+def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
+    """Builds; whatever goes wrong is in what it returns."""
     from pipelines import graph, plan, report, workspace
     from pipelines.watch import Watch
     from transforms.storage.stores import ObjectOptions
@@ -32,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     started = time.monotonic()
+
+    def end(code: int, error: str | None = None, text: str = "", **built: Any) -> report.Ending:
+        return report.Ending(code, time.monotonic() - started, error, text, **built)
+
     try:
         launch.check(flags, beam_arguments)
         object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
@@ -47,18 +79,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run(define, flags, beam_arguments, watch)
             outcome = json.loads(workspace.read_outcome(work, object_options))
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
-        return _fail(str(error), 2)
+        return end(2, str(error))
     except launch.NotRunError as done:
-        print(done)
-        return 0
+        return end(0, text=str(done))
     except KeyboardInterrupt:
-        return _fail("interrupted: nothing was published", 1)
+        return end(1, "interrupted: nothing was published")
     except Exception as error:
-        return _fail(_explain(error), 1)
-    print("\n".join([*watch.told, report.render(outcome, config, time.monotonic() - started)]))
+        return end(1, _explain(error))
+    seconds = time.monotonic() - started
+    text = "\n".join([*watch.told, report.render(outcome, config, seconds)])
     if outcome["version"] is None:
-        return _fail(report.rejection(outcome, config), 1)
-    return 0
+        return end(1, report.rejection(outcome, config), text, outcome=outcome)
+    folder = f"{config.output}/versions/{outcome['version']}"
+    return end(0, text=text, outcome=outcome, folder=folder)
 
 
 def _interrupt(*_: object) -> None:
@@ -68,9 +101,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _fail(message: str, code: int) -> int:
+def _say(message: str) -> None:
     print(f"python -m pipelines.build: error: {message}", file=sys.stderr)
-    return code
 
 
 def _explain(error: Exception) -> str:

@@ -236,6 +236,19 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "ought to say every few seconds that they live; default: 300",
     )
     running.add_argument(
+        "--report",
+        choices=("text", "json"),
+        default="text",
+        help="what to print at the end: tables, or one line of JSON, however it ended. Default: "
+        "text",
+    )
+    running.add_argument(
+        "--metrics_file",
+        metavar="PATH",
+        help="where to leave figures of this build and the published version for Prometheus, such "
+        "as a .prom file in the folder of node_exporter's textfile collector",
+    )
+    running.add_argument(
         "--chunk_size",
         type=size,
         default=16 * MIB,

@@ -32,6 +32,12 @@ _DECODERS = (
     "simplejpeg",
 )
 
+#: Flags that say where and how to build, and not what.
+_ABOUT_RUNNING = (
+    *("output", "runner", "num_workers", "work_folder", "worker_timeout"),
+    *("report", "metrics_file"),
+)
+
 #: Annotation text and images that one bucket holds, about: what a worker joins at once.
 _BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES = 256
@@ -65,9 +71,7 @@ def make_config(flags: argparse.Namespace, work: str) -> BuildConfig:
     _check_splits(annotations)
     release = flags.release or _release_of(annotations)
     recorded = {
-        name: value
-        for name, value in sorted(vars(flags).items())
-        if name not in ("output", "runner", "num_workers", "work_folder", "worker_timeout")
+        name: value for name, value in sorted(vars(flags).items()) if name not in _ABOUT_RUNNING
     }
     fingerprint = _fingerprint(sources, recorded, release, hasty)
     now = datetime.datetime.now(datetime.UTC)

@@ -1,7 +1,10 @@
 """What a build says at its end."""
 
+import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from transforms.config import BuildConfig
 from transforms.formats.detect import UNUSED
@@ -10,6 +13,55 @@ from transforms.storage.objects import is_remote
 
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a build ended.
+
+    Attributes:
+        code: its exit code.
+        seconds: it took.
+        error: what went wrong, in a line.
+        text: what it says to people.
+        outcome: what became of its images, as `publishing.publish.commit` returns it; None where it
+            didn't come to that.
+        folder: of the version that it published.
+    """
+
+    code: int
+    seconds: float
+    error: str | None = None
+    text: str = ""
+    outcome: dict | None = None
+    folder: str | None = None
+
+
+def document(ending: Ending) -> dict[str, Any]:
+    """How a build ended, for machines: what is null isn't known, for it failed before."""
+    outcome = ending.outcome or {}
+    splits = outcome.get("splits", {})
+    size: Counter[str] = Counter()
+    for split in splits.values():
+        for shard in split["shards"]:
+            size[shard["format"]] += shard["bytes"]
+    if ending.folder:
+        word = "published"
+    else:
+        word = {0: "not_run", 1: "failed", 2: "wrong_use"}[ending.code]
+    return {
+        "outcome": word,
+        "exit_code": ending.code,
+        "error": ending.error,
+        "seconds": round(ending.seconds, 3),
+        "version": outcome.get("version"),
+        "folder": ending.folder,
+        "images": outcome.get("images"),
+        "failed_images": outcome.get("failed_images"),
+        "failures": outcome.get("failures"),
+        "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
+        "bytes": dict(size) or None,
+    }
 
 
 def render(outcome: dict, config: BuildConfig, seconds: float) -> str:

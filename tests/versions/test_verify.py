@@ -39,7 +39,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str]
         except SystemExit as error:
             code = error.code
         said = capfd.readouterr()
-        return code, (said.out + said.err).splitlines()
+        return code, (said.out or said.err).splitlines()
 
     return run
 

@@ -1,5 +1,6 @@
 """Listing, comparing, choosing and removing versions, on this machine and in object stores."""
 
+import csv
 import datetime
 import json
 import os
@@ -36,7 +37,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str]
         except SystemExit as error:
             code = error.code
         said = capfd.readouterr()
-        return code, (said.out + said.err).splitlines()
+        return code, (said.out or said.err).splitlines()
 
     return run
 
@@ -86,6 +87,18 @@ def test_show(published: Build, run: Callable):
     assert json.loads(line) == published.version.manifest
 
 
+def read_table(path: Path) -> dict[str, dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["ImageID"]: row for row in csv.DictReader(file)}
+
+
+def write_table(path: Path, rows: dict[str, dict[str, str]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, next(iter(rows.values())))
+        writer.writeheader()
+        writer.writerows(rows.values())
+
+
 @pytest.fixture(scope="module")
 def corrected(
     published: Build,
@@ -102,21 +115,17 @@ def corrected(
     found = dict(zip(("gone", "boxed", "new"), ids["train"][:3], strict=True))
     found["moved"], found["pictured"] = ids["test"][0], ids["validation"][0]
     tables = corpus / "annotations"
-    train, test = (
-        tables / "train-images-boxable-with-rotation.csv",
-        tables / "test-images-with-rotation.csv",
-    )
-    lines = train.read_text().splitlines(keepends=True)
-    (moved,) = [line for line in test.read_text().splitlines(True) if found["moved"] in line]
-    test.write_text(test.read_text().replace(moved, ""))
-    lines.append(moved.replace(",test,", ",train,"))
-    lines = [line for line in lines if found["gone"] not in line]
-    (own,) = [line for line in lines if found["new"] in line]
+    train = tables / "train-images-boxable-with-rotation.csv"
+    test = tables / "test-images-with-rotation.csv"
+    rows, others = read_table(train), read_table(test)
+    rows[found["moved"]] = others.pop(found["moved"]) | {"Subset": "train"}
+    del rows[found["gone"]]
     picture = corpus / "images" / "train" / f"{found['new']}.jpg"
     found["new"] = "00000000deadbeef"
     shutil.copy(picture, picture.with_name(f"{found['new']}.jpg"))
-    lines.append(own.replace(own.partition(",")[0], found["new"]))
-    train.write_text("".join(lines))
+    rows[found["new"]] = rows[picture.stem] | {"ImageID": found["new"]}
+    write_table(train, rows)
+    write_table(test, others)
     moved_picture = corpus / "images" / "test" / f"{found['moved']}.jpg"
     moved_picture.rename(picture.with_name(moved_picture.name))
     boxes = tables / "oidv6-train-annotations-bbox.csv"

@@ -13,11 +13,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(
-        include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*"]
+        include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*", "versions*"]
     ),
     package_data={
         "downloading.catalogue": ["*"],
-        "runners": ["flink/pom.xml", "flink/start_worker", "kubernetes/*"],
+        "runners": ["flink/pom.xml", "flink/start_worker", "kubernetes/*", "schedules/*"],
         "synthesis.vocabulary": ["*"],
     },
     install_requires=[

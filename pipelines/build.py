@@ -1,5 +1,6 @@
 """Builds a dataset: `python -m pipelines.build --help`."""
 
+import argparse
 import dataclasses
 import json
 import logging
@@ -10,9 +11,13 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pipelines import options
 from runners import launch, lean
+
+if TYPE_CHECKING:
+    from pipelines.report import Ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +33,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launch.prepare(flags, ["pipelines.graph"])
     # These take a while to import: not before the flags are known to be right.
     with lean.imports():
+        from pipelines import metrics_file, report
+        from transforms.storage.stores import ObjectOptions
+        from versions.published import Output
+
+    wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
+    ending = report.Ending(2, 0, wrong) if wrong else _run(flags, beam_arguments)
+    if flags.report == "json":
+        print(json.dumps(report.document(ending)))
+    elif ending.text:
+        print(ending.text)
+    if flags.metrics_file and not wrong:
+        output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
+        try:
+            metrics_file.write(flags.metrics_file, ending, output)
+        except OSError as error:
+            _say(f"--metrics_file {flags.metrics_file} can't be written: {error.strerror}")
+    if ending.error:
+        _say(ending.error)
+    return ending.code
+
+
+def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
+    """Builds; whatever goes wrong is in what it returns."""
+    with lean.imports():
         from pipelines import fingerprint, plan, report, workspace
         from pipelines.watch import Watch
         from transforms.storage.stores import ObjectOptions
@@ -36,14 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     started = time.monotonic()
     config = None
+
+    def end(code: int, error: str | None = None, text: str = "", **built: Any) -> report.Ending:
+        return report.Ending(code, time.monotonic() - started, error, text, **built)
+
     try:
         launch.check(flags, beam_arguments)
         object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
         latest = fingerprint.read_manifest(flags.output, object_options.hasty())
         config = plan.make_config(flags, manifest=latest)
         if latest and not flags.rebuild and fingerprint.is_published(config, latest):
-            print(report.unchanged(config, latest))
-            return 0
+            folder = f"{config.output}/versions/{latest['version']}"
+            return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
         shares_files = flags.exchange == "files"
         with workspace.workspace(
             flags.output,
@@ -67,20 +100,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run(define, flags, launch.with_defaults(beam_arguments, named), watch)
             outcome = json.loads(workspace.read_outcome(work, object_options))
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
-        return _fail(str(error), 2)
+        return end(2, str(error))
     except launch.NotRunError as ended:
-        print(ended)
-        return 0
+        return end(0, text=str(ended))
     except KeyboardInterrupt:
         is_kept = config is not None and os.path.isdir(config.work)
         goes_on = "; the same command goes on where it was" if is_kept else ""
-        return _fail(f"interrupted: nothing was published{goes_on}", 1)
+        return end(1, f"interrupted: nothing was published{goes_on}")
     except Exception as error:
-        return _fail(_explain(error), 1)
-    print("\n".join([*watch.told, report.render(outcome, config, time.monotonic() - started)]))
+        return end(1, _explain(error))
+    seconds = time.monotonic() - started
+    text = "\n".join([*watch.told, report.render(outcome, config, seconds)])
     if outcome["version"] is None:
-        return _fail(report.rejection(outcome, config), 1)
-    return 0
+        return end(1, report.rejection(outcome, config), text, outcome=outcome)
+    folder = f"{config.output}/versions/{outcome['version']}"
+    return end(0, text=text, outcome=outcome, folder=folder)
 
 
 def _interrupt(*_: object) -> None:
@@ -90,9 +124,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _fail(message: str, code: int) -> int:
+def _say(message: str) -> None:
     print(f"python -m pipelines.build: error: {message}", file=sys.stderr)
-    return code
 
 
 def _explain(error: Exception) -> str:

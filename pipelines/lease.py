@@ -51,6 +51,20 @@ def held(output: str, options: ObjectOptions) -> Iterator[str]:
             files.delete_folder(work, options)
 
 
+def leftovers(output: str, options: ObjectOptions) -> list[str]:
+    """What a build would remove that begins now: folders of dead builds, and what they left.
+
+    Raises:
+        StorageError: the output can't be written, read or listed.
+    """
+    work = os.path.join(output, ".work", uuid.uuid4().hex)
+    _renew(work, options)  # which tells the store's time
+    try:
+        return _find_leftovers(output, work, options)
+    finally:
+        files.delete_folder(work, options)
+
+
 def _keep(work: str, options: ObjectOptions, ended: threading.Event) -> None:
     while not ended.wait(RENEWAL_SECONDS):
         with contextlib.suppress(StorageError):
@@ -67,11 +81,18 @@ def _lease(work: str) -> str:
 
 
 def _sweep(output: str, work: str, options: ObjectOptions) -> None:
-    """Removes what builds that live no more have left; `work` is that of the one that asks."""
+    """Removes what builds that live no more have left."""
+    for folder in _find_leftovers(output, work, options):
+        files.delete_folder(folder, options)
+
+
+def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]:
+    """What builds that live no more have left; `work` is that of the one that asks."""
     versions = os.path.join(output, "versions")
     # Before it is known who lives: what a build that begins just now writes isn't among them.
     unpublished = _unpublished(versions, options)
     now = objects.status(_lease(work), options).modified
+    found = []
     others_live = False
     for name in objects.children(os.path.dirname(work), options):
         other = os.path.join(os.path.dirname(work), name.rstrip("/"))
@@ -79,16 +100,17 @@ def _sweep(output: str, work: str, options: ObjectOptions) -> None:
             if _modified(other, options) > now - EXPIRY_SECONDS:
                 others_live = True
             else:
-                files.delete_folder(other, options)
+                found.append(other)
     if not others_live:
         # One that ended since may have published its version.
-        for version in set(unpublished) & set(_unpublished(versions, options)):
-            files.delete_folder(version, options)
+        found += sorted(set(unpublished) & set(_unpublished(versions, options)))
+    return found
 
 
 def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
     """The versions that have no manifest."""
-    found = [os.path.join(versions, name) for name in objects.children(versions, options)]
+    names = objects.children(versions, options)
+    found = [os.path.join(versions, name.rstrip("/")) for name in names]
     return [path for path in found if not _is_published(path, options)]
 
 

@@ -245,6 +245,19 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "they can't, and it is for how long they may take to begin. Default: 300",
     )
     running.add_argument(
+        "--report",
+        choices=("text", "json"),
+        default="text",
+        help="what to print at the end: tables, or one line of JSON, however it ended. Default: "
+        "text",
+    )
+    running.add_argument(
+        "--metrics_file",
+        metavar="PATH",
+        help="where to leave figures of this build and the published version for Prometheus, such "
+        "as a .prom file in the folder of node_exporter's textfile collector",
+    )
+    running.add_argument(
         "--chunk_size",
         type=size,
         default=16 * MIB,

@@ -20,7 +20,7 @@ from transforms.storage.stores import ObjectOptions
 
 #: Flags that change nothing about what is published.
 _NOT_RECORDED = (
-    *("output", "rebuild"),
+    *("output", "rebuild", "report", "metrics_file"),
     *("runner", "num_workers", "work_folder", "worker_timeout"),
 )
 

@@ -1,29 +1,75 @@
 """What a build says at its end."""
 
+import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from transforms.config import BuildConfig
 from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
 from transforms.storage.objects import is_remote
 
-_MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+#: Kinds of source that are places with members rather than tables.
+MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a build ended.
+
+    Attributes:
+        code: its exit code.
+        seconds: it took.
+        error: what went wrong, in a line.
+        text: what it says to people.
+        outcome: what became of its images, as `publishing.publish.commit` returns it; None where it
+            didn't come to that.
+        folder: of the version that it published, or that is what it would have published.
+        unchanged: whether that version was there before.
+    """
+
+    code: int
+    seconds: float
+    error: str | None = None
+    text: str = ""
+    outcome: dict | None = None
+    folder: str | None = None
+    unchanged: bool = False
+
+
+def document(ending: Ending) -> dict[str, Any]:
+    """How a build ended, for machines: what is null isn't known, for it failed before."""
+    outcome = ending.outcome or {}
+    splits = outcome.get("splits", {})
+    size: Counter[str] = Counter()
+    for split in splits.values():
+        for shard in split["shards"]:
+            size[shard["format"]] += shard["bytes"]
+    if ending.folder:
+        word = "unchanged" if ending.unchanged else "published"
+    else:
+        word = {0: "not_run", 1: "failed", 2: "wrong_use"}[ending.code]
+    return {
+        "outcome": word,
+        "exit_code": ending.code,
+        "error": ending.error,
+        "seconds": round(ending.seconds, 3),
+        "version": os.path.basename(ending.folder) if ending.folder else None,
+        "folder": ending.folder,
+        "images": outcome.get("images"),
+        "failed_images": outcome.get("failed_images"),
+        "failures": outcome.get("failures"),
+        "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
+        "bytes": dict(size) or None,
+    }
 
 
 def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
     """The closing report: sources, splits, failures, and how to load what was published."""
-    lines = [
-        "",
-        *_table(("source", "rows", "bad", "orphans"), _source_rows(outcome["sources"])),
-    ]
-    if outcome["splits"]:
-        lines += [
-            "",
-            *_table(("split", "format", "examples", "shards", "MiB"), _split_rows(outcome)),
-        ]
+    lines = accounts(outcome)
     if outcome["failures"]:
-        lines += ["", *_table(("failures", "rows"), list(outcome["failures"].items()))]
         lines += [f"  such as {_describe(row)}" for row in outcome["examples_of_failures"]]
     rate = outcome["images"] / seconds
     lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
@@ -32,12 +78,23 @@ def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def unchanged(config: BuildConfig, manifest: dict) -> str:
-    """What is said where the latest version is what a build would publish."""
+def unchanged(folder: str) -> str:
+    """What is said where the latest version, in this folder, is what a build would publish."""
     return (
-        f"unchanged: {config.output}/versions/{manifest['version']} was built from these inputs "
-        "with these flags; --rebuild builds it again"
+        f"unchanged: {folder} was built from these inputs with these flags; --rebuild builds it "
+        "again"
     )
+
+
+def accounts(outcome: dict) -> list[str]:
+    """Tables of sources, splits and failures, as an outcome or a manifest has them."""
+    lines = ["", *table(("source", "rows", "bad", "orphans"), _source_rows(outcome["sources"]))]
+    if outcome["splits"]:
+        header = ("split", "format", "examples", "shards", "MiB")
+        lines += ["", *table(header, _split_rows(outcome))]
+    if outcome["failures"]:
+        lines += ["", *table(("failures", "rows"), list(outcome["failures"].items()))]
+    return lines
 
 
 def rejection(outcome: dict, config: BuildConfig) -> str:
@@ -67,7 +124,7 @@ def _loading(outcome: dict, config: BuildConfig) -> list[str]:
 
 def _source_rows(sources: Sequence[dict]) -> list[tuple]:
     """A row a file; of places with members, of which there may be dozens, one row a kind."""
-    tables = [source for source in sources if source["kind"] not in (*_MEMBERS, *UNUSED)]
+    tables = [source for source in sources if source["kind"] not in (*MEMBERS, *UNUSED)]
     paths = [s["path"] if is_remote(s["path"]) else os.path.abspath(s["path"]) for s in tables]
     parents = [os.path.dirname(path).split("/") for path in paths]
     shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
@@ -75,7 +132,7 @@ def _source_rows(sources: Sequence[dict]) -> list[tuple]:
         ("/".join(path.split("/")[len(shared) :]), [s])
         for path, s in zip(paths, tables, strict=True)
     ]
-    for kind, name in _MEMBERS.items():
+    for kind, name in MEMBERS.items():
         some = [source for source in sources if source["kind"] == kind]
         if some:
             named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
@@ -102,7 +159,7 @@ def _describe(row: dict) -> str:
     return f"{row['reason']}: {where}: {row['detail']}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Columns aligned: the first to the left, numbers to the right."""
     cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]

@@ -20,7 +20,7 @@ from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
-_OWN_ENTRIES = {"latest", "versions", ".work"}
+_OWN_ENTRIES = {"latest", "versions", "pins", ".work"}
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
 
@@ -69,6 +69,28 @@ def workspace(
         else:
             work, done = stack.enter_context(_in_folder(output, "--output", fingerprint))
         yield work, done
+
+
+def leftovers(
+    output: str, work_folder: str | None = None, options: ObjectOptions = files.DEFAULTS
+) -> list[str]:
+    """What `workspace` would remove: what builds that live no more have left.
+
+    Args:
+        output: as for `workspace`.
+        work_folder: likewise.
+        options: how object stores are reached.
+
+    Raises:
+        StorageError: the output can't be listed.
+    """
+    found = lease.leftovers(objects.normal(output), options) if is_remote(output) else []
+    folder = work_folder or (_own_temporary_folder() if is_remote(output) else output)
+    builds = os.path.join(folder, ".work")
+    for dead, descriptor in _dead(builds) if os.path.isdir(builds) else ():
+        found.append(dead)
+        os.close(descriptor)
+    return found
 
 
 def read_outcome(work: str, options: ObjectOptions = files.DEFAULTS) -> bytes:
@@ -163,14 +185,7 @@ def _clear_away_stopped(builds: str, fingerprint: str) -> tuple[str, int, int] |
         That one, if there is any with this fingerprint, its lock, and what of it is done.
     """
     found = None
-    for name in sorted(os.listdir(builds)):
-        if not name.endswith(".lock"):
-            continue
-        folder = os.path.join(builds, name.removesuffix(".lock"))
-        try:
-            lock = _lock(f"{folder}.lock")
-        except OSError:
-            continue
+    for folder, lock in _dead(builds):
         if found is None and fingerprint and _fingerprint_of(folder) == fingerprint:
             for stale in ("version", "progress"):
                 shutil.rmtree(os.path.join(folder, stale), ignore_errors=True)
@@ -198,3 +213,15 @@ def _remove(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.remove(f"{folder}.lock")
+
+
+def _dead(builds: str) -> Iterator[tuple[str, int]]:
+    """The folders of builds that live no more, and their locks, which are this process's now."""
+    for name in sorted(os.listdir(builds)):
+        if name.endswith(".lock"):
+            path = os.path.join(builds, name)
+            try:
+                descriptor = _lock(path)
+            except OSError:
+                continue
+            yield path.removesuffix(".lock"), descriptor

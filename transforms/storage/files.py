@@ -178,6 +178,15 @@ def translate_glob(pattern: str) -> str:
     )
 
 
+def delete_file(path: str, options: ObjectOptions = DEFAULTS) -> None:
+    """Removes a file, if it is there."""
+    with contextlib.suppress(FileNotFoundError, AbsentError):
+        if is_remote(path):
+            objects.delete(path, options)
+        else:
+            os.remove(path)
+
+
 def delete_folder(folder: str, options: ObjectOptions = DEFAULTS) -> None:
     """Removes a folder with all that is in it, if it is there."""
     if is_remote(folder):

@@ -243,6 +243,16 @@ def upload(uri: str, content: bytes | Path, options: ObjectOptions) -> None:
     )
 
 
+def delete(uri: str, options: ObjectOptions) -> None:
+    """Deletes an object.
+
+    Raises:
+        AbsentError: there is none, where the store says so.
+    """
+    bucket, key = locate(uri, options)
+    bucket.write(key, lambda store: obstore.delete(store, key))
+
+
 def delete_below(uri: str, options: ObjectOptions) -> None:
     """Deletes all objects below a prefix; one that goes by itself meanwhile doesn't matter."""
     bucket, prefix = locate(uri, options)

@@ -1,0 +1,131 @@
+"""Checks a published version: `python -m pipelines.verify --help`."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from pipelines.arguments import Formatter, Parser, count
+
+_PROGRAM = "python -m pipelines.verify"
+
+_DESCRIPTION = """\
+Checks that a published version is whole: that manifest and files agree, every shard's SHA-256,
+number of examples, schema and order, that no image is there twice, the CRCs of TFRecords, that
+TFRecord and Parquet hold the same, the failures, and that pictures decode. Every byte is read once.
+Prints a line for each problem.
+"""
+
+_EXAMPLES = """\
+examples:
+  # what readers see now
+  python -m pipelines.verify oid/dataset
+
+  # another version, with every picture decoded
+  python -m pipelines.verify oid/dataset --version 20260101T000000000-0123abcd --sample all
+
+  # in a bucket, by four processes
+  python -m pipelines.verify s3://bucket/dataset --num_workers 4
+
+exit codes: 0 whole, 1 problems found or not to be read, 2 wrong use.
+"""
+
+
+def _sample(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
+    return int(text)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this program's flags."""
+    parser = Parser(
+        prog=_PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
+    )
+    parser.add_argument("--version", metavar="NAME", help="which to check; default: the latest")
+    parser.add_argument(
+        "--sample",
+        type=_sample,
+        default=1000,
+        metavar="N",
+        help="how many pictures to decode, evenly spread over the version, or 'all'; default: 1000",
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; default: the cores",
+    )
+    parser.add_argument("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Checks a version.
+
+    Returns:
+        The exit code: 0 whole, 1 problems found or not to be read, 2 wrong use.
+    """
+    flags = make_parser().parse_args(arguments)
+    # Arrow takes some tenths of a second to import: not before the flags are known to be right.
+    from pipelines.progress_bar import ByteBar
+    from transforms.storage.objects import StorageError
+    from transforms.storage.stores import ObjectOptions
+    from versions.merging import WorkerError
+    from versions.published import Output, VersionError
+    from versions.verify import verify
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = time.monotonic()
+    output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
+    try:
+        name = output.choose(flags.version)
+        with ByteBar(f"checking {name}") as bar:
+            account = verify(output, name, flags.sample, flags.num_workers, bar.say, bar.show)
+    except VersionError as error:
+        return _fail(str(error), 2)
+    except (StorageError, WorkerError) as error:
+        return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(f"{error.filename or flags.output}: {error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 1)
+    looked_at = (
+        f"{account.examples:,} examples in {account.shards:,} shards "
+        f"({account.bytes / (1 << 20):,.1f} MiB), {account.pictures:,} pictures decoded, "
+        f"{time.monotonic() - started:.1f} s"
+    )
+    if account.problems:
+        print(
+            f"{name}: {account.problems:,} problems; {looked_at}\n"
+            "build it again, or let readers see another version: "
+            f"python -m pipelines.versions {flags.output} rollback VERSION"
+        )
+        return 1
+    print(f"{name}: whole; {looked_at}")
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

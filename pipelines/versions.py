@@ -1,0 +1,166 @@
+"""Lists, compares and removes versions: `python -m pipelines.versions --help`."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from pipelines.arguments import Formatter, Parser, count
+
+_PROGRAM = "python -m pipelines.versions"
+
+_DESCRIPTION = """\
+Lists the versions in the --output of a build, tells what is in one and what changed between two,
+lets readers see another, and removes old ones.
+"""
+
+_EXAMPLES = """\
+examples:
+  python -m pipelines.versions oid/dataset list
+  python -m pipelines.versions oid/dataset show
+
+  # what the last build changed, image by image
+  python -m pipelines.versions oid/dataset diff 20260101T000000000-0123abcd --images
+
+  # readers see the version before again, which is never removed
+  python -m pipelines.versions oid/dataset rollback 20260101T000000000-0123abcd
+  python -m pipelines.versions oid/dataset pin 20260101T000000000-0123abcd
+
+  # the three newest stay, with the latest and those that are pinned
+  python -m pipelines.versions s3://bucket/dataset gc --keep 3 --dry_run
+
+exit codes: 0 done, 1 failed, 2 wrong use.
+"""
+
+
+def _keep(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this program's commands and their flags."""
+    parser = Parser(
+        prog=_PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, machine_readable: bool = False) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            formatter_class=Formatter,
+            allow_abbrev=False,
+        )
+        command.prog = f"{_PROGRAM} OUTPUT {name}"
+        command.add_argument(
+            "--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://"
+        )
+        if machine_readable:
+            command.add_argument(
+                "--report",
+                choices=("text", "json"),
+                default="text",
+                help="how to say it; default: text",
+            )
+        return command
+
+    add("list", "versions with their dates, images, sizes and marks", machine_readable=True)
+    show = add("show", "what a version was built from, and what is in it", machine_readable=True)
+    show.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest")
+    diff = add("diff", "which images appeared, vanished or changed, by split and source", True)
+    diff.add_argument("before", metavar="BEFORE", help="a version")
+    diff.add_argument("after", nargs="?", metavar="AFTER", help="another; default: the latest")
+    diff.add_argument(
+        "--images",
+        action="store_true",
+        help="a line for each image first: change, split, ImageID, changed columns",
+    )
+    diff.add_argument(
+        "--num_workers",
+        type=count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; default: the cores",
+    )
+    for name, text in (
+        ("rollback", "let readers see a version: `latest` names it from now on"),
+        ("pin", "never remove a version"),
+        ("unpin", "let a version be removed again"),
+    ):
+        add(name, text).add_argument("version", metavar="VERSION", help="a version")
+    collect = add("gc", "remove old versions, and what dead builds have left")
+    collect.add_argument(
+        "--keep",
+        type=_keep,
+        required=True,
+        metavar="K",
+        help="how many of the newest versions to keep, beside the latest and those that are pinned",
+    )
+    collect.add_argument(
+        "--dry_run", action="store_true", help="say what would be removed, and remove nothing"
+    )
+    collect.add_argument(
+        "--work_folder",
+        metavar="PATH",
+        help="for an OUTPUT in an object store: the --work_folder of its builds, where dead ones "
+        "may have left something, too",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 wrong use.
+    """
+    flags = make_parser().parse_args(arguments)
+    # Arrow takes some tenths of a second to import: not before the flags are known to be right.
+    from pipelines import version_commands, workspace
+    from transforms.storage.objects import StorageError
+    from transforms.storage.stores import ObjectOptions
+    from versions.changes import DamagedShardError
+    from versions.merging import WorkerError
+    from versions.published import ManifestError, Output, VersionError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
+    try:
+        version_commands.COMMANDS[flags.command](output, flags)
+    except (ManifestError, DamagedShardError) as error:
+        return _fail(f"{error}: see python -m pipelines.verify", 1)
+    except (VersionError, workspace.OutputError) as error:
+        return _fail(str(error), 2)
+    except (StorageError, WorkerError) as error:
+        return _fail(str(error), 1)
+    except BrokenPipeError:  # whoever reads has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+    except OSError as error:
+        return _fail(f"{error.filename or flags.output}: {error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted: run it again to go on", 1)
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

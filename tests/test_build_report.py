@@ -1,0 +1,156 @@
+"""What a build leaves for machines: a line of JSON, and a file for Prometheus."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines import build
+from tests.builds import Build, run_build
+
+_SAMPLE = re.compile(r'open_images_(\w+)(?:\{(\w+)="((?:[^"\\]|\\.)*)"\})? (\S+)')
+
+
+def read_metrics(path: Path) -> dict[tuple[str, str | None], float]:
+    """Value by name and label, each of a family that was announced."""
+    text = path.read_text()
+    assert text.endswith("\n")
+    announced: set[str] = set()
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            assert kind == "gauge"
+            assert name not in announced
+            announced.add(name)
+        elif not line.startswith("# HELP "):
+            match = _SAMPLE.fullmatch(line)
+            assert match, line
+            assert f"open_images_{match[1]}" in announced
+            assert (match[1], match[3]) not in found
+            found[match[1], match[3]] = float(match[4])
+    return found
+
+
+@pytest.fixture(scope="module")
+def annotations(
+    make_corpus: Callable[[str, int], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Annotations, one of which is bad."""
+    folder = tmp_path_factory.mktemp("annotations")
+    for path in (make_corpus("v7", 30) / "annotations").glob("train-images*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "train-boxes.csv").write_text(
+        "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n000000000000000a,x,/m/1,1,0,2,0,1\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flags(annotations: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    folder = tmp_path_factory.mktemp("reported")
+    return [
+        *("--annotations", annotations, "--images", "none", "--output", folder / "output"),
+        *("--report", "json", "--metrics_file", folder / "build.prom"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def built(flags: list[object]) -> Build:
+    return run_build(*flags)
+
+
+def test_json(built: Build):
+    assert built.returncode == 0, built.stderr
+    (line,) = built.stdout.splitlines()
+    told = json.loads(line)
+    shards = built.version.manifest["splits"]["train"]["shards"]
+    assert 0 < told.pop("seconds") < 600
+    assert told == {
+        "outcome": "published",
+        "exit_code": 0,
+        "error": None,
+        "version": built.version.folder.name,
+        "folder": str(built.version.folder),
+        "images": 24,
+        "failed_images": 0,
+        "failures": {"bad_row": 1},
+        "examples": {"train": 24},
+        "bytes": {shard["format"]: shard["bytes"] for shard in shards},
+    }
+    assert "report" not in built.version.manifest["config"]
+    assert "metrics_file" not in built.version.manifest["config"]
+
+
+def test_metrics(built: Build, flags: list[object]):
+    metrics = flags[-1]
+    assert isinstance(metrics, Path)
+    found = read_metrics(metrics)
+    version = built.version
+    assert found["build_success", None] == 1
+    assert found["build_exit_code", None] == 0
+    assert found["build_images", None] == found["version_examples", "train"] == 24
+    assert found["build_failed_images", None] == 0
+    assert found["build_failures", "bad_row"] == 1
+    assert 0 < found["build_duration_seconds", None] < 600
+    ended, began = (
+        found["build_end_timestamp_seconds", None],
+        found["version_timestamp_seconds", None],
+    )
+    assert time.time() - 3600 < began <= ended <= time.time()
+    assert found["version_info", version.folder.name] == 1
+    for shard in version.manifest["splits"]["train"]["shards"]:
+        assert found["version_bytes", shard["format"]] == shard["bytes"]
+    assert [path.name for path in metrics.parent.glob("build.prom*")] == ["build.prom"]
+
+
+def test_after_a_failed_build_the_published_version_is_still_told(
+    built: Build, flags: list[object], tmp_path: Path
+):
+    before = read_metrics(Path(str(flags[-1])))
+    (tmp_path / "images").mkdir()
+    failing = [*flags[:3], tmp_path / "images", *flags[4:-1], tmp_path / "failed.prom"]
+    failed = run_build(*failing)
+    assert failed.returncode == 1
+    told = json.loads(failed.stdout)
+    assert (told["outcome"], told["version"], told["folder"]) == ("failed", None, None)
+    assert told["failures"]["missing"] == told["failed_images"] == 24
+    assert "--max_failure_rate" in told["error"]
+    after = read_metrics(tmp_path / "failed.prom")
+    assert (after["build_success", None], after["build_exit_code", None]) == (0, 1)
+    assert after["build_failures", "missing"] == 24
+    for key, value in before.items():
+        if key[0].startswith("version_"):
+            assert after[key] == value
+
+
+def test_wrong_use(annotations: Path, tmp_path: Path):
+    flags = ["--images", "none", "--output", tmp_path / "output", "--report", "json"]
+    metrics = tmp_path / "build.prom"
+    wrong = run_build("--annotations", tmp_path / "none", *flags, "--metrics_file", metrics)
+    told = json.loads(wrong.stdout)
+    assert (told["outcome"], told["exit_code"], wrong.returncode) == ("wrong_use", 2, 2)
+    assert told["error"] in wrong.stderr
+    assert told["examples"] is None
+    found = read_metrics(metrics)
+    assert found["build_exit_code", None] == 2
+    assert not any(name.startswith("version_") for name, _ in found)
+
+    nowhere = tmp_path / "none" / "build.prom"
+    wrong = run_build("--annotations", annotations, *flags, "--metrics_file", nowhere)
+    assert wrong.returncode == 2
+    assert wrong.stderr == (
+        f"python -m pipelines.build: error: --metrics_file {nowhere} can't be written: name a file "
+        "in a folder that is there\n"
+    )
+    assert json.loads(wrong.stdout)["outcome"] == "wrong_use"
+
+
+def test_a_report_that_is_none(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        build.main(["--annotations", "a", "--images", "none", "--output", "o", "--report", "xml"])
+    assert ended.value.code == 2
+    assert "--report: invalid choice: 'xml'" in capfd.readouterr().err

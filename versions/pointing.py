@@ -1,0 +1,81 @@
+"""Which version readers see, and which are never removed."""
+
+import contextlib
+import os
+
+from transforms.storage import files, objects
+from transforms.storage.objects import is_remote
+from versions.published import Output, VersionError, file_sizes
+
+
+def roll_back(output: Output, name: str, scratch: str) -> None:
+    """Lets `latest` name another version, atomically.
+
+    Args:
+        output: where it is published.
+        name: of the version.
+        scratch: a local folder in the output's file system; not needed for an object store.
+
+    Raises:
+        VersionError: There is no such version, or it lacks shards; `latest` is as it was.
+        StorageError: The object store can't be read, or written to.
+    """
+    _check_whole(output, name)
+    before = output.latest()
+    _point(output, name, scratch)
+    # What is removed at the same time is first hidden, and then isn't if `latest` names it. So
+    # either that is seen here, or this was seen there.
+    if not output.is_published(name):
+        if before is not None:
+            _point(output, before, scratch)
+        raise VersionError(f"version {name} is being removed: choose another")
+
+
+def pin(output: Output, name: str) -> None:
+    """Keeps a version from being removed.
+
+    Raises:
+        VersionError: There is no such version.
+        StorageError: The object store can't be written to.
+    """
+    output.choose(name)
+    marker = output.pin_path(name)
+    if is_remote(marker):
+        objects.upload(marker, f"{name}\n".encode(), output.options)
+    else:
+        os.makedirs(os.path.dirname(marker), exist_ok=True)
+        with open(marker, "w", encoding="utf-8") as file:
+            file.write(f"{name}\n")
+    if not output.is_published(name):
+        unpin(output, name)
+        raise VersionError(f"version {name} is being removed: choose another")
+
+
+def unpin(output: Output, name: str) -> bool:
+    """Lets a version be removed again; whether it was pinned."""
+    if name not in output.pinned():
+        return False
+    marker = output.pin_path(name)
+    files.delete_file(marker, output.options)
+    if not is_remote(marker):
+        with contextlib.suppress(OSError):  # where others are pinned
+            os.rmdir(os.path.dirname(marker))
+    return True
+
+
+def _point(output: Output, name: str, scratch: str) -> None:
+    path = os.path.join(output.path, "latest")
+    files.write_file(path, f"{name}\n".encode(), scratch, output.options)
+
+
+def _check_whole(output: Output, name: str) -> None:
+    """Raises VersionError unless all shards of a version are there with their sizes."""
+    output.choose(name)
+    sizes = file_sizes(output.folder(name), output.options)
+    for split in output.manifest(name)["splits"].values():
+        for shard in split["shards"]:
+            if sizes.get(shard["path"]) != shard["bytes"]:
+                raise VersionError(
+                    f"version {name} isn't whole ({shard['path']}): see python -m pipelines.verify "
+                    f"{output.path} --version {name}"
+                )

@@ -1,0 +1,164 @@
+"""A published version, looked at as a whole: every problem is a line."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from versions import beside, digests
+from versions.comparing import Comparison, Stream
+from versions.merging import Batch, align, spread
+from versions.published import ManifestError, Output, file_sizes
+from versions.shard_check import ShardReport, ShardTask, check_shard, find_example
+from versions.tasks import plan_tasks
+
+
+@dataclasses.dataclass
+class Account:
+    """What was looked at, and how many problems were found."""
+
+    examples: int = 0
+    shards: int = 0
+    bytes: int = 0
+    pictures: int = 0
+    problems: int = 0
+    formats: tuple[str, ...] = ()
+
+
+def verify(
+    output: Output,
+    name: str,
+    sample: int | None,
+    num_workers: int,
+    tell: Callable[[str], None],
+    advance: Callable[[int, int], None] = lambda *_: None,
+) -> Account:
+    """Looks at everything in a version.
+
+    Args:
+        output: where it is published.
+        name: of the version.
+        sample: how many pictures to decode, spread evenly; None for all.
+        num_workers: processes.
+        tell: is given each problem, one line.
+        advance: is given how many bytes of shards were looked at, and how many there are.
+
+    Returns:
+        What was looked at.
+
+    Raises:
+        StorageError: The object store can't be read.
+        OSError: A file can't be read.
+        WorkerError: A process died.
+    """
+    check = _Check(output, name, tell, advance)
+    check.run(sample, num_workers)
+    return check.account
+
+
+class _Check:
+    def __init__(
+        self,
+        output: Output,
+        name: str,
+        tell: Callable[[str], None],
+        advance: Callable[[int, int], None],
+    ) -> None:
+        self._output = output
+        self._name = name
+        self._tell = tell
+        self._advance = advance
+        self._lacking: set[Stream] = set()
+        self.account = Account()
+
+    def run(self, sample: int | None, num_workers: int) -> None:
+        folder, options = self._output.folder(self._name), self._output.options
+        try:
+            manifest = self._output.manifest(self._name)
+        except ManifestError as error:
+            self._problem(str(error))
+            return
+        sizes = file_sizes(folder, options)
+        for lines in (
+            beside.check_manifest(self._name, manifest),
+            beside.check_files(manifest, sizes),
+            beside.check_failures(folder, manifest, options),
+            beside.check_companions(folder, manifest, sizes, options),
+        ):
+            for line in lines:
+                self._problem(line)
+        tasks = plan_tasks(folder, manifest, sizes, sample, options)
+        self.account.formats = tuple(sorted({task.form for task in tasks}))
+        self._lacking = {
+            (split, shard["format"])
+            for split, account in manifest["splits"].items()
+            for shard in account["shards"]
+            if shard["path"] not in sizes
+        }
+        self._check_shards(tasks, sizes, num_workers)
+
+    def _problem(self, line: str) -> None:
+        self.account.problems += 1
+        self._tell(line)
+
+    def _check_shards(
+        self, tasks: Sequence[ShardTask], sizes: Mapping[str, int], num_workers: int
+    ) -> None:
+        total = sum(sizes[task.path] for task in tasks)
+        with spread(check_shard, tasks, num_workers) as results:
+            waiting: dict[Stream, list] = {}
+            for task, result in zip(tasks, results, strict=True):
+                waiting.setdefault((task.split, task.form), []).append((task, result))
+            streams = {
+                stream: self._batches(shards, sizes, total) for stream, shards in waiting.items()
+            }
+            comparison = Comparison(streams)
+            for window in align(streams):
+                comparison.add(window)
+        self.account.examples = comparison.examples
+        for line in comparison.lines(self._lacking):
+            self._problem(line)
+        for split, tally in comparison.differing.items():
+            if tally.count:
+                of_split = [task for task in tasks if task.split == split]
+                named = _differing_features(of_split, tally.such)
+                where = ", ".join(named) or "how they are encoded"
+                self._problem(f"{split}: {tally} in tfrecord isn't as in parquet: {where}")
+
+    def _batches(
+        self,
+        shards: Sequence[tuple[ShardTask, Callable[[], ShardReport]]],
+        sizes: Mapping[str, int],
+        total: int,
+    ) -> Iterator[Batch]:
+        """The keys and digests of a stream's shards, whose problems are told on the way."""
+        before: tuple[str, int] | None = None
+        for task, result in shards:
+            report = result()
+            for line in report.problems:
+                self._problem(f"{task.path}: {line}")
+            self.account.shards += 1
+            self.account.bytes += sizes[task.path]
+            self.account.pictures += report.pictures
+            self._advance(self.account.bytes, total)
+            if not report.readable:
+                self._lacking.add((task.split, task.form))
+            if len(report.keys):
+                if before and report.keys[0] <= before[1]:
+                    self._problem(
+                        f"{task.path}: begins with an image that isn't after the last one of "
+                        f"{before[0]}, in the order of their hashes"
+                    )
+                    # Then streams don't meet any more.
+                    self._lacking |= {(task.split, form) for form in self.account.formats}
+                before = task.path, int(report.keys[-1])
+            yield report.keys, report.digests
+
+
+def _differing_features(tasks: Sequence[ShardTask], image_id: str) -> list[str]:
+    """Names of the features in which an image differs between formats, by parsing both."""
+    found = {}
+    for task in tasks:
+        if task.form not in found:
+            example = find_example(task, image_id)
+            if example is not None:
+                found[task.form] = example
+    return digests.differing_features(*found.values())

@@ -23,6 +23,7 @@ from transforms.masks.rasterise import draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, complete_classes
 from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.tfrecord import TFRecordWriter
+from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
 from transforms.pixels.sources import open_sources
@@ -93,8 +94,9 @@ class BuildBucketFn(beam.DoFn):
     def setup(self) -> None:
         config = self._config
         progress.sign_on(config.progress_folder)
+        self._buffer = PictureBuffer(min(HELD_BYTES, config.shard_size))
         self._picture_sources = open_sources(
-            config.sources, config.http_options, config.object_options
+            config.sources, config.http_options, config.object_options, self._buffer
         )
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
 
@@ -153,9 +155,13 @@ class BuildBucketFn(beam.DoFn):
         """Consecutive pieces of images, with their pictures where these are wanted."""
         config = self._config
         if config.with_pictures:
-            held_bytes = min(HELD_BYTES, config.shard_size)
             for piece in fetch_pictures(
-                images, self._picture_sources, config.verify_pixels, config.image_spec, held_bytes
+                images,
+                self._picture_sources,
+                config.verify_pixels,
+                config.image_spec,
+                self._buffer.capacity,
+                self._buffer,
             ):
                 sizes = pc.binary_length(piece.columns["image"].field("bytes")).to_pylist()
                 metrics.add_pictures(sizes, piece.fetch_seconds, piece.decode_seconds)

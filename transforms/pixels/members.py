@@ -125,6 +125,20 @@ class MemberReader:
             raise PixelError(Reason.CORRUPT, "the zip member's CRC-32 doesn't match")
         return data
 
+    def read_into(self, room: memoryview, container: str, offset: int) -> None:
+        """Reads a member that is stored as it is in a local file.
+
+        Args:
+            room: as many bytes as the member has.
+            container: the file.
+            offset: where the member starts.
+
+        Raises:
+            PixelError: as of `read`.
+        """
+        self._check_size(len(room))
+        _check_end(os.preadv(self._open(container), [room], offset), offset, len(room))
+
     def _expand(self, data: bytes, method: int) -> bytes:
         if method == STORED:
             return data
@@ -175,6 +189,10 @@ def _cut(data: bytes, at: int, fetch: Callable[[int, int], bytes], offset: int, 
 
 def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:
     data = os.pread(descriptor, size, offset)
-    if len(data) < size:
-        raise PixelError(Reason.TRUNCATED, f"{len(data)} of {size} bytes at offset {offset}")
+    _check_end(len(data), offset, size)
     return data
+
+
+def _check_end(found: int, offset: int, size: int) -> None:
+    if found < size:
+        raise PixelError(Reason.TRUNCATED, f"{found} of {size} bytes at offset {offset}")

@@ -1,5 +1,6 @@
 """Beam's environment of workers that are forked by the server of `runners/fork_server.py`."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -64,6 +65,7 @@ def _work(environment: Mapping[str, str]) -> None:
     # An interrupt reaches all processes of a terminal; the driver is who ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ |= environment
+    gc.freeze()  # what is imported never becomes garbage, and takes long to be looked through
     worker.serve(_end_with_driver)
 
 

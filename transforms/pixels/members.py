@@ -8,10 +8,10 @@ import os
 import struct
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.ranges import RangeFetcher
@@ -46,6 +46,11 @@ class Member(NamedTuple):
     method: int = STORED
     crc32: int | None = None
     refusal: tuple[Reason, str] | None = None
+
+
+#: The fields of a member that say where its bytes are, in the order in which
+#: `MemberReader.read` takes them.
+ADDRESS = ("container", "offset", "size", "method", "crc32")
 
 
 class MemberReader:
@@ -196,3 +201,8 @@ def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:
 def _check_end(found: int, offset: int, size: int) -> None:
     if found < size:
         raise PixelError(Reason.TRUNCATED, f"{found} of {size} bytes at offset {offset}")
+
+
+def address_of(member: Mapping[str, Any]) -> tuple[str, int, int, int, int | None]:
+    """Where the bytes of a member are."""
+    return tuple(member[name] for name in ADDRESS)

@@ -5,8 +5,9 @@ from itertools import groupby
 
 from transforms.elements import LISTED, Source
 from transforms.pixels.buffer import PictureBuffer
-from transforms.pixels.fetch import MemberSource, PictureSource
+from transforms.pixels.fetch import PictureSource
 from transforms.pixels.limits import HttpOptions
+from transforms.pixels.stored import MemberSource
 from transforms.storage.stores import ObjectOptions
 
 

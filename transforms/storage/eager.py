@@ -36,7 +36,7 @@ class EagerFile(io.FileIO):
         super().close()
 
     def _start(self) -> None:
-        if not os.environ.get("NOADV"):  # Linux and the BSDs
+        if hasattr(os, "posix_fadvise"):  # Linux and the BSDs
             # Linux starts writing out what is said not to be needed, and keeps it meanwhile.
             size = self._written - self._started
             os.posix_fadvise(self.fileno(), self._started, size, os.POSIX_FADV_DONTNEED)

@@ -141,7 +141,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         type=size,
         default=256 * MIB,
         metavar="BYTES",
-        help="target size of a shard; default: 256MiB",
+        help="about the most a shard has, and with pictures an eighth of it the least; default: 256MiB",
     )
     output.add_argument(
         "--mask_maps",

@@ -141,7 +141,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         type=size,
         default=256 * MIB,
         metavar="BYTES",
-        help="about the most a shard has, and with pictures an eighth of it the least; default: 256MiB",
+        help="about the most that a shard has, and of pictures 8 times the least; default: 256MiB",
     )
     output.add_argument(
         "--mask_maps",

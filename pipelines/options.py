@@ -142,7 +142,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         type=size,
         default=256 * MIB,
         metavar="BYTES",
-        help="target size of a shard; default: 256MiB",
+        help="about the most that a shard has, and of pictures 8 times the least; default: 256MiB",
     )
     output.add_argument(
         "--mask_maps",

@@ -28,6 +28,9 @@ _NOT_RECORDED = (
 _BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES = 256
 _MAX_BUCKETS = 1024
+#: Runners deal buckets out to workers like cards, and none should get more than the others: their
+#: number is a multiple of this, unless it is smaller.
+_BALANCED = 8
 # What an image costs in an image table, and in annotations where there is no such table, about.
 _IMAGE_ROW_BYTES = 330
 _IMAGE_BYTES = 2500
@@ -183,4 +186,5 @@ def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
         tables = sum(size for source, size in sizes.items() if source.kind == "images")
         images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
         buckets = max(buckets, images / _BUCKET_IMAGES)
-    return min(max(1, round(buckets)), _MAX_BUCKETS)
+    count = min(max(1, round(buckets)), _MAX_BUCKETS)
+    return count - count % _BALANCED if count > _BALANCED else count

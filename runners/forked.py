@@ -68,6 +68,7 @@ def _work(environment: Mapping[str, str]) -> None:
     # Beam prints the traceback of every error that it also tells the runner.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ |= environment
+    gc.freeze()  # what is imported never becomes garbage, and takes long to be looked through
     worker.serve(_end_with_driver)
 
 

@@ -24,9 +24,8 @@ from transforms.imaging.decode import decode_pixels, verify_pixels
 from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, process_picture
 from transforms.masks.png import decode_mask
-from transforms.pixels.fetch import address_of
 from transforms.pixels.listing import MASKS, PICTURES, kind_of, list_members
-from transforms.pixels.members import MemberReader
+from transforms.pixels.members import MemberReader, address_of
 from transforms.pixels.unpack import unpack
 
 MASK_SIZE = (50, 40)

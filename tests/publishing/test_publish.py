@@ -64,6 +64,31 @@ def test_sound_parts_become_a_shard(tmp_path: Path, form: str, parts: int):
     ]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "shards"),
+    [
+        ([99, 99, 99], [[99, 99, 99]]),  # small ones are put together
+        ([100, 99, 99], [[100], [99, 99]]),  # an eighth is a shard by itself
+        ([99, 100, 99], [[99], [100], [99]]),  # and parts keep their order
+        ([1600, 50, 1600], [[1600], [50], [1600]]),
+        ([90] * 12, [[90] * 11, [90]]),  # small ones up to a quarter above the target
+        ([799] * 2, [[799], [799]]),
+    ],
+)
+@pytest.mark.parametrize("form", FORMATS)
+def test_which_parts_make_a_shard(form: str, sizes: list[int], shards: list[list[int]]):
+    parts = [
+        BuiltPart(form, "train", bucket, 0, f"part{bucket}", 1, size, "")
+        for bucket, size in enumerate(sizes)
+    ]
+    plans = list(plan_shards(reversed(parts), 800))
+    assert [[part.bytes for part in each.parts] for each in plans] == shards
+    assert [part for each in plans for part in each.parts] == parts
+    assert [(each.index, each.shards) for each in plans] == [
+        (index, len(shards)) for index in range(len(shards))
+    ]
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])

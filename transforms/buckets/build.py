@@ -24,13 +24,17 @@ from transforms.masks.rasterise import draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, complete_classes
 from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.tfrecord import TFRecordWriter
+from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
 from transforms.pixels.sources import open_sources
+from transforms.storage.eager import Syncing
 
 #: Images that are written together where they have no pictures.
 PIECE_IMAGES = 16_384
 _MAX_MASK_BYTES = 64 << 20
+#: Of a shard's size, what isn't worth a part of its own.
+_SMALL_REST = 0.25
 
 
 def index_classes(classes: bytes, labels: Iterable[frozenset[str]]) -> dict[str, int]:
@@ -49,19 +53,29 @@ def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 class _PartWriter:
     """Writes the examples of a bucket and split in one format, in parts of about a shard's size."""
 
-    def __init__(self, config: BuildConfig, form: str, split: str, bucket: int) -> None:
+    def __init__(
+        self, config: BuildConfig, form: str, split: str, bucket: int, images: int
+    ) -> None:
+        """At most so many images are to come."""
         self._config = config
         self._form = form
         self._split = split
         self._bucket = bucket
+        self._coming = images
         self._writer: ParquetWriter | TFRecordWriter | None = None
         self._parts: list[BuiltPart] = []
 
     def write(self, examples: pa.Table) -> None:
         if self._writer is None:
             self._writer = self._open()
+            self._written = 0
         self._writer.write(examples)
-        if self._writer.bytes_written >= self._config.shard_size:
+        self._written += len(examples)
+        self._coming -= len(examples)
+        written, shard_size = self._writer.bytes_written, self._config.shard_size
+        rest = written / self._written * self._coming
+        # Rather than that a small rest becomes a shard, the last one is somewhat larger.
+        if written >= shard_size and rest >= shard_size * _SMALL_REST:
             self._close_part(self._writer)
 
     def close(self) -> list[BuiltPart]:
@@ -94,12 +108,19 @@ class BuildBucketFn(beam.DoFn):
     def setup(self) -> None:
         config = self._config
         progress.sign_on(config.progress_folder)
+        self._buffer = PictureBuffer(min(HELD_BYTES, config.shard_size))
         self._picture_sources = open_sources(
-            config.sources, config.http_options, config.object_options
+            config.sources, config.http_options, config.object_options, self._buffer
         )
+        self._syncing = Syncing()
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
 
+    def finish_bundle(self) -> None:
+        # Here, since nobody else would be told that the disk has failed.
+        self._syncing.wait()
+
     def teardown(self) -> None:
+        self._syncing.close()
         for source in self._picture_sources:
             source.close()
         self._mask_reader.close()
@@ -128,7 +149,9 @@ class BuildBucketFn(beam.DoFn):
         found: list[Failure] = []
         missing = 0
         for split, images in _by_split(joined.table):
-            writers = [_PartWriter(config, form, split, bucket) for form in config.formats]
+            writers = [
+                _PartWriter(config, form, split, bucket, len(images)) for form in config.formats
+            ]
             for piece in self._pieces(images):
                 examples, failed = self._complete(piece, index)
                 found += failed
@@ -144,9 +167,10 @@ class BuildBucketFn(beam.DoFn):
                 )
                 del piece, examples  # which would stay until the next ones are there
             for writer in writers:
-                parts = writer.close()
-                paths.update(part.path for part in parts)
-                yield from parts
+                for part in writer.close():
+                    paths.add(part.path)
+                    self._syncing.start(part.path)
+                    yield part
         yield from self._reports(bucket, joined, found, missing)
 
     def _reports(
@@ -167,9 +191,13 @@ class BuildBucketFn(beam.DoFn):
         """Consecutive pieces of images, with their pictures where these are wanted."""
         config = self._config
         if config.with_pictures:
-            held_bytes = min(HELD_BYTES, config.shard_size)
             for piece in fetch_pictures(
-                images, self._picture_sources, config.verify_pixels, config.image_spec, held_bytes
+                images,
+                self._picture_sources,
+                config.verify_pixels,
+                config.image_spec,
+                self._buffer.capacity,
+                self._buffer,
             ):
                 sizes = pc.binary_length(piece.columns["image"].field("bytes")).to_pylist()
                 metrics.add_pictures(sizes, piece.fetch_seconds, piece.decode_seconds)

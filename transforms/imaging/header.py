@@ -59,7 +59,7 @@ class PictureHeader(NamedTuple):
     height: int
 
 
-def check_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureHeader:
+def check_picture(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> PictureHeader:
     """Checks that data is one whole JPEG or PNG, as far as its structure shows.
 
     Bytes after its end are accepted.
@@ -75,10 +75,10 @@ def check_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureHeader:
     """
     if not data:
         raise PixelError(Reason.EMPTY, "no bytes")
-    if data.startswith(_JPEG):
+    if data[: len(_JPEG)] == _JPEG:
         _check_segments(data)
         form, picture = "JPEG", open_strictly(JpegImageFile, data)
-    elif data.startswith(_PNG):
+    elif data[: len(_PNG)] == _PNG:
         for _ in png_chunks(data):
             pass
         form, picture = "PNG", open_strictly(PngImageFile, data)
@@ -92,7 +92,7 @@ def check_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureHeader:
     return PictureHeader(form, width, height)
 
 
-def open_strictly(reader: type[ImageFile], data: bytes) -> ImageFile:
+def open_strictly(reader: type[ImageFile], data: bytes | memoryview) -> ImageFile:
     """Parses the header by the one reader, past Pillow's guesses of format and its warnings.
 
     Raises:
@@ -105,14 +105,14 @@ def open_strictly(reader: type[ImageFile], data: bytes) -> ImageFile:
         raise PixelError(Reason.CORRUPT, f"header: {error}") from None
 
 
-def _unwanted(data: bytes) -> PixelError:
+def _unwanted(data: bytes | memoryview) -> PixelError:
     for name, start in _OTHER_FORMATS.items():
         if start.match(data):
             return PixelError(Reason.FORMAT_NOT_ALLOWED, f"{name}; only JPEG and PNG are")
-    return PixelError(Reason.NOT_IMAGE, f"starts with {data[:16]!r}")
+    return PixelError(Reason.NOT_IMAGE, f"starts with {bytes(data[:16])!r}")
 
 
-def _check_segments(data: bytes) -> None:
+def _check_segments(data: bytes | memoryview) -> None:
     """Walks a JPEG's markers to the end of image that follows a scan.
 
     An EXIF thumbnail's own end is inside a segment, so it is passed over.
@@ -138,7 +138,7 @@ def _check_segments(data: bytes) -> None:
     raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
 
 
-def _check_length(data: bytes, picture: JpegImageFile) -> None:
+def _check_length(data: bytes | memoryview, picture: JpegImageFile) -> None:
     """Refuses a JPEG of fewer bits than it has blocks, each of which takes one at least.
 
     Else a few bytes could claim a huge picture, which takes seconds and gigabytes to be found out.
@@ -157,7 +157,7 @@ def _check_length(data: bytes, picture: JpegImageFile) -> None:
         raise PixelError(Reason.CORRUPT, detail)
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+def png_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Walks a PNG's chunks and checks their CRCs, which Pillow doesn't for those with pixels.
 
     Yields:

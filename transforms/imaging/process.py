@@ -37,7 +37,7 @@ class ImageSpec:
 class Picture(NamedTuple):
     """An encoded picture; `format` is `JPEG`, `PNG` or `WEBP`, `width` and `height` of `data`."""
 
-    data: bytes
+    data: bytes | memoryview
     format: str
     width: int
     height: int

@@ -10,8 +10,7 @@ from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.formats.tables import struct_array
 from transforms.imaging.rotate import turn, turned_size
 from transforms.masks import maps, png, rle
-from transforms.pixels.fetch import address_of
-from transforms.pixels.members import MemberReader
+from transforms.pixels.members import MemberReader, address_of
 
 Raster = tuple[tuple[int, int], bytes, int]
 _NO_RASTER = (None, None, None)

@@ -57,7 +57,7 @@ class ParquetWriter:
         self._path = path
         self._schema = schema
         self._rows = 0
-        self._file = HashingFile(files.create_file(path, options), Crc32c())
+        self._file = HashingFile(files.create_lasting_file(path, options), Crc32c())
         self._writer: pq.ParquetWriter | None = None
 
     @property

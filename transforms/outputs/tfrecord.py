@@ -45,7 +45,7 @@ class TFRecordWriter:
         """
         self._path = path
         self._columns = columns
-        self._file = HashingFile(files.create_file(path, options), Crc32c())
+        self._file = HashingFile(files.create_lasting_file(path, options), Crc32c())
         self._num_examples = 0
 
     def write(self, table: pa.Table) -> None:
@@ -105,7 +105,7 @@ def count_records(path: str) -> int:
         ValueError: a length's checksum is wrong, or the file ends inside a record.
     """
     count = position = 0
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         while position < size:
             header = file.read(_HEADER_BYTES)

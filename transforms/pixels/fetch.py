@@ -2,19 +2,17 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from transforms.elements import Source
 from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
-from transforms.pixels.members import MemberReader
-from transforms.storage.stores import ObjectOptions
+from transforms.pixels.buffer import PictureBuffer
 
 #: Pictures that are in memory together, as processed.
 HELD_BYTES = 32 << 20
@@ -22,16 +20,11 @@ HELD_BYTES = 32 << 20
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
-def address_of(member: Mapping[str, Any]) -> tuple[str, int, int, int, int | None]:
-    """The fields of a member that say where its bytes are, as `MemberReader.read` takes them."""
-    return tuple(member[name] for name in ("container", "offset", "size", "method", "crc32"))
-
-
 class Answer(NamedTuple):
     """What a source has for an image: the picture's bytes, or why there are none."""
 
     source: str
-    picture: bytes | PixelError
+    picture: bytes | memoryview | PixelError
 
 
 class PictureSource(Protocol):
@@ -42,43 +35,6 @@ class PictureSource(Protocol):
 
     def close(self) -> None:
         """Gives back files and connections."""
-
-
-class MemberSource:
-    """Folders and archives, whose members were listed.
-
-    Args:
-        sources: all sources of the build, by index.
-        indices: those that are meant.
-        options: how object stores are reached.
-    """
-
-    def __init__(
-        self, sources: Sequence[Source], indices: Sequence[int], options: ObjectOptions
-    ) -> None:
-        self._sources = {index: sources[index] for index in indices}
-        self._reader = MemberReader(options=options)
-
-    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
-        of_image = [
-            [member for member in members or () if member["source"] in self._sources]
-            for members in images["pictures"].to_pylist()
-        ]
-        self._reader.expect(address_of(members[0]) for members in of_image if members)
-        for members in of_image:
-            yield map(self._read, members)
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def _read(self, member: dict) -> Answer:
-        source = self._sources[member["source"]]
-        # An unpacked archive is in a temporary file, whose name would tell nobody anything.
-        path = source.path if source.medium == "tar.gz" else member["container"]
-        try:
-            return Answer(path, self._reader.read(*address_of(member)))
-        except PixelError as error:
-            return Answer(path, error)
 
 
 class Fetched(NamedTuple):
@@ -113,6 +69,13 @@ class _Outcome(NamedTuple):
     def size(self) -> int:
         return len(self.picture[1].data) if self.picture else 0
 
+    def kept_in(self, buffer: PictureBuffer) -> "_Outcome":
+        """It with its picture in a buffer, unless that has no room."""
+        if not self.picture:
+            return self
+        header, picture = self.picture
+        return self._replace(picture=(header, picture._replace(data=buffer.add(picture.data))))
+
 
 def fetch_pictures(
     joined: pa.Table,
@@ -120,6 +83,7 @@ def fetch_pictures(
     verify: bool,
     spec: ImageSpec,
     held_bytes: int = HELD_BYTES,
+    buffer: PictureBuffer | None = None,
 ) -> Iterator[Fetched]:
     """Fetches, checks and processes pictures, each from the first source that has a sound one.
 
@@ -130,26 +94,31 @@ def fetch_pictures(
         spec: what the pictures are to become.
         held_bytes: processed pictures that are in memory together, and as many again for each
             source but the last while those after it are asked; a larger picture is alone.
+        buffer: of `held_bytes`, to use it again; a new one by default.
 
     Yields:
         Consecutive pieces of the n images. Where they are cut depends on the sizes of the processed
-        pictures alone.
+        pictures alone. The pictures of one are there until the next one is asked for.
     """
     held: list[_Outcome] = []
     size = 0
+    buffer = buffer or PictureBuffer(held_bytes)
+    buffer.clear()
     resolver = _Resolver(joined, verify, spec, held_bytes)
     for outcome in resolver.resolve(range(len(joined)), sources):
         if held and size + outcome.size > held_bytes:
-            yield _take_out(joined, held)
+            yield _take_out(joined, held, buffer)
+            buffer.clear()
             size = 0
-        held.append(outcome)
+        held.append(outcome.kept_in(buffer))
         size += outcome.size
         del outcome  # which would stay until the next one is there
         if size >= held_bytes:
-            yield _take_out(joined, held)
+            yield _take_out(joined, held, buffer)
+            buffer.clear()
             size = 0
     if held:
-        yield _take_out(joined, held)
+        yield _take_out(joined, held, buffer)
 
 
 class _Resolver:
@@ -233,7 +202,9 @@ class _Resolver:
             decoded += since - arrived
         return _Outcome(index, None, refused, fetched, decoded)
 
-    def _process(self, given: list[bytes], rotation: int | None) -> tuple[PictureHeader, Picture]:
+    def _process(
+        self, given: list[bytes | memoryview], rotation: int | None
+    ) -> tuple[PictureHeader, Picture]:
         """A picture as asked for; it is taken out of `given`.
 
         Raises:
@@ -241,18 +212,18 @@ class _Resolver:
         """
         header = check_picture(given[0])
         if not stays_as_stored(header, self._spec, rotation):
-            return header, process_picture(given.pop(), header, self._spec, rotation)
+            return header, process_picture(bytes(given.pop()), header, self._spec, rotation)
         if self._verify:
-            verify_pixels(given[0], header)
+            verify_pixels(bytes(given[0]), header)
         return header, Picture(given[0], *header)
 
 
-def _take_out(joined: pa.Table, held: list[_Outcome]) -> Fetched:
+def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
     """A piece of what is held, which is emptied, as pictures are in the piece by then."""
     rows = joined.take(pa.array([outcome.index for outcome in held], pa.int64()))
     images = rows.filter(pa.array([outcome.picture is not None for outcome in held]))
     pictures = [outcome.picture for outcome in held if outcome.picture]
-    columns = _columns(images["image_id"].to_pylist(), pictures)
+    columns = _columns(images["image_id"].to_pylist(), pictures, buffer)
     names = zip(rows["image_id"].to_pylist(), rows["split"].to_pylist(), strict=True)
     failures = [
         _summarise(*name, outcome.refused)
@@ -275,13 +246,15 @@ def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
 
 
 def _columns(
-    image_ids: Sequence[str], pictures: Sequence[tuple[PictureHeader, Picture]]
+    image_ids: Sequence[str],
+    pictures: Sequence[tuple[PictureHeader, Picture]],
+    buffer: PictureBuffer,
 ) -> dict[str, pa.Array]:
     paths = [
         f"{image_id}.{_EXTENSIONS[picture.format]}"
         for image_id, (_, picture) in zip(image_ids, pictures, strict=True)
     ]
-    data = _binary([picture.data for _, picture in pictures])
+    data = buffer.column([picture.data for _, picture in pictures])
     image = pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE))
     return {
         "image": image,
@@ -290,11 +263,3 @@ def _columns(
         "original_width": pa.array([header.width for header, _ in pictures], pa.int32()),
         "original_height": pa.array([header.height for header, _ in pictures], pa.int32()),
     }
-
-
-def _binary(values: Sequence[bytes]) -> pa.BinaryArray:
-    """(n,) binary; a single value, which may be huge, isn't copied."""
-    if len(values) != 1:
-        return pa.array(values, pa.binary())
-    offsets = pa.array([0, len(values[0])], pa.int32()).buffers()[1]
-    return pa.BinaryArray.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(values[0])])

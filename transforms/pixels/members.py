@@ -8,10 +8,10 @@ import os
 import struct
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.ranges import RangeFetcher
@@ -46,6 +46,11 @@ class Member(NamedTuple):
     method: int = STORED
     crc32: int | None = None
     refusal: tuple[Reason, str] | None = None
+
+
+#: The fields of a member that say where its bytes are, in the order in which
+#: `MemberReader.read` takes them.
+ADDRESS = ("container", "offset", "size", "method", "crc32")
 
 
 class MemberReader:
@@ -125,6 +130,20 @@ class MemberReader:
             raise PixelError(Reason.CORRUPT, "the zip member's CRC-32 doesn't match")
         return data
 
+    def read_into(self, room: memoryview, container: str, offset: int) -> None:
+        """Reads a member that is stored as it is in a local file.
+
+        Args:
+            room: as many bytes as the member has.
+            container: the file.
+            offset: where the member starts.
+
+        Raises:
+            PixelError: as of `read`.
+        """
+        self._check_size(len(room))
+        _check_end(os.preadv(self._open(container), [room], offset), offset, len(room))
+
     def _expand(self, data: bytes, method: int) -> bytes:
         if method == STORED:
             return data
@@ -175,6 +194,15 @@ def _cut(data: bytes, at: int, fetch: Callable[[int, int], bytes], offset: int, 
 
 def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:
     data = os.pread(descriptor, size, offset)
-    if len(data) < size:
-        raise PixelError(Reason.TRUNCATED, f"{len(data)} of {size} bytes at offset {offset}")
+    _check_end(len(data), offset, size)
     return data
+
+
+def _check_end(found: int, offset: int, size: int) -> None:
+    if found < size:
+        raise PixelError(Reason.TRUNCATED, f"{found} of {size} bytes at offset {offset}")
+
+
+def address_of(member: Mapping[str, Any]) -> tuple[str, int, int, int, int | None]:
+    """Where the bytes of a member are."""
+    return tuple(member[name] for name in ADDRESS)

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from transforms.elements import LISTED, Source
-from transforms.pixels.fetch import MemberSource, PictureSource
+from transforms.pixels.buffer import PictureBuffer
+from transforms.pixels.fetch import PictureSource
 from transforms.pixels.limits import HttpOptions
+from transforms.pixels.stored import MemberSource
 from transforms.storage.stores import ObjectOptions
 
 
 def open_sources(
-    sources: Sequence[Source], http_options: HttpOptions, object_options: ObjectOptions
+    sources: Sequence[Source],
+    http_options: HttpOptions,
+    object_options: ObjectOptions,
+    buffer: PictureBuffer | None = None,
 ) -> list[PictureSource]:
     """What to ask for pictures, in the order of `--images`; neighbours that are listed as one.
 
@@ -18,13 +23,16 @@ def open_sources(
         sources: all sources, by index; those of other kinds are passed over.
         http_options: of those that are asked over HTTP.
         object_options: of those in object stores.
+        buffer: that of `fetch_pictures`.
     """
     pictures = [source for source in sources if source.kind == "pictures"]
     opened: list[PictureSource] = []
     for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED):
         if listed:
             some_indices = [source.index for source in some]
-            opened.append(MemberSource(sources, some_indices, object_options))
+            # What several sources have is held back until it is its turn.
+            room = buffer if len(some_indices) == len(pictures) else None
+            opened.append(MemberSource(sources, some_indices, object_options, room))
         else:
             opened += [_open_remote(source, http_options, object_options) for source in some]
     return opened

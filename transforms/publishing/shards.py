@@ -20,6 +20,9 @@ from transforms.storage.stores import ObjectOptions
 
 #: A shard may exceed its target by this much before another is begun.
 _SLACK = 1.25
+#: A part of this fraction of the target is a shard by itself: to put it together with others would
+#: mean to write all of it once more.
+_ALONE = 1 / 8
 _DOWNLOAD_BYTES = 8 << 20
 _READ_BYTES = 256 << 10  # which stay in the cache while they are checked, hashed and written
 
@@ -39,17 +42,22 @@ class DamagedPartError(Exception):
 
 
 def plan_shards(parts: Iterable[BuiltPart], shard_size: int) -> Iterator[ShardPlan]:
-    """Groups the parts of each format and split, in key order, into shards of that many bytes."""
+    """Groups the parts of each format and split, in key order, into shards.
+
+    A part of an eighth of `shard_size` or more is a shard by itself; smaller neighbours are put
+    together to shards of about `shard_size`.
+    """
     ordered = sorted(parts)
     for (form, split), some in groupby(ordered, key=lambda part: (part.format, part.split)):
         shards: list[list[BuiltPart]] = []
-        size = 0
+        room = 0.0
         for part in some:
-            if not shards or size + part.bytes > shard_size * _SLACK:
+            alone = part.bytes >= shard_size * _ALONE
+            if alone or part.bytes > room:
                 shards.append([])
-                size = 0
+                room = shard_size * _SLACK
             shards[-1].append(part)
-            size += part.bytes
+            room = 0 if alone else room - part.bytes
         for index, group in enumerate(shards):
             yield ShardPlan(form, split, index, len(shards), tuple(group))
 
@@ -103,7 +111,7 @@ def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
         _read_back(part, digest.update)
         os.link(part.path, attempt)
         return part.bytes, digest.hexdigest()
-    with open(attempt, "wb") as raw:
+    with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
         for part in plan.parts:
             # TFRecords stand end to end, whatever file they are in.

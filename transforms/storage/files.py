@@ -5,6 +5,7 @@ Local paths are used as they are, so that they cost what they always did.
 
 import contextlib
 import glob
+import io
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from transforms.storage import objects
+from transforms.storage.eager import EagerFile
 from transforms.storage.objects import AbsentError, Status, is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter, open_object
@@ -46,6 +48,11 @@ def open_file(
 def create_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
     """Opens a file to write; an object appears when it is closed."""
     return ObjectWriter(path, options) if is_remote(path) else open(path, "wb")
+
+
+def create_lasting_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
+    """Opens a file to write that is to be kept: like `create_file`, but see `EagerFile`."""
+    return ObjectWriter(path, options) if is_remote(path) else io.BufferedWriter(EagerFile(path))
 
 
 def read_file(path: str, options: ObjectOptions = DEFAULTS) -> bytes:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from obstore import WritableFile
 
 
+_COPY_BYTES = 1 << 20
+
+
 class ObjectWriter:
     """A file to write; its content becomes an object when it is closed, and only then.
 
@@ -39,8 +42,12 @@ class ObjectWriter:
 
     def write(self, data: Any) -> int:
         """Takes any contiguous bytes-like object; the number of its bytes."""
+        view = memoryview(data).cast("B")
         with self._bucket.explained(self._key):
-            return self._writer.write(data)
+            for start in range(0, len(view), _COPY_BYTES):
+                # A copy, since it is sent later, when the memory may be used for something else.
+                self._writer.write(bytes(view[start : start + _COPY_BYTES]))
+        return len(view)
 
     def flush(self) -> None:
         """Nothing: there is no object before all of it is there."""

@@ -1,0 +1,61 @@
+"""Memory for pictures that are held together, used again for the next ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+
+class PictureBuffer:
+    """Pictures end to end in memory that stays: new memory costs more than reading into it.
+
+    Who adds pictures, and who reads them into `room`, share it. All that was taken from it is
+    overwritten once it has been cleared.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Nothing is taken of the system before it is used.
+
+        Args:
+            capacity: in bytes.
+        """
+        self._bytes = bytearray(capacity)
+        self._memory = memoryview(self._bytes)
+        self._used = 0
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that it has room for when it is empty."""
+        return len(self._memory)
+
+    def room(self, size: int) -> memoryview | None:
+        """The next bytes, to read a picture into that may then be added; None where it is full."""
+        end = self._used + size
+        return self._memory[self._used : end] if end <= len(self._memory) else None
+
+    def add(self, picture: bytes | memoryview) -> bytes | memoryview:
+        """Keeps a picture behind those that were added before; one that lies there isn't copied.
+
+        Returns:
+            It in its place, or as it was given where there is no room.
+        """
+        room = self.room(len(picture))
+        if room is None:
+            return picture
+        if not (isinstance(picture, memoryview) and picture.obj is self._bytes):
+            room[:] = picture
+        self._used += len(picture)
+        return room
+
+    def column(self, pictures: Sequence[bytes | memoryview]) -> pa.BinaryArray:
+        """(n,) binary: all pictures that were added, or a single one that wasn't; not copied."""
+        data = self._memory[: self._used] if self._used else b"".join(pictures[:1])
+        offsets = np.zeros(len(pictures) + 1, np.int32)
+        np.cumsum([len(picture) for picture in pictures], out=offsets[1:])
+        assert offsets[-1] == len(data), "pictures of another buffer"
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        return pa.BinaryArray.from_buffers(pa.binary(), len(pictures), buffers)
+
+    def clear(self) -> None:
+        """Forgets all pictures."""
+        self._used = 0

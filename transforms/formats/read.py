@@ -168,7 +168,8 @@ class ReadRangeFn(beam.DoFn):
         if parsed.failures.num_rows:
             failed = Failed(source.index, order, elements.to_ipc(parsed.failures))
             yield beam.pvalue.TaggedOutput("failed", failed)
-        count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, data.count(b"\n"))
+        lines = blocks.count_lines(data)
+        count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, lines)
         yield beam.pvalue.TaggedOutput("counts", count)
         if source.kind == "images":
             progress.add(self._config.progress_folder, image_rows=self._count_wanted(parsed.table))

@@ -16,6 +16,7 @@ from transforms.elements import BucketCount, BuiltPart, Failed
 from transforms.examples import features
 from transforms.examples.schema import EXAMPLE
 from transforms.exchange.exchange import load_fragments
+from transforms.exchange.files import Spilled
 from transforms.failures import Failure
 from transforms.imaging.annotations import turn_annotations
 from transforms.joining.join import Joined, join
@@ -96,12 +97,16 @@ class BuildBucketFn(beam.DoFn):
         self._picture_sources = open_sources(
             config.sources, config.http_options, config.object_options
         )
+        self._spilled = Spilled()
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
 
     def teardown(self) -> None:
         for source in self._picture_sources:
             source.close()
         self._mask_reader.close()
+
+    def finish_bundle(self) -> None:
+        self._spilled.close()
 
     def process(
         self,
@@ -111,7 +116,9 @@ class BuildBucketFn(beam.DoFn):
     ) -> Iterator[Any]:
         bucket, fragments = element
         config = self._config
-        joined = join(load_fragments(fragments), config.sources, config.splits)
+        rows = load_fragments(fragments, self._spilled)
+        joined = join(rows, config.sources, config.splits)
+        self._spilled.release()
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0
@@ -194,7 +201,10 @@ class BuildBucketFn(beam.DoFn):
             else pa.nulls(len(images), field.type)
             for field in EXAMPLE
         ]
-        return pa.Table.from_arrays(arrays, schema=EXAMPLE), piece.failures + failed
+        # The types are those of `EXAMPLE`, but for texts that come as dictionaries.
+        fields = [field.with_type(array.type) for field, array in zip(EXAMPLE, arrays, strict=True)]
+        schema = pa.schema(fields, EXAMPLE.metadata)
+        return pa.Table.from_arrays(arrays, schema=schema), piece.failures + failed
 
 
 class BuildBucket(beam.PTransform):

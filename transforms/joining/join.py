@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import failures
+from transforms import codes, failures
 from transforms.elements import Source
 from transforms.examples.schema import IMAGE_FIELDS
 from transforms.failures import Failure, Reason, Stage
@@ -134,7 +134,7 @@ def _nest(
     orphans: collections.Counter[int],
 ) -> pa.ListArray:
     """Rows as a list an image, (images,); counts those of no image by source."""
-    values = pa.concat_arrays([pa.array([], dtype), *(batch["value"] for _, batch in batches)])
+    values = codes.concatenate([batch["value"] for _, batch in batches], dtype)
     row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
     )

@@ -78,9 +78,7 @@ def gather(
     files = exchange.Spilled()
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
-        fragments = [
-            (index, files.load(place)) for (index, *_), place in sorted(spilled[bucket])
-        ]
+        fragments = [(index, files.load(place)) for (index, *_), place in sorted(spilled[bucket])]
         for split, keys in pictures.items():
             listed = keys[of_bucket[split] == bucket]
             fragments.append((the_list.index, _list_rows(split, listed)))

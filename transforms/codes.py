@@ -6,13 +6,18 @@ need not look up each value. An Arrow dictionary's order depends on how rows cam
 output don't depend on whether, and by which dictionary, texts were coded.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 #: Columns of examples, and which fields of their structs are coded; those with many values.
-FIELDS = dict.fromkeys(("image_labels", "bboxes", "points"), ("label", "source"))
-FIELDS["points"] += ("estimated_yes_no",)
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "image_labels": ("label", "source"),
+    "bboxes": ("label", "source"),
+    "points": ("label", "source", "estimated_yes_no"),
+}
 
 #: Texts that are no labels are coded up to so many distinct ones a block: meant are some ten.
 _MOST = 256
@@ -106,7 +111,7 @@ def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
 
 def _first_places(codes: np.ndarray, entries: int) -> np.ndarray:
     """Where each entry of a dictionary first occurs, (entries,); -1 where it doesn't."""
-    if entries <= _MANY:
+    if 0 < len(codes) and entries <= _MANY:
         found = codes == np.arange(entries, dtype=codes.dtype)[:, None]
         return np.where(found.any(axis=1), found.argmax(axis=1), -1)
     first = np.full(entries, -1, np.int32)

@@ -64,7 +64,8 @@ def test_files_are_the_same_bytes_by_whatever_dictionary(tmp_path: Path) -> None
         writer.write(table)
         writer.close()
         written.append((tmp_path / "a.parquet").read_bytes())
-    assert len(written) == 4 and len(set(written)) == 1
+    assert len(written) == 4
+    assert len(set(written)) == 1
 
 
 @given(st.sets(st.integers(0, (1 << 64) - 1)), st.lists(st.integers(0, (1 << 64) - 1)))

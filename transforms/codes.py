@@ -111,7 +111,7 @@ def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
 
 def _first_places(codes: np.ndarray, entries: int) -> np.ndarray:
     """Where each entry of a dictionary first occurs, (entries,); -1 where it doesn't."""
-    if 0 < len(codes) and entries <= _MANY:
+    if len(codes) > 0 and entries <= _MANY:
         found = codes == np.arange(entries, dtype=codes.dtype)[:, None]
         return np.where(found.any(axis=1), found.argmax(axis=1), -1)
     first = np.full(entries, -1, np.int32)

@@ -75,15 +75,15 @@ def gather(
                     spilled[bucket].append(reference)
         meter.say(f"{source.path}: knows {found:,} of the pictures")
     the_list = Source(len(sources), "images", "", 0)
+    files = exchange.Spilled()
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
-        fragments = [
-            (index, exchange.load(place)) for (index, *_), place in sorted(spilled[bucket])
-        ]
+        fragments = [(index, files.load(place)) for (index, *_), place in sorted(spilled[bucket])]
         for split, keys in pictures.items():
             listed = keys[of_bucket[split] == bucket]
             fragments.append((the_list.index, _list_rows(split, listed)))
         yield join(fragments, [*sources, the_list], None)
+        files.release()
 
 
 def _list_rows(split: str, keys: np.ndarray) -> pa.RecordBatch:

@@ -17,6 +17,7 @@ from transforms.elements import BucketCount, BuiltPart, Failed
 from transforms.examples import features
 from transforms.examples.schema import EXAMPLE
 from transforms.exchange.exchange import load_fragments
+from transforms.exchange.files import Spilled
 from transforms.failures import Failure
 from transforms.imaging.annotations import turn_annotations
 from transforms.joining.join import Joined, join
@@ -113,6 +114,7 @@ class BuildBucketFn(beam.DoFn):
             config.sources, config.http_options, config.object_options, self._buffer
         )
         self._syncing = Syncing()
+        self._spilled = Spilled()
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
 
     def finish_bundle(self) -> None:
@@ -124,6 +126,9 @@ class BuildBucketFn(beam.DoFn):
         for source in self._picture_sources:
             source.close()
         self._mask_reader.close()
+
+    def finish_bundle(self) -> None:
+        self._spilled.close()
 
     def process(
         self,
@@ -144,7 +149,9 @@ class BuildBucketFn(beam.DoFn):
         paths: set[str],
     ) -> Iterator[Any]:
         config = self._config
-        joined = join(load_fragments(fragments), config.sources, config.splits)
+        rows = load_fragments(fragments, self._spilled)
+        joined = join(rows, config.sources, config.splits)
+        self._spilled.release()
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0
@@ -236,7 +243,10 @@ class BuildBucketFn(beam.DoFn):
             else pa.nulls(len(images), field.type)
             for field in EXAMPLE
         ]
-        return pa.Table.from_arrays(arrays, schema=EXAMPLE), piece.failures + failed
+        # The types are those of `EXAMPLE`, but for texts that come as dictionaries.
+        fields = [field.with_type(array.type) for field, array in zip(EXAMPLE, arrays, strict=True)]
+        schema = pa.schema(fields, EXAMPLE.metadata)
+        return pa.Table.from_arrays(arrays, schema=schema), piece.failures + failed
 
 
 class BuildBucket(beam.PTransform):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from transforms import codes
 from transforms.elements import Block
-from transforms.exchange.partition import partition
+from transforms.exchange.partition import sort_by_bucket
 
 #: Runners want elements well under 10 MB.
 MAX_ELEMENT_BYTES = 8 << 20
@@ -21,9 +22,13 @@ Payload = tuple[tuple[int, int, int], bytes]
 def ship(block: Block, buckets: int) -> Iterator[tuple[int, Payload]]:
     """The rows of each bucket as elements of at most `MAX_ELEMENT_BYTES` before compression.
 
-    A single row above that, a very long narrative, is an element of its own.
+    A single row above that, a very long narrative, is an element of its own. Texts travel plain,
+    since each element would need their dictionary.
     """
-    for bucket, rows in partition(block.table, buckets):
+    value = codes.decode(block.table["value"].combine_chunks())
+    table, places = sort_by_bucket(block.table.set_column(1, "value", value), buckets)
+    for bucket, start, count in places:
+        rows = table.slice(start, count)
         pieces = -(-rows.nbytes // MAX_ELEMENT_BYTES)
         step = max(1, -(-rows.num_rows // max(pieces, 1)))
         for place, at in enumerate(range(0, rows.num_rows, step)):

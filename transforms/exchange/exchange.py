@@ -22,9 +22,9 @@ class Exchange(beam.PTransform):
 
 
 def load_fragments(
-    fragments: Iterable[files.Reference | engine.Payload],
+    fragments: Iterable[files.Reference | engine.Payload], spilled: files.Spilled
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The source index and rows of each fragment of a bucket, in published order."""
     for (source, _, _), location in sorted(fragments):
         here = isinstance(location, bytes)
-        yield source, engine.load(location) if here else files.load(location)
+        yield source, engine.load(location) if here else spilled.load(location)

@@ -1,6 +1,6 @@
 """Joining what a bucket holds: rows of every source → one row an image, annotations nested.
 
-Rows find their image by binary search among the bucket's sorted keys; a stable sort by image then
+Rows find their image among the bucket's sorted keys; a stable sort by image then
 keeps their published order, and the offsets of each image's list are the running counts.
 """
 
@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import failures
+from transforms import codes, failures
 from transforms.elements import Source
 from transforms.examples.schema import IMAGE_FIELDS
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.detect import TABLES
 from transforms.formats.images import IMAGE_ROW
-from transforms.keys import image_ids
+from transforms.keys import find, image_ids
 from transforms.pixels import listing
 
 #: Where a picture or a mask's PNG lies, and by which source.
@@ -134,15 +134,11 @@ def _nest(
     orphans: collections.Counter[int],
 ) -> pa.ListArray:
     """Rows as a list an image, (images,); counts those of no image by source."""
-    values = pa.concat_arrays([pa.array([], dtype), *(batch["value"] for _, batch in batches)])
+    values = codes.concatenate([batch["value"] for _, batch in batches], dtype)
     row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
     )
-    index = np.searchsorted(keys, row_keys)
-    found = np.zeros(len(row_keys), bool)
-    if len(keys):
-        index = np.minimum(index, len(keys) - 1)
-        found = keys[index] == row_keys
+    index, found = find(keys, row_keys)
     if not found.all():
         row_sources = np.repeat([s for s, _ in batches], [batch.num_rows for _, batch in batches])
         counts = np.bincount(row_sources[~found])

@@ -7,11 +7,13 @@ serve no reader; dictionaries of all columns cost 20% and make larger files; zst
 faster, but the bytes then depend on how those were put together, and to sort them takes that time.
 """
 
+import base64
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms import codes
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
 from transforms.outputs.part import Crc32c, HashingFile, Part
 from transforms.storage import files
@@ -71,26 +73,30 @@ class ParquetWriter:
         Raises:
             ValueError: its columns aren't those of the file.
         """
+        if [(field.name, codes.plain(field.type)) for field in table.schema] != [
+            (field.name, field.type) for field in self._schema
+        ]:
+            raise ValueError("the table's schema isn't the file's")
         if self._writer is None:
-            self._writer = self._open(_has_pictures(table))
+            self._writer = self._open(table.schema, _has_pictures(table))
         for group in _row_groups(table):
-            self._writer.write_table(group)
+            self._writer.write_table(_compact(group))
         self._rows += table.num_rows
 
     def close(self) -> Part:
         """Finishes the file; one without a row is a valid file too."""
-        writer = self._writer or self._open(with_pictures=False)
+        writer = self._writer or self._open(self._schema, with_pictures=False)
         writer.close()
         self._file.close()
         return Part(self._path, self._rows, self._file.tell(), self._file.digest)
 
-    def _open(self, with_pictures: bool) -> pq.ParquetWriter:
+    def _open(self, schema: pa.Schema, with_pictures: bool) -> pq.ParquetWriter:
         leaves = dict(_leaves(self._schema))
         dictionaries = [path for path in leaves if path.rpartition(".")[2] in _DICTIONARY_LEAVES]
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
-        return pq.ParquetWriter(
+        writer = pq.ParquetWriter(
             self._file,
-            self._schema,
+            schema,
             compression={path: "none" if path in pictures else "zstd" for path in leaves},
             compression_level=dict.fromkeys(leaves.keys() - pictures, 1),
             use_dictionary=dictionaries,
@@ -102,7 +108,12 @@ class ParquetWriter:
             ],
             write_statistics=_STATISTICS,
             write_batch_size=_BATCH_WITH_PICTURES if with_pictures else _BATCH,
+            store_schema=False,
         )
+        # As `store_schema` would: what readers are to see is plain text, however it came.
+        arrow = base64.b64encode(self._schema.serialize().to_pybytes())
+        writer.add_key_value_metadata({b"ARROW:schema": arrow, **(self._schema.metadata or {})})
+        return writer
 
 
 def _has_pictures(table: pa.Table) -> bool:
@@ -114,9 +125,31 @@ def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
     """Slices of at most `_GROUP_ROWS` rows and about `_GROUP_BYTES`."""
     if not table.num_rows:
         return
-    rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * table.num_rows // max(1, table.nbytes)))
+    rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * table.num_rows // max(1, _bytes(table))))
     for start in range(0, table.num_rows, rows):
         yield table.slice(start, rows)
+
+
+def _bytes(table: pa.Table) -> int:
+    """Size of a table, without the texts that may be coded, so that groups are the same if so."""
+    total = table.nbytes
+    for name in codes.FIELDS.keys() & set(table.column_names):
+        for chunk in table[name].chunks:
+            values = chunk.flatten()
+            fields = zip(values.type, values.flatten(), strict=True)
+            total -= sum(
+                array.nbytes for field, array in fields if field.name in codes.FIELDS[name]
+            )
+    return total
+
+
+def _compact(group: pa.Table) -> pa.Table:
+    """The dictionaries of coded texts as writers of plain text make them."""
+    for i, field in enumerate(group.schema):
+        if codes.plain(field.type) != field.type:
+            column = codes.compact_column(group[field.name].combine_chunks())
+            group = group.set_column(i, field, column)
+    return group
 
 
 def _leaves(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:

@@ -1,0 +1,77 @@
+"""Coded texts are the same texts, whatever dictionary they came by."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms import codes
+from transforms.examples.schema import BOX, EXAMPLE
+from transforms.keys import find
+from transforms.outputs.parquet import ParquetWriter
+
+LABELS = [f"/m/{i}" for i in range(12)]
+
+
+def boxes(labels: list[str | None], sources: list[str | None]) -> pa.Array:
+    rows = [
+        {"label": label, "source": source, "xmin": 0.5}
+        for label, source in zip(labels, sources, strict=True)
+    ]
+    return pa.array(rows, BOX)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(["a", "b", None])), max_size=40),
+    st.permutations(LABELS),
+)
+def test_coded_rows_are_the_same_rows(rows: list[tuple[str, str | None]], known: list[str]) -> None:
+    plain = boxes([label for label, _ in rows], [source for _, source in rows])
+    coded = codes.encode(plain, "bboxes", pa.array(known, pa.string()))
+    assert pa.types.is_dictionary(coded.type.field("label").type)
+    assert codes.decode(coded).equals(plain)
+    lists = pa.ListArray.from_arrays([0, len(rows)], coded)
+    compacted = codes.compact_column(lists)
+    assert compacted.to_pylist() == [plain.to_pylist()]
+    # As a writer of plain texts would meet them.
+    label = compacted.flatten().field("label")
+    assert label.dictionary.to_pylist() == list(dict.fromkeys(label for label, _ in rows))
+
+
+def test_a_block_with_an_unknown_label_stays_plain_and_meets_coded_ones() -> None:
+    plain = boxes(["/m/1", "/m/new"], ["a", "a"])
+    known = pa.array(LABELS, pa.string())
+    unknown = codes.encode(plain, "bboxes", known)
+    assert unknown.type.field("label").type == pa.string()
+    coded = codes.encode(plain.slice(0, 1), "bboxes", known)
+    together = codes.concatenate([coded, unknown], BOX)
+    assert together.to_pylist() == plain.to_pylist()[:1] + plain.to_pylist()
+
+
+def test_files_are_the_same_bytes_by_whatever_dictionary(tmp_path: Path) -> None:
+    plain = boxes(["/m/3", "/m/1", "/m/3"], ["b", None, "a"])
+    lists = [pa.ListArray.from_arrays([0, 2, 3], plain)]
+    for known in (LABELS, LABELS[::-1], []):
+        coded = codes.encode(plain, "bboxes", pa.array(known, pa.string()))
+        lists.append(pa.ListArray.from_arrays([0, 2, 3], coded))
+    written = []
+    for column in lists:
+        table = pa.table({"bboxes": column})
+        schema = pa.schema([EXAMPLE.field("bboxes")], EXAMPLE.metadata)
+        writer = ParquetWriter(str(tmp_path / "a.parquet"), schema)
+        writer.write(table)
+        writer.close()
+        written.append((tmp_path / "a.parquet").read_bytes())
+    assert len(written) == 4
+    assert len(set(written)) == 1
+
+
+@given(st.sets(st.integers(0, (1 << 64) - 1)), st.lists(st.integers(0, (1 << 64) - 1)))
+def test_keys_are_found_where_they_are(keys: set[int], others: list[int]) -> None:
+    ordered = np.array(sorted(keys), np.uint64)
+    wanted = np.concatenate([ordered[::-1], np.array(others, np.uint64)])
+    index, found = find(ordered, wanted)
+    assert found.tolist() == [key in keys for key in wanted.tolist()]
+    assert (ordered[index[found]] == wanted[found]).all()

@@ -1,0 +1,120 @@
+"""Texts of few distinct values as Arrow dictionaries: four bytes a value instead of a string.
+
+So they travel from reading to writing, which is why the exchange moves less, and Parquet's writer
+need not look up each value. An Arrow dictionary's order depends on how rows came together;
+`compact` gives it the order in which a writer of plain text would meet the values. So bytes of
+output don't depend on whether, and by which dictionary, texts were coded.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Columns of examples, and which fields of their structs are coded; those with many values.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "image_labels": ("label", "source"),
+    "bboxes": ("label", "source"),
+    "points": ("label", "source", "estimated_yes_no"),
+}
+
+#: Texts that are no labels are coded up to so many distinct ones a block: meant are some ten.
+_MOST = 256
+#: Up to so many, to look for each by itself is faster.
+_MANY = 8
+
+
+def encode(value: pa.StructArray, column: str, known: pa.Array) -> pa.StructArray:
+    """Codes the fields of rows of a block.
+
+    Labels get the same dictionary in all blocks, so that nobody need compare them; where some label
+    isn't known, they stay as they are.
+
+    Args:
+        value: (n,) rows.
+        column: which column of an example they are for.
+        known: the labels that are known, none twice.
+    """
+    arrays = value.flatten()
+    for i, field in enumerate(value.type):
+        if field.name in FIELDS.get(column, ()) and pa.types.is_string(field.type):
+            coded = _labels(arrays[i], known) if field.name == "label" else _few(arrays[i])
+            arrays[i] = arrays[i] if coded is None else coded
+    names = [field.name for field in value.type]
+    return pa.StructArray.from_arrays(arrays, names)
+
+
+def _labels(labels: pa.Array, known: pa.Array) -> pa.DictionaryArray | None:
+    codes = pc.index_in(labels, known)
+    if codes.null_count > labels.null_count:
+        return None
+    return pa.DictionaryArray.from_arrays(codes, known)
+
+
+def _few(texts: pa.Array) -> pa.DictionaryArray | None:
+    coded = texts.dictionary_encode()
+    return coded if len(coded.dictionary) <= _MOST else None
+
+
+def decode(value: pa.StructArray) -> pa.StructArray:
+    """The inverse of `encode`."""
+    dtype = plain(value.type)
+    return value if dtype == value.type else value.cast(dtype)
+
+
+def plain(dtype: pa.DataType) -> pa.DataType:
+    """The type of structs, or lists of them, without codes."""
+    if pa.types.is_list(dtype):
+        return pa.list_(dtype.value_field.with_type(plain(dtype.value_type)))
+    if pa.types.is_struct(dtype):
+        return pa.struct([field.with_type(plain(field.type)) for field in dtype])
+    return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+
+
+def concatenate(values: list[pa.StructArray], dtype: pa.StructType) -> pa.StructArray:
+    """Rows of several blocks together: coded where all of them are, else of type `dtype`."""
+    if any(value.type != values[0].type for value in values):
+        values = [decode(value) for value in values]
+    return pa.concat_arrays(values) if values else pa.array([], dtype)
+
+
+def compact_column(column: pa.ListArray) -> pa.ListArray:
+    """Lists of structs with the dictionaries of coded fields as `compact` makes them."""
+    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    values = column.flatten()
+    arrays = [
+        compact(array) if pa.types.is_dictionary(array.type) else array
+        for array in values.flatten()
+    ]
+    names = [field.name for field in values.type]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    absent = column.is_null() if column.null_count else None
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, names), mask=absent)
+
+
+def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same values by a dictionary of just these, in the order in which they first occur."""
+    indices = array.indices
+    known = np.asarray(indices.is_valid()) if indices.null_count else None
+    codes = (indices if known is None else indices.fill_null(0)).to_numpy()
+    first = _first_places(codes if known is None else codes[known], len(array.dictionary))
+    used = np.flatnonzero(first >= 0)
+    used = used[np.argsort(first[used])]
+    if np.array_equal(used, np.arange(len(array.dictionary))):
+        return array
+    new = np.zeros(max(1, len(array.dictionary)), np.int32)
+    new[used] = np.arange(len(used))
+    renumbered = pa.array(new[codes], mask=None if known is None else ~known)
+    return pa.DictionaryArray.from_arrays(renumbered, array.dictionary.take(pa.array(used)))
+
+
+def _first_places(codes: np.ndarray, entries: int) -> np.ndarray:
+    """Where each entry of a dictionary first occurs, (entries,); -1 where it doesn't."""
+    if len(codes) > 0 and entries <= _MANY:
+        found = codes == np.arange(entries, dtype=codes.dtype)[:, None]
+        return np.where(found.any(axis=1), found.argmax(axis=1), -1)
+    first = np.full(entries, -1, np.int32)
+    # Of several assignments to one place the last one stays.
+    first[codes[::-1].astype(np.intp)] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)
+    return first

@@ -120,15 +120,13 @@ class BuildBucketFn(beam.DoFn):
     def finish_bundle(self) -> None:
         # Here, since nobody else would be told that the disk has failed.
         self._syncing.wait()
+        self._spilled.close()
 
     def teardown(self) -> None:
         self._syncing.close()
         for source in self._picture_sources:
             source.close()
         self._mask_reader.close()
-
-    def finish_bundle(self) -> None:
-        self._spilled.close()
 
     def process(
         self,

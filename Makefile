@@ -8,12 +8,13 @@ DEMO := demo
 FLINK := $(VENV)/flink
 FLINK_LIBRARIES := 1.19.3
 BEAM := 2.77.0
+AIRFLOW := $(VENV)/airflow
 KUBERNETES := $(VENV)/kubernetes
 OPERATOR := 1.10.0
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: demo test lint types bench bench-peers bench-startup bench-growth bench-narratives bench-full \
-    bench-pixels bench-memory bench-flink flink prism kubernetes clean
+    bench-pixels bench-memory bench-flink flink prism kubernetes airflow clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -25,7 +26,7 @@ demo: $(VENV)/installed
 	    --output $(DEMO)/dataset
 	$(BIN)/python -m pipelines.draw $(DEMO)/dataset --output $(DEMO)/examples.png
 
-test: $(VENV)/installed flink prism kubernetes
+test: $(VENV)/installed flink prism kubernetes airflow
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
@@ -104,6 +105,15 @@ $(KUBERNETES)/operator-$(OPERATOR): | $(VENV)/installed
 $(KUBERNETES)/schemas-$(KUBERNETES_SCHEMAS): | $(VENV)/installed
 	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --dest $@ \
 	    kubernetes-validate==$(KUBERNETES_SCHEMAS)
+
+# Airflow in an environment of its own, for the test of the DAG. Nothing is to be resolved: all that
+# it needs is in the list.
+airflow: $(AIRFLOW)/installed
+
+$(AIRFLOW)/installed: runners/schedules/airflow-requirements.txt | $(VENV)/installed
+	$(BIN)/python -m venv --clear $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --no-deps --requirement $<
+	touch $@
 
 $(FLINK)/lib-$(FLINK_LIBRARIES): | $(VENV)/installed
 	rm -rf $(FLINK)/sdist

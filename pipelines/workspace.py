@@ -136,7 +136,7 @@ def _in_folder(parent: str, flag: str, fingerprint: str | None) -> Iterator[tupl
             if stopped:
                 folder, lock, done = stopped
             else:
-                lock = _lock(f"{folder}.lock")
+                lock = _lock_new(f"{folder}.lock")
             for name in _FOLDERS:
                 os.makedirs(os.path.join(folder, name), exist_ok=True)
             with open(os.path.join(folder, _FINGERPRINT), "w") as file:
@@ -176,6 +176,17 @@ def _lock(path: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _lock_new(path: str) -> int:
+    """Locks a file that nobody else knows, but that one who looks for the dead may find."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            descriptor = _lock(path)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                    return descriptor
+            os.close(descriptor)  # it was removed before it was locked
 
 
 def _clear_away_stopped(builds: str, fingerprint: str) -> tuple[str, int, int] | None:

@@ -123,7 +123,7 @@ def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[
             if pa.types.is_integer(dtype):
                 digits = pc.replace_substring_regex(digits, r"(^\+|\.0*$)", "")
                 wide = digits.cast(pa.int64())
-                limit = np.iinfo(str(dtype))
+                limit = np.iinfo(str(dtype))  # `to_pandas_dtype` needs pandas
                 matches = pc.and_(
                     matches,
                     pc.fill_null(

@@ -10,8 +10,9 @@ from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from runners.forked import ForkedEnvironment
-from runners.launch import Define, Monitor, with_defaults
+from runners.forked import ENDED, ForkedEnvironment
+from runners.launch import Define, JobError, Monitor, with_defaults
+from runners.portable import quiet
 
 _View = TypeVar("_View", bound=PipelineOptions)
 
@@ -42,6 +43,11 @@ def run(
     processes = ForkedEnvironment.default() if num_workers > 1 else None
     arguments = with_defaults(beam_arguments, {"direct_num_workers": num_workers})
     runner = FnApiRunner(default_environment=processes)
-    with beam.Pipeline(runner=runner, options=_Options(arguments)) as root:
-        define(root)
+    try:
+        with quiet(), beam.Pipeline(runner=runner, options=_Options(arguments)) as root:
+            define(root)
+    except RuntimeError as error:
+        if ENDED in str(error):
+            raise JobError(str(error)) from None
+        raise
     return root.result.metrics()

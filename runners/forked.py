@@ -1,12 +1,14 @@
 """Beam's environment of workers that are forked by the server of `runners/fork_server.py`."""
 
 import gc
-import multiprocessing
+import multiprocessing.process
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
+from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     GrpcWorkerHandler,
     WorkerHandler,
@@ -15,6 +17,9 @@ from apache_beam.transforms.environments import Environment, python_sdk_capabili
 
 from runners import fork_server, worker
 
+#: How the error begins of a worker that has ended by itself.
+ENDED = "a worker process ended"
+_POLL_SECONDS = 0.1
 _URN = "open_images:env:forked:v1"
 
 
@@ -53,16 +58,30 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
             self.logging_api_service_descriptor(),
             self.provision_info.provision_info.pipeline_options,
         )
-        self._process = fork_server.CONTEXT.Process(target=_work, args=(environment,), daemon=True)
-        self._process.start()
+        process = fork_server.CONTEXT.Process(target=_work, args=(environment,), daemon=True)
+        process.start()
+        self._stopped = threading.Event()
+        self._watching = threading.Thread(target=self._watch, args=(process,), daemon=True)
+        self._watching.start()
 
     def stop_worker(self) -> None:
-        self._process.join()
+        self._stopped.set()
+        self._watching.join()
+
+    def _watch(self, process: multiprocessing.process.BaseProcess) -> None:
+        """Waits for the worker's end; if it failed, Beam would wait for its answers for ever."""
+        process.join()
+        if process.exitcode:
+            answer = beam_fn_api_pb2.InstructionResponse(
+                error=f"{ENDED} with code {process.exitcode}: is memory short?"
+            )
+            while not self._stopped.wait(_POLL_SECONDS):  # Beam may still ask it for more
+                for future in [*self.control_conn._futures_by_id.values()]:
+                    future.set(answer)
 
 
 def _work(environment: Mapping[str, str]) -> None:
     """Runs a worker in a new process until the runner has no more for it to do."""
-    gc.freeze()  # what was imported stays
     # An interrupt reaches all processes of a terminal; the driver is who ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Beam prints the traceback of every error that it also tells the runner.

@@ -16,3 +16,8 @@ class FailFn(beam.DoFn):
         if self._how == "raise":
             raise OSError(28, "No space left on device")
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_at_once(_: object) -> None:
+    """A worker that ends before the runner has heard of it."""
+    os._exit(3)

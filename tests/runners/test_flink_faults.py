@@ -107,7 +107,7 @@ def start(flink: cluster.Cluster, inputs: list[str]) -> Iterator[Callable[..., R
     with contextlib.ExitStack() as stack:
 
         def start(output: Path, *flags: str) -> Running:
-            on_flink = ["--runner", "flink", "--flink_master", flink.master]
+            on_flink = ["--runner", "flink", "--flink_master", flink.master, "--rebuild"]
             given = flags if "--num_workers" in flags else (*flags, "--num_workers", "2")
             process = subprocess.Popen(
                 [*builds.COMMAND, *inputs, *on_flink, *given, "--output", str(output)],

@@ -24,7 +24,10 @@ class EagerFile(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         """Writes bytes; how many of them."""
-        written = super().write(data)
+        view = memoryview(data).cast("B")
+        written = 0
+        while written < len(view):  # a disk that gets full takes some of it before it complains
+            written += super().write(view[written:])
         self._written += written
         if self._written - self._started >= _BYTES:
             self._start()
@@ -55,7 +58,7 @@ class Syncing:
 
     def start(self, path: str) -> None:
         """Begins with a file, unless it is in an object store, where all that is there lasts."""
-        if os.environ.get("NOSYNC") or is_remote(path):
+        if is_remote(path):
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "syncing")

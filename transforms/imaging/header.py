@@ -6,7 +6,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -35,6 +35,8 @@ _OTHER_FORMATS = {
     "Photoshop": re.compile(rb"8BPS"),
     "icon": re.compile(rb"\0\0[\1\2]\0"),
 }
+
+_File = TypeVar("_File", bound=ImageFile)
 
 _CHUNK = struct.Struct(">I4s")
 
@@ -80,7 +82,7 @@ def check_picture(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Pic
     return PictureHeader(form, width, height)
 
 
-def open_strictly(reader: type[ImageFile], data: bytes | memoryview) -> ImageFile:
+def open_strictly(reader: type[_File], data: bytes | memoryview) -> _File:
     """Parses the header by the one reader, past Pillow's guesses of format and its warnings.
 
     Raises:

@@ -74,7 +74,7 @@ def test_sound_and_mutated_tars(tmp_path: Path, form: int, monkeypatch: pytest.M
         )
         found, quick = walked(path, monkeypatch)
         plain, total = plain + quick, total + len(found)
-        damaged += not isinstance(found[-1], Member)
+        damaged += any(not isinstance(row, Member) for row in found)
     assert 0.2 * total < plain < 0.9 * total
     assert 100 < damaged < 580
 

@@ -19,26 +19,27 @@ JPEGS = {name: data for name, data in KINDS.items() if name.startswith("jpeg")}
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 
 
-def application(kind: int, body: bytes) -> bytes:
-    """A JPEG with this application segment alone."""
-    segment = struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
-    return jpeg()[:2] + segment + jpeg()[20:]
+def application(kind: int, body: bytes, rest: bytes = jpeg()[20:]) -> bytes:
+    """A JPEG with this application segment in front of the rest."""
+    return jpeg()[:2] + struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body + rest
 
 
 def exif(kind: int, values: bytes) -> bytes:
     """A JPEG with an EXIF resolution of this type and four bytes."""
     entries = (
-        struct.pack("<HHI", 0x011A, kind, 1) + values + struct.pack("<HHIHH", 0x128, 3, 1, 2, 0)
+        struct.pack("<HHI", 0x11A, kind, 1) + values + struct.pack("<HHIHH", 0x128, 3, 1, 2, 0)
     )
     return application(0xE1, b"Exif\0\0II*\0\x08\0\0\0\x02\0" + entries + b"\0\0\0\0")
 
 
 JFIF = jpeg()[6:20]
+INCHES = JFIF[:7] + b"\1" + JFIF[8:]
+DIGIT = exif(2, b"7\0\0\0")
 #: Segments of which Pillow refuses some, for no reason that other readers would share.
 APPLICATIONS = {
     "jfif": application(0xE0, JFIF),
     "jfif cut": application(0xE0, b"JFIF\0"),
-    "jfif of dots an inch": application(0xE0, JFIF[:7] + b"\1" + JFIF[8:]),
+    "jfif of dots an inch": application(0xE0, INCHES),
     "adobe": application(0xEE, b"Adobe\0d\0\0\0\0\1"),
     "adobe cut": application(0xEE, b"Adobe\0"),
     "icc": application(0xE2, b"ICC_PROFILE\0\1\1" + bytes(100)),
@@ -47,7 +48,10 @@ APPLICATIONS = {
     "photoshop cut": application(0xED, b"Photoshop 3.0\x008BIM\4\4"),
     "photoshop cut in a size": application(0xED, b"Photoshop 3.0\x008BIM\4\4\0\0\0\0"),
     "exif": exif(3, b"\x48\0\0\0"),
-    "exif of one digit": exif(2, b"7\0\0\0"),
+    "exif of one digit": DIGIT,
+    "jfif and exif of one digit": application(0xE0, JFIF, DIGIT[2:]),
+    "jfif of dots an inch, and exif": application(0xE0, INCHES, DIGIT[2:]),
+    "jfif by another marker, and exif of one digit": application(0xE5, INCHES, DIGIT[2:]),
     "xmp": application(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"),
     "several pictures": application(0xE2, b"MPF\0II*\0" + bytes(20)),
 }

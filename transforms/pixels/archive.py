@@ -85,7 +85,8 @@ def _plain_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
     """
     file = tar.fileobj
     while not tar.pax_headers:  # which hold for all that follows
-        file.seek(tar.offset - 1)  # for the byte before the header, as it ends the data before it
+        # From the byte before: were it at the header, `tarfile` wouldn't look whether data end there.
+        file.seek(tar.offset - 1)
         header = file.read(1 + tarfile.BLOCKSIZE)[1:]
         if len(header) < tarfile.BLOCKSIZE or not header.isascii():
             return

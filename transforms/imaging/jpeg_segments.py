@@ -33,10 +33,10 @@ _PHOTOSHOP = b"8BIM"
 _SEGMENT = struct.Struct(">BBH")
 _FRAME = struct.Struct(">BHHB")
 
-# Between segments the next marker is near. In coded data it is far: NumPy looks at that twice as
-# fast, by blocks that stay in the processor's cache, the first of them small for short scans.
+# NumPy looks for markers twice as fast as a regular expression, by blocks that stay in the cache of
+# the processor. That does the rest: from a restart marker or fill byte on, so many bytes.
+_BLOCK = 256 << 10
 _NEAR = 64
-_FIRST_BLOCK, _BLOCK = 16 << 10, 256 << 10
 
 
 class Frame(NamedTuple):
@@ -59,8 +59,9 @@ def check_segments(data: bytes | memoryview, position: int = 2) -> None:
     Raises:
         PixelError: FORMAT_NOT_ALLOWED, TRUNCATED or CORRUPT, see `check_picture`.
     """
+    markers = Markers(data)
     scans = 0
-    while found := find_marker(data, position):
+    while found := markers.find(position):
         marker, position = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE and scans:
             return
@@ -79,19 +80,35 @@ def check_segments(data: bytes | memoryview, position: int = 2) -> None:
     raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
 
 
-def find_marker(data: bytes | memoryview, position: int) -> re.Match[bytes] | None:
-    """The first marker of a segment, or of the end, from a position on."""
-    found = _MARKER.search(data, position, position + _NEAR)
-    start, size = position + _NEAR - 1, _FIRST_BLOCK
-    while not found and start < len(data) - 1:
-        block = np.frombuffer(data, np.uint8, min(size + 1, len(data) - start), start)
+class Markers:
+    """A search for the markers of segments, and of the end, from places further and further on."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = data
+        self._start = 0
+        self._marked = b""  # from there on: 1 for FF that 00 doesn't follow
+
+    def find(self, position: int) -> re.Match[bytes] | None:
+        """The first from a position on, which isn't before what was found last."""
+        while position < len(self._data) - 1:
+            if position >= self._start + len(self._marked):
+                self._mark(position)
+            place = self._marked.find(1, position - self._start)
+            if place < 0:
+                position = self._start + len(self._marked)
+                continue
+            place += self._start
+            if found := _MARKER.search(self._data, place, place + _NEAR):
+                return found
+            position = place + _NEAR - 1
+        return None
+
+    def _mark(self, start: int) -> None:
+        size = min(_BLOCK + 1, len(self._data) - start)
+        block = np.frombuffer(self._data, np.uint8, size, start)
         marked = block[:-1] == 0xFF
         marked &= block[1:] != 0
-        place = int(marked.argmax())
-        if marked[place]:
-            return _MARKER.search(data, start + place)  # past restart markers and fill bytes
-        start, size = start + size, _BLOCK
-    return found
+        self._start, self._marked = start, marked.tobytes()
 
 
 def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:

@@ -85,7 +85,7 @@ def _plain_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
     """
     file = tar.fileobj
     while not tar.pax_headers:  # which hold for all that follows
-        # From the byte before: were it at the header, `tarfile` wouldn't look whether data end there.
+        # From the byte before. If the file ended here, `tarfile` would pass over data cut short.
         file.seek(tar.offset - 1)
         header = file.read(1 + tarfile.BLOCKSIZE)[1:]
         if len(header) < tarfile.BLOCKSIZE or not header.isascii():

@@ -6,13 +6,14 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from transforms.failures import PixelError, Reason
+from transforms.imaging.jpeg_segments import Frame, check_segments, plain_frame
 
 #: Pillow's own default for what isn't taken for a decompression bomb.
 MAX_PIXELS = 178_956_970
@@ -35,18 +36,7 @@ _OTHER_FORMATS = {
     "icon": re.compile(rb"\0\0[\1\2]\0"),
 }
 
-# A marker with a segment, or the end. In coded data FF is followed by 00 or a restart marker, so
-# the same search passes over it; other readers, too, skip what stands between segments.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
-
-# Of frames that are coded arithmetically libjpeg notices no damage, not even a missing end; few
-# readers know the lossless and hierarchical ones. C4, C8 and CC start no frame.
-_OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
-
-# Encoders write up to 20 or so. Each takes time for the whole picture, however small it is: without
-# a limit 1 MB of empty ones would take minutes.
-_MAX_SCANS = 100
+_File = TypeVar("_File", bound=ImageFile)
 
 _CHUNK = struct.Struct(">I4s")
 
@@ -76,23 +66,23 @@ def check_picture(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Pic
     if not data:
         raise PixelError(Reason.EMPTY, "no bytes")
     if data[: len(_JPEG)] == _JPEG:
-        _check_segments(data)
-        form, picture = "JPEG", open_strictly(JpegImageFile, data)
+        frame = _jpeg_frame(data)
+        form, width, height = "JPEG", frame.width, frame.height
     elif data[: len(_PNG)] == _PNG:
         for _ in png_chunks(data):
             pass
-        form, picture = "PNG", open_strictly(PngImageFile, data)
+        frame, form = None, "PNG"
+        width, height = open_strictly(PngImageFile, data).size
     else:
         raise _unwanted(data)
-    width, height = picture.size
     if width * height > max_pixels:
         raise PixelError(Reason.TOO_MANY_PIXELS, f"{width} x {height} is over {max_pixels}")
-    if isinstance(picture, JpegImageFile):
-        _check_length(data, picture)
+    if frame:
+        _check_length(data, frame)
     return PictureHeader(form, width, height)
 
 
-def open_strictly(reader: type[ImageFile], data: bytes | memoryview) -> ImageFile:
+def open_strictly(reader: type[_File], data: bytes | memoryview) -> _File:
     """Parses the header by the one reader, past Pillow's guesses of format and its warnings.
 
     Raises:
@@ -112,46 +102,26 @@ def _unwanted(data: bytes | memoryview) -> PixelError:
     return PixelError(Reason.NOT_IMAGE, f"starts with {bytes(data[:16])!r}")
 
 
-def _check_segments(data: bytes | memoryview) -> None:
-    """Walks a JPEG's markers to the end of image that follows a scan.
-
-    An EXIF thumbnail's own end is inside a segment, so it is passed over.
-    """
-    position = 2
-    scans = 0
-    while found := _MARKER.search(data, position):
-        marker, position = data[found.end() - 1], found.end()
-        if marker == _END_OF_IMAGE and scans:
-            return
-        if marker in (_START_OF_IMAGE, _END_OF_IMAGE):
-            raise PixelError(Reason.CORRUPT, f"marker {marker:02x} at offset {found.start()}")
-        if marker in _OTHER_FRAMES:
-            detail = f"JPEG of kind {marker:02x}; only baseline, extended and progressive are"
-            raise PixelError(Reason.FORMAT_NOT_ALLOWED, detail)
-        length = int.from_bytes(data[position : position + 2], "big")
-        if length < 2 <= len(data) - position:
-            raise PixelError(Reason.CORRUPT, f"segment of {length} bytes at offset {position}")
-        position += length
-        scans += marker == _START_OF_SCAN
-        if scans > _MAX_SCANS:
-            raise PixelError(Reason.CORRUPT, f"more than {_MAX_SCANS} scans")
-    raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
+def _jpeg_frame(data: bytes | memoryview) -> Frame:
+    if plain := plain_frame(data):
+        frame, position = plain
+        check_segments(data, position)
+        return frame
+    check_segments(data)
+    picture = open_strictly(JpegImageFile, data)
+    return Frame(*picture.size, [layer[1:3] for layer in picture.layer])
 
 
-def _check_length(data: bytes | memoryview, picture: JpegImageFile) -> None:
+def _check_length(data: bytes | memoryview, frame: Frame) -> None:
     """Refuses a JPEG of fewer bits than it has blocks, each of which takes one at least.
 
     Else a few bytes could claim a huge picture, which takes seconds and gigabytes to be found out.
     """
-    width, height = picture.size
-    across = [sampling[1] for sampling in picture.layer]
-    down = [sampling[2] for sampling in picture.layer]
-    if not all(across) or not all(down) or not picture.layer:
+    width, height, sampling = frame
+    if not sampling or not all(x and y for x, y in sampling):
         raise PixelError(Reason.CORRUPT, "header: no sampling factors")
-    blocks = sum(
-        -(-width * x // (8 * max(across))) * -(-height * y // (8 * max(down)))
-        for x, y in zip(across, down, strict=True)
-    )
+    across, down = max(x for x, _ in sampling), max(y for _, y in sampling)
+    blocks = sum(-(-width * x // (8 * across)) * -(-height * y // (8 * down)) for x, y in sampling)
     if blocks > 8 * len(data):
         detail = f"header: {width} x {height} can't be in {len(data)} bytes"
         raise PixelError(Reason.CORRUPT, detail)

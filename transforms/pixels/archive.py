@@ -1,9 +1,11 @@
 """Walking the members of a tar or zip without reading their bytes."""
 
+import re
 import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 
 from transforms.failures import PixelError, Reason
@@ -23,6 +25,14 @@ _MALFORMED = (
     RecursionError,
     NotImplementedError,
     struct.error,
+)
+
+# A tar's name; mode, owner, group, size and time; checksum, type, numbers of a device, and prefix.
+_HEADER = struct.Struct("100s 8s8s8s12s12s 8s c 100x 8x 64x 8s8s 155s 12x")
+# The numbers of it, joined: octal, and nothing but blanks and nulls behind.
+_OCTAL = rb"[0-7]*[ \0]*"
+_NUMBERS = re.compile(
+    rb"(?:%b/){3}([0-7]+)[ \0]*/%b/([0-7]+)[ \0]*/%b/%b" % (_OCTAL, _OCTAL, _OCTAL, _OCTAL)
 )
 
 
@@ -58,6 +68,7 @@ def _tar_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
             raise PixelError(Reason.CORRUPT, f"negative size at offset {info.offset}")
         name = info.name + "/" if info.isdir() else info.name
         yield Member(name, path, info.offset_data, info.size, refusal=_tar_refusal(info))
+        yield from _plain_members(path, tar)
     # tarfile takes a damaged header, and the end of the file, for the end of the archive.
     tar.fileobj.seek(tar.offset)
     block = tar.fileobj.read(tarfile.BLOCKSIZE)
@@ -65,6 +76,32 @@ def _tar_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
         raise PixelError(Reason.TRUNCATED, f"no end of archive mark at offset {tar.offset}")
     if any(block):
         raise PixelError(Reason.CORRUPT, f"bad header at offset {tar.offset}")
+
+
+def _plain_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
+    """The members that follow while they are plain files, several times as fast as `tarfile`.
+
+    That goes on where this ends. So nothing is refused here: whatever is unusual is left to it.
+    """
+    file = tar.fileobj
+    while not tar.pax_headers:  # which hold for all that follows
+        # From the byte before. If the file ended here, `tarfile` would pass over data cut short.
+        file.seek(tar.offset - 1)
+        header = file.read(1 + tarfile.BLOCKSIZE)[1:]
+        if len(header) < tarfile.BLOCKSIZE or not header.isascii():
+            return
+        name, *numbers, checksum, kind, major, minor, prefix = _HEADER.unpack(header)
+        found = _NUMBERS.fullmatch(b"/".join((*numbers, checksum, major, minor)))
+        if not found or kind != tarfile.REGTYPE:
+            return
+        # Of ASCII, the sum is below the prime by which Adler's is divided. Blanks stand for itself.
+        total = (zlib.adler32(header) & 0xFFFF) - 1 - sum(checksum) + 8 * ord(" ")
+        if int(found[2], 8) != total:
+            return
+        start, size = tar.offset + tarfile.BLOCKSIZE, int(found[1], 8)
+        tar.offset = start + -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        names = [part.partition(b"\0")[0].decode() for part in (prefix, name)]
+        yield Member("/".join(names if names[0] else names[1:]), path, start, size)
 
 
 def _tar_refusal(info: tarfile.TarInfo) -> tuple[Reason, str] | None:

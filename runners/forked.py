@@ -70,13 +70,14 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
 
     def _watch(self, process: multiprocessing.process.BaseProcess) -> None:
         """Waits for the worker's end; if it failed, Beam would wait for its answers for ever."""
+        control: Any = self.control_conn
         process.join()
         if process.exitcode:
             answer = beam_fn_api_pb2.InstructionResponse(
                 error=f"{ENDED} with code {process.exitcode}: is memory short?"
             )
             while not self._stopped.wait(_POLL_SECONDS):  # Beam may still ask it for more
-                for future in [*self.control_conn._futures_by_id.values()]:
+                for future in [*control._futures_by_id.values()]:
                     future.set(answer)
 
 

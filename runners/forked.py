@@ -52,7 +52,8 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
         super().__init__(state, provision_info, grpc_server)
 
     def start_worker(self) -> None:
-        environment = worker.environment(
+        # The server may have been started for an earlier build, with another environment.
+        environment = dict(os.environ) | worker.environment(
             self.worker_id,
             self.control_api_service_descriptor(),
             self.logging_api_service_descriptor(),
@@ -87,6 +88,7 @@ def _work(environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Beam prints the traceback of every error that it also tells the runner.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.environ.clear()
     os.environ |= environment
     gc.freeze()  # what is imported never becomes garbage, and takes long to be looked through
     worker.serve(_end_with_driver)

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 
 #: Seconds that an input may take; they take milliseconds.
@@ -29,6 +31,8 @@ SECONDS = 5.0
 MEBIBYTES = 256
 
 _START_SECONDS = 120.0
+#: How many times as long a process may wait for the CPU as it may use it.
+_STARVED = 6
 _ENOUGH = 10
 
 # None gets at more, so that the machine keeps its memory until an input is found out.
@@ -81,7 +85,7 @@ def _follow(process: subprocess.Popen, first: int, seconds: float, report: Repor
     assert process.stdout is not None
     done, rest, patience = 0, b"", _START_SECONDS
     ready = ended = False
-    while select.select([process.stdout], [], [], patience)[0]:
+    while _speaks(process, patience):
         data = os.read(process.stdout.fileno(), 1 << 16)
         if not data:
             break
@@ -109,6 +113,25 @@ def _follow(process: subprocess.Popen, first: int, seconds: float, report: Repor
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     report.findings.append(Finding(first + done, "died", cause))
     return done + 1
+
+
+def _speaks(process: subprocess.Popen, patience: float) -> bool:
+    """Whether a process says more within so many seconds.
+
+    Of its own: if others use the machine it may take longer, but not many times as long.
+    """
+    before = _cpu_seconds(process)
+    for _ in range(_STARVED):
+        if select.select([process.stdout], [], [], patience)[0]:
+            return True
+        if _cpu_seconds(process) - before >= 0.9 * patience:
+            return False
+    return False
+
+
+def _cpu_seconds(process: subprocess.Popen) -> float:
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
 
 
 def _peak_mebibytes() -> int:

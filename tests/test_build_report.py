@@ -154,3 +154,14 @@ def test_a_report_that_is_none(capfd: pytest.CaptureFixture[str]):
         build.main(["--annotations", "a", "--images", "none", "--output", "o", "--report", "xml"])
     assert ended.value.code == 2
     assert "--report: invalid choice: 'xml'" in capfd.readouterr().err
+
+
+def test_of_what_has_not_changed(built: Build, flags: list[object], tmp_path: Path):
+    again = run_build(*flags[:-1], tmp_path / "again.prom")
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert (told["outcome"], told["folder"]) == ("unchanged", str(built.version.folder))
+    assert (told["version"], told["images"]) == (built.version.folder.name, None)
+    after = read_metrics(tmp_path / "again.prom")
+    assert after["build_success", None] == 1
+    assert after["version_info", built.version.folder.name] == 1

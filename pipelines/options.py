@@ -260,9 +260,9 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
     running.add_argument(
         "--chunk_size",
         type=size,
-        default=16 * MIB,
         metavar="BYTES",
-        help="bytes of an annotation file that a worker reads at once; default: 16MiB",
+        help="bytes of an annotation file that a worker reads at once; default: 16MiB, or more for "
+        "more than 8 GiB of them",
     )
     return parser
 

@@ -28,6 +28,9 @@ _NOT_RECORDED = (
 _BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES = 256
 _MAX_BUCKETS = 1024
+#: Bytes of a table that are read at once, and how many such chunks there are at most, about.
+_CHUNK_BYTES = 16 << 20
+_MAX_CHUNKS = 512
 #: Runners deal buckets out to workers like cards, and none should get more than the others: their
 #: number is a multiple of this, unless it is smaller.
 _BALANCED = 8
@@ -69,6 +72,7 @@ def make_config(
         name: value for name, value in sorted(vars(flags).items()) if name not in _NOT_RECORDED
     }
     buckets = _count_buckets(annotations, with_pictures)
+    chunk_size = flags.chunk_size or _choose_chunk_size(annotations)
     digest = fingerprint(sources, recorded, {"release": release, "buckets": buckets})
     now = datetime.datetime.now(datetime.UTC)
     return BuildConfig(
@@ -76,7 +80,7 @@ def make_config(
         work=work,
         version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
         fingerprint=digest,
-        flags=recorded | {"release": release},
+        flags=recorded | {"release": release, "chunk_size": chunk_size},
         sources=tuple(sources),
         release=release,
         splits=flags.splits,
@@ -90,7 +94,7 @@ def make_config(
         shard_size=flags.shard_size,
         max_failure_rate=flags.max_failure_rate,
         exchange=flags.exchange,
-        chunk_size=flags.chunk_size,
+        chunk_size=chunk_size,
         buckets=buckets,
     )
 
@@ -171,6 +175,13 @@ def read_vocabulary(
 def _release_of(annotations: list[Source]) -> str:
     tables = [source for source in annotations if source.kind == "images"]
     return "v3" if tables and not any("Rotation" in source.columns for source in tables) else "v7"
+
+
+def _choose_chunk_size(annotations: list[Source]) -> int:
+    """Larger for large inputs: every chunk has rows for every bucket, and for each such pair a
+    reference goes through the driver's memory, so that their number would grow by the square."""
+    total = sum(source.size for source in annotations if source.kind in TABLES)
+    return max(_CHUNK_BYTES, -(-total // _MAX_CHUNKS))
 
 
 def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:

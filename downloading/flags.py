@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from downloading import catalogue
-from pipelines.arguments import Formatter, Parser, choices, fraction
+from pipelines.arguments import Parser, choices, fraction
 
 #: The public bucket of pictures.
 PUBLIC_URL = "https://open-images-dataset.s3.amazonaws.com/{split}/{image_id}.jpg"
@@ -87,8 +87,6 @@ def parse(
         prog="python -m pipelines.download",
         description="Downloads the published files of Open Images, or pictures by a list.",
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
-        allow_abbrev=False,
     )
     optional = [kind for kind in kinds if kind in catalogue.OPTIONAL_KINDS]
     add = parser.add_argument

@@ -1,8 +1,10 @@
 """What the command lines of several programs share: how they speak, and kinds of value."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -13,11 +15,41 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, with help of our width, and flags in full."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Formatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program, without the usage of all flags that argparse would print first."""
         self.exit(2, f"{self.prog}: error: {message}: see --help\n")
+
+
+def interrupt(*_: object) -> NoReturn:
+    """Ends a program that is told to end by a signal as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def fail(program: str, message: str, code: int) -> int:
+    """Says in a line what went wrong; the exit code."""
+    print(f"{program}: error: {message}", file=sys.stderr)
+    return code
+
+
+def add_store(parser: argparse._ActionsContainer) -> None:
+    """Adds the flag for stores like S3."""
+    parser.add_argument("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://")
+
+
+def add_num_workers(parser: argparse.ArgumentParser) -> None:
+    """Adds the number of processes."""
+    parser.add_argument(
+        "--num_workers",
+        type=count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; default: the cores",
+    )
 
 
 def choices(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -60,6 +60,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         from pipelines import fingerprint, plan, report, workspace
         from pipelines.watch import Watch
         from transforms.storage.stores import ObjectOptions
+        from versions.published import Output
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -72,10 +73,15 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     try:
         launch.check(flags, beam_arguments)
         object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
-        latest = fingerprint.read_manifest(flags.output, object_options.hasty())
+        published = Output(flags.output, object_options.hasty())
+        latest = fingerprint.latest_manifest(published)
         config = plan.make_config(flags, manifest=latest)
-        if latest and not flags.rebuild and fingerprint.is_published(config, latest):
-            folder = f"{config.output}/versions/{latest['version']}"
+        if (
+            latest
+            and not flags.rebuild
+            and fingerprint.is_published(config.fingerprint, latest, published)
+        ):
+            folder = published.folder(latest["version"])
             return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
         shares_files = flags.exchange == "files"
         with workspace.workspace(

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from downloading import catalogue, flags, run
 from downloading.client import DownloadError
+from pipelines.arguments import fail, interrupt
+
+_PROGRAM = "python -m pipelines.download"
 
 
 def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISHED) -> int:
@@ -24,30 +27,21 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     logging.basicConfig(level=logging.ERROR)  # else Beam warns of what isn't installed
     entries = catalogue.read(files)
     parsed = flags.parse(arguments, entries)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         failures = run.run(parsed, entries)
     except flags.UsageError as error:
-        return _fail(str(error), 2)
+        return fail(_PROGRAM, str(error), 2)
     except KeyboardInterrupt:
-        return _fail("interrupted: run the same command again to go on", 1)
+        return fail(_PROGRAM, "interrupted: run the same command again to go on", 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", 1)
+        return fail(_PROGRAM, f"{where}{error.strerror or error}", 1)
     except DownloadError as error:
-        return _fail(str(error), 1)
+        return fail(_PROGRAM, str(error), 1)
     for failure in failures:
-        _fail(failure, 1)
+        fail(_PROGRAM, failure, 1)
     return int(bool(failures))
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"python -m pipelines.download: error: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -19,12 +19,11 @@ import xxhash
 
 import transforms
 from pipelines.inputs import each
-from transforms.config import BuildConfig
 from transforms.elements import LISTED, Source
-from transforms.publishing.version import MANIFEST
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
+from versions.published import Output, VersionError, lacking
 
 _LIBRARIES = (
     "apache-beam",
@@ -43,13 +42,12 @@ _NEUTRAL = (
 _READ_BYTES = 4 << 20
 
 
-def read_manifest(output: str, options: ObjectOptions = files.DEFAULTS) -> dict | None:
+def latest_manifest(output: Output) -> dict | None:
     """The manifest of the version that `latest` names; None where there is none to be read."""
     try:
-        version = files.read_file(os.path.join(output, "latest"), options).decode().strip()
-        path = os.path.join(output, "versions", version, MANIFEST)
-        return json.loads(files.read_file(path, options))
-    except (StorageError, OSError, ValueError):
+        name = output.latest()
+        return output.manifest(name) if name else None
+    except (StorageError, VersionError, OSError):
         return None
 
 
@@ -155,18 +153,11 @@ def fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def is_published(config: BuildConfig, manifest: dict) -> bool:
-    """Whether the latest version is what this build would publish, and has all of its shards."""
-    if manifest["fingerprint"] != config.fingerprint:
+def is_published(fingerprint: str, manifest: dict, output: Output) -> bool:
+    """Whether the latest version is what a build would publish, and has all of its shards."""
+    if manifest.get("fingerprint") != fingerprint:
         return False
-    folder = os.path.join(config.output, "versions", manifest["version"])
-    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-
-    def is_there(shard: dict) -> bool:
-        try:
-            path = os.path.join(folder, shard["path"])
-            return files.status_of(path, config.object_options).size == shard["bytes"]
-        except (StorageError, OSError):
-            return False
-
-    return all(each(is_there, shards))
+    try:
+        return lacking(output, manifest["version"], manifest) is None
+    except (StorageError, OSError):
+        return False

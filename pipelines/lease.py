@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 
-from transforms.publishing.version import MANIFEST
+from transforms.outputs.naming import MANIFEST
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions

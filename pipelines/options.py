@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from pipelines.arguments import Formatter, Parser, choices, fraction, size
+from pipelines.arguments import Parser, add_store, choices, count, fraction, size
 from runners.flink import options as flink
 from runners.launch import RUNNERS
 from transforms.outputs.naming import FORMATS, SPLITS
@@ -42,12 +42,6 @@ wrong use.
 MIB = 1 << 20
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
 def _quality(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
@@ -70,8 +64,6 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         prog=_PROGRAM,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
-        allow_abbrev=False,
     )
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument(
@@ -95,7 +87,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "of them, or KIND is folder; 'original' or 'thumbnail', the published addresses; "
         "repeatable, tried in the order given. 'none' builds annotations alone",
     )
-    inputs.add_argument("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://")
+    add_store(inputs)
     inputs.add_argument(
         "--allow_private_hosts",
         action="store_true",
@@ -182,7 +174,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "square. Default: none",
     )
     pixels.add_argument(
-        "--image_size", type=_positive, metavar="N", help="pixels of that side, with --resize"
+        "--image_size", type=count, metavar="N", help="pixels of that side, with --resize"
     )
     pixels.add_argument(
         "--allow_upscale", action="store_true", help="let --resize make pictures larger, too"
@@ -218,7 +210,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
     )
     running.add_argument(
         "--num_workers",
-        type=_positive,
+        type=count,
         metavar="N",
         help="processes; default: the cores, or on a cluster what it has",
     )
@@ -237,7 +229,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
     )
     running.add_argument(
         "--worker_timeout",
-        type=_positive,
+        type=count,
         default=300,
         metavar="SECONDS",
         help="on Flink: for how long all workers may be silent before the build fails, where they "

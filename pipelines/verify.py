@@ -1,13 +1,12 @@
 """Checks a published version: `python -m pipelines.verify --help`."""
 
 import argparse
-import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
-from pipelines.arguments import Formatter, Parser, count
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
 
 _PROGRAM = "python -m pipelines.verify"
 
@@ -47,8 +46,6 @@ def make_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
@@ -61,14 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how many pictures to decode, evenly spread over the version, or 'all'; default: 1000",
     )
-    parser.add_argument(
-        "--num_workers",
-        type=count,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes; default: the cores",
-    )
-    parser.add_argument("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://")
+    add_num_workers(parser)
+    add_store(parser)
     return parser
 
 
@@ -87,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from versions.published import Output, VersionError
     from versions.verify import verify
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     started = time.monotonic()
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:
@@ -95,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ByteBar(f"checking {name}") as bar:
             account = verify(output, name, flags.sample, flags.num_workers, bar.say, bar.show)
     except VersionError as error:
-        return _fail(str(error), 2)
+        return fail(_PROGRAM, str(error), 2)
     except (StorageError, WorkerError) as error:
-        return _fail(str(error), 1)
+        return fail(_PROGRAM, str(error), 1)
     except OSError as error:
-        return _fail(f"{error.filename or flags.output}: {error.strerror or error}", 1)
+        return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
-        return _fail("interrupted", 1)
+        return fail(_PROGRAM, "interrupted", 1)
     looked_at = (
         f"{account.examples:,} examples in {account.shards:,} shards "
         f"({account.bytes / (1 << 20):,.1f} MiB), {account.pictures:,} pictures decoded, "
@@ -116,15 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"{name}: whole; {looked_at}")
     return 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import Formatter, Parser, count
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
 
 _PROGRAM = "python -m pipelines.versions"
 
@@ -46,8 +46,6 @@ def make_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
@@ -59,13 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text,
-            formatter_class=Formatter,
-            allow_abbrev=False,
         )
         command.prog = f"{_PROGRAM} OUTPUT {name}"
-        command.add_argument(
-            "--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://"
-        )
+        add_store(command)
         if machine_readable:
             command.add_argument(
                 "--report",
@@ -86,13 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a line for each image first: change, split, ImageID, changed columns",
     )
-    diff.add_argument(
-        "--num_workers",
-        type=count,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes; default: the cores",
-    )
+    add_num_workers(diff)
     for name, text in (
         ("rollback", "let readers see a version: `latest` names it from now on"),
         ("pin", "never remove a version"),
@@ -134,32 +122,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from versions.merging import WorkerError
     from versions.published import ManifestError, Output, VersionError
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:
         version_commands.COMMANDS[flags.command](output, flags)
     except (ManifestError, DamagedShardError) as error:
-        return _fail(f"{error}: see python -m pipelines.verify", 1)
+        return fail(_PROGRAM, f"{error}: see python -m pipelines.verify", 1)
     except (VersionError, workspace.OutputError) as error:
-        return _fail(str(error), 2)
+        return fail(_PROGRAM, str(error), 2)
     except (StorageError, WorkerError) as error:
-        return _fail(str(error), 1)
+        return fail(_PROGRAM, str(error), 1)
     except BrokenPipeError:  # whoever reads has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
     except OSError as error:
-        return _fail(f"{error.filename or flags.output}: {error.strerror or error}", 1)
+        return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
-        return _fail("interrupted: run it again to go on", 1)
+        return fail(_PROGRAM, "interrupted: run it again to go on", 1)
     return 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from transforms import failures
 from transforms.examples import features
 from transforms.examples.schema import MAP_COLUMNS
 from transforms.outputs import naming, tfds
+from transforms.outputs.naming import MANIFEST
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
-from versions.published import MANIFEST
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)

@@ -5,7 +5,7 @@ import os
 
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
-from versions.published import Output, VersionError, file_sizes
+from versions.published import Output, VersionError, lacking
 
 
 def roll_back(output: Output, name: str, scratch: str) -> None:
@@ -71,11 +71,8 @@ def _point(output: Output, name: str, scratch: str) -> None:
 def _check_whole(output: Output, name: str) -> None:
     """Raises VersionError unless all shards of a version are there with their sizes."""
     output.choose(name)
-    sizes = file_sizes(output.folder(name), output.options)
-    for split in output.manifest(name)["splits"].values():
-        for shard in split["shards"]:
-            if sizes.get(shard["path"]) != shard["bytes"]:
-                raise VersionError(
-                    f"version {name} isn't whole ({shard['path']}): see python -m pipelines.verify "
-                    f"{output.path} --version {name}"
-                )
+    if path := lacking(output, name, output.manifest(name)):
+        raise VersionError(
+            f"version {name} isn't whole ({path}): see python -m pipelines.verify "
+            f"{output.path} --version {name}"
+        )

@@ -5,11 +5,11 @@ import json
 import os
 import re
 
+from transforms.outputs.naming import MANIFEST
 from transforms.storage import files, objects
 from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.stores import ObjectOptions
 
-MANIFEST = "manifest.json"
 _NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
 _ABSENT = (FileNotFoundError, NotADirectoryError, AbsentError)
 
@@ -131,6 +131,16 @@ class Output:
 def count_bytes(manifest: dict) -> int:
     """Bytes of all shards."""
     return sum(shard["bytes"] for split in manifest["splits"].values() for shard in split["shards"])
+
+
+def lacking(output: Output, name: str, manifest: dict) -> str | None:
+    """The first shard that isn't there with its size; None where all are."""
+    sizes = file_sizes(output.folder(name), output.options)
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            if sizes.get(shard["path"]) != shard["bytes"]:
+                return shard["path"]
+    return None
 
 
 def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:

@@ -4,6 +4,8 @@ FORMATS = ("tfrecord", "parquet")
 SPLITS = ("train", "validation", "test")
 TFDS_NAME = "open_images"
 TFDS_VERSION = "1.0.0"
+#: Without it a version is none.
+MANIFEST = "manifest.json"
 
 
 def tfds_folder(release: str) -> str:

@@ -22,7 +22,6 @@ from transforms.outputs import naming, tfds
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 
-MANIFEST = "manifest.json"
 #: What became of a build, in its work folder.
 OUTCOME = "outcome.json"
 
@@ -70,7 +69,7 @@ def _publish_in_folder(
         return
     folder = config.version_folder
     _write_metadata(folder, config.work, config, document["splits"], gathered, classes)
-    _write(config, os.path.join(folder, MANIFEST), to_json(document))
+    _write(config, os.path.join(folder, naming.MANIFEST), to_json(document))
     os.makedirs(os.path.dirname(target), exist_ok=True)
     os.rename(folder, target)
     files.sync_folder(os.path.dirname(target))
@@ -95,7 +94,7 @@ def _publish_in_store(
         for path in files.list_files(folder):
             place = os.path.join(config.version_folder, os.path.relpath(path, folder))
             objects.upload(place, Path(path), config.object_options)
-    _write(config, os.path.join(config.version_folder, MANIFEST), to_json(document))
+    _write(config, os.path.join(config.version_folder, naming.MANIFEST), to_json(document))
 
 
 def _write(config: BuildConfig, path: str, data: bytes) -> None:

@@ -15,22 +15,11 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from benchmarks.columns import FLAG_NAMES, IMAGE_NAMES, MIAP_FLAG_NAMES
 from transforms.examples.schema import ANNOTATION_COLUMNS, EXAMPLE, FLAGS
 
 _CAST = {pa.string(): str, pa.float32(): float} | dict.fromkeys((pa.int8(), pa.int32()), int)
 _BOX = {"xmin": "XMin", "xmax": "XMax", "ymin": "YMin", "ymax": "YMax"}
-_FLAG_NAMES = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
-_MIAP_FLAG_NAMES = (*_FLAG_NAMES[:3], "IsDepictionOf", "IsInsideOf")
-_IMAGE_NAMES = {
-    "original_url": "OriginalURL",
-    "original_landing_url": "OriginalLandingURL",
-    "license": "License",
-    "author_profile_url": "AuthorProfileURL",
-    "author": "Author",
-    "title": "Title",
-    "thumbnail_300k_url": "Thumbnail300KURL",
-    "original_md5": "OriginalMD5",
-}
 
 
 @dataclass(frozen=True)
@@ -58,13 +47,13 @@ TABLES = (
         "*-annotations-bbox.csv",
         "bboxes",
         {"label": "LabelName", "source": "Source", "confidence": "Confidence", **_BOX}
-        | dict(zip(FLAGS, _FLAG_NAMES, strict=True)),
+        | dict(zip(FLAGS, FLAG_NAMES, strict=True)),
     ),
     Table(
         "*miap_boxes*.csv",
         "bboxes",
         {"label": "LabelName", "confidence": "Confidence", **_BOX}
-        | dict(zip(FLAGS, _MIAP_FLAG_NAMES, strict=True))
+        | dict(zip(FLAGS, MIAP_FLAG_NAMES, strict=True))
         | {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"},
     ),
     Table(
@@ -108,7 +97,7 @@ def read_table(path: str, table: Table) -> Iterator[tuple[str, dict]]:
 def read_images(path: str) -> Iterator[tuple[str, dict]]:
     """ImageID and columns of each row of an image table."""
     for row in _rows(path):
-        columns: dict = {field: row[name] or None for field, name in _IMAGE_NAMES.items()}
+        columns: dict = {field: row[name] or None for field, name in IMAGE_NAMES.items()}
         columns["split"] = row["Subset"]
         columns["original_size"] = int(row["OriginalSize"]) if row["OriginalSize"] else None
         known = row["Rotation"] not in ("", "nan")

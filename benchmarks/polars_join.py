@@ -14,26 +14,14 @@ os.environ.setdefault("POLARS_MAX_THREADS", "2")
 
 import polars as pl
 
+from benchmarks.columns import FLAG_NAMES, IMAGE_NAMES, MIAP_FLAG_NAMES
 from transforms.examples.schema import ANNOTATION_COLUMNS, EXAMPLE, FLAGS
 
 _TEXT, _F32, _I8, _I32, _I64 = pl.String, pl.Float32, pl.Int8, pl.Int32, pl.Int64
 
+_IMAGE_COLUMNS = IMAGE_NAMES | {"original_size": "OriginalSize"}
 _CORNERS = ("XMin", "XMax", "YMin", "YMax")
-_FLAG_NAMES = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
-_MIAP_FLAG_NAMES = (*_FLAG_NAMES[:3], "IsDepictionOf", "IsInsideOf")
 _CLICK_NAMES = [[f"XClick{i}{axis}" for axis in "XY"] for i in (1, 2, 3, 4)]
-
-_IMAGE_NAMES = {
-    "original_url": "OriginalURL",
-    "original_landing_url": "OriginalLandingURL",
-    "license": "License",
-    "author_profile_url": "AuthorProfileURL",
-    "author": "Author",
-    "title": "Title",
-    "thumbnail_300k_url": "Thumbnail300KURL",
-    "original_size": "OriginalSize",
-    "original_md5": "OriginalMD5",
-}
 
 
 def join(annotations: Path, output: Path) -> None:
@@ -69,7 +57,7 @@ def _columns() -> list[pl.Expr]:
     for name, dtype in frame.schema.items():
         if name in ANNOTATION_COLUMNS:
             columns.append(pl.col(name).fill_null(pl.lit([], dtype)))
-        elif name in ("image_id", "split", "rotation", *_IMAGE_NAMES):
+        elif name in ("image_id", "split", "rotation", *_IMAGE_COLUMNS):
             columns.append(pl.col(name))
         else:
             columns.append(pl.lit(None, dtype).alias(name))
@@ -81,13 +69,13 @@ def _csv(folder: Path, files: str, types: Mapping[str, type[pl.DataType]]) -> pl
 
 
 def _images(folder: Path) -> pl.LazyFrame:
-    types = dict.fromkeys(_IMAGE_NAMES.values(), _TEXT) | {"OriginalSize": _I64, "Rotation": _F32}
+    types = dict.fromkeys(_IMAGE_COLUMNS.values(), _TEXT) | {"OriginalSize": _I64, "Rotation": _F32}
     rotation = pl.col("Rotation").fill_nan(None).cast(pl.Int16).alias("rotation")
     return _csv(folder, "*-images*-with-rotation.csv", types).select(
         pl.col("ImageID").alias("image_id"),
         pl.col("Subset").alias("split"),
         rotation,
-        **{name: pl.col(column) for name, column in _IMAGE_NAMES.items()},
+        **{name: pl.col(column) for name, column in _IMAGE_COLUMNS.items()},
     )
 
 
@@ -116,7 +104,7 @@ def _box_types(flags: tuple[str, ...]) -> dict[str, type[pl.DataType]]:
 
 
 def _boxes(folder: Path) -> pl.LazyFrame:
-    types = _box_types(_FLAG_NAMES)
+    types = _box_types(FLAG_NAMES)
     clicks = [name for pair in _CLICK_NAMES for name in pair]
     places = [pl.struct(x=x, y=y) for x, y in _CLICK_NAMES]
     points = pl.List(pl.Struct({"x": _F32, "y": _F32}))
@@ -128,19 +116,19 @@ def _boxes(folder: Path) -> pl.LazyFrame:
         return _csv(folder, files, types).select(
             _element(
                 **fields,
-                **_box_fields(_FLAG_NAMES),
+                **_box_fields(FLAG_NAMES),
                 extreme_points=points,
                 gender_presentation=no_text,
                 age_presentation=no_text,
             )
         )
 
-    persons = _csv(folder, "*miap_boxes*.csv", _box_types(_MIAP_FLAG_NAMES)).select(
+    persons = _csv(folder, "*miap_boxes*.csv", _box_types(MIAP_FLAG_NAMES)).select(
         _element(
             label="LabelName",
             source=no_text,
             confidence="Confidence",
-            **_box_fields(_MIAP_FLAG_NAMES),
+            **_box_fields(MIAP_FLAG_NAMES),
             extreme_points=pl.lit(None, points),
             gender_presentation="GenderPresentation",
             age_presentation="AgePresentation",

@@ -104,7 +104,7 @@ class BuiltPart(NamedTuple):
     path: str
     num_examples: int
     bytes: int
-    crc32c: str
+    crc32: str
 
 
 class Shard(NamedTuple):

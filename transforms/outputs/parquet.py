@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from transforms import codes
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
-from transforms.outputs.part import Crc32c, HashingFile, Part
+from transforms.outputs.part import Crc32, HashingFile, Part
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -59,7 +59,7 @@ class ParquetWriter:
         self._path = path
         self._schema = schema
         self._rows = 0
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32c())
+        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
         self._writer: pq.ParquetWriter | None = None
 
     @property

@@ -2,8 +2,7 @@
 
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-import google_crc32c
-import pyarrow as pa
+from isal import isal_zlib
 
 from transforms.storage.streams import ObjectWriter
 
@@ -14,11 +13,11 @@ class Part(NamedTuple):
     path: str
     num_examples: int
     bytes: int
-    crc32c: str
+    crc32: str
 
 
 class Digest(Protocol):
-    """What `hashlib`'s hashes have in common with `Crc32c`."""
+    """What `hashlib`'s hashes have in common with `Crc32`."""
 
     def update(self, data: Any, /) -> None:
         """Takes in more bytes."""
@@ -27,14 +26,14 @@ class Digest(Protocol):
         """Hex digest of the bytes so far."""
 
 
-class Crc32c:
-    """CRC-32C, by which a part is known again: it takes a fifteenth of the time of SHA-256."""
+class Crc32:
+    """CRC-32, by which a part is known again: ISA-L's takes a fiftieth of the time of SHA-256."""
 
     def __init__(self) -> None:
         self._value = 0
 
     def update(self, data: Any, /) -> None:
-        self._value = google_crc32c.extend(self._value, pa.py_buffer(data))
+        self._value = isal_zlib.crc32(data, self._value)
 
     def hexdigest(self) -> str:
         return f"{self._value:08x}"

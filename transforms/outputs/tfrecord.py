@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from transforms.examples import wire
 from transforms.examples.encoder import encode_examples
-from transforms.outputs.part import Crc32c, HashingFile, Part
+from transforms.outputs.part import Crc32, HashingFile, Part
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -45,7 +45,7 @@ class TFRecordWriter:
         """
         self._path = path
         self._columns = columns
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32c())
+        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
         self._num_examples = 0
 
     def write(self, table: pa.Table) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from transforms.elements import BuiltPart, Shard
 from transforms.outputs import naming, parquet_concat, tfrecord
-from transforms.outputs.part import Crc32c, HashingFile
+from transforms.outputs.part import Crc32, HashingFile
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
@@ -128,15 +128,16 @@ def count_examples(form: str, path: str) -> int:
     return tfrecord.count_records(path)
 
 
-def _read_back(part: BuiltPart, take: Callable[[bytes], object] | None = None) -> None:
+def _read_back(part: BuiltPart, take: Callable[[memoryview], object] | None = None) -> None:
     """Reads a part to its end, and verifies it; `take` is given its bytes on the way."""
-    crc = Crc32c()
-    with open(part.path, "rb") as file:
-        while data := file.read(_READ_BYTES):
-            crc.update(data)
+    crc = Crc32()
+    room = memoryview(bytearray(_READ_BYTES))
+    with open(part.path, "rb", buffering=0) as file:
+        while count := file.readinto(room):
+            crc.update(room[:count])
             if take:
-                take(data)
-    if crc.hexdigest() != part.crc32c:
+                take(room[:count])
+    if crc.hexdigest() != part.crc32:
         raise DamagedPartError(
             f"{part.path}: was not read back as it was written; is the disk sound?"
         )

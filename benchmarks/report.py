@@ -190,6 +190,12 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def judged(what: str, value: float, target: float, unit: str = "") -> str:
+    """A figure beside its target."""
+    verdict = "met" if value >= target else "NOT met"
+    return f"  {what}: {value:.2f}{unit} (target {target:g}{unit}: {verdict})"
+
+
 def publish(
     results: Path | None, title: str, module: str, arguments: Sequence[str], body: str
 ) -> None:

@@ -16,8 +16,7 @@ from isal import igzip
 
 from benchmarks.measure import Measurement, run
 from benchmarks.pixels.corpus import Corpus
-from benchmarks.pixels.turns import judged
-from benchmarks.report import median, mib, say
+from benchmarks.report import judged, median, mib, say
 from transforms.pixels.listing import PICTURES, list_members
 from transforms.pixels.unpack import unpack
 

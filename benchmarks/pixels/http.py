@@ -14,8 +14,8 @@ import simplejpeg
 from benchmarks.pixels import loop
 from benchmarks.pixels.corpus import SPLIT, Corpus
 from benchmarks.pixels.server import serve
-from benchmarks.pixels.turns import Program, Result, judged, run_in_turns, table
-from benchmarks.report import say
+from benchmarks.pixels.turns import Program, Result, run_in_turns, table
+from benchmarks.report import judged, say
 
 IMG2DATASET = "img2dataset==1.47.0"
 _SHARDS = 6

@@ -14,7 +14,7 @@ import simplejpeg
 
 from benchmarks.pixels.loop import SIZE
 from benchmarks.pixels.photographs import LONGEST, read_photographs
-from benchmarks.pixels.turns import judged
+from benchmarks.report import judged
 from transforms.imaging.decode import choose_reduction, decode_pixels
 from transforms.imaging.header import check_picture
 from transforms.imaging.resize import resize_pixels, target_size

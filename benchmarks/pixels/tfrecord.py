@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.pixels.corpus import Corpus
-from benchmarks.pixels.turns import Program, judged, run_in_turns, table
+from benchmarks.pixels.turns import Program, run_in_turns, table
+from benchmarks.report import judged
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,3 @@ def table(title: str, results: Sequence[Result]) -> str:
     """All results, with a heading."""
     heading = f"  {'':30}" + "".join(f"{word:>12}" for word in _HEADINGS)
     return "\n".join(("", title, heading, *(result.row() for result in results)))
-
-
-def judged(what: str, value: float, target: float, unit: str = "") -> str:
-    """A figure beside its target."""
-    verdict = "met" if value >= target else "NOT met"
-    return f"  {what}: {value:.2f}{unit} (target {target:g}{unit}: {verdict})"

@@ -38,7 +38,7 @@ def _read(*paths: Path) -> list[bytes]:
 
 
 def _frame(records: pa.LargeBinaryArray) -> bytes:
-    return b"".join(tfrecord.frame(wire.raw([records])))
+    return b"".join(tfrecord.frame(wire.raw(records)))
 
 
 @pytest.fixture

@@ -30,49 +30,74 @@ _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 def encode_examples(table: pa.Table, names: Sequence[str]) -> wire.Messages:
     """Serialises the rows of a table.
 
-    The work is a loop over features, about eighty, and none over rows. It goes by the features that
-    have values: of the others, often more than half, each is the same bytes in all rows.
+    The work is a loop over features, about eighty, and none over rows. What precedes the values of
+    a feature in a row depends on nothing but their size, so it's encoded once for all rows that
+    agree in this. Where there are no values, that is all there is.
 
     Args:
         table: n rows with the columns of `EXAMPLE`.
         names: which columns to encode; see `features.columns`.
 
     Returns:
-        One column of n messages, a tf.train.Example each.
+        n messages, a tf.train.Example each.
 
     Raises:
         KeyError: the table lacks a column.
         pa.ArrowInvalid: a column's text exceeds 2 GiB; encode fewer rows at a time.
     """
     found = leaves(table, names)
-    entries = wire.constants([_empty_entry(leaf) for leaf in found], len(table))
-    filled = [place for place, leaf in enumerate(found) if len(leaf.values)]
-    if filled:
-        encoded = _entries([found[place] for place in filled], len(table))
-        entries.sizes[filled] = encoded.sizes
-        for place, pieces in zip(filled, encoded.pieces, strict=True):
-            entries.pieces[place] = pieces
-    return wire.delimited(_FEATURES, wire.merge(entries))
+    contents = _contents(found)
+    sizes = np.stack([np.diff(wire.bounds(content)) for content in contents])
+    prefixes, totals = _prefixes(found, sizes)
+    pieces: list[wire.Piece] = []
+    for prefix, content, size in zip(prefixes, contents, sizes, strict=True):
+        pieces += [prefix, content] if size.any() else [prefix]
+    return wire.delimited(_FEATURES, wire.Messages(tuple(pieces), totals))
 
 
-def _entries(found: Sequence[Leaf], rows: int) -> wire.Messages:
-    """The map's entry of each feature in each row."""
-    columns, single = zip(*(_list(leaf) for leaf in found), strict=True)
-    values = wire.delimited(_LIST_VALUE, wire.raw(columns), where=np.stack(single))
-    kinds = np.array([[_kind(leaf)] for leaf in found])
-    features = wire.delimited(_VALUE, wire.delimited(kinds, values))
-    keys = wire.constants([_key(leaf) for leaf in found], rows)
-    return wire.delimited(_FEATURE, wire.concatenate(keys, features))
+def _contents(found: Sequence[Leaf]) -> list[pa.LargeBinaryArray]:
+    """What the list of each feature holds in each row, (n,) each.
+
+    All numbers of a row are one field, each text is a field by itself. Where there's one in a row,
+    that comes to the same, and the field's header is left to the prefix, which spares pictures a
+    copy; else the fields of texts are written here.
+    """
+    contents = {i: leaf.values for i, leaf in enumerate(found) if _is_one_text(leaf)}
+    for kind, encode in _ENCODE.items():
+        places = [i for i, leaf in enumerate(found) if _kind(leaf) == kind and i not in contents]
+        if places:
+            # Together, since most features have so few values that a call costs more than these.
+            values = encode([found[i].values for i in places])
+            data, offsets, start = values.buffers()[2], wire.bounds(values), 0
+            for i in places:
+                contents[i] = wire.binary(data, offsets[start + found[i].rows])
+                start += len(found[i].values)
+    return [contents[i] for i in range(len(found))]
 
 
-def _empty_entry(leaf: Leaf) -> bytes:
-    """The map's entry of a feature in a row where it has no values."""
-    feature = wire.field(_VALUE, wire.field(_kind(leaf), b""))
-    return wire.field(_FEATURE, _key(leaf) + feature)
+def _prefixes(found: Sequence[Leaf], sizes: np.ndarray) -> tuple[list[wire.Coded], np.ndarray]:
+    """What precedes the contents.
 
+    Args:
+        found: c features.
+        sizes: (c, n) int64, bytes of their contents in n rows.
 
-def _key(leaf: Leaf) -> bytes:
-    return wire.field(_KEY, leaf.key.encode())
+    Returns:
+        The (n,) prefixes of each feature, and (n,) int64 bytes of all features with their contents.
+    """
+    span = sizes.max(initial=0) + 1
+    codes, cases = wire.distinct((np.arange(len(found))[:, None] * span + sizes).ravel())
+    feature, size = np.divmod(cases, span)
+    kinds = np.array([_kind(leaf) for leaf in found])[feature]
+    one_text = np.array([_is_one_text(leaf) for leaf in found])[feature]
+    one_field = np.where(kinds == _BYTES_LIST, one_text, size > 0)
+    keys = pa.array([wire.field(_KEY, leaf.key.encode()) for leaf in found], wire.BYTES)
+
+    values = wire.delimited(_LIST_VALUE, wire.Messages((), size), where=one_field)
+    value = wire.delimited(_VALUE, wire.delimited(kinds, values))
+    entries = wire.delimited(_FEATURE, wire.concatenate(wire.coded(feature, keys), value))
+    prefixes, codes = wire.assemble(entries), codes.reshape(sizes.shape)
+    return [wire.Coded(row, prefixes) for row in codes], entries.sizes[codes].sum(axis=0)
 
 
 def _kind(leaf: Leaf) -> int:
@@ -81,22 +106,25 @@ def _kind(leaf: Leaf) -> int:
     return _FLOAT_LIST if leaf.values.dtype == np.float32 else _INT64_LIST
 
 
-def _list(leaf: Leaf) -> tuple[pa.LargeBinaryArray, np.ndarray]:
-    """What the list of each row holds, and in which rows that is the content of a single field.
+def _is_one_text(leaf: Leaf) -> bool:
+    """Whether each row has just one text."""
+    return _kind(leaf) == _BYTES_LIST and np.array_equal(leaf.rows, np.arange(len(leaf.rows)))
 
-    All numbers of a row are one field, left out where there are none. Each text is a field: with
-    one a row that comes to the same, which spares pictures a copy; else the fields are written
-    here.
-    """
-    if isinstance(leaf.values, pa.Array):
-        n = len(leaf.rows) - 1
-        if np.array_equal(leaf.rows, np.arange(n + 1)):
-            return leaf.values, np.ones(n, bool)
-        fields = wire.delimited(_LIST_VALUE, wire.raw([leaf.values]))
-        data, offsets = wire.assemble(fields).buffers()[2], wire.offsets_of(fields.sizes[0])
-        return wire.binary(data, offsets[leaf.rows]), np.zeros(n, bool)
-    if leaf.values.dtype == np.float32:
-        data, offsets = leaf.values, np.arange(0, leaf.values.nbytes + 1, leaf.values.itemsize)
-    else:
-        data, offsets = wire.varints(leaf.values)
-    return wire.binary(data, offsets[leaf.rows]), np.diff(leaf.rows) > 0
+
+def _texts(columns: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
+    """Each as a field."""
+    return wire.assemble(wire.delimited(_LIST_VALUE, wire.raw(pa.concat_arrays(columns))))
+
+
+def _floats(columns: Sequence[np.ndarray]) -> pa.LargeBinaryArray:
+    """The bytes of each."""
+    floats = np.concatenate(columns)
+    return wire.binary(floats, np.arange(len(floats) + 1) * floats.itemsize)
+
+
+def _integers(columns: Sequence[np.ndarray]) -> pa.LargeBinaryArray:
+    """Each as a varint."""
+    return wire.join([wire.coded_varints(np.concatenate(columns))])
+
+
+_ENCODE = {_BYTES_LIST: _texts, _FLOAT_LIST: _floats, _INT64_LIST: _integers}

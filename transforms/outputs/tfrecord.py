@@ -68,15 +68,16 @@ class TFRecordWriter:
 
 
 def frame(records: wire.Messages) -> Iterator[pa.Buffer]:
-    """The TFRecord bytes of one column of records, in pieces that stand end to end."""
-    lengths = records.sizes[0].astype("<u8")[:, None].view(np.uint8)
+    """The TFRecord bytes of records, in pieces that stand end to end."""
+    lengths = records.sizes.astype("<u8")[:, None].view(np.uint8)
     length_crcs = _column(_masked_crc(length) for length in lengths)
     data = wire.runs(records)
     data_crcs = _column(_masked_crc(*pieces) for pieces in zip(*map(wire.cells, data), strict=True))
-    columns = wire.raw([_binary(lengths), length_crcs, *data, data_crcs])
-    framed = wire.runs(wire.merge(columns))
+    columns = [_binary(lengths), length_crcs, *data, data_crcs]
+    framed = wire.runs(wire.concatenate(*map(wire.raw, columns)))
     if len(framed) == 1:
-        yield framed[0].buffers()[2]
+        (whole,) = framed
+        yield whole.buffers()[2].slice(0, wire.bounds(whole)[-1])
     else:
         yield from chain.from_iterable(zip(*map(wire.cells, framed), strict=True))
 

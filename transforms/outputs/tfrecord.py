@@ -9,7 +9,6 @@ tensorflow/core/lib/io/record_writer.h).
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 import google_crc32c
 import numpy as np
@@ -67,19 +66,24 @@ class TFRecordWriter:
         return Part(self._path, self._num_examples, self._file.tell(), self._file.digest)
 
 
-def frame(records: wire.Messages) -> Iterator[pa.Buffer]:
+def frame(records: wire.Messages) -> Iterator[pa.Buffer | bytes]:
     """The TFRecord bytes of records, in pieces that stand end to end."""
     lengths = records.sizes.astype("<u8")[:, None].view(np.uint8)
-    length_crcs = _column(_masked_crc(length) for length in lengths)
+    header = [_binary(lengths), _column(_masked_crc(length) for length in lengths)]
     data = wire.runs(records)
-    data_crcs = _column(_masked_crc(*pieces) for pieces in zip(*map(wire.cells, data), strict=True))
-    columns = [_binary(lengths), length_crcs, *data, data_crcs]
-    framed = wire.runs(wire.concatenate(*map(wire.raw, columns)))
-    if len(framed) == 1:
-        (whole,) = framed
+    if len(data) == 1:
+        data_crcs = _column(map(_masked_crc, wire.cells(data[0])))
+        whole = wire.join([*header, data[0], data_crcs])
         yield whole.buffers()[2].slice(0, wire.bounds(whole)[-1])
-    else:
-        yield from chain.from_iterable(zip(*map(wire.cells, framed), strict=True))
+        return
+    # Record by record: a picture is written while it is in the cache from being checked.
+    for start, *pieces in zip(
+        wire.cells(wire.join([*header, data[0]])), *map(wire.cells, data), strict=True
+    ):
+        crc = _masked_crc(*pieces)
+        yield start
+        yield from pieces[1:-1]
+        yield bytes(pieces[-1]) + crc.to_bytes(_CRC_BYTES, "little")
 
 
 def _masked_crc(*data: np.ndarray | pa.Buffer | bytes) -> int:

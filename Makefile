@@ -14,7 +14,7 @@ OPERATOR := 1.10.0
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: demo test lint types bench bench-peers bench-startup bench-growth bench-narratives bench-full \
-    bench-pixels bench-memory bench-flink flink prism kubernetes airflow clean
+    bench-examples bench-pixels bench-memory bench-flink flink prism kubernetes airflow clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -64,6 +64,9 @@ bench-full: $(VENV)/bench
 	    $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.annotations --title "Full size: peers" --images $(FULL) \
 	    --groupbykey_images 0 --programs csv,json,cat --duckdb_memory_limit 12GB $(BENCH_FLAGS)
+
+bench-examples: $(VENV)/bench
+	$(BIN)/python -m benchmarks.tfrecord_examples $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels

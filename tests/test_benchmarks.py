@@ -8,10 +8,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import duckdb_join, polars_join, report
+from benchmarks import duckdb_join, polars_join, report, tfrecord_examples
 from benchmarks.contents import read_contents
 from benchmarks.measure import LimitError, Limits, Watch, disk_below, run
 from pipelines import synthesize
+from transforms.examples import features
+from transforms.examples.schema import EXAMPLE
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +117,22 @@ def test_results_are_replaced_section_by_section(tmp_path: Path) -> None:
     assert text.startswith("# Results\n\nIn short.\n\n## Old\n\nkept\n\n## Growth\n")
     assert text.endswith("fresh\n\n## New\n\nkept\n")
     assert "python -m benchmarks.scaling --images 5 --repeats 2\n" in text
+
+
+def test_encoders_are_compared_by_what_they_make(
+    joined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    names = list(features.columns(with_image=False))
+    schema = pa.schema([EXAMPLE.field(name) for name in names])
+    parquet, results = tmp_path / "some.parquet", tmp_path / "results.md"
+    pq.write_table(pq.read_table(joined).select(names).cast(schema), parquet)
+    flags = ("--examples", "20", "--repeats", "1", "--work", str(tmp_path / "work"))
+    assert tfrecord_examples.main([str(parquet), *flags, "--results", str(results)]) == 0
+    assert "20 examples" in results.read_text()
+
+    encode = tfrecord_examples.encode_examples
+    monkeypatch.setattr(
+        tfrecord_examples, "encode_examples", lambda rows, names: encode(rows, names[1:])
+    )
+    assert tfrecord_examples.main([str(parquet), *flags]) == 1
+    assert "different examples" in capsys.readouterr().err

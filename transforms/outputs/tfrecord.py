@@ -25,7 +25,8 @@ _HEADER_BYTES = _LENGTH_BYTES + _CRC_BYTES
 _MASK_DELTA = 0xA282EAD8
 
 # How many rows are encoded at a time: enough to pay for the loop over features, few enough that
-# what is copied on the way stays small. Of pictures that is 16 MiB: larger ones aren't copied.
+# what is copied on the way stays small. Of pictures a copy is 16 MiB at most, and all copies that
+# are held at a time take some 70: larger ones aren't copied.
 _SLICE_ROWS = (16 << 20) // wire.LARGE
 
 

@@ -1,41 +1,52 @@
-"""The exchange through files: only references travel through the runner's shuffle.
+"""The exchange through files: nothing travels through the runner's shuffle.
 
 A reader writes its block, sorted by bucket, to one Arrow IPC file of the work folder; a bucket maps
 the files into memory and touches its own rows alone. All workers must see the work folder.
 """
 
 import ctypes
+import itertools
 import mmap
 import os
 import uuid
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from transforms.elements import Block
 from transforms.exchange.partition import sort_by_bucket
 
-#: (source, order, place within the block), (path, batch)
-Reference = tuple[tuple[int, int, int], tuple[str, int]]
+_BUFFER_BYTES = 1 << 20
 
 _libc = ctypes.CDLL(None)
 
 
-def spill(block: Block, buckets: int, folder: str) -> Iterator[tuple[int, Reference]]:
-    """Writes a block and yields where each bucket finds its rows.
+class Spill(NamedTuple):
+    """A block's file: its n-th batch holds the rows of the n-th bucket, be there any or none."""
+
+    source: int
+    order: int
+    path: str
+
+
+def spill(block: Block, buckets: int, folder: str) -> Spill:
+    """Writes a block where buckets find their rows.
 
     The file's name is unique to the attempt, so that a retried reader never writes into what
-    another attempt's references point to.
+    another attempt has told of.
     """
     path = os.path.join(folder, f"{uuid.uuid4().hex}.arrow")
-    table, places = sort_by_bucket(block.table, buckets)
+    table, starts = sort_by_bucket(block.table, buckets)
     (batch,) = table.to_batches()
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with (
+        # Arrow writes each column of each batch by itself.
+        pa.BufferedOutputStream(pa.OSFile(path, "wb"), _BUFFER_BYTES) as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
         # A batch a bucket, though one for all took less time: what a bucket reads lies together so.
-        for _, start, rows in places:
-            writer.write_batch(batch.slice(start, rows))
-    for number, (bucket, _, _) in enumerate(places):
-        yield bucket, ((block.source, block.order, 0), (path, number))
+        for start, stop in itertools.pairwise(starts):
+            writer.write_batch(batch.slice(start, stop - start))
+    return Spill(block.source, block.order, path)
 
 
 class Spilled:
@@ -48,14 +59,13 @@ class Spilled:
     def __init__(self) -> None:
         self._files: dict[str, tuple[pa.Buffer, pa.RecordBatchFileReader]] = {}
 
-    def load(self, location: tuple[str, int]) -> pa.RecordBatch:
-        """The rows that a reference points to."""
-        path, number = location
-        if path not in self._files:
-            with pa.memory_map(path) as file:
+    def load(self, spill: Spill, bucket: int) -> pa.RecordBatch:
+        """The rows of a bucket."""
+        if spill.path not in self._files:
+            with pa.memory_map(spill.path) as file:
                 data = file.read_buffer()  # which outlives the file's descriptor
-            self._files[path] = data, pa.ipc.open_file(data)
-        return self._files[path][1].get_batch(number)
+            self._files[spill.path] = data, pa.ipc.open_file(data)
+        return self._files[spill.path][1].get_batch(bucket)
 
     def release(self) -> None:
         """Gives back the memory of the pages read so far; they are read again where needed."""

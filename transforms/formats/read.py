@@ -1,8 +1,6 @@
 """ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
 
-import functools
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,6 +18,7 @@ from transforms.formats import blocks
 from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
+from transforms.outputs.classes import labels_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -84,18 +83,12 @@ def parse_block(source: Source, data: bytes) -> ParsedBlock:
     return parse_csv(data, source.columns, TABLES[source.kind])
 
 
-def labels_of(value: pa.StructArray) -> pa.Array:
+def uncoded_labels(value: pa.StructArray) -> pa.Array:
     """The distinct labels of a block; not those that are coded, which are known."""
     fields = [field.name for field in value.type if field.name in _LABEL_FIELDS]
     columns = [pc.struct_field(value, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
     return pa.concat_arrays([pa.array([], pa.string()), *columns])
-
-
-@functools.lru_cache(maxsize=1)
-def _labels_in(classes: bytes) -> pa.Array:
-    """The labels in `classes.json`; decoded once a process."""
-    return pa.array([entry["label"] for entry in json.loads(classes)], pa.string())
 
 
 class CountQuotesFn(beam.DoFn):
@@ -145,7 +138,7 @@ class ReadRangeFn(beam.DoFn):
         try:
             config = self._config
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
-                yield from self._read(source, order, data, _labels_in(classes))
+                yield from self._read(source, order, data, labels_of(classes))
                 order += max(len(data), 1)
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -163,8 +156,9 @@ class ReadRangeFn(beam.DoFn):
         metrics.BYTES_READ.inc(len(data))
         metrics.FAILURES.inc(parsed.failures.num_rows)
         value = parsed.table["value"].combine_chunks()
-        value = codes.encode(value, TABLES[source.kind].column, known)
-        labels = labels_of(value)
+        if self._config.exchange == "files":  # else each small element would need the dictionaries
+            value = codes.encode(value, TABLES[source.kind].column, known)
+        labels = uncoded_labels(value)
         unknown = labels.filter(pc.invert(pc.is_in(labels, known)))
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))

@@ -79,7 +79,6 @@ def gather(
             listed = keys[of_bucket[split] == bucket]
             fragments.append((the_list.index, _list_rows(split, listed)))
         yield join(fragments, [*sources, the_list], None)
-        files.release()
 
 
 def _list_rows(split: str, keys: np.ndarray) -> pa.RecordBatch:

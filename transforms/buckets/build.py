@@ -120,7 +120,7 @@ class BuildBucketFn(beam.DoFn):
     def finish_bundle(self) -> None:
         # Here, since nobody else would be told that the disk has failed.
         self._syncing.wait()
-        self._spilled.close()
+        self._spilled = Spilled()
 
     def teardown(self) -> None:
         self._syncing.close()
@@ -149,7 +149,6 @@ class BuildBucketFn(beam.DoFn):
         config = self._config
         rows = load_fragments(bucket, fragments, self._spilled)
         joined = join(rows, config.sources, config.splits, labels_of(classes))
-        self._spilled.release()
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0

@@ -17,12 +17,30 @@ from transforms.exchange.partition import sort_by_bucket
 _BUFFER_BYTES = 1 << 20
 
 
+#: Rows that are written to one file, at most about. Each has a batch for each bucket, so few large
+#: files take less time than many.
+SPILL_BYTES = 32 << 20
+
+
 class Spill(NamedTuple):
     """A block's file: its n-th batch holds the rows of the n-th bucket, be there any or none."""
 
     source: int
     order: int
     path: str
+
+
+def combine(pending: list[Block]) -> list[Block]:
+    """Blocks of one source, in order, as one; as they were if their texts are coded differently.
+    Empties the list that it is given."""
+    blocks, pending[:] = list(pending), []
+    if len(blocks) == 1:
+        return blocks
+    try:
+        table = pa.concat_tables([block.table for block in blocks]).combine_chunks()
+    except pa.ArrowInvalid:  # or if there are more texts in all than codes
+        return blocks
+    return [blocks[0]._replace(table=table)]
 
 
 def spill(block: Block, buckets: int, folder: str) -> Spill:

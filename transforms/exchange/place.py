@@ -39,6 +39,7 @@ class PlaceFn(beam.DoFn):
     def _read(
         self, element: ByteRange | Source, side: dict[str, Any], paths: set[str]
     ) -> Iterator[Any]:
+        pending: list[Block] = []
         for output in self._reader.process(element, **side):
             if not isinstance(output, Block):
                 yield output
@@ -46,13 +47,22 @@ class PlaceFn(beam.DoFn):
             if self._config.exchange == "engine":
                 yield from engine.ship(output, self._config.buckets)
                 continue
-            spill = files.spill(output, self._config.buckets, self._config.exchange_folder)
-            paths.add(spill.path)
-            yield spill
             if isinstance(element, Source) and element.medium == "tar.gz":
                 # Its members lie in a tar that was unpacked.
                 containers = pc.struct_field(output.table["value"], "container")
                 paths.update(containers.unique().to_pylist())
+            pending.append(output)
+            if sum(block.table.nbytes for block in pending) >= files.SPILL_BYTES:
+                yield from self._spill(pending, paths)
+        if pending:
+            yield from self._spill(pending, paths)
+
+    def _spill(self, pending: list[Block], paths: set[str]) -> Iterator[files.Spill]:
+        """Empties the list."""
+        for block in files.combine(pending):
+            spill = files.spill(block, self._config.buckets, self._config.exchange_folder)
+            paths.add(spill.path)
+            yield spill
 
 
 def _name(element: ByteRange | Source) -> str:

@@ -26,18 +26,18 @@ _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
 
 
-def plan_ranges(source: Source, chunk_size: int) -> list[ByteRange]:
-    """Ranges of about `chunk_size` bytes; a single one where a file is compressed."""
+def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
+    """Ranges of about `range_size` bytes; a single one where a file is compressed."""
     if source.compressed:
         return [ByteRange(source.index, 0, source.size)]
-    starts = range(source.data_start, source.size, chunk_size)
-    return [ByteRange(source.index, at, min(at + chunk_size, source.size)) for at in starts]
+    starts = range(source.data_start, source.size, range_size)
+    return [ByteRange(source.index, at, min(at + range_size, source.size)) for at in starts]
 
 
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
 ) -> Iterator[bytes]:
-    """The whole records of a range, without the header; several blocks where a file is compressed.
+    """The whole records of a range, without the header, in blocks of about `chunk_size` bytes.
 
     Raises:
         StorageError: The object store can't be read.
@@ -50,15 +50,14 @@ def read_blocks(
                 stream.read(source.data_start)
                 yield from blocks.stream_blocks(_inflate(stream), chunk_size, free_text)
             return
-        yield blocks.read_range(
-            file,
-            piece.start,
-            piece.stop,
-            source.size,
-            max(piece.quotes, 0),
-            free_text and piece.quotes >= 0,
-            is_first=piece.start == source.data_start,
-        )
+        free_text = free_text and piece.quotes >= 0
+        quotes = max(piece.quotes, 0)
+        for start in range(piece.start, piece.stop, chunk_size):
+            stop = min(start + chunk_size, piece.stop)
+            is_first = start == source.data_start
+            yield blocks.read_range(file, start, stop, source.size, quotes, free_text, is_first)
+            if free_text and stop < piece.stop:
+                quotes += blocks.count_quotes(file, start, stop)
 
 
 def _inflate(stream: gzip.GzipFile) -> Iterator[bytes]:
@@ -140,6 +139,7 @@ class ReadRangeFn(beam.DoFn):
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
                 yield from self._read(source, order, data, labels_of(classes))
                 order += max(len(data), 1)
+                del data  # which would stay until the next one is there
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             failure = Failure(
@@ -206,7 +206,7 @@ class ReadAnnotations(beam.PTransform):
         quoted, plain = [], []
         for source in sorted(self._config.sources, key=lambda source: source.kind):
             if source.kind in TABLES:
-                ranges = plan_ranges(source, self._config.chunk_size)
+                ranges = plan_ranges(source, self._config.range_size)
                 by_quotes = TABLES[source.kind].free_text and len(ranges) > 1
                 (quoted if by_quotes else plain).extend(ranges)
         plain.sort(key=self._cost, reverse=True)

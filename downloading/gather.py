@@ -6,7 +6,6 @@ joined bucket by bucket, so that memory holds one bucket's, however long the lis
 
 import gzip
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -56,7 +55,7 @@ def gather(
     """
     wanted = all_keys(pictures)
     buckets = min(-(-count(pictures) // _BUCKET_IMAGES), _MAX_BUCKETS)
-    spilled: dict[int, list[exchange.Reference]] = defaultdict(list)
+    spills: list[exchange.Spill] = []
     for source in sources:
         if source.kind == "images" and with_addresses:
             tables = _read_addresses(source, meter, options)
@@ -69,21 +68,17 @@ def gather(
             rows = table.filter(pa.array(among(table["key"].to_numpy(), wanted)))
             found += len(rows)
             if len(rows):
-                for bucket, reference in exchange.spill(
-                    Block(source.index, order, rows), buckets, folder
-                ):
-                    spilled[bucket].append(reference)
+                spills.append(exchange.spill(Block(source.index, order, rows), buckets, folder))
         meter.say(f"{source.path}: knows {found:,} of the pictures")
     the_list = Source(len(sources), "images", "", 0)
     files = exchange.Spilled()
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
-        fragments = [(index, files.load(place)) for (index, *_), place in sorted(spilled[bucket])]
+        fragments = [(spill.source, files.load(spill, bucket)) for spill in sorted(spills)]
         for split, keys in pictures.items():
             listed = keys[of_bucket[split] == bucket]
             fragments.append((the_list.index, _list_rows(split, listed)))
         yield join(fragments, [*sources, the_list], None)
-        files.release()
 
 
 def _list_rows(split: str, keys: np.ndarray) -> pa.RecordBatch:

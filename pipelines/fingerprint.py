@@ -39,7 +39,7 @@ _NEUTRAL = (
     *("annotations", "images", "masks", "s3_endpoint_url"),
     *("exchange", "chunk_size", "max_failure_rate"),
 )
-_READ_BYTES = 4 << 20
+_READ_BYTES = 256 << 10  # in each of several threads
 
 
 def latest_manifest(output: Output) -> dict | None:
@@ -90,9 +90,10 @@ def _identify(source: Source, known: Mapping, options: ObjectOptions) -> Source:
 def _digest_of(path: str) -> str:
     """A hash of a file's content: twenty times as fast as SHA-256, which no one need forge."""
     digest = xxhash.xxh3_128()
+    buffer = memoryview(bytearray(_READ_BYTES))
     with open(path, "rb", buffering=0) as file:
-        while data := file.read(_READ_BYTES):
-            digest.update(data)
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
     return f"xxh3:{digest.hexdigest()}"
 
 

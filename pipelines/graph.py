@@ -22,7 +22,7 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
     members = root | "ListMembers" >> ListMembers(config)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
-    buckets = (rows.fragments, members.fragments) | "Exchange" >> Exchange()
+    buckets = (rows.fragments, members.fragments) | "Exchange" >> Exchange(config)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
     built = buckets | "BuildBucket" >> BuildBucket(config, known.classes, rows.labels)

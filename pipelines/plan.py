@@ -28,9 +28,10 @@ _NOT_RECORDED = (
 _BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES = 256
 _MAX_BUCKETS = 1024
-#: Bytes of a table that are read at once, and how many such chunks there are at most, about.
+#: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
+#: about.
 _CHUNK_BYTES = 16 << 20
-_MAX_CHUNKS = 512
+_MAX_RANGES = 512
 #: Runners deal buckets out to workers like cards, and none should get more than the others: their
 #: number is a multiple of this, unless it is smaller.
 _BALANCED = 8
@@ -72,7 +73,7 @@ def make_config(
         name: value for name, value in sorted(vars(flags).items()) if name not in _NOT_RECORDED
     }
     buckets = _count_buckets(annotations, with_pictures)
-    chunk_size = flags.chunk_size or _choose_chunk_size(annotations)
+    chunk_size = flags.chunk_size or _CHUNK_BYTES
     digest = fingerprint(sources, recorded, {"release": release, "buckets": buckets})
     now = datetime.datetime.now(datetime.UTC)
     return BuildConfig(
@@ -95,6 +96,7 @@ def make_config(
         max_failure_rate=flags.max_failure_rate,
         exchange=flags.exchange,
         chunk_size=chunk_size,
+        range_size=_choose_range_size(annotations, chunk_size),
         buckets=buckets,
     )
 
@@ -177,11 +179,11 @@ def _release_of(annotations: list[Source]) -> str:
     return "v3" if tables and not any("Rotation" in source.columns for source in tables) else "v7"
 
 
-def _choose_chunk_size(annotations: list[Source]) -> int:
-    """Larger for large inputs: every chunk has rows for every bucket, and for each such pair a
-    reference goes through the driver's memory, so that their number would grow by the square."""
+def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
+    """Larger for large inputs: every range has rows for every bucket, and to write and to read each
+    such pair takes time, so that it would grow by the square."""
     total = sum(source.size for source in annotations if source.kind in TABLES)
-    return max(_CHUNK_BYTES, -(-total // _MAX_CHUNKS))
+    return max(chunk_size, -(-total // _MAX_RANGES))
 
 
 def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:

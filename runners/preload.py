@@ -5,6 +5,7 @@ import logging
 from runners import lean
 
 lean.hide_needless()
+lean.keep_one_heap()
 
 # Before Beam, which without a handler warns on stderr of what isn't installed.
 logging.getLogger().addHandler(logging.NullHandler())

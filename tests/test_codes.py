@@ -29,10 +29,13 @@ def boxes(labels: list[str | None], sources: list[str | None]) -> pa.Array:
 )
 def test_coded_rows_are_the_same_rows(rows: list[tuple[str, str | None]], known: list[str]) -> None:
     plain = boxes([label for label, _ in rows], [source for _, source in rows])
-    coded = codes.encode(plain, "bboxes", pa.array(known, pa.string()))
-    assert pa.types.is_dictionary(coded.type.field("label").type)
-    assert codes.decode(coded).equals(plain)
-    lists = pa.ListArray.from_arrays([0, len(rows)], coded)
+    labels = pa.array(known, pa.string())
+    coded = codes.encode(plain, "bboxes", labels)
+    assert pa.types.is_integer(coded.type.field("label").type)
+    assert codes.decode(coded, labels).equals(plain)
+    named = codes.concatenate([coded], BOX, labels)
+    assert pa.types.is_dictionary(named.type.field("label").type)
+    lists = pa.ListArray.from_arrays([0, len(rows)], named)
     compacted = codes.compact_column(lists)
     assert compacted.to_pylist() == [plain.to_pylist()]
     # As a writer of plain texts would meet them.
@@ -46,15 +49,26 @@ def test_a_block_with_an_unknown_label_stays_plain_and_meets_coded_ones() -> Non
     unknown = codes.encode(plain, "bboxes", known)
     assert unknown.type.field("label").type == pa.string()
     coded = codes.encode(plain.slice(0, 1), "bboxes", known)
-    together = codes.concatenate([coded, unknown], BOX)
+    together = codes.concatenate([coded, unknown], BOX, known)
     assert together.to_pylist() == plain.to_pylist()[:1] + plain.to_pylist()
+
+
+def test_blocks_with_many_texts_meet_though_there_are_more_than_codes() -> None:
+    known = pa.array(LABELS, pa.string())
+    sources = [[f"s{block} {i}" for i in range(100)] for block in range(3)]
+    plain = [boxes(["/m/1"] * 100, some) for some in sources]
+    coded = [codes.encode(block, "bboxes", known) for block in plain]
+    assert all(pa.types.is_dictionary(block.type.field("source").type) for block in coded)
+    together = codes.concatenate(coded, BOX, known)
+    assert together.equals(pa.concat_arrays(plain))
 
 
 def test_files_are_the_same_bytes_by_whatever_dictionary(tmp_path: Path) -> None:
     plain = boxes(["/m/3", "/m/1", "/m/3"], ["b", None, "a"])
     lists = [pa.ListArray.from_arrays([0, 2, 3], plain)]
     for known in (LABELS, LABELS[::-1], []):
-        coded = codes.encode(plain, "bboxes", pa.array(known, pa.string()))
+        labels = pa.array(known, pa.string())
+        coded = codes.name(codes.encode(plain, "bboxes", labels), labels)
         lists.append(pa.ListArray.from_arrays([0, 2, 3], coded))
     written = []
     for column in lists:

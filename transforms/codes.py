@@ -1,11 +1,14 @@
-"""Texts of few distinct values as Arrow dictionaries: four bytes a value instead of a string.
+"""Texts of few distinct values as codes: a byte or two a value instead of a string.
 
 So they travel from reading to writing, which is why the exchange moves less, and Parquet's writer
-need not look up each value. An Arrow dictionary's order depends on how rows came together;
+need not look up each value. Labels travel as mere numbers, since all blocks have the same ones,
+and become an Arrow dictionary when rows have come together: as one of each block, they would be
+read and compared for every bucket. An Arrow dictionary's order depends on how rows came together;
 `compact` gives it the order in which a writer of plain text would meet the values. So bytes of
 output don't depend on whether, and by which dictionary, texts were coded.
 """
 
+import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +23,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 #: Texts that are no labels are coded up to so many distinct ones a block: meant are some ten.
-_MOST = 256
+_MOST = 128
+_FEW_CODE = pa.int8()
+#: Labels have shorter codes up to so many.
+_SHORT = 1 << 15
 #: Up to so many, to look for each by itself is faster.
 _MANY = 8
 
@@ -28,8 +34,8 @@ _MANY = 8
 def encode(value: pa.StructArray, column: str, known: pa.Array) -> pa.StructArray:
     """Codes the fields of rows of a block.
 
-    Labels get the same dictionary in all blocks, so that nobody need compare them; where some label
-    isn't known, they stay as they are.
+    Labels become their places among those that are known; where some label isn't, they stay as
+    they are. Other texts become Arrow dictionaries.
 
     Args:
         value: (n,) rows.
@@ -45,22 +51,39 @@ def encode(value: pa.StructArray, column: str, known: pa.Array) -> pa.StructArra
     return pa.StructArray.from_arrays(arrays, names)
 
 
-def _labels(labels: pa.Array, known: pa.Array) -> pa.DictionaryArray | None:
+def _labels(labels: pa.Array, known: pa.Array) -> pa.Array | None:
     codes = pc.index_in(labels, known)
     if codes.null_count > labels.null_count:
         return None
-    return pa.DictionaryArray.from_arrays(codes, known)
+    return codes.cast(pa.int16()) if len(known) <= _SHORT else codes
 
 
 def _few(texts: pa.Array) -> pa.DictionaryArray | None:
     coded = texts.dictionary_encode()
-    return coded if len(coded.dictionary) <= _MOST else None
+    if len(coded.dictionary) > _MOST:
+        return None
+    return pa.DictionaryArray.from_arrays(coded.indices.cast(_FEW_CODE), coded.dictionary)
 
 
-def decode(value: pa.StructArray) -> pa.StructArray:
+def name(value: pa.StructArray, known: pa.Array) -> pa.StructArray:
+    """Labels that are mere numbers as an Arrow dictionary of those that are known."""
+    if not any(map(_is_number_of_label, value.type)):
+        return value
+    arrays = [
+        pa.DictionaryArray.from_arrays(array, known) if _is_number_of_label(field) else array
+        for field, array in zip(value.type, value.flatten(), strict=True)
+    ]
+    return pa.StructArray.from_arrays(arrays, [field.name for field in value.type])
+
+
+def _is_number_of_label(field: pa.Field) -> bool:
+    return field.name == "label" and pa.types.is_integer(field.type)
+
+
+def decode(value: pa.StructArray, known: pa.Array) -> pa.StructArray:
     """The inverse of `encode`."""
-    dtype = plain(value.type)
-    return value if dtype == value.type else value.cast(dtype)
+    named = name(value, known)
+    return named.cast(plain(named.type))
 
 
 def plain(dtype: pa.DataType) -> pa.DataType:
@@ -72,11 +95,17 @@ def plain(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
 
 
-def concatenate(values: list[pa.StructArray], dtype: pa.StructType) -> pa.StructArray:
-    """Rows of several blocks together: coded where all of them are, else of type `dtype`."""
-    if any(value.type != values[0].type for value in values):
-        values = [decode(value) for value in values]
-    return pa.concat_arrays(values) if values else pa.array([], dtype)
+def concatenate(
+    values: list[pa.StructArray], dtype: pa.StructType, known: pa.Array
+) -> pa.StructArray:
+    """Rows of several blocks together, with labels named: as Arrow dictionaries where the texts of
+    all of them are coded, else of type `dtype`."""
+    if not values:
+        return pa.array([], dtype)
+    if all(value.type == values[0].type for value in values):
+        with contextlib.suppress(pa.ArrowInvalid):  # more texts in all than there are codes
+            return name(pa.concat_arrays(values), known)
+    return pa.concat_arrays([decode(value, known) for value in values])
 
 
 def compact_column(column: pa.ListArray) -> pa.ListArray:
@@ -103,7 +132,7 @@ def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
     used = used[np.argsort(first[used])]
     if np.array_equal(used, np.arange(len(array.dictionary))):
         return array
-    new = np.zeros(max(1, len(array.dictionary)), np.int32)
+    new = np.zeros(max(1, len(array.dictionary)), codes.dtype)
     new[used] = np.arange(len(used))
     renumbered = pa.array(new[codes], mask=None if known is None else ~known)
     return pa.DictionaryArray.from_arrays(renumbered, array.dictionary.take(pa.array(used)))

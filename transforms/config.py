@@ -48,6 +48,7 @@ class BuildConfig:
         max_failure_rate: fraction of the images that may fail.
         exchange: of `exchange.FORMS`.
         chunk_size: bytes of a file that are read at once.
+        range_size: bytes of a file that one element stands for, some chunks.
         buckets: how many groups of images are joined one by one.
     """
 
@@ -70,6 +71,7 @@ class BuildConfig:
     max_failure_rate: float
     exchange: str
     chunk_size: int
+    range_size: int
     buckets: int
 
     @property

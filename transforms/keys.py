@@ -100,7 +100,11 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # What is below the first key wraps around, and so is above the last one.
     index = starts[np.minimum((wanted - first) >> shift, last).astype(np.int64)]
     found = keys[index] == wanted
+    # Most of the others are next to it.
     missed = np.flatnonzero(~found)
+    index[missed] = np.minimum(index[missed] + 1, len(keys) - 1)
+    found[missed] = keys[index[missed]] == wanted[missed]
+    missed = missed[~found[missed]]
     if len(missed):
         exact = np.minimum(np.searchsorted(keys, wanted[missed]), len(keys) - 1)
         index[missed] = exact

@@ -22,7 +22,7 @@ from transforms.failures import Failure
 from transforms.imaging.annotations import turn_annotations
 from transforms.joining.join import Joined, join
 from transforms.masks.rasterise import draw_maps, rasterise_masks
-from transforms.outputs.classes import class_index, complete_classes
+from transforms.outputs.classes import class_index, complete_classes, labels_of
 from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.tfrecord import TFRecordWriter
 from transforms.pixels.buffer import PictureBuffer
@@ -120,7 +120,7 @@ class BuildBucketFn(beam.DoFn):
     def finish_bundle(self) -> None:
         # Here, since nobody else would be told that the disk has failed.
         self._syncing.wait()
-        self._spilled.close()
+        self._spilled = Spilled()
 
     def teardown(self) -> None:
         self._syncing.close()
@@ -131,7 +131,7 @@ class BuildBucketFn(beam.DoFn):
     def process(
         self,
         element: tuple[int, Iterable],
-        classes: bytes = b"[]",
+        classes: bytes,
         labels: Sequence[frozenset] = (),
     ) -> Iterable[Any]:
         bucket, fragments = element
@@ -147,9 +147,8 @@ class BuildBucketFn(beam.DoFn):
         paths: set[str],
     ) -> Iterator[Any]:
         config = self._config
-        rows = load_fragments(fragments, self._spilled)
-        joined = join(rows, config.sources, config.splits)
-        self._spilled.release()
+        rows = load_fragments(bucket, fragments, self._spilled)
+        joined = join(rows, config.sources, config.splits, labels_of(classes))
         index = index_classes(classes, labels) if config.map_columns else {}
         found: list[Failure] = []
         missing = 0
@@ -248,7 +247,7 @@ class BuildBucketFn(beam.DoFn):
 
 
 class BuildBucket(beam.PTransform):
-    """Grouped fragments → files of examples.
+    """Fragments by bucket → files of examples.
 
     Outputs, by tag: `parts` (`BuiltPart`), failures (`failed`) and counts (`counts`,
     `BucketCount`).
@@ -265,9 +264,8 @@ class BuildBucket(beam.PTransform):
     def expand(self, grouped: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         # Class indices depend on labels that occur anywhere, so semantic maps wait for all of
         # reading.
-        side = {}
+        side = {"classes": beam.pvalue.AsSingleton(self._classes)}
         if "semantic_map" in self._config.map_columns:
-            side["classes"] = beam.pvalue.AsSingleton(self._classes)
             side["labels"] = beam.pvalue.AsList(self._labels)
         return grouped | beam.ParDo(BuildBucketFn(self._config), **side).with_outputs(
             "failed", "counts", main="parts"

@@ -4,11 +4,11 @@ with lz4.
 For clusters without a file system that all workers see.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import pyarrow as pa
 
-from transforms import codes
 from transforms.elements import Block
 from transforms.exchange.partition import sort_by_bucket
 
@@ -22,13 +22,11 @@ Payload = tuple[tuple[int, int, int], bytes]
 def ship(block: Block, buckets: int) -> Iterator[tuple[int, Payload]]:
     """The rows of each bucket as elements of at most `MAX_ELEMENT_BYTES` before compression.
 
-    A single row above that, a very long narrative, is an element of its own. Texts travel plain,
-    since each element would need their dictionary.
+    A single row above that, a very long narrative, is an element of its own.
     """
-    value = codes.decode(block.table["value"].combine_chunks())
-    table, places = sort_by_bucket(block.table.set_column(1, "value", value), buckets)
-    for bucket, start, count in places:
-        rows = table.slice(start, count)
+    table, starts = sort_by_bucket(block.table, buckets)
+    for bucket, (start, stop) in enumerate(itertools.pairwise(starts)):
+        rows = table.slice(start, stop - start)
         pieces = -(-rows.nbytes // MAX_ELEMENT_BYTES)
         step = max(1, -(-rows.num_rows // max(pieces, 1)))
         for place, at in enumerate(range(0, rows.num_rows, step)):

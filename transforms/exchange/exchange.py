@@ -1,10 +1,12 @@
 """Exchange: fragments of blocks → those of each bucket of images, together."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 
+from transforms.config import BuildConfig
 from transforms.exchange import engine, files
 
 FORMS = ("files", "engine")
@@ -13,18 +15,40 @@ FORMS = ("files", "engine")
 class Exchange(beam.PTransform):
     """Brings the fragments of one bucket together.
 
-    They travel through files of the work folder (`files`), or the runner's own shuffle (`engine`):
-    `place` has made them where their blocks were read. Takes a tuple of PCollections of fragments.
+    They travel through the runner's own shuffle (`engine`), or lie in files of the work folder
+    (`files`): `place` has made them where their blocks were read. Each file has rows of every
+    bucket, so all that a bucket need be told is which files there are: a shuffle of one reference
+    for each bucket and file would grow with the square of the input. Takes a tuple of
+    PCollections of fragments.
     """
 
+    def __init__(self, config: BuildConfig) -> None:
+        super().__init__()
+        self._config = config
+
     def expand(self, fragments: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        return fragments | beam.Flatten() | "OfOneBucket" >> beam.GroupByKey()
+        together: Any = fragments | beam.Flatten()
+        if self._config.exchange == "engine":
+            return together | "OfOneBucket" >> beam.GroupByKey()
+        return (
+            together.pipeline
+            | beam.Create(range(self._config.buckets), reshuffle=False)
+            | "SpreadBuckets" >> beam.Reshuffle()
+            | "TellFiles" >> beam.Map(_tell, beam.pvalue.AsList(together))
+        )
+
+
+def _tell(bucket: int, spills: list[files.Spill]) -> tuple[int, list[files.Spill]]:
+    return bucket, spills
 
 
 def load_fragments(
-    fragments: Iterable[files.Reference | engine.Payload], spilled: files.Spilled
+    bucket: int, fragments: Iterable[files.Spill | engine.Payload], spilled: files.Spilled
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The source index and rows of each fragment of a bucket, in published order."""
-    for (source, _, _), location in sorted(fragments):
-        here = isinstance(location, bytes)
-        yield source, engine.load(location) if here else spilled.load(location)
+    for fragment in sorted(fragments):
+        if isinstance(fragment, files.Spill):
+            yield fragment.source, spilled.load(fragment, bucket)
+        else:
+            (source, _, _), payload = fragment
+            yield source, engine.load(payload)

@@ -1,22 +1,12 @@
 """Splitting a block into fragments by bucket."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pyarrow as pa
 
 from transforms.keys import bucket_of
 
 
-class Place(NamedTuple):
-    """Where the rows of a bucket lie in a sorted block."""
-
-    bucket: int
-    start: int
-    rows: int
-
-
-def sort_by_bucket(table: pa.Table, buckets: int) -> tuple[pa.Table, list[Place]]:
+def sort_by_bucket(table: pa.Table, buckets: int) -> tuple[pa.Table, list[int]]:
     """Sorts a block by bucket; within a bucket rows keep their order.
 
     Args:
@@ -24,11 +14,10 @@ def sort_by_bucket(table: pa.Table, buckets: int) -> tuple[pa.Table, list[Place]
         buckets: how many buckets there are.
 
     Returns:
-        The rows in one piece, and the place of each bucket that occurs, in order.
+        The rows in one piece, and where those of each bucket begin, followed by where the last
+        ones end.
     """
     bucket = bucket_of(table["key"].to_numpy(), buckets)
     # A stable sort of 16-bit integers is a radix sort.
     table = table.take(pa.array(np.argsort(bucket, kind="stable"))).combine_chunks()
-    counts = np.bincount(bucket, minlength=buckets)
-    starts = np.cumsum(counts) - counts
-    return table, [Place(int(i), int(starts[i]), int(counts[i])) for i in np.flatnonzero(counts)]
+    return table, [0, *np.cumsum(np.bincount(bucket, minlength=buckets)).tolist()]

@@ -12,15 +12,6 @@ from transforms.config import BuildConfig
 from transforms.elements import Block, ByteRange, Source
 from transforms.exchange import engine, files
 
-Fragment = tuple[int, files.Reference | engine.Payload]
-
-
-def place(block: Block, config: BuildConfig) -> Iterator[Fragment]:
-    """Splits a block by bucket, into a file of the work folder or into elements."""
-    if config.exchange == "files":
-        return files.spill(block, config.buckets, config.exchange_folder)
-    return engine.ship(block, config.buckets)
-
 
 class PlaceFn(beam.DoFn):
     """Runs a reader of byte ranges or of whole sources, and places the blocks that it reads.
@@ -48,18 +39,30 @@ class PlaceFn(beam.DoFn):
     def _read(
         self, element: ByteRange | Source, side: dict[str, Any], paths: set[str]
     ) -> Iterator[Any]:
+        pending: list[Block] = []
         for output in self._reader.process(element, **side):
             if not isinstance(output, Block):
                 yield output
                 continue
-            for bucket, (order, location) in place(output, self._config):
-                if not isinstance(location, bytes):
-                    paths.add(location[0])
-                yield bucket, (order, location)
+            if self._config.exchange == "engine":
+                yield from engine.ship(output, self._config.buckets)
+                continue
             if isinstance(element, Source) and element.medium == "tar.gz":
                 # Its members lie in a tar that was unpacked.
                 containers = pc.struct_field(output.table["value"], "container")
                 paths.update(containers.unique().to_pylist())
+            pending.append(output)
+            if sum(block.table.nbytes for block in pending) >= files.SPILL_BYTES:
+                yield from self._spill(pending, paths)
+        if pending:
+            yield from self._spill(pending, paths)
+
+    def _spill(self, pending: list[Block], paths: set[str]) -> Iterator[files.Spill]:
+        """Empties the list."""
+        for block in files.combine(pending):
+            spill = files.spill(block, self._config.buckets, self._config.exchange_folder)
+            paths.add(spill.path)
+            yield spill
 
 
 def _name(element: ByteRange | Source) -> str:

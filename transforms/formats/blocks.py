@@ -21,19 +21,29 @@ MAX_RECORD_BYTES = 64 << 20
 
 
 def count_lines(data: bytes) -> int:
-    """Line breaks. In pieces that stay in the cache this takes half of the time of `bytes.count`,
-    which is made for what is rare."""
-    text = np.frombuffer(data, np.uint8)
-    return sum(
-        int(np.count_nonzero(text[at : at + _LOOK] == _NEWLINE))
-        for at in range(0, len(text), _LOOK)
-    )
+    """Line breaks."""
+    return sum(int(np.count_nonzero(found)) for found in _where(data, _NEWLINE))
 
 
 def count_quotes(file: BinaryIO, start: int, stop: int) -> int:
     """Quote characters in a byte range."""
     file.seek(start)
-    return sum(file.read(min(_STEP, stop - at)).count(b'"') for at in range(start, stop, _STEP))
+    pieces = (file.read(min(_STEP, stop - at)) for at in range(start, stop, _STEP))
+    return sum(int(np.count_nonzero(found)) for data in pieces for found in _where(data, _QUOTE))
+
+
+def _where(data: bytes, byte: int) -> Iterator[np.ndarray]:
+    """Where a byte is, (n,) bool of each `_LOOK` bytes. In pieces that stay in the cache this takes
+    half of the time of `bytes.count`, which is made for what is rare."""
+    text = np.frombuffer(data, np.uint8)
+    for at in range(0, len(text), _LOOK):
+        yield text[at : at + _LOOK] == byte
+
+
+def _places(data: bytes, byte: int) -> np.ndarray:
+    """The offsets of a byte."""
+    pieces = [np.flatnonzero(found) + i * _LOOK for i, found in enumerate(_where(data, byte))]
+    return np.concatenate([np.empty(0, np.int64), *pieces])
 
 
 def record_breaks(data: bytes, quotes: int, free_text: bool) -> np.ndarray:
@@ -44,12 +54,10 @@ def record_breaks(data: bytes, quotes: int, free_text: bool) -> np.ndarray:
         quotes: how many quote characters precede them.
         free_text: whether a line break may be quoted at all.
     """
-    buffer = np.frombuffer(data, np.uint8)
-    breaks = np.flatnonzero(buffer == _NEWLINE)
+    breaks = _places(data, _NEWLINE)
     if not free_text or (quotes % 2 == 0 and b'"' not in data):
         return breaks
-    quoted = np.flatnonzero(buffer == _QUOTE)
-    return breaks[(np.searchsorted(quoted, breaks) + quotes) % 2 == 0]
+    return breaks[(np.searchsorted(_places(data, _QUOTE), breaks) + quotes) % 2 == 0]
 
 
 def _next_cut(file: BinaryIO, at: int, size: int, quotes: int, free_text: bool) -> int:
@@ -147,11 +155,10 @@ def find_quoted_lines(data: bytes, fields: int, free_text: bool) -> QuotedLines:
     found = QuotedLines([], [])
     if b'"' not in data:
         return found
-    buffer = np.frombuffer(data, np.uint8)
-    ends = np.append(np.flatnonzero(buffer == _NEWLINE), len(data))
-    quotes = np.searchsorted(np.flatnonzero(buffer == _QUOTE), ends)
+    ends = np.append(_places(data, _NEWLINE), len(data))
+    quotes = np.bincount(np.searchsorted(ends, _places(data, _QUOTE)))  # by line
     # Quotes come in pairs, unless one runs out of its line or stands for itself in a plain field.
-    odd = np.flatnonzero(np.diff(quotes, prepend=0) % 2).tolist()
+    odd = np.flatnonzero(quotes % 2).tolist()
 
     def text(first: int, last: int) -> list[str]:
         start = int(ends[first - 1]) + 1 if first else 0

@@ -14,6 +14,7 @@ from transforms.formats.tables import (
     STRING,
     Rows,
     TableFormat,
+    by_value,
     empty_as_null,
     struct_array,
 )
@@ -36,7 +37,10 @@ _TEXTS = {
 
 
 def _build(rows: Rows) -> pa.StructArray:
-    split = pc.replace_substring_regex(rows.columns["Subset"], "^val$", "validation")
+    split = by_value(
+        rows.columns["Subset"],
+        lambda names: pc.if_else(pc.equal(names, "val"), "validation", names),
+    )
     known = pc.is_in(split, pa.array(SPLITS)).to_numpy(zero_copy_only=False)
     rows.require(known, f"Subset is none of {', '.join(SPLITS)}")
     return struct_array(
@@ -53,8 +57,11 @@ def _build(rows: Rows) -> pa.StructArray:
 
 def _rotation(rows: Rows) -> pa.Array:
     """Degrees as int16; null where unknown (empty or `nan`) or not one of the four."""
-    text = pc.utf8_lower(pc.utf8_trim_whitespace(rows.get("Rotation", STRING)))
-    degrees = pc.replace_substring_regex(text, r"\.0*$", "")
+    text = by_value(
+        rows.get("Rotation", STRING),
+        lambda texts: pc.utf8_lower(pc.utf8_trim_whitespace(texts)),
+    )
+    degrees = by_value(text, lambda texts: pc.replace_substring_regex(texts, r"\.0*$", ""))
     sound = pc.is_in(degrees, pa.array(_ROTATIONS))
     unknown = pc.is_in(text, pa.array(["", "nan", None], STRING))
     bad = ~np.asarray(pc.or_(sound, unknown))

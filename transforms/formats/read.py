@@ -1,8 +1,6 @@
 """ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
 
-import functools
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,6 +18,7 @@ from transforms.formats import blocks
 from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
+from transforms.outputs.classes import labels_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -27,18 +26,18 @@ _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
 
 
-def plan_ranges(source: Source, chunk_size: int) -> list[ByteRange]:
-    """Ranges of about `chunk_size` bytes; a single one where a file is compressed."""
+def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
+    """Ranges of about `range_size` bytes; a single one where a file is compressed."""
     if source.compressed:
         return [ByteRange(source.index, 0, source.size)]
-    starts = range(source.data_start, source.size, chunk_size)
-    return [ByteRange(source.index, at, min(at + chunk_size, source.size)) for at in starts]
+    starts = range(source.data_start, source.size, range_size)
+    return [ByteRange(source.index, at, min(at + range_size, source.size)) for at in starts]
 
 
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
 ) -> Iterator[bytes]:
-    """The whole records of a range, without the header; several blocks where a file is compressed.
+    """The whole records of a range, without the header, in blocks of about `chunk_size` bytes.
 
     Raises:
         StorageError: The object store can't be read.
@@ -51,15 +50,14 @@ def read_blocks(
                 stream.read(source.data_start)
                 yield from blocks.stream_blocks(_inflate(stream), chunk_size, free_text)
             return
-        yield blocks.read_range(
-            file,
-            piece.start,
-            piece.stop,
-            source.size,
-            max(piece.quotes, 0),
-            free_text and piece.quotes >= 0,
-            is_first=piece.start == source.data_start,
-        )
+        free_text = free_text and piece.quotes >= 0
+        quotes = max(piece.quotes, 0)
+        for start in range(piece.start, piece.stop, chunk_size):
+            stop = min(start + chunk_size, piece.stop)
+            is_first = start == source.data_start
+            yield blocks.read_range(file, start, stop, source.size, quotes, free_text, is_first)
+            if free_text and stop < piece.stop:
+                quotes += blocks.count_quotes(file, start, stop)
 
 
 def _inflate(stream: gzip.GzipFile) -> Iterator[bytes]:
@@ -84,18 +82,12 @@ def parse_block(source: Source, data: bytes) -> ParsedBlock:
     return parse_csv(data, source.columns, TABLES[source.kind])
 
 
-def labels_of(value: pa.StructArray) -> pa.Array:
+def uncoded_labels(value: pa.StructArray) -> pa.Array:
     """The distinct labels of a block; not those that are coded, which are known."""
     fields = [field.name for field in value.type if field.name in _LABEL_FIELDS]
     columns = [pc.struct_field(value, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
     return pa.concat_arrays([pa.array([], pa.string()), *columns])
-
-
-@functools.lru_cache(maxsize=1)
-def _labels_in(classes: bytes) -> pa.Array:
-    """The labels in `classes.json`; decoded once a process."""
-    return pa.array([entry["label"] for entry in json.loads(classes)], pa.string())
 
 
 class CountQuotesFn(beam.DoFn):
@@ -145,8 +137,9 @@ class ReadRangeFn(beam.DoFn):
         try:
             config = self._config
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
-                yield from self._read(source, order, data, _labels_in(classes))
+                yield from self._read(source, order, data, labels_of(classes))
                 order += max(len(data), 1)
+                del data  # which would stay until the next one is there
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             failure = Failure(
@@ -163,8 +156,9 @@ class ReadRangeFn(beam.DoFn):
         metrics.BYTES_READ.inc(len(data))
         metrics.FAILURES.inc(parsed.failures.num_rows)
         value = parsed.table["value"].combine_chunks()
-        value = codes.encode(value, TABLES[source.kind].column, known)
-        labels = labels_of(value)
+        if self._config.exchange == "files":  # else each small element would need the dictionaries
+            value = codes.encode(value, TABLES[source.kind].column, known)
+        labels = uncoded_labels(value)
         unknown = labels.filter(pc.invert(pc.is_in(labels, known)))
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
@@ -212,7 +206,7 @@ class ReadAnnotations(beam.PTransform):
         quoted, plain = [], []
         for source in sorted(self._config.sources, key=lambda source: source.kind):
             if source.kind in TABLES:
-                ranges = plan_ranges(source, self._config.chunk_size)
+                ranges = plan_ranges(source, self._config.range_size)
                 by_quotes = TABLES[source.kind].free_text and len(ranges) > 1
                 (quoted if by_quotes else plain).extend(ranges)
         plain.sort(key=self._cost, reverse=True)

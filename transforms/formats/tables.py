@@ -118,5 +118,15 @@ def struct_array(
 
 
 def empty_as_null(column: pa.Array) -> pa.Array:
-    """A string column with '' as null."""
-    return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    """A string column with '' as null; no text is copied."""
+    if column.null_count or column.offset:
+        return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    known = pc.greater(pc.binary_length(column), 0).buffers()[1]
+    return pa.Array.from_buffers(column.type, len(column), [known, *column.buffers()[1:]])
+
+
+def by_value(column: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """What a function makes of a column that has few distinct values, of which it is given each
+    once."""
+    coded = column.dictionary_encode()
+    return function(coded.dictionary).take(coded.indices)

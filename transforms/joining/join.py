@@ -34,6 +34,8 @@ LIST_COLUMNS: Mapping[str, pa.DataType] = {
     "mask_files": MEMBER,
 }
 
+NO_LABELS = pa.array([], pa.string())
+
 
 @dataclasses.dataclass(frozen=True)
 class Joined:
@@ -64,6 +66,7 @@ def join(
     fragments: Iterable[tuple[int, pa.RecordBatch]],
     sources: Sequence[Source],
     splits: Sequence[str] | None,
+    labels: pa.Array = NO_LABELS,
 ) -> Joined:
     """Joins the fragments of a bucket.
 
@@ -71,6 +74,7 @@ def join(
         fragments: source index and rows (`key`, `value`), in published order.
         sources: all sources of the build, by index.
         splits: the splits to keep; None keeps all.
+        labels: those that coded labels are the numbers of, as of `codes.encode`.
     """
     by_column = collections.defaultdict(list)
     received: collections.Counter[int] = collections.Counter()
@@ -103,7 +107,7 @@ def join(
     orphans: collections.Counter[int] = collections.Counter()
     for name, dtype in LIST_COLUMNS.items():
         if name in given:
-            columns[name] = _nest(by_column[name], dtype, keys, place, len(kept), orphans)
+            columns[name] = _nest(by_column[name], dtype, labels, keys, place, len(kept), orphans)
         else:
             columns[name] = pa.nulls(len(kept), pa.list_(dtype))
     failed = [
@@ -128,13 +132,14 @@ def join(
 def _nest(
     batches: list[tuple[int, pa.RecordBatch]],
     dtype: pa.DataType,
+    labels: pa.Array,
     keys: np.ndarray,
     place: np.ndarray,
     images: int,
     orphans: collections.Counter[int],
 ) -> pa.ListArray:
     """Rows as a list an image, (images,); counts those of no image by source."""
-    values = codes.concatenate([batch["value"] for _, batch in batches], dtype)
+    values = codes.concatenate([batch["value"] for _, batch in batches], dtype, labels)
     row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
     )

@@ -1,9 +1,12 @@
 """`classes.json`: what labels are called, and their numbers in semantic maps."""
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from transforms.formats.vocabulary import PointClass
 
@@ -69,6 +72,12 @@ def complete_classes(
 def class_index(classes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """MID to index, from 1."""
     return {each["label"]: each["index"] for each in classes}
+
+
+@functools.lru_cache(maxsize=1)
+def labels_of(encoded: bytes) -> pa.Array:
+    """The labels of encoded classes, in order, (n,) string; decoded once a process."""
+    return pa.array([each["label"] for each in json.loads(encoded)], pa.string())
 
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:

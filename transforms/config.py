@@ -49,6 +49,9 @@ class BuildConfig:
         exchange: of `exchange.FORMS`.
         chunk_size: bytes of a file that are read at once.
         buckets: how many groups of images are joined one by one.
+        basis: what the fingerprint is of, but for the inputs.
+        previous: the folder of the version before, if it has the same basis: what hasn't changed
+            since is taken over from it.
     """
 
     output: str
@@ -71,6 +74,8 @@ class BuildConfig:
     exchange: str
     chunk_size: int
     buckets: int
+    basis: str
+    previous: str | None
 
     @property
     def exchange_folder(self) -> str:

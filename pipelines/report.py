@@ -75,7 +75,8 @@ def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
     rate = outcome["images"] / seconds
     lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
-        lines.append(_taken_over(outcome["taken_over"], config))
+        taken = _taken_over(outcome["taken_over"], config)
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
     if outcome["version"]:
         lines += _loading(outcome, config)
     return "\n".join(lines)
@@ -115,7 +116,7 @@ def _taken_over(counted: dict[str, int], config: BuildConfig) -> str:
     what = [f"{counted['buckets']:,} of {config.buckets:,} buckets"]
     if config.with_pictures:
         what.append(f"{counted['pictures']:,} pictures")
-    return f"taken over from version {os.path.basename(config.previous)}: {' and '.join(what)}"
+    return " and ".join(what)
 
 
 def _loading(outcome: dict, config: BuildConfig) -> list[str]:

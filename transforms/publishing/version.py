@@ -6,6 +6,7 @@ their places, then what lies beside them, then the manifest, without which a ver
 `latest`.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -76,7 +77,9 @@ def _publish_in_folder(
     if os.path.exists(target):
         return
     folder = config.version_folder
-    _write_metadata(folder, config.work, config, parts, document["splits"], gathered, classes)
+    encoded = recording.encode_parts(parts)
+    document = _naming_parts(document, encoded)
+    _write_metadata(folder, config.work, config, encoded, document["splits"], gathered, classes)
     _write(config, os.path.join(folder, naming.MANIFEST), to_json(document))
     os.makedirs(os.path.dirname(target), exist_ok=True)
     os.rename(folder, target)
@@ -101,12 +104,21 @@ def _publish_in_store(
             path = os.path.join(config.version_folder, shard.path)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
+    encoded = recording.encode_parts(parts)
+    document = _naming_parts(document, encoded)
     with tempfile.TemporaryDirectory() as folder:
-        _write_metadata(folder, folder, config, parts, document["splits"], gathered, classes)
+        _write_metadata(folder, folder, config, encoded, document["splits"], gathered, classes)
         for path in files.list_files(folder):
             place = os.path.join(config.version_folder, os.path.relpath(path, folder))
             objects.upload(place, Path(path), config.object_options)
     _write(config, os.path.join(config.version_folder, naming.MANIFEST), to_json(document))
+
+
+def _naming_parts(document: dict, encoded: bytes) -> dict:
+    """The manifest with the file of parts, whose content is known last."""
+    sha256 = hashlib.sha256(encoded).hexdigest()
+    named = {"path": recording.PARTS, "bytes": len(encoded), "sha256": sha256}
+    return document | {"lineage": [*document["lineage"], named]}
 
 
 def _write(config: BuildConfig, path: str, data: bytes) -> None:
@@ -117,7 +129,7 @@ def _write_metadata(
     folder: str,
     scratch: str,
     config: BuildConfig,
-    parts: pa.Table,
+    parts: bytes,
     splits: dict[str, dict],
     gathered: pa.Table,
     classes: bytes,
@@ -125,7 +137,7 @@ def _write_metadata(
     """Writes what lies beside the shards into a local folder, by way of another."""
     files.write_file(os.path.join(folder, "classes.json"), classes, scratch)
     os.makedirs(os.path.join(folder, naming.LINEAGE), exist_ok=True)
-    files.write_file(os.path.join(folder, recording.PARTS), recording.encode_parts(parts), scratch)
+    files.write_file(os.path.join(folder, recording.PARTS), parts, scratch)
     os.makedirs(os.path.join(folder, "failures"), exist_ok=True)
     pq.write_table(gathered, os.path.join(folder, "failures", "failures-00000-of-00001.parquet"))
     if "tfrecord" in config.formats:

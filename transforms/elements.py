@@ -106,8 +106,8 @@ class Origin(NamedTuple):
     """Where a part that is taken over lies, in a shard of the version before.
 
     `number` and `of` are its place among the shard's parts, and how many these are; `start` is the
-    sum of `bytes` of those before it, and `row` that of their examples. `bytes` and `sha256` are
-    the shard's.
+    sum of `bytes` of those before it, and `row` that of their examples. `bytes`, `sha256` and
+    `footer` are the shard's.
     """
 
     number: int
@@ -116,12 +116,14 @@ class Origin(NamedTuple):
     row: int
     bytes: int
     sha256: str
+    footer: str
 
 
 class BuiltPart(NamedTuple):
     """Consecutive examples of one bucket and split in a file: written, not yet published.
 
-    The file is the part itself, or with an `origin` the shard that it lies in.
+    `body` is the CRC-32C of all that precedes a footer. The file is the part itself, or with an
+    `origin` the shard that it lies in.
     """
 
     format: str
@@ -132,11 +134,15 @@ class BuiltPart(NamedTuple):
     num_examples: int
     bytes: int
     crc32c: str
+    body: str = ""
     origin: Origin | None = None
 
 
 class Shard(NamedTuple):
-    """A published file and what it was made of; `path` is relative to the version's folder."""
+    """A published file and what it was made of; `path` is relative to the version's folder.
+
+    `footer` is the CRC-32C of the footer, empty where the format has none.
+    """
 
     format: str
     split: str
@@ -146,6 +152,7 @@ class Shard(NamedTuple):
     bytes: int
     sha256: str
     parts: tuple[BuiltPart, ...] = ()
+    footer: str = ""
 
 
 def to_ipc(table: pa.Table) -> bytes:

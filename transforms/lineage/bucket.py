@@ -27,7 +27,9 @@ class SplitLineage:
         self.rows = np.empty(len(images), ROW)
         self.rows["key"] = keys
         self.rows["picture"] = pictures
-        self.rows["masks"] = mask_identities(images, config.sources, pictures)
+        self.rows["masks"] = UNKNOWN
+        if any(source.kind == "mask_files" for source in config.sources):
+            self.rows["masks"] = mask_identities(images, config.sources, pictures)
         self._written = np.zeros(len(images), bool)
 
     def places(self, image_ids: pa.ChunkedArray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Pictures and rasters of the version before, in place of fetching, decoding and encoding them."""
 
-import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,17 +8,16 @@ import pyarrow.parquet as pq
 
 from transforms.elements import BuiltPart
 from transforms.imaging.process import Picture
+from transforms.lineage import taking
 from transforms.lineage.previous import Match
 from transforms.masks.rasterise import Raster
 from transforms.pixels.fetch import Size
-from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _PICTURE = ["image", "width", "height", "original_width", "original_height"]
 _RASTER = ("size", "counts", "area")
 _MASKS = [f"masks.list.element.{name}" for name in _RASTER]
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
-_BUFFER_BYTES = 1 << 20
 
 
 class Kept:
@@ -86,28 +84,13 @@ class Kept:
             if not len(_within(places, before, stop)):
                 before = stop
                 continue
-            with (
-                files.open_file(part.path, self._options, _BUFFER_BYTES, origin.bytes) as source,
-                pq.ParquetFile(source, metadata=_metadata(part, self._options)) as file,
-            ):
-                for number, start, rows in _row_groups(file, part):
-                    first = before + start - origin.row
-                    wanted = _within(places, first, first + rows)
-                    if len(wanted):
-                        yield file.read_row_group(number, columns), wanted - first
+            file = taking.open_shard(part.path, origin.sha256, self._options)
+            for number, start, rows in _row_groups(file, part):
+                first = before + start - origin.row
+                wanted = _within(places, first, first + rows)
+                if len(wanted):
+                    yield file.read_row_group(number, columns), wanted - first
             before = stop
-
-
-def _metadata(part: BuiltPart, options: ObjectOptions) -> pq.FileMetaData:
-    """Of the shard that a part lies in; that of a hundred parts is large."""
-    assert part.origin is not None
-    return _metadata_of(part.path, part.origin.sha256, options)
-
-
-@functools.lru_cache(maxsize=8)
-def _metadata_of(path: str, _sha256: str, options: ObjectOptions) -> pq.FileMetaData:
-    with files.open_file(path, options, _BUFFER_BYTES) as file:
-        return pq.read_metadata(file)
 
 
 def _within(places: np.ndarray, start: int, stop: int) -> np.ndarray:

@@ -175,8 +175,7 @@ class Previous:
             linked = [part._replace(path=taking.link_into(self._work, part.path)) for part in parts]
         except OSError:
             return None
-        sound = all(taking.is_sound(part, self._options) for part in linked)
-        return linked if sound else None
+        return linked if all(map(taking.is_sound, linked)) else None
 
 
 def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Known]:
@@ -191,7 +190,9 @@ def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Kno
             continue
         start = first = 0
         for number, row in enumerate(some):
-            origin = Origin(number, len(some), start, first, row["size"], row["sha256"])
+            origin = Origin(
+                number, len(some), start, first, row["size"], row["sha256"], row["footer"]
+            )
             start += row["bytes"]
             first += row["num_examples"]
             own = {name: row[name] for name in _OF_PART}

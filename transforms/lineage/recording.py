@@ -36,10 +36,12 @@ PART = pa.schema(
         "num_examples": pa.int64(),
         "bytes": pa.int64(),
         "crc32c": pa.string(),
+        "body": pa.string(),
         "digest": pa.string(),  # of the bucket's input; null where something of it failed
         "path": pa.string(),
         "size": pa.int64(),
         "sha256": pa.string(),
+        "footer": pa.string(),
         "etag": pa.string(),  # of an object
     }
 )
@@ -60,7 +62,9 @@ def write_rows(
     file = HashingFile(files.create_file(path, options), Crc32c())
     file.write(np.ascontiguousarray(rows).view(np.uint8))
     file.close()
-    return BuiltPart(naming.LINEAGE, split, bucket, 0, path, len(rows), file.tell(), file.digest)
+    return BuiltPart(
+        naming.LINEAGE, split, bucket, 0, path, len(rows), file.tell(), file.digest, file.digest
+    )
 
 
 def count_rows(path: str) -> int:
@@ -87,8 +91,8 @@ def parts_table(shards: Iterable[Shard], counts: Iterable[BucketCount], buckets:
     rows: list[Sequence] = [
         (
             *(part.format, part.split, part.bucket, part.sequence),
-            *(part.num_examples, part.bytes, part.crc32c, digests.get(part.bucket)),
-            *(shard.path, shard.bytes, shard.sha256, None),
+            *(part.num_examples, part.bytes, part.crc32c, part.body, digests.get(part.bucket)),
+            *(shard.path, shard.bytes, shard.sha256, shard.footer, None),
         )
         for shard in sorted(shards)
         for part in shard.parts

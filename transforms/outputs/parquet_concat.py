@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from transforms.outputs import thrift
-from transforms.outputs.part import HashingFile
+from transforms.outputs.part import Crc32c, HashingFile
 
 MAGIC = b"PAR1"
 _TAIL = 8  # the footer's size, four bytes little-endian, and the magic
@@ -138,6 +138,24 @@ class Concatenated:
         found = self._groups[first:last]
         moved = _moved_groups(file, self._footer, found, len(MAGIC) - start, 0, 0)
         _write_footer(self._frame, rows, [group for group, _ in moved], destination)
+
+
+def footer_checksum(path: str, file: BinaryIO | None = None) -> str:
+    """The CRC-32C of a Parquet file's footer.
+
+    Args:
+        path: the file.
+        file: it, if it is open; it is read from then.
+
+    Raises:
+        ValueError: it isn't a plain Parquet file.
+    """
+    if file is None:
+        with open(path, "rb") as opened:
+            return footer_checksum(path, opened)
+    crc = Crc32c()
+    crc.update(_read_footer(file, path)[0])
+    return crc.hexdigest()
 
 
 def _write_footer(

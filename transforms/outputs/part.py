@@ -9,12 +9,14 @@ from transforms.storage.streams import ObjectWriter
 
 
 class Part(NamedTuple):
-    """What the writer of a file of examples hands back."""
+    """What the writer of a file of examples hands back; `body` is the CRC-32C of all that precedes
+    a footer."""
 
     path: str
     num_examples: int
     bytes: int
     crc32c: str
+    body: str
 
 
 class Digest(Protocol):

@@ -87,7 +87,7 @@ def seal_shard(
     shard = partial(Shard, plan.form, plan.split, plan.index, path, num_examples, parts=parts)
     origin = plan.parts[0].origin
     if origin and _is_whole(plan.parts) and _copy_whole(plan.parts[0].path, target, options):
-        return shard(bytes=origin.bytes, sha256=origin.sha256)
+        return shard(bytes=origin.bytes, sha256=origin.sha256, footer=origin.footer)
     with contextlib.ExitStack() as stack:
         folders = (os.path.dirname(part.path) for part in plan.parts if not is_remote(part.path))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=next(folders, None)))
@@ -96,7 +96,8 @@ def seal_shard(
         size, sha256 = _put_together(plan._replace(parts=local), attempt)
         if count_examples(plan.form, attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
-    return shard(bytes=size, sha256=sha256)
+        footer = parquet_concat.footer_checksum(attempt) if plan.form == "parquet" else ""
+    return shard(bytes=size, sha256=sha256, footer=footer)
 
 
 def _is_whole(parts: Sequence[BuiltPart]) -> bool:

@@ -125,32 +125,44 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def fingerprint(
-    sources: Sequence[Source], flags: Mapping[str, object], layout: Mapping[str, object]
-) -> str:
+def fingerprint(sources: Sequence[Source], basis: str, layout: Mapping[str, object]) -> str:
     """SHA-256 of all that decides about the output, wherever its inputs lie.
 
     Args:
         sources: as of `identify`.
-        flags: all that were given or have a default, by name.
+        basis: as of `basis_of`.
         layout: what else was decided, from the inputs.
     """
+    inputs = [
+        (
+            source.kind,
+            # What is asked for by name has nothing but its address.
+            os.path.basename(source.path) if source.digest else source.path,
+            source.size,
+            source.digest,
+        )
+        for source in sources
+    ]
+    return _hash({"inputs": inputs, "layout": dict(layout), "basis": basis})
+
+
+def basis_of(flags: Mapping[str, object], release: str) -> str:
+    """SHA-256 of what decides about the output beside the inputs: flags, code and libraries.
+
+    Args:
+        flags: all that were given or have a default, by name.
+        release: the dataset's version for readers.
+    """
     content = {
-        "inputs": [
-            (
-                source.kind,
-                # What is asked for by name has nothing but its address.
-                os.path.basename(source.path) if source.digest else source.path,
-                source.size,
-                source.digest,
-            )
-            for source in sources
-        ],
         "flags": {name: value for name, value in flags.items() if name not in _NEUTRAL},
-        "layout": dict(layout),
+        "release": release,
         "code": _code(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
+    return _hash(content)
+
+
+def _hash(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 import datetime
+import os
 from collections.abc import Iterable
 
-from pipelines.fingerprint import fingerprint, identify
+from pipelines.fingerprint import basis_of, fingerprint, identify
 from pipelines.inputs import UsageError, find_sources
 from transforms import elements, failures
 from transforms.config import BuildConfig, Vocabulary
@@ -74,10 +75,15 @@ def make_config(
     }
     buckets = _count_buckets(annotations, with_pictures)
     chunk_size = flags.chunk_size or _CHUNK_BYTES
-    digest = fingerprint(sources, recorded, {"release": release, "buckets": buckets})
+    basis = basis_of(recorded, release)
+    digest = fingerprint(sources, basis, {"buckets": buckets})
+    output = normal(flags.output) if is_remote(flags.output) else flags.output
+    previous = None
+    if manifest and manifest.get("basis") == basis and not flags.rebuild:
+        previous = os.path.join(output, "versions", manifest["version"])
     now = datetime.datetime.now(datetime.UTC)
     return BuildConfig(
-        output=normal(flags.output) if is_remote(flags.output) else flags.output,
+        output=output,
         work=work,
         version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
         fingerprint=digest,
@@ -98,6 +104,8 @@ def make_config(
         chunk_size=chunk_size,
         range_size=_choose_range_size(annotations, chunk_size),
         buckets=buckets,
+        basis=basis,
+        previous=previous,
     )
 
 

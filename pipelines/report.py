@@ -63,6 +63,7 @@ def document(ending: Ending) -> dict[str, Any]:
         "failures": outcome.get("failures"),
         "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
         "bytes": dict(size) or None,
+        "taken_over": outcome.get("taken_over"),
     }
 
 
@@ -73,6 +74,9 @@ def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
         lines += [f"  such as {_describe(row)}" for row in outcome["examples_of_failures"]]
     rate = outcome["images"] / seconds
     lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
+    if config.previous:
+        taken = _taken_over(outcome["taken_over"], config)
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
     if outcome["version"]:
         lines += _loading(outcome, config)
     return "\n".join(lines)
@@ -106,6 +110,13 @@ def rejection(outcome: dict, config: BuildConfig) -> str:
         f"{failed:,} of {images:,} images failed ({failed / images:.2%}), more than "
         f"--max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
     )
+
+
+def _taken_over(counted: dict[str, int], config: BuildConfig) -> str:
+    what = [f"{counted['buckets']:,} of {config.buckets:,} buckets"]
+    if config.with_pictures:
+        what.append(f"{counted['pictures']:,} pictures")
+    return " and ".join(what)
 
 
 def _loading(outcome: dict, config: BuildConfig) -> list[str]:

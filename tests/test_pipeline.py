@@ -297,7 +297,8 @@ def test_manifest_equals_the_disk(small_shards: builds.Version) -> None:
         for path in small_shards.folder.rglob("*")
         if path.is_file()
     }
-    assert files == metadata | {shard["path"] for shard in listed}
+    lineage = {file["path"] for file in small_shards.manifest["lineage"]}
+    assert files == metadata | lineage | {shard["path"] for shard in listed}
     for shard in listed:
         path = small_shards.folder / shard["path"]
         if shard["format"] == "parquet":

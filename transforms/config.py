@@ -50,6 +50,9 @@ class BuildConfig:
         chunk_size: bytes of a file that are read at once.
         range_size: bytes of a file that one element stands for, some chunks.
         buckets: how many groups of images are joined one by one.
+        basis: what the fingerprint is of, but for the inputs.
+        previous: the folder of the version before, if it has the same basis: what hasn't changed
+            since is taken over from it.
     """
 
     output: str
@@ -73,6 +76,8 @@ class BuildConfig:
     chunk_size: int
     range_size: int
     buckets: int
+    basis: str
+    previous: str | None
 
     @property
     def exchange_folder(self) -> str:

@@ -85,17 +85,46 @@ class Failed(NamedTuple):
 
 class BucketCount(NamedTuple):
     """How many images a bucket was to have and how many of them failed; by source index, how many
-    rows it received and how many of those were orphans."""
+    rows it received and how many of those were orphans.
+
+    `digest` is that of its input, None where something failed that another build should try again.
+    Of the version before, `taken_over` tells whether all of the bucket comes, and `pictures` how
+    many pictures do.
+    """
 
     bucket: int
     images: int
     failed: int
     rows: tuple[tuple[int, int], ...]
     orphans: tuple[tuple[int, int], ...]
+    digest: str | None = None
+    taken_over: bool = False
+    pictures: int = 0
+
+
+class Origin(NamedTuple):
+    """Where a part that is taken over lies, in a shard of the version before.
+
+    `number` and `of` are its place among the shard's parts, and how many these are; `start` is the
+    sum of `bytes` of those before it, and `row` that of their examples. `bytes`, `sha256` and
+    `footer` are the shard's.
+    """
+
+    number: int
+    of: int
+    start: int
+    row: int
+    bytes: int
+    sha256: str
+    footer: str
 
 
 class BuiltPart(NamedTuple):
-    """Consecutive examples of one bucket and split in a file: written, not yet published."""
+    """Consecutive examples of one bucket and split in a file: written, not yet published.
+
+    `body` is the CRC-32C of all that precedes a footer. The file is the part itself, or with an
+    `origin` the shard that it lies in.
+    """
 
     format: str
     split: str
@@ -105,10 +134,15 @@ class BuiltPart(NamedTuple):
     num_examples: int
     bytes: int
     crc32: str
+    body: str = ""
+    origin: Origin | None = None
 
 
 class Shard(NamedTuple):
-    """A published file; `path` is relative to the version's folder."""
+    """A published file and what it was made of; `path` is relative to the version's folder.
+
+    `footer` is the CRC-32C of the footer, empty where the format has none.
+    """
 
     format: str
     split: str
@@ -117,6 +151,8 @@ class Shard(NamedTuple):
     num_examples: int
     bytes: int
     sha256: str
+    parts: tuple[BuiltPart, ...] = ()
+    footer: str = ""
 
 
 def to_ipc(table: pa.Table) -> bytes:

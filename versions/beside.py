@@ -1,5 +1,6 @@
 """What lies in a version beside the bytes of its shards: names, sizes, counts, other files."""
 
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
+_READ_BYTES = 1 << 20
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
 
 
@@ -81,6 +83,7 @@ def check_files(manifest: dict, sizes: Mapping[str, int]) -> Iterator[str]:
     if any(shard["format"] == "tfrecord" for shard in shards):
         folder = naming.tfds_folder(manifest["config"]["release"])
         wanted |= {f"{folder}/features.json", f"{folder}/dataset_info.json"}
+    wanted |= {file["path"] for file in manifest.get("lineage", ())}
     found = [path for path in sizes if _FAILURES.fullmatch(path)]
     if not found:
         yield "failures: there is no file of failures"
@@ -115,6 +118,25 @@ def check_failures(folder: str, manifest: dict, options: ObjectOptions) -> Itera
                 f"failures: {counted[reason]:,} rows of {reason}, and {told[reason]:,} by the "
                 "manifest"
             )
+
+
+def check_lineage(
+    folder: str, manifest: dict, present: Mapping[str, int], options: ObjectOptions
+) -> Iterator[str]:
+    """Yields a line for each file of the lineage that isn't as it was written.
+
+    Raises:
+        StorageError: The object store can't be read.
+    """
+    for named in manifest.get("lineage", ()):
+        if named["path"] not in present:
+            continue  # as was told
+        digest = hashlib.sha256()
+        with files.open_file(os.path.join(folder, named["path"]), options) as file:
+            while data := file.read(_READ_BYTES):
+                digest.update(data)
+        if digest.hexdigest() != named["sha256"]:
+            yield f"{named['path']}: its bytes have changed: the next build can't use it"
 
 
 def check_companions(

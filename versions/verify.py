@@ -81,6 +81,7 @@ class _Check:
             beside.check_manifest(self._name, manifest),
             beside.check_files(manifest, sizes),
             beside.check_failures(folder, manifest, options),
+            beside.check_lineage(folder, manifest, sizes, options),
             beside.check_companions(folder, manifest, sizes, options),
         ):
             for line in lines:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from transforms.failures import PixelError, Reason, Stage
 from transforms.pixels import listing
 from transforms.pixels.listing import MASKS, PICTURES, SCHEMA, kind_of, list_members
-from transforms.pixels.members import MemberReader
+from transforms.pixels.members import ADDRESS, MemberReader
 
 A, B, C = "0123456789abcdef", "00000000000000bb", "cccccccccccccccc"
 
@@ -306,7 +306,7 @@ def test_damage_never_crashes(tmp_path: Path, kind: str, place: float, noise: by
         try:
             for batch in list_members(str(path), PICTURES):
                 for row in batch.table.to_pylist():
-                    reader.read(*(row[name] for name in SCHEMA.names[2:]))
+                    reader.read(*(row[name] for name in ADDRESS))
         except (PixelError, ValueError) as error:
             assert str(error)
 
@@ -347,7 +347,7 @@ def test_zip_behind_other_bytes(tmp_path: Path) -> None:
     rows = read_all(str(path))[0]
     with MemberReader() as reader:
         for row in rows:
-            assert reader.read(*(row[n] for n in SCHEMA.names[2:])) == FILES[row["name"]]
+            assert reader.read(*(row[n] for n in ADDRESS)) == FILES[row["name"]]
     assert len(rows) == len(FILES)
 
 
@@ -359,4 +359,4 @@ def test_method_that_no_one_knows(tmp_path: Path) -> None:
     path.write_bytes(data)
     [row] = read_all(str(path))[0]
     with MemberReader() as reader, pytest.raises(PixelError, match="method 65535"):
-        reader.read(*(row[name] for name in SCHEMA.names[2:]))
+        reader.read(*(row[name] for name in ADDRESS))

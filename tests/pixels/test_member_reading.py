@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms.failures import PixelError, Reason
-from transforms.pixels.listing import PICTURES, SCHEMA, list_members
-from transforms.pixels.members import MemberReader
+from transforms.pixels.listing import PICTURES, list_members
+from transforms.pixels.members import ADDRESS, MemberReader
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -26,7 +26,7 @@ NAME = "0123456789abcdef.jpg"
 def addresses(path: Path) -> dict[str, list]:
     """Name to the arguments of `MemberReader.read`."""
     return {
-        row["name"]: [row[name] for name in SCHEMA.names[2:]]
+        row["name"]: [row[name] for name in ADDRESS]
         for batch in list_members(str(path), PICTURES)
         for row in batch.table.to_pylist()
     }

@@ -183,7 +183,11 @@ def test_a_job_from_submission_to_publication(
         *("--annotations", corpus / "annotations", "--images", corpus / "images"),
         *("--masks", corpus / "masks", "--output", tmp_path / "local"),
     )
-    assert remote == local.version.digests()
+    here = local.version.digests()
+    assert remote.keys() == here.keys()
+    for name in remote:
+        # By their ETags, or times of change, pictures are known here and there.
+        assert remote[name] == here[name] or name.startswith("lineage/")
     assert keys(bucket, "out/.work") == []
 
 

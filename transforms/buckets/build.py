@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,7 +22,11 @@ from transforms.exchange.files import Spilled
 from transforms.failures import Failure
 from transforms.imaging.annotations import turn_annotations
 from transforms.joining.join import Joined, join
-from transforms.masks.rasterise import draw_maps, rasterise_masks
+from transforms.lineage import recording
+from transforms.lineage.bucket import SplitLineage, digest_bucket
+from transforms.lineage.kept import Kept
+from transforms.lineage.previous import Previous
+from transforms.masks.rasterise import Raster, draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, complete_classes, labels_of
 from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.tfrecord import TFRecordWriter
@@ -30,6 +35,7 @@ from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
 from transforms.pixels.sources import open_sources
 from transforms.storage.eager import Syncing
+from transforms.storage.objects import is_remote
 
 #: Images that are written together where they have no pictures.
 PIECE_IMAGES = 16_384
@@ -49,6 +55,13 @@ def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     for count in pc.value_counts(joined["split"]).to_pylist():
         yield count["values"], joined.slice(start, count["counts"])
         start += count["counts"]
+
+
+def _count(bucket: int, joined: Joined, failed: int, **lineage: Any) -> BucketCount:
+    """The account of a bucket of which so many images failed, beside those of the join."""
+    rows, orphans = tuple(joined.rows.items()), tuple(joined.orphans.items())
+    failed += joined.failures.num_rows
+    return BucketCount(bucket, joined.images, failed, rows, orphans, **lineage)
 
 
 class _PartWriter:
@@ -116,6 +129,10 @@ class BuildBucketFn(beam.DoFn):
         self._syncing = Syncing()
         self._spilled = Spilled()
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
+        self._previous = None
+        if config.previous:
+            options = config.object_options
+            self._previous = Previous.open(config.previous, config.parts_folder, options)
 
     def finish_bundle(self) -> None:
         # Here, since nobody else would be told that the disk has failed.
@@ -149,17 +166,38 @@ class BuildBucketFn(beam.DoFn):
         config = self._config
         rows = load_fragments(bucket, fragments, self._spilled)
         joined = join(rows, config.sources, config.splits, labels_of(classes))
-        index = index_classes(classes, labels) if config.map_columns else {}
+        counted = partial(_count, bucket, joined)
+        splits = [
+            (split, images, SplitLineage(images, config))
+            for split, images in _by_split(joined.table)
+        ]
+        index = index_classes(classes, labels) if "semantic_map" in config.map_columns else {}
+        numbers = repr(sorted(index.items())).encode()
+        digest = digest_bucket(joined.table, [of_split for *_, of_split in splits], [numbers])
+        taken = self._take_over(bucket, digest, len(joined.table))
+        if taken:
+            for split, _, lineage in splits:
+                taken.append(self._record(lineage.rows, split, bucket))
+            paths.update(part.path for part in taken if not is_remote(part.path))
+            yield from taken
+            pictures = len(joined.table) if config.with_pictures else 0
+            count = counted(0, digest=digest, taken_over=True, pictures=pictures)
+            yield from self._reports(joined, [], count)
+            return
         found: list[Failure] = []
-        missing = 0
-        for split, images in _by_split(joined.table):
+        missing = pictures = 0
+        for split, images, lineage in splits:
+            kept = self._keep(split, lineage)
+            if kept and config.with_pictures:
+                pictures += int(kept.pictures.sum())
             writers = [
                 _PartWriter(config, form, split, bucket, len(images)) for form in config.formats
             ]
-            for piece in self._pieces(images):
-                examples, failed = self._complete(piece, index)
+            for piece in self._pieces(images, kept):
+                examples, failed = self._complete(piece, index, lineage, kept)
                 found += failed
                 missing += len(piece.failures)
+                lineage.add(examples["image_id"], (failure.image_id for failure in failed))
                 metrics.IMAGES.inc(len(examples))
                 for writer in writers if len(examples) else ():
                     writer.write(examples)
@@ -175,23 +213,47 @@ class BuildBucketFn(beam.DoFn):
                     paths.add(part.path)
                     self._syncing.start(part.path)
                     yield part
-        yield from self._reports(bucket, joined, found, missing)
+            written = lineage.written()
+            if len(written):
+                part = self._record(written, split, bucket)
+                paths.add(part.path)
+                yield part
+        count = counted(missing, digest=None if found else digest, pictures=pictures)
+        yield from self._reports(joined, found, count)
 
-    def _reports(
-        self, bucket: int, joined: Joined, found: list[Failure], missing: int
-    ) -> Iterator[Any]:
+    def _take_over(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:
+        """The parts of a bucket whose input is that of the version before."""
+        if not self._previous or not images:
+            return None
+        config = self._config
+        taken = self._previous.bucket(bucket, config.buckets, digest, images, config.formats)
+        if taken:
+            metrics.IMAGES.inc(images)
+            progress.add(config.progress_folder, images=images)
+        return taken
+
+    def _keep(self, split: str, lineage: SplitLineage) -> Kept | None:
+        """Pictures and masks of the version before, of images of which they haven't changed."""
+        if not self._previous:
+            return None
+        match = self._previous.match(split, lineage.rows)
+        return Kept(match, self._config.object_options) if match else None
+
+    def _record(self, rows: np.ndarray, split: str, bucket: int) -> BuiltPart:
+        config = self._config
+        path = os.path.join(config.parts_folder, uuid.uuid4().hex)
+        return recording.write_rows(rows, path, split, bucket, config.object_options)
+
+    def _reports(self, joined: Joined, found: list[Failure], count: BucketCount) -> Iterator[Any]:
         failed = pa.concat_tables([joined.failures, failures.to_table(found)])
         metrics.FAILURES.inc(len(failed))
         if len(failed):
-            report = Failed(len(self._config.sources), bucket, elements.to_ipc(failed))
+            report = Failed(len(self._config.sources), count.bucket, elements.to_ipc(failed))
             yield beam.pvalue.TaggedOutput("failed", report)
-        missing += joined.failures.num_rows
-        rows, orphans = tuple(joined.rows.items()), tuple(joined.orphans.items())
-        count = BucketCount(bucket, joined.images, missing, rows, orphans)
         yield beam.pvalue.TaggedOutput("counts", count)
         progress.add(self._config.progress_folder, buckets=1, failed=joined.failures.num_rows)
 
-    def _pieces(self, images: pa.Table) -> Iterator[Fetched]:
+    def _pieces(self, images: pa.Table, kept: Kept | None) -> Iterator[Fetched]:
         """Consecutive pieces of images, with their pictures where these are wanted."""
         config = self._config
         if config.with_pictures:
@@ -202,6 +264,7 @@ class BuildBucketFn(beam.DoFn):
                 config.image_spec,
                 self._buffer.capacity,
                 self._buffer,
+                kept,
             ):
                 sizes = pc.binary_length(piece.columns["image"].field("bytes")).to_pylist()
                 metrics.add_pictures(sizes, piece.fetch_seconds, piece.decode_seconds)
@@ -212,7 +275,11 @@ class BuildBucketFn(beam.DoFn):
             yield Fetched(images.slice(start, PIECE_IMAGES), {}, [])
 
     def _complete(
-        self, piece: Fetched, class_index: Mapping[str, int]
+        self,
+        piece: Fetched,
+        class_index: Mapping[str, int],
+        lineage: SplitLineage,
+        kept: Kept | None,
     ) -> tuple[pa.Table, list[Failure]]:
         """Examples of a piece's images; failures of images left out and of single masks."""
         config = self._config
@@ -226,7 +293,12 @@ class BuildBucketFn(beam.DoFn):
         if config.image_spec.apply_rotation:
             rotations = images["rotation"].to_pylist()
             images = turn_annotations(images, images["rotation"])
-        columns["masks"], failed = rasterise_masks(images, sizes, rotations, self._mask_reader)
+        rasters: Sequence[Sequence[Raster] | None] = [None] * len(images)
+        if kept:
+            rasters = kept.read_rasters(lineage.places(images["image_id"]))
+        columns["masks"], failed = rasterise_masks(
+            images, sizes, rotations, self._mask_reader, rasters
+        )
         if config.map_columns:
             image_ids = images["image_id"].to_pylist()
             columns |= draw_maps(

@@ -21,6 +21,7 @@ def rasterise_masks(
     sizes: Sequence[tuple[int, int] | None],
     rotations: Sequence[int | None],
     reader: MemberReader,
+    kept: Sequence[Sequence[Raster] | None],
 ) -> tuple[pa.ListArray, list[Failure]]:
     """Encodes the masks of n images as COCO run lengths.
 
@@ -29,6 +30,7 @@ def rasterise_masks(
         sizes: (width, height) of each image's picture; None keeps the size of the PNG.
         rotations: by which each picture was turned.
         reader: reads members by address.
+        kept: what is known of an image's masks already; None where they are to be read.
 
     Returns:
         (n,) lists of `schema.MASK`, null where the source of masks was not given, and a failure for
@@ -46,19 +48,23 @@ def rasterise_masks(
         ]
         reader.expect(
             address_of(files[name])
-            for rows, files in zip(names, files_of, strict=True)
+            for rows, files, known in zip(names, files_of, kept, strict=True)
             for name in rows
-            if name in files
+            if known is None and name in files
         )
-        for image_id, split, size, rotation, rows, files in zip(
+        for image_id, split, size, rotation, rows, files, known in zip(
             joined["image_id"].to_pylist(),
             joined["split"].to_pylist(),
             sizes,
             rotations,
             names,
             files_of,
+            kept,
             strict=True,
         ):
+            if known is not None:
+                rasters += known
+                continue
             for name in rows:
                 try:
                     rasters.append(_rasterise(name, files, size, rotation, reader))

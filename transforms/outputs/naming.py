@@ -6,6 +6,8 @@ TFDS_NAME = "open_images"
 TFDS_VERSION = "1.0.0"
 #: Without it a version is none.
 MANIFEST = "manifest.json"
+#: The folder of what the next build needs to know, and the form of its parts.
+LINEAGE = "lineage"
 
 
 def tfds_folder(release: str) -> str:
@@ -22,6 +24,8 @@ def shard_path(form: str, release: str, split: str, index: int, shards: int) -> 
     'tfrecord/open_images/v7/1.0.0/open_images-train.tfrecord-00000-of-00016'
     """
     numbers = f"{index:05d}-of-{shards:05d}"
+    if form == LINEAGE:
+        return f"{LINEAGE}/{split}-{numbers}"
     if form == "parquet":
         return f"parquet/{split}-{numbers}.parquet"
     return f"{tfds_folder(release)}/{TFDS_NAME}-{split}.tfrecord-{numbers}"

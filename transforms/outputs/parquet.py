@@ -86,9 +86,10 @@ class ParquetWriter:
     def close(self) -> Part:
         """Finishes the file; one without a row is a valid file too."""
         writer = self._writer or self._open(self._schema, with_pictures=False)
+        body = self._file.digest
         writer.close()
         self._file.close()
-        return Part(self._path, self._rows, self._file.tell(), self._file.digest)
+        return Part(self._path, self._rows, self._file.tell(), self._file.digest, body)
 
     def _open(self, schema: pa.Schema, with_pictures: bool) -> pq.ParquetWriter:
         leaves = dict(_leaves(self._schema))

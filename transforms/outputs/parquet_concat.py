@@ -1,4 +1,5 @@
-"""Puts Parquet files of one schema one after another into one file, without decoding them.
+"""Puts Parquet files of one schema one after another into one file, without decoding them; and
+takes them out again.
 
 The bytes of the row groups are copied as they are. What says where they lie is written anew: the
 integers in the footer, and in offset indexes where there are any, that count bytes from the start
@@ -8,12 +9,13 @@ Format: https://github.com/apache/parquet-format, `README.md` for the layout of 
 `src/main/thrift/parquet.thrift` for the footer.
 """
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from transforms.outputs import thrift
-from transforms.outputs.part import HashingFile
+from transforms.outputs.part import Crc32, HashingFile
 
 MAGIC = b"PAR1"
 _TAIL = 8  # the footer's size, four bytes little-endian, and the magic
@@ -24,6 +26,7 @@ _MAX_ROW_GROUPS = 1 << 15  # RowGroup.ordinal has 16 bits
 _NUM_ROWS, _ROW_GROUPS, _LAST_FIELD = 3, 4, 7
 
 _POSITION, _ORDINAL, _INDEX, _INDEX_SIZE = "position", "ordinal", "index", "index size"
+_START, _ROWS = "start", "rows"
 
 _COLUMN_META_DATA: thrift.Wanted = {
     9: _POSITION,  # data_page_offset
@@ -38,7 +41,12 @@ _COLUMN_CHUNK: thrift.Wanted = {
     5: _INDEX_SIZE,  # offset_index_length
     6: _POSITION,  # column_index_offset
 }
-_ROW_GROUP: thrift.Wanted = {1: _COLUMN_CHUNK, 5: _POSITION, 7: _ORDINAL}  # 5 is file_offset
+_ROW_GROUP: thrift.Wanted = {
+    1: _COLUMN_CHUNK,
+    3: _ROWS,
+    5: _START,  # file_offset
+    7: _ORDINAL,
+}
 _OFFSET_INDEX: thrift.Wanted = {1: {1: _POSITION}}  # page_locations, each one's offset
 
 
@@ -82,6 +90,77 @@ def concatenate(paths: Sequence[str], destination: BinaryIO | HashingFile) -> No
                 written += len(indexes)
     if len(groups) > _MAX_ROW_GROUPS:
         raise ValueError(f"{len(groups)} row groups are more than a Parquet file can number")
+    _write_footer(frame, num_rows, groups, destination)
+
+
+class Concatenated:
+    """A Parquet file that others were put together to, to be taken apart again.
+
+    Its footer is read once for all of them.
+    """
+
+    def __init__(self, path: str, file: BinaryIO) -> None:
+        """Reads the footer of an open file.
+
+        Raises:
+            ValueError: it isn't a plain Parquet file.
+        """
+        self._path = path
+        self._footer, size = _read_footer(file, path)
+        self._frame = _read_frame(self._footer, path)
+        _, self._groups = _read_row_groups(self._footer, self._frame, path)
+        integers = [{i.name: i.value for i in found} for _, _, found in self._groups]
+        self._starts = [*(some.get(_START, 0) for some in integers), len(MAGIC) + size]
+        self._rows = [0, *itertools.accumulate(some.get(_ROWS, 0) for some in integers)]
+
+    def extract(
+        self, file: BinaryIO, row: int, rows: int, destination: BinaryIO | HashingFile
+    ) -> None:
+        """Writes one of the files again, byte for byte, if it had no offset indexes.
+
+        Args:
+            file: the open file that all of them are in.
+            row: its first row.
+            rows: how many it has.
+            destination: where to write. It is left open.
+
+        Raises:
+            ValueError: its rows aren't whole row groups.
+        """
+        try:
+            first, last = self._rows.index(row), self._rows.index(row + rows)
+        except ValueError:
+            raise ValueError(f"{self._path}: no row groups of rows {row} to {row + rows}") from None
+        start, stop = self._starts[first], self._starts[last]
+        destination.write(MAGIC)
+        file.seek(start)
+        _copy(file, stop - start, destination)
+        found = self._groups[first:last]
+        moved = _moved_groups(file, self._footer, found, len(MAGIC) - start, 0, 0)
+        _write_footer(self._frame, rows, [group for group, _ in moved], destination)
+
+
+def footer_checksum(path: str, file: BinaryIO | None = None) -> str:
+    """The CRC-32 of a Parquet file's footer.
+
+    Args:
+        path: the file.
+        file: it, if it is open; it is read from then.
+
+    Raises:
+        ValueError: it isn't a plain Parquet file.
+    """
+    if file is None:
+        with open(path, "rb") as opened:
+            return footer_checksum(path, opened)
+    crc = Crc32()
+    crc.update(_read_footer(file, path)[0])
+    return crc.hexdigest()
+
+
+def _write_footer(
+    frame: _Frame, num_rows: int, groups: Sequence[bytes], destination: BinaryIO | HashingFile
+) -> None:
     parts = (frame.before, thrift.write_integer(num_rows), frame.between)
     footer = b"".join((*parts, thrift.write_struct_list(groups), frame.after))
     destination.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
@@ -166,7 +245,7 @@ def _moved_groups(
                 indexes.append(index)
                 end += len(index)
             # Some writers put 0, where the magic lies, for a position that they don't give.
-            elif integer.name == _POSITION and integer.value:
+            elif integer.name in (_POSITION, _START) and integer.value:
                 changes.append((integer, integer.value + shift))
         yield _replace(footer, start, stop, changes), b"".join(indexes)
 

@@ -8,12 +8,14 @@ from transforms.storage.streams import ObjectWriter
 
 
 class Part(NamedTuple):
-    """What the writer of a file of examples hands back."""
+    """What the writer of a file of examples hands back; `body` is the CRC-32 of all that precedes
+    a footer."""
 
     path: str
     num_examples: int
     bytes: int
     crc32: str
+    body: str
 
 
 class Digest(Protocol):

@@ -64,7 +64,8 @@ class TFRecordWriter:
     def close(self) -> Part:
         """Ends the file."""
         self._file.close()
-        return Part(self._path, self._num_examples, self._file.tell(), self._file.digest)
+        digest = self._file.digest
+        return Part(self._path, self._num_examples, self._file.tell(), digest, digest)
 
 
 def frame(records: wire.Messages) -> Iterator[pa.Buffer | bytes]:

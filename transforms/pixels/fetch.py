@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
-from transforms.imaging.header import PictureHeader, check_picture
+from transforms.imaging.header import check_picture
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.buffer import PictureBuffer
 
@@ -37,6 +38,24 @@ class PictureSource(Protocol):
         """Gives back files and connections."""
 
 
+class Size(NamedTuple):
+    """Of a picture as it is stored, in pixels."""
+
+    width: int
+    height: int
+
+
+class KeptPictures(Protocol):
+    """Pictures, as processed, that needn't be asked for."""
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(n,) bool: of which of n images there are some."""
+
+    def read_pictures(self) -> Iterator[tuple[Size, Picture]]:
+        """These, in order."""
+
+
 class Fetched(NamedTuple):
     """The pictures of some consecutive images.
 
@@ -60,7 +79,7 @@ class _Outcome(NamedTuple):
     """What came of asking for an image's picture: it is None where it was refused, as often."""
 
     index: int
-    picture: tuple[PictureHeader, Picture] | None
+    picture: tuple[Size, Picture] | None
     refused: list[Failure]
     fetch_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -73,8 +92,8 @@ class _Outcome(NamedTuple):
         """It with its picture in a buffer, unless that has no room."""
         if not self.picture:
             return self
-        header, picture = self.picture
-        return self._replace(picture=(header, picture._replace(data=buffer.add(picture.data))))
+        size, picture = self.picture
+        return self._replace(picture=(size, picture._replace(data=buffer.add(picture.data))))
 
 
 def fetch_pictures(
@@ -84,6 +103,7 @@ def fetch_pictures(
     spec: ImageSpec,
     held_bytes: int = HELD_BYTES,
     buffer: PictureBuffer | None = None,
+    kept: KeptPictures | None = None,
 ) -> Iterator[Fetched]:
     """Fetches, checks and processes pictures, each from the first source that has a sound one.
 
@@ -95,6 +115,7 @@ def fetch_pictures(
         held_bytes: processed pictures that are in memory together, and as many again for each
             source but the last while those after it are asked; a larger picture is alone.
         buffer: of `held_bytes`, to use it again; a new one by default.
+        kept: pictures that are there already; of these images no source is asked.
 
     Yields:
         Consecutive pieces of the n images. Where they are cut depends on the sizes of the processed
@@ -105,7 +126,7 @@ def fetch_pictures(
     buffer = buffer or PictureBuffer(held_bytes)
     buffer.clear()
     resolver = _Resolver(joined, verify, spec, held_bytes)
-    for outcome in resolver.resolve(range(len(joined)), sources):
+    for outcome in _outcomes(resolver, len(joined), sources, kept):
         if held and size + outcome.size > held_bytes:
             yield _take_out(joined, held, buffer)
             buffer.clear()
@@ -119,6 +140,22 @@ def fetch_pictures(
             size = 0
     if held:
         yield _take_out(joined, held, buffer)
+
+
+def _outcomes(
+    resolver: "_Resolver",
+    images: int,
+    sources: Sequence[PictureSource],
+    kept: KeptPictures | None,
+) -> Iterator[_Outcome]:
+    """What comes of all images, in order."""
+    if kept is None:
+        yield from resolver.resolve(range(images), sources)
+        return
+    found = resolver.resolve(np.flatnonzero(~kept.pictures).tolist(), sources)
+    pictures = kept.read_pictures()
+    for index, is_kept in enumerate(kept.pictures.tolist()):
+        yield _Outcome(index, next(pictures), []) if is_kept else next(found)
 
 
 class _Resolver:
@@ -204,18 +241,19 @@ class _Resolver:
 
     def _process(
         self, given: list[bytes | memoryview], rotation: int | None
-    ) -> tuple[PictureHeader, Picture]:
-        """A picture as asked for; it is taken out of `given`.
+    ) -> tuple[Size, Picture]:
+        """A picture as asked for, and its size as stored; it is taken out of `given`.
 
         Raises:
             PixelError: It isn't sound.
         """
         header = check_picture(given[0])
+        size = Size(header.width, header.height)
         if not stays_as_stored(header, self._spec, rotation):
-            return header, process_picture(bytes(given.pop()), header, self._spec, rotation)
+            return size, process_picture(bytes(given.pop()), header, self._spec, rotation)
         if self._verify:
             verify_pixels(bytes(given[0]), header)
-        return header, Picture(given[0], *header)
+        return size, Picture(given[0], *header)
 
 
 def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
@@ -247,7 +285,7 @@ def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
 
 def _columns(
     image_ids: Sequence[str],
-    pictures: Sequence[tuple[PictureHeader, Picture]],
+    pictures: Sequence[tuple[Size, Picture]],
     buffer: PictureBuffer,
 ) -> dict[str, pa.Array]:
     paths = [
@@ -260,6 +298,6 @@ def _columns(
         "image": image,
         "width": pa.array([picture.width for _, picture in pictures], pa.int32()),
         "height": pa.array([picture.height for _, picture in pictures], pa.int32()),
-        "original_width": pa.array([header.width for header, _ in pictures], pa.int32()),
-        "original_height": pa.array([header.height for header, _ in pictures], pa.int32()),
+        "original_width": pa.array([size.width for size, _ in pictures], pa.int32()),
+        "original_height": pa.array([size.height for size, _ in pictures], pa.int32()),
     }

@@ -5,6 +5,8 @@ import posixpath
 import stat
 from collections.abc import Iterator
 
+import xxhash
+
 from transforms.failures import Reason
 from transforms.pixels.members import Member
 from transforms.storage.files import DEFAULTS, walk
@@ -22,7 +24,9 @@ def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member
     """
     if is_remote(path):
         for entry in walk(path, options):
-            yield Member(posixpath.relpath(entry.path, path), entry.path, 0, entry.size)
+            name = posixpath.relpath(entry.path, path)
+            stamp = xxhash.xxh3_64_intdigest(str(entry.version).encode()) >> 1  # 63 bits
+            yield Member(name, entry.path, 0, entry.size, stamp=stamp)
         return
     root = os.path.realpath(path)
     for folder, folders, files, descriptor in os.fwalk(root):
@@ -49,7 +53,7 @@ def _file(root: str, name: str, full: str, status: os.stat_result) -> Member:
             status = os.stat(full)
     elif not stat.S_ISREG(status.st_mode):
         refusal = (Reason.UNSAFE_PATH, "not a regular file")
-    return Member(name, full, 0, status.st_size, refusal=refusal)
+    return Member(name, full, 0, status.st_size, refusal=refusal, stamp=status.st_mtime_ns)
 
 
 def _is_within(root: str, link: str) -> bool:

@@ -21,7 +21,7 @@ ROWS = 65_536
 
 _FAR = 1 << 62  # beyond any file, and 64-bit arithmetic with it can't overflow
 
-#: One row a member: the ImageID, then the fields of `Member`.
+#: One row a member: the ImageID, then the fields of `Member` but for refusals.
 SCHEMA = pa.schema(
     {
         "image_id": pa.string(),
@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         "size": pa.int64(),
         "method": pa.uint16(),
         "crc32": pa.int64(),
+        "stamp": pa.int64(),
     }
 )
 
@@ -136,7 +137,7 @@ def list_members(
             elif image_id is None:
                 skipped += 1
             else:
-                rows.append((image_id, *member[:-1]))
+                rows.append((image_id, *member[:6], member.stamp))
             if len(rows) + len(failures) == ROWS:
                 yield Listing(_table(rows), skipped, failures)
                 rows, failures, skipped = [], [], 0

@@ -37,6 +37,8 @@ class Member(NamedTuple):
         method: the zip's compression method; 0 where nothing is compressed.
         crc32: of the inflated bytes as the zip gives it; None for a folder or tar.
         refusal: reason and detail where the walk already knows that it mustn't be read.
+        stamp: in a folder, what changes when the file is written anew: its time of change in
+            nanoseconds, or a hash of its ETag.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Member(NamedTuple):
     method: int = STORED
     crc32: int | None = None
     refusal: tuple[Reason, str] | None = None
+    stamp: int | None = None
 
 
 #: The fields of a member that say where its bytes are, in the order in which

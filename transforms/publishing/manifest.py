@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from transforms import elements, failures
 from transforms.elements import BucketCount, Failed, Shard, Source, SourceCount
 from transforms.formats.detect import UNUSED, VOCABULARY
+from transforms.outputs import naming
 
 
 class LostRowsError(Exception):
@@ -95,7 +96,7 @@ def count_sources(
 def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:
     """Examples and shards of each split; examples are counted once, whatever the formats."""
     splits: dict[str, dict] = {}
-    for shard in sorted(shards):
+    for shard in sorted(shard for shard in shards if shard.format != naming.LINEAGE):
         split = splits.setdefault(shard.split, {"num_examples": 0, "shards": []})
         split["shards"].append(
             {
@@ -114,6 +115,24 @@ def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:
             raise ValueError(f"formats differ in their number of examples: {dict(by_format)}")
         split["num_examples"] = next(iter(by_format.values()))
     return splits
+
+
+def count_lineage(shards: Iterable[Shard]) -> list[dict]:
+    """The files of `lineage.recording` that images have rows in."""
+    return [
+        {"path": shard.path, "bytes": shard.bytes, "sha256": shard.sha256}
+        for shard in sorted(shards)
+        if shard.format == naming.LINEAGE
+    ]
+
+
+def count_taken_over(buckets: Iterable[BucketCount]) -> dict[str, int]:
+    """What comes of the version before: whole buckets, and pictures, of these and of others."""
+    counted = list(buckets)
+    return {
+        "buckets": sum(bucket.taken_over for bucket in counted),
+        "pictures": sum(bucket.pictures for bucket in counted),
+    }
 
 
 def count_reasons(gathered: pa.Table) -> dict[str, int]:

@@ -8,6 +8,7 @@ import apache_beam as beam
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
+from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
 from transforms.publishing import manifest, version
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
@@ -42,6 +43,7 @@ def commit(
         "examples_of_failures": gathered.slice(0, 5).to_pylist(),
         "sources": sources,
         "splits": splits,
+        "taken_over": manifest.count_taken_over(bucket_counts),
     }
     if not shards or failed_images > config.max_failure_rate * images:
         version.discard(config)
@@ -49,13 +51,16 @@ def commit(
     document = {
         "version": config.version,
         "fingerprint": config.fingerprint,
+        "basis": config.basis,
         "config": config.flags,
         "splits": splits,
         "sources": sources,
         "failures": outcome["failures"],
+        "lineage": manifest.count_lineage(shards),
     }
     all_classes = complete_encoded(classes[0], frozenset().union(*labels))
-    version.publish(config, shards, document, gathered, all_classes)
+    parts = recording.parts_table(shards, bucket_counts, config.buckets)
+    version.publish(config, shards, parts, document, gathered, all_classes)
     return outcome
 
 

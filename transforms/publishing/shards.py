@@ -5,17 +5,20 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from transforms.elements import BuiltPart, Shard
+from transforms.lineage import recording, taking
 from transforms.outputs import naming, parquet_concat, tfrecord
 from transforms.outputs.part import Crc32, HashingFile
-from transforms.storage import files
-from transforms.storage.objects import is_remote
+from transforms.storage import files, objects
+from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
 #: A shard may exceed its target by this much before another is begun.
@@ -78,18 +81,55 @@ def seal_shard(
         StorageError: The object store can't be read, or written to.
     """
     path = naming.shard_path(plan.form, release, plan.split, plan.index, plan.shards)
+    target = os.path.join(folder, path)
     num_examples = sum(part.num_examples for part in plan.parts)
+    parts = tuple(part._replace(path="", origin=None) for part in plan.parts)
+    shard = partial(Shard, plan.form, plan.split, plan.index, path, num_examples, parts=parts)
+    origin = plan.parts[0].origin
+    if origin and _is_whole(plan.parts) and _copy_whole(plan.parts[0].path, target, options):
+        return shard(bytes=origin.bytes, sha256=origin.sha256, footer=origin.footer)
     with contextlib.ExitStack() as stack:
-        scratch = os.path.dirname(plan.parts[0].path)
-        if is_remote(scratch):
-            scratch = stack.enter_context(tempfile.TemporaryDirectory())
-            local = tuple(_download(part, scratch, options) for part in plan.parts)
-            plan = plan._replace(parts=local)
-        attempt = stack.enter_context(files.staged(os.path.join(folder, path), scratch, options))
-        size, sha256 = _put_together(plan, attempt)
+        folders = (os.path.dirname(part.path) for part in plan.parts if not is_remote(part.path))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=next(folders, None)))
+        local = tuple(_localise(part, scratch, options) for part in plan.parts)
+        attempt = stack.enter_context(files.staged(target, scratch, options))
+        size, sha256 = _put_together(plan._replace(parts=local), attempt)
         if count_examples(plan.form, attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
-    return Shard(plan.form, plan.split, plan.index, path, num_examples, size, sha256)
+        footer = parquet_concat.footer_checksum(attempt) if plan.form == "parquet" else ""
+    return shard(bytes=size, sha256=sha256, footer=footer)
+
+
+def _is_whole(parts: Sequence[BuiltPart]) -> bool:
+    """Whether parts make up a shard of the version before."""
+    origin = parts[0].origin
+    places = [(part.path, part.origin and part.origin.number) for part in parts]
+    return origin is not None and places == [(parts[0].path, n) for n in range(origin.of)]
+
+
+def _copy_whole(path: str, target: str, options: ObjectOptions) -> bool:
+    """Puts a shard of the version before in its new place: a link, or a copy within the store.
+
+    Returns:
+        Whether that could be done.
+    """
+    if is_remote(path) != is_remote(target):
+        return False
+    if is_remote(path):
+        with contextlib.suppress(StorageError):
+            objects.copy(path, target, options)
+            return True
+        return False
+    with files.staged(target, None, options) as attempt:
+        os.link(path, attempt)
+    return True
+
+
+def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPart:
+    """A part that is a local file."""
+    if part.origin:
+        return taking.take_out(part, os.path.join(scratch, uuid.uuid4().hex), options)
+    return _download(part, scratch, options) if is_remote(part.path) else part
 
 
 def _download(part: BuiltPart, folder: str, options: ObjectOptions) -> BuiltPart:
@@ -114,8 +154,8 @@ def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
         for part in plan.parts:
-            # TFRecords stand end to end, whatever file they are in.
-            _read_back(part, file.write if plan.form == "tfrecord" else None)
+            # Records stand end to end, whatever file they are in.
+            _read_back(part, None if plan.form == "parquet" else file.write)
         if plan.form == "parquet":
             parquet_concat.concatenate([part.path for part in plan.parts], file)
         return file.tell(), file.digest
@@ -125,6 +165,8 @@ def count_examples(form: str, path: str) -> int:
     """How many examples a shard holds, by its own account."""
     if form == "parquet":
         return pq.read_metadata(path).num_rows
+    if form == naming.LINEAGE:
+        return recording.count_rows(path)
     return tfrecord.count_records(path)
 
 

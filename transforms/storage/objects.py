@@ -243,6 +243,19 @@ def upload(uri: str, content: bytes | Path, options: ObjectOptions) -> None:
     )
 
 
+def copy(uri: str, target: str, options: ObjectOptions) -> None:
+    """Copies an object within its store, without its bytes coming here.
+
+    Raises:
+        StorageError: it isn't there, lies in another bucket, or is too large for one request.
+    """
+    bucket, key = locate(uri, options)
+    place, new = locate(target, options)
+    if place is not bucket:
+        raise StorageError(f"{uri}: in another bucket than {target}")
+    bucket.write(key, lambda store: obstore.copy(store, key, new))
+
+
 def delete(uri: str, options: ObjectOptions) -> None:
     """Deletes an object.
 

@@ -1,0 +1,109 @@
+"""Pictures and rasters of the version before, in place of fetching, decoding and encoding them."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.elements import BuiltPart
+from transforms.imaging.process import Picture
+from transforms.lineage import taking
+from transforms.lineage.previous import Match
+from transforms.masks.rasterise import Raster
+from transforms.pixels.fetch import Size
+from transforms.storage.stores import ObjectOptions
+
+_PICTURE = ["image", "width", "height", "original_width", "original_height"]
+_RASTER = ("size", "counts", "area")
+_MASKS = [f"masks.list.element.{name}" for name in _RASTER]
+_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+
+
+class Kept:
+    """What is taken over of some images: read as it is asked for, in their order.
+
+    Attributes:
+        pictures: (n,) bool: of which of n images there are pictures.
+        masks: (n,) bool: likewise, all rasters of their masks.
+    """
+
+    def __init__(self, match: Match, options: ObjectOptions) -> None:
+        """Nothing is read yet."""
+        self.pictures = match.places >= 0
+        self.masks = match.masks
+        self._parts = match.parts
+        self._places = match.places
+        self._options = options
+        self._next_rasters = self._rasters()
+
+    def read_pictures(self) -> Iterator[tuple[Size, Picture]]:
+        """The pictures, one after the other, each with its size as it was stored once."""
+        for table, rows in self._groups(_PICTURE, self._places[self.pictures]):
+            image = table["image"].combine_chunks()
+            data, path = (image.field(name) for name in ("bytes", "path"))
+            offsets = np.frombuffer(data.buffers()[1], np.int32)[data.offset :]
+            memory = memoryview(data.buffers()[2]).cast("B")
+            starts, stops = offsets[rows].tolist(), offsets[rows + 1].tolist()
+            chosen = pa.array(rows)
+            paths = path.take(chosen).to_pylist()
+            sizes = (table[name].take(chosen).to_pylist() for name in _PICTURE[1:])
+            for start, stop, name, width, height, *stored in zip(
+                starts, stops, paths, *sizes, strict=True
+            ):
+                form = _FORMATS[name.rpartition(".")[2]]
+                yield Size(*stored), Picture(memory[start:stop], form, width, height)
+
+    def read_rasters(self, places: np.ndarray) -> list[list[Raster] | None]:
+        """The rasters of the masks of some images; None where they aren't taken over.
+
+        Args:
+            places: (k,) of the images, ascending; none may be left out for good that has some.
+        """
+        known = self.masks[places].tolist()
+        return [next(self._next_rasters) if is_known else None for is_known in known]
+
+    def _rasters(self) -> Iterator[list[Raster]]:
+        for table, rows in self._groups(_MASKS, self._places[self.masks]):
+            masks = table["masks"].combine_chunks().take(pa.array(rows))
+            values = masks.flatten()
+            columns = [values.field(name).to_pylist() for name in _RASTER]
+            rasters = zip(*columns, strict=True)
+            for length in masks.value_lengths().fill_null(0).to_pylist():
+                yield [next(rasters) for _ in range(length)]
+
+    def _groups(
+        self, columns: Sequence[str], places: np.ndarray
+    ) -> Iterator[tuple[pa.Table, np.ndarray]]:
+        """The row groups with rows at these places, and which of their rows these are."""
+        before = 0
+        for part in self._parts:
+            origin = part.origin
+            assert origin is not None
+            stop = before + part.num_examples
+            if not len(_within(places, before, stop)):
+                before = stop
+                continue
+            file = taking.open_shard(part.path, origin.sha256, self._options)
+            for number, start, rows in _row_groups(file, part):
+                first = before + start - origin.row
+                wanted = _within(places, first, first + rows)
+                if len(wanted):
+                    yield file.read_row_group(number, columns), wanted - first
+            before = stop
+
+
+def _within(places: np.ndarray, start: int, stop: int) -> np.ndarray:
+    first, last = np.searchsorted(places, [start, stop])
+    return places[first:last]
+
+
+def _row_groups(file: pq.ParquetFile, part: BuiltPart) -> Iterator[tuple[int, int, int]]:
+    """The number, first row and rows of each row group of a part."""
+    assert part.origin is not None
+    start = 0
+    for number in range(file.num_row_groups):
+        rows = file.metadata.row_group(number).num_rows
+        if part.origin.row <= start < part.origin.row + part.num_examples:
+            yield number, start, rows
+        start += rows

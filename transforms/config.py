@@ -49,6 +49,8 @@ class BuildConfig:
         exchange: of `exchange.FORMS`.
         chunk_size: bytes of a file that are read at once.
         buckets: how many groups of images are joined one by one.
+        lease: the token of the lease on the output without which nothing is to be published; None
+            for a build that needs none.
     """
 
     output: str
@@ -71,6 +73,7 @@ class BuildConfig:
     exchange: str
     chunk_size: int
     buckets: int
+    lease: str | None = None
 
     @property
     def exchange_folder(self) -> str:

@@ -4,8 +4,14 @@ On a file system a version is put together in the work folder, moved to its plac
 named in `latest` by another, last. In an object store nothing can be moved: shards are written to
 their places, then what lies beside them, then the manifest, without which a version is none, and
 `latest`.
+
+A build that was taken for dead may come back when another has taken over the output, and so may a
+commit that an engine tries twice. It looks whether it holds the lease still before it changes what
+others see; and should it be stopped just then, what it does next fails: both renames start from a
+folder that is gone by then, and in an object store `latest` isn't as it was seen any more.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -19,7 +25,8 @@ from transforms.config import BuildConfig
 from transforms.elements import Shard
 from transforms.examples import features
 from transforms.outputs import naming, tfds
-from transforms.storage import files, objects
+from transforms.publishing import holder
+from transforms.storage import conditional, files, objects
 from transforms.storage.objects import StorageError, is_remote
 
 #: What became of a build, in its work folder.
@@ -48,11 +55,11 @@ def publish(
         classes: the content of `classes.json`.
 
     Raises:
+        LostLeaseError: Another build has taken over the output.
         StorageError: The object store lacks a shard, or can't be written to.
     """
     publish_ = _publish_in_store if is_remote(config.output) else _publish_in_folder
     publish_(config, shards, document, gathered, classes)
-    _write(config, os.path.join(config.output, "latest"), f"{config.version}\n".encode())
 
 
 def discard(config: BuildConfig) -> None:
@@ -64,15 +71,19 @@ def _publish_in_folder(
     config: BuildConfig, _: object, document: dict, gathered: pa.Table, classes: bytes
 ) -> None:
     target = os.path.join(config.output, "versions", config.version)
-    # A retried commit finds the version where the first attempt moved it.
-    if os.path.exists(target):
-        return
     folder = config.version_folder
-    _write_metadata(folder, config.work, config, document["splits"], gathered, classes)
-    _write(config, os.path.join(folder, naming.MANIFEST), to_json(document))
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.rename(folder, target)
-    files.sync_folder(os.path.dirname(target))
+    scratch = os.path.dirname(folder)  # which goes when another build takes over
+    # A retried commit finds the version where the first attempt moved it.
+    if not os.path.exists(target):
+        _write_metadata(folder, scratch, config, document["splits"], gathered, classes)
+        files.write_file(os.path.join(folder, naming.MANIFEST), to_json(document), scratch)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        holder.check(config)
+        os.rename(folder, target)
+        files.sync_folder(os.path.dirname(target))
+    holder.check(config)
+    pointer = os.path.join(config.output, "latest")
+    files.write_file(pointer, f"{config.version}\n".encode(), scratch)
 
 
 def _publish_in_store(
@@ -94,11 +105,23 @@ def _publish_in_store(
         for path in files.list_files(folder):
             place = os.path.join(config.version_folder, os.path.relpath(path, folder))
             objects.upload(place, Path(path), config.object_options)
-    _write(config, os.path.join(config.version_folder, naming.MANIFEST), to_json(document))
-
-
-def _write(config: BuildConfig, path: str, data: bytes) -> None:
-    files.write_file(path, data, config.work, config.object_options)
+    options = config.object_options
+    manifest = os.path.join(config.version_folder, naming.MANIFEST)
+    holder.check(config)
+    created = False
+    with contextlib.suppress(conditional.ChangedError):  # by an attempt before
+        conditional.write(manifest, to_json(document), None, options)
+        created = True
+    pointer = os.path.join(config.output, "latest")
+    found = conditional.read(pointer, options)
+    try:
+        holder.check(config)
+        data = f"{config.version}\n".encode()
+        conditional.write(pointer, data, found[1] if found else None, options)
+    except (holder.LostLeaseError, conditional.ChangedError):
+        if created:  # of a version whose shards may be gone
+            files.delete_file(manifest, options)
+        raise
 
 
 def _write_metadata(

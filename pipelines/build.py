@@ -170,6 +170,7 @@ def _say(message: str) -> None:
 def _explain(error: Exception) -> str:
     """The cause of a failed build in a line; for what the user can't mend, its traceback too."""
     from runners.launch import JobError
+    from transforms.publishing.holder import LostLeaseError
     from transforms.storage.objects import StorageError
 
     text = str(error).strip()
@@ -179,7 +180,8 @@ def _explain(error: Exception) -> str:
             return f"{remedy} ({cause}); nothing was published"
     if isinstance(error, JobError) and text == cause:
         return f"{cause}; nothing was published"
-    if f"{StorageError.__module__}." in text or isinstance(error, StorageError):
+    known = (StorageError, LostLeaseError)
+    if isinstance(error, known) or any(f"{kind.__module__}." in text for kind in known):
         return f"{cause}; nothing was published"
     logging.error("the build failed", exc_info=error)
     return f"{cause}; nothing was published"

@@ -20,7 +20,6 @@ from typing import NamedTuple, Protocol
 from pipelines import lease, workspace
 from transforms.publishing.holder import Holder, LostLeaseError, holder_of, lease_path, lost
 from transforms.storage import conditional, files, objects
-from transforms.storage.conditional import ChangedError
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -281,11 +280,7 @@ class _InStore:
         """Another content each time, since a store may know objects by content alone."""
         self._renewals += 1
         data = self._holder.encode() + b"\n" * self._renewals
-        try:
-            conditional.write(self._path, data, seen, self._options)
-        except ChangedError:
-            return False
-        return True
+        return conditional.write(self._path, data, seen, self._options)
 
     def _own(self) -> conditional.Mark | None:
         found = conditional.read(self._path, self._options)
@@ -294,7 +289,9 @@ class _InStore:
 
     def renew(self) -> bool:
         own = self._own()
-        return own is not None and self._write(own)
+        if own is not None and not self._write(own):
+            own = self._own()  # if but the answer was lost, it is so still
+        return own is not None
 
     def release(self) -> None:
         # One that can't be given up is taken over in time.

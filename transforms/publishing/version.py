@@ -11,7 +11,6 @@ others see; and should it be stopped just then, what it does next fails: both re
 folder that is gone by then, and in an object store `latest` isn't as it was seen any more.
 """
 
-import contextlib
 import json
 import os
 import tempfile
@@ -108,20 +107,31 @@ def _publish_in_store(
     options = config.object_options
     manifest = os.path.join(config.version_folder, naming.MANIFEST)
     holder.check(config)
-    created = False
-    with contextlib.suppress(conditional.ChangedError):  # by an attempt before
-        conditional.write(manifest, to_json(document), None, options)
-        created = True
-    pointer = os.path.join(config.output, "latest")
-    found = conditional.read(pointer, options)
+    # An attempt before may have written it.
+    is_new = conditional.write(manifest, to_json(document), None, options)
     try:
-        holder.check(config)
-        data = f"{config.version}\n".encode()
-        conditional.write(pointer, data, found[1] if found else None, options)
-    except (holder.LostLeaseError, conditional.ChangedError):
-        if created:  # of a version whose shards may be gone
+        _point_in_store(config)
+    except holder.LostLeaseError:
+        if is_new:  # of a version whose shards may be gone
             files.delete_file(manifest, options)
         raise
+
+
+def _point_in_store(config: BuildConfig) -> None:
+    """Lets `latest` name a version, unless somebody else has written it meanwhile.
+
+    Raises:
+        LostLeaseError: Another build has taken over, or somebody has led readers elsewhere.
+    """
+    pointer = os.path.join(config.output, "latest")
+    data = f"{config.version}\n".encode()
+    found = conditional.read(pointer, config.object_options)
+    holder.check(config)
+    if conditional.write(pointer, data, found[1] if found else None, config.object_options):
+        return
+    found = conditional.read(pointer, config.object_options)
+    if found is None or found[0] != data:
+        raise holder.LostLeaseError(f"{pointer} was changed by somebody else just now: build again")
 
 
 def _write_metadata(

@@ -3,14 +3,17 @@
 Of those who try at the same time one succeeds, and one who slept meanwhile doesn't.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
 
-from transforms.storage.objects import AbsentError, StorageError, locate
+from transforms.storage.objects import AbsentError, locate
 from transforms.storage.stores import ObjectOptions
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
 
 
 class Mark(NamedTuple):
@@ -25,10 +28,6 @@ class Mark(NamedTuple):
     e_tag: str | None
     version: str | None
     modified: float
-
-
-class ChangedError(StorageError):
-    """The object isn't any more as it was seen."""
 
 
 def read(uri: str, options: ObjectOptions) -> tuple[bytes, Mark] | None:
@@ -51,17 +50,20 @@ def read(uri: str, options: ObjectOptions) -> tuple[bytes, Mark] | None:
         return None
 
 
-def write(uri: str, data: bytes, seen: Mark | None, options: ObjectOptions) -> None:
+def write(uri: str, data: bytes, seen: Mark | None, options: ObjectOptions) -> bool:
     """Writes an object that nobody else has written since.
 
     Args:
         uri: the object.
-        data: its content, which is nobody else's.
+        data: its content.
         seen: what it was; None if it wasn't there.
         options: how object stores are reached.
 
+    Returns:
+        Whether it was written. A request whose answer was lost is sent again and then fails,
+        because of what it has written itself.
+
     Raises:
-        ChangedError: somebody has; it is as they left it.
         StorageError: it can't be written.
     """
     bucket, key = locate(uri, options)
@@ -69,17 +71,20 @@ def write(uri: str, data: bytes, seen: Mark | None, options: ObjectOptions) -> N
     def put(store: ObjectStore) -> bool:
         try:
             # A large object, in several requests, can't be written conditionally.
-            if seen is None:
-                obstore.put(store, key, data, mode="create", use_multipart=False)
-            else:
-                mode = {"e_tag": seen.e_tag, "version": seen.version}
-                obstore.put(store, key, data, mode=mode, use_multipart=False)
+            obstore.put(store, key, data, mode=_mode(seen), use_multipart=False)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             return False
         return True
 
-    if not bucket.write(key, put):
-        # A request whose answer was lost is sent again, and then finds what it has written.
-        found = read(uri, options)
-        if found is None or found[0] != data:
-            raise ChangedError(f"{uri} was changed by somebody else meanwhile")
+    return bucket.write(key, put)
+
+
+def _mode(seen: Mark | None) -> "Literal['create'] | UpdateVersion":
+    if seen is None:
+        return "create"
+    mode: UpdateVersion = {}
+    if seen.e_tag is not None:
+        mode["e_tag"] = seen.e_tag
+    if seen.version is not None:
+        mode["version"] = seen.version
+    return mode

@@ -124,6 +124,20 @@ def held(
         own.release()
 
 
+def clear_away(output: str, options: ObjectOptions) -> bool:
+    """Removes the lease of a build that lives no more; whether there was one.
+
+    Raises:
+        OutputError: the output can't be used.
+        StorageError: the object store can't be read.
+    """
+    if holder_of(output, options) is None:
+        return False
+    with contextlib.suppress(BusyError), held(output, 0, options, lambda _: None):
+        return True
+    return False
+
+
 def _loss(output: str, holder: Holder, options: ObjectOptions) -> str | None:
     """A line if another build has taken over, else None, also where that can't be told."""
     with contextlib.suppress(StorageError, OSError):
@@ -213,8 +227,7 @@ class _InFolder:
         if not self._is_there(descriptor):
             return found  # it was removed before it was locked
         # Another machine's lock may not be seen here.
-        is_elsewhere = holder is not None and holder.host != self._holder.host
-        return found if is_elsewhere and found.silent <= self.expiry else None
+        return found if holder and holder.host != self._holder.host else None
 
     def _is_there(self, descriptor: int) -> bool:
         with contextlib.suppress(FileNotFoundError):

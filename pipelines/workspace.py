@@ -271,7 +271,7 @@ def _vanish(folder: str) -> None:
     gone = f"{folder}.{uuid.uuid4().hex}"
     with contextlib.suppress(OSError):
         os.rename(folder, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _dead(builds: str) -> Iterator[tuple[str, int]]:

@@ -14,6 +14,7 @@ folder that is gone by then, and in an object store `latest` isn't as it was see
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -77,12 +78,16 @@ def _publish_in_folder(
         _write_metadata(folder, scratch, config, document["splits"], gathered, classes)
         files.write_file(os.path.join(folder, naming.MANIFEST), to_json(document), scratch)
         os.makedirs(os.path.dirname(target), exist_ok=True)
+    # Before there is a version, which would stay where the disk is too full for its name.
+    pointer = os.path.join(scratch, f"latest.{uuid.uuid4().hex}")
+    files.write_file(pointer, f"{config.version}\n".encode(), scratch)
+    if not os.path.exists(target):
         holder.check(config)
         os.rename(folder, target)
         files.sync_folder(os.path.dirname(target))
     holder.check(config)
-    pointer = os.path.join(config.output, "latest")
-    files.write_file(pointer, f"{config.version}\n".encode(), scratch)
+    os.replace(pointer, os.path.join(config.output, "latest"))
+    files.sync_folder(config.output)
 
 
 def _publish_in_store(

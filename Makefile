@@ -14,7 +14,7 @@ OPERATOR := 1.10.0
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: demo test lint types bench bench-peers bench-startup bench-growth bench-narratives bench-full \
-    bench-pixels bench-memory bench-flink flink prism kubernetes airflow clean
+    bench-pixels bench-memory bench-rebuilds bench-flink flink prism kubernetes airflow clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -70,6 +70,9 @@ bench-pixels: $(VENV)/installed
 
 bench-memory: $(VENV)/installed
 	$(BIN)/python -m benchmarks.memory
+
+bench-rebuilds: $(VENV)/bench
+	$(BIN)/python -m benchmarks.rebuilds $(BENCH_FLAGS)
 
 bench-flink: $(VENV)/installed flink
 	$(BIN)/python -m benchmarks.flink

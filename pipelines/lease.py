@@ -125,7 +125,7 @@ def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]
 
 
 def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
-    """The versions that have no manifest."""
+    """The versions that have no manifest, or an empty one."""
     names = objects.children(versions, options)
     found = [os.path.join(versions, name.rstrip("/")) for name in names]
     return [path for path in found if not _is_published(path, options)]
@@ -133,7 +133,7 @@ def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
 
 def _is_published(version: str, options: ObjectOptions) -> bool:
     with contextlib.suppress(objects.AbsentError):
-        return bool(objects.status(os.path.join(version, MANIFEST), options))
+        return objects.status(os.path.join(version, MANIFEST), options).size > 0
     return False
 
 

@@ -96,6 +96,12 @@ def fork_server() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _none_outlives_its_test() -> Iterator[None]:
+    yield
+    launcher.end_all()
+
+
 @pytest.fixture(scope="session")
 def inputs(make_corpus: Callable[[str, int], Path]) -> Iterator[list[str]]:
     """The flags of a build, whose files anybody may read."""

@@ -26,7 +26,7 @@ from runners import direct  # noqa: F401
 from transforms.storage import conditional  # noqa: F401
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PATIENCE = 60.0
+_PATIENCE = 30.0
 _BALLAST_BYTES = 1 << 16
 #: To write and read whatever the permissions say.
 _OVERRIDES = 1 << 1 | 1 << 2
@@ -218,6 +218,7 @@ class Launched:
             daemon=True,
         )
         self._process.start()
+        _launched.append(self)
 
     @property
     def pid(self) -> int:
@@ -249,8 +250,18 @@ class Launched:
         os.kill(self.pid, signal.SIGCONT)
 
     def end(self) -> None:
+        """Ends it by -9, if it runs."""
         self._process.kill()
         self._process.join()
+
+
+_launched: list[Launched] = []
+
+
+def end_all() -> None:
+    """Ends all that run."""
+    while _launched:
+        _launched.pop().end()
 
 
 @contextlib.contextmanager

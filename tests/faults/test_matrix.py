@@ -49,7 +49,7 @@ LOCAL = {
 }
 STORE = LOCAL | {
     "exchange": Place("transforms.exchange.engine:ship"),
-    "rename": Place("transforms.storage.conditional:write", of="/manifest.json"),
+    "rename": Place("transforms.publishing.holder:check", after=True),
     "pointer": Place("transforms.storage.conditional:write", of="/latest"),
     "after it": Place("transforms.storage.conditional:write", of="/latest", after=True),
 }

@@ -97,29 +97,30 @@ def _publish_in_store(
     gathered: pa.Table,
     classes: bytes,
 ) -> None:
-    found = files.walk(config.version_folder, config.object_options)
+    options = config.object_options
+    # An empty manifest keeps its place. It goes with the shards if another build takes these for
+    # leftovers, and then can't be written any more.
+    manifest = os.path.join(config.version_folder, naming.MANIFEST)
+    conditional.write(manifest, b"", None, options)
+    place = conditional.read(manifest, options)
+    found = files.walk(config.version_folder, options)
     sizes = {status.path: status.size for status in found}
     for shard in shards:
         path = os.path.join(config.version_folder, shard.path)
-        # Another build may have taken it for a leftover.
         if sizes.get(path) != shard.bytes:
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     with tempfile.TemporaryDirectory() as folder:
         _write_metadata(folder, folder, config, document["splits"], gathered, classes)
         for path in files.list_files(folder):
-            place = os.path.join(config.version_folder, os.path.relpath(path, folder))
-            objects.upload(place, Path(path), config.object_options)
-    options = config.object_options
-    manifest = os.path.join(config.version_folder, naming.MANIFEST)
+            other = os.path.join(config.version_folder, os.path.relpath(path, folder))
+            objects.upload(other, Path(path), options)
     holder.check(config)
-    # An attempt before may have written it.
-    is_new = conditional.write(manifest, to_json(document), None, options)
-    try:
-        _point_in_store(config)
-    except holder.LostLeaseError:
-        if is_new:  # of a version whose shards may be gone
-            files.delete_file(manifest, options)
-        raise
+    data = to_json(document)
+    if place is None or not conditional.write(manifest, data, place[1], options):
+        place = conditional.read(manifest, options)
+        if place is None or place[0] != data:  # which another attempt may have written
+            raise holder.LostLeaseError(f"{config.version_folder} was cleared away: build again")
+    _point_in_store(config)
 
 
 def _point_in_store(config: BuildConfig) -> None:

@@ -108,6 +108,8 @@ def _publish_in_store(
     for shard in shards:
         path = os.path.join(config.version_folder, shard.path)
         if sizes.get(path) != shard.bytes:
+            if place and not place[0]:
+                files.delete_file(manifest, options)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     with tempfile.TemporaryDirectory() as folder:
         _write_metadata(folder, folder, config, document["splits"], gathered, classes)

@@ -14,8 +14,8 @@ OPERATOR := 1.10.0
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: demo test lint types bench bench-peers bench-startup bench-growth bench-narratives bench-full \
-    bench-examples bench-pixels bench-memory bench-incremental bench-flink flink prism kubernetes airflow \
-    clean
+    bench-examples bench-pixels bench-memory bench-incremental bench-rebuilds bench-flink flink prism \
+    kubernetes airflow clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -77,6 +77,9 @@ bench-memory: $(VENV)/installed
 
 bench-incremental: $(VENV)/bench
 	$(BIN)/python -m benchmarks.incremental $(BENCH_FLAGS)
+
+bench-rebuilds: $(VENV)/bench
+	$(BIN)/python -m benchmarks.rebuilds $(BENCH_FLAGS)
 
 bench-flink: $(VENV)/installed flink
 	$(BIN)/python -m benchmarks.flink

@@ -18,13 +18,16 @@ from runners import launch, lean
 
 if TYPE_CHECKING:
     from pipelines.report import Ending
+    from transforms.config import BuildConfig
+    from versions.published import Output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a build.
 
     Returns:
-        The exit code: 0 published, 1 failed and nothing published, 2 wrong use.
+        The exit code: 0 published, 1 failed and nothing published, 2 wrong use, 3 another build
+        is at work.
     """
     logging.basicConfig(level=logging.ERROR)
     # Beam logs every exception of a worker that it also raises here.
@@ -43,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(report.document(ending)))
     elif ending.text:
         print(ending.text)
-    if flags.metrics_file and not wrong:
+    # The figures of the build that is at work will be those of this time.
+    if flags.metrics_file and not wrong and ending.code != report.BUSY:
         output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
         try:
             metrics_file.write(flags.metrics_file, ending, output)
@@ -57,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     """Builds; whatever goes wrong is in what it returns."""
     with lean.imports():
-        from pipelines import fingerprint, plan, report, workspace
+        from pipelines import exclusive, plan, report, workspace
         from pipelines.watch import Watch
+        from transforms.publishing.holder import LostLeaseError
         from transforms.storage.stores import ObjectOptions
         from versions.published import Output
 
@@ -70,41 +75,48 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     def end(code: int, error: str | None = None, text: str = "", **built: Any) -> report.Ending:
         return report.Ending(code, time.monotonic() - started, error, text, **built)
 
+    def unchanged(folder: str) -> report.Ending:
+        return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
+
     try:
         launch.check(flags, beam_arguments)
         object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
         published = Output(flags.output, object_options.hasty())
-        latest = fingerprint.latest_manifest(published)
-        config = plan.make_config(flags, manifest=latest)
-        if (
-            latest
-            and not flags.rebuild
-            and fingerprint.is_published(config.fingerprint, latest, published)
-        ):
-            folder = published.folder(latest["version"])
-            return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
-        shares_files = flags.exchange == "files"
-        with workspace.workspace(
-            flags.output,
-            flags.work_folder,
-            shares_files,
-            object_options,
-            "" if flags.rebuild else config.fingerprint,
-        ) as (work, done):
-            config = dataclasses.replace(config, work=work)
-            vocabulary = plan.read_vocabulary(config.sources, object_options)
-            with lean.imports():
-                from pipelines import graph  # Beam takes a second
+        config, built = _examine(flags, published)
+        if built:
+            return unchanged(built)
+        with exclusive.held(flags.output, flags.wait, object_options, _tell) as held:
+            if held.waited:  # for a build that may have published the same
+                config, built = _examine(flags, published)
+                if built:
+                    return unchanged(built)
+            with workspace.workspace(
+                flags.output,
+                flags.work_folder,
+                flags.exchange == "files",
+                object_options,
+                "" if flags.rebuild else config.fingerprint,
+                held.token,
+            ) as (work, done):
+                lease = None if launch.is_run_later(beam_arguments) else held.token
+                config = dataclasses.replace(config, work=work, lease=lease)
+                vocabulary = plan.read_vocabulary(config.sources, object_options)
+                with lean.imports():
+                    from pipelines import graph  # Beam takes a second
 
-            run = launch.load(flags.runner)
-            with Watch(config) as watch:
-                if done:
-                    watch.tell(f"going on from a build that was stopped: {done:,} pieces are done")
-                define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
-                # By its name a job is known to be that of a version.
-                named = {"job_name": f"open-images-{config.version.lower()}"}
-                run(define, flags, launch.with_defaults(beam_arguments, named), watch)
-            outcome = json.loads(workspace.read_outcome(work, object_options))
+                run = launch.load(flags.runner)
+                with Watch(config) as watch:
+                    if done:
+                        watch.tell(
+                            f"going on from a build that was stopped: {done:,} pieces are done"
+                        )
+                    define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
+                    # By its name a job is known to be that of a version.
+                    named = {"job_name": f"open-images-{config.version.lower()}"}
+                    run(define, flags, launch.with_defaults(beam_arguments, named), watch)
+                outcome = json.loads(workspace.read_outcome(work, object_options))
+    except exclusive.BusyError as error:
+        return end(report.BUSY, str(error))
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
         return end(2, str(error))
     except launch.NotRunError as ended:
@@ -113,6 +125,8 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         is_kept = config is not None and os.path.isdir(config.work)
         goes_on = "; the same command goes on where it was" if is_kept else ""
         return end(1, f"interrupted: nothing was published{goes_on}")
+    except LostLeaseError as error:
+        return end(1, str(error))
     except Exception as error:
         return end(1, _explain(error))
     seconds = time.monotonic() - started
@@ -123,11 +137,30 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     return end(0, text=text, outcome=outcome, folder=folder)
 
 
+def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConfig, str | None]":
+    """What is to be built, and the folder of the latest version where that is it."""
+    from pipelines import fingerprint, plan
+
+    latest = fingerprint.latest_manifest(published)
+    config = plan.make_config(flags, manifest=latest)
+    if (
+        latest
+        and not flags.rebuild
+        and fingerprint.is_published(config.fingerprint, latest, published)
+    ):
+        return config, published.folder(latest["version"])
+    return config, None
+
+
 def _interrupt(*_: object) -> None:
     # What the runner's threads say of workers that are being ended is of no use to anybody.
     threading.excepthook = lambda _: None
     logging.disable()
     raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _say(message: str) -> None:
@@ -137,6 +170,7 @@ def _say(message: str) -> None:
 def _explain(error: Exception) -> str:
     """The cause of a failed build in a line; for what the user can't mend, its traceback too."""
     from runners.launch import JobError
+    from transforms.publishing.holder import LostLeaseError
     from transforms.storage.objects import StorageError
 
     text = str(error).strip()
@@ -146,7 +180,8 @@ def _explain(error: Exception) -> str:
             return f"{remedy} ({cause}); nothing was published"
     if isinstance(error, JobError) and text == cause:
         return f"{cause}; nothing was published"
-    if f"{StorageError.__module__}." in text or isinstance(error, StorageError):
+    known = (StorageError, LostLeaseError)
+    if isinstance(error, known) or any(f"{kind.__module__}." in text for kind in known):
         return f"{cause}; nothing was published"
     logging.error("the build failed", exc_info=error)
     return f"{cause}; nothing was published"

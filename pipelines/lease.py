@@ -1,8 +1,8 @@
 """Which builds of an output in an object store live: each renews an object from time to time.
 
-No conditional writes are needed, and no clocks compared: the store's own tells all ages. Builds at
-the same time don't disturb each other, unless one sleeps for longer than a lease lasts and another
-begins meanwhile: then the sleeper's files are cleared away, and it fails and publishes nothing.
+So what dead ones have left can be told from what living ones, and programs that remove versions,
+write. No clocks are compared: the store's own tells all ages. If one sleeps for longer than a lease
+lasts, its files may be cleared away, and it fails and publishes nothing.
 """
 
 import contextlib
@@ -57,10 +57,27 @@ def leftovers(output: str, options: ObjectOptions) -> list[str]:
     Raises:
         StorageError: the output can't be written, read or listed.
     """
-    work = os.path.join(output, ".work", uuid.uuid4().hex)
-    _renew(work, options)  # which tells the store's time
-    try:
+    with _sign(output, options) as work:
         return _find_leftovers(output, work, options)
+
+
+def time_in(output: str, options: ObjectOptions) -> float:
+    """The time by the store's clock, in seconds since 1970.
+
+    Raises:
+        StorageError: the output can't be written or read.
+    """
+    with _sign(output, options) as work:
+        return objects.status(_lease(work), options).modified
+
+
+@contextlib.contextmanager
+def _sign(output: str, options: ObjectOptions) -> Iterator[str]:
+    """A folder with a sign of life, for a moment: it tells the store's time."""
+    work = os.path.join(output, ".work", uuid.uuid4().hex)
+    _renew(work, options)
+    try:
+        yield work
     finally:
         files.delete_folder(work, options)
 
@@ -96,7 +113,7 @@ def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]
     others_live = False
     for name in objects.children(os.path.dirname(work), options):
         other = os.path.join(os.path.dirname(work), name.rstrip("/"))
-        if other != work:
+        if other != work and name.endswith("/"):  # and not the lease on the output
             if _modified(other, options) > now - EXPIRY_SECONDS:
                 others_live = True
             else:
@@ -108,7 +125,7 @@ def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]
 
 
 def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
-    """The versions that have no manifest."""
+    """The versions that have no manifest, or an empty one."""
     names = objects.children(versions, options)
     found = [os.path.join(versions, name.rstrip("/")) for name in names]
     return [path for path in found if not _is_published(path, options)]
@@ -116,7 +133,7 @@ def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
 
 def _is_published(version: str, options: ObjectOptions) -> bool:
     with contextlib.suppress(objects.AbsentError):
-        return bool(objects.status(os.path.join(version, MANIFEST), options))
+        return objects.status(os.path.join(version, MANIFEST), options).size > 0
     return False
 
 

@@ -36,7 +36,7 @@ examples:
 
 flags that are not listed here go to Apache Beam; an unknown flag is an error.
 exit codes: 0 published, or unchanged since the latest version; 1 failed and nothing published; 2
-wrong use.
+wrong use; 3 another build is at work on the same output, and nothing was done.
 """
 
 MIB = 1 << 20
@@ -235,6 +235,15 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         help="on Flink: for how long all workers may be silent before the build fails, where they "
         "ought to say every few seconds that they live; where they work in an object store alone "
         "they can't, and it is for how long they may take to begin. Default: 300",
+    )
+    running.add_argument(
+        "--wait",
+        type=count,
+        default=0,
+        metavar="SECONDS",
+        help="for how long to wait for another build at work on the same output; default: not at "
+        "all. One that gives no sign of life for a minute, or in an object store five, is taken "
+        "over from",
     )
     running.add_argument(
         "--report",

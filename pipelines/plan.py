@@ -22,7 +22,7 @@ from transforms.storage.stores import ObjectOptions
 #: Flags that change nothing about what is published.
 _NOT_RECORDED = (
     *("output", "rebuild", "report", "metrics_file"),
-    *("runner", "num_workers", "work_folder", "worker_timeout"),
+    *("runner", "num_workers", "work_folder", "worker_timeout", "wait"),
 )
 
 #: Annotation text and images that one bucket holds, about: what a worker joins at once.

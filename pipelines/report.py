@@ -11,6 +11,9 @@ from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
 from transforms.storage.objects import is_remote
 
+#: The exit code of a build that left the output to another one, which is at work.
+BUSY = 3
+
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
@@ -50,7 +53,7 @@ def document(ending: Ending) -> dict[str, Any]:
     if ending.folder:
         word = "unchanged" if ending.unchanged else "published"
     else:
-        word = {0: "not_run", 1: "failed", 2: "wrong_use"}[ending.code]
+        word = {0: "not_run", 1: "failed", 2: "wrong_use", BUSY: "busy"}[ending.code]
     return {
         "outcome": word,
         "exit_code": ending.code,

@@ -5,9 +5,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines import report, workspace
+from pipelines import exclusive, report, workspace
 from pipelines.progress_bar import ByteBar
 from transforms.outputs.naming import SPLITS
+from transforms.publishing.holder import lease_path
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from versions import pointing, removal
@@ -204,6 +205,8 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
         for name in names:
             print(f"{word} {name}")
         return
+    if exclusive.clear_away(output.path, output.options):
+        print(f"{word} {lease_path(output.path)}, left by a dead build")
     # Which removes what dead builds have left, at its beginning and end.
     with workspace.workspace(
         output.path, flags.work_folder, options=output.options, fingerprint=""

@@ -23,6 +23,7 @@ from transforms.storage.stores import ObjectOptions
 _OWN_ENTRIES = {"latest", "versions", "pins", ".work"}
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
+_LEASE = "lease"
 
 
 class OutputError(ValueError):
@@ -36,12 +37,16 @@ def workspace(
     shares_files: bool = True,
     options: ObjectOptions = files.DEFAULTS,
     fingerprint: str | None = None,
+    lease: str = "",
 ) -> Iterator[tuple[str, int]]:
     """A folder for one build, and how many pieces of its work are done already.
 
     It is that of a build with the same fingerprint that was killed or interrupted, or else new.
     What other stopped builds left behind is removed. So is the folder at the end, whatever
     happened, unless it was an interrupt.
+
+    Who held the lease on a local output before can write nothing more below it, even if it lives:
+    its folder goes by one rename, and what it had sealed where its folder is taken over.
 
     Args:
         output: where versions are published, a local folder or a URI.
@@ -51,6 +56,7 @@ def workspace(
         options: how object stores are reached.
         fingerprint: of what is to be built; empty to begin anew in any case, and None to leave
             stopped builds alone.
+        lease: the token of the lease on `output` that is held; empty for a program that holds none.
 
     Raises:
         OutputError: `output` or `work_folder` can't be written, or `output` holds other files.
@@ -67,8 +73,32 @@ def workspace(
                 "since a local one is worked on in its own file system"
             )
         else:
-            work, done = stack.enter_context(_in_folder(output, "--output", fingerprint))
+            work, done = stack.enter_context(_in_folder(output, "--output", fingerprint, lease))
         yield work, done
+
+
+def prepare(output: str, options: ObjectOptions = files.DEFAULTS) -> None:
+    """Makes an output folder, and makes sure that versions can be published in it.
+
+    Raises:
+        OutputError: it can't be written, or holds other files.
+    """
+    try:
+        if is_remote(output):
+            _refuse_foreign(output, objects.children(output, options.hasty()))
+        else:
+            os.makedirs(output, exist_ok=True)
+            _refuse_foreign(output, os.listdir(output))
+            os.makedirs(os.path.join(output, ".work"), exist_ok=True)
+    except (OSError, StorageError) as error:
+        raise unusable(output, error) from None
+
+
+def unusable(output: str, error: OSError | StorageError) -> OutputError:
+    """What is said of an output that can't be used."""
+    if isinstance(error, StorageError):
+        return OutputError(f"--output {output} can't be used: {error}")
+    return OutputError(f"--output {output} can't be written: {error.strerror}: name another folder")
 
 
 def leftovers(
@@ -119,7 +149,9 @@ def _own_temporary_folder() -> str:
 
 
 @contextlib.contextmanager
-def _in_folder(parent: str, flag: str, fingerprint: str | None) -> Iterator[tuple[str, int]]:
+def _in_folder(
+    parent: str, flag: str, fingerprint: str | None, lease: str = ""
+) -> Iterator[tuple[str, int]]:
     """A build locks its folder for as long as it lives, and the lock goes with the process."""
     builds = os.path.join(parent, ".work")
     folder = os.path.join(builds, uuid.uuid4().hex)
@@ -132,15 +164,16 @@ def _in_folder(parent: str, flag: str, fingerprint: str | None) -> Iterator[tupl
             os.makedirs(builds, exist_ok=True)
             stopped = None
             if fingerprint is not None:
-                stopped = _clear_away_stopped(builds, fingerprint)
+                stopped = _clear_away_stopped(builds, fingerprint, lease)
             if stopped:
                 folder, lock, done = stopped
             else:
                 lock = _lock_new(f"{folder}.lock")
             for name in _FOLDERS:
                 os.makedirs(os.path.join(folder, name), exist_ok=True)
-            with open(os.path.join(folder, _FINGERPRINT), "w") as file:
-                file.write(fingerprint or "")
+            for name, text in ((_FINGERPRINT, fingerprint or ""), (_LEASE, lease)):
+                with open(os.path.join(folder, name), "w") as file:
+                    file.write(text)
         except OSError as error:
             raise OutputError(
                 f"{flag} {parent} can't be written: {error.strerror}: name another folder"
@@ -189,26 +222,33 @@ def _lock_new(path: str) -> int:
             os.close(descriptor)  # it was removed before it was locked
 
 
-def _clear_away_stopped(builds: str, fingerprint: str) -> tuple[str, int, int] | None:
+def _clear_away_stopped(builds: str, fingerprint: str, lease: str) -> tuple[str, int, int] | None:
     """Removes the folders of builds that live no more, but for one to go on in.
+
+    Those of builds that had the lease on the output before go even if they live.
 
     Returns:
         That one, if there is any with this fingerprint, its lock, and what of it is done.
     """
     found = None
     for folder, lock in _dead(builds):
-        if found is None and fingerprint and _fingerprint_of(folder) == fingerprint:
+        if found is None and fingerprint and _told(folder, _FINGERPRINT) == fingerprint:
             for stale in ("version", "progress"):
-                shutil.rmtree(os.path.join(folder, stale), ignore_errors=True)
+                _vanish(os.path.join(folder, stale))
             found = folder, lock, journal.clear_up(folder, ("exchange", "parts"))
         else:
             _remove(folder)
             os.close(lock)
+    for name in os.listdir(builds) if lease else ():
+        folder = os.path.join(builds, name)
+        if (not found or folder != found[0]) and _told(folder, _LEASE):
+            _remove(folder)
     return found
 
 
-def _fingerprint_of(folder: str) -> str | None:
-    with contextlib.suppress(OSError), open(os.path.join(folder, _FINGERPRINT)) as file:
+def _told(folder: str, name: str) -> str | None:
+    """What a build has noted in its folder; None where it hasn't."""
+    with contextlib.suppress(OSError), open(os.path.join(folder, name)) as file:
         return file.read()
     return None
 
@@ -221,18 +261,29 @@ def _has_entries(folder: str) -> bool:
 
 def _remove(folder: str) -> None:
     """Removes a build's folder, and then its lock."""
-    shutil.rmtree(folder, ignore_errors=True)
+    _vanish(folder)
     with contextlib.suppress(OSError):
         os.remove(f"{folder}.lock")
 
 
+def _vanish(folder: str) -> None:
+    """Removes a folder, so that nobody who still writes there gets anything out of it."""
+    gone = f"{folder}.{uuid.uuid4().hex}"
+    with contextlib.suppress(OSError):
+        os.rename(folder, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def _dead(builds: str) -> Iterator[tuple[str, int]]:
-    """The folders of builds that live no more, and their locks, which are this process's now."""
-    for name in sorted(os.listdir(builds)):
-        if name.endswith(".lock"):
-            path = os.path.join(builds, name)
-            try:
-                descriptor = _lock(path)
-            except OSError:
-                continue
-            yield path.removesuffix(".lock"), descriptor
+    """The folders of builds that live no more, and their locks, which are this process's now.
+
+    A folder without a lock is one that somebody made anew who was cleared away.
+    """
+    names = {name.removesuffix(".lock") for name in os.listdir(builds)} - {_LEASE}
+    for name in sorted(names):
+        path = os.path.join(builds, name)
+        try:
+            descriptor = _lock(f"{path}.lock")
+        except OSError:
+            continue
+        yield path, descriptor

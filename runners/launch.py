@@ -157,6 +157,11 @@ def with_defaults(beam_arguments: Sequence[str], defaults: Mapping[str, object])
     ]
 
 
+def is_run_later(beam_arguments: Sequence[str]) -> bool:
+    """Whether a job is only described, to be run when this program has ended."""
+    return "--template_location" in flags_given(beam_arguments)
+
+
 def flags_given(arguments: Sequence[str]) -> set[str]:
     """The flags on a command line, with their dashes and without values."""
     return {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}

@@ -120,12 +120,12 @@ class Handler(server.RequestHandler, BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, _headers(self._store(bucket, key, body)))
 
     def _store(self, bucket: str, key: str, body: bytes) -> dict:
-        if self.headers.get("x-goog-if-generation-match") == "0":
+        if wanted := self.headers.get("x-goog-if-generation-match"):
             try:
-                self.storage.get_file_obj(bucket, key)
+                generation = self.storage.get_file_obj(bucket, key)["generation"]
             except NotFound:
-                pass
-            else:
+                generation = "0"
+            if generation != wanted:
                 raise _Error(HTTPStatus.PRECONDITION_FAILED, "PreconditionFailed")
         kind = self.headers.get("Content-Type", "application/octet-stream")
         file = _make_object_resource("", bucket, key, kind, str(len(body)))

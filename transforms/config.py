@@ -53,6 +53,8 @@ class BuildConfig:
         basis: what the fingerprint is of, but for the inputs.
         previous: the folder of the version before, if it has the same basis: what hasn't changed
             since is taken over from it.
+        lease: the token of the lease on the output without which nothing is to be published; None
+            for a build that needs none.
     """
 
     output: str
@@ -78,6 +80,7 @@ class BuildConfig:
     buckets: int
     basis: str
     previous: str | None
+    lease: str | None = None
 
     @property
     def exchange_folder(self) -> str:

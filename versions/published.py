@@ -58,10 +58,10 @@ class Output:
         if not name or "/" in name or name.startswith("."):
             return False
         try:
-            files.status_of(os.path.join(self.folder(name), MANIFEST), self.options)
+            status = files.status_of(os.path.join(self.folder(name), MANIFEST), self.options)
         except _ABSENT:
             return False
-        return True
+        return status.size > 0  # an empty one keeps the place of one to come
 
     def choose(self, name: str | None) -> str:
         """A version by name, or the one that `latest` names.

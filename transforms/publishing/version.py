@@ -4,12 +4,18 @@ On a file system a version is put together in the work folder, moved to its plac
 named in `latest` by another, last. In an object store nothing can be moved: shards are written to
 their places, then what lies beside them, then the manifest, without which a version is none, and
 `latest`.
+
+A build that was taken for dead may come back when another has taken over the output, and so may a
+commit that an engine tries twice. It looks whether it holds the lease still before it changes what
+others see; and should it be stopped just then, what it does next fails: both renames start from a
+folder that is gone by then, and in an object store `latest` isn't as it was seen any more.
 """
 
 import hashlib
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,7 +27,8 @@ from transforms.elements import Shard
 from transforms.examples import features
 from transforms.lineage import recording
 from transforms.outputs import naming, tfds
-from transforms.storage import files, objects
+from transforms.publishing import holder
+from transforms.storage import conditional, files, objects
 from transforms.storage.objects import StorageError, is_remote
 
 #: What became of a build, in its work folder.
@@ -52,11 +59,11 @@ def publish(
         classes: the content of `classes.json`.
 
     Raises:
+        LostLeaseError: Another build has taken over the output.
         StorageError: The object store lacks a shard, or can't be written to.
     """
     publish_ = _publish_in_store if is_remote(config.output) else _publish_in_folder
     publish_(config, shards, parts, document, gathered, classes)
-    _write(config, os.path.join(config.output, "latest"), f"{config.version}\n".encode())
 
 
 def discard(config: BuildConfig) -> None:
@@ -73,17 +80,25 @@ def _publish_in_folder(
     classes: bytes,
 ) -> None:
     target = os.path.join(config.output, "versions", config.version)
-    # A retried commit finds the version where the first attempt moved it.
-    if os.path.exists(target):
-        return
     folder = config.version_folder
-    encoded = recording.encode_parts(parts)
-    document = _naming_parts(document, encoded)
-    _write_metadata(folder, config.work, config, encoded, document["splits"], gathered, classes)
-    _write(config, os.path.join(folder, naming.MANIFEST), to_json(document))
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.rename(folder, target)
-    files.sync_folder(os.path.dirname(target))
+    scratch = os.path.dirname(folder)  # which goes when another build takes over
+    # A retried commit finds the version where the first attempt moved it.
+    if not os.path.exists(target):
+        encoded = recording.encode_parts(parts)
+        document = _naming_parts(document, encoded)
+        _write_metadata(folder, scratch, config, encoded, document["splits"], gathered, classes)
+        files.write_file(os.path.join(folder, naming.MANIFEST), to_json(document), scratch)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+    # Before there is a version, which would stay where the disk is too full for its name.
+    pointer = os.path.join(scratch, f"latest.{uuid.uuid4().hex}")
+    files.write_file(pointer, f"{config.version}\n".encode(), scratch)
+    if not os.path.exists(target):
+        holder.check(config)
+        os.rename(folder, target)
+        files.sync_folder(os.path.dirname(target))
+    holder.check(config)
+    os.replace(pointer, os.path.join(config.output, "latest"))
+    files.sync_folder(config.output)
 
 
 def _publish_in_store(
@@ -94,14 +109,21 @@ def _publish_in_store(
     gathered: pa.Table,
     classes: bytes,
 ) -> None:
+    options = config.object_options
+    # An empty manifest keeps its place. It goes with the shards if another build takes these for
+    # leftovers, and then can't be written any more.
+    manifest = os.path.join(config.version_folder, naming.MANIFEST)
+    conditional.write(manifest, b"", None, options)
+    place = conditional.read(manifest, options)
     found = {
         os.path.relpath(status.path, config.version_folder): status
-        for status in files.walk(config.version_folder, config.object_options)
+        for status in files.walk(config.version_folder, options)
     }
     for shard in shards:
-        # Another build may have taken it for a leftover.
         if shard.path not in found or found[shard.path].size != shard.bytes:
             path = os.path.join(config.version_folder, shard.path)
+            if place and not place[0]:
+                files.delete_file(manifest, options)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
     encoded = recording.encode_parts(parts)
@@ -109,9 +131,15 @@ def _publish_in_store(
     with tempfile.TemporaryDirectory() as folder:
         _write_metadata(folder, folder, config, encoded, document["splits"], gathered, classes)
         for path in files.list_files(folder):
-            place = os.path.join(config.version_folder, os.path.relpath(path, folder))
-            objects.upload(place, Path(path), config.object_options)
-    _write(config, os.path.join(config.version_folder, naming.MANIFEST), to_json(document))
+            other = os.path.join(config.version_folder, os.path.relpath(path, folder))
+            objects.upload(other, Path(path), options)
+    holder.check(config)
+    data = to_json(document)
+    if place is None or not conditional.write(manifest, data, place[1], options):
+        place = conditional.read(manifest, options)
+        if place is None or place[0] != data:  # which another attempt may have written
+            raise holder.LostLeaseError(f"{config.version_folder} was cleared away: build again")
+    _point_in_store(config)
 
 
 def _naming_parts(document: dict, encoded: bytes) -> dict:
@@ -121,8 +149,21 @@ def _naming_parts(document: dict, encoded: bytes) -> dict:
     return document | {"lineage": [*document["lineage"], named]}
 
 
-def _write(config: BuildConfig, path: str, data: bytes) -> None:
-    files.write_file(path, data, config.work, config.object_options)
+def _point_in_store(config: BuildConfig) -> None:
+    """Lets `latest` name a version, unless somebody else has written it meanwhile.
+
+    Raises:
+        LostLeaseError: Another build has taken over, or somebody has led readers elsewhere.
+    """
+    pointer = os.path.join(config.output, "latest")
+    data = f"{config.version}\n".encode()
+    found = conditional.read(pointer, config.object_options)
+    holder.check(config)
+    if conditional.write(pointer, data, found[1] if found else None, config.object_options):
+        return
+    found = conditional.read(pointer, config.object_options)
+    if found is None or found[0] != data:
+        raise holder.LostLeaseError(f"{pointer} was changed by somebody else just now: build again")
 
 
 def _write_metadata(

@@ -1,0 +1,90 @@
+"""Small objects that are written only if they are still as they were seen, or not there yet.
+
+Of those who try at the same time one succeeds, and one who slept meanwhile doesn't.
+"""
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+from obstore.store import ObjectStore
+
+from transforms.storage.objects import AbsentError, locate
+from transforms.storage.stores import ObjectOptions
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
+
+
+class Mark(NamedTuple):
+    """What an object was when it was seen, by which a store knows whether it still is.
+
+    Attributes:
+        e_tag: of its content.
+        version: its generation, where the store counts these.
+        modified: when it was written, in seconds by the store's clock.
+    """
+
+    e_tag: str | None
+    version: str | None
+    modified: float
+
+
+def read(uri: str, options: ObjectOptions) -> tuple[bytes, Mark] | None:
+    """An object and its mark; None where there is none.
+
+    Raises:
+        StorageError: it can't be read.
+    """
+    bucket, key = locate(uri, options)
+
+    def ask(store: ObjectStore) -> tuple[bytes, Mark]:
+        found = obstore.get(store, key)
+        meta = found.meta
+        mark = Mark(meta["e_tag"], meta["version"], meta["last_modified"].timestamp())
+        return bytes(found.bytes()), mark
+
+    try:
+        return bucket.ask(key, ask)
+    except AbsentError:
+        return None
+
+
+def write(uri: str, data: bytes, seen: Mark | None, options: ObjectOptions) -> bool:
+    """Writes an object that nobody else has written since.
+
+    Args:
+        uri: the object.
+        data: its content.
+        seen: what it was; None if it wasn't there.
+        options: how object stores are reached.
+
+    Returns:
+        Whether it was written. A request whose answer was lost is sent again and then fails,
+        because of what it has written itself.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    bucket, key = locate(uri, options)
+
+    def put(store: ObjectStore) -> bool:
+        try:
+            # A large object, in several requests, can't be written conditionally.
+            obstore.put(store, key, data, mode=_mode(seen), use_multipart=False)
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            return False
+        return True
+
+    return bucket.write(key, put)
+
+
+def _mode(seen: Mark | None) -> "Literal['create'] | UpdateVersion":
+    if seen is None:
+        return "create"
+    mode: UpdateVersion = {}
+    if seen.e_tag is not None:
+        mode["e_tag"] = seen.e_tag
+    if seen.version is not None:
+        mode["version"] = seen.version
+    return mode

@@ -70,7 +70,7 @@ bench-examples: $(VENV)/bench
 	$(BIN)/python -m benchmarks.tfrecord_examples $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
-	$(BIN)/python -m benchmarks.pixels
+	$(BIN)/python -m benchmarks.pixels $(BENCH_FLAGS)
 
 bench-memory: $(VENV)/installed
 	$(BIN)/python -m benchmarks.memory

@@ -6,6 +6,8 @@ turns. Start-up is what a build of 20 pictures takes; figures are given with it 
 """
 
 import argparse
+import contextlib
+import io
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from benchmarks.pixels.gunzip import compare_gunzip
 from benchmarks.pixels.http import compare_http
 from benchmarks.pixels.likeness import compare_likeness
 from benchmarks.pixels.tfrecord import compare_tfrecord
-from benchmarks.report import machine, make_parser, positive, say, work_folder
+from benchmarks.report import machine, make_parser, positive, publish, say, work_folder
 
 _WORKERS = 2
 _FEW = 20
@@ -35,16 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, whether or not targets were met; 1 a program failed or gave another
         result than the others.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     flags = _parser().parse_args(arguments)
-    print(machine(_PACKAGES, _WORKERS), flush=True)
+    header = machine(_PACKAGES, _WORKERS)
     peers: Path = flags.peers.resolve()
+    figures = io.StringIO()
     try:
-        with work_folder(flags.work) as work:
+        with work_folder(flags.work) as work, contextlib.redirect_stdout(figures):
             say(f"{flags.images:,} pictures are made, unless they are there")
             photographs = peers / "photographs"
             large = make_corpus(work, photographs, flags.images, _WORKERS)
             small = make_corpus(work, photographs, _FEW, _WORKERS)
-            print(f"{large.describe()}; medians of {flags.repeats}", flush=True)
+            print(f"{large.describe()}; medians of {flags.repeats}")
             if "http" in flags.parts:
                 compare_http(large, small, work, peers, _WORKERS, flags.repeats)
             if "likeness" in flags.parts:
@@ -54,8 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if "gunzip" in flags.parts:
                 compare_gunzip(large, small, work, flags.repeats)
     except (CommandError, AssertionError, subprocess.CalledProcessError) as error:
-        print(error, file=sys.stderr)
+        print(figures.getvalue(), error, sep="\n", file=sys.stderr)
         return 1
+    body = f"{header}\n\n```\n{figures.getvalue().strip()}\n```"
+    publish(flags.results, "Pictures", "benchmarks.pixels", arguments, body)
     return 0
 
 
@@ -77,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="keeps the pictures here, or takes those of an earlier run; 0.5 MB a picture. "
         "Default: a temporary folder",
+    )
+    add(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="a file in which the section of this benchmark is replaced, such as "
+        "benchmarks/RESULTS.md. Default: the figures are printed only",
     )
     add(
         "--peers",

@@ -62,7 +62,6 @@ def compare_gunzip(large: Corpus, small: Corpus, work: Path, repeats: int) -> No
         print(judged(f"throughput, unpack and list / {way}", ratio, 0.8))
         ratio = medians[way].cpu_seconds / ours.cpu_seconds
         print(judged("the same by CPU seconds", ratio, 0.8))
-    sys.stdout.flush()
 
 
 def _inflate(path: str, folder: str) -> tuple[int, int]:

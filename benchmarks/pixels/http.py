@@ -89,7 +89,7 @@ def compare_http(
     print(f"  the server took {server_cost * 1e6:.0f} µs of a core for a request")
     print(judged("images/s, this project / img2dataset", ours.rate / theirs.rate, 2.5))
     print(judged("the same beyond start-up", ours.rate_beyond / theirs.rate_beyond, 2.5))
-    print(judged("the same by CPU for an image", theirs.cpu_each / ours.cpu_each, 2.5), flush=True)
+    print(judged("the same by CPU for an image", theirs.cpu_each / ours.cpu_each, 2.5))
     _compare_loop(ours, large, workers, repeats)
 
 
@@ -107,7 +107,6 @@ def _compare_loop(ours: Result, large: Corpus, workers: int, repeats: int) -> No
         print(judged("this project a core / this", ours.rate / workers / rate, 0.8))
         print(judged("the same beyond start-up", ours.rate_beyond / workers / rate, 0.8))
         print(judged("the same by CPU for an image", cpu_each / ours.cpu_each, 0.8))
-    sys.stdout.flush()
 
 
 def _build(url: str, corpus: Corpus, output: Path, workers: int) -> list[str]:

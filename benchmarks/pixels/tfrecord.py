@@ -72,7 +72,6 @@ def compare_tfrecord(large: Corpus, small: Corpus, work: Path, workers: int, rep
             print(judged(what, result.rate / peer.rate, 4))
             print(judged("the same beyond start-up", result.rate_beyond / peer.rate_beyond, 4))
             print(judged("the same by CPU for an image", peer.cpu_each / result.cpu_each, 4))
-    sys.stdout.flush()
 
 
 def _build(corpus: Corpus, source: str, output: Path, workers: int) -> list[str]:

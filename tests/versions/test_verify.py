@@ -365,6 +365,25 @@ def test_what_is_spoiled_is_found(name: str, copy: Version, run: Callable):
     assert "rollback" in remedy
 
 
+@pytest.mark.parametrize("form", ["parquet", "tfrecord"])
+def test_any_bit_of_any_shard_is_noticed(form: str, copy: Version, run: Callable):
+    chosen = random.Random(form)
+    for _ in range(12):
+        path = chosen.choice(
+            [p for name in copy.manifest["splits"] for p in copy.shards(name, form)]
+        )
+        whole = bytearray(path.read_bytes())
+        damaged = whole.copy()
+        damaged[chosen.randrange(len(whole))] ^= 1 << chosen.randrange(8)
+        path.write_bytes(damaged)
+        code, lines = run(copy.folder.parents[1], "--sample", "0")
+        short = path.relative_to(copy.folder)
+        assert code == 1
+        assert [line.split(": its SHA-256")[0] for line in lines[:-2]] == [str(short)]
+        path.write_bytes(whole)
+    assert run(copy.folder.parents[1], "--sample", "0")[0] == 0
+
+
 def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
     path = shard(copy, "tfrecord", split="validation")
     whole = path.read_bytes()

@@ -540,12 +540,12 @@ def test_a_rebuild_takes_over_what_has_not_changed(
         assert versions[0][name] == versions[1][name], name
 
     # A shard that isn't what it was is not taken over; the inputs are what they were.
-    store.put_folder(corpus / "annotations", f"{folder}/annotations")
-    store.server.put(CORPUS, f"{folder}/images/train/{replaced.name}", replaced.read_bytes())
-    latest = store.latest(output)
+    objects.upload(f"{inputs['annotations']}/{table.name}", table.read_bytes(), store.options)
+    picture = store.uri(f"{folder}/images/train/{replaced.name}")
+    objects.upload(picture, replaced.read_bytes(), store.options)
     shard = next(name for name in versions[0] if name.endswith(".parquet") and "train" in name)
-    bucket, _, key = latest.removeprefix(f"{store.scheme}://").partition("/")
-    store.server.put(bucket, f"{key}/{shard}", versions[0][shard][:-1] + b"?")
+    damaged = versions[0][shard][:-1] + b"?"
+    objects.upload(f"{store.latest(output)}/{shard}", damaged, store.options)
     built = build(store, output, *flags, **inputs)
     assert built.returncode == 0, built.stderr
     again = store.read(store.latest(output))

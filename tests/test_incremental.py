@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -29,6 +30,13 @@ from tests.changing import (
     replace_picture,
 )
 from tests.serving import served
+from transforms.elements import BuiltPart
+from transforms.lineage import taking
+from transforms.lineage.previous import Previous
+from transforms.lineage.recording import ROW
+from transforms.outputs.naming import FORMATS
+from transforms.outputs.part import Crc32c
+from transforms.storage.stores import ObjectOptions
 
 IMAGES = 60
 #: Builds bear failed pictures and have parts of about a fourth of a shard.
@@ -198,18 +206,47 @@ DAMAGE: dict[str, Callable[[Version], object]] = {
 }
 
 
-def test_a_damaged_version_is_not_built_upon(corpus: Corpus):
-    original = corpus.build().version.folder
-    edit_row(corpus, Random(0))
-    whole = corpus.build(output=corpus.folder / "from nothing").version.digests()
-    for number, damage in enumerate(DAMAGE.values()):
-        output = corpus.folder / f"damaged-{number}"
-        shutil.copytree(original, output / "versions" / original.name)
-        (output / "latest").write_text(f"{original.name}\n")
-        damage(latest_version(output))
-        built = corpus.build(output=output).version
-        assert built.digests() == whole, list(DAMAGE)[number]
-        shutil.rmtree(output)
+def test_nothing_damaged_is_taken_over(corpus: Corpus, tmp_path: Path):
+    original = corpus.build().version
+    told = pq.read_table(original.folder / "lineage/parts.parquet").to_pylist()
+    known = {(row["bucket"], row["digest"]) for row in told}
+    images = Counter(
+        {
+            bucket: sum(
+                row["num_examples"]
+                for row in told
+                if (row["bucket"], row["format"]) == (bucket, "parquet")
+            )
+            for bucket, _ in known
+        }
+    )
+    rows = np.fromfile(original.folder / "lineage/train-00000-of-00001", ROW)
+
+    def offered(version: Version, name: str) -> Iterator[list[BuiltPart] | None]:
+        """What a version has for each bucket, and for single images, if anything."""
+        work = tmp_path / f"work {name}"
+        work.mkdir()
+        previous = Previous.open(str(version.folder), str(work), ObjectOptions())
+        if previous is None:
+            yield None
+            return
+        for bucket, digest in known:
+            yield previous.bucket(bucket, 8, digest, images[bucket], FORMATS)
+        match = previous.match("train", rows)
+        yield match and match.parts
+
+    assert all(offered(original, "whole"))
+    for name, damage in DAMAGE.items():
+        folder = tmp_path / name / "versions" / original.folder.name
+        shutil.copytree(original.folder, folder)
+        damage(Version(folder))
+        offers = list(offered(Version(folder), name))
+        assert not all(offers), name
+        for part in (part for parts in offers for part in parts or ()):
+            taken = taking.take_out(part, str(tmp_path / "part"), ObjectOptions())
+            crc = Crc32c()
+            crc.update(Path(taken.path).read_bytes())
+            assert crc.hexdigest() == part.crc32c, name
 
 
 def test_other_flags_take_nothing_over(corpus: Corpus):

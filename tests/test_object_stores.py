@@ -493,3 +493,62 @@ def test_killed_while_it_writes(store: Store, labels: str, monkeypatch: pytest.M
     assert sorted(objects.children(output, store.options)) == ["latest", "versions/"]
     assert len(objects.children(f"{output}/versions", store.options)) == 2
     assert store.read(before) == whole
+
+
+@pytest.mark.parametrize("flags", [(), ("--exchange", "engine")], ids=["local work", "store alone"])
+def test_a_rebuild_takes_over_what_has_not_changed(
+    store: Store, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple
+):
+    monkeypatch.setattr(plan, "_BUCKET_IMAGES", 3)  # some buckets
+    folder = f"changing-{len(flags)}"
+    store.put_folder(corpus / "annotations", f"{folder}/annotations")
+    store.put_folder(corpus / "images", f"{folder}/images")
+    inputs = {
+        "annotations": store.uri(f"{folder}/annotations"),
+        "images": f"folder={store.uri(f'{folder}/images')}",
+    }
+    flags = (*flags, "--shard_size", "1MiB", "--report", "json")
+    output = store.uri(folder, OUTPUTS)
+    built = build(store, output, *flags, **inputs)
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["taken_over"] == {"buckets": 0, "pictures": 0}
+    original = store.read(store.latest(output))
+
+    table = next((corpus / "annotations").glob("*train-annotations-bbox.csv"))
+    header, _, *rows = table.read_text().splitlines(keepends=True)
+    store.server.put(
+        CORPUS, f"{folder}/annotations/{table.name}", "".join([header, *rows]).encode()
+    )
+    replaced, other = sorted((corpus / "images" / "train").iterdir())[:2]
+    key = f"{folder}/images/train/{replaced.name}"
+    store.server.put(CORPUS, key, other.read_bytes())
+    copies = []
+    copy = objects.copy
+    monkeypatch.setattr(objects, "copy", lambda *given: copies.append(given) or copy(*given))
+    built = build(store, output, *flags, **inputs)
+    assert built.returncode == 0, built.stderr
+    taken = json.loads(built.stdout)["taken_over"]
+    assert taken["buckets"] > 0
+    assert taken["pictures"] == IMAGES - 1
+    assert len(copies) > 0
+
+    whole = store.uri(f"{folder}-whole", OUTPUTS)
+    assert build(store, whole, *flags, **inputs).returncode == 0
+    versions = [store.read(store.latest(each)) for each in (output, whole)]
+    assert versions[0].keys() == versions[1].keys()
+    for name in versions[0].keys() - {"manifest.json", "lineage/parts.parquet"}:  # with ETags
+        assert versions[0][name] == versions[1][name], name
+
+    # A shard that isn't what it was is not taken over; the inputs are what they were.
+    objects.upload(f"{inputs['annotations']}/{table.name}", table.read_bytes(), store.options)
+    picture = store.uri(f"{folder}/images/train/{replaced.name}")
+    objects.upload(picture, replaced.read_bytes(), store.options)
+    shard = next(name for name in versions[0] if name.endswith(".parquet") and "train" in name)
+    damaged = versions[0][shard][:-1] + b"?"
+    objects.upload(f"{store.latest(output)}/{shard}", damaged, store.options)
+    built = build(store, output, *flags, **inputs)
+    assert built.returncode == 0, built.stderr
+    again = store.read(store.latest(output))
+    assert again.keys() == original.keys()
+    for name in original:
+        assert again[name] == original[name] or name.startswith(("manifest", "lineage")), name

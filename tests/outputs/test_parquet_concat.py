@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.outputs import thrift
-from transforms.outputs.parquet_concat import concatenate
+from transforms.outputs.parquet_concat import Concatenated, concatenate
 from transforms.outputs.part import HashingFile
 
 SCHEMA = pa.schema(
@@ -212,3 +212,23 @@ def test_a_column_chunk_takes_microseconds(tmp_path: Path) -> None:
 def test_integers_as_varints(value: int) -> None:
     encoded = thrift.write_integer(value)
     assert thrift.read_integer(b"\xff" + encoded, 1) == (value, 1 + len(encoded))
+
+
+def test_files_are_taken_out_again(tmp_path: Path):
+    paths = [tmp_path / f"{number}.parquet" for number in range(4)]
+    for number, path in enumerate(paths):
+        pq.write_table(_table(10 * number + 5, number), path, row_group_size=7)
+    together = tmp_path / "together.parquet"
+    with together.open("wb") as file:
+        concatenate([str(path) for path in paths], file)
+    with together.open("rb") as file:
+        concatenated = Concatenated(str(together), file)
+        row = 0
+        for path in paths:
+            rows = pq.read_metadata(path).num_rows
+            out = io.BytesIO()
+            concatenated.extract(file, row, rows, out)
+            assert out.getvalue() == path.read_bytes()
+            row += rows
+        with pytest.raises(ValueError, match="no row groups of rows 1 to 5"):
+            concatenated.extract(file, 1, 4, io.BytesIO())

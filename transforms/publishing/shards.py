@@ -89,8 +89,7 @@ def seal_shard(
     if origin and _is_whole(plan.parts) and _copy_whole(plan.parts[0].path, target, options):
         return shard(bytes=origin.bytes, sha256=origin.sha256, footer=origin.footer)
     with contextlib.ExitStack() as stack:
-        folders = (os.path.dirname(part.path) for part in plan.parts if not is_remote(part.path))
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=next(folders, None)))
+        scratch = stack.enter_context(_scratch(plan.parts))
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
         size, sha256 = _put_together(plan._replace(parts=local), attempt)
@@ -98,6 +97,18 @@ def seal_shard(
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
         footer = parquet_concat.footer_checksum(attempt) if plan.form == "parquet" else ""
     return shard(bytes=size, sha256=sha256, footer=footer)
+
+
+@contextlib.contextmanager
+def _scratch(parts: Iterable[BuiltPart]) -> Iterator[str]:
+    """A folder for copies, beside the parts where these are local."""
+    beside = (os.path.dirname(part.path) for part in parts if not is_remote(part.path))
+    folder = tempfile.mkdtemp(dir=next(beside, None))
+    try:
+        yield folder
+    finally:
+        # `TemporaryDirectory` of Python 3.11 recurses without end where it may not remove it.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_whole(parts: Sequence[BuiltPart]) -> bool:

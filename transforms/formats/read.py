@@ -40,7 +40,7 @@ def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
 ) -> Iterator[bytes]:
-    """The whole records of a range, without the header, in blocks of `chunk_size` bytes at most, about.
+    """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
 
     Raises:
         StorageError: The object store can't be read.

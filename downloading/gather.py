@@ -141,4 +141,4 @@ def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:
         return ranges
     with files.open_file(source.path, options, size=source.size) as file:
         counted = [(piece, count_quotes(file, piece.start, piece.stop)) for piece in ranges]
-    return read.add_quotes((source.index, counted))
+    return read.add_quotes(counted)

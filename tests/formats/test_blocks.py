@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from transforms.elements import Source
 from transforms.formats import blocks
-from transforms.formats.read import add_quotes, plan_ranges
+from transforms.formats.read import add_quotes, plan_ranges, read_blocks
 
 FIELDS = st.lists(st.sampled_from(["a", '"', ",", "\n", "\r\n", " ", "é"]), max_size=8).map("".join)
 
@@ -33,48 +33,44 @@ def tables(draw: st.DrawFn) -> bytes:
     return write_csv(rows, draw(st.sampled_from(["\n", "\r\n"])), draw(st.booleans()))
 
 
-def read_in_ranges(data: bytes, chunk_size: int, free_text: bool) -> list[bytes]:
+def read_in_ranges(data: bytes, range_size: int, chunk_size: int, free_text: bool) -> list[bytes]:
     """What the ranges of a file hold, cut and read as a build does it."""
-    source = Source(0, "images", "", len(data))
-    with tempfile.TemporaryFile() as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(data)
-        pieces = plan_ranges(source, chunk_size)
+        file.flush()
+        source = Source(0, "images" if free_text else "boxes", file.name, len(data))
+        pieces = plan_ranges(source, range_size)
         counts = [blocks.count_quotes(file, piece.start, piece.stop) for piece in pieces]
-        ranges = add_quotes((0, zip(pieces, counts, strict=True)))
-        return [
-            blocks.read_range(
-                file,
-                piece.start,
-                piece.stop,
-                len(data),
-                max(piece.quotes, 0),
-                free_text and piece.quotes >= 0,
-                is_first=piece.start == 0,
-            )
-            for piece in ranges
-        ]
+        ranges = add_quotes(zip(pieces, counts, strict=True))
+        return [data for piece in ranges for data in read_blocks(source, piece, chunk_size)]
 
 
-@given(tables(), st.integers(1, 40))
-@example(b'a,"b\nc"\nd,e\n', 5)
-def test_ranges_of_any_size_hold_whole_records(data: bytes, chunk_size: int):
-    pieces = read_in_ranges(data, chunk_size, free_text=True)
+SIZES = st.integers(1, 40)
+
+
+@given(tables(), SIZES, SIZES)
+@example(b'a,"b\nc"\nd,e\n', 5, 5)
+@example(b'a,"b\nc"\nd,e\n', 40, 5)
+def test_ranges_of_any_size_hold_whole_records(data: bytes, range_size: int, chunk_size: int):
+    pieces = read_in_ranges(data, range_size, chunk_size, free_text=True)
     assert b"".join(pieces) == data
     assert [row for piece in pieces for row in read_csv(piece)] == read_csv(data)
 
 
-@given(st.lists(st.text(st.sampled_from('a",'), max_size=9)), st.integers(1, 40))
-def test_without_free_text_every_line_break_ends_a_record(lines: list[str], chunk_size: int):
+@given(st.lists(st.text(st.sampled_from('a",'), max_size=9)), SIZES, SIZES)
+def test_without_free_text_every_line_break_ends_a_record(
+    lines: list[str], range_size: int, chunk_size: int
+):
     data = "\n".join(lines).encode()
-    pieces = read_in_ranges(data, chunk_size, free_text=False)
+    pieces = read_in_ranges(data, range_size, chunk_size, free_text=False)
     assert b"".join(pieces) == data
     assert all(piece.endswith(b"\n") for piece in list(filter(None, pieces))[:-1])
 
 
-@given(st.lists(st.text(st.sampled_from('a"\n'), max_size=9)), st.integers(1, 40))
-def test_no_byte_is_lost_however_the_quotes_lie(texts: list[str], chunk_size: int):
+@given(st.lists(st.text(st.sampled_from('a"\n'), max_size=9)), SIZES, SIZES)
+def test_no_byte_is_lost_however_the_quotes_lie(texts: list[str], range_size: int, chunk_size: int):
     data = "".join(texts).encode()
-    assert b"".join(read_in_ranges(data, chunk_size, free_text=True)) == data
+    assert b"".join(read_in_ranges(data, range_size, chunk_size, free_text=True)) == data
 
 
 @given(tables(), st.integers(1, 40), st.integers(1, 9))

@@ -25,6 +25,14 @@ lean.run(lambda: print("said") or {code})
 """
 
 
+HEAP = """
+from runners import lean
+lean.keep_one_heap()
+import pyarrow as pa
+print(pa.default_memory_pool().backend_name)
+"""
+
+
 def run(program: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
@@ -33,6 +41,11 @@ def test_what_is_needless_is_as_if_not_installed():
     ended = run(NEEDLESS)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "pandas is hidden\npymongo is hidden\n"
+
+
+def test_arrow_allocates_where_all_do():
+    ended = run(HEAP)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "system\n", "")
 
 
 def test_a_program_ends_with_its_code_and_all_output():

@@ -1,8 +1,9 @@
 """ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
 
+import collections
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -24,6 +25,8 @@ from transforms.storage.stores import ObjectOptions
 
 _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
+#: Kinds that take about twice as long a byte as the others.
+_DEAR = ("points", "narratives", "masks", "relationships")
 
 
 def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
@@ -37,7 +40,7 @@ def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
 ) -> Iterator[bytes]:
-    """The whole records of a range, without the header, in blocks of about `chunk_size` bytes.
+    """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
 
     Raises:
         StorageError: The object store can't be read.
@@ -52,8 +55,10 @@ def read_blocks(
             return
         free_text = free_text and piece.quotes >= 0
         quotes = max(piece.quotes, 0)
-        for start in range(piece.start, piece.stop, chunk_size):
-            stop = min(start + chunk_size, piece.stop)
+        size = piece.stop - piece.start
+        step = -(-size // -(-size // chunk_size))  # all of about the same size
+        for start in range(piece.start, piece.stop, step):
+            stop = min(start + step, piece.stop)
             is_first = start == source.data_start
             yield blocks.read_range(file, start, stop, source.size, quotes, free_text, is_first)
             if free_text and stop < piece.stop:
@@ -101,25 +106,41 @@ class CountQuotesFn(beam.DoFn):
     def setup(self) -> None:
         progress.sign_on(self._progress_folder)
 
-    def process(self, piece: ByteRange) -> Iterable[tuple[int, tuple[ByteRange, int]]]:
+    def process(self, piece: ByteRange) -> Iterable[tuple[None, tuple[ByteRange, int]]]:
         source = self._sources[piece.source]
         with files.open_file(source.path, self._options, size=source.size) as file:
-            yield piece.source, (piece, blocks.count_quotes(file, piece.start, piece.stop))
+            yield None, (piece, blocks.count_quotes(file, piece.start, piece.stop))
 
 
-def add_quotes(counted: tuple[int, Iterable[tuple[ByteRange, int]]]) -> list[ByteRange]:
+def add_quotes(counted: Iterable[tuple[ByteRange, int]]) -> list[ByteRange]:
     """Gives each range of a file the number of quotes before it.
 
     An odd number in the whole file means that some quote is unbalanced: then no line break is taken
     for a quoted one (-1), so that one stray quote spoils its own row and not the rest of the file.
     """
-    pieces = sorted(counted[1])
+    pieces = sorted(counted)
     balanced = sum(quotes for _, quotes in pieces) % 2 == 0
     before, ranges = 0, []
     for piece, quotes in pieces:
         ranges.append(piece._replace(quotes=before if balanced else -1))
         before += quotes
     return ranges
+
+
+def add_all_quotes(
+    counted: tuple[None, Iterable[tuple[ByteRange, int]]], sources: Sequence[Source]
+) -> list[ByteRange]:
+    """As `add_quotes` for the ranges of several files; the dearest ones come first."""
+    by_source = collections.defaultdict(list)
+    for piece, quotes in counted[1]:
+        by_source[piece.source].append((piece, quotes))
+    ranges = [piece for pieces in by_source.values() for piece in add_quotes(pieces)]
+    return sorted(ranges, key=lambda piece: (-cost(piece, sources), piece))
+
+
+def cost(piece: ByteRange, sources: Sequence[Source]) -> int:
+    """What it takes to read a range, about."""
+    return (2 if sources[piece.source].kind in _DEAR else 1) * (piece.stop - piece.start)
 
 
 class ReadRangeFn(beam.DoFn):
@@ -197,11 +218,6 @@ class ReadAnnotations(beam.PTransform):
         self._config = config
         self._classes = classes
 
-    def _cost(self, piece: ByteRange) -> int:
-        """What it takes to read a range, about: by its bytes, and JSON takes twice as long."""
-        factor = 2 if self._config.sources[piece.source].kind == "narratives" else 1
-        return factor * (piece.stop - piece.start)
-
     def expand(self, root: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
         quoted, plain = [], []
         for source in sorted(self._config.sources, key=lambda source: source.kind):
@@ -209,7 +225,7 @@ class ReadAnnotations(beam.PTransform):
                 ranges = plan_ranges(source, self._config.range_size)
                 by_quotes = TABLES[source.kind].free_text and len(ranges) > 1
                 (quoted if by_quotes else plain).extend(ranges)
-        plain.sort(key=self._cost, reverse=True)
+        plain.sort(key=lambda piece: cost(piece, self._config.sources), reverse=True)
         ranges = [root | "PlainRanges" >> beam.Create(plain, reshuffle=False)]
         if quoted:
             # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
@@ -218,8 +234,8 @@ class ReadAnnotations(beam.PTransform):
                 | "QuotedRanges" >> beam.Create(quoted, reshuffle=False)
                 | "SpreadCounts" >> beam.Reshuffle()
                 | "CountQuotes" >> beam.ParDo(CountQuotesFn(self._config))
-                | "OfOneFile" >> beam.GroupByKey()
-                | "AddQuotes" >> beam.FlatMap(add_quotes)
+                | "OfAllFiles" >> beam.GroupByKey()
+                | "AddQuotes" >> beam.FlatMap(add_all_quotes, self._config.sources)
             )
         return (
             ranges

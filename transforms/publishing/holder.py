@@ -90,9 +90,13 @@ def check(config: BuildConfig) -> None:
 
 
 def lost(output: str, now: Holder | None) -> str:
-    """What is said of a lease that was lost, to another build or one that has ended since."""
-    who = f" ({now})" if now else ""
+    """What is said of a lease that was lost: to another build, or one cannot tell how."""
+    if now is None:
+        return (
+            "the work folder is gone: it was deleted, or another build, which has ended since, "
+            f"has taken over {output}: nothing was published by this one"
+        )
     return (
-        f"this build gave no sign of life for too long, and another one{who} has taken over "
+        f"this build gave no sign of life for too long, and another one ({now}) has taken over "
         f"{output}: nothing was published by this one"
     )

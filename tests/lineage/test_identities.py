@@ -106,7 +106,7 @@ def identity(*members: dict, sources: tuple = SOURCES, rotation: int | None = No
     ("kind", "counts", "is_no_matter"),
     [
         ("folder", {"name": "y.jpg", "size": 6, "stamp": 8}, {"container": "/b/x.jpg"}),
-        ("tar", {"name": "y.jpg", "size": 6, "offset": 1024}, {"container": "/tmp/unpacked"}),
+        ("tar", {"name": "y.jpg", "size": 6, "offset": 1024}, {"container": "/elsewhere/unpacked"}),
         ("zip", {"name": "y.jpg", "size": 6, "crc32": 9}, {"offset": 99, "container": "/b.zip"}),
     ],
 )

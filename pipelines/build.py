@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Beam logs every exception of a worker that it also raises here.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
-    launch.prepare(flags, ["pipelines.graph"])
+    # OpenCV is only imported where there are pictures, so each worker would do it by itself.
+    pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
+    launch.prepare(flags, ["pipelines.graph", *pictures])
     # These take a while to import: not before the flags are known to be right.
     with lean.imports():
         from pipelines import metrics_file, report

@@ -13,7 +13,9 @@ from typing import NoReturn
 #: What Beam imports for connectors and type hints of its own, and pyarrow to see whether a list is
 #: an object of pandas. Where they aren't installed both do without, and so can we.
 _NEEDLESS = ("pandas", "pymongo")
-_M_ARENA_MAX = -8  # of <malloc.h>
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of <malloc.h>
+#: Blocks of rows come and go. What the system took back it would give out page by page again.
+_KEPT_BYTES, _BLOCK_BYTES = 96 << 20, 32 << 20
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -48,6 +50,8 @@ def keep_one_heap() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:  # glibc's
         mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
 
 
 class _Hidden(MetaPathFinder):

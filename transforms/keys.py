@@ -97,9 +97,14 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     last = np.uint64(span >> int(shift))
     counts = np.bincount(((keys - first) >> shift).astype(np.int64), minlength=int(last) + 1)
     starts = np.minimum(np.cumsum(counts) - counts, len(keys) - 1)
-    # What is below the first key wraps around, and so is above the last one.
-    index = starts[np.minimum((wanted - first) >> shift, last).astype(np.int64)]
-    found = keys[index] == wanted
+    index, found = np.empty(len(wanted), np.int64), np.empty(len(wanted), bool)
+    for at in range(0, len(wanted), _BATCH):
+        batch = slice(at, at + _BATCH)
+        # What is below the first key wraps around, and so is above the last one.
+        range_of = np.minimum((wanted[batch] - first) >> shift, last)
+        # No range is beyond the table; to have NumPy check that would take a copy.
+        starts.take(range_of.view(np.int64), out=index[batch], mode="wrap")
+        np.equal(keys[index[batch]], wanted[batch], out=found[batch])
     # Most of the others are next to it.
     missed = np.flatnonzero(~found)
     index[missed] = np.minimum(index[missed] + 1, len(keys) - 1)

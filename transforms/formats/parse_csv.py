@@ -93,9 +93,23 @@ def _read(
             invalid_row_handler=skip,
         ),
         convert_options=csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=False
+            column_types=types,
+            null_values=[""],
+            strings_can_be_null=False,
+            check_utf8=not _is_utf8(data),
         ),
     ).combine_chunks()
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether all of it is UTF-8: then so is each value, and none need be looked at by itself."""
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
+    whole = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(data)])
+    try:
+        whole.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[str, np.ndarray]]:

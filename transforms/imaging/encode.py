@@ -3,7 +3,6 @@
 import io
 from typing import Literal
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
@@ -67,6 +66,8 @@ def _encode_png(pixels: np.ndarray, _: int) -> bytes:
 
 
 def _encode_webp(pixels: np.ndarray, quality: int) -> bytes:
+    from transforms.imaging.opencv import cv2
+
     height, width = pixels.shape[:2]
     if width * height > _MAX_WEBP_PIXELS:
         detail = f"{width} x {height} is over {_MAX_WEBP_PIXELS}, the most for webp"

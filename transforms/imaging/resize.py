@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 
 #: How a picture's size follows from `--image_size`.
@@ -12,8 +11,6 @@ Resize = Literal["none", "shortest", "longest", "exact"]
 # average over areas of the whole picture than the average over areas does; and it takes half of the
 # time. Beyond, it passes over pixels.
 _BILINEAR_UP_TO = 1.6
-
-cv2.setNumThreads(1)  # a worker has one core
 
 
 def target_size(
@@ -69,6 +66,8 @@ def resize_pixels(
     Returns:
         The resized picture; `pixels` itself when it has that size already.
     """
+    from transforms.imaging.opencv import cv2
+
     shown = extent or (pixels.shape[1], pixels.shape[0])
     # An axis that grows comes after one that shrinks: averaging over areas is for shrinking both.
     for across, down in (

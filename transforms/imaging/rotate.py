@@ -3,15 +3,7 @@
 `imaging/annotations.py` turns what is said of them.
 """
 
-import cv2
 import numpy as np
-
-_CODES = {
-    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_CLOCKWISE,
-}
-
 
 #: Above this many bytes pixels are changed where they are, since two copies of a picture of
 #: `MAX_PIXELS` would take a GiB. That takes longer, though little in all.
@@ -34,9 +26,16 @@ def turn(pixels: np.ndarray, rotation: int | None) -> np.ndarray:
     """
     if not rotation:
         return pixels
+    from transforms.imaging.opencv import cv2
+
     if pixels.nbytes > LARGE_BYTES:
         return _turn_in_place(np.ascontiguousarray(pixels), rotation)
-    turned = cv2.rotate(np.ascontiguousarray(pixels).view(np.uint8), _CODES[rotation])
+    code = {
+        90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+        180: cv2.ROTATE_180,
+        270: cv2.ROTATE_90_CLOCKWISE,
+    }[rotation]
+    turned = cv2.rotate(np.ascontiguousarray(pixels).view(np.uint8), code)
     return np.asarray(turned).view(pixels.dtype)
 
 
@@ -46,6 +45,8 @@ def turned_size(width: int, height: int, rotation: int | None) -> tuple[int, int
 
 
 def _turn_in_place(pixels: np.ndarray, rotation: int) -> np.ndarray:
+    from transforms.imaging.opencv import cv2
+
     raw = pixels.view(np.uint8)
     if rotation == 180:
         cv2.flip(raw, -1, raw)

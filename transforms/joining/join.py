@@ -97,8 +97,8 @@ def join(
     # Split by split, so that what is written together is a slice and no copy.
     rank = pc.rank(split, tiebreaker="dense").to_numpy()
     kept = kept[np.argsort(rank[kept], kind="stable")]
-    # The place of each image among those kept, -1 for the others.
-    place = np.full(len(keys), -1)
+    # The place of each image among those kept, -1 for the others; and for none, if there are none.
+    place = np.full(len(keys) + 1, -1, np.int32)
     place[kept] = np.arange(len(kept))
 
     columns = {"image_id": image_ids(keys[kept]), "split": split.take(pa.array(kept))}
@@ -148,9 +148,8 @@ def _nest(
         row_sources = np.repeat([s for s, _ in batches], [batch.num_rows for _, batch in batches])
         counts = np.bincount(row_sources[~found])
         orphans.update({int(source): int(counts[source]) for source in np.flatnonzero(counts)})
-    row_place = np.full(len(row_keys), -1)
-    row_place[found] = place[index[found]]
-    rows = np.flatnonzero(row_place >= 0)
+    row_place = place[index]
+    rows = np.flatnonzero(found & (row_place >= 0))
     # Few images a bucket: 16-bit places sort by radix.
     narrow = np.uint16 if images <= 1 << 16 else np.uint32
     owner = row_place[rows].astype(narrow)

@@ -59,6 +59,9 @@ class _Lease(Protocol):
     def take(self) -> _Found | None:
         """Takes it, unless another build has it."""
 
+    def look(self) -> _Found | None:
+        """The lease that is there; None where `take` would have it at once."""
+
     def oust(self, found: _Found) -> None:
         """Ends a lease that has expired, unless it was renewed just now."""
 
@@ -102,7 +105,7 @@ def held(
     """
     workspace.prepare(output, options)
     holder = Holder.this_process()
-    own: _Lease = (_InStore if is_remote(output) else _InFolder)(output, holder, options.hasty())
+    own = _lease_on(output, holder, options)
     ended = threading.Event()
     thread = threading.Thread(target=_keep, args=(own, ended), daemon=True)
     try:
@@ -124,6 +127,26 @@ def held(
         own.release()
 
 
+def is_left(output: str, options: ObjectOptions) -> bool:
+    """Whether there is the lease of a build that lives no more, which `clear_away` would remove.
+
+    Raises:
+        OSError: the output can't be read.
+        StorageError: the object store can't be read.
+    """
+    if holder_of(output, options) is None:
+        return False
+    own = _lease_on(output, Holder.this_process(), options)
+    found = own.look()
+    if found is None:
+        return True
+    if found.silent <= own.expiry:
+        return False
+    time.sleep(own.watched)
+    again = own.look()
+    return again is not None and again.mark == found.mark
+
+
 def clear_away(output: str, options: ObjectOptions) -> bool:
     """Removes the lease of a build that lives no more; whether there was one.
 
@@ -136,6 +159,10 @@ def clear_away(output: str, options: ObjectOptions) -> bool:
     with contextlib.suppress(BusyError), held(output, 0, options, lambda _: None):
         return True
     return False
+
+
+def _lease_on(output: str, holder: Holder, options: ObjectOptions) -> _Lease:
+    return (_InStore if is_remote(output) else _InFolder)(output, holder, options.hasty())
 
 
 def _loss(output: str, holder: Holder, options: ObjectOptions) -> str | None:
@@ -212,6 +239,16 @@ class _InFolder:
             if descriptor != -1:
                 os.close(descriptor)
 
+    def look(self) -> _Found | None:
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            return self._look(descriptor)
+        finally:
+            os.close(descriptor)
+
     def _look(self, descriptor: int) -> _Found | None:
         """None where nobody else has the lease, and this process its lock."""
         status = os.fstat(descriptor)
@@ -276,13 +313,17 @@ class _InStore:
         self._renewals = 0
 
     def take(self) -> _Found | None:
-        found = conditional.read(self._path, self._options)
+        found = self.look()
         if found is None:
             return None if self._write(None) else _Found(None, None, 0)
-        holder = Holder.decode(found[0])
-        if holder and holder.token == self._holder.token:
+        is_own = found.holder and found.holder.token == self._holder.token
+        return None if is_own else found
+
+    def look(self) -> _Found | None:
+        found = conditional.read(self._path, self._options)
+        if found is None:
             return None
-        mark = found[1]
+        holder, mark = Holder.decode(found[0]), found[1]
         return _Found(holder, mark, lease.time_in(self._output, self._options) - mark.modified)
 
     def oust(self, found: _Found) -> None:

@@ -201,12 +201,13 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
     word = "would remove" if flags.dry_run else "removed"
     for path in leftovers:
         print(f"{word} {path}, left by a dead build")
+    has_lease = exclusive.is_left if flags.dry_run else exclusive.clear_away
+    if has_lease(output.path, output.options):
+        print(f"{word} {lease_path(output.path)}, left by a dead build")
     if flags.dry_run:
         for name in names:
             print(f"{word} {name}")
         return
-    if exclusive.clear_away(output.path, output.options):
-        print(f"{word} {lease_path(output.path)}, left by a dead build")
     # Which removes what dead builds have left, at its beginning and end.
     with workspace.workspace(
         output.path, flags.work_folder, options=output.options, fingerprint=""

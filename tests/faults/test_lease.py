@@ -61,11 +61,14 @@ def test_of_another_machine(target: Target, quick: None, monkeypatch: pytest.Mon
     put(target, ELSEWHERE)
     with pytest.raises(exclusive.BusyError, match=f"process 1 on not-{socket.gethostname()}"):
         take(target)
+    assert not exclusive.is_left(target.path, target.options)
     assert not exclusive.clear_away(target.path, target.options)
     if target.is_remote:
         monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
     else:
         os.utime(lease_path(target.path), (0, 0))
+    assert exclusive.is_left(target.path, target.options)
+    assert holder_of(target.path, target.options) == ELSEWHERE
     assert exclusive.clear_away(target.path, target.options)
     assert holder_of(target.path, target.options) is None
 

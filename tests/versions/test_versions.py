@@ -291,8 +291,10 @@ def test_pins_are_no_foreign_files_to_a_build(published: Build, tmp_path: Path, 
 
 DEAD_BUILD = """
 import os, sys
-from pipelines import workspace
-with workspace.workspace(sys.argv[1]) as (work, _):
+from pipelines import exclusive, workspace
+from transforms.storage import files
+output = sys.argv[1]
+with exclusive.held(output, 0, files.DEFAULTS, print), workspace.workspace(output) as (work, _):
     open(os.path.join(work, "parts", "part"), "w").close()
     os._exit(9)
 """
@@ -304,10 +306,14 @@ def test_gc_clears_up_after_dead_builds_alone(copy: Version, run: Callable):
         command = [sys.executable, "-c", DEAD_BUILD, str(output)]
         assert subprocess.run(command).returncode == 9
         (dead,) = {*(output / ".work").glob("*.lock")} - {Path(f"{living}.lock")}
-        line = f"{dead.with_suffix('')}, left by a dead build"
-        assert run(output, "gc", "--keep", 1, "--dry_run") == (0, [f"would remove {line}"])
+        left = [dead.with_suffix(""), output / ".work" / "lease"]
+        told = [f"{path}, left by a dead build" for path in left]
+        dry = run(output, "gc", "--keep", 1, "--dry_run")
+        assert dry == (0, [f"would remove {line}" for line in told])
         assert dead.exists()
-        assert run(output, "gc", "--keep", 1) == (0, [f"removed {line}", "1 version left"])
+        assert left[1].exists()
+        done = run(output, "gc", "--keep", 1)
+        assert done == (0, [*(f"removed {line}" for line in told), "1 version left"])
         assert sorted(os.listdir(output / ".work")) == sorted(
             [Path(living).name, f"{Path(living).name}.lock"]
         )

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a build.
 
     Returns:
-        The exit code: 0 published, 1 failed and nothing published, 2 wrong use, 3 another build
-        is at work.
+        The exit code: 0 published, 1 failed, and nothing published unless the error says so, 2
+        wrong use, 3 another build is at work.
     """
     logging.basicConfig(level=logging.ERROR)
     # Beam logs every exception of a worker that it also raises here.
@@ -66,6 +66,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         from pipelines import exclusive, plan, report, workspace
         from pipelines.watch import Watch
         from transforms.publishing.holder import LostLeaseError
+        from transforms.storage.objects import StorageError
         from transforms.storage.stores import ObjectOptions
         from versions.published import Output
 
@@ -76,6 +77,16 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
 
     def end(code: int, error: str | None = None, text: str = "", **built: Any) -> report.Ending:
         return report.Ending(code, time.monotonic() - started, error, text, **built)
+
+    def fail(cause: str, fate: str = "; nothing was published") -> report.Ending:
+        """What went wrong, and what readers see: it may have come after they were led there."""
+        try:
+            if config and published.latest() == config.version:
+                folder = published.folder(config.version)
+                return end(1, f"{cause}; {folder} was published before that", folder=folder)
+        except (StorageError, OSError):
+            fate = "; whether anything was published can't be told"
+        return end(1, cause + fate)
 
     def unchanged(folder: str) -> report.Ending:
         return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
@@ -126,11 +137,11 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     except KeyboardInterrupt:
         is_kept = config is not None and os.path.isdir(config.work)
         goes_on = "; the same command goes on where it was" if is_kept else ""
-        return end(1, f"interrupted: nothing was published{goes_on}")
+        return fail("interrupted", f": nothing was published{goes_on}")
     except LostLeaseError as error:
-        return end(1, str(error))
+        return fail(str(error), "; nothing was published by this one")
     except Exception as error:
-        return end(1, _explain(error))
+        return fail(_explain(error))
     seconds = time.monotonic() - started
     text = "\n".join([*watch.told, report.render(outcome, config, seconds)])
     if outcome["version"] is None:
@@ -179,14 +190,12 @@ def _explain(error: Exception) -> str:
     cause = text.splitlines()[-1] if text else repr(error)
     for known, remedy in _REMEDIES.items():
         if known in text:
-            return f"{remedy} ({cause}); nothing was published"
-    if isinstance(error, JobError) and text == cause:
-        return f"{cause}; nothing was published"
+            return f"{remedy} ({cause})"
     known = (StorageError, LostLeaseError)
-    if isinstance(error, known) or any(f"{kind.__module__}." in text for kind in known):
-        return f"{cause}; nothing was published"
-    logging.error("the build failed", exc_info=error)
-    return f"{cause}; nothing was published"
+    is_known = isinstance(error, known) or any(f"{kind.__module__}." in text for kind in known)
+    if not is_known and not (isinstance(error, JobError) and text == cause):
+        logging.error("the build failed", exc_info=error)
+    return cause
 
 
 _REMEDIES = {

@@ -35,8 +35,9 @@ examples:
       --masks oid/masks --mask_maps instance --splits validation --output val
 
 flags that are not listed here go to Apache Beam; an unknown flag is an error.
-exit codes: 0 published, or unchanged since the latest version; 1 failed and nothing published; 2
-wrong use; 3 another build is at work on the same output, and nothing was done.
+exit codes: 0 published, or unchanged since the latest version; 1 failed, and
+nothing published unless the error says so; 2 wrong use; 3 another build is at work on the same
+output, and nothing was done.
 """
 
 MIB = 1 << 20

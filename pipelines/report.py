@@ -50,7 +50,7 @@ def document(ending: Ending) -> dict[str, Any]:
     for split in splits.values():
         for shard in split["shards"]:
             size[shard["format"]] += shard["bytes"]
-    if ending.folder:
+    if ending.folder and ending.code == 0:
         word = "unchanged" if ending.unchanged else "published"
     else:
         word = {0: "not_run", 1: "failed", 2: "wrong_use", BUSY: "busy"}[ending.code]

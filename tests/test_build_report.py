@@ -1,6 +1,8 @@
 """What a build leaves for machines: a line of JSON, and a file for Prometheus."""
 
+import errno
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import build
+from pipelines import build, workspace
 from tests.builds import Build, run_build
 
 _SAMPLE = re.compile(r'open_images_(\w+)(?:\{(\w+)="((?:[^"\\]|\\.)*)"\})? (\S+)')
@@ -126,6 +128,23 @@ def test_after_a_failed_build_the_published_version_is_still_told(
     for key, value in before.items():
         if key[0].startswith("version_"):
             assert after[key] == value
+
+
+def test_after_a_failure_that_came_too_late_to_keep_anything_back(
+    annotations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(workspace, "read_outcome", fail)
+    flags = ("--annotations", annotations, "--images", "none", "--report", "json")
+    failed = run_build(*flags, "--output", tmp_path / "output")
+    assert failed.returncode == 1
+    told = json.loads(failed.stdout)
+    folder = str(failed.version.folder)
+    assert (told["outcome"], told["folder"]) == ("failed", folder)
+    assert told["error"].endswith(f"; {folder} was published before that")
+    assert told["error"] in failed.stderr
 
 
 def test_wrong_use(annotations: Path, tmp_path: Path):

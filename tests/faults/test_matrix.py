@@ -113,6 +113,9 @@ def test_an_exception(
         failed = target.launch(Fault("exception", place(target, phase)))
         assert (failed.wait(), "injected" in failed.said) == (1, True), failed.said
         assert (target.latest() == was) == (phase != "after it")
+        now = f"{target.latest()} was published before that"
+        assert ("nothing was published" in failed.said) == (phase != "after it")
+        assert (now in failed.said) == (phase == "after it")
         finish(target, whole, capfd, unchanged=phase == "after it")
         reader.read()
     assert reader.wrong == []

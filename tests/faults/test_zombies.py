@@ -47,7 +47,7 @@ def test_a_build_that_was_stopped_and_goes_on(
         zombie.go_on()
         assert zombie.wait() == 1, zombie.said
         line = zombie.said.splitlines()[-1]
-        assert f"has taken over {target.path}: nothing was published by this one" in line
+        assert f"has taken over {target.path}; nothing was published by this one" in line
         assert "Traceback" not in zombie.said
         assert target.content() == after
         reader.read()

@@ -94,9 +94,9 @@ def lost(output: str, now: Holder | None) -> str:
     if now is None:
         return (
             "the work folder is gone: it was deleted, or another build, which has ended since, "
-            f"has taken over {output}: nothing was published by this one"
+            f"has taken over {output}"
         )
     return (
         f"this build gave no sign of life for too long, and another one ({now}) has taken over "
-        f"{output}: nothing was published by this one"
+        f"{output}"
     )

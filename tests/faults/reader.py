@@ -5,10 +5,12 @@ import json
 import threading
 from typing import Self
 
-from transforms.storage import files
+from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 
 _PAUSE = 0.02
+#: The emulator of a store is busy for as long with each request as a disk with a version.
+_STORE_PAUSE = 0.2
 
 
 class Reader:
@@ -17,6 +19,9 @@ class Reader:
     def __init__(self, output: str, options: ObjectOptions = files.DEFAULTS) -> None:
         self._output = output
         self._options = options
+        self._pause = _STORE_PAUSE if objects.is_remote(output) else _PAUSE
+        #: What is seen is noted in the order in which it was.
+        self._turn = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
         #: Versions in the order in which they were seen.
@@ -33,7 +38,7 @@ class Reader:
         self._thread.join()
 
     def _poll(self) -> None:
-        while not self._stopped.wait(_PAUSE):
+        while not self._stopped.wait(self._pause):
             try:
                 self.read()
             except Exception as error:
@@ -41,6 +46,10 @@ class Reader:
 
     def read(self) -> None:
         """Reads once; raises where something isn't as it should be."""
+        with self._turn:
+            self._read_version()
+
+    def _read_version(self) -> None:
         text = self._read("latest").decode()
         name = text.removesuffix("\n")
         assert text == f"{name}\n" != "\n", f"latest holds {text!r}"

@@ -97,6 +97,7 @@ def test_killed(
     was = target.latest()
     with target.reader() as reader:
         assert target.launch(Fault("kill", place(target, phase))).wait() == -9
+        reader.read()
         assert (target.latest() == was) == (phase != "after it")
         finish(target, whole, capfd, unchanged=phase == "after it")
         reader.read()
@@ -112,6 +113,7 @@ def test_an_exception(
     with target.reader() as reader:
         failed = target.launch(Fault("exception", place(target, phase)))
         assert (failed.wait(), "injected" in failed.said) == (1, True), failed.said
+        reader.read()
         assert (target.latest() == was) == (phase != "after it")
         now = f"{target.latest()} was published before that"
         assert ("nothing was published" in failed.said) == (phase != "after it")
@@ -145,6 +147,7 @@ def test_a_full_disk(
     with target.reader() as reader:
         failed = target.launch(Fault("disk full", at, disk))
         assert (failed.wait(), "the disk is full" in failed.said) == (1, True), failed.said
+        reader.read()
         assert target.latest() == was
         os.remove(f"{disk}/ballast")
         finish(target, whole, capfd, unchanged=False)
@@ -162,6 +165,7 @@ def test_a_lost_permission(
         fault = Fault("permission lost", place(target, phase), target.path)
         failed = target.launch(fault, bound=True)
         assert (failed.wait(), "mind its permissions" in failed.said) == (1, True), failed.said
+        reader.read()
         assert target.latest() == was
         for folder, _, _ in os.walk(target.path):
             os.chmod(folder, 0o755)
@@ -209,6 +213,7 @@ def test_a_store_that_refuses(
     with target.reader() as reader:
         failed = target.launch(Fault("touch", place(target, phase), str(server.flag)))
         assert failed.wait() == 1, failed.said
+        reader.read()
         assert str(refusal[0] if refusal == proxy.FULL else "denied") in failed.said
         assert "Traceback" not in failed.said
         server.flag.unlink()
@@ -235,6 +240,7 @@ def test_a_slow_disk(
         time.sleep(1.2)
         assert local.build().returncode == 3
         assert slow.wait() == 0, slow.said
+        reader.read()
         finish(local, whole, capfd, unchanged=True)
     assert reader.wrong == []
     assert reader.seen == [was, local.latest()]
@@ -253,6 +259,7 @@ def test_a_slow_store(
     with target.reader() as reader:
         slow = target.launch(Fault("slow disk", None), quick=True)
         assert slow.wait() == 0, slow.said
+        reader.read()
         server.delay = 0
         finish(target, whole, capfd, unchanged=True)
         reader.read()
@@ -283,6 +290,7 @@ def test_a_clock_jump(
     with target.reader() as reader:
         jumped = target.launch(Fault("clock", at, str(days * 86400)))
         assert jumped.wait() == 0, jumped.said
+        reader.read()
         between = target.latest()
         # By a clock that is right again, whatever versions are called.
         built = target.build("--rebuild")
@@ -324,6 +332,7 @@ def meet(
         target.collect(capfd)
         go.touch()
         assert first.wait() == 0, first.said
+        reader.read()
         finish(target, whole, capfd, unchanged=True)
         reader.read()
     assert reader.wrong == []

@@ -37,6 +37,7 @@ def test_a_build_that_was_stopped_and_goes_on(
     with target.reader() as reader:
         zombie = target.launch(Fault("stop", place(target, phase)), quick=True)
         zombie.wait_for(zombie.is_stopped)
+        reader.read()
         built = target.build("--wait", "30")
         assert built.returncode == 0, built.stderr
         assert f"taking over from a build that gives no sign of life (process {zombie.pid} on " in (

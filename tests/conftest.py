@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,17 @@ settings.load_profile("shared_machine")
 
 pytest_plugins = ["tests.emulators"]
 
+# What hundreds of programs import is compiled once, even where the environment has it otherwise.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+#: Files of tests that take longest, by what they take.
+_LONGEST = (
+    *("test_flink_faults", "test_matrix", "test_flink", "test_incremental", "test_dataflow"),
+    *("test_object_stores", "test_pipeline", "test_doctor_flink", "test_killed_builds"),
+    *("test_fuzzing", "test_memory", "test_doctor", "test_zombies", "test_airflow"),
+    *("test_readers", "test_kubernetes", "test_prism", "test_processed_pictures"),
+)
 #: Corpora below this have no classes but those that they use.
 ALL_CLASSES = 100
 _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
@@ -27,8 +39,9 @@ CorpusMaker = Callable[[str, int], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files that take minutes first, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: "runners" not in item.path.parts)
+    """Puts the files that take longest first, so that no worker is left with one at the end."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 
 _PAUSE = 0.02
-#: The emulator of a store is busy for as long with each request as a disk with a version.
-_STORE_PAUSE = 0.2
+#: A store's emulator is busy with each file for as long as a disk with a whole version.
+_STORE_PAUSE = 0.5
 
 
 class Reader:

@@ -26,10 +26,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 #: Files of tests that take longest, by what they take.
 _LONGEST = (
-    *("test_flink_faults", "test_matrix", "test_flink", "test_incremental", "test_dataflow"),
-    *("test_object_stores", "test_pipeline", "test_doctor_flink", "test_killed_builds"),
-    *("test_fuzzing", "test_memory", "test_doctor", "test_zombies", "test_airflow"),
-    *("test_readers", "test_kubernetes", "test_prism", "test_processed_pictures"),
+    *("test_flink_faults", "test_flink", "test_matrix", "test_incremental", "test_dataflow"),
+    *("test_pipeline", "test_object_stores", "test_killed_builds", "test_zombies"),
+    *("test_fuzzing", "test_memory", "test_doctor", "test_resumed", "test_unchanged"),
+    *("test_kubernetes", "test_airflow", "test_prism", "test_readers", "test_verify"),
 )
 #: Corpora below this have no classes but those that they use.
 ALL_CLASSES = 100

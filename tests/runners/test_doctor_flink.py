@@ -1,4 +1,4 @@
-"""The doctor and Flink: a cluster that is well, one that isn't, and workers that never start."""
+"""The doctor and what a Flink cluster says of itself; of a real one it is asked in `test_flink`."""
 
 import http.server
 import json
@@ -11,10 +11,6 @@ import pytest
 
 from pipelines import doctor
 from runners.checks import flink as checks
-from runners.flink.cluster import Cluster
-from runners.flink.rest import ENDED, Rest
-from tests.emulators import S3Server
-from tests.runners import starting
 
 Serve = Callable[..., str]
 
@@ -139,47 +135,3 @@ def test_a_job_server_that_does_not_answer(serve: Serve):
     mark, text = look(serve(**RESTARTS), "--job_endpoint=localhost:1")["job server"]
     assert mark == "fix"
     assert "doesn't answer" in text
-
-
-def test_a_real_cluster(flink: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    output = ["--output", str(tmp_path / "output"), "--annotations", str(tmp_path)]
-    patient = ["--time_limit", "200"]  # others may use this machine
-    code = doctor.main(["--runner", "flink", "--flink_master", flink.master, *patient, *output])
-    lines = capsys.readouterr().out.splitlines()
-    assert code == 0, lines
-    assert any(line.startswith("ok    workers: 2 on ") for line in lines)
-    assert any(line.endswith("by 2 workers, and seen here") for line in lines)
-
-
-def test_a_bucket_from_workers_of_a_real_cluster(
-    flink: Cluster,
-    s3_server: S3Server,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
-    secrets = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret"}
-    for name, value in secrets.items():
-        monkeypatch.setenv(name, value)
-    s3_server.make_bucket("doctor-on-flink")
-    flags = ["--runner", "flink", "--flink_master", flink.master, "--time_limit", "200"]
-    flags += ["--output", "s3://doctor-on-flink/out", "--s3_endpoint_url", s3_server.url]
-    # Those of the driver aren't the workers'.
-    code = doctor.main([*flags, "--exchange", "engine", *starting.by(**secrets)])
-    lines = capsys.readouterr().out.splitlines()
-    assert code == 0, lines
-    done = "put, list, copy, read and delete in s3://doctor-on-flink/out by 2 workers"
-    assert any(done in line for line in lines)
-
-
-def test_workers_that_never_start(
-    flink: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    flags = starting.by(starting.never(tmp_path / "start"))
-    code = doctor.main(
-        ["--runner", "flink", "--flink_master", flink.master, "--time_limit", "15", *flags]
-    )
-    lines = capsys.readouterr().out.splitlines()
-    assert code == 1
-    assert lines[-2].startswith("fix   workers: "), lines
-    states = {state for _, state in Rest(flink.master).jobs().values()}
-    assert states <= ENDED, "its job runs still"

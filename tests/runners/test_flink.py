@@ -1,4 +1,7 @@
-"""Builds on Flink: the very bytes that the direct runner gives, on a cluster and without one."""
+"""Builds on Flink: the very bytes that the direct runner gives, on a cluster and without one.
+
+And what the doctor says of the cluster, which takes as long to start as a build.
+"""
 
 import hashlib
 import json
@@ -7,16 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import plan, watch
+from pipelines import doctor, plan, watch
 from runners import launch
 from runners.flink import cluster, installed
 from runners.flink.job_server import JobServer
-from runners.flink.rest import Rest
+from runners.flink.rest import ENDED, Rest
 from tests import builds
 from tests.emulators import S3Server
 from tests.runners import starting
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
+
+
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
+    """A job manager and two task managers of one slot, each a process of its own."""
+    started = cluster.up(tmp_path_factory.mktemp("flink"), task_managers=2, slots=1)
+    yield started
+    cluster.down(cluster.find(Path(started.folder)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -217,3 +228,42 @@ def test_a_mistake_is_told_in_one_line(inputs: list[str], tmp_path: Path, name: 
     (line,) = built.stderr.splitlines()
     for word in words:
         assert word in line
+
+
+def test_the_doctor_of_a_cluster_that_is_well(
+    flink: cluster.Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = ["--output", str(tmp_path / "output"), "--annotations", str(tmp_path)]
+    patient = ["--time_limit", "200"]  # others may use this machine
+    code = doctor.main(["--runner", "flink", "--flink_master", flink.master, *patient, *output])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0, lines
+    assert any(line.startswith("ok    workers: 2 on ") for line in lines)
+    assert any(line.endswith("by 2 workers, and seen here") for line in lines)
+
+
+def test_the_doctor_of_a_bucket(
+    flink: cluster.Cluster, s3: S3Server, capsys: pytest.CaptureFixture[str]
+):
+    flags = ["--runner", "flink", "--flink_master", flink.master, "--time_limit", "200"]
+    flags += ["--output", f"s3://{BUCKET}/doctor", "--s3_endpoint_url", s3.url]
+    # Those of the driver aren't the workers'.
+    code = doctor.main([*flags, "--exchange", "engine", *CREDENTIALS])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0, lines
+    done = f"put, list, copy, read and delete in s3://{BUCKET}/doctor by 2 workers"
+    assert any(done in line for line in lines)
+
+
+def test_the_doctor_of_workers_that_never_start(
+    flink: cluster.Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    flags = starting.by(starting.never(tmp_path / "start"))
+    code = doctor.main(
+        ["--runner", "flink", "--flink_master", flink.master, "--time_limit", "15", *flags]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert lines[-2].startswith("fix   workers: "), lines
+    states = {state for _, state in Rest(flink.master).jobs().values()}
+    assert states <= ENDED, "its job runs still"

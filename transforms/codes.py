@@ -134,7 +134,8 @@ def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
         return array
     new = np.zeros(max(1, len(array.dictionary)), codes.dtype)
     new[used] = np.arange(len(used))
-    renumbered = pa.array(new[codes], mask=None if known is None else ~known)
+    # `take` needs half the time of indexing, unless it is to see that no code is out of range.
+    renumbered = pa.array(new.take(codes, mode="wrap"), mask=None if known is None else ~known)
     return pa.DictionaryArray.from_arrays(renumbered, array.dictionary.take(pa.array(used)))
 
 

@@ -1,13 +1,15 @@
 """What a rebuild takes where little has changed, by a build from nothing.
 
-Pictures are drawn ones, a few hundred, under the names of all images (hard links), so that a corpus
-of a million takes little disk. They are made smaller and written with all annotations of V7 at
-published proportions. Some builds upon each other: from nothing; after a few rows were edited, so
-that most buckets haven't changed; after 1% of the images, spread over all buckets, had a row edited
-or their picture replaced; and, elsewhere, from nothing again, whose bytes must be the same.
+Pictures are JPEGs of 1024 pixels, as in the bucket of Open Images, some thousand of them under the
+names of all images (hard links), so that a corpus of a million takes little disk. They are made
+smaller and written with all annotations of V7 at published proportions. Some builds upon each
+other: from nothing; after a few images had a row edited or their picture replaced, so that most
+buckets haven't changed; after 1% of the images had, spread over all buckets; and, elsewhere, from
+nothing again, whose bytes must be the same.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -21,9 +23,9 @@ from pathlib import Path
 from random import Random
 
 import pyarrow.csv
-from PIL import Image
 
 from benchmarks.measure import CommandError, Measurement, run
+from benchmarks.pixels.photographs import LARGEST, LONGEST, install_photographs, make_picture
 from benchmarks.programs import WORKERS
 from benchmarks.report import (
     SpaceError,
@@ -41,11 +43,11 @@ from benchmarks.report import (
     table,
     work_folder,
 )
+from synthesis.parallel import in_order
 
 TARGET = 0.10
-_DRAWN = 500
-#: Pixels of their longer sides: a tenth of those of published pictures, to spare time.
-_LONGEST = 320
+#: Of a picture that was made smaller, by its area in pixels, with room for more: 0.3 were measured.
+_BYTES_A_PIXEL = 0.4
 #: Of the images of which something changes, every so many get another picture.
 _REPLACED = 5
 _FEW = 20
@@ -74,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = machine(_PACKAGES, WORKERS)
     try:
         with work_folder(flags.work) as work:
-            require_space(work, [flags.images])
+            # Two versions at a time.
+            outputs = 2 * flags.images * _BYTES_A_PIXEL * flags.image_size**2
+            require_space(work, [flags.images], more=int(outputs) + flags.pictures * LARGEST)
             with tempfile.TemporaryDirectory(prefix="incremental-", dir=work) as folder:
                 results = _measure(work, Path(folder), flags)
     except SpaceError as error:
@@ -100,13 +104,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("benchmarks.incremental", __doc__)
     add = parser.add_argument
-    add("--images", type=positive, default=1_000_000, metavar="N", help="default: 1000000")
+    add("--images", type=positive, default=100_000, metavar="N", help="default: 100000")
     add("--changed", type=float, default=0.01, metavar="FRACTION", help="default: 0.01")
-    add("--image_size", type=positive, default=128, metavar="N", help="pixels; default: 128")
+    add(
+        "--pictures",
+        type=positive,
+        default=2_000,
+        metavar="N",
+        help="files that the images share; default: 2000",
+    )
+    add(
+        "--image_size",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="of the shorter side, in pixels, that pictures are given; default: 256",
+    )
     add(
         "--format",
         default="parquet",
         help="as of builds, which need twice the disk for two; default: parquet",
+    )
+    add(
+        "--peers",
+        type=Path,
+        default=Path(".venv/peers"),
+        metavar="DIR",
+        help="where the photographs are installed, once, that pictures are made from. "
+        "Default: .venv/peers",
     )
     add_places(parser)
     return parser
@@ -114,10 +139,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(work: Path, folder: Path, flags: argparse.Namespace) -> list[Result]:
     original = annotation_corpus(work, flags.images) / "annotations"
-    drawn = _drawn_pictures(work)
+    made = _make_pictures(work, flags.peers.resolve() / "photographs", flags.pictures)
     say("linking pictures")
     images = folder / "images"
-    ids = _link_pictures(original, drawn, images)
+    ids = _link_pictures(original, made, images)
     random = Random(0)
     inputs = [original]
     results = [_build("from nothing", inputs[-1], images, folder / "output", flags)]
@@ -135,32 +160,32 @@ def _measure(work: Path, folder: Path, flags: argparse.Namespace) -> list[Result
             if image_id in replaced:
                 path = _picture(images, split, image_id)
                 path.unlink()
-                os.link(random.choice(drawn), path)
+                os.link(random.choice(made), path)
         results.append(_build(title, inputs[-1], images, folder / "output", flags))
         for version in sorted((folder / "output" / "versions").iterdir())[:-1]:
             shutil.rmtree(version)  # which makes room
+    shutil.rmtree(folder / "output")
     results.append(_build("the same from nothing", inputs[-1], images, folder / "whole", flags))
     return results
 
 
-def _drawn_pictures(work: Path) -> list[Path]:
+def _make_pictures(work: Path, photographs: Path, count: int) -> list[Path]:
     """The files of some pictures, which are made where they aren't there yet."""
-    folder = work / f"drawn-{_DRAWN}"
+    folder = work / f"jpegs-{count}"
     if not folder.exists():
-        say("drawing pictures")
+        say(f"making {count:,} pictures")
+        install_photographs(photographs)
+        make = functools.partial(make_picture, photographs)
         with tempfile.TemporaryDirectory(prefix="making-", dir=work) as making:
-            made = Path(making) / "corpus"
-            command = (sys.executable, "-m", "pipelines.synthesize", "--output", str(made))
-            subprocess.run([*command, "--images", str(_DRAWN)], check=True, stdout=sys.stderr)
-            for path in (made / "images").rglob("*.jpg"):
-                with Image.open(path) as picture:
-                    picture.thumbnail((_LONGEST, _LONGEST))
-                    picture.save(path, quality=85)
+            made = Path(making) / "jpegs"
+            made.mkdir()
+            for number, data in enumerate(in_order(make, range(count), WORKERS)):
+                (made / f"{number:06}.jpg").write_bytes(data)
             made.rename(folder)
-    return sorted((folder / "images").rglob("*.jpg"))
+    return sorted(folder.iterdir())
 
 
-def _link_pictures(annotations: Path, drawn: Sequence[Path], folder: Path) -> list[tuple[str, str]]:
+def _link_pictures(annotations: Path, made: Sequence[Path], folder: Path) -> list[tuple[str, str]]:
     """Gives each image one of some pictures; all images, with their splits."""
     found: list[tuple[str, str]] = []
     for path in sorted(annotations.glob("*-images-*.csv")):
@@ -169,7 +194,7 @@ def _link_pictures(annotations: Path, drawn: Sequence[Path], folder: Path) -> li
     for name in {_picture(folder, *each).parent for each in found}:
         name.mkdir(parents=True)
     for number, each in enumerate(found):
-        os.link(drawn[number % len(drawn)], _picture(folder, *each))
+        os.link(made[number % len(made)], _picture(folder, *each))
     return found
 
 
@@ -259,7 +284,9 @@ def _section(results: Sequence[Result], flags: argparse.Namespace) -> str:
     met = "met" if ratio <= TARGET else "missed"
     return "\n\n".join(
         [
-            f"{flags.images:,} images; one run each; whole buckets and pictures as taken over:",
+            f"{flags.images:,} images of {flags.pictures:,} JPEGs of {LONGEST} pixels, made "
+            f"{flags.image_size} ({flags.format}); one run each; whole buckets and pictures as "
+            "taken over:",
             table(heading, rows),
             f"{changed.title}, rebuilt / from nothing: {ratio:.3f} of the time (target: at most "
             f"{TARGET:.2f}, {met}); {len(again.shards):,} shards, {same}.",

@@ -85,13 +85,16 @@ def work_folder(given: Path | None) -> Iterator[Path]:
         yield given.resolve()
 
 
-def require_space(work: Path, sizes: Sequence[int], narrative_bytes: int = NARRATIVE_BYTES) -> None:
+def require_space(
+    work: Path, sizes: Sequence[int], narrative_bytes: int = NARRATIVE_BYTES, more: int = 0
+) -> None:
     """Makes sure that there's room for corpora and for what comes of the largest.
 
     Args:
         work: the folder of the corpora.
         sizes: images of each corpus.
         narrative_bytes: size of a narrative's line.
+        more: bytes that are needed besides.
 
     Raises:
         SpaceError: there's not.
@@ -99,7 +102,7 @@ def require_space(work: Path, sizes: Sequence[int], narrative_bytes: int = NARRA
     an_image = 2_190 + 0.07 * narrative_bytes  # measured
     missing = [count for count in sizes if not _corpus(work, count, narrative_bytes).exists()]
     count = max(sizes)
-    needed = sum(missing) * an_image + count * an_image * _MORE_SPACE
+    needed = sum(missing) * an_image + count * an_image * _MORE_SPACE + more
     free = shutil.disk_usage(work).free
     if free < needed:
         raise SpaceError(

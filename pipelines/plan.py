@@ -25,10 +25,11 @@ _NOT_RECORDED = (
     *("runner", "num_workers", "work_folder", "worker_timeout", "wait"),
 )
 
-#: Annotation text and images that one bucket holds, about: what a worker joins at once.
+#: Annotation text and images that one bucket holds, about: what a worker joins at once. Fewer images
+#: while there aren't enough buckets for all workers.
 _BUCKET_BYTES = 32 << 20
-_BUCKET_IMAGES = 256
-_MAX_BUCKETS = 1024
+_BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 256
+_ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
 #: about.
 _CHUNK_BYTES = 16 << 20
@@ -206,6 +207,7 @@ def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
     if with_pictures:
         tables = sum(size for source, size in sizes.items() if source.kind == "images")
         images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
-        buckets = max(buckets, images / _BUCKET_IMAGES)
+        few = min(images / _FEW_BUCKET_IMAGES, _ENOUGH_BUCKETS)
+        buckets = max(buckets, few, images / _BUCKET_IMAGES)
     count = min(max(1, round(buckets)), _MAX_BUCKETS)
     return count - count % _BALANCED if count > _BALANCED else count

@@ -179,7 +179,9 @@ class _Resolver:
             yield from (_Outcome(index, None, []) for index in indices)
             return
         source, *others = sources
-        images = self._joined.take(pa.array(indices, pa.int64()))
+        images = self._joined
+        if len(indices) < len(images):
+            images = images.take(pa.array(indices, pa.int64()))
         rows = images.select(("image_id", "split", "rotation")).to_pylist()
         held: deque[_Outcome] = deque()
         size = 0
@@ -258,8 +260,10 @@ class _Resolver:
 
 def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
     """A piece of what is held, which is emptied, as pictures are in the piece by then."""
-    rows = joined.take(pa.array([outcome.index for outcome in held], pa.int64()))
-    images = rows.filter(pa.array([outcome.picture is not None for outcome in held]))
+    rows = images = joined.slice(held[0].index, len(held))
+    sound = [outcome.picture is not None for outcome in held]
+    if not all(sound):
+        images = rows.filter(pa.array(sound))
     pictures = [outcome.picture for outcome in held if outcome.picture]
     columns = _columns(images["image_id"].to_pylist(), pictures, buffer)
     names = zip(rows["image_id"].to_pylist(), rows["split"].to_pylist(), strict=True)

@@ -25,8 +25,8 @@ _NOT_RECORDED = (
     *("runner", "num_workers", "work_folder", "worker_timeout", "wait"),
 )
 
-#: Annotation text and images that one bucket holds, about: what a worker joins at once. Fewer images
-#: while there aren't enough buckets for all workers.
+#: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
+#: fewer images where there wouldn't be enough buckets for all workers.
 _BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 256
 _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024

@@ -1,22 +1,26 @@
 """Pictures and rasters of the version before, in place of fetching, decoding and encoding them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.elements import BuiltPart
 from transforms.imaging.process import Picture
-from transforms.lineage import taking
+from transforms.lineage import pages, taking
 from transforms.lineage.previous import Match
 from transforms.masks.rasterise import Raster
+from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import Size
+from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
-_PICTURE = ["image", "width", "height", "original_width", "original_height"]
+_PICTURE = ["image.path", "width", "height", "original_width", "original_height"]
 _RASTER = ("size", "counts", "area")
 _MASKS = [f"masks.list.element.{name}" for name in _RASTER]
+_REMOTE_BYTES = 8 << 20
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
@@ -37,22 +41,22 @@ class Kept:
         self._options = options
         self._next_rasters = self._rasters()
 
-    def read_pictures(self) -> Iterator[tuple[Size, Picture]]:
-        """The pictures, one after the other, each with its size as it was stored once."""
-        for table, rows in self._groups(_PICTURE, self._places[self.pictures]):
-            image = table["image"].combine_chunks()
-            data, path = (image.field(name) for name in ("bytes", "path"))
-            offsets = np.frombuffer(data.buffers()[1], np.int32)[data.offset :]
-            memory = memoryview(data.buffers()[2]).cast("B")
-            starts, stops = offsets[rows].tolist(), offsets[rows + 1].tolist()
-            chosen = pa.array(rows)
-            paths = path.take(chosen).to_pylist()
-            sizes = (table[name].take(chosen).to_pylist() for name in _PICTURE[1:])
-            for start, stop, name, width, height, *stored in zip(
-                starts, stops, paths, *sizes, strict=True
-            ):
-                form = _FORMATS[name.rpartition(".")[2]]
-                yield Size(*stored), Picture(memory[start:stop], form, width, height)
+    def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
+        """The pictures, one after the other, each with its size as it was stored once.
+
+        Args:
+            buffer: what they are read to, as long as there is room.
+        """
+        for part, shard, number, rows in self._groups(self._places[self.pictures]):
+            chosen = shard.read_row_group(number, _PICTURE).take(pa.array(rows))
+            paths = pc.struct_field(chosen["image"], "path").to_pylist()
+            sizes = zip(*(chosen[name].to_pylist() for name in _PICTURE[1:]), strict=True)
+            start = _start_of_pictures(shard.metadata.row_group(number))
+            with files.open_file(part.path, self._options, _REMOTE_BYTES) as file:
+                found = pages.read_pictures(file, start, rows.tolist(), buffer)
+                for data, path, (width, height, *stored) in zip(found, paths, sizes, strict=True):
+                    form = _FORMATS[path.rpartition(".")[2]]
+                    yield Size(*stored), Picture(data, form, width, height)
 
     def read_rasters(self, places: np.ndarray) -> list[list[Raster] | None]:
         """The rasters of the masks of some images; None where they aren't taken over.
@@ -64,7 +68,8 @@ class Kept:
         return [next(self._next_rasters) if is_known else None for is_known in known]
 
     def _rasters(self) -> Iterator[list[Raster]]:
-        for table, rows in self._groups(_MASKS, self._places[self.masks]):
+        for _, shard, number, rows in self._groups(self._places[self.masks]):
+            table = shard.read_row_group(number, _MASKS)
             masks = table["masks"].combine_chunks().take(pa.array(rows))
             values = masks.flatten()
             columns = [values.field(name).to_pylist() for name in _RASTER]
@@ -73,9 +78,10 @@ class Kept:
                 yield [next(rasters) for _ in range(length)]
 
     def _groups(
-        self, columns: Sequence[str], places: np.ndarray
-    ) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        """The row groups with rows at these places, and which of their rows these are."""
+        self, places: np.ndarray
+    ) -> Iterator[tuple[BuiltPart, pq.ParquetFile, int, np.ndarray]]:
+        """The row groups with rows at these places: of which part, its shard, their number there,
+        and which of their rows these are."""
         before = 0
         for part in self._parts:
             origin = part.origin
@@ -84,13 +90,19 @@ class Kept:
             if not len(_within(places, before, stop)):
                 before = stop
                 continue
-            file = taking.open_shard(part.path, origin.sha256, self._options)
-            for number, start, rows in _row_groups(file, part):
+            shard = taking.open_shard(part.path, origin.sha256, self._options)
+            for number, start, rows in _row_groups(shard, part):
                 first = before + start - origin.row
                 wanted = _within(places, first, first + rows)
                 if len(wanted):
-                    yield file.read_row_group(number, columns), wanted - first
+                    yield part, shard, number, wanted - first
             before = stop
+
+
+def _start_of_pictures(group: pq.RowGroupMetaData) -> int:
+    """Where the pages of a row group's pictures begin."""
+    columns = map(group.column, range(group.num_columns))
+    return next(each.data_page_offset for each in columns if each.path_in_schema == "image.bytes")
 
 
 def _within(places: np.ndarray, start: int, stop: int) -> np.ndarray:

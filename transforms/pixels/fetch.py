@@ -52,8 +52,8 @@ class KeptPictures(Protocol):
     def pictures(self) -> np.ndarray:
         """(n,) bool: of which of n images there are some."""
 
-    def read_pictures(self) -> Iterator[tuple[Size, Picture]]:
-        """These, in order."""
+    def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
+        """These, in order; in the buffer's room, where there is some when one is asked for."""
 
 
 class Fetched(NamedTuple):
@@ -92,8 +92,9 @@ class _Outcome(NamedTuple):
         """It with its picture in a buffer, unless that has no room."""
         if not self.picture:
             return self
-        size, picture = self.picture
-        return self._replace(picture=(size, picture._replace(data=buffer.add(picture.data))))
+        size, (data, form, width, height) = self.picture
+        picture = Picture(buffer.add(data), form, width, height)
+        return self._replace(picture=(size, picture))
 
 
 def fetch_pictures(
@@ -126,7 +127,7 @@ def fetch_pictures(
     buffer = buffer or PictureBuffer(held_bytes)
     buffer.clear()
     resolver = _Resolver(joined, verify, spec, held_bytes)
-    for outcome in _outcomes(resolver, len(joined), sources, kept):
+    for outcome in _outcomes(resolver, len(joined), sources, kept, buffer):
         if held and size + outcome.size > held_bytes:
             yield _take_out(joined, held, buffer)
             buffer.clear()
@@ -147,13 +148,14 @@ def _outcomes(
     images: int,
     sources: Sequence[PictureSource],
     kept: KeptPictures | None,
+    buffer: PictureBuffer,
 ) -> Iterator[_Outcome]:
     """What comes of all images, in order."""
     if kept is None:
         yield from resolver.resolve(range(images), sources)
         return
     found = resolver.resolve(np.flatnonzero(~kept.pictures).tolist(), sources)
-    pictures = kept.read_pictures()
+    pictures = kept.read_pictures(buffer)
     for index, is_kept in enumerate(kept.pictures.tolist()):
         yield _Outcome(index, next(pictures), []) if is_kept else next(found)
 

@@ -37,9 +37,10 @@ def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member
             full = os.path.join(folder, name)
             if os.path.islink(full) and not _is_within(root, full):
                 yield Member(prefix + name, full, 0, 0, refusal=_outside(full))
+        full = os.path.join(folder, "")
         for name in sorted(files):
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            yield _file(root, prefix + name, os.path.join(folder, name), status)
+            yield _file(root, prefix + name, full + name, status)
 
 
 def _file(root: str, name: str, full: str, status: os.stat_result) -> Member:

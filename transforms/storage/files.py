@@ -31,7 +31,7 @@ def open_file(
     options: ObjectOptions = DEFAULTS,
     buffer_size: int = _BUFFER_BYTES,
     size: int | None = None,
-) -> BinaryIO:
+) -> io.BufferedReader:
     """Opens a file to read and seek in.
 
     Args:
@@ -147,7 +147,10 @@ def list_files(folder: str, options: ObjectOptions = DEFAULTS) -> list[str]:
     if is_remote(folder):
         return sorted(entry.path for entry in walk(folder, options))
     return sorted(
-        os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names
+        below + name
+        for parent, _, names in os.walk(folder)
+        for below in [os.path.join(parent, "")]
+        for name in names
     )
 
 

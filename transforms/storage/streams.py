@@ -2,7 +2,7 @@
 
 import errno
 import io
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import obstore
 
@@ -100,7 +100,7 @@ class _RangeReader(io.RawIOBase):
 
 def open_object(
     uri: str, options: ObjectOptions, buffer_size: int, size: int | None = None
-) -> BinaryIO:
+) -> io.BufferedReader:
     """An object as a file that can be read and sought into.
 
     Args:

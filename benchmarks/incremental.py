@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     publish(
         flags.results,
-        "Rebuilds",
+        "Rebuilds with pictures",
         "benchmarks.incremental",
         given,
         f"{about}\n\n{_section(results, flags)}",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import pyarrow.csv
+import pyarrow.csv as csv
 
 from benchmarks.measure import CommandError, Measurement, run
 from benchmarks.pixels.photographs import LARGEST, LONGEST, install_photographs, make_picture
@@ -189,7 +189,11 @@ def _link_pictures(annotations: Path, made: Sequence[Path], folder: Path) -> lis
     """Gives each image one of some pictures; all images, with their splits."""
     found: list[tuple[str, str]] = []
     for path in sorted(annotations.glob("*-images-*.csv")):
-        columns = pyarrow.csv.read_csv(path).select(["Subset", "ImageID"])
+        columns = csv.read_csv(
+            path,
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(include_columns=["Subset", "ImageID"]),
+        )
         found += zip(*(column.to_pylist() for column in columns), strict=True)
     for name in {_picture(folder, *each).parent for each in found}:
         name.mkdir(parents=True)

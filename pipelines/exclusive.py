@@ -8,68 +8,24 @@ on, but can't publish (`transforms/publishing/version.py`).
 """
 
 import contextlib
-import fcntl
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from pipelines import lease, workspace
-from transforms.publishing.holder import Holder, LostLeaseError, holder_of, lease_path, lost
-from transforms.storage import conditional, files, objects
-from transforms.storage.objects import StorageError, is_remote
+from pipelines import workspace
+from pipelines.output_lease import OutputLease, lease_on
+from transforms.publishing.holder import Holder, LostLeaseError, holder_of, lost
+from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
-RENEWAL_SECONDS = 5.0
-#: On a file system; in an object store both are those of `pipelines/lease.py`.
-EXPIRY_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 
 
 class BusyError(Exception):
     """Another build holds the output; the message is one line that names it."""
-
-
-class _Found(NamedTuple):
-    """A lease that another build has.
-
-    Attributes:
-        holder: that build; None if its name is being written.
-        mark: what changes whenever it is renewed.
-        silent: for how many seconds it wasn't.
-    """
-
-    holder: Holder | None
-    mark: object
-    silent: float
-
-
-class _Lease(Protocol):
-    """How a lease is had on some kind of storage."""
-
-    #: Seconds between two renewals, after which it may be taken over, and for which it must
-    #: have been watched by then without a renewal: a clock may have been set.
-    renewal: float
-    expiry: float
-    watched: float
-
-    def take(self) -> _Found | None:
-        """Takes it, unless another build has it."""
-
-    def look(self) -> _Found | None:
-        """The lease that is there; None where `take` would have it at once."""
-
-    def oust(self, found: _Found) -> None:
-        """Ends a lease that has expired, unless it was renewed just now."""
-
-    def renew(self) -> bool:
-        """Gives a sign of life; whether the lease is held still."""
-
-    def release(self) -> None:
-        """Gives it up."""
 
 
 class Held(NamedTuple):
@@ -105,7 +61,7 @@ def held(
     """
     workspace.prepare(output, options)
     holder = Holder.this_process()
-    own = _lease_on(output, holder, options)
+    own = lease_on(output, holder, options)
     ended = threading.Event()
     thread = threading.Thread(target=_keep, args=(own, ended), daemon=True)
     try:
@@ -136,7 +92,7 @@ def is_left(output: str, options: ObjectOptions) -> bool:
     """
     if holder_of(output, options) is None:
         return False
-    own = _lease_on(output, Holder.this_process(), options)
+    own = lease_on(output, Holder.this_process(), options)
     found = own.look()
     if found is None:
         return True
@@ -161,10 +117,6 @@ def clear_away(output: str, options: ObjectOptions) -> bool:
     return False
 
 
-def _lease_on(output: str, holder: Holder, options: ObjectOptions) -> _Lease:
-    return (_InStore if is_remote(output) else _InFolder)(output, holder, options.hasty())
-
-
 def _loss(output: str, holder: Holder, options: ObjectOptions) -> str | None:
     """A line if another build has taken over, else None, also where that can't be told."""
     with contextlib.suppress(StorageError, OSError):
@@ -173,7 +125,7 @@ def _loss(output: str, holder: Holder, options: ObjectOptions) -> str | None:
     return None
 
 
-def _acquire(own: _Lease, output: str, wait: float, tell: Callable[[str], None]) -> bool:
+def _acquire(own: OutputLease, output: str, wait: float, tell: Callable[[str], None]) -> bool:
     """Takes the lease; whether another build had it."""
     deadline = time.monotonic() + wait
     seen: object = None
@@ -205,150 +157,9 @@ def _after(seconds: float) -> str:
     return f"within {max(seconds, 1):.0f} s"
 
 
-def _keep(own: _Lease, ended: threading.Event) -> None:
+def _keep(own: OutputLease, ended: threading.Event) -> None:
     while not ended.wait(own.renewal):
         with contextlib.suppress(StorageError, OSError):  # it may succeed the next time
             if not own.renew():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-
-
-class _InFolder:
-    """A file that is locked."""
-
-    def __init__(self, output: str, holder: Holder, _: ObjectOptions) -> None:
-        self.renewal = RENEWAL_SECONDS
-        self.expiry = EXPIRY_SECONDS
-        self.watched = 2 * RENEWAL_SECONDS
-        self._path = lease_path(output)
-        self._folder = os.path.dirname(self._path)
-        self._holder = holder
-        self._file: int | None = None
-
-    def take(self) -> _Found | None:
-        os.makedirs(self._folder, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            found = self._look(descriptor)
-            if found is None:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, self._holder.encode(), 0)
-                self._file, descriptor = descriptor, -1
-            return found
-        finally:
-            if descriptor != -1:
-                os.close(descriptor)
-
-    def look(self) -> _Found | None:
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            return self._look(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _look(self, descriptor: int) -> _Found | None:
-        """None where nobody else has the lease, and this process its lock."""
-        status = os.fstat(descriptor)
-        with tempfile.TemporaryFile(dir=self._folder) as probe:  # by the file system's clock
-            now = os.fstat(probe.fileno()).st_mtime
-        holder = Holder.decode(os.pread(descriptor, 4096, 0))
-        # A clock that was set back makes signs of life come from the future.
-        found = _Found(holder, (status.st_ino, status.st_mtime_ns), abs(now - status.st_mtime))
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return found
-        if not self._is_there(descriptor):
-            return found  # it was removed before it was locked
-        # Another machine's lock may not be seen here.
-        return found if holder and holder.host != self._holder.host else None
-
-    def _is_there(self, descriptor: int) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.stat(self._path), os.fstat(descriptor))
-        return False
-
-    def oust(self, found: _Found) -> None:
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # of those who would do the same
-            with contextlib.suppress(FileNotFoundError):
-                status = os.stat(self._path)
-                if (status.st_ino, status.st_mtime_ns) == found.mark:
-                    os.unlink(self._path)
-        finally:
-            os.close(folder)
-
-    def renew(self) -> bool:
-        if self._file is None or not self._is_there(self._file):
-            return False
-        os.utime(self._file)
-        return True
-
-    def release(self) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                if self._is_there(self._file):
-                    os.unlink(self._path)
-            os.close(self._file)
-        with contextlib.suppress(OSError):
-            os.rmdir(self._folder)
-
-
-class _InStore:
-    """An object that nobody writes but as it was seen."""
-
-    watched = 0.0  # nor over one that was renewed just now
-
-    def __init__(self, output: str, holder: Holder, options: ObjectOptions) -> None:
-        self.renewal = lease.RENEWAL_SECONDS
-        self.expiry = lease.EXPIRY_SECONDS
-        self._output = objects.normal(output)
-        self._path = lease_path(self._output)
-        self._holder = holder
-        self._options = options
-        self._renewals = 0
-
-    def take(self) -> _Found | None:
-        found = self.look()
-        if found is None:
-            return None if self._write(None) else _Found(None, None, 0)
-        is_own = found.holder and found.holder.token == self._holder.token
-        return None if is_own else found
-
-    def look(self) -> _Found | None:
-        found = conditional.read(self._path, self._options)
-        if found is None:
-            return None
-        holder, mark = Holder.decode(found[0]), found[1]
-        return _Found(holder, mark, lease.time_in(self._output, self._options) - mark.modified)
-
-    def oust(self, found: _Found) -> None:
-        assert isinstance(found.mark, conditional.Mark)
-        self._write(found.mark)
-
-    def _write(self, seen: conditional.Mark | None) -> bool:
-        """Another content each time, since a store may know objects by content alone."""
-        self._renewals += 1
-        data = self._holder.encode() + b"\n" * self._renewals
-        return conditional.write(self._path, data, seen, self._options)
-
-    def _own(self) -> conditional.Mark | None:
-        found = conditional.read(self._path, self._options)
-        holder = Holder.decode(found[0]) if found else None
-        return found[1] if found and holder and holder.token == self._holder.token else None
-
-    def renew(self) -> bool:
-        own = self._own()
-        if own is not None and not self._write(own):
-            own = self._own()  # if but the answer was lost, it is so still
-        return own is not None
-
-    def release(self) -> None:
-        # One that can't be given up is taken over in time.
-        with contextlib.suppress(StorageError):
-            if self._own() is not None:
-                files.delete_file(self._path, self._options)

@@ -21,7 +21,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines import build, exclusive, graph, lease, plan, watch  # noqa: F401
+from pipelines import build, graph, lease, output_lease, plan, watch  # noqa: F401
 from runners import direct  # noqa: F401
 from transforms.storage import conditional  # noqa: F401
 
@@ -190,7 +190,7 @@ def _work(
     if bound:
         _bind_by_permissions()
     if quick:  # to find out that it isn't the holder any more
-        exclusive.RENEWAL_SECONDS = lease.RENEWAL_SECONDS = 0.2
+        output_lease.RENEWAL_SECONDS = lease.RENEWAL_SECONDS = 0.2
     _put(fault)
     code = build.main(arguments)
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import exclusive, lease, versions
+from pipelines import exclusive, lease, output_lease, versions
 from tests.builds import run_build
 from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
@@ -22,8 +22,8 @@ ELSEWHERE = Holder("0" * 32, f"not-{socket.gethostname()}", 1, "2026-01-01 00:00
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exclusive, "EXPIRY_SECONDS", 1.0)
-    monkeypatch.setattr(exclusive, "RENEWAL_SECONDS", 0.1)
+    monkeypatch.setattr(output_lease, "EXPIRY_SECONDS", 1.0)
+    monkeypatch.setattr(output_lease, "RENEWAL_SECONDS", 0.1)
     monkeypatch.setattr(exclusive, "_POLL_SECONDS", 0.05)
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import exclusive, lease
+from pipelines import lease, output_lease
 from tests.emulators import S3Server
 from tests.faults import proxy
 from tests.faults.conftest import BUCKET, Target, in_store
@@ -231,8 +231,8 @@ def test_a_slow_disk(
     capfd: pytest.CaptureFixture[str],
 ):
     """A build that takes longer than a lease lasts without a sign of life keeps it."""
-    monkeypatch.setattr(exclusive, "EXPIRY_SECONDS", 1.0)
-    monkeypatch.setattr(exclusive, "RENEWAL_SECONDS", 0.2)
+    monkeypatch.setattr(output_lease, "EXPIRY_SECONDS", 1.0)
+    monkeypatch.setattr(output_lease, "RENEWAL_SECONDS", 0.2)
     was = local.latest()
     with local.reader() as reader:
         slow = local.launch(Fault("slow disk", None), quick=True)

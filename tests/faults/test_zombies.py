@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import exclusive, lease, options, plan, workspace
+from pipelines import exclusive, lease, options, output_lease, plan, workspace
 from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import cells, place
@@ -24,8 +24,8 @@ from transforms.storage import conditional
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases expire at once, for those who come now."""
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
-    monkeypatch.setattr(exclusive, "EXPIRY_SECONDS", 0.5)
-    monkeypatch.setattr(exclusive, "RENEWAL_SECONDS", 0.2)
+    monkeypatch.setattr(output_lease, "EXPIRY_SECONDS", 0.5)
+    monkeypatch.setattr(output_lease, "RENEWAL_SECONDS", 0.2)
     monkeypatch.setattr(exclusive, "_POLL_SECONDS", 0.1)
 
 

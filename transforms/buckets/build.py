@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import elements, failures, journal, metrics, progress
+from transforms.buckets.part_writer import PartWriter
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed
-from transforms.examples import features
 from transforms.examples.schema import EXAMPLE
 from transforms.exchange.exchange import load_fragments
 from transforms.exchange.files import Spilled
@@ -28,8 +28,6 @@ from transforms.lineage.kept import Kept
 from transforms.lineage.previous import Previous
 from transforms.masks.rasterise import Raster, draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, complete_classes, labels_of
-from transforms.outputs.parquet import ParquetWriter
-from transforms.outputs.tfrecord import TFRecordWriter
 from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
@@ -40,8 +38,6 @@ from transforms.storage.objects import is_remote
 #: Images that are written together where they have no pictures.
 PIECE_IMAGES = 16_384
 _MAX_MASK_BYTES = 64 << 20
-#: Of a shard's size, what isn't worth a part of its own.
-_SMALL_REST = 0.25
 
 
 def index_classes(classes: bytes, labels: Iterable[frozenset[str]]) -> dict[str, int]:
@@ -62,55 +58,6 @@ def _count(bucket: int, joined: Joined, failed: int, **lineage: Any) -> BucketCo
     rows, orphans = tuple(joined.rows.items()), tuple(joined.orphans.items())
     failed += joined.failures.num_rows
     return BucketCount(bucket, joined.images, failed, rows, orphans, **lineage)
-
-
-class _PartWriter:
-    """Writes the examples of a bucket and split in one format, in parts of about a shard's size."""
-
-    def __init__(
-        self, config: BuildConfig, form: str, split: str, bucket: int, images: int
-    ) -> None:
-        """At most so many images are to come."""
-        self._config = config
-        self._form = form
-        self._split = split
-        self._bucket = bucket
-        self._coming = images
-        self._writer: ParquetWriter | TFRecordWriter | None = None
-        self._parts: list[BuiltPart] = []
-
-    def write(self, examples: pa.Table) -> None:
-        if self._writer is None:
-            self._writer = self._open()
-            self._written = 0
-        self._writer.write(examples)
-        self._written += len(examples)
-        self._coming -= len(examples)
-        written, shard_size = self._writer.bytes_written, self._config.shard_size
-        rest = written / self._written * self._coming
-        # Rather than that a small rest becomes a shard, the last one is somewhat larger.
-        if written >= shard_size and rest >= shard_size * _SMALL_REST:
-            self._close_part(self._writer)
-
-    def close(self) -> list[BuiltPart]:
-        if self._writer:
-            self._close_part(self._writer)
-        return self._parts
-
-    def _open(self) -> ParquetWriter | TFRecordWriter:
-        # The name is unique to the attempt: a retry never touches what another attempt wrote.
-        path = os.path.join(self._config.parts_folder, uuid.uuid4().hex)
-        if self._form == "parquet":
-            return ParquetWriter(path, options=self._config.object_options)
-        config = self._config
-        columns = features.columns(with_image=config.with_pictures, maps=config.map_columns)
-        return TFRecordWriter(path, columns, config.object_options)
-
-    def _close_part(self, writer: ParquetWriter | TFRecordWriter) -> None:
-        part = writer.close()
-        sequence = len(self._parts)
-        self._parts.append(BuiltPart(self._form, self._split, self._bucket, sequence, *part))
-        self._writer = None
 
 
 class BuildBucketFn(beam.DoFn):
@@ -191,7 +138,7 @@ class BuildBucketFn(beam.DoFn):
             if kept and config.with_pictures:
                 pictures += int(kept.pictures.sum())
             writers = [
-                _PartWriter(config, form, split, bucket, len(images)) for form in config.formats
+                PartWriter(config, form, split, bucket, len(images)) for form in config.formats
             ]
             for piece in self._pieces(images, kept):
                 examples, failed = self._complete(piece, index, lineage, kept)

@@ -11,14 +11,14 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import xxhash
 
 import transforms
-from pipelines.inputs import each
+from pipelines.inputs import AT_ONCE, each
 from transforms.elements import LISTED, Source
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote
@@ -34,6 +34,8 @@ _LIBRARIES = (
     "pycocotools",
     "simplejpeg",
 )
+#: Local files that are hashed at once: 1.4 GB/s from the disk, where 16 at once came to 0.8.
+_FILES_AT_ONCE = 2
 #: Flags that say where inputs are, how they are reached, or how the work is done.
 _NEUTRAL = (
     *("annotations", "images", "masks", "s3_endpoint_url"),
@@ -51,7 +53,7 @@ def latest_manifest(output: Output) -> dict | None:
 
 
 def identify(
-    sources: Iterable[Source], manifest: dict | None, options: ObjectOptions = files.DEFAULTS
+    sources: Sequence[Source], manifest: dict | None, options: ObjectOptions = files.DEFAULTS
 ) -> list[Source]:
     """Sources with their stamps and digests.
 
@@ -65,7 +67,9 @@ def identify(
         OSError: A file can't be read.
     """
     known = {(s["kind"], s["path"]): s for s in (manifest or {}).get("sources", ())}
-    return list(each(partial(_identify, known=known, options=options), sources))
+    has_objects = any(is_remote(source.path) for source in sources)
+    at_once = AT_ONCE if has_objects else _FILES_AT_ONCE
+    return list(each(partial(_identify, known=known, options=options), sources, at_once))
 
 
 def _identify(source: Source, known: Mapping, options: ObjectOptions) -> Source:

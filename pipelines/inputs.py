@@ -21,7 +21,7 @@ _ANNOTATION_SUFFIXES = (".csv", ".jsonl", ".json", ".txt")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 _CONTAINERS = ("folder", "tar", "zip")
 #: Files that are looked at together.
-_AT_ONCE = 16
+AT_ONCE = 16
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -144,10 +144,12 @@ def _size_of(source: Source, options: ObjectOptions) -> int:
     return files.status_of(source.path, options).size if archive else 0
 
 
-def each(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+def each(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], at_once: int = AT_ONCE
+) -> Iterator[_Result]:
     """What a function gives for each of some files, in order; for several at a time, since object
     stores take a while to answer."""
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(at_once) as threads:
         yield from threads.map(function, items)
 
 

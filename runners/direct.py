@@ -10,6 +10,7 @@ from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from runners import shortcuts
 from runners.forked import ENDED, ForkedEnvironment
 from runners.launch import Define, JobError, Monitor, with_defaults
 from runners.portable import quiet
@@ -44,7 +45,11 @@ def run(
     arguments = with_defaults(beam_arguments, {"direct_num_workers": num_workers})
     runner = FnApiRunner(default_environment=processes)
     try:
-        with quiet(), beam.Pipeline(runner=runner, options=_Options(arguments)) as root:
+        with (
+            quiet(),
+            shortcuts.taken(),
+            beam.Pipeline(runner=runner, options=_Options(arguments)) as root,
+        ):
             define(root)
     except RuntimeError as error:
         if ENDED in str(error):

@@ -15,7 +15,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 )
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
 
-from runners import fork_server, worker
+from runners import fork_server, shortcuts, worker
 
 #: How the error begins of a worker that has ended by itself.
 ENDED = "a worker process ended"
@@ -91,7 +91,8 @@ def _work(environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ |= environment
     gc.freeze()  # what is imported never becomes garbage, and takes long to be looked through
-    worker.serve(_end_with_driver)
+    with shortcuts.taken():
+        worker.serve(_end_with_driver)
 
 
 def _end_with_driver() -> None:

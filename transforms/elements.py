@@ -155,6 +155,11 @@ class Shard(NamedTuple):
     footer: str = ""
 
 
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array. What is one already isn't copied, as `combine_chunks` would."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def to_ipc(table: pa.Table) -> bytes:
     """A table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.elements import in_one_piece
 from transforms.examples import wire
 from transforms.examples.schema import EXAMPLE, IMAGE, MAP_COLUMNS
 
@@ -80,13 +81,9 @@ def leaves(table: pa.Table, names: Sequence[str]) -> list[Leaf]:
     """
     rows = np.arange(len(table) + 1)
     found = chain.from_iterable(
-        _walk(name, _one_chunk(table.column(name)), rows, None) for name in names
+        _walk(name, in_one_piece(table.column(name)), rows, None) for name in names
     )
     return sorted(found, key=lambda leaf: leaf.key)
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _walk(

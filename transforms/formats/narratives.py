@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as json
 
+from transforms.elements import in_one_piece
 from transforms.examples.schema import NARRATIVE
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.parse_csv import ParsedBlock
@@ -60,7 +61,7 @@ def parse_narratives(data: bytes) -> ParsedBlock:
     tables, found = _parse(numbered)
     table = pa.concat_tables([_SCHEMA.empty_table(), *(t for t, _ in tables)]).combine_chunks()
     numbers = [number for _, some in tables for number in some]
-    columns = {name: _whole(table[name]) for name in table.column_names}
+    columns = {name: in_one_piece(table[name]) for name in table.column_names}
     rows = Rows(columns, table.num_rows)
     keys, valid = image_keys(columns["image_id"])
     rows.require(valid, "image_id is not 16 lowercase hex digits")
@@ -73,10 +74,6 @@ def parse_narratives(data: bytes) -> ParsedBlock:
         found.append(Failure(image_id, None, Stage.READ, reason, detail, line=numbers[i]))
     found.sort(key=lambda failure: failure.line or 0)
     return ParsedBlock(parsed, found, len(numbered), len(found))
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def _parse(

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from transforms import failures
+from transforms.elements import in_one_piece
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.blocks import QuotedLines, find_quoted_lines
 from transforms.formats.tables import Rows, TableFormat
@@ -122,7 +123,7 @@ def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[
     columns, unconverted = {}, {}
     for name in text.column_names:
         dtype = table_format.types[name]
-        column = _only_chunk(text[name])
+        column = in_one_piece(text[name])
         if pa.types.is_string(dtype):
             ok = _valid_utf8(column)
             converted = pc.if_else(pa.array(ok), column, b"").cast(dtype)
@@ -169,11 +170,6 @@ def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
     return valid
 
 
-def _only_chunk(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
-
-
 def _check(
     data: bytes,
     table: pa.Table,
@@ -183,7 +179,7 @@ def _check(
     table_format: TableFormat,
 ) -> ParsedBlock:
     """Checks converted rows and builds their values; says of each failure on which line it is."""
-    columns = {name: _only_chunk(table[name]) for name in table.column_names}
+    columns = {name: in_one_piece(table[name]) for name in table.column_names}
     rows = Rows(columns, table.num_rows)
     ids = columns[table_format.image_id]
     keys, valid = image_keys(ids)

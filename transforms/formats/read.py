@@ -176,7 +176,7 @@ class ReadRangeFn(beam.DoFn):
         parsed = parse_block(source, data)
         metrics.BYTES_READ.inc(len(data))
         metrics.FAILURES.inc(parsed.failures.num_rows)
-        value = parsed.table["value"].combine_chunks()
+        value = elements.in_one_piece(parsed.table["value"])
         if self._config.exchange == "files":  # else each small element would need the dictionaries
             value = codes.encode(value, TABLES[source.kind].column, known)
         labels = uncoded_labels(value)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.elements import in_one_piece
 from transforms.examples.schema import ANNOTATION_COLUMNS
 
 # Left, right, top and bottom; a point is a box without extent.
@@ -38,7 +39,7 @@ def turn_annotations(table: pa.Table, rotation: pa.Array | pa.ChunkedArray) -> p
         return table
     for i, name in enumerate(table.column_names):
         if name in ANNOTATION_COLUMNS:
-            turned = _turn(table[name].combine_chunks(), turns)
+            turned = _turn(in_one_piece(table[name]), turns)
             table = table.set_column(i, table.schema.field(name), turned)
     return table
 

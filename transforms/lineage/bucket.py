@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.config import BuildConfig
+from transforms.elements import in_one_piece
 from transforms.keys import find, image_keys
 from transforms.lineage.digest import digest_of
 from transforms.lineage.identity import UNKNOWN, mask_identities, picture_identities
@@ -22,7 +23,7 @@ class SplitLineage:
 
     def __init__(self, images: pa.Table, config: BuildConfig) -> None:
         """Takes n rows of `join.Joined.table`, all of one split."""
-        keys, _ = image_keys(images["image_id"].combine_chunks())
+        keys, _ = image_keys(in_one_piece(images["image_id"]))
         pictures = picture_identities(images, config.sources, config.image_spec.apply_rotation)
         self.rows = np.empty(len(images), ROW)
         self.rows["key"] = keys
@@ -34,7 +35,7 @@ class SplitLineage:
 
     def places(self, image_ids: pa.ChunkedArray) -> np.ndarray:
         """Where some of the images are among all of them."""
-        keys, _ = image_keys(image_ids.combine_chunks())
+        keys, _ = image_keys(in_one_piece(image_ids))
         return find(self.rows["key"], keys)[0]
 
     def add(self, image_ids: pa.ChunkedArray, failed: Iterable[str | None]) -> None:

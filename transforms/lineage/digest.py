@@ -8,6 +8,7 @@ import pyarrow as pa
 import xxhash
 
 from transforms import codes
+from transforms.elements import in_one_piece
 
 #: Columns that are known by the identities of what they lead to.
 _ADDRESSES = ("pictures", "mask_files")
@@ -25,7 +26,7 @@ def digest_of(joined: pa.Table, others: Iterable[bytes | np.ndarray]) -> str:
     digest = xxhash.xxh3_128()
     for name in joined.column_names:
         if name not in _ADDRESSES:
-            column = joined[name].combine_chunks()
+            column = in_one_piece(joined[name])
             _update(digest, column, codes.FIELDS.get(name, ()))
     for data in others:
         _take(digest, data)

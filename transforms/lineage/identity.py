@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from transforms.elements import LISTED, Source
+from transforms.elements import LISTED, Source, in_one_piece
 from transforms.keys import mix
 
 #: Of what isn't to be taken over.
@@ -50,7 +50,7 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
         rows = zip(*(images[name].to_pylist() for name in _ADDRESSES[medium]), strict=True)
         known = mix(known ^ _hashes(map(repr, rows)))
     if turned:
-        rotation = images["rotation"].combine_chunks().fill_null(-1)
+        rotation = in_one_piece(images["rotation"]).fill_null(-1)
         known = mix(
             known ^ rotation.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
         )
@@ -110,7 +110,7 @@ def _chain_lists(known: np.ndarray, lengths: np.ndarray, values: np.ndarray) -> 
 
 def _flattened(lists: pa.ChunkedArray) -> tuple[np.ndarray, pa.StructArray]:
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
-    return lengths, lists.combine_chunks().flatten()
+    return lengths, in_one_piece(lists).flatten()
 
 
 def _numbers(array: pa.Array) -> np.ndarray:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms.elements import BuiltPart
+from transforms.elements import BuiltPart, in_one_piece
 from transforms.imaging.process import Picture
 from transforms.lineage import pages, taking
 from transforms.lineage.previous import Match
@@ -70,7 +70,7 @@ class Kept:
     def _rasters(self) -> Iterator[list[Raster]]:
         for _, shard, number, rows in self._groups(self._places[self.masks]):
             table = shard.read_row_group(number, _MASKS)
-            masks = table["masks"].combine_chunks().take(pa.array(rows))
+            masks = in_one_piece(table["masks"]).take(pa.array(rows))
             values = masks.flatten()
             columns = [values.field(name).to_pylist() for name in _RASTER]
             rasters = zip(*columns, strict=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from transforms.elements import in_one_piece
 from transforms.examples.schema import IMAGE, MASK
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.formats.tables import struct_array
@@ -37,7 +38,7 @@ def rasterise_masks(
         each mask whose PNG is missing or broken: its row stays, with `size`, `counts` and `area`
         null.
     """
-    masks = joined["masks"].combine_chunks()
+    masks = in_one_piece(joined["masks"])
     rasters: list[tuple] = []
     found: list[Failure] = []
     if joined["mask_files"].null_count < len(joined):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import codes
+from transforms.elements import in_one_piece
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
 from transforms.outputs.part import Crc32, HashingFile, Part
 from transforms.storage import files
@@ -148,7 +149,7 @@ def _compact(group: pa.Table) -> pa.Table:
     """The dictionaries of coded texts as writers of plain text make them."""
     for i, field in enumerate(group.schema):
         if codes.plain(field.type) != field.type:
-            column = codes.compact_column(group[field.name].combine_chunks())
+            column = codes.compact_column(in_one_piece(group[field.name]))
             group = group.set_column(i, field, column)
     return group
 

@@ -55,7 +55,12 @@ def _labels(labels: pa.Array, known: pa.Array) -> pa.Array | None:
     codes = pc.index_in(labels, known)
     if codes.null_count > labels.null_count:
         return None
-    return codes.cast(pa.int16()) if len(known) <= _SHORT else codes
+    return codes.cast(label_type(len(known)))
+
+
+def label_type(known: int) -> pa.DataType:
+    """The type of the numbers of so many labels."""
+    return pa.int16() if known <= _SHORT else pa.int32()
 
 
 def _few(texts: pa.Array) -> pa.DictionaryArray | None:

@@ -65,14 +65,19 @@ def image_keys(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         starts = np.where(valid, offsets[:-1], 0).astype(np.int64)
         padded = np.concatenate([data, np.zeros(HEX_DIGITS, np.uint8)])
         text = padded[starts[:, None] + np.arange(HEX_DIGITS)]
-    keys = np.empty(len(ids), np.uint64)
-    for at in range(0, len(ids), _BATCH):
+    keys, hexadecimal = keys_of_digits(text)
+    return keys, valid & hexadecimal
+
+
+def keys_of_digits(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `image_keys`, of (n, 16) characters."""
+    keys, valid = np.empty(len(text), np.uint64), np.ones(len(text), bool)
+    for at in range(0, len(text), _BATCH):
         batch = slice(at, at + _BATCH)
         digits = np.ascontiguousarray(text[batch])
         numbers = _parse_lowercase(digits)
         if numbers is None:
-            numbers, hexadecimal = _parse_words(digits.view(">u8").astype(np.uint64))
-            valid[batch] &= hexadecimal
+            numbers, valid[batch] = _parse_words(digits.view(">u8").astype(np.uint64))
         keys[batch] = mix(numbers)
     return keys, valid
 

@@ -73,7 +73,7 @@ def parse_narratives(data: bytes) -> ParsedBlock:
         image_id = columns["image_id"][i].as_py() if valid[i] else None
         found.append(Failure(image_id, None, Stage.READ, reason, detail, line=numbers[i]))
     found.sort(key=lambda failure: failure.line or 0)
-    return ParsedBlock(parsed, found, len(numbered), len(found))
+    return ParsedBlock(parsed, found, len(numbered), len(found), len(lines) - 1)
 
 
 def _parse(

@@ -15,7 +15,7 @@ import pyarrow.csv as csv
 from transforms import failures
 from transforms.elements import in_one_piece
 from transforms.failures import Failure, Reason, Stage
-from transforms.formats.blocks import QuotedLines, find_quoted_lines
+from transforms.formats.blocks import QuotedLines, count_lines, find_quoted_lines
 from transforms.formats.tables import Rows, TableFormat
 from transforms.keys import image_keys
 
@@ -33,13 +33,17 @@ class ParsedBlock:
         failures: table of `failures.SCHEMA`; `line` counts from the block's first line, as 1.
         rows: how many records the block holds, sound or not.
         bad_rows: how many were left out.
+        lines: how many lines it holds.
     """
 
-    def __init__(self, table: pa.Table, found: Sequence[Failure], rows: int, bad_rows: int) -> None:
+    def __init__(
+        self, table: pa.Table, found: Sequence[Failure], rows: int, bad_rows: int, lines: int
+    ) -> None:
         self.table = table
         self.failures = failures.to_table(found)
         self.rows = rows
         self.bad_rows = bad_rows
+        self.lines = lines
 
 
 def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) -> ParsedBlock:
@@ -218,7 +222,7 @@ def _check(
         found.sort(key=lambda failure: failure.line or 0)
     left_out = len(malformed) + len(quoted.unclosed)
     bad_rows = int(rows.rejected.sum()) + left_out
-    return ParsedBlock(parsed, found, table.num_rows + left_out, bad_rows)
+    return ParsedBlock(parsed, found, table.num_rows + left_out, bad_rows, count_lines(data))
 
 
 def _bad_record(detail: str, line: int) -> Failure:

@@ -1,6 +1,7 @@
 """ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
 
 import collections
+import functools
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from transforms.formats import blocks
 from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
+from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
 from transforms.outputs.classes import labels_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -85,6 +87,22 @@ def parse_block(source: Source, data: bytes) -> ParsedBlock:
     if source.kind == "narratives":
         return parse_narratives(data)
     return parse_csv(data, source.columns, TABLES[source.kind])
+
+
+def parse_coded(source: Source, data: bytes, known: KnownLabels) -> ParsedBlock:
+    """As `parse_block`, with texts as `codes.encode` makes them."""
+    if source.kind == "image_labels" and (plain := parse_plain_labels(data, source.columns, known)):
+        return plain
+    parsed = parse_block(source, data)
+    value = elements.in_one_piece(parsed.table["value"])
+    value = codes.encode(value, TABLES[source.kind].column, known.labels)
+    parsed.table = parsed.table.set_column(1, "value", value)
+    return parsed
+
+
+@functools.lru_cache(maxsize=1)
+def _known_labels(classes: bytes) -> KnownLabels:
+    return KnownLabels(labels_of(classes))
 
 
 def uncoded_labels(value: pa.StructArray) -> pa.Array:
@@ -158,7 +176,7 @@ class ReadRangeFn(beam.DoFn):
         try:
             config = self._config
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
-                yield from self._read(source, order, data, labels_of(classes))
+                yield from self._read(source, order, data, _known_labels(classes))
                 order += max(len(data), 1)
                 del data  # which would stay until the next one is there
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
@@ -172,28 +190,26 @@ class ReadRangeFn(beam.DoFn):
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
             yield beam.pvalue.TaggedOutput("counts", count)
 
-    def _read(self, source: Source, order: int, data: bytes, known: pa.Array) -> Iterator[Any]:
-        parsed = parse_block(source, data)
+    def _read(self, source: Source, order: int, data: bytes, known: KnownLabels) -> Iterator[Any]:
+        if self._config.exchange == "files":
+            parsed = parse_coded(source, data, known)
+        else:  # each of its small elements would need the dictionaries
+            parsed = parse_block(source, data)
         metrics.BYTES_READ.inc(len(data))
         metrics.FAILURES.inc(parsed.failures.num_rows)
-        value = elements.in_one_piece(parsed.table["value"])
-        if self._config.exchange == "files":  # else each small element would need the dictionaries
-            value = codes.encode(value, TABLES[source.kind].column, known)
-        labels = uncoded_labels(value)
-        unknown = labels.filter(pc.invert(pc.is_in(labels, known)))
+        labels = uncoded_labels(elements.in_one_piece(parsed.table["value"]))
+        unknown = labels.filter(pc.invert(pc.is_in(labels, known.labels)))
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
         if parsed.failures.num_rows:
             failed = Failed(source.index, order, elements.to_ipc(parsed.failures))
             yield beam.pvalue.TaggedOutput("failed", failed)
-        lines = blocks.count_lines(data)
-        count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, lines)
+        count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, parsed.lines)
         yield beam.pvalue.TaggedOutput("counts", count)
         if source.kind == "images":
             progress.add(self._config.progress_folder, image_rows=self._count_wanted(parsed.table))
         if parsed.table.num_rows:
-            table = parsed.table.set_column(1, "value", value)
-            yield Block(source.index, order, table)
+            yield Block(source.index, order, parsed.table)
 
     def _count_wanted(self, images: pa.Table) -> int:
         """How many rows of an image table are of the splits to build."""

@@ -132,6 +132,21 @@ def stream_blocks(chunks: Iterator[bytes], block_size: int, free_text: bool) -> 
         yield pending
 
 
+def _lines_and_quotes(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Where each line ends, and how many quotes it has; (n,) each."""
+    marks = [
+        np.flatnonzero(breaks | quotes) + i * _LOOK
+        for i, (breaks, quotes) in enumerate(
+            zip(_where(data, _NEWLINE), _where(data, _QUOTE), strict=True)
+        )
+    ]
+    places = np.append(np.concatenate(marks), len(data))
+    is_end = np.frombuffer(data, np.uint8).take(places, mode="clip") == _NEWLINE
+    is_end[-1] = True
+    ends = np.flatnonzero(is_end)
+    return places[ends], np.diff(ends, prepend=-1) - 1
+
+
 class QuotedLines(NamedTuple):
     """Lines, from 0, that a quote runs out of.
 
@@ -155,8 +170,7 @@ def find_quoted_lines(data: bytes, fields: int, free_text: bool) -> QuotedLines:
     found = QuotedLines([], [])
     if b'"' not in data:
         return found
-    ends = np.append(_places(data, _NEWLINE), len(data))
-    quotes = np.bincount(np.searchsorted(ends, _places(data, _QUOTE)))  # by line
+    ends, quotes = _lines_and_quotes(data)
     # Quotes come in pairs, unless one runs out of its line or stands for itself in a plain field.
     odd = np.flatnonzero(quotes % 2).tolist()
 

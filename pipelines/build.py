@@ -37,10 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
     launch.prepare(flags, ["pipelines.graph", *pictures])
     # These take a while to import: not before the flags are known to be right.
-    with lean.imports():
-        from pipelines import metrics_file, report
-        from transforms.storage.stores import ObjectOptions
-        from versions.published import Output
+    from pipelines import metrics_file, report
+    from transforms.storage.stores import ObjectOptions
+    from versions.published import Output
 
     wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
     ending = report.Ending(2, 0, wrong) if wrong else _run(flags, beam_arguments)
@@ -62,13 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     """Builds; whatever goes wrong is in what it returns."""
-    with lean.imports():
-        from pipelines import exclusive, plan, report, workspace
-        from pipelines.watch import Watch
-        from transforms.publishing.holder import LostLeaseError
-        from transforms.storage.objects import StorageError
-        from transforms.storage.stores import ObjectOptions
-        from versions.published import Output
+    from pipelines import exclusive, plan, report, workspace
+    from pipelines.watch import Watch
+    from transforms.publishing.holder import LostLeaseError
+    from transforms.storage.objects import StorageError
+    from transforms.storage.stores import ObjectOptions
+    from versions.published import Output
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -114,8 +112,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
                 lease = None if launch.is_run_later(beam_arguments) else held.token
                 config = dataclasses.replace(config, work=work, lease=lease)
                 vocabulary = plan.read_vocabulary(config.sources, object_options)
-                with lean.imports():
-                    from pipelines import graph  # Beam takes a second
+                from pipelines import graph  # Beam takes a second
 
                 run = launch.load(flags.runner)
                 with Watch(config) as watch:

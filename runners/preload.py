@@ -4,11 +4,10 @@ import logging
 
 from runners import lean
 
-lean.hide_needless()
+lean.save_imports()
 lean.keep_one_heap()
 
 # Before Beam, which without a handler warns on stderr of what isn't installed.
 logging.getLogger().addHandler(logging.NullHandler())
 
-with lean.imports():
-    import apache_beam.runners.worker.sdk_worker_main  # noqa: F401
+import apache_beam.runners.worker.sdk_worker_main  # noqa: E402, F401

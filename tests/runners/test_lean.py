@@ -7,7 +7,7 @@ from runners.direct import _Options
 
 NEEDLESS = """
 from runners import lean
-lean.hide_needless()
+lean.save_imports()
 import pyarrow as pa
 assert pa.array([1, None, 3]).null_count == 1
 for name in ("pandas", "pymongo"):

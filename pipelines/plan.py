@@ -5,7 +5,7 @@ import datetime
 import os
 from collections.abc import Iterable
 
-from pipelines.fingerprint import basis_of, fingerprint, identify
+from pipelines.fingerprint import basis_of, identify
 from pipelines.inputs import UsageError, find_sources
 from transforms import elements, failures
 from transforms.config import BuildConfig, Vocabulary
@@ -15,6 +15,7 @@ from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.imaging.process import ImageSpec
 from transforms.outputs.classes import build_classes, encode_classes
 from transforms.pixels.limits import HttpOptions
+from transforms.publishing.manifest import fingerprint
 from transforms.storage import files
 from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
@@ -77,7 +78,7 @@ def make_config(
     buckets = _count_buckets(annotations, with_pictures)
     chunk_size = flags.chunk_size or _CHUNK_BYTES
     basis = basis_of(recorded, release)
-    digest = fingerprint(sources, basis, {"buckets": buckets})
+    digest = fingerprint(sources, basis, buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
     previous = None
     if manifest and manifest.get("basis") == basis and not flags.rebuild:

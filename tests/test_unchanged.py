@@ -9,6 +9,7 @@ import pytest
 
 from pipelines import fingerprint
 from tests.builds import Build, latest_version, run_build
+from transforms.formats.detect import TABLES
 
 
 class Corpus:
@@ -124,3 +125,28 @@ def test_only_files_with_another_stamp_are_read(corpus: Corpus, monkeypatch: pyt
     monkeypatch.setattr(fingerprint, "_digest_of", digest)
     assert corpus.build().stdout.startswith("unchanged: ")
     assert read == [corpus.table.name]
+
+
+def test_a_first_build_takes_checksums_in_passing(
+    make_corpus: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    corpus = Corpus(tmp_path, make_corpus("v7", 12))
+    (corpus.folder / "annotations" / "train-annotations-bbox.csv").write_text(
+        corpus.table.read_text().partition("\n")[0] + "\n"
+    )
+    read = []
+    digest_of = fingerprint._digest_of
+
+    def digest(path: str) -> str:
+        read.append(path)
+        return digest_of(path)
+
+    monkeypatch.setattr(fingerprint, "_digest_of", digest)
+    built = corpus.build()
+    assert built.returncode == 0, built.stderr
+    sources = [source for source in built.version.manifest["sources"] if source["stamp"]]
+    assert {source["path"]: source["digest"] for source in sources} == {
+        source["path"]: digest_of(source["path"]) for source in sources
+    }
+    ahead = {source["kind"] for source in sources if source["path"] in read}
+    assert ahead & TABLES.keys() == {"boxes"}  # that of the file without a row

@@ -32,7 +32,7 @@ class BuildConfig:
             system; for one in an object store a local folder that all workers see, or a URI below
             `output` where there is none.
         version: the name of the version to publish.
-        fingerprint: of inputs and flags.
+        fingerprint: of inputs and flags, as far as inputs are known before they are read.
         flags: the flags that decide about the output, as recorded in the manifest.
         sources: all inputs, by index.
         release: the dataset's version for readers.

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from transforms.checksum import Checksum
+
 #: Media of pixel sources whose members are listed, rather than asked for by name.
 LISTED = ("folder", "tar", "tar.gz", "zip")
 
@@ -22,7 +24,8 @@ class Source:
     given, and `medium` tells how one is reached (`folder`, `tar`, …). `columns` are the file's own
     column names, empty for JSON Lines. `data_start` is the offset of the first row in the
     decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
-    known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them.
+    known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them;
+    a file that has a stamp and no digest gets that by being read.
     """
 
     index: int
@@ -63,13 +66,17 @@ class Block(NamedTuple):
 
 
 class SourceCount(NamedTuple):
-    """Rows of one block of a source; by its line breaks (`lines`) failures find their line."""
+    """Rows of one block of a source; by its line breaks (`lines`) failures find their line.
+
+    Of a whole range there is one without rows that has the checksum of what was read.
+    """
 
     source: int
     order: int
     rows: int
     bad_rows: int
     lines: int
+    checksum: Checksum = Checksum()
 
 
 class Failed(NamedTuple):

@@ -126,6 +126,10 @@ def test_no_change_of_a_byte_makes_a_wrong_answer(rows: list[str], drawn: st.Dat
         assert_is_expected(found, bytes(data))
 
 
+def test_without_a_known_label() -> None:
+    assert parse_plain_labels(ROW.encode(), COLUMNS, KnownLabels(pa.array([], pa.string()))) is None
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"x" * 1_000_000])
 def test_blocks_without_a_row(data: bytes) -> None:
     assert parse_plain_labels(data, COLUMNS, KNOWN) is None

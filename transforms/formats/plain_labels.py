@@ -58,7 +58,7 @@ def parse_plain_labels(
         Their rows, coded as by `codes.encode`; None where `parse_csv` must see to the block.
     """
     names = [IMAGE_LABELS.canonical(name) for name in columns]
-    if names != ["ImageID", "Source", "LabelName", "Confidence"]:
+    if names != ["ImageID", "Source", "LabelName", "Confidence"] or not len(known.labels):
         return None
     sources = _Sources()
     try:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import codes, elements, failures, metrics, progress
+from transforms.checksum import Checksum
 from transforms.config import BuildConfig
 from transforms.elements import Block, ByteRange, Failed, Source, SourceCount
 from transforms.exchange.place import PlaceFn
@@ -65,6 +66,11 @@ def read_blocks(
             yield blocks.read_range(file, start, stop, source.size, quotes, free_text, is_first)
             if free_text and stop < piece.stop:
                 quotes += blocks.count_quotes(file, start, stop)
+
+
+def _read_header(source: Source) -> bytes:
+    with open(source.path, "rb") as file:
+        return file.read(source.data_start)
 
 
 def _inflate(stream: gzip.GzipFile) -> Iterator[bytes]:
@@ -173,12 +179,21 @@ class ReadRangeFn(beam.DoFn):
     def process(self, piece: ByteRange, classes: bytes) -> Iterator[Any]:
         source = self._config.sources[piece.source]
         order = piece.start
+        is_unknown = source.stamp and not source.digest
+        checksum = Checksum()
+        if is_unknown and piece.start == source.data_start:
+            checksum = checksum.extended(_read_header(source))
         try:
             config = self._config
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
+                if is_unknown:
+                    checksum = checksum.extended(data)
                 yield from self._read(source, order, data, _known_labels(classes))
                 order += max(len(data), 1)
                 del data  # which would stay until the next one is there
+            if is_unknown:
+                told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
+                yield beam.pvalue.TaggedOutput("counts", told)
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             failure = Failure(

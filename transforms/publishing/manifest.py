@@ -1,6 +1,10 @@
 """The account of a version: its shards, its sources row by row, and its failures."""
 
 import collections
+import dataclasses
+import hashlib
+import json
+import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -8,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import elements, failures
+from transforms.checksum import Checksum
 from transforms.elements import BucketCount, Failed, Shard, Source, SourceCount
 from transforms.formats.detect import UNUSED, VOCABULARY
 from transforms.outputs import naming
@@ -53,6 +58,41 @@ def _lines_before(
         before[count.source, count.order] = lines[count.source]
         lines[count.source] += count.lines
     return before
+
+
+def tell_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> list[Source]:
+    """Sources with the digests of those that were read to have one.
+
+    What became shorter or longer meanwhile keeps none.
+    """
+    checksums = collections.defaultdict(Checksum)
+    for count in sorted(counts):
+        checksums[count.source] = checksums[count.source].followed_by(count.checksum)
+    return [
+        dataclasses.replace(source, digest=str(checksums[source.index]))
+        if not source.digest and source.stamp and checksums[source.index].length == source.size
+        else source
+        for source in sources
+    ]
+
+
+def fingerprint(sources: Iterable[Source], basis: str, buckets: int) -> str:
+    """SHA-256 of all that decides about the output, wherever its inputs lie.
+
+    Args:
+        sources: with their digests.
+        basis: of all else, as of `pipelines.fingerprint.basis_of`.
+        buckets: how the work is cut.
+    """
+    inputs = [
+        # What is asked for by name has nothing but its address.
+        (source.kind, os.path.basename(source.path), source.size, source.digest)
+        if source.digest
+        else (source.kind, source.path, source.size, source.stamp)
+        for source in sources
+    ]
+    content = {"inputs": inputs, "layout": {"buckets": buckets}, "basis": basis}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def count_sources(

@@ -33,7 +33,8 @@ def commit(
     gathered = manifest.gather_failures(failed, source_counts, config.sources)
     images = sum(bucket.images for bucket in bucket_counts)
     failed_images = sum(bucket.failed for bucket in bucket_counts)
-    sources = manifest.count_sources(config.sources, source_counts, bucket_counts)
+    inputs = manifest.tell_digests(config.sources, source_counts)
+    sources = manifest.count_sources(inputs, source_counts, bucket_counts)
     splits = manifest.count_splits(shards)
     outcome = {
         "version": config.version,
@@ -50,7 +51,7 @@ def commit(
         return outcome | {"version": None}
     document = {
         "version": config.version,
-        "fingerprint": config.fingerprint,
+        "fingerprint": manifest.fingerprint(inputs, config.basis, config.buckets),
         "basis": config.basis,
         "config": config.flags,
         "splits": splits,

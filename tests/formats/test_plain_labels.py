@@ -45,10 +45,12 @@ plain_row = st.tuples(image_id, source, plain_label, confidence).map(",".join)
 
 @settings(deadline=None)
 @given(
-    st.lists(plain_row, min_size=1, max_size=300), st.booleans(), st.sampled_from([300, 1 << 18])
+    st.lists(plain_row, min_size=1, max_size=300),
+    st.sampled_from([("\n", ""), ("\n", "\n"), ("\r\n", "\r\n")]),
+    st.sampled_from([300, 1 << 18]),
 )
-def test_plain_rows_of_any_kind(rows: list[str], ends: bool, step: int) -> None:
-    data = ("\n".join(rows) + "\n" * ends).encode()
+def test_plain_rows_of_any_kind(rows: list[str], breaks: tuple[str, str], step: int) -> None:
+    data = (breaks[0].join(rows) + breaks[1]).encode()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(plain_labels, "_STEP", step)
         found = parse_plain_labels(data, COLUMNS, KNOWN)
@@ -95,7 +97,7 @@ def test_labels_that_share_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
         '000026e7ee790996,"verification",/m/01,1',
         "000026e7ee790996,ça,/m/01,1",
         "000026e7ee790996,a\rb,/m/01,1",
-        "000026e7ee790996,verification,/m/01,1\r",
+        "000026e7ee790996,verification,/m/01,1\r" + "\n" + "000026e7ee790996,verification,/m/01,15",
         "000026e7ee790996,verification,/m/01,",
         "000026e7ee790996,verification,/m/01,x",
         "000026e7ee790996,verification,/m/01,.5",
@@ -122,6 +124,8 @@ def test_no_change_of_a_byte_makes_a_wrong_answer(rows: list[str], drawn: st.Dat
     at = drawn.draw(st.integers(0, len(data) - 1))
     change = drawn.draw(st.sampled_from(["replace", "insert", "delete"]))
     data[at : at + (change != "insert")] = [] if change == "delete" else [drawn.draw(alphabet)]
+    if drawn.draw(st.booleans()):
+        data = data.replace(b"\n", b"\r\n")
     if found := parse_plain_labels(bytes(data), COLUMNS, KNOWN):
         assert_is_expected(found, bytes(data))
 

@@ -25,7 +25,7 @@ _MOST_SOURCES = 16
 #: Of two words, the last byte of which holds the length.
 _LONGEST_LABEL = 15
 _SLOT_BITS = 20
-_COMMA, _NEWLINE = b",\n"
+_COMMA, _NEWLINE, _RETURN = b",\n\r"
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # of the golden ratio: Knuth's multiplicative hashing
 #: By its length, the bits of a word that a text takes up.
@@ -109,6 +109,10 @@ def _parse(
     """
     ends = np.flatnonzero(text[:length] == _NEWLINE)
     starts = np.concatenate([[0], ends[:-1] + 1])
+    if text[ends[0] - 1] == _RETURN:
+        ends -= 1
+        if (text[ends] != _RETURN).any():
+            raise _NotPlainError
     if (ends - starts).min() < HEX_DIGITS:  # so that no line begins before it can
         raise _NotPlainError
     keys, valid = keys_of_digits(_load(text, starts, HEX_DIGITS))

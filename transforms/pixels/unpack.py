@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 from isal import igzip_lib
@@ -10,11 +11,14 @@ from isal import igzip_lib
 from transforms.failures import PixelError, Reason
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
+from transforms.storage.streams import ObjectWriter
 
 _PACKED_BYTES = 256 << 10
 # What is inflated in one call is lost where the call meets damage, so it isn't much.
 _INFLATED_BYTES = 256 << 10
 _STREAM_BYTES = 8 << 20
+#: Inflated blocks that are handed over together, to be written while the next ones are inflated.
+_BLOCKS_BEHIND = 16
 
 
 def unpack(
@@ -35,13 +39,39 @@ def unpack(
         files.open_file(path, options, buffer_size=_STREAM_BYTES) as packed,
     ):
         try:
-            for data in _inflate(packed):
-                unpacked.write(data)
+            _write_behind(unpacked, _inflate(packed))
         except EOFError as error:
             damage = PixelError(Reason.TRUNCATED, f"compressed data: {error}")
         except igzip_lib.error as error:  # pyrefly: ignore[not-a-type]
             damage = PixelError(Reason.CORRUPT, f"compressed data: {error}")
     return target, damage
+
+
+def _write_behind(file: BinaryIO | ObjectWriter, blocks: Iterable[bytes]) -> None:
+    """Writes blocks in a thread, as they come: all of them, even if an error ends them.
+
+    Raises:
+        OSError, StorageError: They can't be written.
+    """
+
+    def write(some: list[bytes]) -> None:
+        for block in some:
+            file.write(block)
+
+    behind: Future[None] | None = None
+    ahead: list[bytes] = []
+    with ThreadPoolExecutor(1, "unpacking") as writer:
+        try:
+            for block in blocks:
+                ahead.append(block)
+                if len(ahead) == _BLOCKS_BEHIND:
+                    if behind:
+                        behind.result()
+                    behind, ahead = writer.submit(write, ahead), []
+        finally:
+            if behind:
+                behind.result()
+            write(ahead)
 
 
 def _inflate(packed: BinaryIO) -> Iterator[bytes]:

@@ -148,12 +148,14 @@ def _nest(
         row_sources = np.repeat([s for s, _ in batches], [batch.num_rows for _, batch in batches])
         counts = np.bincount(row_sources[~found])
         orphans.update({int(source): int(counts[source]) for source in np.flatnonzero(counts)})
-    row_place = place[index]
-    rows = np.flatnonzero(found & (row_place >= 0))
+    row_place = place.take(index, mode="wrap")
+    is_kept = found & (row_place >= 0)
+    rows = None if is_kept.all() else np.flatnonzero(is_kept)  # which mostly are all
     # Few images a bucket: 16-bit places sort by radix.
     narrow = np.uint16 if images <= 1 << 16 else np.uint32
-    owner = row_place[rows].astype(narrow)
-    rows = rows[np.argsort(owner, kind="stable")]
+    owner = (row_place if rows is None else row_place[rows]).astype(narrow)
+    order = np.argsort(owner, kind="stable")
+    rows = order if rows is None else rows[order]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=images))])
     return pa.ListArray.from_arrays(offsets.astype(np.int32), values.take(pa.array(rows)))
 

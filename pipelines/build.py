@@ -115,6 +115,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
                 from pipelines import graph  # Beam takes a second
 
                 run = launch.load(flags.runner)
+                lean.collect_again()
                 with Watch(config) as watch:
                     if done:
                         watch.tell(

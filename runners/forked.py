@@ -1,6 +1,5 @@
 """Beam's environment of workers that are forked by the server of `runners/fork_server.py`."""
 
-import gc
 import multiprocessing.process
 import os
 import signal
@@ -15,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 )
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
 
-from runners import fork_server, shortcuts, worker
+from runners import fork_server, lean, shortcuts, worker
 
 #: How the error begins of a worker that has ended by itself.
 ENDED = "a worker process ended"
@@ -90,7 +89,7 @@ def _work(environment: Mapping[str, str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ.clear()
     os.environ |= environment
-    gc.freeze()  # what is imported never becomes garbage, and takes long to be looked through
+    lean.collect_again()
     with shortcuts.taken():
         worker.serve(_end_with_driver)
 

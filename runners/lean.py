@@ -17,6 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of <malloc.h>
 _KEPT_BYTES, _BLOCK_BYTES = 96 << 20, 32 << 20
 #: New objects, and collections among the young and the middle-aged.
 _COLLECT_AFTER = 20_000, 20, 50
+_USUAL = gc.get_threshold()
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -37,12 +38,19 @@ def save_imports() -> None:
     """Has this process import what we need and no more, in half a second less.
 
     What we don't need it takes for not installed. NumPy's linear algebra, which nothing here does,
-    starts no threads. And the collector looks for garbage seldom: some 100,000 objects are imported
-    to stay, and it would look through them at every few hundred. For a process of ours alone.
+    starts no threads. And the collector looks for garbage seldom, until `collect_again`: some
+    100,000 objects are imported to stay, and it would look through them at every few hundred. For a
+    process of ours alone.
     """
     sys.meta_path.insert(0, _Hidden())
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(*_COLLECT_AFTER)
+
+
+def collect_again() -> None:
+    """Has the collector look for garbage as ever, but not among what is there by now."""
+    gc.freeze()
+    gc.set_threshold(*_USUAL)
 
 
 def keep_one_heap() -> None:

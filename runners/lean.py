@@ -48,9 +48,13 @@ def save_imports() -> None:
 
 
 def collect_again() -> None:
-    """Has the collector look for garbage as ever, but not among what is there by now."""
-    gc.freeze()
-    gc.set_threshold(*_USUAL)
+    """Ends the collector's leisure: it looks as ever, but not among what is there by now.
+
+    Does nothing in a process that isn't ours.
+    """
+    if gc.get_threshold() == _COLLECT_AFTER:
+        gc.freeze()
+        gc.set_threshold(*_USUAL)
 
 
 def keep_one_heap() -> None:

@@ -33,6 +33,19 @@ print(pa.default_memory_pool().backend_name)
 """
 
 
+COLLECTOR = """
+import gc
+from runners import lean
+lean.collect_again()
+print(gc.get_freeze_count() > 0)
+usual = gc.get_threshold()
+lean.save_imports()
+print(gc.get_threshold()[0] > usual[0])
+lean.collect_again()
+print(gc.get_freeze_count() > 0, gc.get_threshold() == usual)
+"""
+
+
 def run(program: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
@@ -46,6 +59,12 @@ def test_what_is_needless_is_as_if_not_installed():
 def test_arrow_allocates_where_all_do():
     ended = run(HEAP)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "system\n", "")
+
+
+def test_the_collector_looks_seldom_until_work_begins():
+    ended = run(COLLECTOR)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "False\nTrue\nTrue True\n"
 
 
 def test_a_program_ends_with_its_code_and_all_output():

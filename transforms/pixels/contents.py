@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from transforms.elements import Source
+from transforms.elements import Source, in_one_piece
 from transforms.failures import PixelError, Reason
 from transforms.keys import image_keys
 from transforms.pixels import listing
@@ -49,5 +49,5 @@ def keyed(members: pa.Table, index: int) -> pa.Table:
     keys, _ = image_keys(members["image_id"].chunk(0))
     source_index = pa.array([index] * len(members), pa.int32())
     members = members.append_column("source", source_index).drop_columns("image_id")
-    value = members.to_struct_array().combine_chunks()
+    value = in_one_piece(members.to_struct_array())
     return pa.table({"key": keys, "value": value})

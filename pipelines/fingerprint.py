@@ -2,9 +2,9 @@
 
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in
-passing when it is read. Archives of pictures are too large for
-that: they count by size and time of change, and a folder by those of all that is in it; an object
-by its ETag. Pictures that are asked for by name, such as those over HTTP, have nothing to look at.
+passing when it is read. Archives of pictures are too large for that: they count by size and time of
+change, and a folder by those of all that is in it; an object by its ETag. Pictures that are asked
+for by name, such as those over HTTP, have nothing to look at.
 """
 
 import dataclasses
@@ -93,10 +93,10 @@ def _identify(source: Source, known: Mapping, options: ObjectOptions, wait: bool
     # The time of change of the file's record can't be set back, as that of its content can.
     stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
     digest = before.get("digest") if before.get("stamp") == stamp else None
-    will_be_read = source.kind in TABLES and source.size > source.data_start
-    if not digest and not (wait and will_be_read and not source.compressed):
-        digest = _digest_of(source.path)
-    return dataclasses.replace(source, stamp=stamp, digest=digest or "")
+    in_ranges = source.kind in TABLES and not source.compressed and source.size > source.data_start
+    if not digest:
+        digest = "" if wait and in_ranges else _digest_of(source.path)
+    return dataclasses.replace(source, stamp=stamp, digest=digest)
 
 
 def _digest_of(path: str) -> str:

@@ -41,6 +41,11 @@ class Source:
     stamp: str = ""
     digest: str = ""
 
+    @property
+    def lacks_digest(self) -> bool:
+        """Whether its digest is that of what its readers will have read."""
+        return bool(self.stamp) and not self.digest
+
 
 class ByteRange(NamedTuple):
     """A piece of a source: the records that begin after the first line break at or after `start`,

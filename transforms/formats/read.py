@@ -96,13 +96,15 @@ def parse_block(source: Source, data: bytes) -> ParsedBlock:
     return parse_csv(data, source.columns, TABLES[source.kind])
 
 
-def parse_coded(source: Source, data: bytes, known: KnownLabels) -> ParsedBlock:
-    """As `parse_block`, with texts as `codes.encode` makes them."""
-    if source.kind == "image_labels" and (plain := parse_plain_labels(data, source.columns, known)):
+def parse_coded(source: Source, data: bytes, classes: bytes) -> ParsedBlock:
+    """As `parse_block`, with texts as `codes.encode` makes them, by the labels of `classes`."""
+    if source.kind == "image_labels" and (
+        plain := parse_plain_labels(data, source.columns, _known_labels(classes))
+    ):
         return plain
     parsed = parse_block(source, data)
     value = elements.in_one_piece(parsed.table["value"])
-    value = codes.encode(value, TABLES[source.kind].column, known.labels)
+    value = codes.encode(value, TABLES[source.kind].column, labels_of(classes))
     parsed.table = parsed.table.set_column(1, "value", value)
     return parsed
 
@@ -180,19 +182,18 @@ class ReadRangeFn(beam.DoFn):
     def process(self, piece: ByteRange, classes: bytes) -> Iterator[Any]:
         source = self._config.sources[piece.source]
         order = piece.start
-        is_unknown = source.stamp and not source.digest
         checksum = Checksum()
-        if is_unknown and piece.start == source.data_start:
+        if source.lacks_digest and piece.start == source.data_start:
             checksum = checksum.extended(_read_header(source))
         try:
             config = self._config
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
-                if is_unknown:
+                if source.lacks_digest:
                     checksum = checksum.extended(data)
-                yield from self._read(source, order, data, _known_labels(classes))
+                yield from self._read(source, order, data, classes)
                 order += max(len(data), 1)
                 del data  # which would stay until the next one is there
-            if is_unknown:
+            if source.lacks_digest:
                 told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
                 yield beam.pvalue.TaggedOutput("counts", told)
             progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
@@ -206,15 +207,15 @@ class ReadRangeFn(beam.DoFn):
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
             yield beam.pvalue.TaggedOutput("counts", count)
 
-    def _read(self, source: Source, order: int, data: bytes, known: KnownLabels) -> Iterator[Any]:
+    def _read(self, source: Source, order: int, data: bytes, classes: bytes) -> Iterator[Any]:
         if self._config.exchange == "files":
-            parsed = parse_coded(source, data, known)
+            parsed = parse_coded(source, data, classes)
         else:  # each of its small elements would need the dictionaries
             parsed = parse_block(source, data)
         metrics.BYTES_READ.inc(len(data))
         metrics.FAILURES.inc(parsed.failures.num_rows)
         labels = uncoded_labels(elements.in_one_piece(parsed.table["value"]))
-        unknown = labels.filter(pc.invert(pc.is_in(labels, known.labels)))
+        unknown = labels.filter(pc.invert(pc.is_in(labels, labels_of(classes))))
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
         if parsed.failures.num_rows:

@@ -70,7 +70,7 @@ def tell_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> li
         checksums[count.source] = checksums[count.source].followed_by(count.checksum)
     return [
         dataclasses.replace(source, digest=str(checksums[source.index]))
-        if not source.digest and source.stamp and checksums[source.index].length == source.size
+        if source.lacks_digest and checksums[source.index].length == source.size
         else source
         for source in sources
     ]

@@ -29,7 +29,7 @@ _NOT_RECORDED = (
 #: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
 #: fewer images where there wouldn't be enough buckets for all workers.
 _BUCKET_BYTES = 32 << 20
-_BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 256
+_BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 192
 _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
 #: about.

@@ -10,7 +10,7 @@ from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from runners import shortcuts
+from runners import sharing, shortcuts
 from runners.forked import ENDED, ForkedEnvironment
 from runners.launch import Define, JobError, Monitor, with_defaults
 from runners.portable import quiet
@@ -48,6 +48,7 @@ def run(
         with (
             quiet(),
             shortcuts.taken(),
+            sharing.offered(),
             beam.Pipeline(runner=runner, options=_Options(arguments)) as root,
         ):
             define(root)

@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 )
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
 
-from runners import fork_server, lean, shortcuts, worker
+from runners import fork_server, lean, sharing, shortcuts, worker
 
 #: How the error begins of a worker that has ended by itself.
 ENDED = "a worker process ended"
@@ -90,7 +90,7 @@ def _work(environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ |= environment
     lean.collect_again()
-    with shortcuts.taken():
+    with shortcuts.taken(), sharing.taken():
         worker.serve(_end_with_driver)
 
 

@@ -8,7 +8,7 @@ from transforms.elements import Source
 
 @pytest.mark.parametrize(
     ("images", "buckets"),
-    [(100, 1), (1_000, 4), (3_000, 8), (30_000, 64), (100_000, 64), (1_000_000, 488)],
+    [(100, 1), (1_000, 5), (3_000, 16), (30_000, 64), (100_000, 64), (1_000_000, 488)],
 )
 def test_buckets_are_enough_for_all_workers_and_large_where_they_are(images: int, buckets: int):
     table = Source(0, "images", "train-images.csv", 330 * images)

@@ -1,12 +1,13 @@
 """Workers of the direct runner that end when they shouldn't."""
 
 import argparse
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
 from runners import direct, forked, launch
-from tests.runners.faults import FailFn, end_at_once
+from tests.runners.faults import FailFirstFn, FailFn, NoteFn, end_at_once, read_notes
 
 
 def run() -> None:
@@ -25,3 +26,28 @@ def test_a_worker_that_never_connects_ends_the_build(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(forked, "_work", end_at_once)
     with pytest.raises(launch.JobError, match="a worker process ended with code 3"):
         run()
+
+
+def test_a_slow_element_holds_no_others_up(tmp_path: Path):
+    elements = ["wait", *map(str, range(99))]
+
+    def define(root: beam.Pipeline) -> None:
+        shuffled = root | beam.Create(elements) | beam.Reshuffle()
+        shuffled | beam.ParDo(NoteFn(tmp_path, others=99))
+
+    direct.run(define, argparse.Namespace(num_workers=2), [], None)
+    assert sorted(read_notes(tmp_path)) == sorted(elements)
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+@pytest.mark.parametrize("how", ["raise", "die"])
+def test_once_one_has_failed_the_rest_is_left(how: str, tmp_path: Path):
+    def define(root: beam.Pipeline) -> None:
+        shuffled = root | beam.Create(range(200)) | beam.Reshuffle()
+        shuffled | beam.ParDo(FailFirstFn(tmp_path, how))
+
+    with pytest.raises(
+        (RuntimeError, launch.JobError), match=r"No space left|worker process ended"
+    ):
+        direct.run(define, argparse.Namespace(num_workers=2), [], None)
+    assert len(read_notes(tmp_path)) < 100

@@ -32,7 +32,6 @@ from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
 from transforms.pixels.sources import open_sources
-from transforms.storage.eager import Syncing
 from transforms.storage.objects import is_remote
 
 #: Images that are written together where they have no pictures.
@@ -73,7 +72,6 @@ class BuildBucketFn(beam.DoFn):
         self._picture_sources = open_sources(
             config.sources, config.http_options, config.object_options, self._buffer
         )
-        self._syncing = Syncing()
         self._spilled = Spilled()
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
         self._previous = None
@@ -82,12 +80,9 @@ class BuildBucketFn(beam.DoFn):
             self._previous = Previous.open(config.previous, config.parts_folder, options)
 
     def finish_bundle(self) -> None:
-        # Here, since nobody else would be told that the disk has failed.
-        self._syncing.wait()
         self._spilled = Spilled()
 
     def teardown(self) -> None:
-        self._syncing.close()
         for source in self._picture_sources:
             source.close()
         self._mask_reader.close()
@@ -159,7 +154,6 @@ class BuildBucketFn(beam.DoFn):
             for writer in writers:
                 for part in writer.close():
                     paths.add(part.path)
-                    self._syncing.start(part.path)
                     yield part
             written = lineage.written()
             if len(written):

@@ -6,10 +6,7 @@ as the disk needs for all of them, while nothing else is done.
 
 import io
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-
-from transforms.storage.objects import is_remote
 
 _BYTES = 8 << 20
 
@@ -44,45 +41,3 @@ class EagerFile(io.FileIO):
             size = self._written - self._started
             os.posix_fadvise(self.fileno(), self._started, size, os.POSIX_FADV_DONTNEED)
         self._started = self._written
-
-
-class Syncing:
-    """Makes finished files last, in a thread.
-
-    The thread starts when it is needed, and doesn't survive a fork.
-    """
-
-    def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
-        self._under_way: list[Future[None]] = []
-
-    def start(self, path: str) -> None:
-        """Begins with a file, unless it is in an object store, where all that is there lasts."""
-        if is_remote(path):
-            return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "syncing")
-        self._under_way.append(self._thread.submit(_sync, path))
-
-    def wait(self) -> None:
-        """Waits until all files last.
-
-        Raises:
-            OSError: The disk failed.
-        """
-        while self._under_way:
-            self._under_way.pop().result()
-
-    def close(self) -> None:
-        """Ends the thread; it may be used again."""
-        if self._thread:
-            self._thread.shutdown(cancel_futures=True)
-            self._thread = None
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

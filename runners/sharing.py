@@ -27,10 +27,11 @@ def offered() -> Iterator[None]:
     from apache_beam.runners.portability.fn_api_runner import fn_runner
 
     runner: Any = fn_runner
-    usual = runner.BundleManager, runner.ParallelBundleManager
+    single: Any = runner.BundleManager
+    parallel: Any = runner.ParallelBundleManager
     with tempfile.TemporaryDirectory(prefix="elements-") as folder:
 
-        class OneWorkers(usual[0]):
+        class OneWorkers(single):
             def process_bundle(self, inputs: Mapping[str, Any], *others: Any) -> Any:
                 try:
                     return super().process_bundle(inputs, *others)
@@ -41,7 +42,7 @@ def offered() -> Iterator[None]:
                             elements.withdraw()
                     raise
 
-        class AllWorkers(usual[1]):
+        class AllWorkers(parallel):
             def process_bundle(self, inputs: Mapping[str, Any], *others: Any) -> Any:
                 offers = {name: _Shared(buffer, folder) for name, buffer in inputs.items()}
                 return super().process_bundle(offers, *others)
@@ -50,7 +51,7 @@ def offered() -> Iterator[None]:
         try:
             yield
         finally:
-            runner.BundleManager, runner.ParallelBundleManager = usual
+            runner.BundleManager, runner.ParallelBundleManager = single, parallel
 
 
 class _Offer(list[bytes]):

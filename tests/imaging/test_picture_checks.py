@@ -4,6 +4,7 @@ import random
 import re
 import struct
 import zlib
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from tests.imaging.pictures import (
     ycck,
 )
 from transforms.failures import PixelError, Reason
-from transforms.imaging.decode import load_png, verify_pixels
+from transforms.imaging.decode import decode_pixels, load_png, verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -141,16 +142,30 @@ BAD = {
 }
 
 
+Judge = Callable[[bytes], PictureHeader]
+
+
 def check(data: bytes) -> PictureHeader:
     header = check_picture(data)
     verify_pixels(data, header)
     return header
 
 
+def decode(data: bytes) -> PictureHeader:
+    """Checks what is to be made smaller: decoding finds what isn't looked for then."""
+    header = check_picture(data, is_decoded=lambda _: True)
+    decode_pixels(data, header, 2)
+    return header
+
+
+JUDGES = pytest.mark.parametrize("judge", [check, decode])
+
+
+@JUDGES
 @pytest.mark.parametrize("name", SOUND)
-def test_sound_pictures_pass(name: str) -> None:
+def test_sound_pictures_pass(name: str, judge: Judge) -> None:
     kind = "PNG" if "png" in name else "JPEG"
-    assert check(SOUND[name]) == (kind, WIDTH, HEIGHT)
+    assert judge(SOUND[name]) == (kind, WIDTH, HEIGHT)
 
 
 @given(height=st.integers(1, 20), width=st.integers(1, 20))
@@ -170,11 +185,12 @@ def test_unusual_sampling_is_sound() -> None:
     assert check(unusual_sampling()) == ("JPEG", 16, 16)
 
 
+@JUDGES
 @pytest.mark.parametrize("name", BAD)
-def test_bad_pictures_are_refused_with_their_reason(name: str) -> None:
+def test_bad_pictures_are_refused_with_their_reason(name: str, judge: Judge) -> None:
     data, reason = BAD[name]
     with pytest.raises(PixelError) as caught:
-        check(data)
+        judge(data)
     assert caught.value.reason is reason
     assert len(caught.value.detail.splitlines()) == 1
 
@@ -205,12 +221,13 @@ def test_pixels_are_counted_up_to_the_limit() -> None:
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
+@JUDGES
 @pytest.mark.parametrize("name", ["jpeg", "cmyk", "progressive", "restarts", "exif", "png"])
-def test_no_cut_picture_passes(name: str) -> None:
+def test_no_cut_picture_passes(name: str, judge: Judge) -> None:
     data = SOUND[name]
     for cut in random.Random(name).sample(range(len(data)), 200):
         with pytest.raises(PixelError):
-            check(data[:cut])
+            judge(data[:cut])
 
 
 @given(
@@ -256,13 +273,14 @@ def complaints(data: bytes, capfd: pytest.CaptureFixture) -> list[str]:
     return found
 
 
+@JUDGES
 @pytest.mark.parametrize("name", DAMAGED)
 def test_one_damaged_place_never_passes_with_decode_errors(
-    name: str, capfd: pytest.CaptureFixture
+    name: str, judge: Judge, capfd: pytest.CaptureFixture
 ) -> None:
     """Verifying decodes an eighth of the size without colour; nothing may escape it by that."""
     data = DAMAGED[name]
-    assert check(data)
+    assert judge(data)
     assert complaints(data, capfd) == []
     rng = random.Random(name)
     refused = 0
@@ -271,7 +289,7 @@ def test_one_damaged_place_never_passes_with_decode_errors(
         for damage in (changed, changed * 8, b""):
             damaged = data[:place] + damage + data[place + max(1, len(damage)) :]
             try:
-                check(damaged)
+                judge(damaged)
             except PixelError:
                 refused += bool(complaints(damaged, capfd))
             else:

@@ -17,6 +17,7 @@ _QUANTIZATION, _JFIF, _ADOBE = 0xDB, 0xE0, 0xEE
 # Of frames that are coded arithmetically libjpeg notices no damage, not even a missing end; few
 # readers know the lossless and hierarchical ones. C4, C8 and CC start no frame.
 _FRAMES = range(0xC0, 0xC3)
+_PROGRESSIVE = 0xC2
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 # Huffman tables, the restart interval, comments: Pillow passes over them whatever they hold.
@@ -39,12 +40,25 @@ _BLOCK = 256 << 10
 _NEAR = 64
 
 
+# Grey, 4:4:4, 4:2:2 and 4:2:0: what simplejpeg decodes.
+_USUAL_SAMPLING = ([(1, 1)], *([first, (1, 1), (1, 1)] for first in ((1, 1), (2, 1), (2, 2))))
+
+
 class Frame(NamedTuple):
-    """A frame's size in pixels, and the sampling factors (across, down) of its components."""
+    """A JPEG's frame.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        sampling: factors (across, down) of its components.
+        read_through: whether strict decoding notices all that `check_segments` would: it is one
+            scan, sampled as usual, of which libjpeg reads every byte to the end of image.
+    """
 
     width: int
     height: int
     sampling: list[tuple[int, int]]
+    read_through: bool = False
 
 
 def check_segments(data: bytes | memoryview, position: int = 2) -> None:
@@ -123,7 +137,7 @@ def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:
         The frame, and the place of the first scan; or None.
     """
     frame = None
-    exif = resolution = False
+    exif = resolution = sequential = False
     position = 2
     while position + _SEGMENT.size <= len(data):
         mark, marker, length = _SEGMENT.unpack_from(data, position)
@@ -146,9 +160,15 @@ def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:
         elif marker in _FRAMES:
             if frame or not (frame := _parse_frame(data[body:end])):
                 return None
+            sequential = marker != _PROGRESSIVE
         elif marker == _START_OF_SCAN:
             # Without a resolution Pillow looks for one in the EXIF, and refuses some odd values.
-            return (frame, position) if frame and (resolution or not exif) else None
+            if not frame or (exif and not resolution):
+                return None
+            whole = sequential and data[body : body + 1] == bytes([len(frame.sampling)])
+            return frame._replace(
+                read_through=whole and frame.sampling in _USUAL_SAMPLING
+            ), position
         elif marker not in _PASSED_OVER:
             return None
         position = end

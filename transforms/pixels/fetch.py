@@ -11,7 +11,7 @@ import pyarrow as pa
 from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
-from transforms.imaging.header import check_picture
+from transforms.imaging.header import PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.buffer import PictureBuffer
 
@@ -251,7 +251,11 @@ class _Resolver:
         Raises:
             PixelError: It isn't sound.
         """
-        header = check_picture(given[0])
+
+        def is_decoded(header: PictureHeader) -> bool:
+            return self._verify or not stays_as_stored(header, self._spec, rotation)
+
+        header = check_picture(given[0], is_decoded=is_decoded)
         size = Size(header.width, header.height)
         if not stays_as_stored(header, self._spec, rotation):
             return size, process_picture(bytes(given.pop()), header, self._spec, rotation)

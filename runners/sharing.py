@@ -58,9 +58,9 @@ class _Offer(list[bytes]):
     """What a worker is sent: all elements, and where it is told which one is next."""
 
     def __init__(self, elements: bytes, folder: str) -> None:
-        number, self._tickets = tempfile.mkstemp(dir=folder)
-        os.write(number, bytes(_NUMBER_BYTES))
-        os.close(number)
+        descriptor, self._tickets = tempfile.mkstemp(dir=folder)
+        os.write(descriptor, bytes(_NUMBER_BYTES))
+        os.close(descriptor)
         super().__init__([b"%b%b\n%b" % (_MARK, os.fsencode(self._tickets), elements)])
 
     def withdraw(self) -> None:
@@ -77,10 +77,10 @@ class _Shared(NamedTuple):
     def partition(self, workers: int) -> Sequence[list[bytes]]:
         """What each worker is sent."""
         parts = self.buffer.partition(workers)
-        elements = b"".join(b"".join(part) for part in parts)
-        if not 0 < len(elements) <= _MOST_BYTES:
+        pieces = [piece for part in parts for piece in part]
+        if not 0 < sum(map(len, pieces)) <= _MOST_BYTES:
             return parts
-        return [_Offer(elements, self.folder)] * workers
+        return [_Offer(b"".join(pieces), self.folder)] * workers
 
 
 @contextlib.contextmanager
@@ -117,13 +117,13 @@ def taken() -> Iterator[None]:
 def _next_ticket(path: bytes) -> int | None:
     """The number of the next element that nobody has taken; None when they are withdrawn."""
     try:
-        number = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return None
     try:
-        fcntl.lockf(number, fcntl.LOCK_EX)
-        ticket = int.from_bytes(os.pread(number, _NUMBER_BYTES, 0), "little")
-        os.pwrite(number, (ticket + 1).to_bytes(_NUMBER_BYTES, "little"), 0)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        ticket = int.from_bytes(os.pread(descriptor, _NUMBER_BYTES, 0), "little")
+        os.pwrite(descriptor, (ticket + 1).to_bytes(_NUMBER_BYTES, "little"), 0)
         return ticket
     finally:
-        os.close(number)  # which ends the lock
+        os.close(descriptor)  # which ends the lock

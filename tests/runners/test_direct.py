@@ -1,4 +1,4 @@
-"""Workers of the direct runner that end when they shouldn't."""
+"""Workers of the direct runner: how they share the work, and what if one fails."""
 
 import argparse
 from pathlib import Path
@@ -37,7 +37,6 @@ def test_a_slow_element_holds_no_others_up(tmp_path: Path):
 
     direct.run(define, argparse.Namespace(num_workers=2), [], None)
     assert sorted(read_notes(tmp_path)) == sorted(elements)
-    assert len([*tmp_path.iterdir()]) == 2
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])

@@ -35,8 +35,8 @@ _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: about.
 _CHUNK_BYTES = 16 << 20
 _MAX_RANGES = 512
-#: Runners deal buckets out to workers like cards, and none should get more than the others: their
-#: number is a multiple of this, unless it is smaller.
+#: Some runners deal buckets out to workers like cards, and none should get more than the others:
+#: their number is a multiple of this, unless it is smaller.
 _BALANCED = 8
 # What an image costs in an image table, and in annotations where there is no such table, about.
 _IMAGE_ROW_BYTES = 330

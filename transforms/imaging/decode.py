@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from transforms.failures import PixelError, Reason
 from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly
+from transforms.imaging.jpeg_segments import FRAMES, PROGRESSIVE, START_OF_SCAN
 from transforms.imaging.png_strips import decode_png, verify_png
 
 # libjpeg can decode this; its simple interface, which simplejpeg uses, can't describe it.
@@ -42,9 +43,6 @@ _STRIP_PIXELS = 1 << 20
 # or Pillow decode, can a picture of `MAX_PIXELS` need more.
 _MAX_BYTES = 640 << 20
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
-_START_OF_SCAN = 0xDA
-_FRAMES = range(0xC0, 0xC3)
-_PROGRESSIVE = 0xC2
 _BLOCK_BYTES = 128  # 64 coefficients of 16 bits
 _MOST_A_PIXEL = 16  # bytes: of four components' coefficients, and 7 of `_load_unusual_jpeg`
 
@@ -181,12 +179,12 @@ def _coefficient_bytes(data: bytes) -> int:
     position = 2
     while found := _MARKER.search(data, position):
         marker, position = found[1][0], found.end()
-        if marker == _START_OF_SCAN:
+        if marker == START_OF_SCAN:
             if not progressive and data[position + 2] == len(sampling):
                 return 0
             break
-        if marker in _FRAMES:
-            progressive = marker == _PROGRESSIVE
+        if marker in FRAMES:
+            progressive = marker == PROGRESSIVE
             *sides, count = struct.unpack_from(">xxxHHB", data, position)
             factors = data[position + 9 : position + 9 + 3 * count : 3]
             sampling = [(factor & 15, factor >> 4) for factor in factors]  # down, across

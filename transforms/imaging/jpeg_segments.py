@@ -11,13 +11,13 @@ from transforms.failures import PixelError, Reason
 # A marker with a segment, or the end. In coded data FF is followed by 00 or a restart marker, so
 # the same search passes over it; other readers, too, skip what stands between segments.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+_START_OF_IMAGE, _END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _QUANTIZATION, _JFIF, _ADOBE = 0xDB, 0xE0, 0xEE
 
 # Of frames that are coded arithmetically libjpeg notices no damage, not even a missing end; few
 # readers know the lossless and hierarchical ones. C4, C8 and CC start no frame.
-_FRAMES = range(0xC0, 0xC3)
-_PROGRESSIVE = 0xC2
+FRAMES = range(0xC0, 0xC3)
+PROGRESSIVE = 0xC2
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 # Huffman tables, the restart interval, comments: Pillow passes over them whatever they hold.
@@ -39,8 +39,7 @@ _FRAME = struct.Struct(">BHHB")
 _BLOCK = 256 << 10
 _NEAR = 64
 
-
-# Grey, 4:4:4, 4:2:2 and 4:2:0: what simplejpeg decodes.
+# Grey, 4:4:4, 4:2:2 and 4:2:0, all of which simplejpeg decodes.
 _USUAL_SAMPLING = ([(1, 1)], *([first, (1, 1), (1, 1)] for first in ((1, 1), (2, 1), (2, 2))))
 
 
@@ -88,7 +87,7 @@ def check_segments(data: bytes | memoryview, position: int = 2) -> None:
         if length < 2 <= len(data) - position:
             raise PixelError(Reason.CORRUPT, f"segment of {length} bytes at offset {position}")
         position += length
-        scans += marker == _START_OF_SCAN
+        scans += marker == START_OF_SCAN
         if scans > _MAX_SCANS:
             raise PixelError(Reason.CORRUPT, f"more than {_MAX_SCANS} scans")
     raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
@@ -157,11 +156,11 @@ def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:
                 body += 65 if data[body] < 16 else 129
             if body > end:
                 return None
-        elif marker in _FRAMES:
+        elif marker in FRAMES:
             if frame or not (frame := _parse_frame(data[body:end])):
                 return None
-            sequential = marker != _PROGRESSIVE
-        elif marker == _START_OF_SCAN:
+            sequential = marker != PROGRESSIVE
+        elif marker == START_OF_SCAN:
             # Without a resolution Pillow looks for one in the EXIF, and refuses some odd values.
             if not frame or (exif and not resolution):
                 return None

@@ -1,9 +1,11 @@
 """Files of examples as their readers see them."""
 
+import importlib.metadata
 import io
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import duckdb
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from transforms.examples.schema import EXAMPLE
-from transforms.outputs import parquet, thrift
+from transforms.outputs import parquet, parquet_chunks, thrift
+from transforms.outputs import parquet_encodings as encodings
 from transforms.outputs.parquet import ParquetWriter
 from transforms.outputs.part import Part
 
@@ -143,6 +146,128 @@ def test_any_nesting_of_nulls_and_slices(tmp_path_factory, rows, start) -> None:
     assert pq.read_table(path).equals(table[start:])
 
 
+class _Page(NamedTuple):
+    """A data page: where it lies, and its size before it was compressed."""
+
+    start: int
+    stop: int
+    size: int
+
+
+def _data_pages(data: bytes, column: pq.ColumnChunkMetaData) -> Iterator[_Page]:
+    start = column.data_page_offset
+    end = (column.dictionary_page_offset or start) + column.total_compressed_size
+    while start < end:
+        found: list[thrift.Integer] = []
+        start = thrift.find_integers(data, start, {2: "size", 3: "stored"}, found.append)
+        size, stored = (integer.value for integer in found)
+        yield _Page(start, start + stored, size)
+        start += stored
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_chunks, "_PAGE_BYTES", 40)
+
+
+def _many_rows() -> pa.Table:
+    """More than small pages hold, with nulls and empty lists at other places of each column."""
+    boxes = {**BOX, "is_inside": None}
+    rows = [
+        _example(
+            n,
+            title=None if n % 5 == 0 else f"title {n}",
+            width=None if n % 3 else n - 20,
+            original_size=2**33 + n,
+            bboxes=None if n % 7 == 0 else [boxes, {**BOX, "xmin": n / 64}] * (n % 3),
+            narratives=[{"caption": "ä" * n, "traces": [TRACES[0] * (n % 4), []] * (n % 2)}],
+            masks=[{**MASK, "size": [n, None], "counts": bytes(n % 11)}] * (n % 4),
+        )
+        for n in range(64)
+    ]
+    return pa.Table.from_pylist(rows, EXAMPLE)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_every_reader_puts_many_pages_together(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    path, table = tmp_path / "a.parquet", _many_rows()
+    _write(path, table[:41], table[41:])
+    assert pq.read_table(path).equals(table)
+    assert duckdb.sql(f"FROM '{path}'").fetchall() == [
+        tuple(row.values()) for row in table.to_pylist()
+    ]
+    assert polars.read_parquet(path).to_dicts() == table.to_pylist()
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_every_page_begins_with_a_row(tmp_path: Path) -> None:
+    """As readers that skip pages need it."""
+    _write(tmp_path / "a.parquet", _many_rows())
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
+    (column,) = (
+        group.column(n)
+        for n in range(group.num_columns)
+        if group.column(n).path_in_schema.endswith("traces.list.element.list.element.x")
+    )
+    data = (tmp_path / "a.parquet").read_bytes()
+    first_levels = []
+    for start in _data_pages(data, column):
+        levels = pa.decompress(data[start.start : start.stop], start.size, "zstd", asbytes=True)
+        header, at = thrift.read_varint(levels, 4)
+        first_levels.append(levels[at] & (3 if header & 1 else 0xFF))
+    assert len(first_levels) > 3
+    assert not any(first_levels)
+
+
+def test_a_large_dictionary_gives_way_to_plain_values(tmp_path: Path, monkeypatch) -> None:
+    texts = [f"{n:05}" for n in range(300)] * 2
+    schema = pa.schema({"label": pa.string(), "yes_votes": pa.int32()})
+    table = pa.table({"label": texts, "yes_votes": range(600)}, schema)
+    coded = table.set_column(0, "label", table["label"].dictionary_encode())
+    crcs = set()
+    for limit in (1 << 20, 2000):
+        monkeypatch.setattr(parquet_chunks, "_DICTIONARY_BYTES", limit)
+        for name, some in (("plain", table), ("coded", coded)):
+            crcs.add(_write(tmp_path / name, some, schema=schema).crc32)
+            label = pq.read_metadata(tmp_path / name).row_group(0).column(0)
+            assert label.has_dictionary_page == (limit > 2000)
+            assert pq.read_table(tmp_path / name).equals(table)
+    assert len(crcs) == 2
+    monkeypatch.setattr(encodings, "MAX_ENTRIES", 599)
+    _write(tmp_path / "many", table, schema=schema)
+    votes = pq.read_metadata(tmp_path / "many").row_group(0).column(1)
+    assert not votes.has_dictionary_page
+
+
+def test_what_readers_skip_row_groups_by(tmp_path: Path) -> None:
+    _write(tmp_path / "a.parquet", _many_rows(), _table(range(2)))
+    for number, (least, most, nulls) in enumerate([(-20, 43, 42), (None, None, 2)]):
+        group = pq.read_metadata(tmp_path / "a.parquet").row_group(number)
+        width = next(
+            group.column(n).statistics
+            for n in range(group.num_columns)
+            if group.column(n).path_in_schema == "width"
+        )
+        assert width.null_count == nulls
+        assert (width.min, width.max) == (least, most)
+    rows = duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/a.parquet' WHERE width < 0").fetchall()
+    assert rows == [(7,)]
+
+
+def test_the_writer_is_named(tmp_path: Path) -> None:
+    _write(tmp_path / "a.parquet", FULL)
+    version = importlib.metadata.version("open-images-beam")
+    created_by = pq.read_metadata(tmp_path / "a.parquet").created_by
+    assert created_by == f"open-images-beam version {version}"
+
+
+def test_other_types_are_refused(tmp_path: Path) -> None:
+    schema = pa.schema({"day": pa.date32()})
+    with pytest.raises(ValueError, match=r"day: values of type date32"):
+        _write(tmp_path / "a.parquet", pa.table({"day": [None]}, schema), schema=schema)
+
+
 def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="schema"):
         ParquetWriter(str(tmp_path / "a.parquet")).write(pa.table({"x": [1]}))
@@ -155,12 +280,7 @@ def test_pages_of_pictures_stay_small(tmp_path: Path) -> None:
     _write(tmp_path / "a.parquet", pa.table({"image": pictures}, schema), schema=schema)
     data = (tmp_path / "a.parquet").read_bytes()
     column = pq.read_metadata(tmp_path / "a.parquet").row_group(0).column(0)
-    start, sizes = column.data_page_offset, []
-    while start < column.data_page_offset + column.total_compressed_size:
-        header: list[thrift.Integer] = []
-        start = thrift.find_integers(data, start, {3: "compressed_page_size"}, header.append)
-        start += header[0].value
-        sizes.append(header[0].value)
+    sizes = [page.stop - page.start for page in _data_pages(data, column)]
     assert sum(sizes) > 10_000_000
     assert max(sizes) < 3_000_000
 

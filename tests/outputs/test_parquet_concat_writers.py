@@ -41,7 +41,7 @@ def test_numbered_row_groups_are_numbered_through(tmp_path: Path) -> None:
         group[:-1] + b"\x14" + thrift.write_integer(number) + b"\0"
         for number, group in enumerate(groups)
     ]
-    new = old[:start] + thrift.write_struct_list(named) + old[end:]
+    new = old[:start] + thrift.write_list(thrift.STRUCT, named) + old[end:]
     size = len(new).to_bytes(4, "little")
     path.write_bytes(data[: -8 - len(old)] + new + size + b"PAR1")
     whole = io.BytesIO()

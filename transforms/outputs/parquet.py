@@ -3,20 +3,31 @@
 Encoding is the dearest step of a build without pictures, so every option was measured on 100,000
 images with 3.5M annotation rows. In short: statistics on nested columns cost 30% of the time and
 serve no reader; dictionaries of all columns cost 20% and make larger files; zstd at level 1 costs
-7% more than lz4 and makes files a sixth smaller. Labels that come as dictionaries are written 15%
-faster, but the bytes then depend on how those were put together, and to sort them takes that time.
+7% more than lz4 and makes files a sixth smaller. PyArrow's writer works levels out anew for each of
+a struct's fields, which took more time than all else: so levels and pages are made here.
 """
 
-import base64
+import functools
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from transforms import codes
 from transforms.elements import in_one_piece
-from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
+from transforms.examples.schema import EXAMPLE, FLAGS
+from transforms.outputs.parquet_chunks import ChunkWriter, Layout
+from transforms.outputs.parquet_footer import MAGIC, frame_of, write_footer
+from transforms.outputs.parquet_levels import leaves
 from transforms.outputs.part import Crc32, HashingFile, Part
+from transforms.outputs.thrift import (
+    I16,
+    I64,
+    LIST,
+    STRUCT,
+    write_integer,
+    write_list,
+    write_struct,
+)
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -28,18 +39,14 @@ _DICTIONARY_LEAVES = frozenset(
     (
         *FLAGS,
         *("split", "rotation", "license", "author", "author_profile_url"),
-        *("label", "label1", "label2", "relationship", "source", "confidence", "size"),
+        *("label", "label1", "label2", "relationship", "source", "confidence"),
         *("gender_presentation", "age_presentation", "estimated_yes_no", "text_label"),
         *("yes_votes", "no_votes", "unsure_votes"),
     )
 )
 
 #: Columns by which a reader may skip row groups.
-_STATISTICS = ["image_id", "split", "width", "height", "rotation"]
-
-#: A page can end only after a batch of values: so few pictures, to keep their pages near 1 MiB and
-#: far from the 2 GiB that a page may have; many of anything else, for it is 5% faster.
-_BATCH_WITH_PICTURES, _BATCH = 16, 65_536
+_STATISTICS = frozenset(("image_id", "split", "width", "height", "rotation"))
 
 
 class ParquetWriter:
@@ -60,8 +67,8 @@ class ParquetWriter:
         self._path = path
         self._schema = schema
         self._rows = 0
+        self._groups: list[bytes] = []
         self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
-        self._writer: pq.ParquetWriter | None = None
 
     @property
     def bytes_written(self) -> int:
@@ -78,49 +85,47 @@ class ParquetWriter:
             (field.name, field.type) for field in self._schema
         ]:
             raise ValueError("the table's schema isn't the file's")
-        if self._writer is None:
-            self._writer = self._open(table.schema, _has_pictures(table))
         for group in _row_groups(table):
-            self._writer.write_table(_compact(group))
+            self._write_group(group)
         self._rows += table.num_rows
 
     def close(self) -> Part:
         """Finishes the file; one without a row is a valid file too."""
-        writer = self._writer or self._open(self._schema, with_pictures=False)
+        if not self._file.tell():
+            self._file.write(MAGIC)
         body = self._file.digest
-        writer.close()
+        write_footer(frame_of(self._schema), self._rows, self._groups, self._file)
         self._file.close()
         return Part(self._path, self._rows, self._file.tell(), self._file.digest, body)
 
-    def _open(self, schema: pa.Schema, with_pictures: bool) -> pq.ParquetWriter:
-        leaves = dict(_leaves(self._schema))
-        dictionaries = [path for path in leaves if path.rpartition(".")[2] in _DICTIONARY_LEAVES]
-        pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
-        writer = pq.ParquetWriter(
-            self._file,
-            schema,
-            compression={path: "none" if path in pictures else "zstd" for path in leaves},
-            compression_level=dict.fromkeys(leaves.keys() - pictures, 1),
-            use_dictionary=dictionaries,
-            # Makes coordinates 4% smaller, at no cost.
-            use_byte_stream_split=[
-                path
-                for path, dtype in leaves.items()
-                if dtype == pa.float32() and path not in dictionaries
-            ],
-            write_statistics=_STATISTICS,
-            write_batch_size=_BATCH_WITH_PICTURES if with_pictures else _BATCH,
-            store_schema=False,
+    def _write_group(self, table: pa.Table) -> None:
+        if not self._file.tell():
+            self._file.write(MAGIC)
+        start = self._file.tell()
+        chunks = ChunkWriter(self._file.write, start)
+        columns = [
+            chunks.add(leaf, _layout(leaf.path))
+            for name, column in zip(table.column_names, table.columns, strict=True)
+            for leaf in leaves(name, in_one_piece(column))
+        ]
+        group = (
+            (1, LIST, write_list(STRUCT, columns)),
+            (2, I64, write_integer(chunks.raw_bytes)),
+            (3, I64, write_integer(table.num_rows)),
+            (5, I64, write_integer(start)),
+            (6, I64, write_integer(chunks.position - start)),
+            (7, I16, write_integer(len(self._groups))),
         )
-        # As `store_schema` would: what readers are to see is plain text, however it came.
-        arrow = base64.b64encode(self._schema.serialize().to_pybytes())
-        writer.add_key_value_metadata({b"ARROW:schema": arrow, **(self._schema.metadata or {})})
-        return writer
+        self._groups.append(write_struct(*group))
 
 
-def _has_pictures(table: pa.Table) -> bool:
-    columns = {"image", *MAP_COLUMNS} & set(table.column_names)
-    return any(table[name].null_count < len(table) for name in columns)
+@functools.cache
+def _layout(path: tuple[str, ...]) -> Layout:
+    return Layout(
+        dictionary=path[-1] in _DICTIONARY_LEAVES,
+        compressed=path[-1] != "bytes",  # pictures are by themselves
+        statistics=path[0] in _STATISTICS,
+    )
 
 
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
@@ -143,28 +148,3 @@ def _bytes(table: pa.Table) -> int:
                 array.nbytes for field, array in fields if field.name in codes.FIELDS[name]
             )
     return total
-
-
-def _compact(group: pa.Table) -> pa.Table:
-    """The dictionaries of coded texts as writers of plain text make them."""
-    for i, field in enumerate(group.schema):
-        if codes.plain(field.type) != field.type:
-            column = codes.compact_column(in_one_piece(group[field.name]))
-            group = group.set_column(i, field, column)
-    return group
-
-
-def _leaves(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
-    """Each leaf's path, as Parquet names it, and type."""
-
-    def walk(path: str, dtype: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
-        if pa.types.is_struct(dtype):
-            for field in dtype:
-                yield from walk(f"{path}.{field.name}", field.type)
-        elif pa.types.is_list(dtype):
-            yield from walk(f"{path}.list.element", dtype.value_type)
-        else:
-            yield path, dtype
-
-    for field in schema:
-        yield from walk(field.name, field.type)

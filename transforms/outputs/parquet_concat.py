@@ -10,20 +10,15 @@ Format: https://github.com/apache/parquet-format, `README.md` for the layout of 
 """
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from transforms.outputs import thrift
+from transforms.outputs.parquet_footer import MAGIC, Frame, read_footer, read_frame, write_footer
 from transforms.outputs.part import Crc32, HashingFile
 
-MAGIC = b"PAR1"
-_TAIL = 8  # the footer's size, four bytes little-endian, and the magic
 _BLOCK = 256 << 10
 _MAX_ROW_GROUPS = 1 << 15  # RowGroup.ordinal has 16 bits
-
-# Ids of FileMetaData's fields. Version and schema go before the first two.
-_NUM_ROWS, _ROW_GROUPS, _LAST_FIELD = 3, 4, 7
 
 _POSITION, _ORDINAL, _INDEX, _INDEX_SIZE = "position", "ordinal", "index", "index size"
 _START, _ROWS = "start", "rows"
@@ -50,14 +45,6 @@ _ROW_GROUP: thrift.Wanted = {
 _OFFSET_INDEX: thrift.Wanted = {1: {1: _POSITION}}  # page_locations, each one's offset
 
 
-class _Frame(NamedTuple):
-    """The bytes of a footer around its number of rows and row groups: equal in all the files."""
-
-    before: bytes
-    between: bytes
-    after: bytes
-
-
 def concatenate(paths: Sequence[str], destination: BinaryIO | HashingFile) -> None:
     """Writes one Parquet file that has the row groups of all the given ones, in the order given.
 
@@ -72,13 +59,13 @@ def concatenate(paths: Sequence[str], destination: BinaryIO | HashingFile) -> No
     if not paths:
         raise ValueError("there is no file to concatenate")
     with open(paths[0], "rb") as file:
-        frame = _read_frame(_read_footer(file, paths[0])[0], paths[0])
+        frame = read_frame(read_footer(file, paths[0])[0], paths[0])
     destination.write(MAGIC)
     written, num_rows = len(MAGIC), 0
     groups: list[bytes] = []
     for path in paths:
         with open(path, "rb") as file:
-            footer, size = _read_footer(file, path)
+            footer, size = read_footer(file, path)
             rows, found = _read_row_groups(footer, frame, path)
             num_rows += rows
             file.seek(len(MAGIC))
@@ -90,7 +77,7 @@ def concatenate(paths: Sequence[str], destination: BinaryIO | HashingFile) -> No
                 written += len(indexes)
     if len(groups) > _MAX_ROW_GROUPS:
         raise ValueError(f"{len(groups)} row groups are more than a Parquet file can number")
-    _write_footer(frame, num_rows, groups, destination)
+    write_footer(frame, num_rows, groups, destination)
 
 
 class Concatenated:
@@ -106,8 +93,8 @@ class Concatenated:
             ValueError: it isn't a plain Parquet file.
         """
         self._path = path
-        self._footer, size = _read_footer(file, path)
-        self._frame = _read_frame(self._footer, path)
+        self._footer, size = read_footer(file, path)
+        self._frame = read_frame(self._footer, path)
         _, self._groups = _read_row_groups(self._footer, self._frame, path)
         integers = [{i.name: i.value for i in found} for _, _, found in self._groups]
         self._starts = [*(some.get(_START, 0) for some in integers), len(MAGIC) + size]
@@ -137,7 +124,7 @@ class Concatenated:
         _copy(file, stop - start, destination)
         found = self._groups[first:last]
         moved = _moved_groups(file, self._footer, found, len(MAGIC) - start, 0, 0)
-        _write_footer(self._frame, rows, [group for group, _ in moved], destination)
+        write_footer(self._frame, rows, [group for group, _ in moved], destination)
 
 
 def footer_checksum(path: str, file: BinaryIO | None = None) -> str:
@@ -154,47 +141,14 @@ def footer_checksum(path: str, file: BinaryIO | None = None) -> str:
         with open(path, "rb") as opened:
             return footer_checksum(path, opened)
     crc = Crc32()
-    crc.update(_read_footer(file, path)[0])
+    crc.update(read_footer(file, path)[0])
     return crc.hexdigest()
-
-
-def _write_footer(
-    frame: _Frame, num_rows: int, groups: Sequence[bytes], destination: BinaryIO | HashingFile
-) -> None:
-    parts = (frame.before, thrift.write_integer(num_rows), frame.between)
-    footer = b"".join((*parts, thrift.write_struct_list(groups), frame.after))
-    destination.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
-
-
-def _read_footer(file: BinaryIO, path: str) -> tuple[bytes, int]:
-    """The encoded FileMetaData, and how many bytes lie between the magic and it."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _TAIL))
-    tail = file.read(_TAIL)
-    start = size - _TAIL - int.from_bytes(tail[:4], "little")
-    if tail[4:] != MAGIC or start < len(MAGIC):
-        raise ValueError(f"{path} is not a whole, unencrypted Parquet file")
-    file.seek(start)
-    return file.read(size - _TAIL - start), start - len(MAGIC)
-
-
-def _read_frame(footer: bytes, path: str) -> _Frame:
-    """The frame of the first file's footer, which is the only one that is read from end to end."""
-    found = {field.id: field for field in thrift.fields(footer)}
-    if list(found) != sorted(found) or not {_NUM_ROWS, _ROW_GROUPS} <= found.keys():
-        raise ValueError(f"{path}: its footer isn't written as Parquet's writers do")
-    if max(found) > _LAST_FIELD:
-        raise ValueError(f"{path}: its footer has field {max(found)}, which can't be concatenated")
-    num_rows, groups = found[_NUM_ROWS], found[_ROW_GROUPS]
-    return _Frame(
-        footer[: num_rows.start], footer[num_rows.end : groups.start], footer[groups.end :]
-    )
 
 
 _Found = list[tuple[int, int, list[thrift.Integer]]]
 
 
-def _read_row_groups(footer: bytes, frame: _Frame, path: str) -> tuple[int, _Found]:
+def _read_row_groups(footer: bytes, frame: Frame, path: str) -> tuple[int, _Found]:
     """The number of rows, and where each row group starts and ends, with its integers to change."""
     if not footer.startswith(frame.before):
         raise ValueError(f"{path}: its version or schema differs from the first file's")

@@ -1,4 +1,5 @@
-"""Just enough of Thrift's compact protocol to find integers inside a struct and to replace them.
+"""Just enough of Thrift's compact protocol to write structs, and to find integers inside of one and
+to replace them.
 
 The format: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 Nothing is turned into objects: a struct is walked over in place, and all that is not named is kept
@@ -8,9 +9,9 @@ byte for byte, fields of later versions of a schema too.
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY = 1, 2, 3, 7, 8
-_INTEGERS = frozenset((4, 5, 6))  # 16, 32 and 64 bits wide: all are zigzag varints
-_LIST, _SET, _MAP, _STRUCT, _UUID = 9, 10, 11, 12, 13
+_TRUE, _FALSE, _BYTE, I16, I32, I64, _DOUBLE, BINARY = range(1, 9)
+LIST, _SET, _MAP, STRUCT, _UUID = range(9, 14)
+_INTEGERS = frozenset((I16, I32, I64))  # all are zigzag varints
 _FIXED_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8, _UUID: 16}
 
 #: Which integers of a struct are meant: field id to a name, or to the `Wanted` of the struct, or of
@@ -46,8 +47,13 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     return value | byte << shift, at + 1
 
 
+_ONE_BYTE = [bytes([value]) for value in range(0x80)]
+
+
 def write_varint(value: int) -> bytes:
     """A non-negative integer as an unsigned varint."""
+    if value < 0x80:
+        return _ONE_BYTE[value]
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -76,11 +82,27 @@ def read_list_header(data: bytes, at: int) -> tuple[int, int, int]:
     return size, header & 0xF, at
 
 
-def write_struct_list(structs: Sequence[bytes]) -> bytes:
-    """A list of encoded structs."""
-    size = len(structs)
-    header = bytes([min(size, 0xF) << 4 | _STRUCT])
-    return b"".join((header, write_varint(size) if size >= 0xF else b"", *structs))
+def write_binary(value: bytes) -> bytes:
+    """Bytes or an UTF-8 text."""
+    return write_varint(len(value)) + value
+
+
+def write_struct(*fields: tuple[int, int, bytes]) -> bytes:
+    """A struct of fields: id, kind and encoded value, by ascending ids at most 15 apart."""
+    encoded, before = bytearray(), 0
+    for number, kind, value in fields:
+        encoded.append(number - before << 4 | kind)
+        encoded += value
+        before = number
+    encoded.append(0)
+    return bytes(encoded)
+
+
+def write_list(kind: int, values: Sequence[bytes]) -> bytes:
+    """A list of encoded values of a kind."""
+    size = len(values)
+    header = bytes([min(size, 0xF) << 4 | kind])
+    return b"".join((header, write_varint(size) if size >= 0xF else b"", *values))
 
 
 def fields(data: bytes, at: int = 0) -> Iterator[Field]:
@@ -113,9 +135,9 @@ def find_integers(data: bytes, at: int, wanted: Wanted, found: Callable[[Integer
             value, end = read_integer(data, at)
             found(Integer(want, value, at, end))
             at = end
-        elif isinstance(want, dict) and kind == _STRUCT:
+        elif isinstance(want, dict) and kind == STRUCT:
             at = find_integers(data, at, want, found)
-        elif isinstance(want, dict) and kind == _LIST:
+        elif isinstance(want, dict) and kind == LIST:
             size, _, at = read_list_header(data, at)
             for _ in range(size):
                 at = find_integers(data, at, want, found)
@@ -130,17 +152,17 @@ def _skip(data: bytes, at: int, kind: int) -> int:
         while data[at] & 0x80:
             at += 1
         return at + 1
-    if kind == _BINARY:
+    if kind == BINARY:
         size, at = read_varint(data, at)
         return at + size
-    if kind == _STRUCT:
+    if kind == STRUCT:
         while header := data[at]:
             at += 1
             if not header >> 4:
                 _, at = read_varint(data, at)
             at = _skip(data, at, header & 0xF)
         return at + 1
-    if kind in (_LIST, _SET):
+    if kind in (LIST, _SET):
         size, element, at = read_list_header(data, at)
         if element in (_TRUE, _FALSE):  # In a list, unlike in a field, a boolean has a byte.
             return at + size

@@ -35,12 +35,12 @@ def test_coded_rows_are_the_same_rows(rows: list[tuple[str, str | None]], known:
     assert codes.decode(coded, labels).equals(plain)
     named = codes.concatenate([coded], BOX, labels)
     assert pa.types.is_dictionary(named.type.field("label").type)
-    lists = pa.ListArray.from_arrays([0, len(rows)], named)
-    compacted = codes.compact_column(lists)
-    assert compacted.to_pylist() == [plain.to_pylist()]
-    # As a writer of plain texts would meet them.
-    label = compacted.flatten().field("label")
-    assert label.dictionary.to_pylist() == list(dict.fromkeys(label for label, _ in rows))
+    for name in ("label", "source"):
+        compacted = codes.compact(named.field(name))
+        assert compacted.to_pylist() == plain.field(name).to_pylist()
+        # As a writer of plain texts would meet them.
+        met = dict.fromkeys(text for text in plain.field(name).to_pylist() if text is not None)
+        assert compacted.dictionary.to_pylist() == list(met)
 
 
 def test_a_block_with_an_unknown_label_stays_plain_and_meets_coded_ones() -> None:

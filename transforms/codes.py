@@ -113,20 +113,6 @@ def concatenate(
     return pa.concat_arrays([decode(value, known) for value in values])
 
 
-def compact_column(column: pa.ListArray) -> pa.ListArray:
-    """Lists of structs with the dictionaries of coded fields as `compact` makes them."""
-    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    values = column.flatten()
-    arrays = [
-        compact(array) if pa.types.is_dictionary(array.type) else array
-        for array in values.flatten()
-    ]
-    names = [field.name for field in values.type]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    absent = column.is_null() if column.null_count else None
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, names), mask=absent)
-
-
 def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
     """The same values by a dictionary of just these, in the order in which they first occur."""
     indices = array.indices

@@ -91,16 +91,18 @@ class ParquetWriter:
 
     def close(self) -> Part:
         """Finishes the file; one without a row is a valid file too."""
-        if not self._file.tell():
-            self._file.write(MAGIC)
+        self._begin()
         body = self._file.digest
         write_footer(frame_of(self._schema), self._rows, self._groups, self._file)
         self._file.close()
         return Part(self._path, self._rows, self._file.tell(), self._file.digest, body)
 
-    def _write_group(self, table: pa.Table) -> None:
+    def _begin(self) -> None:
         if not self._file.tell():
             self._file.write(MAGIC)
+
+    def _write_group(self, table: pa.Table) -> None:
+        self._begin()
         start = self._file.tell()
         chunks = ChunkWriter(self._file.write, start)
         columns = [

@@ -4,7 +4,7 @@ Encoding is the dearest step of a build without pictures, so every option was me
 images with 3.5M annotation rows. In short: statistics on nested columns cost 30% of the time and
 serve no reader; dictionaries of all columns cost 20% and make larger files; zstd at level 1 costs
 7% more than lz4 and makes files a sixth smaller. PyArrow's writer works levels out anew for each of
-a struct's fields, which took more time than all else: so levels and pages are made here.
+a struct's fields, a third of its time: so levels and pages are made here.
 """
 
 import functools

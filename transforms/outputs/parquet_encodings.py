@@ -13,7 +13,7 @@ from transforms.outputs import thrift
 
 PLAIN, RLE, RLE_DICTIONARY, BYTE_STREAM_SPLIT = 0, 3, 8, 9
 
-#: What types of Arrow are in a file: Parquet's physical type, and the NumPy type of its values.
+#: The types of Arrow that examples have, as Parquet's physical types.
 _INT32, _INT64, _FLOAT, BYTE_ARRAY = 1, 2, 4, 6
 PHYSICAL = {
     pa.int8(): _INT32,

@@ -134,11 +134,11 @@ def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Ite
 
 def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:
     """The ranges of an image table, with the quotes before each."""
-    from transforms.formats import read
+    from transforms.formats import quotes, read
 
     ranges = read.plan_ranges(source, _BLOCK_BYTES)
     if source.compressed:
         return ranges
     with files.open_file(source.path, options, size=source.size) as file:
         counted = [(piece, count_quotes(file, piece.start, piece.stop)) for piece in ranges]
-    return read.add_quotes(counted)
+    return quotes.add_quotes(counted)

@@ -233,7 +233,10 @@ def _clear_away_stopped(builds: str, fingerprint: str, lease: str) -> tuple[str,
     found = None
     for folder, lock in _dead(builds):
         if found is None and fingerprint and _told(folder, _FINGERPRINT) == fingerprint:
-            for stale in ("version", "progress"):
+            half_gone = [
+                path.name for path in os.scandir(folder) if path.is_dir() and "." in path.name
+            ]
+            for stale in ("version", "progress", *half_gone):
                 _vanish(os.path.join(folder, stale))
             found = folder, lock, journal.clear_up(folder, ("exchange", "parts"))
         else:

@@ -98,6 +98,15 @@ def test_leftovers_of_attempts_are_not_used(inputs: list[str], whole: Version, t
     assert go_on(inputs, tmp_path, whole) == len(entries) - 3
 
 
+def test_stopped_when_all_was_built(inputs: list[str], whole: Version, tmp_path: Path):
+    stop(inputs, tmp_path, signal.SIGKILL, 40)
+    (work,) = tmp_path.glob(".work/*/")
+    # As of a build that was sealing: its exchange is being removed.
+    (work / "exchange").rename(work / "exchange.gone")
+    (work / "exchange").mkdir()
+    go_on(inputs, tmp_path, whole)
+
+
 def test_what_was_stopped_was_another_build(inputs: list[str], tmp_path: Path):
     stop(inputs, tmp_path, signal.SIGKILL, 5)
     built = run_build(*inputs, "--format", "parquet", "--output", tmp_path)

@@ -49,13 +49,14 @@ class Source:
 
 class ByteRange(NamedTuple):
     """A piece of a source: the records that begin after the first line break at or after `start`,
-    up to the one at or after `stop`. `quotes` counts the quote characters before `start`, where
-    that matters."""
+    up to the one at or after `stop`. Where line breaks may be quoted, `quotes` tells whether the
+    number of quote characters before `start` is odd (1) or even; None: it isn't known yet, -1: none
+    is taken for quoted."""
 
     source: int
     start: int
     stop: int
-    quotes: int = 0
+    quotes: int | None = 0
 
 
 class Block(NamedTuple):

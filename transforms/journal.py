@@ -31,7 +31,12 @@ class _Entry(NamedTuple):
     outputs: bytes
 
 
-def once(config: BuildConfig, name: str, work: Callable[[set[str]], Iterable[Any]]) -> list[Any]:
+def once(
+    config: BuildConfig,
+    name: str,
+    work: Callable[[set[str]], Iterable[Any]],
+    is_counted: bool = False,
+) -> list[Any]:
     """The outputs of some work, which is done if no attempt of this build has done it before.
 
     Args:
@@ -39,13 +44,15 @@ def once(config: BuildConfig, name: str, work: Callable[[set[str]], Iterable[Any
         name: of the work, the same in every attempt.
         work: gives the outputs, and adds the paths of files in the work folder that they rely on to
             the set that it is given.
+        is_counted: whether, if it has been done, `progress` knows of it.
     """
     if config.progress_folder is None:
         return list(work(set()))
     own = os.path.join(config.work, FOLDER, name)
     with contextlib.suppress(FileNotFoundError):
         entry = _read(own)
-        progress.add(config.progress_folder, **entry.counted)
+        if not is_counted:
+            progress.add(config.progress_folder, **entry.counted)
         return pickle.loads(entry.outputs)
     with progress.recorded() as counted:
         outputs = list(work(paths := set()))

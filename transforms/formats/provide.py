@@ -14,7 +14,7 @@ class ProvideVocabularyFn(beam.DoFn):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         # Compressed, as Beam compresses slowly what it pickles.
-        self._classes = zlib.compress(vocabulary.classes)
+        self._classes = zlib.compress(vocabulary.classes, 1)
         self._counts = vocabulary.counts
         self._failed = vocabulary.failed
 

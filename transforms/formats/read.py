@@ -1,11 +1,10 @@
 """ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
 
-import collections
 import functools
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -22,23 +21,29 @@ from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
 from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
+from transforms.formats.quotes import ReadOrCountFn, add_all_quotes, by_cost
 from transforms.outputs.classes import labels_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
-#: How long a byte takes by kind, of an image label's.
-_COSTS = {"image_labels": 1.0, "points": 2.5, "narratives": 2.5, "masks": 2.7}
-_OTHER_COST = 1.8
 
 
 def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
-    """Ranges of about `range_size` bytes; a single one where a file is compressed."""
+    """Ranges of about `range_size` bytes; a single one where a file is compressed.
+
+    Where line breaks may be quoted, whether any of several begins inside quotes isn't known yet.
+    """
     if source.compressed:
         return [ByteRange(source.index, 0, source.size)]
     starts = range(source.data_start, source.size, range_size)
-    return [ByteRange(source.index, at, min(at + range_size, source.size)) for at in starts]
+    quotes = None if _has_free_text(source) and len(starts) > 1 else 0
+    return [ByteRange(source.index, at, min(at + range_size, source.size), quotes) for at in starts]
+
+
+def _has_free_text(source: Source) -> bool:
+    return source.kind in TABLES and TABLES[source.kind].free_text
 
 
 def read_blocks(
@@ -50,13 +55,15 @@ def read_blocks(
         StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
-    free_text = source.kind in TABLES and TABLES[source.kind].free_text
+    free_text = _has_free_text(source)
     with files.open_file(source.path, options, size=source.size) as file:
         if source.compressed:
             with gzip.GzipFile(fileobj=file) as stream:
                 stream.read(source.data_start)
                 yield from blocks.stream_blocks(_inflate(stream), chunk_size, free_text)
             return
+        if piece.quotes is None:
+            raise ValueError("the quotes before a range are to be counted before it is read")
         free_text = free_text and piece.quotes >= 0
         quotes = max(piece.quotes, 0)
         size = piece.stop - piece.start
@@ -120,54 +127,6 @@ def uncoded_labels(value: pa.StructArray) -> pa.Array:
     columns = [pc.struct_field(value, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
     return pa.concat_arrays([pa.array([], pa.string()), *columns])
-
-
-class CountQuotesFn(beam.DoFn):
-    """Counts the quotes of a range: ranges after it need to know whether they begin inside some."""
-
-    def __init__(self, config: BuildConfig) -> None:
-        self._sources = config.sources
-        self._options = config.object_options
-        self._progress_folder = config.progress_folder
-
-    def setup(self) -> None:
-        progress.sign_on(self._progress_folder)
-
-    def process(self, piece: ByteRange) -> Iterable[tuple[None, tuple[ByteRange, int]]]:
-        source = self._sources[piece.source]
-        with files.open_file(source.path, self._options, size=source.size) as file:
-            yield None, (piece, blocks.count_quotes(file, piece.start, piece.stop))
-
-
-def add_quotes(counted: Iterable[tuple[ByteRange, int]]) -> list[ByteRange]:
-    """Gives each range of a file the number of quotes before it.
-
-    An odd number in the whole file means that some quote is unbalanced: then no line break is taken
-    for a quoted one (-1), so that one stray quote spoils its own row and not the rest of the file.
-    """
-    pieces = sorted(counted)
-    balanced = sum(quotes for _, quotes in pieces) % 2 == 0
-    before, ranges = 0, []
-    for piece, quotes in pieces:
-        ranges.append(piece._replace(quotes=before if balanced else -1))
-        before += quotes
-    return ranges
-
-
-def add_all_quotes(
-    counted: tuple[None, Iterable[tuple[ByteRange, int]]], sources: Sequence[Source]
-) -> list[ByteRange]:
-    """As `add_quotes` for the ranges of several files; the dearest ones come first."""
-    by_source = collections.defaultdict(list)
-    for piece, quotes in counted[1]:
-        by_source[piece.source].append((piece, quotes))
-    ranges = [piece for pieces in by_source.values() for piece in add_quotes(pieces)]
-    return sorted(ranges, key=lambda piece: (-cost(piece, sources), piece))
-
-
-def cost(piece: ByteRange, sources: Sequence[Source]) -> float:
-    """What it takes to read a range, about."""
-    return _COSTS.get(sources[piece.source].kind, _OTHER_COST) * (piece.stop - piece.start)
 
 
 class ReadRangeFn(beam.DoFn):
@@ -236,14 +195,27 @@ class ReadRangeFn(beam.DoFn):
         return pc.sum(wanted).as_py() or 0
 
 
+class Rows(NamedTuple):
+    """What was read.
+
+    Attributes:
+        fragments: of the exchange.
+        labels: that no class file names; frozensets.
+        failed: `Failed`.
+        counts: `SourceCount`.
+    """
+
+    fragments: beam.PCollection
+    labels: beam.PCollection
+    failed: beam.PCollection
+    counts: beam.PCollection
+
+
 class ReadAnnotations(beam.PTransform):
     """Sources → checked rows, placed for the exchange.
 
     Some runners deal ranges out to workers in turns, once and for all: so those of like cost follow
     one another.
-
-    Outputs, by tag: the fragments (`fragments`), labels that no class file names (`labels`,
-    frozensets), failures (`failed`) and row counts (`counts`).
     """
 
     def __init__(self, config: BuildConfig, classes: beam.PCollection) -> None:
@@ -251,32 +223,41 @@ class ReadAnnotations(beam.PTransform):
         self._config = config
         self._classes = classes
 
-    def expand(self, root: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
-        quoted, plain = [], []
-        for source in sorted(self._config.sources, key=lambda source: source.kind):
-            if source.kind in TABLES:
-                ranges = plan_ranges(source, self._config.range_size)
-                by_quotes = TABLES[source.kind].free_text and len(ranges) > 1
-                (quoted if by_quotes else plain).extend(ranges)
-        plain.sort(key=lambda piece: cost(piece, self._config.sources), reverse=True)
-        ranges = [root | "PlainRanges" >> beam.Create(plain, reshuffle=False)]
-        if quoted:
-            # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
-            ranges.append(
-                root
-                | "QuotedRanges" >> beam.Create(quoted, reshuffle=False)
-                | "SpreadCounts" >> beam.Reshuffle()
-                | "CountQuotes" >> beam.ParDo(CountQuotesFn(self._config))
-                | "OfAllFiles" >> beam.GroupByKey()
-                | "AddQuotes" >> beam.FlatMap(add_all_quotes, self._config.sources)
-            )
-        return (
-            ranges
-            | beam.Flatten()
+    def expand(self, root: beam.pvalue.PBegin) -> Rows:
+        config = self._config
+        ranges = [
+            piece
+            for source in config.sources
+            if source.kind in TABLES
+            for piece in plan_ranges(source, config.range_size)
+        ]
+        place = PlaceFn(ReadRangeFn(config), config)
+        classes = beam.pvalue.AsSingleton(self._classes)
+        first = (
+            root
+            | beam.Create(by_cost(ranges, config.sources), reshuffle=False)
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
+            >> beam.ParDo(ReadOrCountFn(place, config), classes=classes).with_outputs(
+                *Rows._fields[1:], "quotes", main="fragments"
+            )
+        )
+        if all(piece.quotes is not None for piece in ranges):
+            return Rows(*(first[tag] for tag in Rows._fields))
+        # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
+        then = (
+            first.quotes
+            | "OfAllFiles" >> beam.GroupByKey()
+            | "AddQuotes" >> beam.FlatMap(add_all_quotes, config.sources)
+            | "SpreadQuoted" >> beam.Reshuffle()
+            | "ReadQuoted"
             >> beam.ParDo(
-                PlaceFn(ReadRangeFn(self._config), self._config),
-                classes=beam.pvalue.AsSingleton(self._classes),
-            ).with_outputs("labels", "failed", "counts", main="fragments")
+                PlaceFn(ReadRangeFn(config), config, is_counted=True), classes=classes
+            ).with_outputs(*Rows._fields[1:], main="fragments")
+        )
+        return Rows(
+            *(
+                (first[tag], then[tag]) | f"All{tag.title()}" >> beam.Flatten()
+                for tag in Rows._fields
+            )
         )

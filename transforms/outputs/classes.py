@@ -39,7 +39,10 @@ def build_classes(
     classes: dict[str, dict[str, Any]] = {}
 
     def entry(label: str) -> dict[str, Any]:
-        return classes.setdefault(label, _new_class(len(classes) + 1, label))
+        known = classes.get(label)
+        if known is None:
+            known = classes[label] = _new_class(len(classes) + 1, label)
+        return known
 
     for _, named in _by_name({**names, **point_classes}):
         for label, said in named.items():
@@ -82,8 +85,9 @@ def labels_of(encoded: bytes) -> pa.Array:
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
     """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    lines = ",\n".join(map(encode, classes))
+    text = json.dumps(list(classes), ensure_ascii=False)
+    # Only between classes, as quotes in strings are escaped, and one at a time takes twice as long.
+    lines = text[1:-1].replace('}, {"', '},\n{"')
     return f"[\n{lines}\n]\n".encode()
 
 

@@ -8,6 +8,7 @@ import apache_beam as beam
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
+from transforms.exchange.files import forget
 from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
 from transforms.publishing import manifest, version
@@ -66,13 +67,15 @@ def commit(
 
 
 class PlanShardsFn(beam.DoFn):
-    """Decides which parts make a shard; sees all parts at once."""
+    """Decides which parts make a shard; sees all parts at once, so that all buckets are built."""
 
-    def __init__(self, shard_size: int) -> None:
-        self._shard_size = shard_size
+    def __init__(self, config: BuildConfig) -> None:
+        self._config = config
 
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
-        return plan_shards(parts, self._shard_size)
+        if self._config.exchange == "files":
+            forget(self._config.exchange_folder)
+        return plan_shards(parts, self._config.shard_size)
 
 
 class SealShardFn(beam.DoFn):
@@ -129,9 +132,9 @@ class Publish(beam.PTransform):
             root
             | "OncePlan" >> beam.Impulse()
             | "PlanShards"
-            >> beam.ParDo(
-                PlanShardsFn(self._config.shard_size), beam.pvalue.AsList(parts)
-            ).with_output_types(ShardPlan)
+            >> beam.ParDo(PlanShardsFn(self._config), beam.pvalue.AsList(parts)).with_output_types(
+                ShardPlan
+            )
             | "SpreadShards" >> beam.Reshuffle()
             | "SealShards" >> beam.ParDo(SealShardFn(self._config)).with_output_types(Shard)
         )

@@ -2,10 +2,10 @@
 
 import apache_beam as beam
 
+from transforms.begin import Begin
 from transforms.buckets.build import BuildBucket
 from transforms.config import BuildConfig, Vocabulary
 from transforms.exchange.exchange import Exchange
-from transforms.formats.provide import ProvideVocabulary
 from transforms.formats.read import ReadAnnotations
 from transforms.pixels.listed import ListMembers
 from transforms.publishing.publish import Publish
@@ -13,27 +13,28 @@ from transforms.publishing.publish import Publish
 
 def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabulary) -> None:
     """Annotation files, pictures and masks → a published version of the dataset."""
-    # What classes are called, from files that are read already.
-    known = root | "ProvideVocabulary" >> ProvideVocabulary(vocabulary)
+    # Ranges of files to read, folders and archives to list, buckets to build; and what classes are
+    # called, from files that are read already.
+    begun = root | "Begin" >> Begin(config, vocabulary)
 
     # Rows of annotations, as checked Arrow blocks cut by bucket, and addresses of pictures and mask
     # PNGs likewise.
-    rows = root | "ReadAnnotations" >> ReadAnnotations(config, known.classes)
-    members = root | "ListMembers" >> ListMembers(config)
+    rows = begun.ranges | "ReadAnnotations" >> ReadAnnotations(config, begun.classes)
+    members = begun.containers | "ListMembers" >> ListMembers(config)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
-    buckets = (rows.fragments, members.fragments) | "Exchange" >> Exchange(config)
+    fragments = (*rows.fragments, members.fragments)
+    buckets = fragments | "Exchange" >> Exchange(config, begun.buckets)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
-    built = buckets | "BuildBucket" >> BuildBucket(config, known.classes, rows.labels)
+    built = buckets | "BuildBucket" >> BuildBucket(config, begun.classes, rows.labels)
 
     # Parts become shards, shards a version, and the version the latest.
     reports = {
-        "source_counts": (known.counts, rows.counts, members.counts) | "Counts" >> beam.Flatten(),
-        "bucket_counts": built.counts,
-        "failed": (known.failed, rows.failed, members.failed, built.failed)
-        | "Failed" >> beam.Flatten(),
-        "classes": known.classes,
+        "source_counts": (begun.counts, *rows.counts, members.counts),
+        "bucket_counts": (built.counts,),
+        "failed": (begun.failed, *rows.failed, members.failed, built.failed),
+        "classes": (begun.classes,),
         "labels": rows.labels,
     }
     built.parts | "Publish" >> Publish(config, reports)

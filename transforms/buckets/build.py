@@ -268,7 +268,10 @@ class BuildBucket(beam.PTransform):
     """
 
     def __init__(
-        self, config: BuildConfig, classes: beam.PCollection, labels: beam.PCollection
+        self,
+        config: BuildConfig,
+        classes: beam.PCollection,
+        labels: tuple[beam.PCollection, ...],
     ) -> None:
         super().__init__()
         self._config = config
@@ -280,7 +283,8 @@ class BuildBucket(beam.PTransform):
         # reading.
         side = {"classes": beam.pvalue.AsSingleton(self._classes)}
         if "semantic_map" in self._config.map_columns:
-            side["labels"] = beam.pvalue.AsList(self._labels)
+            labels = self._labels | "Labels" >> beam.Flatten()
+            side["labels"] = beam.pvalue.AsList(labels)
         return grouped | beam.ParDo(BuildBucketFn(self._config), **side).with_outputs(
             "failed", "counts", main="parts"
         )

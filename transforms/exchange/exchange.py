@@ -1,7 +1,7 @@
 """Exchange: fragments of blocks → those of each bucket of images, together."""
 
+import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -20,26 +20,29 @@ class Exchange(beam.PTransform):
     bucket, so all that a bucket need be told is which files there are: a shuffle of one reference
     for each bucket and file would grow with the square of the input. Takes a tuple of
     PCollections of fragments.
+
+    Args:
+        config: the build.
+        buckets: the numbers of all buckets.
     """
 
-    def __init__(self, config: BuildConfig) -> None:
+    def __init__(self, config: BuildConfig, buckets: beam.PCollection) -> None:
         super().__init__()
         self._config = config
+        self._buckets = buckets
 
     def expand(self, fragments: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        together: Any = fragments | beam.Flatten()
         if self._config.exchange == "engine":
-            return together | "OfOneBucket" >> beam.GroupByKey()
+            return fragments | beam.Flatten() | "OfOneBucket" >> beam.GroupByKey()
         return (
-            together.pipeline
-            | beam.Create(range(self._config.buckets), reshuffle=False)
+            self._buckets
             | "SpreadBuckets" >> beam.Reshuffle()
-            | "TellFiles" >> beam.Map(_tell, beam.pvalue.AsList(together))
+            | "TellFiles" >> beam.Map(_tell, *map(beam.pvalue.AsList, fragments))
         )
 
 
-def _tell(bucket: int, spills: list[files.Spill]) -> tuple[int, list[files.Spill]]:
-    return bucket, spills
+def _tell(bucket: int, *spills: list[files.Spill]) -> tuple[int, list[files.Spill]]:
+    return bucket, [*itertools.chain.from_iterable(spills)]
 
 
 def load_fragments(

@@ -42,6 +42,17 @@ def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
     return [ByteRange(source.index, at, min(at + range_size, source.size), quotes) for at in starts]
 
 
+def plan_all_ranges(config: BuildConfig) -> list[ByteRange]:
+    """The ranges of all tables, the dearest first.
+
+    Some runners deal them out to workers in turns, once and for all: so those of like cost follow
+    one another.
+    """
+    tables = [source for source in config.sources if source.kind in TABLES]
+    ranges = [piece for source in tables for piece in plan_ranges(source, config.range_size)]
+    return by_cost(ranges, config.sources)
+
+
 def _has_free_text(source: Source) -> bool:
     return source.kind in TABLES and TABLES[source.kind].free_text
 
@@ -196,7 +207,7 @@ class ReadRangeFn(beam.DoFn):
 
 
 class Rows(NamedTuple):
-    """What was read.
+    """What was read: of each kind some PCollections, which needn't be one.
 
     Attributes:
         fragments: of the exchange.
@@ -205,17 +216,18 @@ class Rows(NamedTuple):
         counts: `SourceCount`.
     """
 
-    fragments: beam.PCollection
-    labels: beam.PCollection
-    failed: beam.PCollection
-    counts: beam.PCollection
+    fragments: tuple[beam.PCollection, ...]
+    labels: tuple[beam.PCollection, ...]
+    failed: tuple[beam.PCollection, ...]
+    counts: tuple[beam.PCollection, ...]
 
 
 class ReadAnnotations(beam.PTransform):
-    """Sources → checked rows, placed for the exchange.
+    """Ranges → checked rows, placed for the exchange.
 
-    Some runners deal ranges out to workers in turns, once and for all: so those of like cost follow
-    one another.
+    Args:
+        config: the build.
+        classes: the content of `classes.json`.
     """
 
     def __init__(self, config: BuildConfig, classes: beam.PCollection) -> None:
@@ -223,41 +235,28 @@ class ReadAnnotations(beam.PTransform):
         self._config = config
         self._classes = classes
 
-    def expand(self, root: beam.pvalue.PBegin) -> Rows:
+    def expand(self, ranges: beam.PCollection) -> Rows:
         config = self._config
-        ranges = [
-            piece
-            for source in config.sources
-            if source.kind in TABLES
-            for piece in plan_ranges(source, config.range_size)
-        ]
-        place = PlaceFn(ReadRangeFn(config), config)
         classes = beam.pvalue.AsSingleton(self._classes)
-        first = (
-            root
-            | beam.Create(by_cost(ranges, config.sources), reshuffle=False)
+        place = PlaceFn(ReadRangeFn(config), config)
+        read = [
+            ranges
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
             >> beam.ParDo(ReadOrCountFn(place, config), classes=classes).with_outputs(
                 *Rows._fields[1:], "quotes", main="fragments"
             )
-        )
-        if all(piece.quotes is not None for piece in ranges):
-            return Rows(*(first[tag] for tag in Rows._fields))
-        # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
-        then = (
-            first.quotes
-            | "OfAllFiles" >> beam.GroupByKey()
-            | "AddQuotes" >> beam.FlatMap(add_all_quotes, config.sources)
-            | "SpreadQuoted" >> beam.Reshuffle()
-            | "ReadQuoted"
-            >> beam.ParDo(
-                PlaceFn(ReadRangeFn(config), config, is_counted=True), classes=classes
-            ).with_outputs(*Rows._fields[1:], main="fragments")
-        )
-        return Rows(
-            *(
-                (first[tag], then[tag]) | f"All{tag.title()}" >> beam.Flatten()
-                for tag in Rows._fields
+        ]
+        if any(piece.quotes is None for piece in plan_all_ranges(config)):
+            # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
+            read.append(
+                read[0].quotes
+                | "OfAllFiles" >> beam.GroupByKey()
+                | "AddQuotes" >> beam.FlatMap(add_all_quotes, config.sources)
+                | "SpreadQuoted" >> beam.Reshuffle()
+                | "ReadQuoted"
+                >> beam.ParDo(
+                    PlaceFn(ReadRangeFn(config), config, is_counted=True), classes=classes
+                ).with_outputs(*Rows._fields[1:], main="fragments")
             )
-        )
+        return Rows(*(tuple(outputs[tag] for outputs in read) for tag in Rows._fields))

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
-from transforms.elements import LISTED, Block, Failed, Source, SourceCount
+from transforms.elements import Block, Failed, Source, SourceCount
 from transforms.exchange.place import PlaceFn
 from transforms.failures import Failure, PixelError
 from transforms.pixels import listing
@@ -51,18 +51,19 @@ class ListMembersFn(beam.DoFn):
 
 
 class ListMembers(beam.PTransform):
-    """Folders, tars and zips → blocks of their members' addresses; tags as of `ReadAnnotations`."""
+    """Folders, tars and zips → blocks of their members' addresses.
+
+    Outputs, by tag: `fragments` of the exchange, `Failed` (`failed`) and `SourceCount` (`counts`).
+    """
 
     def __init__(self, config: BuildConfig) -> None:
         super().__init__()
         self._config = config
 
-    def expand(self, root: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
-        sources = [source for source in self._config.sources if source.medium in LISTED]
+    def expand(self, containers: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
-            root
-            | beam.Create(sources, reshuffle=False)
-            | "SpreadSources" >> beam.Reshuffle()
+            containers
+            | "SpreadContainers" >> beam.Reshuffle()
             | "List"
             >> beam.ParDo(PlaceFn(ListMembersFn(self._config), self._config)).with_outputs(
                 "failed", "counts", main="fragments"

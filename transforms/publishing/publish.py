@@ -1,7 +1,7 @@
 """Publish: parts → verified shards, manifest, version folder, pointer."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import apache_beam as beam
 
@@ -105,9 +105,13 @@ class CommitFn(beam.DoFn):
         self,
         _: bytes,
         shards: Sequence[Shard],
-        **reports: Sequence,
+        *reports: Sequence,
+        names: Sequence[str],
     ) -> None:
-        outcome = commit(self._config, shards, **reports)
+        gathered: dict[str, list] = {name: [] for name in names}
+        for name, report in zip(names, reports, strict=True):
+            gathered[name] += report
+        outcome = commit(self._config, shards, **gathered)
         config = self._config
         path = os.path.join(config.work, version.OUTCOME)
         files.write_file(path, version.to_json(outcome), config.work, config.object_options)
@@ -118,10 +122,13 @@ class Publish(beam.PTransform):
 
     Args:
         config: the build.
-        reports: PCollections of what `commit` takes, by name.
+        reports: of what `commit` takes by name some PCollections each. They aren't flattened, which
+            a runner would do in a stage by itself.
     """
 
-    def __init__(self, config: BuildConfig, reports: dict[str, beam.PCollection]) -> None:
+    def __init__(
+        self, config: BuildConfig, reports: Mapping[str, tuple[beam.PCollection, ...]]
+    ) -> None:
         super().__init__()
         self._config = config
         self._reports = reports
@@ -138,10 +145,12 @@ class Publish(beam.PTransform):
             | "SpreadShards" >> beam.Reshuffle()
             | "SealShards" >> beam.ParDo(SealShardFn(self._config)).with_output_types(Shard)
         )
-        reports = {name: beam.pvalue.AsList(report) for name, report in self._reports.items()}
+        named = [(name, report) for name, some in self._reports.items() for report in some]
+        reports = [beam.pvalue.AsList(report) for _, report in named]
+        names = [name for name, _ in named]
         return (
             root
             | "OnceCommit" >> beam.Impulse()
             | "Commit"
-            >> beam.ParDo(CommitFn(self._config), shards=beam.pvalue.AsList(shards), **reports)
+            >> beam.ParDo(CommitFn(self._config), beam.pvalue.AsList(shards), *reports, names=names)
         )

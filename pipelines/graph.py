@@ -19,7 +19,7 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
 
     # Rows of annotations, as checked Arrow blocks cut by bucket, and addresses of pictures and mask
     # PNGs likewise.
-    rows = begun.ranges | "ReadAnnotations" >> ReadAnnotations(config, begun.classes)
+    rows = begun.ranges | "ReadAnnotations" >> ReadAnnotations(config, begun.labels)
     members = begun.containers | "ListMembers" >> ListMembers(config)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
@@ -27,7 +27,7 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
     buckets = fragments | "Exchange" >> Exchange(config, begun.buckets)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
-    built = buckets | "BuildBucket" >> BuildBucket(config, begun.classes, rows.labels)
+    built = buckets | "BuildBucket" >> BuildBucket(config, begun.labels, rows.labels)
 
     # Parts become shards, shards a version, and the version the latest.
     reports = {

@@ -13,7 +13,7 @@ from transforms.elements import Failed, Source, SourceCount
 from transforms.formats import vocabulary
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.imaging.process import ImageSpec
-from transforms.outputs.classes import build_classes, encode_classes
+from transforms.outputs.classes import build_classes, encode_classes, encode_labels
 from transforms.pixels.limits import HttpOptions
 from transforms.publishing.manifest import fingerprint
 from transforms.storage import files
@@ -181,7 +181,8 @@ def read_vocabulary(
         if bad:
             failed.append(Failed(source.index, 0, elements.to_ipc(failures.to_table(bad))))
     classes = build_classes(*(content[kind] for kind in VOCABULARY), labels=())
-    return Vocabulary(encode_classes(classes), tuple(counts), tuple(failed))
+    encoded = encode_classes(classes), encode_labels(classes)
+    return Vocabulary(*encoded, tuple(counts), tuple(failed))
 
 
 def _release_of(annotations: list[Source]) -> str:

@@ -16,6 +16,7 @@ class Begun(NamedTuple):
 
     Attributes:
         classes: the content of `classes.json`, one.
+        labels: their labels, encoded, one.
         ranges: to be read; `ByteRange`.
         containers: folders and archives to be listed; `Source`.
         buckets: their numbers.
@@ -24,6 +25,7 @@ class Begun(NamedTuple):
     """
 
     classes: beam.PCollection
+    labels: beam.PCollection
     ranges: beam.PCollection
     containers: beam.PCollection
     buckets: beam.PCollection
@@ -38,6 +40,7 @@ class BeginFn(beam.DoFn):
         self._config = config
         # Compressed, as Beam compresses slowly what it pickles.
         self._classes = zlib.compress(vocabulary.classes, 1)
+        self._labels = vocabulary.labels
         self._counts = vocabulary.counts
         self._failed = vocabulary.failed
 
@@ -45,6 +48,7 @@ class BeginFn(beam.DoFn):
         config = self._config
         yield zlib.decompress(self._classes)
         for tag, elements in (
+            ("labels", [self._labels]),
             ("ranges", plan_all_ranges(config)),
             ("containers", [source for source in config.sources if source.medium in LISTED]),
             ("buckets", range(config.buckets)),

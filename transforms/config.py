@@ -12,12 +12,14 @@ from transforms.storage.stores import ObjectOptions
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """What the vocabulary files say: the content of `classes.json`, rows, and failures.
+    """What the vocabulary files say: the content of `classes.json`, its labels as `encode_labels`
+    has them, rows, and failures.
 
     Apart from the config, since it is large and few steps need it.
     """
 
     classes: bytes
+    labels: bytes
     counts: tuple[SourceCount, ...]
     failed: tuple[Failed, ...]
 

@@ -3,8 +3,10 @@
 import apache_beam as beam
 import pytest
 from apache_beam.internal import pickler
+from apache_beam.runners.worker import statesampler
 from apache_beam.transforms import core, userstate
 from apache_beam.transforms.userstate import CombiningValueStateSpec
+from apache_beam.utils.counters import CounterFactory
 
 from runners import shortcuts
 
@@ -49,3 +51,13 @@ def test_other_runners_get_what_beam_writes():
         assert pickler.dumps(value) != before
     assert pickler.dumps(value) == before
     assert pickler.loads(before) == value
+
+
+def test_beam_looks_more_often_where_a_worker_is():
+    def period() -> int:
+        return statesampler.StateSampler("stage", CounterFactory()).sampling_period_ms
+
+    usual = period()
+    with shortcuts.taken():
+        assert 0 < period() < usual
+    assert period() == usual

@@ -1,6 +1,5 @@
 """BuildBucket: the fragments of a bucket → joined, completed, encoded and written examples."""
 
-import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from transforms.lineage.bucket import SplitLineage, digest_bucket
 from transforms.lineage.kept import Kept
 from transforms.lineage.previous import Previous
 from transforms.masks.rasterise import Raster, draw_maps, rasterise_masks
-from transforms.outputs.classes import class_index, complete_classes, labels_of
+from transforms.outputs.classes import decode_labels
 from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
@@ -39,9 +38,11 @@ PIECE_IMAGES = 16_384
 _MAX_MASK_BYTES = 64 << 20
 
 
-def index_classes(classes: bytes, labels: Iterable[frozenset[str]]) -> dict[str, int]:
-    """MID to class index from 1: of the classes of `classes.json`, then of other labels seen."""
-    return class_index(complete_classes(json.loads(classes), frozenset().union(*labels)))
+def index_classes(known: bytes, labels: Iterable[frozenset[str]]) -> dict[str, int]:
+    """MID to class index from 1: of encoded labels, then of other labels seen, sorted."""
+    named = decode_labels(known).to_pylist()
+    others = sorted(frozenset().union(*labels).difference(named))
+    return {label: index for index, label in enumerate([*named, *others], 1)}
 
 
 def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -90,30 +91,30 @@ class BuildBucketFn(beam.DoFn):
     def process(
         self,
         element: tuple[int, Iterable],
-        classes: bytes,
+        known: bytes,
         labels: Sequence[frozenset] = (),
     ) -> Iterable[Any]:
         bucket, fragments = element
-        build = partial(self._build, bucket, fragments, classes, labels)
+        build = partial(self._build, bucket, fragments, known, labels)
         return journal.once(self._config, f"bucket-{bucket}", build)
 
     def _build(
         self,
         bucket: int,
         fragments: Iterable,
-        classes: bytes,
+        known: bytes,
         labels: Sequence[frozenset],
         paths: set[str],
     ) -> Iterator[Any]:
         config = self._config
         rows = load_fragments(bucket, fragments, self._spilled)
-        joined = join(rows, config.sources, config.splits, labels_of(classes))
+        joined = join(rows, config.sources, config.splits, decode_labels(known))
         counted = partial(_count, bucket, joined)
         splits = [
             (split, images, SplitLineage(images, config))
             for split, images in _by_split(joined.table)
         ]
-        index = index_classes(classes, labels) if "semantic_map" in config.map_columns else {}
+        index = index_classes(known, labels) if "semantic_map" in config.map_columns else {}
         numbers = repr(sorted(index.items())).encode()
         digest = digest_bucket(joined.table, [of_split for *_, of_split in splits], [numbers])
         taken = self._take_over(bucket, digest, len(joined.table))
@@ -270,18 +271,18 @@ class BuildBucket(beam.PTransform):
     def __init__(
         self,
         config: BuildConfig,
-        classes: beam.PCollection,
+        known: beam.PCollection,
         labels: tuple[beam.PCollection, ...],
     ) -> None:
         super().__init__()
         self._config = config
-        self._classes = classes
+        self._known = known
         self._labels = labels
 
     def expand(self, grouped: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         # Class indices depend on labels that occur anywhere, so semantic maps wait for all of
         # reading.
-        side = {"classes": beam.pvalue.AsSingleton(self._classes)}
+        side = {"known": beam.pvalue.AsSingleton(self._known)}
         if "semantic_map" in self._config.map_columns:
             labels = self._labels | "Labels" >> beam.Flatten()
             side["labels"] = beam.pvalue.AsList(labels)

@@ -22,7 +22,7 @@ from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
 from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
 from transforms.formats.quotes import ReadOrCountFn, add_all_quotes, by_cost
-from transforms.outputs.classes import labels_of
+from transforms.outputs.classes import decode_labels
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -114,22 +114,22 @@ def parse_block(source: Source, data: bytes) -> ParsedBlock:
     return parse_csv(data, source.columns, TABLES[source.kind])
 
 
-def parse_coded(source: Source, data: bytes, classes: bytes) -> ParsedBlock:
-    """As `parse_block`, with texts as `codes.encode` makes them, by the labels of `classes`."""
+def parse_coded(source: Source, data: bytes, known: bytes) -> ParsedBlock:
+    """As `parse_block`, with texts as `codes.encode` makes them, by encoded labels."""
     if source.kind == "image_labels" and (
-        plain := parse_plain_labels(data, source.columns, _known_labels(classes))
+        plain := parse_plain_labels(data, source.columns, _known_labels(known))
     ):
         return plain
     parsed = parse_block(source, data)
     value = elements.in_one_piece(parsed.table["value"])
-    value = codes.encode(value, TABLES[source.kind].column, labels_of(classes))
+    value = codes.encode(value, TABLES[source.kind].column, decode_labels(known))
     parsed.table = parsed.table.set_column(1, "value", value)
     return parsed
 
 
 @functools.lru_cache(maxsize=1)
-def _known_labels(classes: bytes) -> KnownLabels:
-    return KnownLabels(labels_of(classes))
+def _known_labels(known: bytes) -> KnownLabels:
+    return KnownLabels(decode_labels(known))
 
 
 def uncoded_labels(value: pa.StructArray) -> pa.Array:
@@ -149,7 +149,7 @@ class ReadRangeFn(beam.DoFn):
     def setup(self) -> None:
         progress.sign_on(self._config.progress_folder)
 
-    def process(self, piece: ByteRange, classes: bytes) -> Iterator[Any]:
+    def process(self, piece: ByteRange, known: bytes) -> Iterator[Any]:
         source = self._config.sources[piece.source]
         order = piece.start
         checksum = Checksum()
@@ -160,7 +160,7 @@ class ReadRangeFn(beam.DoFn):
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
                 if source.lacks_digest:
                     checksum = checksum.extended(data)
-                yield from self._read(source, order, data, classes)
+                yield from self._read(source, order, data, known)
                 order += max(len(data), 1)
                 del data  # which would stay until the next one is there
             if source.lacks_digest:
@@ -177,15 +177,15 @@ class ReadRangeFn(beam.DoFn):
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
             yield beam.pvalue.TaggedOutput("counts", count)
 
-    def _read(self, source: Source, order: int, data: bytes, classes: bytes) -> Iterator[Any]:
+    def _read(self, source: Source, order: int, data: bytes, known: bytes) -> Iterator[Any]:
         if self._config.exchange == "files":
-            parsed = parse_coded(source, data, classes)
+            parsed = parse_coded(source, data, known)
         else:  # each of its small elements would need the dictionaries
             parsed = parse_block(source, data)
         metrics.BYTES_READ.inc(len(data))
         metrics.FAILURES.inc(parsed.failures.num_rows)
         labels = uncoded_labels(elements.in_one_piece(parsed.table["value"]))
-        unknown = labels.filter(pc.invert(pc.is_in(labels, labels_of(classes))))
+        unknown = labels.filter(pc.invert(pc.is_in(labels, decode_labels(known))))
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
         if parsed.failures.num_rows:
@@ -227,23 +227,23 @@ class ReadAnnotations(beam.PTransform):
 
     Args:
         config: the build.
-        classes: the content of `classes.json`.
+        known: the labels that class files name, encoded.
     """
 
-    def __init__(self, config: BuildConfig, classes: beam.PCollection) -> None:
+    def __init__(self, config: BuildConfig, known: beam.PCollection) -> None:
         super().__init__()
         self._config = config
-        self._classes = classes
+        self._known = known
 
     def expand(self, ranges: beam.PCollection) -> Rows:
         config = self._config
-        classes = beam.pvalue.AsSingleton(self._classes)
+        known = beam.pvalue.AsSingleton(self._known)
         place = PlaceFn(ReadRangeFn(config), config)
         read = [
             ranges
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
-            >> beam.ParDo(ReadOrCountFn(place, config), classes=classes).with_outputs(
+            >> beam.ParDo(ReadOrCountFn(place, config), known=known).with_outputs(
                 *Rows._fields[1:], "quotes", main="fragments"
             )
         ]
@@ -256,7 +256,7 @@ class ReadAnnotations(beam.PTransform):
                 | "SpreadQuoted" >> beam.Reshuffle()
                 | "ReadQuoted"
                 >> beam.ParDo(
-                    PlaceFn(ReadRangeFn(config), config, is_counted=True), classes=classes
+                    PlaceFn(ReadRangeFn(config), config, is_counted=True), known=known
                 ).with_outputs(*Rows._fields[1:], main="fragments")
             )
         return Rows(*(tuple(outputs[tag] for outputs in read) for tag in Rows._fields))

@@ -8,7 +8,6 @@ and no other.
 A reader returns what is good beside the failures of the rows that aren't.
 """
 
-import codecs
 import csv
 import gzip
 import json

@@ -77,10 +77,15 @@ def class_index(classes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {each["label"]: each["index"] for each in classes}
 
 
+def encode_labels(classes: Iterable[Mapping[str, Any]]) -> bytes:
+    """The labels of classes in order, for `decode_labels`: a tenth of what `classes.json` is."""
+    return "\n".join(each["label"] for each in classes).encode()
+
+
 @functools.lru_cache(maxsize=1)
-def labels_of(encoded: bytes) -> pa.Array:
-    """The labels of encoded classes, in order, (n,) string; decoded once a process."""
-    return pa.array([each["label"] for each in json.loads(encoded)], pa.string())
+def decode_labels(encoded: bytes) -> pa.Array:
+    """The labels, (n,) string; decoded once a process."""
+    return pa.array(encoded.decode().split("\n") if encoded else [], pa.string())
 
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:

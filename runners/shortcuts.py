@@ -13,8 +13,8 @@ from typing import Any
 Arguments = tuple[list[str], list[Any]]
 
 
-#: How often Beam looks where a worker is. By itself it does so five times a second, and at the end of
-#: each stage it waits for the next time.
+#: How often Beam looks where a worker is. By itself it does so five times a second, and waits for
+#: the next time at the end of each stage.
 _SAMPLING_MS = 10
 
 

@@ -19,8 +19,8 @@ class PictureBuffer:
         Args:
             capacity: in bytes.
         """
-        self._bytes = bytearray(capacity)
-        self._memory = memoryview(self._bytes)
+        self._bytes = np.zeros(capacity, np.uint8)
+        self._memory = self._bytes.data
         self._used = 0
 
     @property

@@ -1,7 +1,7 @@
 """Whether ranges of a file begin inside quotes, which depends on all that precedes them.
 
-Nearly all begin outside. So through files they are read as if they did while that is found out, and
-what they hold lies in the journal by then; only others are read again.
+Nearly all begin and end outside. So through files they are read as if they did while that is found
+out, and what they hold lies in the journal by then; only others are read again.
 """
 
 import collections
@@ -40,11 +40,12 @@ class ReadOrCountFn(beam.DoFn):
         if piece.quotes is not None:
             yield from self._place.process(piece, **side)
             return
-        if self._config.exchange == "files":
-            self._place.process(piece._replace(quotes=0), **side)
         source = self._config.sources[piece.source]
         with files.open_file(source.path, self._config.object_options, size=source.size) as file:
             count = blocks.count_quotes(file, piece.start, piece.stop)
+        # With an odd number one begins or ends inside quotes, and where these end may be far away.
+        if count % 2 == 0 and self._config.exchange == "files":
+            self._place.process(piece._replace(quotes=0), **side)
         yield beam.pvalue.TaggedOutput("quotes", (None, (piece, count)))
 
 

@@ -11,7 +11,7 @@ from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCou
 from transforms.exchange.files import forget
 from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
-from transforms.publishing import manifest, version
+from transforms.publishing import holder, manifest, version
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
 
@@ -74,6 +74,7 @@ class PlanShardsFn(beam.DoFn):
 
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
         if self._config.exchange == "files":
+            holder.check(self._config)  # else another build may be going on in this folder
             forget(self._config.exchange_folder)
         return plan_shards(parts, self._config.shard_size)
 

@@ -20,6 +20,7 @@ from transforms.exchange import files as exchange
 from transforms.failures import PixelError
 from transforms.formats.blocks import count_quotes
 from transforms.formats.images import IMAGE_ROW
+from transforms.formats.ranges import plan_ranges
 from transforms.joining.join import Joined, join
 from transforms.keys import bucket_of
 from transforms.pixels.contents import keyed, list_source
@@ -134,11 +135,11 @@ def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Ite
 
 def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:
     """The ranges of an image table, with the quotes before each."""
-    from transforms.formats import quotes, read
+    from transforms.formats.quotes import add_quotes  # which imports Beam
 
-    ranges = read.plan_ranges(source, _BLOCK_BYTES)
+    ranges = plan_ranges(source, _BLOCK_BYTES)
     if source.compressed:
         return ranges
     with files.open_file(source.path, options, size=source.size) as file:
         counted = [(piece, count_quotes(file, piece.start, piece.stop)) for piece in ranges]
-    return quotes.add_quotes(counted)
+    return add_quotes(counted)

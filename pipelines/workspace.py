@@ -8,7 +8,6 @@ it is in the store.
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -237,7 +236,7 @@ def _clear_away_stopped(builds: str, fingerprint: str, lease: str) -> tuple[str,
                 path.name for path in os.scandir(folder) if path.is_dir() and "." in path.name
             ]
             for stale in ("version", "progress", *half_gone):
-                _vanish(os.path.join(folder, stale))
+                files.vanish(os.path.join(folder, stale))
             found = folder, lock, journal.clear_up(folder, ("exchange", "parts"))
         else:
             _remove(folder)
@@ -264,17 +263,9 @@ def _has_entries(folder: str) -> bool:
 
 def _remove(folder: str) -> None:
     """Removes a build's folder, and then its lock."""
-    _vanish(folder)
+    files.vanish(folder)
     with contextlib.suppress(OSError):
         os.remove(f"{folder}.lock")
-
-
-def _vanish(folder: str) -> None:
-    """Removes a folder, so that nobody who still writes there gets anything out of it."""
-    gone = f"{folder}.{uuid.uuid4().hex}"
-    with contextlib.suppress(OSError):
-        os.rename(folder, gone)
-    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _dead(builds: str) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,7 @@ import apache_beam as beam
 
 from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import LISTED
-from transforms.formats.read import plan_all_ranges
+from transforms.formats.ranges import plan_all_ranges
 
 
 class Begun(NamedTuple):
@@ -49,7 +49,7 @@ class BeginFn(beam.DoFn):
         yield zlib.decompress(self._classes)
         for tag, elements in (
             ("labels", [self._labels]),
-            ("ranges", plan_all_ranges(config)),
+            ("ranges", plan_all_ranges(config.sources, config.range_size)),
             ("containers", [source for source in config.sources if source.medium in LISTED]),
             ("buckets", range(config.buckets)),
             ("counts", self._counts),

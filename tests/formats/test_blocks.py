@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from transforms.elements import Source
 from transforms.formats import blocks
 from transforms.formats.quotes import add_quotes
-from transforms.formats.read import plan_ranges, read_blocks
+from transforms.formats.ranges import plan_ranges
+from transforms.formats.read import read_blocks
 
 FIELDS = st.lists(st.sampled_from(["a", '"', ",", "\n", "\r\n", " ", "é"]), max_size=8).map("".join)
 

@@ -64,7 +64,9 @@ def test_labels_of_the_data_complete_the_classes() -> None:
     classes = build_classes(NAMES, {}, {}, {}, ())
     labels = {"/m/9", "/m/7", "/m/1"}
     assert complete_classes(classes, labels) == build_classes(NAMES, {}, {}, {}, labels)
-    assert class_index(complete_classes(classes, labels)) == {
+    completed = {each["label"]: each["index"] for each in complete_classes(classes, labels)}
+    assert class_index([each["label"] for each in classes], labels) == completed
+    assert completed == {
         "/m/2": 1, "/m/1": 2, "/m/3": 3, "/m/7": 4, "/m/9": 5,
     }  # fmt: skip
 

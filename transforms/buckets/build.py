@@ -26,7 +26,7 @@ from transforms.lineage.bucket import SplitLineage, digest_bucket
 from transforms.lineage.kept import Kept
 from transforms.lineage.previous import Previous
 from transforms.masks.rasterise import Raster, draw_maps, rasterise_masks
-from transforms.outputs.classes import decode_labels
+from transforms.outputs.classes import class_index, decode_labels
 from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.pixels.members import MemberReader
@@ -36,13 +36,6 @@ from transforms.storage.objects import is_remote
 #: Images that are written together where they have no pictures.
 PIECE_IMAGES = 16_384
 _MAX_MASK_BYTES = 64 << 20
-
-
-def index_classes(known: bytes, labels: Iterable[frozenset[str]]) -> dict[str, int]:
-    """MID to class index from 1: of encoded labels, then of other labels seen, sorted."""
-    named = decode_labels(known).to_pylist()
-    others = sorted(frozenset().union(*labels).difference(named))
-    return {label: index for index, label in enumerate([*named, *others], 1)}
 
 
 def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -114,7 +107,9 @@ class BuildBucketFn(beam.DoFn):
             (split, images, SplitLineage(images, config))
             for split, images in _by_split(joined.table)
         ]
-        index = index_classes(known, labels) if "semantic_map" in config.map_columns else {}
+        index: dict[str, int] = {}
+        if "semantic_map" in config.map_columns:
+            index = class_index(decode_labels(known).to_pylist(), frozenset().union(*labels))
         numbers = repr(sorted(index.items())).encode()
         digest = digest_bucket(joined.table, [of_split for *_, of_split in splits], [numbers])
         taken = self._take_over(bucket, digest, len(joined.table))

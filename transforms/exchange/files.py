@@ -4,11 +4,8 @@ A reader writes its block, sorted by bucket, to one Arrow IPC file of the work f
 reads its own rows alone. All workers must see the work folder.
 """
 
-import contextlib
 import itertools
 import os
-import shutil
-import threading
 import uuid
 from typing import NamedTuple
 
@@ -64,18 +61,6 @@ def spill(block: Block, buckets: int, folder: str) -> Spill:
         for start, stop in itertools.pairwise(starts):
             writer.write_batch(batch.slice(start, stop - start))
     return Spill(block.source, block.order, path)
-
-
-def forget(folder: str) -> None:
-    """Removes the files of an exchange, which nobody needs any more, while others go on.
-
-    Of a large build that takes seconds of waiting for the disk. It is gone at once for a build that
-    is stopped now, and would read its input again.
-    """
-    gone = f"{folder}.{uuid.uuid4().hex}"
-    with contextlib.suppress(FileNotFoundError):  # an attempt before this one was here
-        os.rename(folder, gone)
-    threading.Thread(target=shutil.rmtree, args=(gone, True), daemon=True).start()
 
 
 class Spilled:

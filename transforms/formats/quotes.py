@@ -14,11 +14,8 @@ from transforms.config import BuildConfig
 from transforms.elements import ByteRange, Source
 from transforms.exchange.place import PlaceFn
 from transforms.formats import blocks
+from transforms.formats.ranges import by_cost
 from transforms.storage import files
-
-#: How long a byte takes by kind, of an image label's.
-_COSTS = {"image_labels": 1.0, "points": 2.5, "narratives": 2.5, "masks": 2.7}
-_OTHER_COST = 1.8
 
 
 class ReadOrCountFn(beam.DoFn):
@@ -73,12 +70,3 @@ def add_all_quotes(
         by_source[piece.source].append((piece, quotes))
     ranges = [piece for pieces in by_source.values() for piece in add_quotes(pieces)]
     return by_cost(ranges, sources)
-
-
-def by_cost(ranges: Iterable[ByteRange], sources: Sequence[Source]) -> list[ByteRange]:
-    """The ranges, those first that take longest to read."""
-
-    def cost(piece: ByteRange) -> float:
-        return _COSTS.get(sources[piece.source].kind, _OTHER_COST) * (piece.stop - piece.start)
-
-    return sorted(ranges, key=lambda piece: (-cost(piece), piece[:3]))

@@ -21,40 +21,14 @@ from transforms.formats.detect import TABLES
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
 from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
-from transforms.formats.quotes import ReadOrCountFn, add_all_quotes, by_cost
+from transforms.formats.quotes import ReadOrCountFn, add_all_quotes
+from transforms.formats.ranges import has_free_text, plan_all_ranges
 from transforms.outputs.classes import decode_labels
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
-
-
-def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
-    """Ranges of about `range_size` bytes; a single one where a file is compressed.
-
-    Where line breaks may be quoted, whether any of several begins inside quotes isn't known yet.
-    """
-    if source.compressed:
-        return [ByteRange(source.index, 0, source.size)]
-    starts = range(source.data_start, source.size, range_size)
-    quotes = None if _has_free_text(source) and len(starts) > 1 else 0
-    return [ByteRange(source.index, at, min(at + range_size, source.size), quotes) for at in starts]
-
-
-def plan_all_ranges(config: BuildConfig) -> list[ByteRange]:
-    """The ranges of all tables, the dearest first.
-
-    Some runners deal them out to workers in turns, once and for all: so those of like cost follow
-    one another.
-    """
-    tables = [source for source in config.sources if source.kind in TABLES]
-    ranges = [piece for source in tables for piece in plan_ranges(source, config.range_size)]
-    return by_cost(ranges, config.sources)
-
-
-def _has_free_text(source: Source) -> bool:
-    return source.kind in TABLES and TABLES[source.kind].free_text
 
 
 def read_blocks(
@@ -66,7 +40,7 @@ def read_blocks(
         StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
-    free_text = _has_free_text(source)
+    free_text = has_free_text(source)
     with files.open_file(source.path, options, size=source.size) as file:
         if source.compressed:
             with gzip.GzipFile(fileobj=file) as stream:
@@ -247,7 +221,8 @@ class ReadAnnotations(beam.PTransform):
                 *Rows._fields[1:], "quotes", main="fragments"
             )
         ]
-        if any(piece.quotes is None for piece in plan_all_ranges(config)):
+        planned = plan_all_ranges(config.sources, config.range_size)
+        if any(piece.quotes is None for piece in planned):
             # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
             read.append(
                 read[0].quotes

@@ -168,16 +168,14 @@ def _unpack(data: bytes, source: str) -> bytes:
 def _lines(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[int, str]]:
     """Each line that isn't blank, with its number from 1."""
     # Not `splitlines`: names may hold other Unicode line ends.
-    lines = _unpack(data, source).decode("utf-8-sig", "surrogateescape").split("\n")
-    for line, text in enumerate(lines, 1):
-        if not text or text.isspace():
-            continue
+    for line, raw in enumerate(_unpack(data, source).split(b"\n"), 1):
         try:
-            text.encode()
-        except UnicodeEncodeError:
-            failures.append(_failure(Reason.BAD_ROW, "not UTF-8", source, line))
+            text = raw.decode("utf-8-sig" if line == 1 else "utf-8").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            failures.append(_failure(Reason.BAD_ROW, f"not UTF-8: {error}", source, line))
             continue
-        yield line, text.removesuffix("\r")
+        if text.strip():
+            yield line, text
 
 
 def _rows(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[int, list[str]]]:

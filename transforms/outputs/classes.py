@@ -67,14 +67,15 @@ def complete_classes(
     classes: Sequence[dict[str, Any]], labels: Iterable[str]
 ) -> list[dict[str, Any]]:
     """The classes with those appended, sorted, whose `labels` occur in annotations alone."""
-    unknown = sorted(set(labels) - class_index(classes).keys())
-    added = [_new_class(index, label) for index, label in enumerate(unknown, len(classes) + 1)]
+    index = class_index([each["label"] for each in classes], labels)
+    added = [_new_class(number, label) for label, number in index.items() if number > len(classes)]
     return [*classes, *added]
 
 
-def class_index(classes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """MID to index, from 1."""
-    return {each["label"]: each["index"] for each in classes}
+def class_index(known: Sequence[str], labels: Iterable[str]) -> dict[str, int]:
+    """MID to index, from 1: of the known labels in order, then of other `labels`, sorted."""
+    others = sorted(set(labels).difference(known))
+    return {label: index for index, label in enumerate([*known, *others], 1)}
 
 
 def encode_labels(classes: Iterable[Mapping[str, Any]]) -> bytes:

@@ -8,7 +8,6 @@ import apache_beam as beam
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
-from transforms.exchange.files import forget
 from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
 from transforms.publishing import holder, manifest, version
@@ -75,7 +74,9 @@ class PlanShardsFn(beam.DoFn):
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
         if self._config.exchange == "files":
             holder.check(self._config)  # else another build may be going on in this folder
-            forget(self._config.exchange_folder)
+            # Of a large build that takes seconds of waiting for the disk. A build that is stopped
+            # from here on reads its input again.
+            files.vanish(self._config.exchange_folder, in_background=True)
         return plan_shards(parts, self._config.shard_size)
 
 

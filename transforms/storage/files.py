@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,23 @@ def sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def vanish(folder: str, in_background: bool = False) -> None:
+    """Removes a local folder, so that nobody who still writes there gets anything out of it.
+
+    Args:
+        folder: it need not be there.
+        in_background: returns once it isn't found any more. What isn't removed when this process
+            ends lies beside it then, by a name that begins with its own and a dot.
+    """
+    gone = f"{folder}.{uuid.uuid4().hex}"
+    with contextlib.suppress(OSError):
+        os.rename(folder, gone)
+    if in_background:
+        threading.Thread(target=shutil.rmtree, args=(gone, True), daemon=True).start()
+    else:
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,47 @@
+"""How files are cut into ranges, and in which order these are dealt out."""
+
+from collections.abc import Iterable, Sequence
+
+from transforms.elements import ByteRange, Source
+from transforms.formats.detect import TABLES
+
+#: How long a byte takes by kind, of an image label's.
+_COSTS = {"image_labels": 1.0, "points": 2.5, "narratives": 2.5, "masks": 2.7}
+_OTHER_COST = 1.8
+
+
+def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
+    """Ranges of about `range_size` bytes; a single one where a file is compressed.
+
+    Where line breaks may be quoted, whether any of several begins inside quotes isn't known yet.
+    """
+    if source.compressed:
+        return [ByteRange(source.index, 0, source.size)]
+    starts = range(source.data_start, source.size, range_size)
+    quotes = None if has_free_text(source) and len(starts) > 1 else 0
+    return [ByteRange(source.index, at, min(at + range_size, source.size), quotes) for at in starts]
+
+
+def plan_all_ranges(sources: Sequence[Source], range_size: int) -> list[ByteRange]:
+    """The ranges of all tables among a build's sources, the dearest first.
+
+    Some runners deal them out to workers in turns, once and for all: so those of like cost follow
+    one another.
+    """
+    tables = [source for source in sources if source.kind in TABLES]
+    ranges = [piece for source in tables for piece in plan_ranges(source, range_size)]
+    return by_cost(ranges, sources)
+
+
+def by_cost(ranges: Iterable[ByteRange], sources: Sequence[Source]) -> list[ByteRange]:
+    """The ranges, those first that take longest to read."""
+
+    def cost(piece: ByteRange) -> float:
+        return _COSTS.get(sources[piece.source].kind, _OTHER_COST) * (piece.stop - piece.start)
+
+    return sorted(ranges, key=lambda piece: (-cost(piece), piece[:3]))
+
+
+def has_free_text(source: Source) -> bool:
+    """Whether line breaks may be quoted in a file."""
+    return source.kind in TABLES and TABLES[source.kind].free_text

@@ -76,6 +76,8 @@ def options(server: _Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GOOGLE_BASE_URL", server.url)
     monkeypatch.setattr(stores, "_METADATA", "http://127.0.0.1:9")
+    # Buckets are opened once a process, and a server may get the port of one before it.
+    objects._open.cache_clear()
     return ObjectOptions(s3_endpoint_url=server.url).hasty()
 
 

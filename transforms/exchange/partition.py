@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.keys import bucket_of
 
@@ -19,5 +20,6 @@ def sort_by_bucket(table: pa.Table, buckets: int) -> tuple[pa.Table, list[int]]:
     """
     bucket = bucket_of(table["key"].to_numpy(), buckets)
     # A stable sort of 16-bit integers is a radix sort.
-    table = table.take(pa.array(np.argsort(bucket, kind="stable"))).combine_chunks()
+    order = pa.array(np.argsort(bucket, kind="stable"))
+    table = pc.take(table, order, boundscheck=False).combine_chunks()
     return table, [0, *np.cumsum(np.bincount(bucket, minlength=buckets)).tolist()]

@@ -157,7 +157,8 @@ def _nest(
     order = np.argsort(owner, kind="stable")
     rows = order if rows is None else rows[order]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=images))])
-    return pa.ListArray.from_arrays(offsets.astype(np.int32), values.take(pa.array(rows)))
+    values = pc.take(values, pa.array(rows), boundscheck=False)
+    return pa.ListArray.from_arrays(offsets.astype(np.int32), values)
 
 
 def _merge_image_rows(

@@ -22,14 +22,18 @@ MAX_RECORD_BYTES = 64 << 20
 
 def count_lines(data: bytes) -> int:
     """Line breaks."""
-    return sum(int(np.count_nonzero(found)) for found in _where(data, _NEWLINE))
+    return _count(data, _NEWLINE)
 
 
 def count_quotes(file: BinaryIO, start: int, stop: int) -> int:
     """Quote characters in a byte range."""
     file.seek(start)
     pieces = (file.read(min(_STEP, stop - at)) for at in range(start, stop, _STEP))
-    return sum(int(np.count_nonzero(found)) for data in pieces for found in _where(data, _QUOTE))
+    return sum(_count(data, _QUOTE) for data in pieces)
+
+
+def _count(data: bytes, byte: int) -> int:
+    return sum(int(np.count_nonzero(found)) for found in _where(data, byte))
 
 
 def _where(data: bytes, byte: int) -> Iterator[np.ndarray]:
@@ -68,7 +72,7 @@ def _next_cut(file: BinaryIO, at: int, size: int, quotes: int, free_text: bool) 
         if len(breaks):
             return at + int(breaks[0]) + 1
         at += len(data)
-        quotes += data.count(b'"')
+        quotes += _count(data, _QUOTE)
     return size
 
 
@@ -100,7 +104,7 @@ def read_range(
     data = file.read(stop - begin)
     if stop < size:
         # A record begins outside quotes, so those before it came in pairs.
-        end = _next_cut(file, stop, size, data.count(b'"'), free_text)
+        end = _next_cut(file, stop, size, _count(data, _QUOTE), free_text)
         file.seek(stop)
         data += file.read(end - stop)
     return data

@@ -239,11 +239,14 @@ def _section(count: int, input_bytes: int, results: Sequence[Result], repeats: i
         )
     elements = ", ".join(f"{n:,} {name}" for name, n in contents.elements.items())
     runs = "one run each" if repeats == 1 else f"medians of {repeats} runs in turns"
+    peers = [result for result in results[1:] if result.contents]
+    equal = peers and not any(result.difference for result in peers)
+    what = "Compared, equal but for order" if equal else "Written by this project"
     lines = [
         f"**{count:,} images**, {contents.rows:,} rows, {input_bytes / 1e6:,.0f} MB; {runs}:",
         table((*_HEADING, *_RATIOS), rows),
         *notes,
-        f"Compared, equal but for order: {contents.images:,} images, {elements}.",
+        f"{what}: {contents.images:,} images, {elements}.",
     ]
     return "\n\n".join(lines)
 

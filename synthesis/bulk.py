@@ -35,6 +35,9 @@ PROPORTIONS = {
     "machine_labels": Proportion(18.0, 0.98),
 }
 
+# Of 9,178,275 images 41,620 are for validation and 125,436 for test.
+_splits = functools.partial(split_ranges, validation=41_620 / 9_178_275, test=125_436 / 9_178_275)
+
 _BATCH_BYTES = 24 << 20
 _ROW_BYTES = {"images": 420, "boxes": 150, "masks": 330, "relationships": 110, "points": 60}
 
@@ -77,7 +80,7 @@ def write_bulk(
 
 def _jobs(images: int, release: str, narrative_bytes: int) -> Iterator[_Job]:
     """All jobs, file by file, each file's in its order; a file without rows has an empty one."""
-    for split, span in split_ranges(images).items():
+    for split, span in _splits(images).items():
         for table in layout.tables_of(release):
             total = Spread(span, PROPORTIONS[table]).total
             names = layout.files_of(release, table, split)
@@ -93,7 +96,7 @@ def _rows(images: int, release: str, seed: int, narrative_bytes: int, job: _Job)
     """The text of a job's rows."""
     if job.start == job.stop:
         return b""
-    spread = Spread(split_ranges(images)[job.split], PROPORTIONS[job.table])
+    spread = Spread(_splits(images)[job.split], PROPORTIONS[job.table])
     rows = spread.rows(job.start, job.stop)
     batch = Batch(seed, release, job.split, rows, spread.layers, narrative_bytes)
     return joined_bytes(MAKERS[job.table](batch))

@@ -52,19 +52,21 @@ def image_id(seed: int, index: int) -> str:
     return f"{int(image_numbers(seed, np.array([index], np.uint64))[0]):016x}"
 
 
-def split_ranges(images: int) -> dict[str, range]:
-    """Cuts the images into splits: about 80% train, 10% validation, 10% test.
+def split_ranges(images: int, validation: float = 0.1, test: float = 0.1) -> dict[str, range]:
+    """Cuts the images into splits: train, validation and test.
 
     Args:
-      images: how many there are; from 10 on, no split is empty.
+      images: how many there are; of few, a split may have none.
+      validation: the share of validation.
+      test: that of test.
 
     Returns:
       The image indices of each split.
     """
-    tenth = round(images / 10)
-    train = images - 2 * tenth
+    tested = images - round(images * test)
+    train = tested - round(images * validation)
     return {
         "train": range(train),
-        "validation": range(train, train + tenth),
-        "test": range(train + tenth, images),
+        "validation": range(train, tested),
+        "test": range(tested, images),
     }

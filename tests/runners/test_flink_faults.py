@@ -66,7 +66,7 @@ def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
     output = tmp_path_factory.mktemp("undisturbed")
     built = builds.run_build(*inputs, "--output", output, "--num_workers", 2)
     assert built.returncode == 0, built.stderr
-    assert built.version.manifest["splits"]["train"]["num_examples"] == 4000
+    assert built.version.manifest["splits"]["train"]["num_examples"] == 4909
     return built.version.digests()
 
 

@@ -45,6 +45,10 @@ def test_proportions_are_the_published_ones(bulk: Path) -> None:
     for pattern, mean in PER_IMAGE.items():
         rows = sum(len(table(path)) for path in bulk.glob(pattern))
         assert rows == pytest.approx(mean * IMAGES, rel=0.1), pattern
+    # Of all 9,178,275.
+    for pattern, images in (("validation-images*", 41_620), ("test-images*", 125_436)):
+        rows = sum(len(table(path)) for path in bulk.glob(pattern))
+        assert rows == pytest.approx(images / 9_178_275 * IMAGES, abs=1), pattern
     lines = [
         line
         for path in bulk.glob("*narratives*.jsonl")
@@ -159,9 +163,9 @@ def test_v3_has_its_own_layout(tmp_path: Path) -> None:
     folder = (
         write(tmp_path, "--images", "3000", "--release", "v3", "--num_workers", "1") / "2017_11"
     )
-    assert len(table(folder / "train/images.csv")) == 2400
+    assert len(table(folder / "train/images.csv")) == 2945
     assert len(table(folder / "train/annotations-human-bbox.csv")[0]) == 8
     assert len(table(folder / "validation/annotations-human-bbox.csv")[0]) == 13
     sources = {row["Source"] for row in table(folder / "train/annotations-human-bbox.csv")}
     assert sources == {"xclick", "activemil", "verification"}
-    assert len(table(folder / "test/annotations-machine.csv")) == 18 * 300
+    assert len(table(folder / "test/annotations-machine.csv")) == 18 * 41

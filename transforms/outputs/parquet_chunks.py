@@ -82,13 +82,16 @@ class ChunkWriter:
             raise ValueError(f"{'.'.join(leaf.path)}: values of type {dtype} aren't written")
         if layout.dictionary or dtype != values.type:
             values, dictionary = _by_dictionary(values)
+        used = {RLE}
         if dictionary is not None:
+            used.add(PLAIN)
             header = ((1, I32, write_integer(len(dictionary))), (2, I32, write_integer(PLAIN)))
             page = encodings.plain(dictionary)
             self._add_page(_DICTIONARY_PAGE, write_struct(*header), page, layout.compressed)
         first_page = self.position
         for places, some in _pages(leaf.slots, values):
             encoding, page = _encode(some, dictionary)
+            used.add(encoding)
             header = (
                 (1, I32, write_integer(places.stop - places.start)),
                 (2, I32, write_integer(encoding)),
@@ -97,7 +100,6 @@ class ChunkWriter:
             )
             levels = self._levels(leaf.slots, places)
             self._add_page(_DATA_PAGE, write_struct(*header), [levels, *page], layout.compressed)
-        used = {RLE, encoding} if dictionary is None else {RLE, encoding, PLAIN}
         codec = _ZSTD if layout.compressed else _UNCOMPRESSED
         meta = [
             (1, I32, write_integer(encodings.PHYSICAL[dtype])),

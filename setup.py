@@ -56,7 +56,7 @@ setup(
             "pandas>=2,<4",
             "polars>=1,<2",
             "psutil>=6,<8",
-            "pyrefly>=0.30,<2",
+            "pyrefly>=1.5,<1.6",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "pytest-xdist>=3.6,<4",

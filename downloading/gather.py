@@ -69,10 +69,10 @@ def gather(
             rows = table.filter(pa.array(among(table["key"].to_numpy(), wanted)))
             found += len(rows)
             if len(rows):
-                spills.append(exchange.spill(Block(source.index, order, rows), buckets, folder))
+                spills.append(exchange.spill([Block(source.index, order, rows)], buckets, folder))
         meter.say(f"{source.path}: knows {found:,} of the pictures")
     the_list = Source(len(sources), "images", "", 0)
-    files = exchange.Spilled()
+    files = exchange.Spilled(buckets)
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
         fragments = [(spill.source, files.load(spill, bucket)) for spill in sorted(spills)]

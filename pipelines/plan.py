@@ -12,6 +12,7 @@ from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import Failed, Source, SourceCount
 from transforms.formats import vocabulary
 from transforms.formats.detect import TABLES, VOCABULARY
+from transforms.formats.ranges import spilled_bytes
 from transforms.imaging.process import ImageSpec
 from transforms.outputs.classes import build_classes, encode_classes, encode_labels
 from transforms.pixels.limits import HttpOptions
@@ -33,8 +34,8 @@ _BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 192
 _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
 #: about.
-_CHUNK_BYTES = 16 << 20
-_MAX_RANGES = 512
+_CHUNK_BYTES = 8 << 20
+_MAX_RANGES = 384
 #: Some runners deal buckets out to workers like cards, and none should get more than the others:
 #: their number is a multiple of this, unless it is smaller.
 _BALANCED = 8
@@ -193,8 +194,8 @@ def _release_of(annotations: list[Source]) -> str:
 def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
     """Larger for large inputs: every range has rows for every bucket, and to write and to read each
     such pair takes time, so that it would grow by the square."""
-    total = sum(source.size for source in annotations if source.kind in TABLES)
-    return max(chunk_size, -(-total // _MAX_RANGES))
+    total = sum(spilled_bytes(source) for source in annotations if source.kind in TABLES)
+    return max(chunk_size, round(total / _MAX_RANGES))
 
 
 def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipelines.plan import _count_buckets
+from pipelines.plan import _choose_range_size, _count_buckets
 from transforms.elements import Source
+from transforms.formats.ranges import plan_ranges, spilled_bytes
 
 
 @pytest.mark.parametrize(
@@ -14,3 +15,17 @@ def test_buckets_are_enough_for_all_workers_and_large_where_they_are(images: int
     table = Source(0, "images", "train-images.csv", 330 * images)
     assert _count_buckets([table], with_pictures=True) == buckets
     assert _count_buckets([table], with_pictures=False) <= buckets
+
+
+@pytest.mark.parametrize("size", [1 << 20, 3 << 30])
+def test_ranges_of_every_kind_make_as_much_to_spill(size: int):
+    kinds = ("images", "image_labels", "boxes", "points", "narratives", "masks")
+    tables = [Source(i, kind, f"train-{kind}", size) for i, kind in enumerate(kinds)]
+    range_size = _choose_range_size(tables, 8 << 20)
+    ranges = {table.kind: plan_ranges(table, range_size) for table in tables}
+    for table in tables:
+        pieces = ranges[table.kind]
+        assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
+        assert (pieces[0].start, pieces[-1].stop) == (0, size)
+        assert len(pieces) == -(-spilled_bytes(table) // range_size)
+    assert sum(map(len, ranges.values())) == pytest.approx(384 if size > 1 << 30 else 6, abs=6)

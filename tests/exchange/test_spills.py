@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from transforms import codes
 from transforms.elements import Block
 from transforms.examples.schema import IMAGE_LABEL
+from transforms.exchange import files
 from transforms.exchange.files import Spilled, combine, spill
 from transforms.keys import bucket_of
 
@@ -34,11 +36,11 @@ def texts(pieces: list[pa.RecordBatch]) -> list[tuple[int, dict]]:
 def test_blocks_written_together_are_found_by_bucket(tmp_path: Path) -> None:
     blocks = [block(order, ["a", "b", "b"] if order else ["b", "c"]) for order in range(4)]
     expected = texts([batch for each in blocks for batch in each.table.to_batches()])
-    (together,) = combine(pending := list(blocks))
-    assert pending == []
+    (together,) = combine(list(blocks))
     written = spill(together, BUCKETS, str(tmp_path))
+    assert together == []
     assert (written.source, written.order) == (3, 0)
-    spilled = Spilled()
+    spilled = Spilled(BUCKETS)
     for bucket in range(BUCKETS):
         found = spilled.load(written, bucket)
         here = bucket_of(np.array([key for key, _ in expected], np.uint64), BUCKETS) == bucket
@@ -49,14 +51,42 @@ def test_blocks_written_together_are_found_by_bucket(tmp_path: Path) -> None:
 
 def test_blocks_that_are_coded_differently_stay_apart() -> None:
     blocks = [block(0, ["a"]), block(1, ["a"], "/m/new")]
-    assert combine(list(blocks)) == blocks
+    assert combine(blocks) == [[each] for each in blocks]
     many = [block(order, [f"{order} {i}" for i in range(100)]) for order in range(2)]
-    assert combine(list(many)) == many
+    assert combine(many) == [[each] for each in many]
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
-    spilled = Spilled()
+    spilled = Spilled(BUCKETS)
     before = len(os.listdir("/proc/self/fd"))
     for order in range(5):
-        spilled.load(spill(block(order, ["a"] * 20), BUCKETS, str(tmp_path)), 0)
+        spilled.load(spill([block(order, ["a"] * 20)], BUCKETS, str(tmp_path)), 0)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_comes_next_is_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spills = [spill([block(order, ["a"] * 50)], BUCKETS, str(tmp_path)) for order in range(2)]
+    asked: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(files, "read_ahead", lambda *piece: asked.append(piece))
+    spilled = Spilled(BUCKETS)
+    pieces = []
+    for bucket, ahead in ((0, [0]), (2, [2, 4]), (4, [6]), (5, [5, 6]), (6, [])):
+        spilled.expect(spills, bucket)
+        spilled.expect_next(spills, bucket)
+        assert [path for path, *_ in asked] == [each.path for _ in ahead for each in spills]
+        pieces += zip([b for b in ahead for _ in spills], asked, strict=True)
+        asked.clear()
+    # They are what reading a bucket reads.
+    read: list[tuple[int, int]] = []
+    pread = os.pread
+
+    def note(descriptor: int, size: int, at: int) -> bytes:
+        read.append((at, at + size))
+        return pread(descriptor, size, at)
+
+    monkeypatch.setattr(os, "pread", note)
+    for bucket, (path, start, stop) in pieces:
+        read.clear()
+        spilled.load(next(each for each in spills if each.path == path), bucket)
+        assert read[-1][1] == stop
+        assert start == 0 or read[0][0] == start

@@ -176,6 +176,16 @@ def test_clicks_of_masks(clicks: str, count: int | None):
     assert set(values(parsed, "predicted_iou")) <= {None}
 
 
+def test_clicks_of_more_masks_than_are_split_at_once():
+    counts = [n % 4 for n in range(10_000)]
+    clicks = [";".join(f"0.5 {k / 8} {k}" for k in range(count)) for count in counts]
+    rows = "".join(f"a.png,{A},/m/01,b,0,1,0,1,,{text}\n" for text in clicks)
+    parsed = values(parse("masks", MASKS, rows), "clicks")
+    assert [[click["y"] for click in row] for row in parsed] == [
+        [k / 8 for k in range(count)] for count in counts
+    ]
+
+
 @pytest.mark.parametrize("path", ["../a.png", "/a.png", "a/b.png", "a\\b.png", "..", "a..png"])
 def test_a_mask_path_that_is_no_plain_name_is_unsafe(path: str):
     parsed = parse(

@@ -215,6 +215,33 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
     assert not succeeded
 
 
+def test_shards_are_on_the_disk_when_their_bundle_is_done(
+    build_to_commit: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    parts_folder = tmp_path / "work" / "parts"
+    parts_folder.mkdir(parents=True)
+    config, _ = build_to_commit(tmp_path / "work")
+    parts = [write_part(parts_folder, form, n) for form in FORMATS for n in range(3)]
+    plans = list(plan_shards(parts, 1))
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def note(file: int) -> None:
+        fsync(file)
+        flushed.append(os.fstat(file).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    sealing = publish.SealShardFn(config)
+    for _ in range(2):
+        flushed.clear()
+        sealing.start_bundle()
+        shards = [shard for each in plans for shard in sealing.process(each)]
+        assert len(flushed) == len(shards) - 1
+        sealing.finish_bundle()
+        places = [Path(config.version_folder, shard.path) for shard in shards]
+        assert flushed == [place.stat().st_ino for place in places]
+
+
 def test_too_many_failures_commit_nothing(build_to_commit: Callable, tmp_path: Path):
     output = tmp_path / "out"
     with workspace.workspace(str(output), fingerprint="") as (work, _):

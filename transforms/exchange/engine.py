@@ -24,16 +24,15 @@ def ship(block: Block, buckets: int) -> Iterator[tuple[int, Payload]]:
 
     A single row above that, a very long narrative, is an element of its own.
     """
-    table, starts = sort_by_bucket(block.table, buckets)
+    batch, starts = sort_by_bucket([block.table], buckets)
     for bucket, (start, stop) in enumerate(itertools.pairwise(starts)):
-        rows = table.slice(start, stop - start)
+        rows = batch.slice(start, stop - start)
         pieces = -(-rows.nbytes // MAX_ELEMENT_BYTES)
         step = max(1, -(-rows.num_rows // max(pieces, 1)))
         for place, at in enumerate(range(0, rows.num_rows, step)):
-            batch = pa.concat_tables([rows.slice(at, step)]).combine_chunks().to_batches()[0]
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
-                writer.write_batch(batch)
+                writer.write_batch(rows.slice(at, step))
             yield bucket, ((block.source, block.order, place), sink.getvalue().to_pybytes())
 
 

@@ -49,9 +49,13 @@ def load_fragments(
     bucket: int, fragments: Iterable[files.Spill | engine.Payload], spilled: files.Spilled
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The source index and rows of each fragment of a bucket, in published order."""
-    for fragment in sorted(fragments):
+    fragments = sorted(fragments)
+    spills = [fragment for fragment in fragments if isinstance(fragment, files.Spill)]
+    spilled.expect(spills, bucket)
+    for fragment in fragments:
         if isinstance(fragment, files.Spill):
             yield fragment.source, spilled.load(fragment, bucket)
         else:
             (source, _, _), payload = fragment
             yield source, engine.load(payload)
+    spilled.expect_next(spills, bucket)

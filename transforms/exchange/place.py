@@ -53,16 +53,17 @@ class PlaceFn(beam.DoFn):
                 # Its members lie in a tar that was unpacked.
                 containers = pc.struct_field(output.table["value"], "container")
                 paths.update(containers.unique().to_pylist())
-            pending.append(output)
-            if sum(block.table.nbytes for block in pending) >= files.SPILL_BYTES:
+            size = sum(block.table.nbytes for block in (*pending, output))
+            if pending and size > files.SPILL_BYTES:
                 yield from self._spill(pending, paths)
+                pending = []
+            pending.append(output)
         if pending:
             yield from self._spill(pending, paths)
 
-    def _spill(self, pending: list[Block], paths: set[str]) -> Iterator[files.Spill]:
-        """Empties the list."""
-        for block in files.combine(pending):
-            spill = files.spill(block, self._config.buckets, self._config.exchange_folder)
+    def _spill(self, blocks: list[Block], paths: set[str]) -> Iterator[files.Spill]:
+        for together in files.combine(blocks):
+            spill = files.spill(together, self._config.buckets, self._config.exchange_folder)
             paths.add(spill.path)
             yield spill
 

@@ -78,7 +78,7 @@ def _next_cut(file: BinaryIO, at: int, size: int, quotes: int, free_text: bool) 
 
 def read_range(
     file: BinaryIO, start: int, stop: int, size: int, quotes: int, free_text: bool, is_first: bool
-) -> bytes:
+) -> tuple[bytes, int]:
     """The whole records of a range: those after the first break at or after `start`, to that of
     `stop`.
 
@@ -92,22 +92,27 @@ def read_range(
         quotes: quote characters in the file before `start`.
         free_text: whether a line break may be quoted.
         is_first: whether a record begins at `start` itself.
+
+    Returns:
+        The records, and of the quote characters before `stop` how many there are, but for pairs: of
+        no account where no line break is quoted, or at the file's end.
     """
     begin = start if is_first else _next_cut(file, start, size, quotes, free_text)
     if begin > stop or begin == size:
-        return b""
+        return b"", quotes + count_quotes(file, start, stop) if free_text else 0
     if not free_text:  # Then where it ends can be known first, which saves a copy.
         end = _next_cut(file, stop, size, 0, free_text) if stop < size else size
         file.seek(begin)
-        return file.read(end - begin)
+        return file.read(end - begin), 0
     file.seek(begin)
     data = file.read(stop - begin)
-    if stop < size:
-        # A record begins outside quotes, so those before it came in pairs.
-        end = _next_cut(file, stop, size, _count(data, _QUOTE), free_text)
-        file.seek(stop)
-        data += file.read(end - stop)
-    return data
+    if stop == size:
+        return data, 0
+    # A record begins outside quotes, so those before it came in pairs.
+    quotes = _count(data, _QUOTE)
+    end = _next_cut(file, stop, size, quotes, free_text)
+    file.seek(stop)
+    return data + file.read(end - stop), quotes
 
 
 def stream_blocks(chunks: Iterator[bytes], block_size: int, free_text: bool) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ _BOX = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 _NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
 _CLICK_PATTERN = rf"{_NUMBER} {_NUMBER} -?[0-9]{{1,2}}"
 _CLICKS_PATTERN = rf"^({_CLICK_PATTERN}(;{_CLICK_PATTERN})*;?)?$"
+_STEP = 4096  # rows
 
 #: A mask before its PNG is read: as in an example, with the PNG's name in place of the pixels.
 MASK_ROW = pa.struct(
@@ -55,7 +56,14 @@ def _parse_clicks(rows: Rows) -> pa.ListArray:
     text = rows.columns["Clicks"]
     sound = pc.match_substring_regex(text, _CLICKS_PATTERN)
     rows.require(sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")
-    text = pc.utf8_rtrim(pc.if_else(sound, text, ""), ";")
+    text = pc.if_else(sound, text, "")
+    # Piece by piece, since each word by itself takes many times its text.
+    pieces = [_split_clicks(text.slice(at, _STEP)) for at in range(0, max(len(text), 1), _STEP)]
+    return pa.concat_arrays(pieces)
+
+
+def _split_clicks(text: pa.StringArray) -> pa.ListArray:
+    text = pc.utf8_rtrim(text, ";")
     clicks = pc.split_pattern(text, ";")
     present = pc.not_equal(text, "").to_numpy(zero_copy_only=False)
     counts = np.where(present, pc.list_value_length(clicks).to_numpy(), 0)

@@ -56,9 +56,13 @@ def read_blocks(
         for start in range(piece.start, piece.stop, step):
             stop = min(start + step, piece.stop)
             is_first = start == source.data_start
-            yield blocks.read_range(file, start, stop, source.size, quotes, free_text, is_first)
-            if free_text and stop < piece.stop:
-                quotes += blocks.count_quotes(file, start, stop)
+            data, quotes = blocks.read_range(
+                file, start, stop, source.size, quotes, free_text, is_first
+            )
+            if stop < piece.stop:
+                files.read_ahead(source.path, stop, stop + step)
+            yield data
+            del data  # which would stay until the next one is there
 
 
 def _read_header(source: Source) -> bytes:

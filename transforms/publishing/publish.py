@@ -81,17 +81,35 @@ class PlanShardsFn(beam.DoFn):
 
 
 class SealShardFn(beam.DoFn):
-    """Makes a shard of its parts."""
+    """Makes a shard of its parts, which lasts when the bundle is done.
+
+    Each is flushed when the next one is there: by then the disk has most of it, and there is no
+    waiting.
+    """
 
     def __init__(self, config: BuildConfig) -> None:
         self._config = config
+        self._last: Shard | None = None
 
     def setup(self) -> None:
         progress.sign_on(self._config.progress_folder)
 
+    def start_bundle(self) -> None:
+        self._last = None
+
     def process(self, plan: ShardPlan) -> Iterable[Shard]:
         config = self._config
-        yield seal_shard(plan, config.version_folder, config.release, config.object_options)
+        shard = seal_shard(plan, config.version_folder, config.release, config.object_options)
+        self._flush()
+        self._last = shard
+        yield shard
+
+    def finish_bundle(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._last:
+            files.sync_file(os.path.join(self._config.version_folder, self._last.path))
 
 
 class CommitFn(beam.DoFn):

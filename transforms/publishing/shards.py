@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -164,7 +164,9 @@ def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
         return part.bytes, digest.hexdigest()
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
-        for part in plan.parts:
+        for part, following in zip_longest(plan.parts, plan.parts[1:]):
+            if following:
+                files.read_ahead(following.path, 0, following.bytes)
             # Records stand end to end, whatever file they are in.
             _read_back(part, None if plan.form == "parquet" else file.write)
         if plan.form == "parquet":

@@ -24,6 +24,7 @@ from transforms.storage.streams import ObjectWriter, open_object
 
 DEFAULTS = ObjectOptions()
 _BUFFER_BYTES = 1 << 20
+_AHEAD_BYTES = 1 << 20  # Linux may fetch no more at a time
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -44,6 +45,22 @@ def open_file(
     if is_remote(path):
         return open_object(path, options, buffer_size, size)
     return open(path, "rb")
+
+
+def read_ahead(path: str, start: int, stop: int) -> None:
+    """Has the system fetch what will soon be read of a file, while other things are done.
+
+    Of an object nothing is fetched.
+    """
+    if is_remote(path) or not hasattr(os, "posix_fadvise"):
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for at in range(start, stop, _AHEAD_BYTES):
+            size = min(_AHEAD_BYTES, stop - at)
+            os.posix_fadvise(descriptor, at, size, os.POSIX_FADV_WILLNEED)
+    finally:
+        os.close(descriptor)
 
 
 def create_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
@@ -84,6 +101,13 @@ def write_file(path: str, data: bytes, scratch: str, options: ObjectOptions = DE
     sync_folder(os.path.dirname(path))
 
 
+def sync_file(path: str) -> None:
+    """Makes the content of a file last, if it is a local one: objects do so by themselves."""
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
 def sync_folder(path: str) -> None:
     """Makes what was renamed in a local folder last."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -112,7 +136,8 @@ def vanish(folder: str, in_background: bool = False) -> None:
 
 @contextlib.contextmanager
 def staged(target: str, scratch: str | None, options: ObjectOptions = DEFAULTS) -> Iterator[str]:
-    """A local path to write a large file at, which becomes `target` at the end, whole or not.
+    """A local path to write a large file at, which becomes `target` at the end, whole or not; to
+    make it last is up to the caller.
 
     Args:
         target: the file; what is there is replaced.
@@ -129,8 +154,6 @@ def staged(target: str, scratch: str | None, options: ObjectOptions = DEFAULTS) 
     attempt = f"{target}.{uuid.uuid4().hex}"
     try:
         yield attempt
-        with open(attempt, "rb") as file:
-            os.fsync(file.fileno())
         os.replace(attempt, target)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -263,8 +263,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "--chunk_size",
         type=size,
         metavar="BYTES",
-        help="bytes of an annotation file that a worker reads at once; default: 16MiB, or more for "
-        "more than 8 GiB of them",
+        help="bytes of an annotation file that a worker reads at once; default: 8MiB",
     )
     return parser
 

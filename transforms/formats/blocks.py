@@ -76,43 +76,48 @@ def _next_cut(file: BinaryIO, at: int, size: int, quotes: int, free_text: bool) 
     return size
 
 
-def read_range(
-    file: BinaryIO, start: int, stop: int, size: int, quotes: int, free_text: bool, is_first: bool
-) -> tuple[bytes, int]:
-    """The whole records of a range: those after the first break at or after `start`, to that of
-    `stop`.
+class RangeReader:
+    """Reads ranges of a file as whole records, one after another.
 
     Consecutive ranges share their cuts, so every record is read once whatever the ranges.
-
-    Args:
-        file: an uncompressed, seekable file.
-        start: where the range starts.
-        stop: where it ends, `size` for the last one.
-        size: the file's size.
-        quotes: quote characters in the file before `start`.
-        free_text: whether a line break may be quoted.
-        is_first: whether a record begins at `start` itself.
-
-    Returns:
-        The records, and of the quote characters before `stop` how many there are, but for pairs: of
-        no account where no line break is quoted, or at the file's end.
     """
-    begin = start if is_first else _next_cut(file, start, size, quotes, free_text)
-    if begin > stop or begin == size:
-        return b"", quotes + count_quotes(file, start, stop) if free_text else 0
-    if not free_text:  # Then where it ends can be known first, which saves a copy.
-        end = _next_cut(file, stop, size, 0, free_text) if stop < size else size
+
+    def __init__(self, file: BinaryIO, size: int, quotes: int, free_text: bool) -> None:
+        """Of an uncompressed, seekable file of this size, before whose first range there are so
+        many quote characters, but for pairs; `free_text` tells whether a line break may be quoted.
+        """
+        self._file = file
+        self._size = size
+        self._quotes = quotes
+        self._free_text = free_text
+
+    def read(self, start: int, stop: int, is_first: bool) -> bytes:
+        """The records of a range: those after the first break at or after `start`, to that of
+        `stop`.
+
+        Args:
+            start: where the range starts, and the one before it has ended.
+            stop: where it ends; the file's size for the last one.
+            is_first: whether a record begins at `start` itself.
+        """
+        file, size, free_text = self._file, self._size, self._free_text
+        begin = start if is_first else _next_cut(file, start, size, self._quotes, free_text)
+        if begin > stop or begin == size:
+            self._quotes += count_quotes(file, start, stop) if free_text else 0
+            return b""
+        if not free_text:  # Then where it ends can be known first, which saves a copy.
+            end = _next_cut(file, stop, size, 0, free_text) if stop < size else size
+            file.seek(begin)
+            return file.read(end - begin)
         file.seek(begin)
-        return file.read(end - begin), 0
-    file.seek(begin)
-    data = file.read(stop - begin)
-    if stop == size:
-        return data, 0
-    # A record begins outside quotes, so those before it came in pairs.
-    quotes = _count(data, _QUOTE)
-    end = _next_cut(file, stop, size, quotes, free_text)
-    file.seek(stop)
-    return data + file.read(end - stop), quotes
+        data = file.read(stop - begin)
+        if stop < size:
+            # A record begins outside quotes, so those before it came in pairs.
+            self._quotes = _count(data, _QUOTE)
+            end = _next_cut(file, stop, size, self._quotes, free_text)
+            file.seek(stop)
+            data += file.read(end - stop)
+        return data
 
 
 def stream_blocks(chunks: Iterator[bytes], block_size: int, free_text: bool) -> Iterator[bytes]:

@@ -50,19 +50,14 @@ def read_blocks(
         if piece.quotes is None:
             raise ValueError("the quotes before a range are to be counted before it is read")
         free_text = free_text and piece.quotes >= 0
-        quotes = max(piece.quotes, 0)
+        reader = blocks.RangeReader(file, source.size, max(piece.quotes, 0), free_text)
         size = piece.stop - piece.start
         step = -(-size // -(-size // chunk_size))  # all of about the same size
         for start in range(piece.start, piece.stop, step):
             stop = min(start + step, piece.stop)
-            is_first = start == source.data_start
-            data, quotes = blocks.read_range(
-                file, start, stop, source.size, quotes, free_text, is_first
-            )
             if stop < piece.stop:
-                files.read_ahead(source.path, stop, stop + step)
-            yield data
-            del data  # which would stay until the next one is there
+                files.read_ahead(source.path, stop, min(stop + step, piece.stop))
+            yield reader.read(start, stop, is_first=start == source.data_start)
 
 
 def _read_header(source: Source) -> bytes:
@@ -138,9 +133,11 @@ class ReadRangeFn(beam.DoFn):
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
                 if source.lacks_digest:
                     checksum = checksum.extended(data)
-                yield from self._read(source, order, data, known)
-                order += max(len(data), 1)
-                del data  # which would stay until the next one is there
+                parsed, size = self._parse(source, data, known), len(data)
+                del data  # so that it isn't there while rows are spilled
+                yield from self._tell(source, order, parsed, known)
+                order += max(size, 1)
+                del parsed
             if source.lacks_digest:
                 told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
                 yield beam.pvalue.TaggedOutput("counts", told)
@@ -155,12 +152,13 @@ class ReadRangeFn(beam.DoFn):
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
             yield beam.pvalue.TaggedOutput("counts", count)
 
-    def _read(self, source: Source, order: int, data: bytes, known: bytes) -> Iterator[Any]:
-        if self._config.exchange == "files":
-            parsed = parse_coded(source, data, known)
-        else:  # each of its small elements would need the dictionaries
-            parsed = parse_block(source, data)
+    def _parse(self, source: Source, data: bytes, known: bytes) -> ParsedBlock:
         metrics.BYTES_READ.inc(len(data))
+        if self._config.exchange == "files":
+            return parse_coded(source, data, known)
+        return parse_block(source, data)  # each small element would need the dictionaries
+
+    def _tell(self, source: Source, order: int, parsed: ParsedBlock, known: bytes) -> Iterator[Any]:
         metrics.FAILURES.inc(parsed.failures.num_rows)
         labels = uncoded_labels(elements.in_one_piece(parsed.table["value"]))
         unknown = labels.filter(pc.invert(pc.is_in(labels, decode_labels(known))))

@@ -50,7 +50,8 @@ class BuildConfig:
         max_failure_rate: fraction of the images that may fail.
         exchange: of `exchange.FORMS`.
         chunk_size: bytes of a file that are read at once.
-        range_size: bytes of a file that one element stands for, some chunks.
+        range_size: bytes of rows, about, that the exchange has of what one element stands for, some
+            chunks of a file.
         buckets: how many groups of images are joined one by one.
         basis: what the fingerprint is of, but for the inputs.
         previous: the folder of the version before, if it has the same basis: what hasn't changed

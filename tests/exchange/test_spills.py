@@ -2,16 +2,18 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from transforms import codes
-from transforms.elements import Block
+from transforms.elements import Block, ByteRange
 from transforms.examples.schema import IMAGE_LABEL
 from transforms.exchange import files
 from transforms.exchange.files import Spilled, combine, spill
+from transforms.exchange.place import PlaceFn
 from transforms.keys import bucket_of
 
 KNOWN = pa.array(["/m/1", "/m/2"])
@@ -54,6 +56,30 @@ def test_blocks_that_are_coded_differently_stay_apart() -> None:
     assert combine(blocks) == [[each] for each in blocks]
     many = [block(order, [f"{order} {i}" for i in range(100)]) for order in range(2)]
     assert combine(many) == [[each] for each in many]
+
+
+def test_blocks_are_written_together_up_to_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [block(order, ["a"] * 100) for order in range(8)]
+    monkeypatch.setattr(files, "SPILL_BYTES", 3 * given[0].table.nbytes)
+    reader = SimpleNamespace(process=lambda _: iter(["told", *given[:4], "between", *given[4:]]))
+    config = SimpleNamespace(
+        exchange="files", buckets=BUCKETS, exchange_folder=str(tmp_path), progress_folder=None
+    )
+    told = PlaceFn(reader, config).process(ByteRange(3, 0, 1))
+    assert [each if isinstance(each, str) else each.order for each in told] == [
+        *("told", 0, "between", 3, 6)
+    ]
+    expected = [batch for each in given for batch in each.table.to_batches()]
+    spilled = Spilled(BUCKETS)
+    found = [
+        spilled.load(each, bucket)
+        for each in told
+        if not isinstance(each, str)
+        for bucket in range(BUCKETS)
+    ]
+    assert sorted(map(str, texts(found))) == sorted(map(str, texts(expected)))
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import Failed, Source, SourceCount
 from transforms.formats import vocabulary
 from transforms.formats.detect import TABLES, VOCABULARY
-from transforms.formats.ranges import spilled_bytes
+from transforms.formats.ranges import spilled_by_byte
 from transforms.imaging.process import ImageSpec
 from transforms.outputs.classes import build_classes, encode_classes, encode_labels
 from transforms.pixels.limits import HttpOptions
@@ -194,7 +194,8 @@ def _release_of(annotations: list[Source]) -> str:
 def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
     """Larger for large inputs: every range has rows for every bucket, and to write and to read each
     such pair takes time, so that it would grow by the square."""
-    total = sum(spilled_bytes(source) for source in annotations if source.kind in TABLES)
+    tables = [source for source in annotations if source.kind in TABLES]
+    total = sum(source.size * spilled_by_byte(source) for source in tables)
     return max(chunk_size, round(total / _MAX_RANGES))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.plan import _choose_range_size, _count_buckets
 from transforms.elements import Source
-from transforms.formats.ranges import plan_ranges, spilled_bytes
+from transforms.formats.ranges import plan_ranges, spilled_by_byte
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_ranges_of_every_kind_make_as_much_to_spill(size: int):
         pieces = ranges[table.kind]
         assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
         assert (pieces[0].start, pieces[-1].stop) == (0, size)
-        assert len(pieces) == -(-spilled_bytes(table) // range_size)
+        assert len(pieces) == -(-size * spilled_by_byte(table) // range_size)
     assert sum(map(len, ranges.values())) == pytest.approx(384 if size > 1 << 30 else 6, abs=6)

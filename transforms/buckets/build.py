@@ -66,7 +66,7 @@ class BuildBucketFn(beam.DoFn):
         self._picture_sources = open_sources(
             config.sources, config.http_options, config.object_options, self._buffer
         )
-        self._spilled = Spilled(self._config.buckets)
+        self._spilled = Spilled(config.buckets)
         self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
         self._previous = None
         if config.previous:

@@ -9,14 +9,13 @@ from transforms.formats.detect import TABLES
 _COSTS = {"image_labels": 1.0, "points": 2.5, "narratives": 2.5, "masks": 2.7}
 _OTHER_COST = 1.8
 
-#: How many bytes of rows the exchange has for a byte of text, about.
 _SPILLED = {"image_labels": 0.4, "narratives": 0.4, "boxes": 0.5, "points": 0.6, "images": 1.05}
 _OTHERS_SPILLED = 0.7
 
 
-def spilled_bytes(source: Source) -> float:
-    """How many bytes of rows the exchange has of an uncompressed table, about."""
-    return source.size * _SPILLED.get(source.kind, _OTHERS_SPILLED)
+def spilled_by_byte(source: Source) -> float:
+    """How many bytes of rows the exchange has for a byte of an uncompressed table, about."""
+    return _SPILLED.get(source.kind, _OTHERS_SPILLED)
 
 
 def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
@@ -26,7 +25,7 @@ def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
     """
     if source.compressed:
         return [ByteRange(source.index, 0, source.size)]
-    step = max(1, round(range_size / _SPILLED.get(source.kind, _OTHERS_SPILLED)))
+    step = max(1, round(range_size / spilled_by_byte(source)))
     starts = range(source.data_start, source.size, step)
     quotes = None if has_free_text(source) and len(starts) > 1 else 0
     return [ByteRange(source.index, at, min(at + step, source.size), quotes) for at in starts]

@@ -68,7 +68,7 @@ def plan_shards(parts: Iterable[BuiltPart], shard_size: int) -> Iterator[ShardPl
 def seal_shard(
     plan: ShardPlan, folder: str, release: str, options: ObjectOptions = files.DEFAULTS
 ) -> Shard:
-    """Makes a shard of its parts, having read every byte of them back.
+    """Makes a shard of its parts, having read every byte of them back; it isn't flushed.
 
     Args:
         plan: the shard.

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from transforms.formats import parse_csv as parse_csv_module
 from transforms.formats.detect import TABLES
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
 from transforms.keys import image_ids
@@ -68,6 +69,40 @@ def test_sound_rows_are_those_of_the_csv_module(rows: list[tuple], ending: str, 
     assert values(parsed, "original_size") == [int(row[3]) if row[3] else None for row in rows]
     degrees = {"": None, "nan": None, "0.0": 0, "90.0": 90, "180": 180, "270.": 270}
     assert values(parsed, "rotation") == [degrees[row[4]] for row in rows]
+
+
+ODD_ROW = st.sampled_from(
+    [("x",), (A, "train", "a\nb", "1", "0", "more"), (A, "nowhere", "", "", ""), ("A" * 16, "train")]
+) | st.tuples(st.just(A), st.just("test"), st.integers(0, 3000).map("x".__mul__), st.just(""))
+
+
+@given(
+    st.lists(GOOD_ROW | ODD_ROW, min_size=1, max_size=8),
+    st.integers(1, 60),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_in_several_parts_a_block_is_the_same(
+    rows: list[tuple], times: int, ending: str, converts: bool
+):
+    text = io.StringIO()
+    csv.writer(text, lineterminator=ending).writerows(
+        [*rows * times, *(() if converts else [(A, "train", "", "much", "")])]
+    )
+    whole = parse("images", IMAGES, text.getvalue())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(parse_csv_module, "_PART_BYTES", 1024)
+        parts = parse("images", IMAGES, text.getvalue())
+    assert parts.table.equals(whole.table) and parts.failures.equals(whole.failures)
+    assert (parts.rows, parts.bad_rows) == (whole.rows, whole.bad_rows)
+
+
+def test_a_record_longer_than_a_part_is_read():
+    title = "x" * 5_000_000
+    rows = [f"{A},train,a,1,0", f"{B},test,{title},2,90", "x", f"{A},train,b,3,0"]
+    parsed = parse("images", IMAGES, "".join(row + "\n" for row in rows))
+    assert values(parsed, "title") == ["a", title, "b"]
+    assert problems(parsed) == [(3, "bad_row", None)]
 
 
 #: Rows that are no box, each over as many lines as it has records.

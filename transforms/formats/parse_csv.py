@@ -24,6 +24,10 @@ _FLOAT = (
 )
 _INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
 
+#: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and what
+#: it gives back of that lies in holes, which rows of the next chunk don't fit into.
+_PART_BYTES = 1 << 20
+
 
 class ParsedBlock:
     """Rows of a block that are sound, and failures for the others.
@@ -63,11 +67,11 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
         data = b"\n".join(lines)
     malformed: list[csv.InvalidRow] = []
     try:
-        table = _read(data, names, table_format, malformed, as_text=False)
+        table = _read(data, names, table_format, malformed, _PART_BYTES, as_text=False)
         unconverted = {}
-    except pa.ArrowInvalid:
+    except pa.ArrowInvalid:  # a value that doesn't convert, or a record of more than a part
         malformed.clear()
-        text = _read(data, names, table_format, malformed, as_text=True)
+        text = _read(data, names, table_format, malformed, len(data) + 1, as_text=True)
         table, unconverted = _convert(text, table_format)
     return _check(data, table, malformed, unconverted, quoted, table_format)
 
@@ -77,6 +81,7 @@ def _read(
     names: list[str],
     table_format: TableFormat,
     malformed: list[csv.InvalidRow],
+    part_bytes: int,
     as_text: bool,
 ) -> pa.Table:
     types = {name: pa.binary() if as_text else table_format.types[name] for name in names}
@@ -90,7 +95,7 @@ def _read(
     return csv.read_csv(
         pa.BufferReader(data),
         read_options=csv.ReadOptions(
-            column_names=names, use_threads=False, block_size=max(len(data) + 1, 1024)
+            column_names=names, use_threads=False, block_size=max(part_bytes, 1024)
         ),
         parse_options=csv.ParseOptions(
             quote_char='"' if b'"' in data else False,

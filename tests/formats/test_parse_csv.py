@@ -72,7 +72,12 @@ def test_sound_rows_are_those_of_the_csv_module(rows: list[tuple], ending: str, 
 
 
 ODD_ROW = st.sampled_from(
-    [("x",), (A, "train", "a\nb", "1", "0", "more"), (A, "nowhere", "", "", ""), ("A" * 16, "train")]
+    [
+        ("x",),
+        (A, "train", "a\nb", "1", "0", "more"),
+        (A, "nowhere", "", "", ""),
+        ("A" * 16, "train", "", "", ""),
+    ]
 ) | st.tuples(st.just(A), st.just("test"), st.integers(0, 3000).map("x".__mul__), st.just(""))
 
 
@@ -93,7 +98,8 @@ def test_in_several_parts_a_block_is_the_same(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(parse_csv_module, "_PART_BYTES", 1024)
         parts = parse("images", IMAGES, text.getvalue())
-    assert parts.table.equals(whole.table) and parts.failures.equals(whole.failures)
+    assert parts.table.equals(whole.table)
+    assert parts.failures.equals(whole.failures)
     assert (parts.rows, parts.bad_rows) == (whole.rows, whole.bad_rows)
 
 

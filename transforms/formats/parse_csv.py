@@ -24,8 +24,8 @@ _FLOAT = (
 )
 _INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
 
-#: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and what
-#: it gives back of that lies in holes, which rows of the next chunk don't fit into.
+#: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and
+#: gives back what it didn't need: holes in the heap, which the rows of the next chunk don't fit.
 _PART_BYTES = 1 << 20
 
 

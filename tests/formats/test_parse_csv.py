@@ -86,29 +86,35 @@ ODD_ROW = st.sampled_from(
     st.integers(1, 60),
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
+    st.booleans(),
 )
 def test_in_several_parts_a_block_is_the_same(
-    rows: list[tuple], times: int, ending: str, converts: bool
+    rows: list[tuple], times: int, ending: str, final: bool, converts: bool
 ):
     text = io.StringIO()
     csv.writer(text, lineterminator=ending).writerows(
         [*rows * times, *(() if converts else [(A, "train", "", "much", "")])]
     )
-    whole = parse("images", IMAGES, text.getvalue())
+    block = text.getvalue().removesuffix("" if final else ending)
+    whole = parse("images", IMAGES, block)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(parse_csv_module, "_PART_BYTES", 1024)
-        parts = parse("images", IMAGES, text.getvalue())
+        parts = parse("images", IMAGES, block)
     assert parts.table.equals(whole.table)
     assert parts.failures.equals(whole.failures)
     assert (parts.rows, parts.bad_rows) == (whole.rows, whole.bad_rows)
 
 
-def test_a_record_longer_than_a_part_is_read():
-    title = "x" * 5_000_000
-    rows = [f"{A},train,a,1,0", f"{B},test,{title},2,90", "x", f"{A},train,b,3,0"]
-    parsed = parse("images", IMAGES, "".join(row + "\n" for row in rows))
-    assert values(parsed, "title") == ["a", title, "b"]
-    assert problems(parsed) == [(3, "bad_row", None)]
+@pytest.mark.parametrize("rest", ["", "\n", "\n\n", f"\nx\n{A},train,c,3,0"])
+@pytest.mark.parametrize("title", ["x" * 60_000, '"' + "x\n" * 30_000 + '"'])
+def test_a_record_longer_than_a_part_is_read(
+    title: str, rest: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(parse_csv_module, "_PART_BYTES", 1024)
+    parsed = parse("images", IMAGES, f"{A},train,a,1,0\n{B},test,{title},2,90{rest}")
+    assert values(parsed, "title") == ["a", title.strip('"'), *(["c"] if "c" in rest else [])]
+    bad = 3 + title.count("\n")
+    assert problems(parsed) == ([(bad, "bad_row", None)] if "c" in rest else [])
 
 
 #: Rows that are no box, each over as many lines as it has records.

@@ -5,7 +5,7 @@ The fast path converts a block at once. Where a value doesn't convert, the block
 text and converted column by column, so that only the rows at fault are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,11 @@ _FLOAT = (
 )
 _INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
 
+_NEWLINE = 10
+
 #: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and
 #: gives back what it didn't need: holes in the heap, which the rows of the next chunk don't fit.
-_PART_BYTES = 1 << 20
+_PART_BYTES = 2 << 20
 
 
 class ParsedBlock:
@@ -66,22 +68,59 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
             lines[line] = b""
         data = b"\n".join(lines)
     malformed: list[csv.InvalidRow] = []
+    parts = list(_parts(data, quoted.continued))
     try:
-        table = _read(data, names, table_format, malformed, _PART_BYTES, as_text=False)
+        table = _read(data, parts, names, table_format, malformed, as_text=False)
         unconverted = {}
-    except pa.ArrowInvalid:  # a value that doesn't convert, or a record of more than a part
+    except pa.ArrowInvalid:
         malformed.clear()
-        text = _read(data, names, table_format, malformed, len(data) + 1, as_text=True)
+        text = _read(data, parts, names, table_format, malformed, as_text=True)
         table, unconverted = _convert(text, table_format)
     return _check(data, table, malformed, unconverted, quoted, table_format)
 
 
+def _parts(data: bytes, continued: Sequence[int]) -> Iterator[memoryview]:
+    """Consecutive records of about `_PART_BYTES`, or a single longer one.
+
+    Args:
+        data: whole records.
+        continued: lines, from 0, that belong to the record of the line before.
+    """
+    inner = set(continued)
+    start = line = 0
+    while start < len(data):
+        stop = min(start + _PART_BYTES, len(data))
+        if stop < len(data):
+            stop = data.rfind(b"\n", start, stop) + 1 or stop
+        line += data.count(b"\n", start, stop) if inner else 0
+        while stop < len(data) and (line in inner or data[stop - 1] != _NEWLINE):
+            stop = data.find(b"\n", stop) + 1 or len(data)
+            line += 1
+        yield memoryview(data)[start:stop]
+        start = stop
+
+
+class _Parts:
+    """Parts of a text as a file that `pyarrow` reads one by one.
+
+    By itself it would cut anywhere, and lose half of a `\\r\\n` within quotes.
+    """
+
+    closed = False
+
+    def __init__(self, parts: Iterable[memoryview]) -> None:
+        self._parts = iter(parts)
+
+    def read(self, _: int) -> memoryview | bytes:
+        return next(self._parts, b"")
+
+
 def _read(
     data: bytes,
+    parts: Sequence[memoryview],
     names: list[str],
     table_format: TableFormat,
     malformed: list[csv.InvalidRow],
-    part_bytes: int,
     as_text: bool,
 ) -> pa.Table:
     types = {name: pa.binary() if as_text else table_format.types[name] for name in names}
@@ -93,9 +132,9 @@ def _read(
     if not data.lstrip(b"\r\n"):  # which, unlike strip, copies no data
         return pa.table({name: pa.array([], dtype) for name, dtype in types.items()})
     return csv.read_csv(
-        pa.BufferReader(data),
+        _Parts(parts),
         read_options=csv.ReadOptions(
-            column_names=names, use_threads=False, block_size=max(part_bytes, 1024)
+            column_names=names, use_threads=False, block_size=max(1024, *map(len, parts))
         ),
         parse_options=csv.ParseOptions(
             quote_char='"' if b'"' in data else False,

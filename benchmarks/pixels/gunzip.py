@@ -17,6 +17,7 @@ from isal import igzip
 from benchmarks.measure import Measurement, run
 from benchmarks.pixels.corpus import Corpus
 from benchmarks.report import judged, median, mib, say
+from runners.lean import keep_one_heap
 from transforms.pixels.listing import PICTURES, list_members
 from transforms.pixels.unpack import unpack
 
@@ -99,6 +100,7 @@ WAYS: dict[str, Callable[[str, str], tuple[int, int]]] = {
 
 
 def _main(way: str, path: str, few: str, folder: str) -> None:
+    keep_one_heap()  # as workers do
     with open(path, "rb", buffering=0) as file:  # into the page cache
         while file.read(_BUFFER):
             pass

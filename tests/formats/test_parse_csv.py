@@ -117,6 +117,15 @@ def test_a_record_longer_than_a_part_is_read(
     assert problems(parsed) == ([(bad, "bad_row", None)] if "c" in rest else [])
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_blank_lines_may_fill_parts(ending: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parse_csv_module, "_PART_BYTES", 1024)
+    blank, row = ending * 3000, f"{A},train,a,1,0{ending}"
+    parsed = parse("images", IMAGES, blank + row + blank + "x" + ending + blank + row + blank)
+    assert (values(parsed, "title"), parsed.rows) == (["a", "a"], 3)
+    assert problems(parsed) == [(6002, "bad_row", None)]
+
+
 #: Rows that are no box, each over as many lines as it has records.
 BAD_BOXES = [
     "",

@@ -24,8 +24,6 @@ _FLOAT = (
 )
 _INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
 
-_NEWLINE = 10
-
 #: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and
 #: gives back what it didn't need: holes in the heap, which the rows of the next chunk don't fit.
 _PART_BYTES = 2 << 20
@@ -93,14 +91,14 @@ def _parts(data: bytes, continued: Sequence[int]) -> Iterator[memoryview]:
         if stop < len(data):
             stop = data.rfind(b"\n", start, stop) + 1 or stop
         line += data.count(b"\n", start, stop) if inner else 0
-        while stop < len(data) and (line in inner or data[stop - 1] != _NEWLINE):
+        while stop < len(data) and (line in inner or not data.endswith(b"\n", start, stop)):
             stop = data.find(b"\n", stop) + 1 or len(data)
             line += 1
         yield memoryview(data)[start:stop]
         start = stop
 
 
-class _Parts:
+class _PartsFile:
     """Parts of a text as a file that `pyarrow` reads one by one.
 
     By itself it would cut anywhere, and lose half of a `\\r\\n` within quotes.
@@ -132,7 +130,7 @@ def _read(
     if not data.lstrip(b"\r\n"):  # which, unlike strip, copies no data
         return pa.table({name: pa.array([], dtype) for name, dtype in types.items()})
     return csv.read_csv(
-        _Parts(parts),
+        _PartsFile(parts),
         read_options=csv.ReadOptions(
             column_names=names, use_threads=False, block_size=max(1024, *map(len, parts))
         ),

@@ -14,6 +14,10 @@ _Coming = TypeVar("_Coming", Future, asyncio.Task)
 ANSWERS_AHEAD = 128
 BYTES_AHEAD = 64 << 20
 
+#: What is claimed and held at once.
+_GRANTED: Future[None] = Future()
+_GRANTED.set_result(None)
+
 
 class ByteBudget:
     """The bytes of answers that are in memory before they are taken.
@@ -26,7 +30,7 @@ class ByteBudget:
     """
 
     def __init__(self, total: int = BYTES_AHEAD) -> None:
-        self._total = total
+        self._free = total
         self._turn = 0
         self._closed = False
         self._held: dict[int, int] = {}
@@ -39,12 +43,15 @@ class ByteBudget:
         Returns:
             What is done once the answer holds that many bytes. Until then it holds none.
         """
-        granted: Future[None] = Future()
         with self._lock:
+            self._free += self._held.pop(number, 0)
+            if not (self._waiting or self._closed) and self._fits(number, size):  # nearly always
+                self._hold(number, size)
+                return _GRANTED
+            granted: Future[None] = Future()
             if self._closed:
                 granted.cancel()
                 return granted
-            self._held.pop(number, None)
             self._waiting[number] = size, granted
             self._grant()
         return granted
@@ -59,11 +66,10 @@ class ByteBudget:
         return granted.done()
 
     def begin(self, number: int) -> None:
-        """It is this answer's turn: those before it have been taken."""
+        """It is this answer's turn, and that before it has been taken."""
         with self._lock:
             self._turn = number
-            for taken in [other for other in self._held if other < number]:
-                del self._held[taken]
+            self._free += self._held.pop(number - 1, 0)
             self._grant()
 
     def close(self) -> None:
@@ -76,16 +82,21 @@ class ByteBudget:
 
     def _grant(self) -> None:
         """Lets claims through that fit, in the order of their turns."""
-        held = sum(self._held.values())
         for number in sorted(self._waiting):
             size, granted = self._waiting[number]
-            if number <= self._turn or held + size <= self._total:
+            if self._fits(number, size):
                 del self._waiting[number]
-                self._held[number] = size
-                held += size
+                self._hold(number, size)
                 # Not where whoever claimed was cancelled meanwhile.
                 if granted.set_running_or_notify_cancel():
                     granted.set_result(None)
+
+    def _fits(self, number: int, size: int) -> bool:
+        return number <= self._turn or size <= self._free
+
+    def _hold(self, number: int, size: int) -> None:
+        self._held[number] = size
+        self._free -= size
 
 
 class Room:

@@ -1,7 +1,6 @@
 """One request over HTTP by libcurl, and what its answer means."""
 
 import functools
-import io
 import socket
 import ssl
 from collections.abc import Callable
@@ -35,6 +34,7 @@ _PASSING_ERRORS = frozenset(
 )
 #: Bytes of an error's page that are read, so that its connection can serve the next request.
 _PAGE_BYTES = 1 << 16
+_REFUSED = -1
 #: Bytes per second; slower than this for `read_seconds` is a stall.
 _SLOWEST = 1000
 
@@ -110,8 +110,9 @@ class Transfer:
         """
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
-        self._body = io.BytesIO()
+        self._chunks: list[bytes] = []
         self._received = 0
+        self._within = -1  # bytes of a body up to which nothing is to be looked at
         self._room = room
         self._has_room = True
         self._refused: str | None = None
@@ -125,7 +126,7 @@ class Transfer:
         try:
             return self._judge(error)
         finally:
-            self._body = io.BytesIO()
+            self._chunks = []
 
     def close(self) -> None:
         """Gives the handle back."""
@@ -151,7 +152,7 @@ class Transfer:
         if encoding != b"identity":
             detail = f"compressed for transport, unasked: {encoding.decode('latin-1')}"
             raise PixelError(Reason.NOT_IMAGE, detail)
-        return self._body.getvalue()
+        return b"".join(self._chunks)
 
     def _broken(self, error: pycurl.error) -> PixelError:
         if self._refused is not None and not self._status:
@@ -179,20 +180,24 @@ class Transfer:
             self._headers[name.lower()] = value.strip()
 
     def _take_body(self, chunk: bytes) -> int | None:
-        """Keeps a chunk of a picture; refuses it with -1 where the body gets too large."""
+        """Keeps a chunk of a picture, 16 KiB at most; refuses it where the body gets too large."""
         self._received += len(chunk)
-        if self._status != 200:
-            return -1 if self._received > _PAGE_BYTES else None
-        if self._received > self._max_bytes:
-            return -1
-        if self._received > self._room.size:
+        if self._received > self._within:
+            if self._status != 200:
+                return _REFUSED if self._received > _PAGE_BYTES else None
+            if not self._make_room():
+                return _REFUSED
+        self._chunks.append(chunk)
+        return None
+
+    def _make_room(self) -> bool:
+        """Whether there is room for what was received, and may be."""
+        if self._received <= self._max_bytes and self._received > self._room.size:
             length = self._headers.get(b"content-length", b"")
             size = max(self._received, int(length) if length.isdigit() else 2 * self._received)
             self._has_room = self._room.resize(min(size, self._max_bytes))
-            if not self._has_room:
-                return -1
-        self._body.write(chunk)
-        return None
+        self._within = min(self._room.size, self._max_bytes)
+        return self._has_room and self._received <= self._within
 
     def _open_socket(self, purpose: int, address: Any) -> Any:
         family, kind, protocol, (ip, *_) = address

@@ -1,14 +1,17 @@
 """Begin: the plan of a build → what there is to do, as elements."""
 
-import zlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 
 from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import LISTED
 from transforms.formats.ranges import plan_all_ranges
+
+_CODEC = "zstd"
 
 
 class Begun(NamedTuple):
@@ -33,34 +36,39 @@ class Begun(NamedTuple):
     failed: beam.PCollection
 
 
+def _tell(_: bytes, vocabulary: Vocabulary, size: int) -> Vocabulary:
+    classes = pa.decompress(vocabulary.classes, size, _CODEC, asbytes=True)
+    return dataclasses.replace(vocabulary, classes=classes)
+
+
 class BeginFn(beam.DoFn):
     """Emits a plan's parts."""
 
-    def __init__(self, config: BuildConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: BuildConfig) -> None:
         self._config = config
-        # Compressed, as Beam compresses slowly what it pickles.
-        self._classes = zlib.compress(vocabulary.classes, 1)
-        self._labels = vocabulary.labels
-        self._counts = vocabulary.counts
-        self._failed = vocabulary.failed
 
-    def process(self, _: bytes) -> Iterator[Any]:
+    def process(self, vocabulary: Vocabulary) -> Iterator[Any]:
         config = self._config
-        yield zlib.decompress(self._classes)
+        yield vocabulary.classes
         for tag, elements in (
-            ("labels", [self._labels]),
+            ("labels", [vocabulary.labels]),
             ("ranges", plan_all_ranges(config.sources, config.range_size)),
             ("containers", [source for source in config.sources if source.medium in LISTED]),
             ("buckets", range(config.buckets)),
-            ("counts", self._counts),
-            ("failed", self._failed),
+            ("counts", vocabulary.counts),
+            ("failed", vocabulary.failed),
         ):
             for element in elements:
                 yield beam.pvalue.TaggedOutput(tag, element)
 
 
 class Begin(beam.PTransform):
-    """A plan as one step: each `Create` is three more, and one that a runner runs by itself."""
+    """A plan as two steps that run as one: each `Create` is three more, and one that a runner runs
+    by itself.
+
+    The vocabulary is with the first: it takes a megabyte, and Beam unpickles a step once for each
+    of its outputs.
+    """
 
     def __init__(self, config: BuildConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -68,11 +76,14 @@ class Begin(beam.PTransform):
         self._vocabulary = vocabulary
 
     def expand(self, root: beam.pvalue.PBegin) -> Begun:
+        # Compressed, as Beam compresses slowly what it pickles.
+        size = len(self._vocabulary.classes)
+        classes = pa.compress(self._vocabulary.classes, _CODEC, asbytes=True)
+        packed = dataclasses.replace(self._vocabulary, classes=classes)
         begun = (
             root
             | beam.Impulse()
-            | beam.ParDo(BeginFn(self._config, self._vocabulary)).with_outputs(
-                *Begun._fields[1:], main="classes"
-            )
+            | "Vocabulary" >> beam.Map(_tell, packed, size)
+            | beam.ParDo(BeginFn(self._config)).with_outputs(*Begun._fields[1:], main="classes")
         )
         return Begun(*(begun[tag] for tag in Begun._fields))

@@ -10,11 +10,19 @@ from runners import lean
 lean.save_imports()
 import pyarrow as pa
 assert pa.array([1, None, 3]).null_count == 1
-for name in ("pandas", "pymongo"):
+for name in ("pandas", "pymongo", "apache_beam.io.gcp.bigquery"):
     try:
         __import__(name)
     except ModuleNotFoundError:
         print(name, "is hidden")
+"""
+
+SELDOM = """
+import sys
+from runners import lean
+lean.save_imports()
+import apache_beam, yaml
+print("yaml.reader" in sys.modules, yaml.safe_load("a: 1"), "yaml.reader" in sys.modules)
 """
 
 ENDING = """
@@ -53,7 +61,13 @@ def run(program: str) -> subprocess.CompletedProcess:
 def test_what_is_needless_is_as_if_not_installed():
     ended = run(NEEDLESS)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == "pandas is hidden\npymongo is hidden\n"
+    hidden = ("pandas", "pymongo", "apache_beam.io.gcp.bigquery")
+    assert ended.stdout == "".join(f"{name} is hidden\n" for name in hidden)
+
+
+def test_what_is_seldom_used_is_imported_then():
+    ended = run(SELDOM)
+    assert (ended.returncode, ended.stdout) == (0, "False {'a': 1} True\n")
 
 
 def test_arrow_allocates_where_all_do():

@@ -4,11 +4,14 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 import pyarrow as pa
 
 from transforms.formats.vocabulary import PointClass
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def build_classes(
@@ -39,19 +42,16 @@ def build_classes(
     classes: dict[str, dict[str, Any]] = {}
 
     def entry(label: str) -> dict[str, Any]:
-        known = classes.get(label)
-        if known is None:
-            known = classes[label] = _new_class(len(classes) + 1, label)
-        return known
+        return classes.get(label) or classes.setdefault(label, _new_class(len(classes) + 1, label))
 
     for _, named in _by_name({**names, **point_classes}):
         for label, said in named.items():
-            name, *points = said if isinstance(said, PointClass) else (said,)
             known = entry(label)
+            of_points = isinstance(said, PointClass)
             if known["name"] is None:
-                known["name"] = name
-            if points and "points" not in known:
-                known["points"] = dict(zip(PointClass._fields[1:], points, strict=True))
+                known["name"] = said.name if of_points else said
+            if of_points and "points" not in known:
+                known["points"] = dict(zip(PointClass._fields[1:], said[1:], strict=True))
     for path, listed in _by_name(lists):
         for label in listed:
             _add(entry(label)["lists"], _list_name(path))
@@ -91,10 +91,17 @@ def decode_labels(encoded: bytes) -> pa.Array:
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
     """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
-    text = json.dumps(list(classes), ensure_ascii=False)
-    # Only between classes, as quotes in strings are escaped, and one at a time takes twice as long.
-    lines = text[1:-1].replace('}, {"', '},\n{"')
-    return f"[\n{lines}\n]\n".encode()
+    return "[\n{}\n]\n".format(",\n".join(map(_encode_class, classes))).encode()
+
+
+def _encode_class(of: Mapping[str, Any]) -> str:
+    if of["parents"] or of["lists"] or "points" in of:
+        return _encode(of)
+    # Nearly all: names alone take a quarter of the time.
+    label = encode_basestring(of["label"])
+    name = "null" if of["name"] is None else encode_basestring(of["name"])
+    start = f'"index": {of["index"]}, "label": {label}, "name": {name}'
+    return "{" + start + ', "parents": [], "lists": []}'
 
 
 def complete_encoded(encoded: bytes, labels: Iterable[str]) -> bytes:

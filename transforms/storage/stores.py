@@ -1,6 +1,5 @@
 """Opening a bucket of S3 or Google Cloud Storage with the credentials that the environment has."""
 
-import configparser
 import json
 import os
 import urllib.error
@@ -166,6 +165,8 @@ def _profile_keys() -> dict[str, str]:
     """
     if _any_set(_AWS_VARIABLES):
         return {}
+    import configparser  # seldom needed, and it takes 5 ms
+
     name = os.environ.get("AWS_PROFILE")
     path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
     profiles = configparser.RawConfigParser()

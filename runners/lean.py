@@ -13,8 +13,8 @@ from typing import NoReturn
 #: What Beam imports for connectors, flags and type hints of its own, and pyarrow to see whether a
 #: list is an object of pandas. Where they aren't installed both do without, and so can we.
 _NEEDLESS = ("absl", "apache_beam.io.gcp.bigquery", "bson", "pandas", "pymongo")
-#: What Beam imports for jobs that it sends to Google, and for transforms of other languages.
-_SELDOM = ("httplib2", "yaml")
+#: What Beam imports for jobs that it sends to Google.
+_SELDOM = ("httplib2",)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of <malloc.h>
 #: Blocks of rows come and go. What the system took back it would give out page by page again.
 _KEPT_BYTES, _BLOCK_BYTES = 96 << 20, 32 << 20

@@ -1,16 +1,20 @@
 """Walking the members of a tar or zip without reading their bytes."""
 
+import os
 import re
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import BinaryIO
 
 from transforms.failures import PixelError, Reason
 from transforms.pixels.members import Member
 from transforms.storage import files
+from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
 _STREAM_BYTES = 8 << 20
@@ -83,11 +87,10 @@ def _plain_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
 
     That goes on where this ends. So nothing is refused here: whatever is unusual is left to it.
     """
-    file = tar.fileobj
+    read = _header_reader(path, tar.fileobj)
     while not tar.pax_headers:  # which hold for all that follows
         # From the byte before. If the file ended here, `tarfile` would pass over data cut short.
-        file.seek(tar.offset - 1)
-        header = file.read(1 + tarfile.BLOCKSIZE)[1:]
+        header = read(tar.offset - 1)[1:]
         if len(header) < tarfile.BLOCKSIZE or not header.isascii():
             return
         name, *numbers, checksum, kind, major, minor, prefix = _HEADER.unpack(header)
@@ -102,6 +105,19 @@ def _plain_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
         tar.offset = start + -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         names = [part.partition(b"\0")[0].decode() for part in (prefix, name)]
         yield Member("/".join(names if names[0] else names[1:]), path, start, size)
+
+
+def _header_reader(path: str, file: BinaryIO) -> Callable[[int], bytes]:
+    """What reads a header, and the byte before, from the place of that byte on."""
+    size = 1 + tarfile.BLOCKSIZE
+    if not is_remote(path):
+        return partial(os.pread, file.fileno(), size)  # a third of the time
+
+    def read(offset: int) -> bytes:
+        file.seek(offset)
+        return file.read(size)
+
+    return read
 
 
 def _tar_refusal(info: tarfile.TarInfo) -> tuple[Reason, str] | None:

@@ -15,10 +15,10 @@ from transforms.storage.streams import ObjectWriter
 
 _PACKED_BYTES = 256 << 10
 # What is inflated in one call is lost where the call meets damage, so it isn't much.
-_INFLATED_BYTES = 256 << 10
+_INFLATED_BYTES = 512 << 10
 _STREAM_BYTES = 8 << 20
 #: Inflated blocks that are handed over together, to be written while the next ones are inflated.
-_BLOCKS_BEHIND = 16
+_BLOCKS_BEHIND = 8
 
 
 def unpack(

@@ -25,6 +25,8 @@ from transforms.storage.streams import ObjectWriter, open_object
 DEFAULTS = ObjectOptions()
 _BUFFER_BYTES = 1 << 20
 _AHEAD_BYTES = 1 << 20  # Linux may fetch no more at a time
+# Of a file that is kept, what is written together: pictures one by one take Linux a quarter longer.
+_GATHERED_BYTES = 1 << 20
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -70,7 +72,9 @@ def create_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | Obje
 
 def create_lasting_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
     """Opens a file to write that is to be kept: like `create_file`, but see `EagerFile`."""
-    return ObjectWriter(path, options) if is_remote(path) else io.BufferedWriter(EagerFile(path))
+    if is_remote(path):
+        return ObjectWriter(path, options)
+    return io.BufferedWriter(EagerFile(path), _GATHERED_BYTES)
 
 
 def read_file(path: str, options: ObjectOptions = DEFAULTS) -> bytes:

@@ -32,6 +32,9 @@ _TILE = 1024
 #: Builds in a process of its own, which tells its exit code and the peak of its memory in KiB.
 _BUILD = """
 import re, sys
+from runners import lean
+lean.save_imports()
+lean.keep_one_heap()
 from pipelines import build
 code = build.main(sys.argv[1:])
 peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]

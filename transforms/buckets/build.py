@@ -139,8 +139,6 @@ class BuildBucketFn(beam.DoFn):
                 metrics.IMAGES.inc(len(examples))
                 for writer in writers if len(examples) else ():
                     writer.write(examples)
-                    if config.with_pictures:  # else Arrow keeps what it freed, which is much then
-                        pa.default_memory_pool().release_unused()
                 progress.add(
                     config.progress_folder,
                     images=len(examples) + len(piece.failures),

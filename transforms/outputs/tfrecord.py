@@ -115,13 +115,13 @@ def count_records(path: str) -> int:
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         while position < size:
-            header = file.read(_HEADER_BYTES)
+            header = os.pread(file.fileno(), _HEADER_BYTES, position)
             length, crc = header[:_LENGTH_BYTES], int.from_bytes(header[_LENGTH_BYTES:], "little")
             if len(header) == _HEADER_BYTES and crc != _masked_crc(length):
                 raise ValueError(f"{path}: no TFRecord at offset {position}: wrong checksum")
             end = position + _HEADER_BYTES + int.from_bytes(length, "little") + _CRC_BYTES
             if len(header) < _HEADER_BYTES or end > size:
                 raise ValueError(f"{path}: ends inside the record at offset {position}")
-            position = file.seek(end)
+            position = end
             count += 1
     return count

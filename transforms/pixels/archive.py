@@ -55,7 +55,7 @@ def walk_tar(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Mem
             files.open_file(path, options, buffer_size=_STREAM_BYTES) as file,
             tarfile.open(fileobj=file, mode="r:") as tar,
         ):
-            yield from _tar_members(path, tar)
+            yield from _tar_members(path, tar, _header_reader(path, file))
     except (tarfile.TarError, *_MALFORMED) as error:
         ended = "end of data" in str(error) or "truncated" in str(error)
         raise PixelError(Reason.TRUNCATED if ended else Reason.CORRUPT, _detail(error)) from None
@@ -65,14 +65,14 @@ def _detail(error: Exception) -> str:
     return str(error) or type(error).__name__  # MemoryError says no more
 
 
-def _tar_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
+def _tar_members(path: str, tar: tarfile.TarFile, read: Callable[[int], bytes]) -> Iterator[Member]:
     while (info := tar.next()) is not None:
         tar.members = []  # pyrefly: ignore[missing-attribute]; tarfile would keep them all
         if info.size < 0 or tar.offset <= info.offset:  # tarfile would go in circles
             raise PixelError(Reason.CORRUPT, f"negative size at offset {info.offset}")
         name = info.name + "/" if info.isdir() else info.name
         yield Member(name, path, info.offset_data, info.size, refusal=_tar_refusal(info))
-        yield from _plain_members(path, tar)
+        yield from _plain_members(path, tar, read)
     # tarfile takes a damaged header, and the end of the file, for the end of the archive.
     tar.fileobj.seek(tar.offset)
     block = tar.fileobj.read(tarfile.BLOCKSIZE)
@@ -82,12 +82,13 @@ def _tar_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
         raise PixelError(Reason.CORRUPT, f"bad header at offset {tar.offset}")
 
 
-def _plain_members(path: str, tar: tarfile.TarFile) -> Iterator[Member]:
+def _plain_members(
+    path: str, tar: tarfile.TarFile, read: Callable[[int], bytes]
+) -> Iterator[Member]:
     """The members that follow while they are plain files, several times as fast as `tarfile`.
 
     That goes on where this ends. So nothing is refused here: whatever is unusual is left to it.
     """
-    read = _header_reader(path, tar.fileobj)
     while not tar.pax_headers:  # which hold for all that follows
         # From the byte before. If the file ended here, `tarfile` would pass over data cut short.
         header = read(tar.offset - 1)[1:]

@@ -86,14 +86,16 @@ class _Runner(PrismRunner):
         self.trouble: str | None = None
         self.abandoned = threading.Event()
         self._server: JobServer | None = None
+        self._ending = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        server, self._server = self._server, None  # once: a dying worker's thread may come too
-        if server is not None:
-            server.stop()
+        with self._ending:  # a dying worker's thread may be at it: it is done when this returns
+            server, self._server = self._server, None
+            if server is not None:
+                server.stop()
 
     def default_job_server(self, options: PipelineOptions) -> JobServer:
         self._server = _Server(options)

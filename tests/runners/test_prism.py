@@ -45,8 +45,11 @@ def test_an_error_of_a_worker_is_named_last(capfd: pytest.CaptureFixture[str]):
 def test_a_worker_that_is_killed_ends_the_job():
     with pytest.raises(launch.JobError, match="the worker process ended with code -9"):
         run("die")
-    left = {thread.name for thread in threading.enumerate()}
+    left = {thread.name: thread for thread in threading.enumerate()}
     assert "wait_until_finish_read" not in left, "it would end with an error in later tests"
+    for name in filter(lambda name: "_wait_for" in name, left):
+        left[name].join(0.5)
+        assert not left[name].is_alive(), "it would still be ending Prism"
 
 
 def test_where_prism_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -94,13 +94,13 @@ def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
     return "[\n{}\n]\n".format(",\n".join(map(_encode_class, classes))).encode()
 
 
-def _encode_class(of: Mapping[str, Any]) -> str:
-    if of["parents"] or of["lists"] or "points" in of:
-        return _encode(of)
+def _encode_class(each: Mapping[str, Any]) -> str:
+    if each["parents"] or each["lists"] or "points" in each:
+        return _encode(each)
     # Nearly all: names alone take a quarter of the time.
-    label = encode_basestring(of["label"])
-    name = "null" if of["name"] is None else encode_basestring(of["name"])
-    start = f'"index": {of["index"]}, "label": {label}, "name": {name}'
+    label = encode_basestring(each["label"])
+    name = "null" if each["name"] is None else encode_basestring(each["name"])
+    start = f'"index": {each["index"]}, "label": {label}, "name": {name}'
     return "{" + start + ', "parents": [], "lists": []}'
 
 

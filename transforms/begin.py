@@ -66,8 +66,8 @@ class Begin(beam.PTransform):
     """A plan as two steps that run as one: each `Create` is three more, and one that a runner runs
     by itself.
 
-    The vocabulary is with the first: it takes a megabyte, and Beam unpickles a step once for each
-    of its outputs.
+    The vocabulary is with the first: it takes a megabyte, and Beam unpickles a step twice, and once
+    more for each of its outputs.
     """
 
     def __init__(self, config: BuildConfig, vocabulary: Vocabulary) -> None:

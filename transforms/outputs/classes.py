@@ -4,14 +4,11 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from json.encoder import encode_basestring
 from typing import Any
 
 import pyarrow as pa
 
 from transforms.formats.vocabulary import PointClass
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def build_classes(
@@ -91,17 +88,10 @@ def decode_labels(encoded: bytes) -> pa.Array:
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
     """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
-    return "[\n{}\n]\n".format(",\n".join(map(_encode_class, classes))).encode()
-
-
-def _encode_class(each: Mapping[str, Any]) -> str:
-    if each["parents"] or each["lists"] or "points" in each:
-        return _encode(each)
-    # Nearly all: names alone take a quarter of the time.
-    label = encode_basestring(each["label"])
-    name = "null" if each["name"] is None else encode_basestring(each["name"])
-    start = f'"index": {each["index"]}, "label": {label}, "name": {name}'
-    return "{" + start + ', "parents": [], "lists": []}'
+    text = json.dumps(list(classes), ensure_ascii=False)
+    # Only between classes, as quotes in strings are escaped, and one at a time takes twice as long.
+    lines = text[1:-1].replace('}, {"', '},\n{"')
+    return f"[\n{lines}\n]\n".encode()
 
 
 def complete_encoded(encoded: bytes, labels: Iterable[str]) -> bytes:

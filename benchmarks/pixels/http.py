@@ -77,17 +77,17 @@ def compare_http(
                 lambda corpus, output: _build(server.url, corpus, output, workers),
                 lambda output: _read(output, "versions/*/parquet/*.parquet", "image.bytes"),
             ),
-            *(
-                Program(
-                    name,
-                    lambda corpus, output, flags=flags: [
-                        *_img2dataset(peer, server.url, corpus, output, workers),
-                        *flags,
-                    ],
-                    lambda output: _read(output, "*.parquet", "jpg"),
-                )
-                for name, flags in (("img2dataset, as usual", ()), ("img2dataset, bare", _BARE))
-            ),
+        ]
+        programs += [
+            Program(
+                f"{IMG2DATASET.replace('==', ' ')}, {name}",
+                lambda corpus, output, flags=flags: [
+                    *_img2dataset(peer, server.url, corpus, output, workers),
+                    *flags,
+                ],
+                lambda output: _read(output, "*.parquet", "jpg"),
+            )
+            for name, flags in (("as usual", ()), ("bare", _BARE))
         ]
         before = server.cpu_seconds
         ours, *theirs = results = run_in_turns(programs, large, small, work, repeats)

@@ -72,7 +72,7 @@ class PicturesByList:
         except OSError as error:
             raise UsageError(f"--image_list: {flags.image_list}: {error.strerror}") from None
         try:
-            annotations, pixels = inputs.find_sources(
+            annotations, pixels, _ = inputs.find_sources(
                 flags.annotations, self._images, [], self._object_options
             )
         except inputs.UsageError as error:

@@ -43,7 +43,7 @@ _READ_BYTES = 1 << 18
 #: Flags that say where inputs are, how they are reached, or how the work is done.
 _NEUTRAL = (
     *("annotations", "images", "masks", "s3_endpoint_url"),
-    *("exchange", "chunk_size", "max_failure_rate"),
+    *("exchange", "chunk_size", "max_failure_rate", "max_bad_rate"),
 )
 
 

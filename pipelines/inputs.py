@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from transforms.elements import LISTED, Source
+from transforms.elements import LISTED, Notice, Source
 from transforms.formats.detect import KINDS, SourceError, detect
 from transforms.pixels.listing import kind_of
 from transforms.pixels.objects import ObjectFetcher
@@ -33,11 +33,12 @@ class UsageError(ValueError):
 
 def find_sources(
     annotations: list[str], images: list[str], masks: list[str], options: ObjectOptions
-) -> tuple[list[Source], list[Source]]:
+) -> tuple[list[Source], list[Source], list[Notice]]:
     """Finds and recognises what flags name; `images` and `masks` may be `none`.
 
     Returns:
-        Annotation files, then sources of pictures and masks; `index` counts through both.
+        Annotation files, then sources of pictures and masks; `index` counts through both. Then
+        what is to be said of them, and of files that are there and aren't used.
 
     Raises:
         UsageError: A file is missing or isn't what it should be, or addresses are wrong.
@@ -47,7 +48,8 @@ def find_sources(
     pixels = [*pictures, *_find_containers("--masks", "mask_files", masks, options)]
     _check_remote(pictures, tables, options)
     first = len(tables)
-    return tables, [dataclasses.replace(s, index=first + i) for i, s in enumerate(pixels)]
+    pixels = [dataclasses.replace(source, index=first + i) for i, source in enumerate(pixels)]
+    return tables, pixels, []
 
 
 def _find_annotations(arguments: Iterable[str], options: ObjectOptions) -> Iterator[Source]:

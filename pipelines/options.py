@@ -154,6 +154,14 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
     )
 
     output.add_argument(
+        "--max_bad_rate",
+        type=fraction,
+        default=0.01,
+        metavar="FRACTION",
+        help="fraction of the rows of any table that may be bad, and of the masks of any split that "
+        "may lack pixels; above it nothing is published. Default: 0.01",
+    )
+    output.add_argument(
         "--rebuild",
         action="store_true",
         help="build even where neither inputs nor flags have changed since the latest version",

@@ -61,7 +61,9 @@ def make_config(
     object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
     # Impatiently: what is wrong shall be told in seconds.
     hasty = object_options.hasty()
-    annotations, pixels = find_sources(flags.annotations, flags.images, flags.masks, hasty)
+    annotations, pixels, notices = find_sources(
+        flags.annotations, flags.images, flags.masks, hasty
+    )
     if not any(source.kind in TABLES for source in annotations):
         raise UsageError(
             "--annotations: no table of annotations there: name a folder that holds the CSV files"
@@ -103,10 +105,12 @@ def make_config(
         object_options=object_options,
         shard_size=flags.shard_size,
         max_failure_rate=flags.max_failure_rate,
+        max_bad_rate=flags.max_bad_rate,
         exchange=flags.exchange,
         chunk_size=chunk_size,
         range_size=_choose_range_size(annotations, chunk_size),
         buckets=buckets,
+        notices=tuple(notices),
         basis=basis,
         previous=previous,
     )

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from transforms.elements import Failed, Source, SourceCount
+from transforms.elements import Failed, Notice, Source, SourceCount
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.limits import HttpOptions
 from transforms.storage.objects import is_remote
@@ -48,11 +48,14 @@ class BuildConfig:
         object_options: how object stores are reached.
         shard_size: bytes a shard is to have, about.
         max_failure_rate: fraction of the images that may fail.
+        max_bad_rate: fraction of a table's rows that may be bad, and of a split's masks that may
+            lack pixels.
         exchange: of `exchange.FORMS`.
         chunk_size: bytes of a file that are read at once.
         range_size: bytes of rows, about, that the exchange has of what one element stands for, some
             chunks of a file.
         buckets: how many groups of images are joined one by one.
+        notices: what is to be said of the inputs beside failures.
         basis: what the fingerprint is of, but for the inputs.
         previous: the folder of the version before, if it has the same basis: what hasn't changed
             since is taken over from it.
@@ -77,10 +80,12 @@ class BuildConfig:
     object_options: ObjectOptions
     shard_size: int
     max_failure_rate: float
+    max_bad_rate: float
     exchange: str
     chunk_size: int
     range_size: int
     buckets: int
+    notices: tuple[Notice, ...]
     basis: str
     previous: str | None
     lease: str | None = None

@@ -59,6 +59,14 @@ class ByteRange(NamedTuple):
     quotes: int | None = 0
 
 
+class Notice(NamedTuple):
+    """What a user should know of an input that is no failure: a file that isn't used, and why, or
+    what of a file is ignored. `text` is one line without the path."""
+
+    path: str
+    text: str
+
+
 class Block(NamedTuple):
     """Rows of one source that were read together: what the exchange partitions.
 
@@ -74,7 +82,9 @@ class Block(NamedTuple):
 class SourceCount(NamedTuple):
     """Rows of one block of a source; by its line breaks (`lines`) failures find their line.
 
-    Of a whole range there is one without rows that has the checksum of what was read.
+    Of a whole range there is one without rows that has the checksum of what was read. `damage` says
+    that the source is cut or damaged, so that rows of it are lost and nothing is published;
+    `warning` that it may be. Both are one line without the path, or empty.
     """
 
     source: int
@@ -83,6 +93,8 @@ class SourceCount(NamedTuple):
     bad_rows: int
     lines: int
     checksum: Checksum = Checksum()
+    damage: str = ""
+    warning: str = ""
 
 
 class Failed(NamedTuple):

@@ -89,6 +89,7 @@ BOXES = TableFormat(
     optional={**dict.fromkeys(_FLAGS.values(), _FLAG_TYPE), **dict.fromkeys(_CLICKS, FLOAT)},
     value=BOX,
     build=_build_boxes,
+    identity=("label", "xmin", "xmax", "ymin", "ymax"),
 )
 
 PERSON_BOXES = TableFormat(
@@ -104,4 +105,5 @@ PERSON_BOXES = TableFormat(
     optional=dict.fromkeys(_MIAP_FLAGS.values(), _FLAG_TYPE),
     value=BOX,
     build=_build_person_boxes,
+    identity=("label", "xmin", "xmax", "ymin", "ymax"),
 )

@@ -27,5 +27,6 @@ IMAGE_LABELS = TableFormat(
     optional={},
     value=IMAGE_LABEL,
     build=_build,
+    identity=("label", "source", "confidence"),
     aliases={"Condidence": "Confidence"},
 )

@@ -36,6 +36,15 @@ _TEXTS = {
 }
 
 
+#: The published column of each field of `IMAGE_ROW`.
+HEADERS = {
+    "split": "Subset",
+    "rotation": "Rotation",
+    "original_size": "OriginalSize",
+    **_TEXTS,
+}
+
+
 def _build(rows: Rows) -> pa.StructArray:
     split = by_value(
         rows.columns["Subset"],

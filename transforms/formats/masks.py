@@ -95,4 +95,5 @@ MASKS = TableFormat(
     optional={},
     value=MASK_ROW,
     build=_build,
+    identity=("xmin", "xmax", "ymin", "ymax"),
 )

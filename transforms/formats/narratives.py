@@ -50,6 +50,7 @@ NARRATIVES = TableFormat(
     optional={},
     value=NARRATIVE,
     build=_build,
+    identity=("caption",),
     image_id="image_id",
 )
 

@@ -47,6 +47,7 @@ POINTS = TableFormat(
     optional={},
     value=POINT_LABEL,
     build=_build,
+    identity=("x", "y", "label"),
     aliases={"ImageId": "ImageID"},
     free_text=True,
 )

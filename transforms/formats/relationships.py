@@ -37,5 +37,6 @@ RELATIONSHIPS = TableFormat(
     optional={},
     value=RELATIONSHIP,
     build=_build,
+    identity=("xmin1", "xmax1", "ymin1", "ymax1", "xmin2", "xmax2", "ymin2", "ymax2"),
     aliases={"RelationLabel": "RelationshipLabel"},
 )

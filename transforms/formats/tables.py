@@ -81,6 +81,8 @@ class TableFormat:
         optional: columns that some files lack.
         value: the type of `value`.
         build: rows to an (n,) array of type `value`; rejects the bad ones on the way.
+        identity: fields of `value` in which rows must agree to be repeats of each other, numbers
+            where these suffice; see `joining.repeats`.
         aliases: other spellings of column names that occur in published files.
         free_text: whether a field may hold a line break inside quotes.
     """
@@ -91,6 +93,7 @@ class TableFormat:
     optional: Mapping[str, pa.DataType]
     value: pa.StructType
     build: Callable[[Rows], pa.StructArray]
+    identity: tuple[str, ...] = ()
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     free_text: bool = False
     image_id: str = "ImageID"

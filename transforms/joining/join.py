@@ -7,6 +7,7 @@ keeps their published order, and the offsets of each image's list are the runnin
 import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,8 @@ from transforms.elements import Source
 from transforms.examples.schema import IMAGE_FIELDS
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.detect import TABLES
-from transforms.formats.images import IMAGE_ROW
+from transforms.formats.images import HEADERS, IMAGE_ROW
+from transforms.joining.repeats import merge_repeats
 from transforms.keys import find, image_ids
 from transforms.pixels import listing
 
@@ -34,6 +36,8 @@ LIST_COLUMNS: Mapping[str, pa.DataType] = {
     "mask_files": MEMBER,
 }
 
+_SHOWN = 100  # characters of a value that a failure shows
+
 NO_LABELS = pa.array([], pa.string())
 
 
@@ -48,6 +52,8 @@ class Joined:
         failures: table of `failures.SCHEMA`.
         rows: source index to the number of its rows that the bucket received.
         orphans: source index to the number of its rows that belong to no image.
+        repeats: source index to the number of its rows that say what those of other files say.
+        left_out: column to the number of its rows that belong to images which aren't in `table`.
     """
 
     table: pa.Table
@@ -55,6 +61,12 @@ class Joined:
     failures: pa.Table
     rows: dict[int, int]
     orphans: dict[int, int]
+    repeats: dict[int, int]
+    left_out: dict[str, int]
+
+
+#: By column of annotations, the fields in which rows of several files are compared.
+_IDENTITIES = {table.column: table.identity for table in TABLES.values()}
 
 
 def column_of(kind: str) -> str:
@@ -85,15 +97,18 @@ def join(
 
     rows = by_column.pop("image", [])
     if "image" in given:
-        keys, images, conflicts, selected = _merge_image_rows(rows, splits)
+        keys, images, conflicts, selected, repeats = _merge_image_rows(rows, sources, splits)
     else:
         annotated = [
             batches for name, batches in by_column.items() if name not in ("pictures", "mask_files")
         ]
         keys, images, conflicts, selected = _infer_images(annotated, sources, splits)
+        repeats = collections.Counter()
 
     split = images.field("split")
-    kept = np.flatnonzero(selected & ~conflicts)
+    is_sound = np.ones(len(keys), bool)
+    is_sound[list(conflicts)] = False
+    kept = np.flatnonzero(selected & is_sound)
     # Split by split, so that what is written together is a slice and no copy.
     rank = pc.rank(split, tiebreaker="dense").to_numpy()
     kept = kept[np.argsort(rank[kept], kind="stable")]
@@ -105,18 +120,26 @@ def join(
     for name in IMAGE_FIELDS:
         columns[name] = images.field(name).take(pa.array(kept))
     orphans: collections.Counter[int] = collections.Counter()
+    left_out = {}
     for name, dtype in LIST_COLUMNS.items():
-        if name in given:
-            columns[name] = _nest(by_column[name], dtype, labels, keys, place, len(kept), orphans)
-        else:
+        if name not in given:
             columns[name] = pa.nulls(len(kept), pa.list_(dtype))
-    failed = [
-        Failure(
-            image_id, name, Stage.JOIN, Reason.CONFLICT, "rows of this image contradict each other"
+            continue
+        nested = _nest(
+            by_column[name], dtype, labels, keys, place, len(kept), _IDENTITIES.get(name, ())
         )
-        for image_id, name in zip(
-            image_ids(keys[selected & conflicts]).to_pylist(),
-            split.filter(pa.array(selected & conflicts)).to_pylist(),
+        columns[name] = nested.lists
+        orphans.update(nested.orphans)
+        repeats.update(nested.repeats)
+        left_out[name] = nested.left_out
+    contradicting = sorted(image for image in conflicts if selected[image])
+    places = np.array(contradicting, np.int64)
+    failed = [
+        Failure(image_id, name, Stage.JOIN, Reason.CONFLICT, conflicts[image])
+        for image, image_id, name in zip(
+            contradicting,
+            image_ids(keys[places]).to_pylist(),
+            split.take(pa.array(places)).to_pylist(),
             strict=True,
         )
     ]
@@ -126,7 +149,25 @@ def join(
         failures=failures.to_table(failed),
         rows=dict(received),
         orphans=dict(orphans),
+        repeats=dict(repeats),
+        left_out=left_out,
     )
+
+
+class _Nested(NamedTuple):
+    """Rows of a column as lists, and what became of the others.
+
+    Attributes:
+        lists: (images,) lists.
+        orphans: source index to the number of rows that belong to no image.
+        repeats: source index to the number of rows that other files have.
+        left_out: how many rows belong to images that aren't to be built.
+    """
+
+    lists: pa.ListArray
+    orphans: dict[int, int]
+    repeats: dict[int, int]
+    left_out: int
 
 
 def _nest(
@@ -136,18 +177,15 @@ def _nest(
     keys: np.ndarray,
     place: np.ndarray,
     images: int,
-    orphans: collections.Counter[int],
-) -> pa.ListArray:
-    """Rows as a list an image, (images,); counts those of no image by source."""
+    identity: Sequence[str],
+) -> _Nested:
+    """Rows as a list an image; rows that several files have are merged by their `identity`."""
     values = codes.concatenate([batch["value"] for _, batch in batches], dtype, labels)
     row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
     )
     index, found = find(keys, row_keys)
-    if not found.all():
-        row_sources = np.repeat([s for s, _ in batches], [batch.num_rows for _, batch in batches])
-        counts = np.bincount(row_sources[~found])
-        orphans.update({int(source): int(counts[source]) for source in np.flatnonzero(counts)})
+    orphans = _count_by_source(batches, ~found)
     row_place = place.take(index, mode="wrap")
     is_kept = found & (row_place >= 0)
     rows = None if is_kept.all() else np.flatnonzero(is_kept)  # which mostly are all
@@ -156,32 +194,63 @@ def _nest(
     owner = (row_place if rows is None else row_place[rows]).astype(narrow)
     order = np.argsort(owner, kind="stable")
     rows = order if rows is None else rows[order]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=images))])
+    counts = np.bincount(owner, minlength=images)
+    left_out = len(row_keys) - len(rows) - sum(orphans.values())
     values = pc.take(values, pa.array(rows), boundscheck=False)
-    return pa.ListArray.from_arrays(offsets.astype(np.int32), values)
+    repeats: dict[int, int] = {}
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    if identity and len({source for source, _ in batches}) > 1:
+        merged = merge_repeats(values, offsets, _row_sources(batches)[rows], identity)
+        if merged:
+            is_repeat = np.zeros(len(row_keys), bool)
+            is_repeat[rows[~merged.kept]] = True
+            repeats = _count_by_source(batches, is_repeat)
+            values = merged.values.filter(pa.array(merged.kept))
+            offsets = np.concatenate([[0], np.cumsum(merged.kept)])[offsets]
+    offsets = offsets.astype(np.int32)
+    return _Nested(pa.ListArray.from_arrays(offsets, values), orphans, repeats, left_out)
+
+
+def _row_sources(batches: list[tuple[int, pa.RecordBatch]]) -> np.ndarray:
+    """The source index of each row."""
+    sources = np.array([source for source, _ in batches], np.int32)
+    return np.repeat(sources, [batch.num_rows for _, batch in batches])
+
+
+def _count_by_source(
+    batches: list[tuple[int, pa.RecordBatch]], wanted: np.ndarray
+) -> dict[int, int]:
+    """How many of the rows that are wanted, (n,) bool, each source has, if any."""
+    if not wanted.any():
+        return {}
+    counts = np.bincount(_row_sources(batches)[wanted])
+    return {int(source): int(counts[source]) for source in np.flatnonzero(counts)}
 
 
 def _merge_image_rows(
-    batches: list[tuple[int, pa.RecordBatch]], splits: Sequence[str] | None
-) -> tuple[np.ndarray, pa.StructArray, np.ndarray, np.ndarray]:
+    batches: list[tuple[int, pa.RecordBatch]],
+    sources: Sequence[Source],
+    splits: Sequence[str] | None,
+) -> tuple[np.ndarray, pa.StructArray, dict[int, str], np.ndarray, collections.Counter[int]]:
     """One row an image from all rows of image tables.
 
     What one row leaves unknown, another may know; two that know different things are a conflict.
 
     Returns:
-        (n,) sorted uint64 keys; (n,) rows of type IMAGE_ROW; (n,) bool: whether the rows conflict;
-        (n,) bool: whether some row is of one of the splits.
+        (n,) sorted uint64 keys; (n,) rows of type IMAGE_ROW; of images whose rows conflict, in
+        what, by their place among the keys; (n,) bool: whether some row is of one of the splits;
+        how many rows of each source repeat another, but for those that conflict.
     """
-    keys = np.concatenate(
+    row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
     )
     values = pa.concat_arrays([pa.array([], IMAGE_ROW), *(batch["value"] for _, batch in batches)])
-    order = np.argsort(keys, kind="stable")
-    keys, first, counts = np.unique(keys[order], return_index=True, return_counts=True)
+    order = np.argsort(row_keys, kind="stable")
+    keys, first, counts = np.unique(row_keys[order], return_index=True, return_counts=True)
     merged = values.take(pa.array(order[first]))
     chosen = _is_among(values.field("split"), splits)[order].astype(int)
     selected = np.add.reduceat(chosen, first) > 0 if len(keys) else np.zeros(0, bool)
-    conflicts = np.zeros(len(keys), bool)
+    conflicting = np.zeros(len(keys), bool)
     for nth in range(1, counts.max(initial=1)):
         again = np.flatnonzero(counts > nth)
         others = values.take(pa.array(order[first[again] + nth]))
@@ -189,7 +258,7 @@ def _merge_image_rows(
         for field in IMAGE_ROW:
             mine, other = merged.field(field.name), others.field(field.name)
             differs = pc.fill_null(pc.not_equal(mine.take(pa.array(again)), other), False)
-            conflicts[again[differs.to_numpy(zero_copy_only=False)]] = True
+            conflicting[again[differs.to_numpy(zero_copy_only=False)]] = True
             row = np.zeros(len(keys), np.int64)
             row[again] = np.arange(len(again))
             known = pc.if_else(
@@ -197,7 +266,33 @@ def _merge_image_rows(
             )
             fields.append(pc.coalesce(mine, known))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
-    return keys, merged, conflicts, selected
+    row_sources = _row_sources(batches)
+    conflicts = {}
+    for image in np.flatnonzero(conflicting).tolist():
+        rows = order[first[image] : first[image] + counts[image]]
+        paths = [sources[source].path for source in row_sources[rows]]
+        conflicts[image] = _first_conflict(values.take(pa.array(rows)), paths)
+    is_repeat = np.ones(len(row_keys), bool)
+    is_repeat[order[first]] = False
+    is_repeat[order[np.repeat(conflicting, counts)]] = False
+    repeats = collections.Counter(_count_by_source(batches, is_repeat))
+    return keys, merged, conflicts, selected, repeats
+
+
+def _first_conflict(rows: pa.StructArray, paths: Sequence[str]) -> str:
+    """The first column in which rows of an image know different things, and which files say so."""
+    for name, header in HEADERS.items():
+        said = [
+            (value, path)
+            for value, path in zip(rows.field(name).to_pylist(), paths, strict=True)
+            if value is not None
+        ]
+        other = next((each for each in said if each[0] != said[0][0]), None)
+        if other:
+            return " and ".join(
+                f"{header} is {str(value)[:_SHOWN]!r} in {path}" for value, path in (said[0], other)
+            )
+    raise ValueError("the rows of this image don't contradict each other")
 
 
 def _is_among(split: pa.Array, splits: Sequence[str] | None) -> np.ndarray:
@@ -211,30 +306,40 @@ def _infer_images(
     columns: list[list[tuple[int, pa.RecordBatch]]],
     sources: Sequence[Source],
     splits: Sequence[str] | None,
-) -> tuple[np.ndarray, pa.StructArray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, pa.StructArray, dict[int, str], np.ndarray]:
     """Every image that some annotation speaks of, with the split of the files that do.
 
     Returns:
-        As `_merge_image_rows`; an image that files of two splits speak of is a conflict.
+        As `_merge_image_rows`, without repeats; an image that files of two splits speak of is a
+        conflict.
     """
     names = sorted({source.split for source in sources if source.split})
     code: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    # By split and then source, so that of each image the lowest and the highest tell two files.
     seen = [
-        (batch["key"].to_numpy(), code[sources[source].split])
+        (batch["key"].to_numpy(), code[sources[source].split] * len(sources) + source)
         for batches in columns
         for source, batch in batches
     ]
     all_keys = np.concatenate([np.empty(0, np.uint64), *(keys for keys, _ in seen)])
-    codes = np.repeat(np.array([c for _, c in seen], np.int64), [len(keys) for keys, _ in seen])
+    said = np.repeat(np.array([n for _, n in seen], np.int64), [len(keys) for keys, _ in seen])
     keys, inverse = np.unique(all_keys, return_inverse=True)
-    lowest = np.full(len(keys), len(names))
+    lowest = np.full(len(keys), len(names) * len(sources))
     highest = np.full(len(keys), -1)
-    np.minimum.at(lowest, inverse, codes)
-    np.maximum.at(highest, inverse, codes)
-    split = pa.array(names, pa.string()).take(pa.array(lowest))
+    np.minimum.at(lowest, inverse, said)
+    np.maximum.at(highest, inverse, said)
+    split_of = lowest // len(sources)
+    split = pa.array(names, pa.string()).take(pa.array(split_of))
     fields = [split, *(pa.nulls(len(keys), field.type) for field in list(IMAGE_ROW)[1:])]
     images = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     chosen = _is_among(pa.array(names, pa.string()), splits)
     selected = np.zeros(len(keys), bool)
-    np.logical_or.at(selected, inverse, chosen[codes])
-    return keys, images, lowest != highest, selected
+    np.logical_or.at(selected, inverse, chosen[said // len(sources)])
+    conflicts = {
+        image: " and ".join(
+            f"it is of {sources[source].split} by {sources[source].path}"
+            for source in (lowest[image] % len(sources), highest[image] % len(sources))
+        )
+        for image in np.flatnonzero(split_of != highest // len(sources)).tolist()
+    }
+    return keys, images, conflicts, selected

@@ -54,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             metrics_file.write(flags.metrics_file, ending, output)
         except OSError as error:
             _say(f"--metrics_file {flags.metrics_file} can't be written: {error.strerror}")
-    if ending.error:
+    for cause, examples in ending.causes:
+        _say(cause)
+        for example in examples:
+            print(f"  such as {example}", file=sys.stderr)
+    if ending.error and not ending.causes:
         _say(ending.error)
     return ending.code
 
@@ -143,7 +147,9 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     seconds = time.monotonic() - started
     text = "\n".join([*watch.told, report.render(outcome, config, seconds)])
     if outcome["version"] is None:
-        return end(1, report.rejection(outcome, config), text, outcome=outcome)
+        causes = report.rejections(outcome, config)
+        error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
+        return end(1, error, text, outcome=outcome, causes=causes)
     folder = f"{config.output}/versions/{outcome['version']}"
     return end(0, text=text, outcome=outcome, folder=folder)
 

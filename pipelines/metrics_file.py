@@ -73,6 +73,23 @@ def _of_build(ending: Ending, now: float) -> Iterator[tuple[str, str, _Samples]]
             "Rows of failures of the last build.",
             {(("reason", reason),): count for reason, count in outcome["failures"].items()},
         )
+        yield (
+            "build_losses",
+            "Sources of which the last build lost more than its limits allow.",
+            _one(len(outcome["losses"])),
+        )
+        yield "build_warnings", "Warnings of the last build.", _one(len(outcome["warnings"]))
+        for name, text in (
+            ("rows", "Rows of the last build's sources"),
+            ("repeats", "Rows of the last build's sources that another file has, too"),
+            ("orphans", "Rows of the last build's sources that belong to no image"),
+            ("bad_rows", "Rows of the last build's sources that were left out as bad"),
+        ):
+            counts: _Samples = {
+                (("kind", source["kind"]), ("path", source["path"])): source[name]
+                for source in outcome["sources"]
+            }
+            yield f"build_source_{name}", f"{text}.", counts
 
 
 def _of_version(output: Output) -> Iterator[tuple[str, str, _Samples]]:

@@ -158,8 +158,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         type=fraction,
         default=0.01,
         metavar="FRACTION",
-        help="fraction of the rows of any table that may be bad, and of the masks of any split that "
-        "may lack pixels; above it nothing is published. Default: 0.01",
+        help="fraction of the rows of any table that may be bad, and of the masks of any split "
+        "that may lack pixels; above it nothing is published. Default: 0.01",
     )
     output.add_argument(
         "--rebuild",

@@ -61,9 +61,7 @@ def make_config(
     object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
     # Impatiently: what is wrong shall be told in seconds.
     hasty = object_options.hasty()
-    annotations, pixels, notices = find_sources(
-        flags.annotations, flags.images, flags.masks, hasty
-    )
+    annotations, pixels, notices = find_sources(flags.annotations, flags.images, flags.masks, hasty)
     if not any(source.kind in TABLES for source in annotations):
         raise UsageError(
             "--annotations: no table of annotations there: name a folder that holds the CSV files"

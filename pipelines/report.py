@@ -9,6 +9,7 @@ from typing import Any
 from transforms.config import BuildConfig
 from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
+from transforms.publishing.losses import describe_failure
 from transforms.storage.objects import is_remote
 
 #: The exit code of a build that left the output to another one, which is at work.
@@ -16,6 +17,15 @@ BUSY = 3
 
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+
+#: What became of a source's rows, as a manifest has it, and as tables call it.
+COUNTS = {
+    "rows": "rows",
+    "kept": "kept",
+    "repeats": "repeats",
+    "orphans": "orphans",
+    "bad_rows": "bad",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Ending:
             didn't come to that.
         folder: of the version that it published, or that is what it would have published.
         unchanged: whether that version was there before.
+        causes: what went wrong once more, each cause with lines of examples, where there are some.
     """
 
     code: int
@@ -40,6 +51,7 @@ class Ending:
     outcome: dict | None = None
     folder: str | None = None
     unchanged: bool = False
+    causes: Sequence[tuple[str, Sequence[str]]] = ()
 
 
 def document(ending: Ending) -> dict[str, Any]:
@@ -64,17 +76,29 @@ def document(ending: Ending) -> dict[str, Any]:
         "images": outcome.get("images"),
         "failed_images": outcome.get("failed_images"),
         "failures": outcome.get("failures"),
+        "losses": outcome.get("losses"),
+        "warnings": outcome.get("warnings"),
+        "sources": _told_sources(outcome.get("sources")),
         "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
         "bytes": dict(size) or None,
         "taken_over": outcome.get("taken_over"),
     }
 
 
+def _told_sources(sources: Sequence[dict] | None) -> list[dict] | None:
+    """What machines are told of sources."""
+    if sources is None:
+        return None
+    return [{name: source[name] for name in ("kind", "path", *COUNTS)} for source in sources]
+
+
 def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
     """The closing report: sources, splits, failures, and how to load what was published."""
     lines = accounts(outcome)
     if outcome["failures"]:
-        lines += [f"  such as {_describe(row)}" for row in outcome["examples_of_failures"]]
+        lines += [f"  such as {describe_failure(row)}" for row in outcome["examples_of_failures"]]
+    if outcome["warnings"]:
+        lines += ["", *(f"note: {each['path']}: {each['text']}" for each in outcome["warnings"])]
     rate = outcome["images"] / seconds
     lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
@@ -95,7 +119,7 @@ def unchanged(folder: str) -> str:
 
 def accounts(outcome: dict) -> list[str]:
     """Tables of sources, splits and failures, as an outcome or a manifest has them."""
-    lines = ["", *table(("source", "rows", "bad", "orphans"), _source_rows(outcome["sources"]))]
+    lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome["sources"]))]
     if outcome["splits"]:
         header = ("split", "format", "examples", "shards", "MiB")
         lines += ["", *table(header, _split_rows(outcome))]
@@ -104,15 +128,22 @@ def accounts(outcome: dict) -> list[str]:
     return lines
 
 
-def rejection(outcome: dict, config: BuildConfig) -> str:
-    """Why nothing was published, and what to do."""
+def rejections(outcome: dict, config: BuildConfig) -> list[tuple[str, list[str]]]:
+    """Why nothing was published and what to do, each cause with the first failures behind it."""
+    causes = [(loss["text"], loss["examples"]) for loss in outcome["losses"]]
     failed, images = outcome["failed_images"], outcome["images"]
-    if not failed:
-        return "no images to publish: check --splits and that the annotations hold rows"
-    return (
-        f"{failed:,} of {images:,} images failed ({failed / images:.2%}), more than "
-        f"--max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
-    )
+    if failed > config.max_failure_rate * images:
+        cause = (
+            f"{failed:,} of {images:,} images failed ({failed / images:.2%}), more than "
+            f"--max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+        )
+        causes.append((cause, [describe_failure(row) for row in outcome["examples_of_failures"]]))
+    if not causes:
+        cause = "no images to publish: the annotations hold no rows"
+        if config.splits:
+            cause = f"no images to publish: none is of --splits {','.join(config.splits)}"
+        causes.append((cause, []))
+    return causes
 
 
 def _taken_over(counted: dict[str, int], config: BuildConfig) -> str:
@@ -150,8 +181,10 @@ def _source_rows(sources: Sequence[dict]) -> list[tuple]:
         some = [source for source in sources if source["kind"] == kind]
         if some:
             named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
-    counts = ("rows", "bad_rows", "orphans")
-    return [(name, *(sum(s[count] for s in some) for count in counts)) for name, some in named]
+    # Versions of earlier releases tell no repeats.
+    return [
+        (name, *(sum(s.get(count, 0) for s in some) for count in COUNTS)) for name, some in named
+    ]
 
 
 def _split_rows(outcome: dict) -> list[tuple]:
@@ -164,13 +197,6 @@ def _split_rows(outcome: dict) -> list[tuple]:
             examples = sum(shard["num_examples"] for shard in shards)
             rows.append((split, form, examples, len(shards), f"{size:,.1f}"))
     return rows
-
-
-def _describe(row: dict) -> str:
-    where = row["source"] or row["image_id"]
-    if row["line"]:
-        where = f"{where}:{row['line']}"
-    return f"{row['reason']}: {where}: {row['detail']}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

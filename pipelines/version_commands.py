@@ -118,9 +118,9 @@ def _compare_accounts(before: dict, after: dict) -> dict[str, dict]:
             name = source["kind"]
             if name not in report.MEMBERS:  # which lie in dozens of places
                 name = f"{name} {source['path'].rpartition('/')[2]}"
-            total = counts.setdefault(name, [0, 0, 0])
-            for place, count in enumerate(("rows", "bad_rows", "orphans")):
-                total[place] += source[count]
+            total = counts.setdefault(name, [0] * len(report.COUNTS))
+            for place, count in enumerate(report.COUNTS):
+                total[place] += source.get(count, 0)
         return counts
 
     def pairs(one: Mapping, other: Mapping) -> dict[str, list]:
@@ -147,7 +147,7 @@ def _describe(found: Difference, accounts: dict[str, dict]) -> list[str]:
             rows = [(name, *(its[split] for split in by_split)) for name, its in counts.items()]
             lines += ["", *report.table((title, *by_split), rows)]
     for title, names in (
-        ("file: rows, bad, orphans", accounts["files"]),
+        (f"file: {', '.join(report.COUNTS.values())}", accounts["files"]),
         ("failures", accounts["failures"]),
         ("flag", accounts["config"]),
     ):

@@ -8,6 +8,7 @@ Example:
     want.examples["train"][0]["bboxes"][0]["label"]
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -26,6 +27,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+from tests.oracle_repeats import merge_repeats
 from tests.oracle_rows import (
     IMAGE_ID,
     PARSERS,
@@ -91,6 +93,7 @@ class Expected:
     rows: dict[str, int] = field(default_factory=dict)  # by file of images or annotations
     bad_rows: Counter = field(default_factory=Counter)  # by file
     orphans: Counter = field(default_factory=Counter)  # by file
+    repeats: Counter = field(default_factory=Counter)  # by file
     classes: list[dict] = field(default_factory=list)  # what classes.json holds
 
 
@@ -131,12 +134,16 @@ def expected(
             continue
         try:
             example = {"image_id": image_id} | merge_image_rows(rows)
+            merged = {}
+            for column, its_rows in annotated[image_id].items():
+                merged[column], repeats = merge_repeats(its_rows)
+                result.repeats += repeats
             example |= read_picture(image_id, pictures)
         except LeftOutError as bad:
             result.failures[image_id, *bad.args] += 1
             continue
-        for column in COLUMNS.values():
-            example[column] = annotated[image_id][column] if column in given else None
+        example |= {column: merged.get(column, []) for column in given - {None}}
+        example |= dict.fromkeys({*COLUMNS.values()} - given)
         for mask in example["masks"] or []:
             png = mask.pop("png")
             mask |= {"size": None, "counts": None, "area": None}
@@ -249,9 +256,11 @@ def walk(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
-    """The good rows of all files: image rows by image, annotations by image and column."""
+    """The good rows of all files: image rows by image, annotations with their file by image and
+    column."""
     images, annotated = defaultdict(list), defaultdict(lambda: defaultdict(list))
     files = defaultdict(list)  # of an image's annotations, one entry a row
+    tables = defaultdict(list)  # of its rows in image tables, likewise
     for source in sources:
         if source.kind not in PARSERS:
             continue
@@ -266,10 +275,11 @@ def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
                 continue
             if source.kind == "images":
                 images[image_id].append(value)
+                tables[image_id].append(source.name)
                 if row.get("Rotation", "").strip().lower() not in ROTATIONS:
                     result.failures[image_id, "read", "bad_rotation"] += 1
             else:
-                annotated[image_id][COLUMNS[source.kind]].append(value)
+                annotated[image_id][COLUMNS[source.kind]].append((source.name, value))
                 files[image_id].append(source)
     if not any(source.kind == "images" for source in sources):
         for image_id, its_files in files.items():
@@ -277,6 +287,10 @@ def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
             images[image_id] = [parse_image({"Subset": subset}) for subset in subsets]
     for image_id in files.keys() - images.keys():
         result.orphans.update(source.name for source in files[image_id])
+    for image_id, names in tables.items():
+        with contextlib.suppress(LeftOutError):
+            merge_image_rows(images[image_id])
+            result.repeats.update(names[1:])
     return images, annotated
 
 
@@ -367,7 +381,7 @@ def list_classes(sources: list[Source], annotated: dict) -> list[dict]:
             if parent and parent not in parents[mid]:
                 parents[mid].append(parent)
     seen = set()
-    for element in (e for columns in annotated.values() for es in columns.values() for e in es):
+    for _, element in (e for columns in annotated.values() for es in columns.values() for e in es):
         seen |= {element[key] for key in ("label", "label1", "label2") if key in element}
     names |= dict.fromkeys(sorted(seen - names.keys()))
     return [

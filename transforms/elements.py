@@ -113,6 +113,9 @@ class BucketCount(NamedTuple):
     rows it received and how many of those were orphans.
 
     `digest` is that of its input, None where something failed that another build should try again.
+    `repeats` are, by source index, its rows that say what those of other files say; `written` and
+    `left_out`, by column, annotations that are in examples, and that belong to images which aren't;
+    `masks` of each split how many there are, and how many of them lack pixels in spite of a source.
     Of the version before, `taken_over` tells whether all of the bucket comes, and `pictures` how
     many pictures do.
     """
@@ -125,6 +128,10 @@ class BucketCount(NamedTuple):
     digest: str | None = None
     taken_over: bool = False
     pictures: int = 0
+    repeats: tuple[tuple[int, int], ...] = ()
+    written: tuple[tuple[str, int], ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
+    masks: tuple[tuple[str, int, int], ...] = ()
 
 
 class Origin(NamedTuple):

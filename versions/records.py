@@ -132,6 +132,21 @@ def parse_example(record: bytes) -> dict[str, Feature]:
     return found
 
 
+def count_values(entry: bytes) -> int:
+    """How many values the feature of an entry has; see `entry_bounds`.
+
+    Raises:
+        RecordError: It is no entry of an example.
+    """
+    try:
+        _, at = _open(entry, 0, _ENTRY)
+        at, _ = _open(entry, at, _ENTRY)
+        end, at = _open(entry, at, _VALUE)
+        return len(_parse_feature(entry[at:end]).values)
+    except IndexError as error:
+        raise RecordError(f"is no tf.train.Example: {error}") from None
+
+
 def _parse_feature(data: bytes) -> Feature:
     kind = data[0] >> 3
     end, at = _open(data, 0, kind << 3 | 2)

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from transforms.examples.schema import EXAMPLE
+from transforms.examples.schema import ANNOTATION_COLUMNS, EXAMPLE, count_annotations
 from transforms.failures import PixelError
 from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PILLOW_ERRORS, check_picture
@@ -22,6 +23,7 @@ from versions.comparing import Tally
 from versions.records import (
     Feature,
     RecordError,
+    count_values,
     entry_bounds,
     key_prefix,
     parse_example,
@@ -30,6 +32,12 @@ from versions.records import (
 from versions.shard_files import local_copy, read_batches, sha256_of
 
 _BATCH_RECORDS = 4096
+
+#: By column of annotations, the feature of its first text: one for each annotation.
+_COUNTED = {
+    column: next(f"{column}/{field.name}" for field in dtype if pa.types.is_string(field.type))
+    for column, dtype in ANNOTATION_COLUMNS.items()
+}
 
 
 class ShardTask(NamedTuple):
@@ -44,6 +52,7 @@ class ShardTask(NamedTuple):
         num_examples: likewise.
         columns: of `EXAMPLE`, which features come from.
         compare: whether examples' digests are wanted.
+        count: whether annotations are to be counted.
         sample: which examples' pictures to decode, by position, ascending; (k,) int64.
         options: how object stores are reached.
     """
@@ -56,6 +65,7 @@ class ShardTask(NamedTuple):
     num_examples: int
     columns: tuple[str, ...]
     compare: bool
+    count: bool
     sample: np.ndarray
     options: ObjectOptions
 
@@ -68,6 +78,7 @@ class ShardReport(NamedTuple):
         keys: of its examples, ascending; (n,) uint64. Empty where it couldn't be read.
         digests: of these; (n,) uint64, or empty.
         pictures: how many were decoded, or should have been.
+        annotations: how many there are of each column, where they are counted.
         readable: whether all examples are in `keys`.
     """
 
@@ -75,16 +86,19 @@ class ShardReport(NamedTuple):
     keys: np.ndarray
     digests: np.ndarray
     pictures: int
+    annotations: Counter[str]
     readable: bool
 
 
 class _Rows(NamedTuple):
-    """Some examples: their ImageIDs, digests, and those whose pictures are to be decoded."""
+    """Some examples: their ImageIDs, digests, those whose pictures are to be decoded, and how many
+    annotations they have of each column."""
 
     ids: pa.Array
     digests: np.ndarray
     of_split: int
     samples: list[tuple[str, bytes | None, tuple[int, int]]]
+    annotations: Counter[str]
 
 
 def check_shard(task: ShardTask) -> ShardReport:
@@ -100,19 +114,21 @@ def check_shard(task: ShardTask) -> ShardReport:
         if sha256 != task.sha256:
             # No reader is to be trusted with damaged data, and no more is to be learnt.
             problem = f"its SHA-256 is {sha256}, not {task.sha256}: its bytes have changed"
-            return ShardReport([problem], nothing, nothing, 0, readable=False)
+            return ShardReport([problem], nothing, nothing, 0, Counter(), readable=False)
         problems: list[str] = []
         rows = _parquet_rows(path, task) if task.form == "parquet" else _record_rows(path, task)
         found: list[_Rows] = []
+        annotations: Counter[str] = Counter()
         pictures = 0
         try:
             for some in rows:
                 pictures += len(some.samples)
                 problems += _check_pictures(some.samples)
+                annotations += some.annotations
                 found.append(some._replace(samples=[]))
         except (RecordError, pa.ArrowException, _SchemaError) as error:
             problems.append(str(error).partition("\n")[0])
-            return ShardReport(problems, nothing, nothing, pictures, readable=False)
+            return ShardReport(problems, nothing, nothing, pictures, annotations, readable=False)
     count = sum(len(some.ids) for some in found)
     if count != task.num_examples:
         problems.append(f"has {count:,} examples, and {task.num_examples:,} by the manifest")
@@ -123,7 +139,7 @@ def check_shard(task: ShardTask) -> ShardReport:
     all_digests = np.concatenate([nothing, *(some.digests for some in found)])
     if task.compare:
         all_digests = all_digests[ordered]
-    return ShardReport(problems, keys, all_digests, pictures, readable=True)
+    return ShardReport(problems, keys, all_digests, pictures, annotations, readable=True)
 
 
 def find_example(task: ShardTask, image_id: str) -> dict[str, Feature] | None:
@@ -154,6 +170,7 @@ def _parquet_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
             digests.row_digests(table, task.columns) if task.compare else np.empty(0, np.uint64),
             pc.sum(pc.equal(table["split"], task.split)).as_py() or 0,
             [_sample_of_row(table, row) for row in wanted],
+            count_annotations(table) if task.count else Counter(),
         )
         first += len(table)
 
@@ -187,9 +204,12 @@ def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
     found: list[int] = []
     samples = []
     of_split = 0
+    annotations: Counter[str] = Counter()
+    counted = {column: names.index(name) for column, name in _COUNTED.items() if task.count}
 
     def rows() -> _Rows:
-        return _Rows(pa.array(ids, pa.string()), np.array(found, np.uint64), of_split, samples)
+        digests_of = np.array(found, np.uint64)
+        return _Rows(pa.array(ids, pa.string()), digests_of, of_split, samples, annotations)
 
     for place, record in enumerate(read_records(path)):
         try:
@@ -199,6 +219,8 @@ def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
             (name,) = parse_example(_message(entry))["image_id"].values
             if place == 0:
                 _check_kinds(parse_example(record), kinds)
+            for column, at in counted.items():
+                annotations[column] += count_values(record[bounds[at] : bounds[at + 1]])
             if place in sampled:
                 samples.append(_sample_of_record(name, parse_example(record)))
         except ValueError as error:
@@ -208,7 +230,7 @@ def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
             found.append(digests.digest(record))
         if len(ids) == _BATCH_RECORDS:
             yield rows()
-            ids, found, samples, of_split = [], [], [], 0
+            ids, found, samples, of_split, annotations = [], [], [], 0, Counter()
     yield rows()
 
 

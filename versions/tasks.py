@@ -57,6 +57,7 @@ def plan_tasks(
             num_examples=num_examples,
             columns=columns,
             compare=len(formats) > 1,
+            count=form == of_pictures,
             sample=wanted,
             options=options,
         )

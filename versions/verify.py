@@ -1,6 +1,7 @@
 """A published version, looked at as a whole: every problem is a line."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from versions import beside, digests
@@ -67,6 +68,7 @@ class _Check:
         self._tell = tell
         self._advance = advance
         self._lacking: set[Stream] = set()
+        self._annotations: Counter[str] = Counter()
         self.account = Account()
 
     def run(self, sample: int | None, num_workers: int) -> None:
@@ -79,6 +81,7 @@ class _Check:
         sizes = file_sizes(folder, options)
         for lines in (
             beside.check_manifest(self._name, manifest),
+            beside.check_account(manifest),
             beside.check_files(manifest, sizes),
             beside.check_failures(folder, manifest, options),
             beside.check_lineage(folder, manifest, sizes, options),
@@ -95,6 +98,13 @@ class _Check:
             if shard["path"] not in sizes
         }
         self._check_shards(tasks, sizes, num_workers)
+        for column, counts in manifest.get("annotations", {}).items():
+            found = self._annotations[column]
+            if found != counts["written"] and not self._lacking:
+                self._problem(
+                    f"{column}: {found:,} are in the shards, and {counts['written']:,} by the "
+                    "manifest"
+                )
 
     def _problem(self, line: str) -> None:
         self.account.problems += 1
@@ -139,6 +149,7 @@ class _Check:
             self.account.shards += 1
             self.account.bytes += sizes[task.path]
             self.account.pictures += report.pictures
+            self._annotations += report.annotations
             self._advance(self.account.bytes, total)
             if not report.readable:
                 self._lacking.add((task.split, task.form))

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,10 +16,10 @@ from transforms import elements, failures, journal, metrics, progress
 from transforms.buckets.part_writer import PartWriter
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed
-from transforms.examples.schema import EXAMPLE
+from transforms.examples.schema import EXAMPLE, count_annotations
 from transforms.exchange.exchange import load_fragments
 from transforms.exchange.files import Spilled
-from transforms.failures import Failure
+from transforms.failures import Failure, Stage
 from transforms.imaging.annotations import turn_annotations
 from transforms.joining.join import Joined, join
 from transforms.lineage import recording
@@ -46,11 +47,31 @@ def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start += count["counts"]
 
 
-def _count(bucket: int, joined: Joined, failed: int, **lineage: Any) -> BucketCount:
-    """The account of a bucket of which so many images failed, beside those of the join."""
+def _count(
+    bucket: int, joined: Joined, failed: int, written: Mapping[str, int], **others: Any
+) -> BucketCount:
+    """The account of a bucket of which so many images failed, beside those of the join, and so many
+    annotations of each column were written."""
     rows, orphans = tuple(joined.rows.items()), tuple(joined.orphans.items())
     failed += joined.failures.num_rows
-    return BucketCount(bucket, joined.images, failed, rows, orphans, **lineage)
+    here = count_annotations(joined.table)
+    left_out = {name: joined.left_out.get(name, 0) + here[name] - written[name] for name in here}
+    return BucketCount(
+        bucket,
+        joined.images,
+        failed,
+        rows,
+        orphans,
+        repeats=tuple(joined.repeats.items()),
+        written=tuple((name, written[name]) for name in here),
+        left_out=tuple(left_out.items()),
+        **others,
+    )
+
+
+def _count_masks(split: str, written: Mapping[str, int], found: Iterable[Failure]) -> tuple:
+    """Of a split, how many masks were written, and how many of them lack pixels."""
+    return split, written["masks"], sum(failure.stage == Stage.MASK for failure in found)
 
 
 class BuildBucketFn(beam.DoFn):
@@ -100,8 +121,8 @@ class BuildBucketFn(beam.DoFn):
         paths: set[str],
     ) -> Iterator[Any]:
         config = self._config
-        rows = load_fragments(bucket, fragments, self._spilled)
-        joined = join(rows, config.sources, config.splits, decode_labels(known))
+        loaded = load_fragments(bucket, fragments, self._spilled)
+        joined = join(loaded, config.sources, config.splits, decode_labels(known))
         counted = partial(_count, bucket, joined)
         splits = [
             (split, images, SplitLineage(images, config))
@@ -119,11 +140,23 @@ class BuildBucketFn(beam.DoFn):
             paths.update(part.path for part in taken if not is_remote(part.path))
             yield from taken
             pictures = len(joined.table) if config.with_pictures else 0
-            count = counted(0, digest=digest, taken_over=True, pictures=pictures)
+            masks = [
+                _count_masks(split, count_annotations(images), []) for split, images, _ in splits
+            ]
+            count = counted(
+                0,
+                count_annotations(joined.table),
+                digest=digest,
+                taken_over=True,
+                pictures=pictures,
+                masks=tuple(masks),
+            )
             yield from self._reports(joined, [], count)
             return
         found: list[Failure] = []
         missing = pictures = 0
+        written: Counter[str] = Counter()
+        masks = []
         for split, images, lineage in splits:
             kept = self._keep(split, lineage)
             if kept and config.with_pictures:
@@ -131,9 +164,12 @@ class BuildBucketFn(beam.DoFn):
             writers = [
                 PartWriter(config, form, split, bucket, len(images)) for form in config.formats
             ]
+            of_split: Counter[str] = Counter()
+            before = len(found)
             for piece in self._pieces(images, kept):
                 examples, failed = self._complete(piece, index, lineage, kept)
                 found += failed
+                of_split += count_annotations(examples)
                 missing += len(piece.failures)
                 lineage.add(examples["image_id"], (failure.image_id for failure in failed))
                 metrics.IMAGES.inc(len(examples))
@@ -149,12 +185,20 @@ class BuildBucketFn(beam.DoFn):
                 for part in writer.close():
                     paths.add(part.path)
                     yield part
-            written = lineage.written()
-            if len(written):
-                part = self._record(written, split, bucket)
+            rows = lineage.written()
+            if len(rows):
+                part = self._record(rows, split, bucket)
                 paths.add(part.path)
                 yield part
-        count = counted(missing, digest=None if found else digest, pictures=pictures)
+            written += of_split
+            masks.append(_count_masks(split, of_split, found[before:]))
+        count = counted(
+            missing,
+            written,
+            digest=None if found else digest,
+            pictures=pictures,
+            masks=tuple(masks),
+        )
         yield from self._reports(joined, found, count)
 
     def _take_over(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:

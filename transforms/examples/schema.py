@@ -6,8 +6,10 @@ and null where that source was not given at all.
 """
 
 import json
+from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _F32, _I8, _I32, _I64 = pa.float32(), pa.int8(), pa.int32(), pa.int64()
 _STRING, _BINARY = pa.string(), pa.binary()
@@ -151,3 +153,13 @@ EXAMPLE = _with_huggingface(
         }
     )
 )
+
+
+def count_annotations(table: pa.Table) -> Counter[str]:
+    """How many annotations n rows have, by column of `ANNOTATION_COLUMNS`.
+
+    >>> count_annotations(EXAMPLE.empty_table())["bboxes"]
+    0
+    """
+    lengths = {name: pc.list_value_length(table[name]) for name in ANNOTATION_COLUMNS}
+    return Counter({name: pc.sum(each).as_py() or 0 for name, each in lengths.items()})

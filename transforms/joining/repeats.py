@@ -49,13 +49,13 @@ def merge_repeats(
         values: (n,) rows in published order, file by file within an image.
         offsets: where the rows of each image begin, and the last ones end; ascending from 0 to n.
         files: (n,) integers: the file of each row, ascending within an image.
-        identity: fields that rows must agree in to be compared at all, as far as every row has
-            them: numbers and texts.
+        identity: fields by which rows that may agree are found, numbers and texts: as far as every
+            row knows them.
 
     Returns:
         None where no row repeats another.
     """
-    known = [name for name in identity if not values.field(name).null_count]
+    known = [name for name in identity if _is_known(values.field(name))]
     if not _may_repeat(values, offsets, files, known):
         return None
     images = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
@@ -167,7 +167,10 @@ def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     known = known.copy()
     providers = np.tile(np.arange(len(known))[:, None], known.shape[1])
-    absorbed, last_file = _equal_rows(alike, known)
+    absorbed, standing = _equal_rows(alike, known)
+    files = np.int64(alike.files.max()) + 1
+    # By row and file: of which files a row stands for one already.
+    taken = np.concatenate([np.arange(len(known)), standing]) * files + np.tile(alike.files, 2)
     sizes = np.bincount(alike.groups[~absorbed], minlength=int(alike.groups[-1]) + 1)
     open_rows = np.flatnonzero(~absorbed & (sizes <= _MOST_ALIKE)[alike.groups])
     while len(open_rows):
@@ -183,11 +186,10 @@ def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 | (known[mine] == _UNKNOWN)
                 | (known[other] == _UNKNOWN)
             ).all(axis=1)
-            agrees &= (alike.files[other] != alike.files[mine]) & (
-                alike.files[other] != last_file[mine]
-            )
+            pairs = mine * files + alike.files[other]
+            agrees &= ~np.isin(pairs, taken)
             mine, other = mine[agrees], other[agrees]
-            last_file[mine] = alike.files[other]
+            taken = np.append(taken, pairs[agrees])
             absorbed[other] = True
             filled = known[mine] == _UNKNOWN
             known[mine] = np.where(filled, known[other], known[mine])
@@ -204,7 +206,7 @@ def _equal_rows(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
     The second of two equal rows of a file is a repeat of the second one of the other.
 
     Returns:
-        That, and the last file that has each row; (m,).
+        That, and the row that each is equal to, which may be itself; (m,).
     """
     hashes = _combine(np.uint64(0), alike.groups.astype(np.uint64))
     for column in known.T:
@@ -214,9 +216,7 @@ def _equal_rows(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
     _, first, places = np.unique(hashes, return_index=True, return_inverse=True)
     absorbed = np.ones(len(hashes), bool)
     absorbed[first] = False
-    last_file = alike.files[first].copy()
-    np.maximum.at(last_file, places, alike.files)
-    return absorbed, last_file[places]
+    return absorbed, first[places]
 
 
 def _occurrences(numbers: np.ndarray) -> np.ndarray:
@@ -233,6 +233,14 @@ def _combine(hashes: np.ndarray | np.uint64, numbers: np.ndarray) -> np.ndarray:
     """Hashes of sequences of numbers, one number longer; uint64 each."""
     hashes = (hashes ^ numbers) * _PRIME
     return hashes ^ (hashes >> _HALF)
+
+
+def _is_known(array: pa.Array) -> bool:
+    """Whether no value of a field, numbers or texts, is unknown."""
+    texts = array.dictionary if pa.types.is_dictionary(array.type) else array
+    if array.null_count or not pa.types.is_string(texts.type):
+        return not array.null_count
+    return pc.index(texts, "").as_py() < 0
 
 
 def _unknown_as_zero(array: pa.Array) -> np.ndarray:

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from transforms import elements, failures
 from transforms.checksum import Checksum
-from transforms.elements import BucketCount, Failed, Shard, Source, SourceCount
-from transforms.formats.detect import UNUSED, VOCABULARY
+from transforms.elements import BucketCount, Failed, Notice, Shard, Source, SourceCount
+from transforms.formats.detect import TABLES, UNUSED, VOCABULARY
 from transforms.outputs import naming
 
 
@@ -98,10 +98,14 @@ def fingerprint(sources: Iterable[Source], basis: str, buckets: int) -> str:
 def count_sources(
     sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
 ) -> list[dict]:
-    """Rows, bad rows and orphans of each source, and what it is known by.
+    """What became of the rows of each source, and what it is known by.
+
+    Rows are kept, repeats of what another file says, orphans of no image, or bad: each is one of
+    these.
 
     Raises:
-        LostRowsError: Sound rows that were read didn't all arrive in a bucket, or some did twice.
+        LostRowsError: Sound rows that were read didn't all arrive in a bucket, or some did twice;
+            or what was kept isn't what examples have, and images that were left out.
     """
     rows, bad = np.zeros((2, len(sources)), int)
     for count in counts:
@@ -109,9 +113,12 @@ def count_sources(
         bad[count.source] += count.bad_rows
     arrived: collections.Counter[int] = collections.Counter()
     orphans: collections.Counter[int] = collections.Counter()
+    repeats: collections.Counter[int] = collections.Counter()
+    buckets = list(buckets)
     for bucket in buckets:
         arrived.update(dict(bucket.rows))
         orphans.update(dict(bucket.orphans))
+        repeats.update(dict(bucket.repeats))
     for source in sources:
         sound = rows[source.index] - bad[source.index]
         if source.kind not in (*VOCABULARY, *UNUSED) and arrived[source.index] != sound:
@@ -119,18 +126,73 @@ def count_sources(
                 f"{source.path}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
                 "the runner lost or doubled some"
             )
+    kept = {
+        source.index: int(rows[source.index] - bad[source.index])
+        - orphans[source.index]
+        - repeats[source.index]
+        for source in sources
+    }
+    _check_columns(sources, kept, count_annotations(buckets))
     return [
         {
             "kind": source.kind,
             "path": source.path,
             "rows": int(rows[source.index]),
-            "bad_rows": int(bad[source.index]),
+            "kept": kept[source.index],
+            "repeats": repeats[source.index],
             "orphans": orphans[source.index],
+            "bad_rows": int(bad[source.index]),
             "digest": source.digest,
             "stamp": source.stamp,
         }
         for source in sources
     ]
+
+
+def _check_columns(
+    sources: Iterable[Source], kept: Mapping[int, int], annotations: Mapping[str, Mapping[str, int]]
+) -> None:
+    expected: collections.Counter[str] = collections.Counter()
+    for source in sources:
+        if source.kind in TABLES and source.kind != "images":
+            expected[TABLES[source.kind].column] += kept[source.index]
+    for column, count in expected.items():
+        found = annotations.get(column, {"written": 0, "left_out": 0})
+        if sum(found.values()) != count:
+            raise LostRowsError(
+                f"{column}: {count:,} rows were kept, but {found['written']:,} written and "
+                f"{found['left_out']:,} left out: this is a fault of the program"
+            )
+
+
+def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, dict[str, int]]:
+    """By column, how many annotations are in examples (`written`), and how many belong to images
+    that aren't (`left_out`): to failed ones, and to those of other splits."""
+    counted: dict[str, dict[str, int]] = {}
+    for bucket in buckets:
+        for key, counts in (("written", bucket.written), ("left_out", bucket.left_out)):
+            for column, count in counts:
+                entry = counted.setdefault(column, {"written": 0, "left_out": 0})
+                entry[key] += count
+    return counted
+
+
+def gather_warnings(
+    notices: Iterable[Notice], counts: Iterable[SourceCount], sources: Sequence[Mapping]
+) -> list[dict[str, str]]:
+    """What is to be said of sources, by path: `path` and `text`.
+
+    Args:
+        notices: of the inputs.
+        counts: of all blocks.
+        sources: as of `count_sources`, by index.
+    """
+    found = {(notice.path, notice.text) for notice in notices}
+    found |= {(sources[count.source]["path"], count.warning) for count in counts if count.warning}
+    for source in sources:
+        if source["kind"] in TABLES and not source["rows"]:
+            found.add((source["path"], "has no rows"))
+    return [{"path": path, "text": text} for path, text in sorted(found)]
 
 
 def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:

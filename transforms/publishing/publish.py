@@ -11,6 +11,7 @@ from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCou
 from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
 from transforms.publishing import holder, manifest, version
+from transforms.publishing.losses import find_losses
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
 
@@ -24,18 +25,22 @@ def commit(
     classes: Sequence[bytes],
     labels: Iterable[frozenset[str]],
 ) -> dict:
-    """Publishes a version, or not if too many of its images failed.
+    """Publishes a version, or not if too many of its images failed or too much of a source is lost.
 
     Returns:
         What became of the build: `version` (null if nothing was published), `images`,
-        `failed_images`, `failures` (count by reason), `examples_of_failures` (rows) and `sources`.
+        `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
+        `annotations`, `warnings` and `losses` (fields of `losses.Loss`).
     """
     gathered = manifest.gather_failures(failed, source_counts, config.sources)
-    images = sum(bucket.images for bucket in bucket_counts)
-    failed_images = sum(bucket.failed for bucket in bucket_counts)
     inputs = manifest.tell_digests(config.sources, source_counts)
     sources = manifest.count_sources(inputs, source_counts, bucket_counts)
+    # An image whose row can't be read is lost as much as one whose picture can't.
+    unread = sum(source["bad_rows"] for source in sources if source["kind"] == "images")
+    images = sum(bucket.images for bucket in bucket_counts) + unread
+    failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
     splits = manifest.count_splits(shards)
+    lost = find_losses(config, sources, source_counts, bucket_counts, gathered, splits)
     outcome = {
         "version": config.version,
         "images": images,
@@ -43,10 +48,13 @@ def commit(
         "failures": manifest.count_reasons(gathered),
         "examples_of_failures": gathered.slice(0, 5).to_pylist(),
         "sources": sources,
+        "annotations": manifest.count_annotations(bucket_counts),
+        "warnings": manifest.gather_warnings(config.notices, source_counts, sources),
+        "losses": [loss._asdict() for loss in lost],
         "splits": splits,
         "taken_over": manifest.count_taken_over(bucket_counts),
     }
-    if not shards or failed_images > config.max_failure_rate * images:
+    if lost or not shards or failed_images > config.max_failure_rate * images:
         version.discard(config)
         return outcome | {"version": None}
     document = {
@@ -56,6 +64,8 @@ def commit(
         "config": config.flags,
         "splits": splits,
         "sources": sources,
+        "annotations": outcome["annotations"],
+        "warnings": outcome["warnings"],
         "failures": outcome["failures"],
         "lineage": manifest.count_lineage(shards),
     }

@@ -1,0 +1,120 @@
+"""What a build has lost of its inputs, and whether that is too much to publish.
+
+An example with an empty list says that there is nothing: to a trainer, rows that were lost are
+objects that aren't there. So what is lost of a source beyond a limit fails a build, as images do.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.config import BuildConfig
+from transforms.elements import BucketCount, SourceCount
+from transforms.failures import Stage
+from transforms.formats.detect import TABLES, VOCABULARY
+
+_SHOWN = 3
+
+
+class Loss(NamedTuple):
+    """Why nothing is published.
+
+    Attributes:
+        source: the path of a source, or the masks of a split.
+        problem: `damaged`, `bad_rows`, `orphans` or `masks_without_pixels`.
+        text: one line with the source and the remedy.
+        examples: the first failures, one line each.
+    """
+
+    source: str
+    problem: str
+    text: str
+    examples: tuple[str, ...] = ()
+
+
+def find_losses(
+    config: BuildConfig,
+    sources: Sequence[Mapping],
+    source_counts: Iterable[SourceCount],
+    bucket_counts: Iterable[BucketCount],
+    gathered: pa.Table,
+    built: Iterable[str],
+) -> list[Loss]:
+    """Finds what is lost beyond the limits.
+
+    Args:
+        config: the build.
+        sources: accounts as of `manifest.count_sources`, by index.
+        source_counts: of all blocks.
+        bucket_counts: of all buckets.
+        gathered: all failures.
+        built: the splits that have examples.
+    """
+    losses = []
+    damage = {count.source: count.damage for count in source_counts if count.damage}
+    for index, text in sorted(damage.items()):
+        path = sources[index]["path"]
+        losses.append(Loss(path, "damaged", f"{path}: {text}"))
+    limit = config.max_bad_rate
+    splits = {*built, None}
+    for source, account in zip(config.sources, sources, strict=True):
+        path, rows, bad = account["path"], account["rows"], account["bad_rows"]
+        if source.kind not in (*TABLES, *VOCABULARY) or source.index in damage:
+            continue
+        if bad > limit * rows:
+            text = f"{path}: {_share(bad, rows)} rows are bad, {_more_than(limit)}"
+            failed = gathered.filter(pc.equal(gathered["source"], path))
+            losses.append(Loss(path, "bad_rows", text, _describe(failed)))
+        elif 0 < account["orphans"] == rows - bad and source.split in splits and limit < 1:
+            text = (
+                f"{path}: none of its {rows:,} rows is of an image of the dataset: give the image "
+                "table that it belongs to, or leave it out (--max_bad_rate 1 accepts it)"
+            )
+            losses.append(Loss(path, "orphans", text))
+    for split, (masks, lacking) in sorted(count_masks(bucket_counts).items()):
+        if lacking > limit * masks:
+            text = (
+                f"masks of {split}: {_share(lacking, masks)} masks have no pixels, "
+                f"{_more_than(limit, 'check --masks')}"
+            )
+            of_split = pc.and_(
+                pc.equal(gathered["stage"], Stage.MASK), pc.equal(gathered["split"], split)
+            )
+            failed = gathered.filter(of_split)
+            losses.append(
+                Loss(f"masks of {split}", "masks_without_pixels", text, _describe(failed))
+            )
+    return losses
+
+
+def count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, int]]:
+    """By split, how many masks there are, and how many lack pixels that they should have."""
+    counted: dict[str, tuple[int, int]] = {}
+    for bucket in bucket_counts:
+        for split, masks, lacking in bucket.masks:
+            before = counted.get(split, (0, 0))
+            counted[split] = (before[0] + masks, before[1] + lacking)
+    return counted
+
+
+def _share(some: int, total: int) -> str:
+    return f"{some:,} of {total:,}" + (f" ({some / total:.2%})" if some < total else "")
+
+
+def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
+    return f"more than --max_bad_rate {limit:g}: {remedy}, or raise the limit"
+
+
+def _describe(failed: pa.Table) -> tuple[str, ...]:
+    """The first failures, one line each."""
+    return tuple(map(describe_failure, failed.slice(0, _SHOWN).to_pylist()))
+
+
+def describe_failure(row: Mapping) -> str:
+    """A row of the failures table in one line."""
+    where = row["source"] or row["image_id"]
+    if row["line"]:
+        where = f"{where}:{row['line']}"
+    return f"{row['reason']}: {where}: {row['detail']}"

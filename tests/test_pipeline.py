@@ -47,6 +47,7 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     ) -> builds.Version:
         arguments = [*flags, "--output", tmp_path_factory.mktemp("output"), "--images"]
         arguments += [images or corpus / "images", "--max_failure_rate", "0.1"]
+        arguments += ["--max_bad_rate", "1"]
         for path in annotations or [corpus / "annotations"]:
             arguments += ["--annotations", path]
         if (corpus / "masks").exists():
@@ -102,7 +103,7 @@ def assert_as_expected(version: builds.Version, wanted: oracle.Expected) -> None
     assert version.manifest["failures"] == reasons
 
     accounts = {
-        name: (rows, wanted.bad_rows[name], wanted.orphans[name])
+        name: (rows, wanted.repeats[name], wanted.orphans[name], wanted.bad_rows[name])
         for name, rows in wanted.rows.items()
     }
     assert accounts_of(version) == accounts
@@ -113,10 +114,12 @@ def assert_as_expected(version: builds.Version, wanted: oracle.Expected) -> None
     ]
 
 
-def accounts_of(version: builds.Version) -> dict[str, tuple[int, int, int]]:
-    """Rows, bad rows and orphans of each table, by its path inside the annotations folder."""
+def accounts_of(version: builds.Version) -> dict[str, tuple[int, ...]]:
+    """Rows, repeats, orphans and bad rows of each table, by its path in the annotations folder."""
     return {
-        s["path"].rpartition("annotations/")[2]: (s["rows"], s["bad_rows"], s["orphans"])
+        s["path"].rpartition("annotations/")[2]: tuple(
+            s[name] for name in ("rows", "repeats", "orphans", "bad_rows")
+        )
         for s in version.manifest["sources"]
         if s["kind"] in plan.TABLES
     }

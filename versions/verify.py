@@ -98,9 +98,11 @@ class _Check:
             if shard["path"] not in sizes
         }
         self._check_shards(tasks, sizes, num_workers)
+        if self.account.problems:
+            return  # of which other numbers of annotations would be the consequence
         for column, counts in manifest.get("annotations", {}).items():
             found = self._annotations[column]
-            if found != counts["written"] and not self._lacking:
+            if found != counts["written"]:
                 self._problem(
                     f"{column}: {found:,} are in the shards, and {counts['written']:,} by the "
                     "manifest"

@@ -131,13 +131,6 @@ def accounts(outcome: dict) -> list[str]:
 def rejections(outcome: dict, config: BuildConfig) -> list[tuple[str, list[str]]]:
     """Why nothing was published and what to do, each cause with the first failures behind it."""
     causes = [(loss["text"], loss["examples"]) for loss in outcome["losses"]]
-    failed, images = outcome["failed_images"], outcome["images"]
-    if failed > config.max_failure_rate * images:
-        cause = (
-            f"{failed:,} of {images:,} images failed ({failed / images:.2%}), more than "
-            f"--max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
-        )
-        causes.append((cause, [describe_failure(row) for row in outcome["examples_of_failures"]]))
     if not causes:
         cause = "no images to publish: the annotations hold no rows"
         if config.splits:

@@ -13,7 +13,7 @@ import pytest
 from pipelines import build, workspace
 from tests.builds import Build, run_build
 
-_SAMPLE = re.compile(r'open_images_(\w+)(?:\{(\w+)="((?:[^"\\]|\\.)*)"\})? (\S+)')
+_SAMPLE = re.compile(r'open_images_(\w+)(?:\{(?:kind="\w+",)?(\w+)="((?:[^"\\]|\\.)*)"\})? (\S+)')
 
 
 def read_metrics(path: Path) -> dict[tuple[str, str | None], float]:
@@ -56,7 +56,7 @@ def flags(annotations: Path, tmp_path_factory: pytest.TempPathFactory) -> list[o
     folder = tmp_path_factory.mktemp("reported")
     return [
         *("--annotations", annotations, "--images", "none", "--output", folder / "output"),
-        *("--report", "json", "--metrics_file", folder / "build.prom"),
+        *("--max_bad_rate", "1", "--report", "json", "--metrics_file", folder / "build.prom"),
     ]
 
 
@@ -71,6 +71,16 @@ def test_json(built: Build):
     told = json.loads(line)
     shards = built.version.manifest["splits"]["train"]["shards"]
     assert 0 < told.pop("seconds") < 600
+    accounts = {Path(source["path"]).name: source for source in told.pop("sources")}
+    assert accounts["train-boxes.csv"] == {
+        "kind": "boxes",
+        "path": accounts["train-boxes.csv"]["path"],
+        "rows": 1,
+        "kept": 0,
+        "repeats": 0,
+        "orphans": 0,
+        "bad_rows": 1,
+    }
     assert told == {
         "outcome": "published",
         "exit_code": 0,
@@ -80,6 +90,8 @@ def test_json(built: Build):
         "images": 24,
         "failed_images": 0,
         "failures": {"bad_row": 1},
+        "losses": [],
+        "warnings": [],
         "examples": {"train": 24},
         "bytes": {shard["format"]: shard["bytes"] for shard in shards},
         "taken_over": {"buckets": 0, "pictures": 0},
@@ -138,6 +150,7 @@ def test_after_a_failure_that_came_too_late_to_keep_anything_back(
 
     monkeypatch.setattr(workspace, "read_outcome", fail)
     flags = ("--annotations", annotations, "--images", "none", "--report", "json")
+    flags += ("--max_bad_rate", "1")
     failed = run_build(*flags, "--output", tmp_path / "output")
     assert failed.returncode == 1
     told = json.loads(failed.stdout)

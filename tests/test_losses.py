@@ -49,8 +49,6 @@ def assert_refused(built: Build, *words: str) -> None:
     assert "Traceback" not in built.stderr
 
 
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -178,9 +176,7 @@ def test_a_cut_zip_of_masks_fails_the_build(with_masks: Path, tmp_path: Path) ->
     assert_refused(build(with_masks / "annotations", *flags), "validation-masks-0.zip")
 
 
-def test_verify_checks_the_account(
-    annotations: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_checks_the_account(annotations: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (annotations / "train-boxes.csv").write_text(boxes(IDS * 2, bad=1))
     (annotations / "other-train-boxes.csv").write_text(boxes(IDS))
     for form in ("parquet", "tfrecord"):

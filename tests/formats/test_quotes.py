@@ -42,6 +42,7 @@ def test_they_hold_what_one_range_does(
 
     monkeypatch.setattr(place, "_name", name)
     flags = ("--annotations", annotations, "--images", "none", "--max_failure_rate", "1")
+    flags += ("--max_bad_rate", "1")
     flags += ("--num_workers", "1", "--format", "parquet", "--exchange", exchange)
     whole = run_build(*flags, "--output", tmp_path / "whole").version
     assert set(read) <= {0}

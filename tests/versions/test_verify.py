@@ -396,6 +396,7 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
         num_examples=3,
         columns=features.columns(),
         compare=False,
+        count=True,
         sample=np.empty(0, np.int64),
         options=files.DEFAULTS,
     )

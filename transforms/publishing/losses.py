@@ -14,6 +14,7 @@ from transforms.config import BuildConfig
 from transforms.elements import BucketCount, SourceCount
 from transforms.failures import Stage
 from transforms.formats.detect import TABLES, VOCABULARY
+from transforms.outputs.naming import SPLITS
 
 _SHOWN = 3
 
@@ -22,8 +23,8 @@ class Loss(NamedTuple):
     """Why nothing is published.
 
     Attributes:
-        source: the path of a source, or the masks of a split.
-        problem: `damaged`, `bad_rows`, `orphans` or `masks_without_pixels`.
+        source: the path of a source, the masks of a split, or the images.
+        problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels` or `failed_images`.
         text: one line with the source and the remedy.
         examples: the first failures, one line each.
     """
@@ -41,8 +42,10 @@ def find_losses(
     bucket_counts: Iterable[BucketCount],
     gathered: pa.Table,
     built: Iterable[str],
+    images: int,
+    failed_images: int,
 ) -> list[Loss]:
-    """Finds what is lost beyond the limits.
+    """Finds what is lost beyond the limits. Bad rows of splits that aren't built are no loss.
 
     Args:
         config: the build.
@@ -51,6 +54,8 @@ def find_losses(
         bucket_counts: of all buckets.
         gathered: all failures.
         built: the splits that have examples.
+        images: how many there were to be.
+        failed_images: how many of them can't be in the version.
     """
     losses = []
     damage = {count.source: count.damage for count in source_counts if count.damage}
@@ -58,16 +63,18 @@ def find_losses(
         path = sources[index]["path"]
         losses.append(Loss(path, "damaged", f"{path}: {text}"))
     limit = config.max_bad_rate
-    splits = {*built, None}
+    wanted = (*(config.splits or SPLITS), None)
     for source, account in zip(config.sources, sources, strict=True):
         path, rows, bad = account["path"], account["rows"], account["bad_rows"]
         if source.kind not in (*TABLES, *VOCABULARY) or source.index in damage:
+            continue
+        if source.split not in wanted:
             continue
         if bad > limit * rows:
             text = f"{path}: {_share(bad, rows)} rows are bad, {_more_than(limit)}"
             failed = gathered.filter(pc.equal(gathered["source"], path))
             losses.append(Loss(path, "bad_rows", text, _describe(failed)))
-        elif 0 < account["orphans"] == rows - bad and source.split in splits and limit < 1:
+        elif 0 < account["orphans"] == rows - bad and source.split in (*built, None) and limit < 1:
             text = (
                 f"{path}: none of its {rows:,} rows is of an image of the dataset: give the image "
                 "table that it belongs to, or leave it out (--max_bad_rate 1 accepts it)"
@@ -86,6 +93,17 @@ def find_losses(
             losses.append(
                 Loss(f"masks of {split}", "masks_without_pixels", text, _describe(failed))
             )
+    if failed_images > config.max_failure_rate * images:
+        text = (
+            f"{failed_images:,} of {images:,} images failed ({failed_images / images:.2%}), more "
+            f"than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+        )
+        tables = [source.path for source in config.sources if source.kind == "images"]
+        of_images = pc.or_(
+            pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
+            pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),
+        )
+        losses.append(Loss("images", "failed_images", text, _describe(gathered.filter(of_images))))
     return losses
 
 

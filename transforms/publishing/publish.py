@@ -36,11 +36,25 @@ def commit(
     inputs = manifest.tell_digests(config.sources, source_counts)
     sources = manifest.count_sources(inputs, source_counts, bucket_counts)
     # An image whose row can't be read is lost as much as one whose picture can't.
-    unread = sum(source["bad_rows"] for source in sources if source["kind"] == "images")
+    unread = sum(
+        account["bad_rows"]
+        for source, account in zip(inputs, sources, strict=True)
+        if source.kind == "images"
+        and (source.split is None or not config.splits or source.split in config.splits)
+    )
     images = sum(bucket.images for bucket in bucket_counts) + unread
     failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
     splits = manifest.count_splits(shards)
-    lost = find_losses(config, sources, source_counts, bucket_counts, gathered, splits)
+    lost = find_losses(
+        config,
+        sources,
+        source_counts,
+        bucket_counts,
+        gathered,
+        splits,
+        images=images,
+        failed_images=failed_images,
+    )
     outcome = {
         "version": config.version,
         "images": images,
@@ -54,7 +68,7 @@ def commit(
         "splits": splits,
         "taken_over": manifest.count_taken_over(bucket_counts),
     }
-    if lost or not shards or failed_images > config.max_failure_rate * images:
+    if lost or not shards:
         version.discard(config)
         return outcome | {"version": None}
     document = {

@@ -65,7 +65,7 @@ TELLING_COLUMNS = {
 COLUMNS = {
     "image_labels": "image_labels",
     "boxes": "bboxes",
-    "person_boxes": "bboxes",
+    "person_boxes": "person_boxes",
     "masks": "masks",
     "relationships": "relationships",
     "narratives": "narratives",
@@ -131,6 +131,7 @@ def expected(
             continue
         try:
             example = {"image_id": image_id} | merge_image_rows(rows)
+            example["published_rotation"] = example["rotation"]
             example |= read_picture(image_id, pictures)
         except LeftOutError as bad:
             result.failures[image_id, *bad.args] += 1

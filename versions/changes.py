@@ -17,9 +17,10 @@ from versions.shard_files import local_copy, read_batches
 #: What columns come from, by the kind of annotation file, or `pictures`.
 SOURCES = {
     "pictures": ("image", "width", "height", "original_width", "original_height"),
-    "images": ("split", *IMAGE_FIELDS),
+    "images": ("split", "published_rotation", *IMAGE_FIELDS),
     "image_labels": ("image_labels",),
     "boxes": ("bboxes",),
+    "person_boxes": ("person_boxes",),
     "masks": ("masks", "instance_map", "semantic_map"),
     "relationships": ("relationships",),
     "narratives": ("narratives",),

@@ -220,6 +220,7 @@ class BuildBucketFn(beam.DoFn):
         """Examples of a piece's images; failures of images left out and of single masks."""
         config = self._config
         images, columns = piece.images, dict(piece.columns)
+        columns["published_rotation"] = images["rotation"]
         sizes: Sequence[tuple[int, int] | None] = [None] * len(images)
         if config.with_pictures:
             sizes = list(
@@ -229,6 +230,7 @@ class BuildBucketFn(beam.DoFn):
         if config.image_spec.apply_rotation:
             rotations = images["rotation"].to_pylist()
             images = turn_annotations(images, images["rotation"])
+            columns["rotation"] = pc.multiply(images["rotation"], 0)  # unknown ones stay null
         rasters: Sequence[Sequence[Raster] | None] = [None] * len(images)
         if kept:
             rasters = kept.read_rasters(lineage.places(images["image_id"]))

@@ -230,7 +230,8 @@ class BuildBucketFn(beam.DoFn):
         if config.image_spec.apply_rotation:
             rotations = images["rotation"].to_pylist()
             images = turn_annotations(images, images["rotation"])
-            columns["rotation"] = pc.multiply(images["rotation"], 0)  # unknown ones stay null
+            # Nothing is left to turn, but where it is unknown: there it stays null.
+            columns["rotation"] = pc.multiply(images["rotation"], pa.scalar(0, pa.int16()))
         rasters: Sequence[Sequence[Raster] | None] = [None] * len(images)
         if kept:
             rasters = kept.read_rasters(lineage.places(images["image_id"]))

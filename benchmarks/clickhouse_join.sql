@@ -15,42 +15,42 @@ image_labels AS (
   GROUP BY ImageID
 ),
 bboxes AS (
-  SELECT image_id,
-    groupArray(CAST(box, 'Tuple(label String, source Nullable(String), confidence Float32,
-      xmin Float32, xmax Float32, ymin Float32, ymax Float32,
-      is_occluded Int8, is_truncated Int8, is_group_of Int8, is_depiction Int8, is_inside Int8,
-      extreme_points Array(Tuple(x Float32, y Float32)),
-      gender_presentation Nullable(String), age_presentation Nullable(String))')) AS bboxes
-  FROM (
-    SELECT ImageID AS image_id,
-      (LabelName, CAST(Source, 'Nullable(String)'), Confidence, XMin, XMax, YMin, YMax,
+  SELECT ImageID AS image_id,
+    groupArray(CAST((LabelName, Source, Confidence, XMin, XMax, YMin, YMax,
         IsOccluded, IsTruncated, IsGroupOf, IsDepiction, IsInside,
         if(least(XClick1X, XClick2X, XClick3X, XClick4X,
                  XClick1Y, XClick2Y, XClick3Y, XClick4Y) < 0,
           CAST([], 'Array(Tuple(x Float32, y Float32))'),
           CAST([(XClick1X, XClick1Y), (XClick2X, XClick2Y),
                 (XClick3X, XClick3Y), (XClick4X, XClick4Y)],
-            'Array(Tuple(x Float32, y Float32))')),
-        CAST(NULL, 'Nullable(String)'), CAST(NULL, 'Nullable(String)')) AS box
-    FROM file('$annotations/*-annotations-bbox.csv', CSVWithNames,
-      'ImageID String, Source String, LabelName String, Confidence Float32,
-       XMin Float32, XMax Float32, YMin Float32, YMax Float32,
-       IsOccluded Int8, IsTruncated Int8, IsGroupOf Int8, IsDepiction Int8, IsInside Int8,
-       XClick1X Float32 DEFAULT -1, XClick2X Float32, XClick3X Float32, XClick4X Float32,
-       XClick1Y Float32, XClick2Y Float32, XClick3Y Float32, XClick4Y Float32')
-    UNION ALL
-    SELECT ImageID,
-      (LabelName, CAST(NULL, 'Nullable(String)'), Confidence, XMin, XMax, YMin, YMax,
+            'Array(Tuple(x Float32, y Float32))'))),
+      'Tuple(label String, source String, confidence Float32,
+        xmin Float32, xmax Float32, ymin Float32, ymax Float32,
+        is_occluded Int8, is_truncated Int8, is_group_of Int8, is_depiction Int8, is_inside Int8,
+        extreme_points Array(Tuple(x Float32, y Float32)))')) AS bboxes
+  FROM file('$annotations/*-annotations-bbox.csv', CSVWithNames,
+    'ImageID String, Source String, LabelName String, Confidence Float32,
+     XMin Float32, XMax Float32, YMin Float32, YMax Float32,
+     IsOccluded Int8, IsTruncated Int8, IsGroupOf Int8, IsDepiction Int8, IsInside Int8,
+     XClick1X Float32 DEFAULT -1, XClick2X Float32, XClick3X Float32, XClick4X Float32,
+     XClick1Y Float32, XClick2Y Float32, XClick3Y Float32, XClick4Y Float32')
+  GROUP BY ImageID
+),
+person_boxes AS (
+  SELECT ImageID AS image_id,
+    groupArray(CAST((LabelName, NULL, Confidence, XMin, XMax, YMin, YMax,
         IsOccluded, IsTruncated, IsGroupOf, IsDepictionOf, IsInsideOf,
-        CAST([], 'Array(Tuple(x Float32, y Float32))'),
-        CAST(GenderPresentation, 'Nullable(String)'), CAST(AgePresentation, 'Nullable(String)'))
-    FROM file('$annotations/*miap_boxes*.csv', CSVWithNames,
-      'ImageID String, LabelName String, Confidence Float32,
-       XMin Float32, XMax Float32, YMin Float32, YMax Float32,
-       IsOccluded Int8, IsTruncated Int8, IsGroupOf Int8, IsDepictionOf Int8, IsInsideOf Int8,
-       GenderPresentation String, AgePresentation String')
-  )
-  GROUP BY image_id
+        GenderPresentation, AgePresentation),
+      'Tuple(label String, source Nullable(String), confidence Float32,
+        xmin Float32, xmax Float32, ymin Float32, ymax Float32,
+        is_occluded Int8, is_truncated Int8, is_group_of Int8, is_depiction Int8, is_inside Int8,
+        gender_presentation String, age_presentation String)')) AS person_boxes
+  FROM file('$annotations/*miap_boxes*.csv', CSVWithNames,
+    'ImageID String, LabelName String, Confidence Float32,
+     XMin Float32, XMax Float32, YMin Float32, YMax Float32,
+     IsOccluded Int8, IsTruncated Int8, IsGroupOf Int8, IsDepictionOf Int8, IsInsideOf Int8,
+     GenderPresentation String, AgePresentation String')
+  GROUP BY ImageID
 ),
 masks AS (
   SELECT ImageID AS image_id,
@@ -108,12 +108,12 @@ points AS (
 )
 SELECT
   ImageID AS image_id, Subset AS split,
-  toInt16OrNull(splitByChar('.', Rotation)[1]) AS rotation,
+  toInt16OrNull(splitByChar('.', Rotation)[1]) AS rotation, rotation AS published_rotation,
   OriginalURL AS original_url, OriginalLandingURL AS original_landing_url, License AS license,
   AuthorProfileURL AS author_profile_url, Author AS author, Title AS title,
   Thumbnail300KURL AS thumbnail_300k_url, OriginalSize AS original_size,
   OriginalMD5 AS original_md5,
-  image_labels, bboxes, masks, relationships, narratives, points
+  image_labels, bboxes, person_boxes, masks, relationships, narratives, points
 FROM file('$annotations/*-images*-with-rotation.csv', CSVWithNames,
   'ImageID String, Subset String, OriginalURL Nullable(String),
    OriginalLandingURL Nullable(String), License Nullable(String),
@@ -122,6 +122,7 @@ FROM file('$annotations/*-images*-with-rotation.csv', CSVWithNames,
    Rotation String') AS images
 LEFT JOIN image_labels ON images.ImageID = image_labels.image_id
 LEFT JOIN bboxes ON images.ImageID = bboxes.image_id
+LEFT JOIN person_boxes ON images.ImageID = person_boxes.image_id
 LEFT JOIN masks ON images.ImageID = masks.image_id
 LEFT JOIN relationships ON images.ImageID = relationships.image_id
 LEFT JOIN narratives ON images.ImageID = narratives.image_id

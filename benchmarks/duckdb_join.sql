@@ -37,10 +37,10 @@ image_labels AS (
     ImageID: 'VARCHAR', Source: 'VARCHAR', LabelName: 'VARCHAR', Confidence: 'FLOAT'})
   GROUP BY image_id
 ),
-boxes AS (
+bboxes AS (
   SELECT
     ImageID AS image_id,
-    {label: LabelName, source: Source, confidence: Confidence,
+    list({label: LabelName, source: Source, confidence: Confidence,
      xmin: XMin, xmax: XMax, ymin: YMin, ymax: YMax,
      is_occluded: IsOccluded, is_truncated: IsTruncated, is_group_of: IsGroupOf,
      is_depiction: IsDepiction, is_inside: IsInside,
@@ -50,8 +50,7 @@ boxes AS (
                   XClick1Y, XClick2Y, XClick3Y, XClick4Y) < 0 THEN []
        ELSE [{x: XClick1X, y: XClick1Y}, {x: XClick2X, y: XClick2Y},
              {x: XClick3X, y: XClick3Y}, {x: XClick4X, y: XClick4Y}]
-     END,
-     gender_presentation: NULL::VARCHAR, age_presentation: NULL::VARCHAR} AS box
+     END}) AS bboxes
   FROM read_csv('$annotations/*-annotations-bbox.csv', header = true, union_by_name = true, types = {
     ImageID: 'VARCHAR', Source: 'VARCHAR', LabelName: 'VARCHAR', Confidence: 'FLOAT',
     XMin: 'FLOAT', XMax: 'FLOAT', YMin: 'FLOAT', YMax: 'FLOAT',
@@ -59,25 +58,21 @@ boxes AS (
     IsInside: 'TINYINT',
     XClick1X: 'FLOAT', XClick2X: 'FLOAT', XClick3X: 'FLOAT', XClick4X: 'FLOAT',
     XClick1Y: 'FLOAT', XClick2Y: 'FLOAT', XClick3Y: 'FLOAT', XClick4Y: 'FLOAT'})
+  GROUP BY image_id
 ),
 person_boxes AS (
   SELECT
     ImageID AS image_id,
-    {label: LabelName, source: NULL::VARCHAR, confidence: Confidence,
+    list({label: LabelName, source: NULL::VARCHAR, confidence: Confidence,
      xmin: XMin, xmax: XMax, ymin: YMin, ymax: YMax,
      is_occluded: IsOccluded, is_truncated: IsTruncated, is_group_of: IsGroupOf,
      is_depiction: IsDepictionOf, is_inside: IsInsideOf,
-     extreme_points: NULL::STRUCT(x FLOAT, y FLOAT)[],
-     gender_presentation: GenderPresentation, age_presentation: AgePresentation} AS box
+     gender_presentation: GenderPresentation, age_presentation: AgePresentation}) AS person_boxes
   FROM read_csv('$annotations/*miap_boxes*.csv', header = true, types = {
     ImageID: 'VARCHAR', LabelName: 'VARCHAR', Confidence: 'FLOAT',
     XMin: 'FLOAT', XMax: 'FLOAT', YMin: 'FLOAT', YMax: 'FLOAT',
     IsOccluded: 'TINYINT', IsTruncated: 'TINYINT', IsGroupOf: 'TINYINT', IsDepictionOf: 'TINYINT',
     IsInsideOf: 'TINYINT', GenderPresentation: 'VARCHAR', AgePresentation: 'VARCHAR'})
-),
-bboxes AS (
-  SELECT image_id, list(box) AS bboxes
-  FROM (FROM boxes UNION ALL FROM person_boxes)
   GROUP BY image_id
 ),
 masks AS (
@@ -137,10 +132,11 @@ SELECT
   NULL::STRUCT(bytes BLOB, path VARCHAR) AS image,
   NULL::INTEGER AS width, NULL::INTEGER AS height,
   NULL::INTEGER AS original_width, NULL::INTEGER AS original_height,
-  rotation, original_url, original_landing_url, license, author_profile_url, author, title,
+  rotation, rotation AS published_rotation, original_url, original_landing_url, license, author_profile_url, author, title,
   thumbnail_300k_url, original_size, original_md5,
   coalesce(image_labels, []) AS image_labels,
   coalesce(bboxes, []) AS bboxes,
+  coalesce(person_boxes, []) AS person_boxes,
   coalesce(masks, []) AS masks,
   coalesce(relationships, []) AS relationships,
   coalesce(narratives, []) AS narratives,
@@ -150,6 +146,7 @@ SELECT
 FROM images
 LEFT JOIN image_labels USING (image_id)
 LEFT JOIN bboxes USING (image_id)
+LEFT JOIN person_boxes USING (image_id)
 LEFT JOIN masks USING (image_id)
 LEFT JOIN relationships USING (image_id)
 LEFT JOIN narratives USING (image_id)

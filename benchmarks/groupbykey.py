@@ -51,7 +51,7 @@ TABLES = (
     ),
     Table(
         "*miap_boxes*.csv",
-        "bboxes",
+        "person_boxes",
         {"label": "LabelName", "confidence": "Confidence", **_BOX}
         | dict(zip(FLAGS, MIAP_FLAG_NAMES, strict=True))
         | {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"},
@@ -102,6 +102,7 @@ def read_images(path: str) -> Iterator[tuple[str, dict]]:
         columns["original_size"] = int(row["OriginalSize"]) if row["OriginalSize"] else None
         known = row["Rotation"] not in ("", "nan")
         columns["rotation"] = int(float(row["Rotation"])) if known else None
+        columns["published_rotation"] = columns["rotation"]
         yield row["ImageID"], columns
 
 

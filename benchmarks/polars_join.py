@@ -35,6 +35,7 @@ def join(annotations: Path, output: Path) -> None:
     for name, elements in (
         ("image_labels", _image_labels(annotations)),
         ("bboxes", _boxes(annotations)),
+        ("person_boxes", _person_boxes(annotations)),
         ("masks", _masks(annotations)),
         ("relationships", _relationships(annotations)),
         ("narratives", _narratives(annotations)),
@@ -57,7 +58,7 @@ def _columns() -> list[pl.Expr]:
     for name, dtype in frame.schema.items():
         if name in ANNOTATION_COLUMNS:
             columns.append(pl.col(name).fill_null(pl.lit([], dtype)))
-        elif name in ("image_id", "split", "rotation", *_IMAGE_COLUMNS):
+        elif name in ("image_id", "split", "rotation", "published_rotation", *_IMAGE_COLUMNS):
             columns.append(pl.col(name))
         else:
             columns.append(pl.lit(None, dtype).alias(name))
@@ -70,11 +71,12 @@ def _csv(folder: Path, files: str, types: Mapping[str, type[pl.DataType]]) -> pl
 
 def _images(folder: Path) -> pl.LazyFrame:
     types = dict.fromkeys(_IMAGE_COLUMNS.values(), _TEXT) | {"OriginalSize": _I64, "Rotation": _F32}
-    rotation = pl.col("Rotation").fill_nan(None).cast(pl.Int16).alias("rotation")
+    rotation = pl.col("Rotation").fill_nan(None).cast(pl.Int16)
     return _csv(folder, "*-images*-with-rotation.csv", types).select(
         pl.col("ImageID").alias("image_id"),
         pl.col("Subset").alias("split"),
-        rotation,
+        rotation=rotation,
+        published_rotation=rotation,
         **{name: pl.col(column) for name, column in _IMAGE_COLUMNS.items()},
     )
 
@@ -109,31 +111,13 @@ def _boxes(folder: Path) -> pl.LazyFrame:
     places = [pl.struct(x=x, y=y) for x, y in _CLICK_NAMES]
     points = pl.List(pl.Struct({"x": _F32, "y": _F32}))
     drawn = pl.when(pl.min_horizontal(clicks) < 0).then(pl.lit([], points))
-    no_text = pl.lit(None, _TEXT)
 
     def boxes(files: str, types: Mapping[str, type[pl.DataType]], points: pl.Expr) -> pl.LazyFrame:
         fields = {"label": "LabelName", "source": "Source", "confidence": "Confidence"}
         return _csv(folder, files, types).select(
-            _element(
-                **fields,
-                **_box_fields(FLAG_NAMES),
-                extreme_points=points,
-                gender_presentation=no_text,
-                age_presentation=no_text,
-            )
+            _element(**fields, **_box_fields(FLAG_NAMES), extreme_points=points)
         )
 
-    persons = _csv(folder, "*miap_boxes*.csv", _box_types(MIAP_FLAG_NAMES)).select(
-        _element(
-            label="LabelName",
-            source=no_text,
-            confidence="Confidence",
-            **_box_fields(MIAP_FLAG_NAMES),
-            extreme_points=pl.lit(None, points),
-            gender_presentation="GenderPresentation",
-            age_presentation="AgePresentation",
-        )
-    )
     return pl.concat(
         [
             boxes(
@@ -145,8 +129,20 @@ def _boxes(folder: Path) -> pl.LazyFrame:
                 boxes(f"{split}-annotations-bbox.csv", types, pl.lit(None, points))
                 for split in ("validation", "test")
             ),
-            persons,
         ]
+    )
+
+
+def _person_boxes(folder: Path) -> pl.LazyFrame:
+    return _csv(folder, "*miap_boxes*.csv", _box_types(MIAP_FLAG_NAMES)).select(
+        _element(
+            label="LabelName",
+            source=pl.lit(None, _TEXT),
+            confidence="Confidence",
+            **_box_fields(MIAP_FLAG_NAMES),
+            gender_presentation="GenderPresentation",
+            age_presentation="AgePresentation",
+        )
     )
 
 

@@ -103,7 +103,8 @@ def parse(
         metavar="NAMES",
         type=choices(kinds),
         help=f"comma separated, of {', '.join(kinds)}; default: all that the release has, without "
-        f"{', '.join(optional)}; none with --image_list",
+        f"{', '.join(optional)}; none with --image_list. person_boxes are MIAP's, which annotate "
+        "people of the boxes once more",
     )
     add(
         "--splits",

@@ -43,6 +43,9 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
     if flags.list:
         if items:
             print(plan.describe(items, flags.output))
+        optional = catalogue.optional_kinds(entries, flags.release)
+        if items and not flags.kinds and optional:
+            print(f"left out, since --kinds doesn't name them: {', '.join(optional)}")
         if pictures:
             print(pictures.describe())
         return []

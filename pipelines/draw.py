@@ -20,16 +20,20 @@ examples:
   python -m pipelines.draw oid/dataset --output examples.png
   python -m pipelines.draw oid/dataset --image_id 000002b66c9c498e --output one.png
 
-Boxes and tinted masks have a colour a class. A point is a disc where the class was confirmed, else
-a cross. The caption says how many annotations there are, the narratives, and the labels of the
-whole image. Without --image_id, images with many kinds of annotation are chosen.
+Boxes and tinted masks have a colour a class; MIAP's boxes of people are dashed. A point is a disc
+where the class was confirmed, else a cross. The caption says how many annotations there are, the
+narratives, and the labels of the whole image. Without --image_id, images with many kinds of
+annotation are chosen.
 exit codes: 0 drawn, 2 wrong use.
 """
 
 _WIDTH, _HEIGHT, _MARGIN, _LETTERS, _CANDIDATES = 560, 440, 16, 74, 1000
 _FONT = ImageFont.load_default(size=15)
 _SMOOTH = Image.Resampling.BILINEAR
-_KINDS = ("image_labels", "bboxes", "masks", "relationships", "narratives", "points")
+_KINDS = (
+    *("image_labels", "bboxes", "person_boxes", "masks", "relationships", "narratives", "points"),
+)
+_DASH = 8
 
 Colour = tuple[int, ...]
 Box = list[float]  # left, top, right, bottom in pixels
@@ -78,8 +82,10 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
         raise DrawError(f"--split {split}: no such split: use one of {', '.join(splits)}")
     data = ds.dataset([s for s in shards if split in (None, s.name.split("-")[0])])
     if not image_ids:
-        first = data.head(_CANDIDATES, columns=["image_id", *_KINDS]).to_pylist()
-        first.sort(key=lambda row: -sum(bool(row[kind]) for kind in _KINDS))
+        # A version may have been built before there was some kind.
+        columns = [name for name in data.schema.names if name in ("image_id", *_KINDS)]
+        first = data.head(_CANDIDATES, columns=columns).to_pylist()
+        first.sort(key=lambda row: -sum(bool(row.get(kind)) for kind in _KINDS))
         image_ids = [row["image_id"] for row in first[:number]]
     wanted = pc.field("image_id").isin(image_ids)
     # Counting reads ids alone: pictures are read of no shard but those that hold what is wanted.
@@ -118,10 +124,11 @@ def draw_example(example: dict, palette: Palette) -> Image.Image:
     canvas = ImageDraw.Draw(picture)
     sides, edges = ("xmin", "ymin", "xmax", "ymax"), [size[0] - 1, size[1] - 1] * 2
     boxes = []
-    for each in example["bboxes"] or []:
-        box = [each[side] * edge for side, edge in zip(sides, edges, strict=True)]
-        boxes.append((each["label"], box))
-        canvas.rectangle(box, outline=palette.colour(each["label"]), width=3)
+    for kind, draw_box in (("bboxes", _draw_box), ("person_boxes", _draw_dashed_box)):
+        for each in example.get(kind) or []:
+            box = [each[side] * edge for side, edge in zip(sides, edges, strict=True)]
+            boxes.append((each["label"], box))
+            draw_box(canvas, box, palette.colour(each["label"]))
     for point in example["points"] or []:
         at, ink = (point["x"] * edges[0], point["y"] * edges[1]), palette.colour(point["label"])
         if point["estimated_yes_no"] == "yes":
@@ -136,6 +143,23 @@ def draw_example(example: dict, palette: Palette) -> Image.Image:
     cell.paste(picture)
     ImageDraw.Draw(cell).text((0, size[1] + 5), "\n".join(lines), "black", _FONT)
     return cell
+
+
+def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
+    canvas.rectangle(box, outline=colour, width=3)
+
+
+def _draw_dashed_box(canvas: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
+    """Draws a box of which every other `_DASH` pixels are left out."""
+    left, top, right, bottom = box
+    for start in np.arange(left, right, 2 * _DASH):
+        end = min(start + _DASH, right)
+        for y in (top, max(top, bottom - 2)):
+            canvas.rectangle([start, y, end, y + 2], colour)
+    for start in np.arange(top, bottom, 2 * _DASH):
+        end = min(start + _DASH, bottom)
+        for x in (left, max(left, right - 2)):
+            canvas.rectangle([x, start, x + 2, end], colour)
 
 
 def _draw_label(
@@ -158,7 +182,8 @@ def _draw_label(
 
 def _caption(example: dict, palette: Palette) -> list[str]:
     facts = [example["image_id"], f"{example['width']} x {example['height']}"]
-    facts += [f"{kind.replace('_', ' ')}: {len(example[kind])}" for kind in _KINDS if example[kind]]
+    counts = {kind: len(example.get(kind) or []) for kind in _KINDS}
+    facts += [f"{kind.replace('_', ' ')}: {count}" for kind, count in counts.items() if count]
     captions = [f'"{each["caption"].strip()}"' for each in example["narratives"] or []]
     sure = [e["label"] for e in example["image_labels"] or [] if e["confidence"] >= 0.5]
     names = [palette.name(label) for label in dict.fromkeys(sure)]

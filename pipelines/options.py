@@ -192,7 +192,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         "--apply_rotation",
         action="store_true",
         help="turn pictures upright by their published Rotation, with boxes, points, clicks, "
-        "relationships, traces and masks",
+        "relationships, traces and masks; the column rotation is 0 then, and published_rotation "
+        "as before",
     )
     pixels.add_argument(
         "--image_encoding",

@@ -67,7 +67,7 @@ TELLING_COLUMNS = {
 COLUMNS = {
     "image_labels": "image_labels",
     "boxes": "bboxes",
-    "person_boxes": "bboxes",
+    "person_boxes": "person_boxes",
     "masks": "masks",
     "relationships": "relationships",
     "narratives": "narratives",
@@ -138,6 +138,7 @@ def expected(
             for column, its_rows in annotated[image_id].items():
                 merged[column], repeats = merge_repeats(its_rows)
                 result.repeats += repeats
+            example["published_rotation"] = example["rotation"]
             example |= read_picture(image_id, pictures)
         except LeftOutError as bad:
             result.failures[image_id, *bad.args] += 1

@@ -97,8 +97,8 @@ def parse_image_label(row: dict) -> dict:
     )
 
 
-def parse_box(row: dict) -> dict:
-    """A box, or a MIAP person box; each has columns that the other lacks."""
+def parse_any_box(row: dict) -> dict:
+    """What a box and a MIAP person box have in common."""
 
     def flag(column: str) -> int | None:
         return integer(row[column], -1, 1) if column in row else None
@@ -112,10 +112,19 @@ def parse_box(row: dict) -> dict:
         "is_group_of": flag("IsGroupOf"),
         "is_depiction": flag("IsDepiction"),
         "is_inside": flag("IsInside"),
-        "extreme_points": parse_extreme_points(row) if "XClick1X" in row else None,
-        "gender_presentation": row.get("GenderPresentation"),
-        "age_presentation": row.get("AgePresentation"),
     }
+
+
+def parse_box(row: dict) -> dict:
+    """A box."""
+    points = parse_extreme_points(row) if "XClick1X" in row else None
+    return parse_any_box(row) | {"extreme_points": points}
+
+
+def parse_person_box(row: dict) -> dict:
+    """A MIAP person box."""
+    presented = {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"}
+    return parse_any_box(row) | pick(row, **presented)
 
 
 def parse_extreme_points(row: dict) -> list[dict]:
@@ -190,7 +199,7 @@ PARSERS = {
     "images": parse_image,
     "image_labels": parse_image_label,
     "boxes": parse_box,
-    "person_boxes": parse_box,
+    "person_boxes": parse_person_box,
     "masks": parse_mask,
     "relationships": parse_relationship,
     "narratives": parse_narrative,

@@ -1,9 +1,11 @@
 """The contact sheet: what is drawn where, and what is said of wrong use."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
@@ -11,6 +13,7 @@ from pycocotools import mask as coco
 from pipelines import draw
 from tests import builds
 from tests.conftest import CorpusMaker
+from transforms.examples.schema import ANNOTATION_COLUMNS
 
 DATA = Path(__file__).with_name("data") / "real_v4"
 
@@ -51,14 +54,13 @@ def test_draws_of_a_version_and_a_split(output: Path, tmp_path: Path) -> None:
 
 def test_chooses_examples_with_many_kinds(output: Path) -> None:
     def kinds(row: dict) -> int:
-        names = ("image_labels", "bboxes", "masks", "relationships", "narratives", "points")
-        return sum(bool(row[name]) for name in names)
+        return sum(bool(row[name]) for name in ANNOTATION_COLUMNS)
 
     chosen = draw.find_examples(draw.find_version(output), "train", [], 4)
     table = builds.latest_version(output).table.to_pylist()
     best = sorted((kinds(row) for row in table if row["split"] == "train"), reverse=True)
     assert [kinds(row) for row in chosen] == best[:4]
-    assert best[0] == 6
+    assert best[0] == len(ANNOTATION_COLUMNS)
 
 
 def test_finds_images_in_the_order_asked_for(output: Path) -> None:
@@ -71,9 +73,9 @@ def test_finds_images_in_the_order_asked_for(output: Path) -> None:
 def blank_example(**annotations: list[dict]) -> dict:
     picture = io.BytesIO()
     Image.new("RGB", (280, 220), "white").save(picture, "PNG")
-    kinds = ("image_labels", "bboxes", "masks", "relationships", "narratives", "points")
     example = {"image_id": "0" * 16, "image": {"bytes": picture.getvalue(), "path": "0.png"}}
-    return example | {"width": 280, "height": 220} | dict.fromkeys(kinds) | annotations
+    size = {"width": 280, "height": 220}
+    return example | size | dict.fromkeys(ANNOTATION_COLUMNS) | annotations
 
 
 def test_a_box_is_where_it_should_be(palette: draw.Palette) -> None:
@@ -85,6 +87,31 @@ def test_a_box_is_where_it_should_be(palette: draw.Palette) -> None:
     assert ys.max() == pytest.approx(396, abs=1)
     # Its name is on top of it.
     assert ys.min() == pytest.approx(220 - 19, abs=1)
+
+
+def test_person_boxes_are_told_from_boxes(palette: draw.Palette) -> None:
+    """In the same place as a box, and with gaps that a box doesn't have."""
+    box = {"label": "/m/01yrx", "xmin": 0.25, "xmax": 0.75, "ymin": 0.5, "ymax": 0.9}
+
+    def drawn(**annotations: list[dict]) -> np.ndarray:
+        cell = np.asarray(draw.draw_example(blank_example(**annotations), palette))[:440]
+        return (cell == palette.colour("/m/01yrx")).all(axis=2)
+
+    whole, dashed = drawn(bboxes=[box]), drawn(person_boxes=[box])
+    assert 0.4 < dashed[230:].sum() / whole[230:].sum() < 0.6
+    for marked in (whole, dashed):
+        ys, xs = np.nonzero(marked)
+        assert (xs.min(), xs.max()) == pytest.approx((140, 420), abs=1)
+        assert ys.max() == pytest.approx(396, abs=8)
+
+
+def test_draws_a_version_without_a_kind(output: Path, tmp_path: Path) -> None:
+    """One that was built before there was a column of person boxes."""
+    version = tmp_path / "old"
+    shutil.copytree(draw.find_version(output), version)
+    for shard in version.glob("parquet/*.parquet"):
+        pq.write_table(pq.read_table(shard).drop_columns("person_boxes"), shard)
+    assert draw.main([str(version), "--output", str(tmp_path / "examples.png")]) == 0
 
 
 def test_a_mask_is_tinted(palette: draw.Palette) -> None:

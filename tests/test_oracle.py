@@ -72,6 +72,7 @@ def test_one_image_whole(tmp_path):
                 "original_width": None,
                 "original_height": None,
                 "rotation": 90,
+                "published_rotation": 90,
                 "original_url": "http://o",
                 "original_landing_url": "http://l",
                 "license": "CC",
@@ -102,8 +103,6 @@ def test_one_image_whole(tmp_path):
                             {"x": 0.25, "y": 0.0},
                             {"x": 0.5, "y": 1.0},
                         ],
-                        "gender_presentation": None,
-                        "age_presentation": None,
                     },
                     {
                         "label": "/m/02",
@@ -119,10 +118,9 @@ def test_one_image_whole(tmp_path):
                         "is_depiction": 0,
                         "is_inside": 0,
                         "extreme_points": [],
-                        "gender_presentation": None,
-                        "age_presentation": None,
                     },
                 ],
+                "person_boxes": None,
                 "masks": None,
                 "relationships": None,
                 "narratives": None,
@@ -310,8 +308,9 @@ def test_the_other_kinds(tmp_path):
         3,
         "",
     )
-    (person,) = example["bboxes"]
-    assert (person["source"], person["extreme_points"]) == (None, None)
+    assert example["bboxes"] is None
+    (person,) = example["person_boxes"]
+    assert (person["source"], "extreme_points" in person) == (None, False)
     assert (person["is_depiction"], person["is_inside"]) == (1, -1)
     assert (person["gender_presentation"], person["age_presentation"]) == ("Unknown", "Young")
     assert example["narratives"] == [

@@ -76,16 +76,19 @@ def test_turned_upright(corpus: Path, stored: dict[str, dict], tmp_path: Path) -
     for archive in (corpus / "masks").glob("*.zip"):
         with zipfile.ZipFile(archive) as opened:
             pngs |= {name: opened.read(name) for name in opened.namelist()}
-    seen, masks = set(), 0
+    seen, masks, people = set(), 0, 0
     for image_id, example in turned.items():
         before = stored[image_id]
-        rotation = example["rotation"] or 0
-        assert example["rotation"] == before["rotation"]
+        rotation = before["rotation"] or 0
+        assert example["published_rotation"] == before["published_rotation"] == before["rotation"]
+        assert example["rotation"] == (None if before["rotation"] is None else 0)
         seen.add(rotation)
         pixels = np.rot90(np.asarray(picture(before).convert("RGB")), rotation // 90)
         assert picture(example).format == "PNG"
         assert np.abs(np.asarray(picture(example), int) - pixels).max() <= 2
-        for box, old in zip(example["bboxes"], before["bboxes"], strict=True):
+        people += len(before["person_boxes"])
+        boxes = [*example["bboxes"], *example["person_boxes"]]
+        for box, old in zip(boxes, [*before["bboxes"], *before["person_boxes"]], strict=True):
             one = turned_point(old["xmin"], old["ymin"], rotation)
             two = turned_point(old["xmax"], old["ymax"], rotation)
             corners = (box["xmin"], box["xmax"], box["ymin"], box["ymax"])
@@ -107,6 +110,34 @@ def test_turned_upright(corpus: Path, stored: dict[str, dict], tmp_path: Path) -
         assert instance.size == (example["width"], example["height"])
     assert seen == {0, 90, 180, 270}
     assert masks > 20
+    assert people > 10
+
+
+def test_annotations_alone_are_turned(corpus: Path, tmp_path: Path) -> None:
+    """Rotation is what is left to turn of them, and unknown stays unknown."""
+
+    def built(*flags: str) -> dict[str, dict]:
+        inputs = ("--annotations", corpus / "annotations", "--images", "none", *flags)
+        outputs = ("--output", tmp_path / "-".join(["out", *flags]), "--format", "parquet")
+        done = builds.run_build(*inputs, *outputs, "--num_workers", "1")
+        assert done.returncode == 0, done.stderr
+        return done.version.examples
+
+    before, after = built(), built("--apply_rotation")
+    published = {image_id: row["published_rotation"] for image_id, row in before.items()}
+    assert {*published.values()} == {None, 0, 90, 180, 270}
+    assert {image_id: row["rotation"] for image_id, row in before.items()} == published
+    assert {i: row["published_rotation"] for i, row in after.items()} == published
+    assert {i: row["rotation"] for i, row in after.items()} == {
+        image_id: None if degrees is None else 0 for image_id, degrees in published.items()
+    }
+    for image_id, row in after.items():
+        assert (row["original_width"], row["original_height"]) == (None, None)
+        for box, old in zip(row["person_boxes"], before[image_id]["person_boxes"], strict=True):
+            turned = turned_point(old["xmin"], old["ymin"], published[image_id] or 0)
+            assert turned[0] == pytest.approx(box["xmin"], abs=1e-6) or turned[0] == pytest.approx(
+                box["xmax"], abs=1e-6
+            )
 
 
 @pytest.mark.parametrize(

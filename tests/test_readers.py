@@ -25,6 +25,10 @@ from tests import builds
 #: The contract's table of columns, as DuckDB writes types.
 POINT = "STRUCT(x FLOAT, y FLOAT)"
 CORNERS = "xmin FLOAT, xmax FLOAT, ymin FLOAT, ymax FLOAT"
+BOX = (
+    f"label VARCHAR, source VARCHAR, confidence FLOAT, {CORNERS}, is_occluded TINYINT, "
+    "is_truncated TINYINT, is_group_of TINYINT, is_depiction TINYINT, is_inside TINYINT"
+)
 TEXTS = (
     *("image_id", "split", "original_url", "original_landing_url", "license"),
     *("author_profile_url", "author", "title", "thumbnail_300k_url", "original_md5"),
@@ -34,13 +38,11 @@ TYPES = {
     **dict.fromkeys(TEXTS, "VARCHAR"),
     **dict.fromkeys(PICTURES, "STRUCT(bytes BLOB, path VARCHAR)"),
     **dict.fromkeys(("width", "height", "original_width", "original_height"), "INTEGER"),
-    "rotation": "SMALLINT",
+    **dict.fromkeys(("rotation", "published_rotation"), "SMALLINT"),
     "original_size": "BIGINT",
     "image_labels": "STRUCT(label VARCHAR, source VARCHAR, confidence FLOAT)[]",
-    "bboxes": f"STRUCT(label VARCHAR, source VARCHAR, confidence FLOAT, {CORNERS}, "
-    "is_occluded TINYINT, is_truncated TINYINT, is_group_of TINYINT, is_depiction TINYINT, "
-    f"is_inside TINYINT, extreme_points {POINT}[], gender_presentation VARCHAR, "
-    "age_presentation VARCHAR)[]",
+    "bboxes": f"STRUCT({BOX}, extreme_points {POINT}[])[]",
+    "person_boxes": f"STRUCT({BOX}, gender_presentation VARCHAR, age_presentation VARCHAR)[]",
     "masks": f"STRUCT(label VARCHAR, box_id VARCHAR, {CORNERS}, predicted_iou FLOAT, "
     "clicks STRUCT(x FLOAT, y FLOAT, t TINYINT)[], size INTEGER[], counts BLOB, area BIGINT)[]",
     "relationships": "STRUCT(label1 VARCHAR, label2 VARCHAR, relationship VARCHAR, "
@@ -75,12 +77,12 @@ def train(version: builds.Version) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def boxes_by_class(corpus_v7: Path) -> Counter:
-    """How many boxes the files of the train split have of each class, by display name."""
+    """How many boxes the table of the train split has of each class, by display name."""
     folder = corpus_v7 / "annotations"
     # The file of the boxable classes has no header.
     names = dict(rows_of(folder / "class-descriptions-boxable.csv"))
-    files = ("oidv6-train-annotations-bbox.csv", "open_images_extended_miap_boxes_train.csv")
-    return Counter(names[label] for file in files for label in labels_of(folder / file))
+    labels = labels_of(folder / "oidv6-train-annotations-bbox.csv")
+    return Counter(names[label] for label in labels)
 
 
 def rows_of(path: Path) -> Iterator[list[str]]:

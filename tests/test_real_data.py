@@ -69,9 +69,8 @@ def test_v4_boxes(v4: builds.Version) -> None:
     for image_id, label, *numbers in V4_BOXES:
         corners = dict(zip(CORNERS, (float(np.float32(n)) for n in numbers[:4]), strict=True))
         others = {"label": label, "source": "freeform", "confidence": 1.0, "extreme_points": None}
-        unknown = dict.fromkeys(("gender_presentation", "age_presentation"))
         flags = dict(zip(FLAGS, numbers[4:], strict=True))
-        wanted.setdefault(image_id, []).append(corners | others | unknown | flags)
+        wanted.setdefault(image_id, []).append(corners | others | flags)
     assert {image_id: row["bboxes"] for image_id, row in v4.examples.items()} == wanted
 
 

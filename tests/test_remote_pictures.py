@@ -135,6 +135,36 @@ def test_thumbnails_fall_back_to_originals(
     assert len(built.version.table) == IMAGES
 
 
+def test_sizes_of_originals_are_not_those_of_thumbnails(
+    addressed: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """They are null where the thumbnail was taken, and stay so where it is taken over."""
+
+    def unknown(*images: str) -> list[str]:
+        flags = ("--allow_private_hosts", "--resize", "longest", "--image_size", "64")
+        built = build(annotations, tmp_path / "-".join(images), *images, flags=flags)
+        assert built.returncode == 0, built.stderr
+        assert len(built.version.table) == IMAGES
+        found = []
+        for image_id, row in built.version.examples.items():
+            size = (row["original_width"], row["original_height"])
+            assert max(row["width"], row["height"]) == 64
+            assert None not in size or size == (None, None)
+            assert None in size or max(size) > 64
+            found += [image_id] if None in size else []
+        return sorted(found)
+
+    annotations, wrong = addressed
+    assert unknown("original", "thumbnail") == sorted(wrong)
+    before = unknown("thumbnail")
+    assert len(before) == IMAGES - 1  # one has no address but its original's
+    (annotations / "train-annotations-bbox.csv").write_text(
+        "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n"
+        f"{wrong[0]},xclick,/m/01g317,1,0,1,0,1\n"
+    )
+    assert unknown("thumbnail") == before
+
+
 def test_s3_equals_a_folder(
     corpus: Path, s3_server: S3Server, from_folder: builds.Version, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "image_labels": ("label", "source"),
     "bboxes": ("label", "source"),
+    "person_boxes": ("label", "source"),
     "points": ("label", "source", "estimated_yes_no"),
 }
 

@@ -11,15 +11,16 @@ from transforms.keys import image_keys
 from transforms.storage.stores import ObjectOptions
 from versions.digests import RecordColumns, column_digests
 from versions.merging import Batch
-from versions.records import read_records
+from versions.records import parse_example, read_records
 from versions.shard_files import local_copy, read_batches
 
 #: What columns come from, by the kind of annotation file, or `pictures`.
 SOURCES = {
     "pictures": ("image", "width", "height", "original_width", "original_height"),
-    "images": ("split", *IMAGE_FIELDS),
+    "images": ("split", "published_rotation", *IMAGE_FIELDS),
     "image_labels": ("image_labels",),
     "boxes": ("bboxes",),
+    "person_boxes": ("person_boxes",),
     "masks": ("masks", "instance_map", "semantic_map"),
     "relationships": ("relationships",),
     "narratives": ("narratives",),
@@ -36,13 +37,11 @@ class DigestTask(NamedTuple):
     Attributes:
         path: of the shard.
         form: of `naming.FORMATS`.
-        columns: of `EXAMPLE`, which features come from.
         options: how object stores are reached.
     """
 
     path: str
     form: str
-    columns: tuple[str, ...]
     options: ObjectOptions
 
 
@@ -60,13 +59,13 @@ def digest_shard(task: DigestTask) -> Batch:
     try:
         with local_copy(task.path, task.options) as path:
             read = _digest_rows if task.form == "parquet" else _digest_records
-            return read(path, task.columns)
+            return read(path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         cause = str(error).partition("\n")[0]
         raise DamagedShardError(f"{os.path.basename(task.path)} can't be read: {cause}") from None
 
 
-def _digest_rows(path: str, _: tuple[str, ...]) -> Batch:
+def _digest_rows(path: str) -> Batch:
     keys, digests = [np.empty(0, np.uint64)], [np.empty((0, len(COLUMNS)), np.uint64)]
     for table in read_batches(path):
         keys.append(image_keys(table["image_id"].chunk(0))[0])
@@ -76,23 +75,24 @@ def _digest_rows(path: str, _: tuple[str, ...]) -> Batch:
     return np.concatenate(keys), np.concatenate(digests)
 
 
-def _digest_records(path: str, columns: tuple[str, ...]) -> Batch:
-    names = [name for name in columns if name in COLUMNS]
-    parts = RecordColumns(columns)
-    places = [columns.index(name) for name in names]
+def _digest_records(path: str) -> Batch:
     ids, rows = [], []
+    parts, names, places = None, [], []
     for record in read_records(path):
+        if parts is None:  # all records of a shard have the same features
+            parts = RecordColumns([*parse_example(record)])
+            names = [name for name in parts.columns if name in COLUMNS]
+            places = [parts.columns.index(name) for name in names]
         image_id, digests = parts.read(record)
         ids.append(image_id)
-        rows.append(digests)
+        rows.append([digests[place] for place in places])
     keys, _ = image_keys(pa.array(ids, pa.string()))
-    found = np.array(rows, np.uint64).reshape(len(rows), len(columns))
-    return keys, _placed(names, found[:, places])
+    return keys, _placed(names, np.array(rows, np.uint64).reshape(len(rows), len(names)))
 
 
 def _placed(names: list[str], digests: np.ndarray) -> np.ndarray:
     """Digests of some columns in the places of `COLUMNS`; the others are those of nulls."""
-    if len(names) == len(COLUMNS):
+    if names == [*COLUMNS]:
         return digests
     nothing = column_digests(pa.Table.from_pylist([{}], EXAMPLE), COLUMNS)
     placed = np.repeat(nothing, len(digests), axis=0)

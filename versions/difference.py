@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from transforms.keys import image_ids
-from versions.beside import columns_of
 from versions.changes import COLUMNS, SOURCES, DigestTask, digest_shard
 from versions.merging import Batch, align, spread
 from versions.published import Output
@@ -112,7 +111,6 @@ def _plan(output: Output, before: str, after: str, difference: Difference) -> li
     same = set.intersection(*({(split, s["sha256"]) for split, s in side} for side in sides))
     planned = []
     for side, name in enumerate((before, after)):
-        columns = columns_of(manifests[side])
         done: Counter[str] = Counter()
         for split, shard in sides[side]:
             share = done[split] / max(1, manifests[side]["splits"][split]["num_examples"])
@@ -122,7 +120,7 @@ def _plan(output: Output, before: str, after: str, difference: Difference) -> li
                     difference.unchanged[split] += shard["num_examples"]
                 continue
             path = f"{output.folder(name)}/{shard['path']}"
-            task = DigestTask(path, shard["format"], columns, output.options)
+            task = DigestTask(path, shard["format"], output.options)
             planned.append(_Planned(share, side, split, shard["bytes"], task))
     return sorted(planned, key=lambda each: each[:3])
 

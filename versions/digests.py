@@ -14,7 +14,16 @@ import pyarrow as pa
 from transforms.examples import features, wire
 from transforms.examples.encoder import encode_examples
 from transforms.examples.schema import EXAMPLE
-from versions.records import BYTES, FLOAT, INT64, Feature, entry_bounds, key_prefix, parse_example
+from versions.records import (
+    BYTES,
+    FLOAT,
+    INT64,
+    Feature,
+    RecordError,
+    entry_bounds,
+    key_prefix,
+    parse_example,
+)
 
 DIGEST_BYTES = 8
 
@@ -55,19 +64,29 @@ def column_digests(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
 
 
 class RecordColumns:
-    """Which parts of a record are of which column."""
+    """Which parts of a record are of which column.
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        """Takes the columns whose features records have; see `features.columns`."""
-        keys = list(feature_kinds(columns))
+    Attributes:
+        columns: the columns, in the order of a record.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Takes the features that records have, in their order.
+
+        Raises:
+            RecordError: None of them is the ImageID.
+        """
         self._prefixes = [key_prefix(key) for key in keys]
         # A column's features are neighbours: its name is what precedes the first slash.
         of_column = [key.partition("/")[0] for key in keys]
+        self.columns = tuple(dict.fromkeys(of_column))
         self._spans = [
             (of_column.index(name), len(of_column) - of_column[::-1].index(name))
-            for name in columns
+            for name in self.columns
         ]
-        self._image_id = columns.index("image_id")
+        if "image_id" not in self.columns:
+            raise RecordError("lacks the feature image_id")
+        self._image_id = self.columns.index("image_id")
 
     def read(self, record: bytes) -> tuple[str, list[int]]:
         """The ImageID of a record, and digests of its columns, equal to those of its row.

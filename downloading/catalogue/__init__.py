@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 #: The project's own copy of the facts.
 PUBLISHED = Path(__file__).with_name("files.tsv")
 
-#: Downloaded only where `--kinds` names them: pixels, and rows that other files hold too.
-OPTIONAL_KINDS = ("mask_pngs", "image_tars", "all_images", "boxable_image_labels")
+#: Downloaded only where `--kinds` names them: pixels, rows that other files hold too, and MIAP,
+#: which annotates the people of the box tables once more.
+OPTIONAL_KINDS = ("mask_pngs", "image_tars", "all_images", "boxable_image_labels", "person_boxes")
 
 #: Splits that image lists name; no file is of the last one.
 LIST_SPLITS = ("train", "validation", "test", "challenge2018")
@@ -77,6 +78,12 @@ def names(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
     entries = list(entries)
     releases = {release for entry in entries for release in entry.releases}
     return sorted(releases, reverse=True), list(dict.fromkeys(entry.kind for entry in entries))
+
+
+def optional_kinds(entries: Iterable[Entry], release: str) -> list[str]:
+    """Those of `OPTIONAL_KINDS` that a release has."""
+    there = {entry.kind for entry in entries if release in entry.releases}
+    return [kind for kind in OPTIONAL_KINDS if kind in there]
 
 
 def select(

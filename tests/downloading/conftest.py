@@ -17,6 +17,7 @@ from tests.downloading.server import Server, running
 
 BOXES = "/openimages/v5/validation-annotations-bbox.csv"
 LABELS = "/openimages/v7/oidv7-val-annotations-human-imagelabels.csv"
+MIAP = "/openimages/open_images_extended_miap/open_images_extended_miap_boxes_val.csv"
 CLASSES = "/openimages/v7/oidv7-class-descriptions.csv"
 MASKS = "/openimages/v5/validation-masks/validation-masks-0.zip"
 NARRATIVES = "/localized-narratives/annotations/open_images_train_v6_localized_narratives.jsonl"
@@ -29,6 +30,7 @@ ROWS = [  # releases, kind, split, path, whether size and checksum are known
     ("v6,v7", "mask_pngs", "validation", MASKS, "md5"),
     ("v6,v7", "narratives", "train", NARRATIVES, "md5"),
     ("v3", "boxes", "", V3_BOXES, "md5"),
+    ("v6,v7", "person_boxes", "validation", MIAP, "md5"),
 ]
 
 

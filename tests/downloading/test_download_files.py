@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.downloading import server as servers
-from tests.downloading.conftest import BOXES, CLASSES, LABELS, MASKS, NARRATIVES, Run, file_of
+from tests.downloading.conftest import (
+    BOXES,
+    CLASSES,
+    LABELS,
+    MASKS,
+    MIAP,
+    NARRATIVES,
+    Run,
+    file_of,
+)
 from tests.downloading.server import Server
 
 
@@ -39,6 +48,20 @@ def test_gets_what_kinds_and_splits_name(run: Run, server: Server, output: Path)
         "oidv7-class-descriptions.csv",
         "validation-masks-0.zip",
     ]
+
+
+def test_person_boxes_are_downloaded_where_they_are_asked_for(
+    run: Run, server: Server, output: Path
+):
+    """They would annotate the people of the boxes once more."""
+    assert run("--splits", "validation").code == 0
+    assert not file_of(output, MIAP).exists()
+    assert (
+        "left out, since --kinds doesn't name them: mask_pngs, person_boxes\n" in run("--list").out
+    )
+    assert run("--kinds", "person_boxes").code == 0
+    assert file_of(output, MIAP).read_bytes() == server.files[MIAP]
+    assert "left out" not in run("--kinds", "person_boxes", "--list").out
 
 
 def test_archives_are_to_be_unpacked(run: Run, output: Path):

@@ -63,6 +63,7 @@ def annotate(masks: list[np.ndarray]) -> dict[str, list[dict]]:
             {"label": str(i), "extreme_points": inside(mask), **box(mask)}
             for i, mask in enumerate(masks)
         ],
+        "person_boxes": [{"label": str(i), **box(mask)} for i, mask in enumerate(masks)],
         "masks": [
             {"label": str(i), "clicks": [{**p, "t": 1} for p in inside(mask)], **box(mask)}
             for i, mask in enumerate(masks)
@@ -83,7 +84,7 @@ def check_covers(row: dict, pixels: np.ndarray, masks: list[np.ndarray]) -> None
         return str(pixels[int(point["y"] * height), int(point["x"] * width), 0])
 
     for i, mask in enumerate(masks):
-        for found in (row["bboxes"][i], row["masks"][i]):
+        for found in (row["bboxes"][i], row["person_boxes"][i], row["masks"][i]):
             assert {edge: found[edge] for edge in box(mask)} == pytest.approx(box(mask), abs=1e-6)
         assert {number(p) for p in row["bboxes"][i]["extreme_points"]} == {str(i)}
         assert {number(p) for p in row["masks"][i]["clicks"]} == {str(i)}
@@ -226,7 +227,7 @@ def test_other_columns_and_fields_stay() -> None:
 
 def test_no_column_of_annotations_is_forgotten() -> None:
     """Whatever has coordinates in an example is turned here."""
-    turnable = {"bboxes", "masks", "relationships", "narratives", "points"}
+    turnable = {"bboxes", "person_boxes", "masks", "relationships", "narratives", "points"}
     with_coordinates = {f.name for f in EXAMPLE if "xm" in str(f.type) or "x: float" in str(f.type)}
     assert with_coordinates == turnable
     assert turnable < set(ANNOTATION_COLUMNS)

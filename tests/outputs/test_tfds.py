@@ -40,6 +40,7 @@ def _declared(*, with_image: bool, maps: tuple[str, ...]) -> F.FeaturesDict:
             "original_width": i32,
             "original_height": i32,
             "rotation": np.int16,
+            "published_rotation": np.int16,
             "original_url": text,
             "original_landing_url": text,
             "license": text,
@@ -58,6 +59,15 @@ def _declared(*, with_image: bool, maps: tuple[str, ...]) -> F.FeaturesDict:
                     "bbox": F.BBoxFeature(),
                     **dict.fromkeys(FLAGS, np.int8),
                     "extreme_points": F.Sequence({"x": f32, "y": f32}),
+                }
+            ),
+            "person_boxes": F.Sequence(
+                {
+                    "label": text,
+                    "source": text,
+                    "confidence": f32,
+                    "bbox": F.BBoxFeature(),
+                    **dict.fromkeys(FLAGS, np.int8),
                     "gender_presentation": text,
                     "age_presentation": text,
                 }
@@ -147,14 +157,18 @@ def _row(number: int, split: str) -> dict[str, Any]:
     return row | {
         "original_width": 640,
         "original_height": 480,
-        "rotation": 270,
+        "rotation": 0,
+        "published_rotation": 270,
         "title": "Ein schönes Bild",
         "original_size": 1 << 33,
         "image_labels": [{"label": "/m/01", "source": "machine", "confidence": 0.75}],
         "bboxes": [
             box | _box(0.0, 0.25, 0.5, 1.0) | {"extreme_points": [{"x": 0.25, "y": 0.5}] * 4},
             box | _box(0.125, 0.25, 0.5, 0.75) | {"extreme_points": [], "source": None},
-            box | _box(0.0, 0.0, 1.0, 1.0) | {"is_inside": 1, "gender_presentation": "Unknown"},
+            box | _box(0.0, 0.0, 1.0, 1.0) | {"is_inside": 1},
+        ],
+        "person_boxes": [
+            box | _box(0.25, 0.0, 0.75, 0.5) | {"source": None, "gender_presentation": "Unknown"},
         ],
         "masks": [
             mask | _box(0.0, 0.25, 0.5, 1.0) | {"clicks": clicks, "size": [height, width]},

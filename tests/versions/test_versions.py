@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines import lease, verify, versions, workspace
@@ -19,6 +21,8 @@ from tests.builds import Build, Version, latest_version, run_build
 from tests.emulators import GcsServer, S3Server
 from tests.versions import spoiling
 from tests.versions.conftest import IMAGES
+from transforms.examples.schema import EXAMPLE, MAP_COLUMNS
+from transforms.outputs.tfrecord import TFRecordWriter
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 from versions import pointing, removal
@@ -229,6 +233,56 @@ def test_the_diff_of_tfrecords_is_that_of_parquet(
         _, lines = run(tmp_path / "copy", *command)
         assert sorted(lines[:-1]) == sorted(expected[:-1])
         assert json.loads(lines[-1])["splits"] == json.loads(expected[-1])["splits"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "tfrecord"])
+def test_diff_with_a_version_that_lacks_columns(
+    both: tuple[Version, Version], run: Callable, form: str
+):
+    """One that was built when boxes had another type, too."""
+    after, before = both
+
+    def as_before(table: pa.Table) -> pa.Table:
+        boxes = table["bboxes"].combine_chunks()
+        fields = [*boxes.values.type, pa.field("gender_presentation", pa.string())]
+        arrays = [*boxes.values.flatten(), pa.nulls(len(boxes.values), pa.string())]
+        values = pa.StructArray.from_arrays(arrays, fields=fields)
+        boxes = pa.ListArray.from_arrays(boxes.offsets, values)
+        place = table.schema.get_field_index("bboxes")
+        table = table.set_column(place, "bboxes", boxes)
+        return table.drop_columns(["person_boxes", "published_rotation"])
+
+    for split in before.manifest["splits"]:
+        shards = before.shards(split, "parquet")
+        table = as_before(pa.concat_tables(pq.read_table(path) for path in shards))
+        path = before.shards(split, form)[0]
+        if form == "parquet":
+            pq.write_table(table, path)
+        else:
+            names = [name for name in table.column_names if name not in MAP_COLUMNS]
+            writer = TFRecordWriter(str(path), names)
+            writer.write(table)
+            writer.close()
+
+    def forget(manifest: dict) -> None:
+        for account in manifest["splits"].values():
+            shards = [shard for shard in account["shards"] if shard["format"] == form]
+            account["shards"] = [shards[0] | {"sha256": ""}]
+
+    spoiling.edit_manifest(before, forget)
+    command = ("diff", OTHER, "--images", "--report", "json", "--num_workers", 1)
+    code, lines = run(output_of(after), *command)
+    assert code == 0, lines
+    told = {image["image_id"]: image["columns"] for image in map(json.loads, lines[:-1])}
+    for image_id, row in after.examples.items():
+        wanted = {
+            "bboxes": True,
+            "person_boxes": bool(row["person_boxes"]),
+            "published_rotation": row["published_rotation"] is not None,
+        }
+        assert told.get(image_id, []) == [name for name in EXAMPLE.names if wanted.get(name)], (
+            image_id
+        )
 
 
 def test_diff_of_a_damaged_version(both: tuple[Version, Version], run: Callable):

@@ -264,6 +264,7 @@ class BuildBucketFn(beam.DoFn):
         """Examples of a piece's images; failures of images left out and of single masks."""
         config = self._config
         images, columns = piece.images, dict(piece.columns)
+        columns["published_rotation"] = images["rotation"]
         sizes: Sequence[tuple[int, int] | None] = [None] * len(images)
         if config.with_pictures:
             sizes = list(
@@ -273,6 +274,8 @@ class BuildBucketFn(beam.DoFn):
         if config.image_spec.apply_rotation:
             rotations = images["rotation"].to_pylist()
             images = turn_annotations(images, images["rotation"])
+            # Nothing is left to turn, but where it is unknown: there it stays null.
+            columns["rotation"] = pc.multiply(images["rotation"], pa.scalar(0, pa.int16()))
         rasters: Sequence[Sequence[Raster] | None] = [None] * len(images)
         if kept:
             rasters = kept.read_rasters(lineage.places(images["image_id"]))

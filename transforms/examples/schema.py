@@ -26,19 +26,18 @@ IMAGE_LABEL = _struct(label=_STRING, source=_STRING, confidence=_F32)
 
 FLAGS = ("is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside")
 
-BOX = _struct(
-    label=_STRING,
-    source=_STRING,
-    confidence=_F32,
-    xmin=_F32,
-    xmax=_F32,
-    ymin=_F32,
-    ymax=_F32,
+_BOX_FIELDS = {
+    "label": _STRING,
+    "source": _STRING,
+    "confidence": _F32,
+    "xmin": _F32,
+    "xmax": _F32,
+    "ymin": _F32,
+    "ymax": _F32,
     **dict.fromkeys(FLAGS, _I8),
-    extreme_points=pa.list_(POINT),
-    gender_presentation=_STRING,
-    age_presentation=_STRING,
-)
+}
+BOX = _struct(**_BOX_FIELDS, extreme_points=pa.list_(POINT))
+PERSON_BOX = _struct(**_BOX_FIELDS, gender_presentation=_STRING, age_presentation=_STRING)
 
 CLICK = _struct(x=_F32, y=_F32, t=_I8)
 
@@ -93,7 +92,7 @@ POINT_LABEL = _struct(
     text_label=_STRING,
 )
 
-#: What an image table says of an image; `rotation` is in degrees counter-clockwise.
+#: What an image table says of an image; `rotation` is in degrees counter-clockwise, as published.
 IMAGE_FIELDS = {
     "rotation": pa.int16(),
     "original_url": _STRING,
@@ -111,6 +110,7 @@ IMAGE_FIELDS = {
 ANNOTATION_COLUMNS = {
     "image_labels": IMAGE_LABEL,
     "bboxes": BOX,
+    "person_boxes": PERSON_BOX,
     "masks": MASK,
     "relationships": RELATIONSHIP,
     "narratives": NARRATIVE,
@@ -147,7 +147,9 @@ EXAMPLE = _with_huggingface(
             "height": _I32,
             "original_width": _I32,
             "original_height": _I32,
-            **IMAGE_FIELDS,
+            # Degrees that are left to turn the stored picture by, and those that were published.
+            **dict.fromkeys(("rotation", "published_rotation"), IMAGE_FIELDS["rotation"]),
+            **{name: dtype for name, dtype in IMAGE_FIELDS.items() if name != "rotation"},
             **{name: pa.list_(element) for name, element in ANNOTATION_COLUMNS.items()},
             **dict.fromkeys(MAP_COLUMNS, IMAGE),
         }

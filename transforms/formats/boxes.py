@@ -1,14 +1,15 @@
 """Bounding boxes: `*-annotations-bbox.csv`, V3's `annotations-human-bbox.csv`, and MIAP's person
 boxes.
 
-Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train); MIAP
-(`open_images_extended_miap_boxes_*.csv`) adds what the annotators perceived of a person.
+Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train). MIAP
+(`open_images_extended_miap_boxes_*.csv`) annotates people once more, with what the annotators
+perceived of them, so its boxes have a column of their own.
 """
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.examples.schema import BOX, POINT
+from transforms.examples.schema import BOX, PERSON_BOX, POINT
 from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_array
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
@@ -24,11 +25,14 @@ _MIAP_FLAGS = _FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideO
 _FLAG_TYPE = pa.int8()
 
 
-def _build(rows: Rows, flags: dict[str, str], others: dict[str, pa.Array]) -> pa.StructArray:
+def _build(
+    dtype: pa.StructType, rows: Rows, flags: dict[str, str], others: dict[str, pa.Array]
+) -> pa.StructArray:
     rows.require_finite("Confidence")
     rows.require_box(*_COORDINATES)
     columns = {
         "label": rows.columns["LabelName"],
+        "source": rows.get("Source", STRING),
         "confidence": rows.columns["Confidence"],
         **{name.lower(): rows.columns[name] for name in _COORDINATES},
         **others,
@@ -39,14 +43,14 @@ def _build(rows: Rows, flags: dict[str, str], others: dict[str, pa.Array]) -> pa
             values = flag.fill_null(-128).to_numpy(zero_copy_only=False)
             rows.require((values >= -1) & (values <= 1), f"{name} is not -1, 0 or 1")
             columns[field] = flag
-    return struct_array(BOX, columns, rows.length)
+    return struct_array(dtype, columns, rows.length)
 
 
 def _build_boxes(rows: Rows) -> pa.StructArray:
-    others = {"source": rows.columns["Source"]}
+    clicks = {}
     if all(name in rows.columns for name in _CLICKS):
-        others["extreme_points"] = _extreme_points(rows)
-    return _build(rows, _FLAGS, others)
+        clicks["extreme_points"] = _extreme_points(rows)
+    return _build(BOX, rows, _FLAGS, clicks)
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
@@ -67,14 +71,11 @@ def _extreme_points(rows: Rows) -> pa.ListArray:
 
 
 def _build_person_boxes(rows: Rows) -> pa.StructArray:
-    return _build(
-        rows,
-        _MIAP_FLAGS,
-        {
-            "gender_presentation": rows.columns["GenderPresentation"],
-            "age_presentation": rows.columns["AgePresentation"],
-        },
-    )
+    presentations = {
+        "gender_presentation": rows.columns["GenderPresentation"],
+        "age_presentation": rows.columns["AgePresentation"],
+    }
+    return _build(PERSON_BOX, rows, _MIAP_FLAGS, presentations)
 
 
 BOXES = TableFormat(
@@ -94,7 +95,7 @@ BOXES = TableFormat(
 
 PERSON_BOXES = TableFormat(
     kind="person_boxes",
-    column="bboxes",
+    column="person_boxes",
     required={
         "LabelName": STRING,
         "Confidence": FLOAT,
@@ -102,8 +103,8 @@ PERSON_BOXES = TableFormat(
         "GenderPresentation": STRING,
         "AgePresentation": STRING,
     },
-    optional=dict.fromkeys(_MIAP_FLAGS.values(), _FLAG_TYPE),
-    value=BOX,
+    optional={"Source": STRING, **dict.fromkeys(_MIAP_FLAGS.values(), _FLAG_TYPE)},
+    value=PERSON_BOX,
     build=_build_person_boxes,
     identity=("label", "xmin", "xmax", "ymin", "ymax"),
 )

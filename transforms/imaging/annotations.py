@@ -24,7 +24,7 @@ def turn_annotations(table: pa.Table, rotation: pa.Array | pa.ChunkedArray) -> p
     """Turns the annotations of n images counter-clockwise, each by its own angle.
 
     A point (x, y) of an image that is turned by 90 degrees comes to (y, 1 - x). Boxes stay ordered,
-    minimum before maximum. The column `rotation`, what was published, isn't touched.
+    minimum before maximum. The column `rotation` isn't touched.
 
     Args:
         table: n rows with any of the columns `ANNOTATION_COLUMNS`, of examples or as joined.

@@ -38,7 +38,8 @@ _GROUP_BYTES = 256 << 20
 _DICTIONARY_LEAVES = frozenset(
     (
         *FLAGS,
-        *("split", "rotation", "license", "author", "author_profile_url"),
+        *("split", "rotation", "published_rotation"),
+        *("license", "author", "author_profile_url"),
         *("label", "label1", "label2", "relationship", "source", "confidence"),
         *("gender_presentation", "age_presentation", "estimated_yes_no", "text_label"),
         *("yes_votes", "no_votes", "unsure_votes"),
@@ -46,7 +47,7 @@ _DICTIONARY_LEAVES = frozenset(
 )
 
 #: Columns by which a reader may skip row groups.
-_STATISTICS = frozenset(("image_id", "split", "width", "height", "rotation"))
+_STATISTICS = frozenset(("image_id", "split", "width", "height", "rotation", "published_rotation"))
 
 
 class ParquetWriter:

@@ -22,10 +22,14 @@ _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 class Answer(NamedTuple):
-    """What a source has for an image: the picture's bytes, or why there are none."""
+    """What a source has for an image: the picture's bytes, or why there are none.
+
+    A thumbnail has another size than what it was made from.
+    """
 
     source: str
     picture: bytes | memoryview | PixelError
+    is_thumbnail: bool = False
 
 
 class PictureSource(Protocol):
@@ -39,10 +43,10 @@ class PictureSource(Protocol):
 
 
 class Size(NamedTuple):
-    """Of a picture as it is stored, in pixels."""
+    """Of a picture as it is stored at its source, in pixels; None of a thumbnail."""
 
-    width: int
-    height: int
+    width: int | None
+    height: int | None
 
 
 class KeptPictures(Protocol):
@@ -223,7 +227,7 @@ class _Resolver:
         """The first answer that is a sound picture, processed; waited for since then."""
         refused: list[Failure] = []
         fetched = decoded = 0.0
-        for source, answer in answers:
+        for source, answer, is_thumbnail in answers:
             arrived = time.perf_counter()
             fetched += arrived - since
             stage = Stage.FETCH
@@ -233,9 +237,10 @@ class _Resolver:
                 stage = Stage.DECODE
                 given = [answer]
                 del answer  # so that processing can free it
-                picture = self._process(given, row["rotation"])
+                size, picture = self._process(given, row["rotation"])
                 decoded += time.perf_counter() - arrived
-                return _Outcome(index, picture, refused, fetched, decoded)
+                size = Size(None, None) if is_thumbnail else size
+                return _Outcome(index, (size, picture), refused, fetched, decoded)
             except PixelError as error:
                 where = (row["image_id"], row["split"], stage, error.reason, error.detail)
                 refused.append(Failure(*where, source))

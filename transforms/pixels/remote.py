@@ -33,11 +33,12 @@ class HttpSource:
         rows = images.select(_COLUMNS).to_pylist()
         requests = [self._request(row) for row in rows]
         answers = self._fetcher.fetch([request for request in requests if request])
-        for request in requests:
-            yield self._take(answers) if request else iter(())
+        for request, row in zip(requests, rows, strict=True):
+            is_thumbnail = self._has_thumbnail(row)
+            yield self._take(answers, is_thumbnail) if request else iter(())
 
-    def _take(self, answers: Iterator[bytes | PixelError]) -> Iterator[Answer]:
-        yield Answer(self._source.path, next(answers))
+    def _take(self, answers: Iterator[bytes | PixelError], is_thumbnail: bool) -> Iterator[Answer]:
+        yield Answer(self._source.path, next(answers), is_thumbnail)
 
     def close(self) -> None:
         self._fetcher.close()
@@ -46,9 +47,13 @@ class HttpSource:
         """Where an image's picture should be; None where no address is published."""
         if self._source.medium == "http":
             return Request(self._source.path.format(split=row["split"], image_id=row["image_id"]))
-        if self._source.medium == "thumbnail" and row["thumbnail_300k_url"]:
+        if self._has_thumbnail(row):
             return Request(row["thumbnail_300k_url"])
         return Request(*(row[name] for name in _ORIGINAL)) if row["original_url"] else None
+
+    def _has_thumbnail(self, row: dict) -> bool:
+        """Whether what is asked for is an image's thumbnail."""
+        return self._source.medium == "thumbnail" and bool(row["thumbnail_300k_url"])
 
 
 class ObjectSource:

@@ -73,7 +73,10 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
         table_format: what they mean.
     """
     names = table_format.columns_of(columns)
-    quoted = find_quoted_lines(data, len(names), table_format.free_text)
+    has_quotes = b'"' in data
+    quoted = QuotedLines([], [])
+    if has_quotes:
+        quoted = find_quoted_lines(data, len(names), table_format.free_text)
     if quoted.unclosed:
         lines = data.split(b"\n")
         for line in quoted.unclosed:
@@ -85,14 +88,14 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
         if not is_utf8:
             raise pa.ArrowInvalid("not UTF-8")
         parts = list(_parts(data, quoted.continued))
-        table = _read(data, parts, names, table_format, malformed, as_text=False)
+        table = _read(data, parts, names, table_format, malformed, has_quotes, as_text=False)
         unconverted = {}
     except pa.ArrowInvalid:
         malformed.clear()
         # Of a row with too many fields `pyarrow` makes a string, and fails where it can't.
         text = data if is_utf8 else data.decode("latin-1").encode()
         parts = list(_parts(text, quoted.continued))
-        table = _read(text, parts, names, table_format, malformed, as_text=True)
+        table = _read(text, parts, names, table_format, malformed, has_quotes, as_text=True)
         table, unconverted = _convert(table if is_utf8 else _as_written(table), table_format)
     return _check(data, table, malformed, unconverted, quoted, table_format)
 
@@ -139,6 +142,7 @@ def _read(
     names: Sequence[str],
     table_format: TableFormat,
     malformed: list[csv.InvalidRow],
+    has_quotes: bool,
     as_text: bool,
 ) -> pa.Table:
     wanted = [name for name in names if name]
@@ -158,7 +162,7 @@ def _read(
             block_size=max(1024, *map(len, parts)),
         ),
         parse_options=csv.ParseOptions(
-            quote_char='"' if b'"' in data else False,
+            quote_char='"' if has_quotes else False,
             newlines_in_values=table_format.free_text,
             invalid_row_handler=skip,
         ),
@@ -265,7 +269,7 @@ def _check(
 ) -> ParsedBlock:
     """Checks converted rows and builds their values; says of each failure on which line it is."""
     columns = {name: in_one_piece(table[name]) for name in table.column_names}
-    if b" " in data or b"\t" in data:
+    if b" " in data:
         for name, column in columns.items():
             if pa.types.is_string(column.type) and name not in table_format.free_texts:
                 columns[name] = trimmed(column)

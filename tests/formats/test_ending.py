@@ -39,6 +39,9 @@ IMAGE = f"{A},train,a title"
 RELATIONSHIP = f"{A},/m/01,/m/02,0,1,0,1,0,1,0,1"
 SIX = ["0.512345", "0.734512", "0.999999", "0.100001"]
 MANY = [f"0.{n:04}" for n in range(1000, 1200)]
+MASKS = ("ImageID", "MaskPath", "LabelName", "Clicks")
+MASK = f"{A},a.png,/m/01"
+CLICKS = ["0.25 0.5 1;0.5 0.75 0", "0.125 0.5 1", "0.5 0.5 0;0.25 0.5 1"]
 ENDINGS = {
     # of fixed width
     "a digit of six": ("boxes", BOXES, [*SIX, "0.5"], BOX),
@@ -64,6 +67,8 @@ ENDINGS = {
         ["at", "holds", "holds", "at", "at", "hol"],
         RELATIONSHIP,
     ),
+    "half a click": ("masks", MASKS, [*CLICKS, "0.25 0.5 1;0.5 0."], MASK),
+    "a click without a kind": ("masks", MASKS, [*CLICKS, "0.25 0.5 1;0.5 0.75 "], MASK),
     "half a URL": (
         "images",
         V3_IMAGES,
@@ -80,6 +85,7 @@ WHOLE = {
     "confidences": ("image_labels", LABELS, ["0.7", "0.8", "0.6", "1"], LABEL),
     "confidences as published": ("image_labels", LABELS, ["1", "1.0", "0.7", "1"], LABEL),
     "confidences of one": ("image_labels", LABELS, ["1.0", "1.0", "1"], LABEL),
+    "a confidence of one": ("image_labels", LABELS, ["0.7", "0.8", "0.6"] * 50 + ["1"], LABEL),
     "one row": ("boxes", BOXES, ["0.5"], BOX),
     "two rows": ("boxes", BOXES, ["0.512345", "0.5"], BOX),
     "quarters": ("boxes", BOXES, ["0.25", "0.75", "0.25", "0.5"], BOX),
@@ -90,6 +96,8 @@ WHOLE = {
     "more digits": ("boxes", BOXES, ["0.50", "0.25", "0.512345"], BOX),
     "an exponent": ("boxes", BOXES, [*SIX, "1e-05"], BOX),
     "an unknown rotation": ("images", IMAGES, ["0.0", "90.0", "0.0", "0.0", ""], f"{IMAGE},u"),
+    "other clicks": ("masks", MASKS, [*CLICKS, "0.5 0.25 0"], MASK),
+    "no clicks": ("masks", MASKS, [*CLICKS, ""], MASK),
     "no thumbnail": ("images", V3_IMAGES, ["https://c1/a_z.jpg"] * 4 + [""], IMAGE),
     "another label": ("boxes", BOXES[::-1], [A] * 5, "1,0,1,0,/m/01"),
     "another relationship": (

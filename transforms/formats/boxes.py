@@ -59,7 +59,7 @@ def _extreme_points(rows: Rows) -> pa.ListArray:
     clicks = np.stack([rows.numbers(name) for name in _CLICKS], axis=1).reshape(-1, 2, 4)
     unread = [rows.unread.pop(name) for name in _CLICKS if name in rows.unread]
     bad = np.any([np.isinf(clicks).any(axis=(1, 2)), *unread], axis=0)
-    rows.note_lost(bad, "a click is not a finite number")
+    rows.note_lost(bad, "a click (XClick…) is not a finite number")
     clicked = (clicks >= 0).all(axis=(1, 2)) & ~bad
     points = clicks[clicked].transpose(0, 2, 1).reshape(-1, 2)
     offsets = np.concatenate([[0], np.cumsum(4 * clicked)]).astype(np.int32)

@@ -118,29 +118,35 @@ def _is_cut_number(value: str, others: list[str]) -> bool:
     # As `%.2f` writes numbers: with zeros at the end, so none is shorter.
     is_fixed = len(lengths) == 1 and any(each.endswith("0") for each in decimals)
     is_long = len(lengths) == 1 and shortest >= _LONG and len(decimals) > 2
-    is_sure = len(decimals) >= _MANY or (is_fixed and shortest > 1)
+    are_many = len(decimals) >= _MANY
     if "." not in value:
-        # 0 and 1 are often written so among fractions, but not where others are 1.0.
+        # 0 and 1 are often written so among fractions, but hardly where others are 1.0.
         wholes = any(not each.strip("0") for each in decimals)
-        is_sure |= len(decimals) >= _SOME and (wholes or is_long)
+        is_form = wholes or is_long
+        is_sure = (are_many and wholes) or (
+            shortest > 1 and (are_many or is_fixed or (is_form and len(decimals) >= _SOME))
+        )
         return is_sure and len(decimals) == len(others)
     length = len(value.partition(".")[2])
-    is_sure |= is_long or length == 0 or shortest - length >= _MUCH_SHORTER
-    return is_sure and length < shortest
+    is_sure = are_many or is_fixed or is_long or length == 0
+    return length < shortest and (is_sure or shortest - length >= _MUCH_SHORTER)
 
 
 def _is_cut_text(value: str, others: list[str], is_free: bool) -> bool:
-    """Whether a text is the beginning of one of a few others, or lacks the extension of all."""
-    if value in others:
+    """Whether a text is the beginning of one of a few others, lacks the extension of all, or ends
+    inside an item of a list."""
+    if value in others or len(others) < 3:
         return False
-    few = len(others) > 3 and len(set(others)) <= len(others) // 2
-    # One class's MID may be the beginning of another's.
-    if few and not is_free and not value.startswith("/"):
-        return any(other.startswith(value) for other in others)
+    if not is_free:
+        words = {len(item.split()) for other in others for item in _items(other)}
+        if len(words) == 1 and len(_items(value)[-1].split()) < max(words):
+            return True
+        # One class's MID may be the beginning of another's.
+        if len(set(others)) <= len(others) // 2 and not value.startswith("/"):
+            return any(other.startswith(value) for other in others)
     extensions = {match[0] if (match := _EXTENSION.search(other)) else "" for other in others}
-    return (
-        len(others) > 2
-        and len(extensions) == 1
-        and "" not in extensions
-        and not (value.endswith(extensions.pop()))
-    )
+    return len(extensions) == 1 and "" not in extensions and not value.endswith(extensions.pop())
+
+
+def _items(text: str) -> list[str]:
+    return text.removesuffix(";").split(";")

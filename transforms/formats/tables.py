@@ -105,9 +105,7 @@ class Rows:
             unknown = np.isnan(corners).all(axis=0)
             for name in names:
                 unknown &= ~self.unread.pop(name, np.zeros(self.length, bool))
-            self.note_lost(
-                ~ok & ~unknown, f"box needs 0 <= {xmin} <= {xmax} <= 1, and {ymin} and {ymax} so"
-            )
+            self.note_lost(~ok & ~unknown, f"{', '.join(names)} are no box in [0, 1]")
             return [pc.if_else(pa.array(ok), self.columns[name], None) for name in names]
         return [self.columns[name] for name in names]
 

@@ -29,11 +29,12 @@ from pycocotools import mask as coco
 
 from tests.oracle_repeats import merge_repeats
 from tests.oracle_rows import (
-    IMAGE_ID,
     PARSERS,
     ROTATIONS,
     SPLITS,
     LeftOutError,
+    Lost,
+    image_id_of,
     parse_image,
     parse_row,
 )
@@ -267,13 +268,15 @@ def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
             continue
         result.rows[source.name] = len(source.rows)
         for row in source.rows:
-            image_id = row["ImageID"] if row and IMAGE_ID.fullmatch(str(row["ImageID"])) else None
+            image_id = image_id_of(row["ImageID"]) if row else None
             try:
-                value = parse_row(source.kind, row)
+                value, lost = parse_row(source.kind, row)
             except LeftOutError as bad:
                 result.failures[image_id, *bad.args] += 1
                 result.bad_rows[source.name] += 1
                 continue
+            if lost:
+                result.failures[image_id, "read", "bad_row"] += len(lost)
             if source.kind == "images":
                 images[image_id].append(value)
                 tables[image_id].append(source.name)
@@ -285,7 +288,7 @@ def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
     if not any(source.kind == "images" for source in sources):
         for image_id, its_files in files.items():
             subsets = {split_of_file(source.path) for source in its_files}
-            images[image_id] = [parse_image({"Subset": subset}) for subset in subsets]
+            images[image_id] = [parse_image({"Subset": subset}, Lost()) for subset in subsets]
     for image_id in files.keys() - images.keys():
         result.orphans.update(source.name for source in files[image_id])
     for image_id, names in tables.items():

@@ -1,5 +1,6 @@
 """The naive reading of single rows, for `tests.oracle`: text in, values of examples out."""
 
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-IMAGE_ID = re.compile("[0-9a-f]{16}")
+IMAGE_ID = re.compile(r"\s*(?:.*[/\\])?([0-9a-fA-F]{16})(?:\.(?:jpe?g|png|gif|webp|bmp|tiff?))?\s*")
+UNKNOWN = re.compile(r"\s*(nan|none|null|na|n/a|<na>)?\s*", re.I)
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 INTEGER = re.compile(r"\s*([+-]?\d+)(\.0*)?\s*", re.ASCII)
 ROTATIONS = {"": None, "nan": None, "0": 0, "90": 90, "180": 180, "270": 270}
@@ -22,14 +24,47 @@ class LeftOutError(Exception):
         super().__init__(stage, reason)
 
 
-def parse_row(kind: str, row: dict | None) -> dict:
-    """A row as the example holds it."""
+class Lost(list):
+    """What is lost of a row that is kept: the names of fields that can't be read."""
+
+    def attempt(self, name: str, parse: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function gives, or None and one loss more."""
+        try:
+            return parse(*arguments)
+        except (ValueError, TypeError, KeyError):
+            self.append(name)
+            return None
+
+    def parse(self, row: dict, column: str, parse: Callable[[str], Any]) -> Any:
+        """An optional field: None where there is no such column, or nothing known in it."""
+        text = row.get(column)
+        return (
+            None if text is None or UNKNOWN.fullmatch(text) else self.attempt(column, parse, text)
+        )
+
+
+def image_id_of(text: Any) -> str | None:
+    """An ImageID, however it is written; None where the text is none."""
+    match = IMAGE_ID.fullmatch(text) if isinstance(text, str) else None
+    return match[1].lower() if match else None
+
+
+def parse_row(kind: str, row: dict | None) -> tuple[dict, Lost]:
+    """A row as the example holds it, and what of it is lost."""
+    lost = Lost()
     try:
-        if not IMAGE_ID.fullmatch(row["ImageID"]):
+        if not image_id_of(row["ImageID"]):
             raise ValueError("not an ImageID")
-        return PARSERS[kind](row)
+        return PARSERS[kind](row, lost), lost
     except (ValueError, TypeError, KeyError):
         raise LeftOutError("read", "bad_row") from None
+
+
+def name(text: str) -> str:
+    """A text that must not be empty."""
+    if not text.strip():
+        raise ValueError("empty")
+    return text.strip()
 
 
 def finite(value: float) -> float:
@@ -72,13 +107,17 @@ def parse_corners(row: dict, prefix: str = "", suffix: str = "") -> dict:
     return box
 
 
-def parse_image(row: dict) -> dict:
+def parse_image(row: dict, lost: Lost) -> dict:
     """A row of an image table, or of an image known by its split alone."""
     row = defaultdict(str, row)
+
+    def size(text: str) -> int:
+        return integer(text, -(2**63), 2**63 - 1)
+
     return {
-        "split": SPLITS[row["Subset"]],
+        "split": SPLITS[row["Subset"].strip()],
         "rotation": ROTATIONS.get(row["Rotation"].strip().lower()),
-        "original_size": integer(row["OriginalSize"], -(2**63)) if row["OriginalSize"] else None,
+        "original_size": lost.parse(row, "OriginalSize", size),
         "original_url": row["OriginalURL"] or None,
         "original_landing_url": row["OriginalLandingURL"] or None,
         "license": row["License"] or None,
@@ -90,74 +129,92 @@ def parse_image(row: dict) -> dict:
     }
 
 
-def parse_image_label(row: dict) -> dict:
+def parse_image_label(row: dict, lost: Lost) -> dict:
     """A label of the whole image."""
-    return pick(row, label="LabelName", source="Source") | pick(
-        row, number, confidence="Confidence"
-    )
-
-
-def parse_any_box(row: dict) -> dict:
-    """What a box and a MIAP person box have in common."""
-
-    def flag(column: str) -> int | None:
-        return integer(row[column], -1, 1) if column in row else None
-
-    return parse_corners(row) | {
-        "label": row["LabelName"],
+    return {
+        "label": name(row["LabelName"]),
         "source": row.get("Source"),
         "confidence": number(row["Confidence"]),
-        "is_occluded": flag("IsOccluded"),
-        "is_truncated": flag("IsTruncated"),
-        "is_group_of": flag("IsGroupOf"),
-        "is_depiction": flag("IsDepiction"),
-        "is_inside": flag("IsInside"),
     }
 
 
-def parse_box(row: dict) -> dict:
+def parse_any_box(row: dict, lost: Lost) -> dict:
+    """What a box and a MIAP person box have in common."""
+
+    def flag(text: str) -> int:
+        text = {"true": "1", "false": "0"}.get(text.strip().lower(), text)
+        return integer(text, -1, 1)
+
+    return parse_corners(row) | {
+        "label": name(row["LabelName"]),
+        "source": row.get("Source"),
+        "confidence": lost.parse(row, "Confidence", number),
+        "is_occluded": lost.parse(row, "IsOccluded", flag),
+        "is_truncated": lost.parse(row, "IsTruncated", flag),
+        "is_group_of": lost.parse(row, "IsGroupOf", flag),
+        "is_depiction": lost.parse(row, "IsDepiction", flag),
+        "is_inside": lost.parse(row, "IsInside", flag),
+    }
+
+
+def parse_box(row: dict, lost: Lost) -> dict:
     """A box."""
-    points = parse_extreme_points(row) if "XClick1X" in row else None
-    return parse_any_box(row) | {"extreme_points": points}
+    points = None
+    if "XClick1X" in row:
+        points = lost.attempt("extreme_points", parse_extreme_points, row)
+    return parse_any_box(row, lost) | {"extreme_points": points}
 
 
-def parse_person_box(row: dict) -> dict:
+def parse_person_box(row: dict, lost: Lost) -> dict:
     """A MIAP person box."""
-    presented = {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"}
-    return parse_any_box(row) | pick(row, **presented)
+    return parse_any_box(row, lost) | {
+        "gender_presentation": row.get("GenderPresentation"),
+        "age_presentation": row.get("AgePresentation"),
+    }
 
 
 def parse_extreme_points(row: dict) -> list[dict]:
     """The four clicks that made a box; none where it was made otherwise: one is missing, or -1."""
-    columns = [f"XClick{i}{axis}" for i in (1, 2, 3, 4) for axis in "XY"]
-    if any(row[column].lower() in ("", "nan") for column in columns):
-        return []
-    xy = [number(row[column]) for column in columns]
+    texts = [row[f"XClick{i}{axis}"] for i in (1, 2, 3, 4) for axis in "XY"]
+    xy = [-1.0 if UNKNOWN.fullmatch(text) else number(text) for text in texts]
     return [] if min(xy) < 0 else [{"x": x, "y": y} for x, y in zip(xy[::2], xy[1::2], strict=True)]
 
 
-def parse_mask(row: dict) -> dict:
+def parse_mask(row: dict, lost: Lost) -> dict:
     """A row of a mask table, with the name of its PNG until that is read."""
-    mask = parse_corners(row, prefix="Box")
-    mask |= pick(row, png="MaskPath", label="LabelName", box_id="BoxID")
-    mask["predicted_iou"] = number(row["PredictedIoU"]) if row["PredictedIoU"] else None
-    mask["clicks"] = []
-    clicks = row["Clicks"].removesuffix(";")
-    for click in clicks.split(";") if clicks else []:
-        x, y, t = click.split(" ")
-        mask["clicks"].append({"x": number(x), "y": number(y), "t": integer(t, -128, 127)})
-    if re.search(r"/|\\|\.\.", mask["png"]):
+
+    def parse_clicks(text: str) -> list[dict]:
+        clicks = []
+        for click in text.removesuffix(";").split(";") if text else []:
+            x, y, t = click.split(" ")
+            clicks.append({"x": number(x), "y": number(y), "t": integer(t, -128, 127)})
+        return clicks
+
+    png, label = name(row["MaskPath"]), name(row["LabelName"])
+    if re.search(r"/|\\|\.\.", png):
         raise LeftOutError("read", "unsafe_path")
-    return mask
+    corners = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
+    box = dict.fromkeys(("xmin", "xmax", "ymin", "ymax"))
+    if not all(UNKNOWN.fullmatch(row.get(corner, "")) for corner in corners):
+        box = lost.attempt("box", parse_corners, row, "Box") or box
+    return box | {
+        "png": png,
+        "label": label,
+        "box_id": row.get("BoxID"),
+        "predicted_iou": lost.parse(row, "PredictedIoU", number),
+        "clicks": lost.attempt("Clicks", parse_clicks, row["Clicks"]) if "Clicks" in row else None,
+    }
 
 
-def parse_relationship(row: dict) -> dict:
+def parse_relationship(row: dict, lost: Lost) -> dict:
     """Two boxes and how they relate."""
-    labels = pick(row, label1="LabelName1", label2="LabelName2", relationship="RelationshipLabel")
+    labels = pick(
+        row, name, label1="LabelName1", label2="LabelName2", relationship="RelationshipLabel"
+    )
     return labels | parse_corners(row, suffix="1") | parse_corners(row, suffix="2")
 
 
-def parse_narrative(row: dict) -> dict:
+def parse_narrative(row: dict, lost: Lost) -> dict:
     """A line of localized narratives."""
 
     def pick_all(items: list[dict] | None, *texts: str, numbers: Iterable[str]) -> list | None:
@@ -167,18 +224,24 @@ def parse_narrative(row: dict) -> dict:
             for item in items
         ]
 
-    traces = row.get("traces")
+    def attempt(field: str, parse: Callable[[Any], Any]) -> Any:
+        return None if row.get(field) is None else lost.attempt(field, parse, row[field])
+
     times = ("start_time", "end_time")
     return {
-        "annotator_id": row["annotator_id"],
-        "caption": row["caption"],
-        "timed_caption": pick_all(row.get("timed_caption"), "utterance", numbers=times),
-        "traces": traces and [pick_all(trace, numbers="xyt") for trace in traces],
+        "annotator_id": attempt("annotator_id", operator.index),
+        "caption": row.get("caption"),
+        "timed_caption": attempt(
+            "timed_caption", lambda items: pick_all(items, "utterance", numbers=times)
+        ),
+        "traces": attempt(
+            "traces", lambda traces: [pick_all(trace, numbers="xyt") for trace in traces]
+        ),
         "voice_recording": row.get("voice_recording"),
     }
 
 
-def parse_point(row: dict) -> dict:
+def parse_point(row: dict, lost: Lost) -> dict:
     """A point and the votes on it."""
 
     def coordinate(text: str) -> float:
@@ -189,9 +252,13 @@ def parse_point(row: dict) -> dict:
 
     return {
         **pick(row, coordinate, x="X", y="Y"),
-        **pick(row, label="LabelName", estimated_yes_no="EstimatedYesNo", source="Source"),
-        **pick(row, count, yes_votes="YesVotes", no_votes="NoVotes", unsure_votes="UnsureVotes"),
-        **pick(row, text_label="TextLabel"),
+        **pick(row, name, label="LabelName"),
+        **pick(row, estimated_yes_no="EstimatedYesNo"),
+        "source": row.get("Source"),
+        "yes_votes": lost.parse(row, "YesVotes", count),
+        "no_votes": lost.parse(row, "NoVotes", count),
+        "unsure_votes": lost.parse(row, "UnsureVotes", count),
+        "text_label": row.get("TextLabel"),
     }
 
 

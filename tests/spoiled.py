@@ -26,12 +26,12 @@ BAD_BOXES = (
     {"Confidence": ""},
     {"IsOccluded": "2"},
     {"IsInside": "0.5"},
-    {"ImageID": "A" * 16},
+    {"ImageID": "g" * 16},
     {"ImageID": "123"},
     {"ImageID": ""},
 )
 GOOD_BOXES = (
-    {"IsOccluded": "1.0", "IsInside": "-1"},
+    {"IsOccluded": "1.0", "IsInside": "-1", "IsTruncated": "True", "IsGroupOf": ""},
     {"XMin": "0", "XMax": "1e-1", "YMin": "1.0", "YMax": "1"},
     {"Confidence": "0.7", "XClick1X": "-1.0"},
     {"LabelName": "/m/0unknown1"},

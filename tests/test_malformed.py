@@ -133,17 +133,31 @@ ROWS = {
     ),
     "a flag that is none of -1, 0, 1": Case(
         "bboxes",
-        table("bboxes", box(A, flag="2"), box(B, flag="1.0"), box(C, flag="yes")),
+        table("bboxes", box(A, flag="2"), box(B, flag="True"), box(C, flag="yes")),
         [(2, BAD, A), (4, BAD, C)],
-        (3, 2, 0),
-        [B],
+        (3, 0, 0),
+        [A, B, C],
     ),
-    "an uppercase ImageID": Case(
+    "an ImageID that isn't one": Case(
         "bboxes",
-        table("bboxes", box(A), box("00000000000000AB"), box(C)),
+        table("bboxes", box(A), box("00000000000000AG"), box(C)),
         [(3, BAD, None)],
         (3, 1, 0),
         [A, C],
+    ),
+    "the name of a picture for an ImageID": Case(
+        "bboxes",
+        table("bboxes", box(A + ".jpg"), box("train/" + B + ".JPG")),
+        [],
+        (2, 0, 0),
+        [A, B],
+    ),
+    "a box of no class": Case(
+        "bboxes",
+        table("bboxes", box(A, label=""), box(B)),
+        [(2, BAD, A)],
+        (2, 1, 0),
+        [B],
     ),
     "a label that no class file knows": Case(
         "bboxes", table("bboxes", box(A, label="/m/0unknown")), [], (1, 0, 0), [A]
@@ -159,30 +173,37 @@ ROWS = {
     "a last line that is cut off": Case(
         "bboxes",
         table("bboxes", box(A), box(B))[:-9],
-        [(3, BAD, None)],
+        [(3, BAD, B)],
         (2, 1, 0),
         [A],
+    ),
+    "a last number that is cut off": Case(
+        "bboxes",
+        table("bboxes", box(A, flag="1.0"), box(B, flag="0.0"), box(C, flag="1.0"))[:-2],
+        [(4, BAD, C)],
+        (3, 1, 0),
+        [A, B],
     ),
     "a last line without line break": Case(
         "bboxes", table("bboxes", box(A), box(B))[:-1], [], (2, 0, 0), [A, B]
     ),
     "Windows line ends": Case(
         "bboxes",
-        table("bboxes", box(A), box(B, flag="9"), box(C), ending="\r\n"),
+        table("bboxes", box(A), box(B, corners="0,9,0,1"), box(C), ending="\r\n"),
         [(3, BAD, B)],
         (3, 1, 0),
         [A, C],
     ),
     "a byte order mark": Case(
         "bboxes",
-        b"\xef\xbb\xbf" + table("bboxes", box(A), box(B, flag="9")),
+        b"\xef\xbb\xbf" + table("bboxes", box(A), box(B, corners="0,9,0,1")),
         [(3, BAD, B)],
         (2, 1, 0),
         [A],
     ),
     "blank lines": Case(
         "bboxes",
-        b"\n" + table("bboxes", box(A), "", "", box(B, flag="9"), "", box(C)),
+        b"\n" + table("bboxes", box(A), "", "", box(B, corners="0,9,0,1"), "", box(C)),
         [(6, BAD, B)],
         (3, 1, 0),
         [A, C],
@@ -217,8 +238,8 @@ ROWS = {
             "<C>,0,1,/m/01,yes,ih,1,0,0,",
         ),
         [(2, BAD, A), (3, BAD, B)],
-        (3, 2, 0),
-        [C],
+        (3, 1, 0),
+        [B, C],
     ),
     "a second box of a relationship reversed": Case(
         "relationships",
@@ -238,8 +259,8 @@ ROWS = {
         "masks",
         table("masks", mask(A, "a.png", "0.5;0.5"), mask(B, "b.png", "0.5 0.5 1;")),
         [(2, BAD, A)],
-        (2, 1, 0),
-        [B],
+        (2, 0, 0),
+        [A, B],
     ),
     "a broken line of JSON": Case(
         "narratives",
@@ -287,8 +308,8 @@ ROWS = {
         "images",
         table("images", image(A), image(B, rest="99999999999999999999,0.0")),
         [(3, BAD, B)],
-        (2, 1, 0),
-        [A],
+        (2, 0, 0),
+        [A, B],
     ),
     "an image twice the same": Case(
         "images", table("images", image(A), image(A), image(B)), [], (3, 0, 0), [A, B]
@@ -338,8 +359,15 @@ ROWS = {
         "images",
         table("images", image(A), image(B, "caf<E9>").encode().replace(b"<E9>", b"\xe9")),
         [(3, BAD, B)],
-        (2, 1, 0),
-        [A],
+        (2, 0, 0),
+        [A, B],
+    ),
+    "a size that is nothing": Case(
+        "images",
+        table("images", image(A, rest="nada,0.0"), image(B, rest="5,0.0")),
+        [(2, BAD, A)],
+        (2, 0, 0),
+        [A, B],
     ),
 }
 NAMES = list(ROWS)
@@ -439,7 +467,11 @@ def test_a_failure_says_what_is_wrong(version: Version):
     details = {Path(row["source"] or "").name: row["detail"] for row in version.failures}
     assert details[file_name("a row of too few fields")] == "3 fields instead of 9"
     assert details[file_name("a reversed box")] == "box needs 0 <= XMin <= XMax <= 1"
-    assert details[file_name("an uppercase ImageID")] == "ImageID is not 16 lowercase hex digits"
+    assert details[file_name("an ImageID that isn't one")] == "ImageID is not 16 hex digits"
+    cut = "the file ends inside this record"
+    assert details[file_name("a last line that is cut off")] == cut
+    lost = "OriginalSize is not a number of its type: null, the image is kept"
+    assert details[file_name("a size that is nothing")] == lost
     assert "quote" in details[file_name("a quote that nothing closes, in a title")]
 
 

@@ -140,10 +140,10 @@ def test_one_image_whole(tmp_path):
         f"{A},xclick,/m/01,1,0.1,1.01,0,1",
         f"{A},xclick,/m/01,1,,0.5,0,1",
         f"{A},xclick,/m/01,1,nan,0.5,0,1",
-        f"{A},xclick,/m/01,inf,0,0.5,0,1",
+        f"{A},xclick,,1,0,0.5,0,1",
         f"{A},xclick,/m/01,1,0,0.5,0",
         f"{A},xclick,/m/01,1,0,0.5,0,1,1",
-        f"{A.upper()},xclick,/m/01,1,0,0.5,0,1",
+        f"{A[1:]}g,xclick,/m/01,1,0,0.5,0,1",
         f"{A[1:]},xclick,/m/01,1,0,0.5,0,1",
     ],
 )
@@ -156,6 +156,18 @@ def test_bad_rows_are_left_out_alone(tmp_path, row):
     assert result.bad_rows == {"boxes.csv": 1}
     assert [failure[1:] for failure in result.failures] == [("read", "bad_row")]
     assert not result.orphans
+
+
+def test_a_bad_field_is_lost_alone(tmp_path):
+    row = f"{A.upper()}.jpg,xclick,/m/01,inf,0,1,0,1\n"
+    annotations = write(
+        tmp_path / "a", images=IMAGES + f"{A},train,,,,,,,nada,,,\n", boxes=BOXES + row
+    )
+    result = oracle.expected(annotations)
+    (example,) = result.examples["train"]
+    assert (example["original_size"], example["bboxes"][0]["confidence"]) == (None, None)
+    assert result.failures == {(A, "read", "bad_row"): 2}
+    assert not result.bad_rows
 
 
 def test_universe_conflicts_and_orphans(tmp_path):

@@ -79,7 +79,7 @@ MISTAKES: dict[str, tuple[dict[str, str | list[str]], list[str]]] = {
     ),
     "a header that lacks a column": (
         {"--annotations": "{}/lacking"},
-        ["--annotations", "train-boxes.csv", "lacks YMax", "mend the header"],
+        ["--annotations", "train-boxes.csv", "lacks YMax", "save it with"],
     ),
     "a header that has a column twice": (
         {"--annotations": "{}/twice"},

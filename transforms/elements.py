@@ -21,11 +21,13 @@ class Source:
 
     `index` is its place in published order (base name, then path) among the sources of a build, so
     that the order in which files were named changes nothing; pixel sources follow in the order
-    given, and `medium` tells how one is reached (`folder`, `tar`, …). `columns` are the file's own
-    column names, empty for JSON Lines. `data_start` is the offset of the first row in the
+    given, and `medium` tells how one is reached (`folder`, `tar`, …). `columns` are the file's
+    columns by the names that this project has for them, '' for one that it doesn't know; empty for
+    JSON Lines. `data_start` is the offset of the first row in the
     decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
     known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them;
-    a file that has a stamp and no digest gets that by being read.
+    a file that has a stamp and no digest gets that by being read. `notes` are what is to be told of
+    the file that is no failure, in one line each, without its path.
     """
 
     index: int
@@ -40,6 +42,7 @@ class Source:
     medium: str = ""
     stamp: str = ""
     digest: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def lacks_digest(self) -> bool:

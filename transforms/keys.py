@@ -11,8 +11,14 @@ import binascii
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 HEX_DIGITS = 16
+#: An ImageID as toolkits write it: in capitals, or as the name or path of its picture.
+_WRITTEN_ID = (
+    r"^\s*(?:.*[/\\])?(?P<id>[0-9a-fA-F]{16})"
+    r"(?:\.(?i:jpe?g|png|gif|webp|bmp|tiff?))?\s*$"
+)
 
 # So many at a time stay in the processor's cache through all the steps.
 _BATCH = 1 << 13
@@ -67,6 +73,23 @@ def image_keys(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         text = padded[starts[:, None] + np.arange(HEX_DIGITS)]
     keys, hexadecimal = keys_of_digits(text)
     return keys, valid & hexadecimal
+
+
+def read_image_ids(ids: pa.StringArray) -> tuple[pa.StringArray, np.ndarray, np.ndarray]:
+    """ImageIDs as tables write them, some in capitals or as the name of a picture.
+
+    Returns:
+        The ids in lowercase and without more, and keys and validity as of `image_keys`.
+    """
+    keys, valid = image_keys(ids)
+    if valid.all():
+        return ids, keys, valid
+    others = ids.filter(pa.array(~valid))
+    found = pc.utf8_lower(pc.struct_field(pc.extract_regex(others, _WRITTEN_ID), "id"))
+    if found.null_count == len(found):
+        return ids, keys, valid
+    ids = pc.replace_with_mask(ids, pa.array(~valid), pc.coalesce(found, others))
+    return ids, *image_keys(ids)
 
 
 def keys_of_digits(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

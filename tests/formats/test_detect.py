@@ -56,6 +56,9 @@ HEADERS = {
 }
 
 
+MIAP_CHOSEN = "ImageID,LabelName,XMin,XMax,YMin,YMax,AgePresentation"
+
+
 @pytest.mark.parametrize(
     "prefix", [b"", b"\xef\xbb\xbf", b"\r\n\n"], ids=["", "BOM", "blank lines"]
 )
@@ -83,15 +86,77 @@ def test_rows_start_after_the_header(tmp_path: Path, head: str, lines: int):
         assert source.compressed == (pack is gzip.compress)
 
 
+ACCEPTED = {
+    "the Challenge's boxes": ("boxes", "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf", ""),
+    "the Challenge's labels": ("image_labels", "ImageID,LabelName,Confidence", ""),
+    "the Challenge's classes": ("classes", "/m/01,Ball,1", "columns after the second are ignored"),
+    "chosen columns": ("boxes", "ImageID,LabelName,XMin,XMax,YMin,YMax", ""),
+    "chosen columns of MIAP": ("person_boxes", MIAP_CHOSEN, ""),
+    "chosen columns of points": ("points", "ImageId,X,Y,Label,EstimatedYesNo", ""),
+    "chosen columns of masks": ("masks", "MaskPath,ImageID,LabelName", ""),
+    "chosen columns of images": ("images", "ImageID,Subset", ""),
+    "a toolkit's columns": ("boxes", BOX + ",id,ClassName", "id, ClassName"),
+    "a toolkit's column twice": ("boxes", BOX + ",id,id", "id, id"),
+    "labels with a name": ("image_labels", HEADERS["image_labels"] + ",DisplayName", "DisplayName"),
+    "an index": ("boxes", "," + BOX, "(no name)"),
+    "an index that was saved twice": (
+        "boxes",
+        f"Unnamed: 0.1,Unnamed: 0,{BOX}",
+        "Unnamed: 0.1, Unnamed: 0",
+    ),
+    "a comma at the end": ("boxes", BOX + ",", "(no name)"),
+    "small letters": ("boxes", BOX.lower(), ""),
+    "names of snakes": ("boxes", "image_id,label_name,x_min,x_max,y_min,y_max", ""),
+    "quotes": ("boxes", ", ".join(f'"{name}"' for name in BOX.split(",")), ""),
+    "boxes with ImageId": ("boxes", BOX.replace("ImageID", "ImageId"), ""),
+    "classes with an index": ("classes", ",LabelName,DisplayName", "(no name)"),
+    "classes with a count": ("classes", "LabelName,DisplayName,Count", "Count"),
+    "a class list with a header": ("class_list", "LabelName", ""),
+}
+
+
+@pytest.mark.parametrize(("kind", "header", "ignored"), ACCEPTED.values(), ids=ACCEPTED)
+def test_headers_of_the_challenge_and_of_toolkits(
+    tmp_path: Path, kind: str, header: str, ignored: str
+):
+    for ending in ("", "\n", "\r\n"):
+        source = detect(write(tmp_path, header + ending))
+        assert source.kind == kind
+        assert len(source.notes) == (1 if ignored else 0)
+        assert all(ignored in note and "ignored" in note for note in source.notes)
+
+
+def test_columns_go_by_the_names_of_the_release(tmp_path: Path):
+    source = detect(write(tmp_path, "id,imageid,LABELNAME,x_min,XMax,YMin,YMax\n"))
+    assert source.columns == ("", "ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
+
+
 REFUSED = {
     "no byte in it": ("", "is empty"),
     "blank lines alone": ("\n\r\n \n", "is empty"),
     "an unknown header": ("apples,pears\n1,2\n", "unknown header 'apples,pears'"),
     "a column missing": (BOX.replace(",YMax", "") + "\n", "header of boxes lacks YMax"),
-    "a column too many": (BOX + ",Colour\n", "header of boxes has unknown Colour"),
+    "two columns missing": (
+        "ImageID,Source,Confidence,XMin,YMin,YMax\n",
+        "header of boxes lacks LabelName, XMax: save it with these columns",
+    ),
+    "labels without what they say": (
+        "ImageID,Source,LabelName\n",
+        "header of image_labels lacks Confidence",
+    ),
+    "images without a split": ("ImageID,OriginalURL,Rotation\n", "header of images lacks Subset"),
+    "masks without their files": (
+        "ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU\n",
+        "header of masks lacks MaskPath",
+    ),
     "a column misspelt": (
-        BOX.replace("XMin", "Xmin") + "\n",
-        "header of boxes lacks XMin and has unknown Xmin",
+        BOX.replace("XMin", "XMinimum") + "\n",
+        "header of boxes lacks XMin and has unknown XMinimum",
+    ),
+    "no header": (ROW, "has no header: put its columns' names into the first line"),
+    "a column twice in two cases": (
+        "ImageID,LabelName,XMin,xmax,YMin,YMax,XMAX\n",
+        "names a column twice",
     ),
     "a column twice": (f"{BOX},XMin\n", "names a column twice"),
     "a column twice by another name": (
@@ -117,6 +182,7 @@ def test_refused(tmp_path: Path, content: str | bytes, message: str):
     assert path in str(error.value)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+    assert "mend" not in str(error.value)
 
 
 def test_the_kind_that_the_user_names_is_held_to_its_columns(tmp_path: Path):

@@ -56,8 +56,6 @@ BAD_LINES = {
     "a key twice": '{"image_id": "a", "image_id": "b"}',
     "a caption that is a number": line(caption=5),
     "a caption that is an object": line(caption={}),
-    "traces of the wrong depth": line(traces=[{"x": 1, "y": 1, "t": 1}]),
-    "an annotator of no number": line(annotator_id="seven"),
     "an id that is a number": line(image_id=5),
     "no id": line(image_id=None),
     "half a surrogate pair": line().replace("A cat.", "\\ud800"),
@@ -89,15 +87,51 @@ def test_any_mixture_of_lines(rows: list[str | None]):
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99"])
 @pytest.mark.parametrize("field", ["x", "y", "t"])
-def test_a_trace_of_no_finite_number_is_bad(number: str, field: str):
+def test_traces_of_no_finite_number_are_lost_alone(number: str, field: str):
     point = f'{{"{field}": {number}}}'
     bad = line(B).replace('[{"x": 0.25, "y": -0.5, "t": 0.0}]', f"[{point}]")
     assert point in bad
-    assert problems(f"{line(A)}\n{bad}".encode()) == [(2, "bad_row", B)]
+    data = f"{line(A)}\n{bad}".encode()
+    assert problems(data) == [(2, "bad_row", B)]
+    good, kept = parse_narratives(data).table["value"].to_pylist()
+    assert kept == good | {"traces": None}
 
 
-def test_an_uppercase_id_is_bad():
-    assert problems(line("ABCDEF0123456789").encode()) == [(1, "bad_row", None)]
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("annotator_id", "seven"),
+        ("annotator_id", 1 << 70),
+        ("traces", [{"x": 1, "y": 1, "t": 1}]),
+        ("timed_caption", "A cat."),
+        ("voice_recording", 7),
+    ],
+)
+def test_a_bad_field_is_lost_and_its_caption_kept(field: str, value: object):
+    lines = [line(A), line(B, **{field: value}), line(A)]
+    parsed = parse_narratives("\n".join(lines).encode())
+    good, kept, _ = parsed.table["value"].to_pylist()
+    assert kept == good | {field: None}
+    (failure,) = parsed.failures.to_pylist()
+    assert (failure["line"], failure["image_id"]) == (2, B)
+    assert failure["detail"] == f"{field} is not of the format's type: null, the row is kept"
+    assert (parsed.rows, parsed.bad_rows) == (3, 0)
+
+
+@pytest.mark.parametrize("written", ["ABCDEF0123456789", "ABCDEF0123456789.jpg"])
+def test_ids_as_toolkits_write_them(written: str):
+    parsed = parse_narratives(line(written).encode())
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == ["abcdef0123456789"]
+    assert len(parsed.failures) == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "is_cut"),
+    [(line()[:-9], True), ("{", True), (line(), False), ("[1, 2]", False), (line() + "\n", False)],
+)
+def test_a_line_that_breaks_off_is_a_warning(last: str, is_cut: bool):
+    parsed = parse_narratives(f"{line()}\n{last}".encode())
+    assert ("download it again" in parsed.warning) == is_cut
 
 
 def test_text_that_is_not_utf8_is_bad():

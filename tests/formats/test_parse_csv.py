@@ -76,7 +76,7 @@ ODD_ROW = st.sampled_from(
         ("x",),
         (A, "train", "a\nb", "1", "0", "more"),
         (A, "nowhere", "", "", ""),
-        ("A" * 16, "train", "", "", ""),
+        ("g" * 16, "train", "", "", ""),
     ]
 ) | st.tuples(st.just(A), st.just("test"), st.integers(0, 3000).map("x".__mul__), st.just(""))
 
@@ -132,8 +132,8 @@ BAD_BOXES = [
     "x",
     f"{A},xclick,/m/01,1,0,1,0\n"[:-1],
     box(rest=",1")[:-1],
-    box(image_id="A" * 16)[:-1],
-    box(confidence="much")[:-1],
+    box(image_id="g" * 16)[:-1],
+    box(corners="much,1,0,1")[:-1],
     box(corners="0,1,0,1.5")[:-1],
     box(corners="1,0,0,1")[:-1],
     f'{A},xclick,"/m/01,1,0,1,0,1',
@@ -169,16 +169,60 @@ def test_numbers(text: str, value: float | None):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [("1", 1), ("0", 0), ("-1", -1), ("1.0", 1), ("-1.0", -1)]
-    + [(text, None) for text in ("", "2", "-2", "300", "0.5", "yes", "nan")],
+    ("text", "value", "is_bad"),
+    [(text, 1, False) for text in ("1", "1.0", " 1 ", "True", "TRUE", "true")]
+    + [(text, 0, False) for text in ("0", "0.0", "-0", "False", "FALSE ", "false")]
+    + [("-1", -1, False), ("-1.0", -1, False)]
+    + [(text, None, False) for text in ("", " ", "nan", "NaN", "None", "NA")]
+    + [(text, None, True) for text in ("2", "-2", "300", "0.5", "yes", "99999999999999999999")],
 )
-def test_flags(text: str, value: int | None):
+def test_flags(text: str, value: int | None, is_bad: bool):
     columns = (*BOXES, "IsOccluded")
     parsed = parse("boxes", columns, box(rest=f",{text}") + box(B, rest=",0"))
-    assert values(parsed, "is_occluded") == ([0] if value is None else [value, 0])
-    assert problems(parsed) == ([(1, "bad_row", A)] if value is None else [])
+    assert values(parsed, "is_occluded") == [value, 0]
+    assert problems(parsed) == ([(1, "bad_row", A)] if is_bad else [])
+    assert (parsed.rows, parsed.bad_rows) == (2, 0)
     assert set(values(parsed, "is_truncated")) == {None}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "is_bad"),
+    [(text, False) for text in ("", "nan", "null")]
+    + [(text, True) for text in ("inf", "much", "1e999")],
+)
+def test_a_box_is_kept_without_its_confidence(confidence: str, is_bad: bool):
+    parsed = parse("boxes", BOXES, box(confidence=confidence) + box(B, confidence="0.5"))
+    assert values(parsed, "confidence") == [None, 0.5]
+    assert problems(parsed) == ([(1, "bad_row", A)] if is_bad else [])
+    assert parsed.bad_rows == 0
+
+
+def test_a_failure_of_a_field_says_that_the_rest_is_kept():
+    parsed = parse("images", IMAGES, f"{A},train,,nada,0.0\n")
+    (failure,) = parsed.failures.to_pylist()
+    wanted = "OriginalSize is not a number of its type: null, the image is kept"
+    assert failure["detail"] == wanted
+    parsed = parse("boxes", (*BOXES, "IsInside"), box(rest=",7"))
+    (failure,) = parsed.failures.to_pylist()
+    assert failure["detail"] == "IsInside is not -1, 0 or 1: null, the row is kept"
+
+
+def test_of_a_row_that_is_bad_no_field_is_reported():
+    columns = (*BOXES, "IsOccluded", "IsInside")
+    parsed = parse("boxes", columns, box(confidence="x", corners="1,0,0,1", rest=",9,y"))
+    assert [f["detail"] for f in parsed.failures.to_pylist()] == [
+        "box needs 0 <= XMin <= XMax <= 1"
+    ]
+    assert (parsed.rows, parsed.bad_rows, len(parsed.table)) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("click", ["inf", "left", "1e999"])
+def test_a_box_is_kept_without_clicks_that_are_bad(click: str):
+    rest = f",.1,{click},.3,.4,.5,.6,.7,{click}"
+    parsed = parse("boxes", BOXES + CLICKS, box(rest=rest) + box(B, rest=",.1" * 8))
+    bad, good = values(parsed, "extreme_points")
+    assert (bad, len(good)) == (None, 4)
+    assert problems(parsed) == [(1, "bad_row", A)]
 
 
 @pytest.mark.parametrize(
@@ -226,10 +270,27 @@ def test_a_subset_of_another_name_is_a_bad_row():
 )
 def test_clicks_of_masks(clicks: str, count: int | None):
     clicks = f'"{clicks}"' if "," in clicks else clicks
-    parsed = parse("masks", MASKS, f"a.png,{A},/m/01,b,0,1,0,1,,{clicks}\n")
-    assert [len(row) for row in values(parsed, "clicks")] == ([] if count is None else [count])
+    other = f"b.png,{B},/m/01,b,0,1,0,1,,0 1 0;1 0 1\n"
+    parsed = parse("masks", MASKS, f"a.png,{A},/m/01,b,0,1,0,1,,{clicks}\n{other}")
+    found, sound = values(parsed, "clicks")
+    assert (None if found is None else len(found), len(sound)) == (count, 2)
     assert problems(parsed) == ([(1, "bad_row", A)] if count is None else [])
     assert set(values(parsed, "predicted_iou")) <= {None}
+
+
+@pytest.mark.parametrize(
+    ("box_and_iou", "is_bad"),
+    [(text, True) for text in ("0.9,0.1,0,1,0.5", "0,,0,1,0.5", "0,1,x,1,0.5")]
+    + [(text, True) for text in ("0,1,0,1,high", "0,1,0,1,inf")]
+    + [(text, False) for text in (",,,,0.5", "0,1,0,1,nan")],
+)
+def test_a_mask_is_kept_without_its_box_or_iou(box_and_iou: str, is_bad: bool):
+    parsed = parse("masks", MASKS, f"a.png,{A},/m/01,b,{box_and_iou},\n")
+    (value,) = parsed.table["value"].to_pylist()
+    fields = [value[name] for name in ("xmin", "xmax", "ymin", "ymax", "predicted_iou")]
+    has_iou = box_and_iou.endswith("0.5")
+    assert fields == ([None] * 4 + [0.5] if has_iou else [0, 1, 0, 1, None])
+    assert problems(parsed) == ([(1, "bad_row", A)] if is_bad else [])
 
 
 def test_clicks_of_more_masks_than_are_split_at_once():
@@ -252,7 +313,7 @@ def test_a_mask_path_that_is_no_plain_name_is_unsafe(path: str):
 
 
 @pytest.mark.parametrize(
-    "row", ["1.1,0,/m/01,yes,ih,1,0,0,", "0,nan,/m/01,yes,ih,1,0,0,", "0,0,/m/01,yes,ih,-1,0,0,"]
+    "row", ["1.1,0,/m/01,yes,ih,1,0,0,", "0,nan,/m/01,yes,ih,1,0,0,", "0,0,,yes,ih,1,0,0,"]
 )
 def test_points_that_are_none(row: str):
     parsed = parse("points", POINTS, f"{A},{row}\n{B},0,1,/m/01,no,cc,0,3,0,\n")
@@ -261,11 +322,100 @@ def test_points_that_are_none(row: str):
     assert values(parsed, "text_label") == [""]
 
 
-def test_text_that_is_not_utf8_spoils_its_row_alone():
+@pytest.mark.parametrize("votes", ["-1", "some", "1.5", "9999999999"])
+def test_a_point_is_kept_without_votes_that_are_no_count(votes: str):
+    rows = f"{A},0,1,/m/01,no,cc,{votes},3,0,\n{B},0,1,/m/01,no,cc,,3,0,\n"
+    parsed = parse("points", POINTS, rows)
+    assert values(parsed, "yes_votes") == [None, None]
+    assert values(parsed, "no_votes") == [3, 3]
+    assert problems(parsed) == [(1, "bad_row", A)]
+
+
+def test_text_that_is_not_utf8_is_lost_and_its_image_kept():
     text = f"{A},train,café,,\n".encode("latin-1") + f"{B},train,café,,\n".encode()
     parsed = parse("images", IMAGES, text)
-    assert values(parsed, "title") == ["café"]
+    assert values(parsed, "title") == [None, "café"]
     assert problems(parsed) == [(1, "bad_row", A)]
+    assert parsed.bad_rows == 0
+
+
+@pytest.mark.parametrize("column", range(2, 5))
+def test_a_name_that_is_no_utf8_costs_its_row_where_it_is_required(column: int):
+    row = [A, "xclick", "/m/01", "1", "0", "1", "0", "1"]
+    bad = [*row[:column], "é", *row[column + 1 :]]
+    text = ",".join(bad).encode("latin-1") + b"\n" + ",".join(row).encode()
+    parsed = parse("boxes", BOXES, text)
+    assert parsed.bad_rows == (0 if BOXES[column] == "Confidence" else 1)
+    assert problems(parsed) == [(1, "bad_row", A)]
+
+
+@pytest.mark.parametrize("written", ["{}", " {} ", "{}.jpg", "{}.JPEG", "{}.png", "train/{}.jpg"])
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_ids_as_toolkits_write_them(written: str, case):
+    own = "00abcdef12345678"
+    rows = box(written.format(case(own))) + box(B) + box(f"{own}0") + box(f"x{own}.jpg")
+    parsed = parse("boxes", BOXES, rows)
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == [own, B]
+    assert problems(parsed) == [(3, "bad_row", None), (4, "bad_row", None)]
+
+
+def test_failures_name_an_id_as_it_is_published():
+    parsed = parse("boxes", BOXES, box("ABCDEF0123456789.jpg", corners="1,0,0,1"))
+    assert problems(parsed) == [(1, "bad_row", "abcdef0123456789")]
+
+
+def test_spaces_around_values_are_no_part_of_them():
+    columns = (*BOXES, "IsOccluded")
+    row = f" {A} , xclick, /m/01 , 1 , 0 , 1 , 0\t, 1 , 1 \n"
+    parsed = parse("boxes", columns, row + box(B, rest=",0"))
+    first, second = parsed.table["value"].to_pylist()
+    assert first == second | {"is_occluded": 1}
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == [A, B]
+    (image,) = parse("images", IMAGES, f"{A}, train , a title ,1 , 90.0\n").table[1].to_pylist()
+    found = [image[name] for name in ("split", "title", "original_size", "rotation")]
+    assert found == ["train", " a title ", 1, 90]
+
+
+def test_columns_that_no_format_knows_are_passed_over():
+    columns = ("", *BOXES[:3], "ClassName", *BOXES[3:], "ClassName", "")
+    row = box(B).strip().split(",")
+    text = ",".join(["0", *row[:3], "caf\xe9", *row[3:], '"a,b"', ""]).encode("latin-1")
+    parsed = parse("boxes", columns, text + b"\n" + text.replace(b"/m/01,", b"/m/01,x,"))
+    assert parsed.table.slice(0, 1).equals(parse("boxes", BOXES, box(B)).table)
+    assert problems(parsed) == [(2, "bad_row", None)]
+
+
+@pytest.mark.parametrize("rest", [",more", ""])
+def test_a_row_of_another_length_may_be_no_utf8(rest: str):
+    rows = f"{A},train,café,,{rest or ',,'}\n{A},train,日本,,\n{B},test,é,1,0\n"
+    data = rows.encode().replace("é".encode(), b"\xe9")
+    parsed = parse("images", IMAGES, data)
+    assert values(parsed, "title") == ["日本", None]
+    assert problems(parsed) == [(1, "bad_row", None), (3, "bad_row", B)]
+
+
+def test_names_of_columns_in_another_case():
+    columns = ("image_id", "labelname", "X Min", "xmax", "YMIN", "ymax", "is_group_of")
+    parsed = parse("boxes", columns, f"{A},/m/01,0,1,0,1,1\n")
+    (value,) = parsed.table["value"].to_pylist()
+    assert (value["label"], value["xmax"], value["is_group_of"]) == ("/m/01", 1, 1)
+    assert (value["source"], value["confidence"]) == (None, None)
+    # Beside the column by its very name, another is unknown.
+    parsed = parse("image_labels", ("ImageID", "image_id", "LabelName", "Confidence"), f"{A},x,y,1")
+    assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == [A]
+
+
+@pytest.mark.parametrize("kind", ["boxes", "image_labels", "masks", "points", "relationships"])
+def test_a_name_that_is_required_is_not_empty(kind: str):
+    table = TABLES[kind]
+    sound = {pa.string(): "a", pa.float32(): "0.5", pa.int32(): "1", pa.int8(): "1"}
+    columns = (table.image_id, *table.required)
+    names = [name for name in table.required if table.required[name] == pa.string()]
+    for empty in names:
+        row = [A, *("" if name == empty else sound[table.required[name]] for name in columns[1:])]
+        parsed = parse(kind, columns, ",".join(row))
+        kept = empty == "EstimatedYesNo"
+        assert (parsed.rows, parsed.bad_rows) == (1, 0 if kept else 1)
 
 
 def test_lines_count_on_past_quoted_and_blank_lines():

@@ -1,16 +1,16 @@
 """Bounding boxes: `*-annotations-bbox.csv`, V3's `annotations-human-bbox.csv`, and MIAP's person
 boxes.
 
-Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train). MIAP
-(`open_images_extended_miap_boxes_*.csv`) annotates people once more, with what the annotators
-perceived of them, so its boxes have a column of their own.
+Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train), and by the Challenge
+without source and confidence. MIAP (`open_images_extended_miap_boxes_*.csv`) annotates people once
+more, with what the annotators perceived of them, so its boxes have a column of their own.
 """
 
 import numpy as np
 import pyarrow as pa
 
 from transforms.examples.schema import BOX, PERSON_BOX, POINT
-from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+from transforms.formats.tables import FLAG, FLOAT, STRING, Rows, TableFormat, struct_array
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
 _CLICKS = [f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4)]
@@ -22,43 +22,48 @@ _FLAGS = {
     "is_inside": "IsInside",
 }
 _MIAP_FLAGS = _FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideOf"}
-_FLAG_TYPE = pa.int8()
+
+
+def _require_box(rows: Rows) -> None:
+    """Rejects rows that are no box of a class."""
+    rows.require_text("LabelName")
+    rows.require_box(*_COORDINATES)
 
 
 def _build(
     dtype: pa.StructType, rows: Rows, flags: dict[str, str], others: dict[str, pa.Array]
 ) -> pa.StructArray:
-    rows.require_finite("Confidence")
-    rows.require_box(*_COORDINATES)
     columns = {
         "label": rows.columns["LabelName"],
         "source": rows.get("Source", STRING),
-        "confidence": rows.columns["Confidence"],
+        "confidence": rows.optional_number("Confidence"),
         **{name.lower(): rows.columns[name] for name in _COORDINATES},
         **others,
     }
     for field, name in flags.items():
         if name in rows.columns:
-            flag = rows.columns[name]
-            values = flag.fill_null(-128).to_numpy(zero_copy_only=False)
-            rows.require((values >= -1) & (values <= 1), f"{name} is not -1, 0 or 1")
-            columns[field] = flag
+            values = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
+            rows.forget(name, (values >= -1) & (values <= 1), f"{name} is not -1, 0 or 1")
+            columns[field] = rows.columns[name]
     return struct_array(dtype, columns, rows.length)
 
 
 def _build_boxes(rows: Rows) -> pa.StructArray:
-    clicks = {}
+    _require_box(rows)
+    others = {}
     if all(name in rows.columns for name in _CLICKS):
-        clicks["extreme_points"] = _extreme_points(rows)
-    return _build(BOX, rows, _FLAGS, clicks)
+        others["extreme_points"] = _extreme_points(rows)
+    return _build(BOX, rows, _FLAGS, others)
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
-    """The four clicks of each box drawn by extreme clicking; an empty list for the others."""
+    """The four clicks of each box drawn by extreme clicking; an empty list for the others, and null
+    where a click can't be read."""
     clicks = np.stack([rows.numbers(name) for name in _CLICKS], axis=1).reshape(-1, 2, 4)
-    endless = np.isinf(clicks).reshape(-1, len(_CLICKS)).max(axis=1)
-    rows.require(np.logical_not(endless), "a click is not a finite number")
-    clicked = (clicks >= 0).all(axis=(1, 2))
+    unread = [rows.unread.pop(name) for name in _CLICKS if name in rows.unread]
+    bad = np.any([np.isinf(clicks).any(axis=(1, 2)), *unread], axis=0)
+    rows.note_lost(bad, "a click (XClick…) is not a finite number")
+    clicked = (clicks >= 0).all(axis=(1, 2)) & ~bad
     points = clicks[clicked].transpose(0, 2, 1).reshape(-1, 2)
     offsets = np.concatenate([[0], np.cumsum(4 * clicked)]).astype(np.int32)
     return pa.ListArray.from_arrays(
@@ -67,27 +72,33 @@ def _extreme_points(rows: Rows) -> pa.ListArray:
             [np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])],
             fields=list(POINT),
         ),
+        mask=pa.array(bad) if bad.any() else None,
     )
 
 
 def _build_person_boxes(rows: Rows) -> pa.StructArray:
-    presentations = {
-        "gender_presentation": rows.columns["GenderPresentation"],
-        "age_presentation": rows.columns["AgePresentation"],
-    }
-    return _build(PERSON_BOX, rows, _MIAP_FLAGS, presentations)
+    _require_box(rows)
+    return _build(
+        PERSON_BOX,
+        rows,
+        _MIAP_FLAGS,
+        {
+            "gender_presentation": rows.get("GenderPresentation", STRING),
+            "age_presentation": rows.get("AgePresentation", STRING),
+        },
+    )
 
 
 BOXES = TableFormat(
     kind="boxes",
     column="bboxes",
-    required={
+    required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)},
+    optional={
         "Source": STRING,
-        "LabelName": STRING,
         "Confidence": FLOAT,
-        **dict.fromkeys(_COORDINATES, FLOAT),
+        **dict.fromkeys(_FLAGS.values(), FLAG),
+        **dict.fromkeys(_CLICKS, FLOAT),
     },
-    optional={**dict.fromkeys(_FLAGS.values(), _FLAG_TYPE), **dict.fromkeys(_CLICKS, FLOAT)},
     value=BOX,
     build=_build_boxes,
     identity=("label", "xmin", "xmax", "ymin", "ymax"),
@@ -96,14 +107,14 @@ BOXES = TableFormat(
 PERSON_BOXES = TableFormat(
     kind="person_boxes",
     column="person_boxes",
-    required={
-        "LabelName": STRING,
+    required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)},
+    optional={
+        "Source": STRING,
         "Confidence": FLOAT,
-        **dict.fromkeys(_COORDINATES, FLOAT),
+        **dict.fromkeys(_MIAP_FLAGS.values(), FLAG),
         "GenderPresentation": STRING,
         "AgePresentation": STRING,
     },
-    optional={"Source": STRING, **dict.fromkeys(_MIAP_FLAGS.values(), _FLAG_TYPE)},
     value=PERSON_BOX,
     build=_build_person_boxes,
     identity=("label", "xmin", "xmax", "ymin", "ymax"),

@@ -3,11 +3,11 @@
 import csv
 import dataclasses
 import gzip
-import io
 import json
 import os
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import BinaryIO
 
@@ -19,7 +19,8 @@ from transforms.formats.masks import MASKS
 from transforms.formats.narratives import NARRATIVES
 from transforms.formats.points import POINTS
 from transforms.formats.relationships import RELATIONSHIPS
-from transforms.formats.tables import TableFormat
+from transforms.formats.tables import TableFormat, fold
+from transforms.formats.vocabulary import names_header
 from transforms.storage import files
 from transforms.storage.objects import is_remote, split_uri
 from transforms.storage.stores import ObjectOptions
@@ -48,6 +49,7 @@ UNUSED = ("relationship_names", "relationship_triplets")
 KINDS = (*TABLES, *VOCABULARY, *UNUSED)
 
 _MID = re.compile(r"^/[a-z]/[0-9a-z_]+$")
+_ID = re.compile(r"^[0-9a-fA-F]{16}(\.\w+)?$")
 _HEAD_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -101,12 +103,17 @@ def detect(
     names = _first_row(path, head[start:])
     kind = kind or _csv_kind(path, names)
     if kind not in TABLES:
-        return dataclasses.replace(source, kind=kind)
-    _check_columns(path, names, TABLES[kind])
+        return dataclasses.replace(source, kind=kind, notes=_class_notes(kind, names))
+    columns = _check_columns(path, names, TABLES[kind])
     start = head.find(b"\n", start) + 1 or len(head)
     lines = head[:start].count(b"\n")
     return dataclasses.replace(
-        source, kind=kind, columns=tuple(names), data_start=start, header_lines=lines
+        source,
+        kind=kind,
+        columns=columns,
+        data_start=start,
+        header_lines=lines,
+        notes=_notes(names, columns),
     )
 
 
@@ -147,7 +154,7 @@ def _first_row(path: str, head: bytes) -> list[str]:
     except UnicodeDecodeError:
         raise SourceError(f"{path} is not UTF-8 text: is it an annotation file?") from None
     try:
-        return [name.strip() for name in next(csv.reader(io.StringIO(text)), [])]
+        return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
     except csv.Error:
         raise SourceError(
             f"{path}: the first line is no CSV: if lines end in a bare carriage return, make it \\n"
@@ -155,54 +162,92 @@ def _first_row(path: str, head: bytes) -> list[str]:
 
 
 def _csv_kind(path: str, names: list[str]) -> str:
-    for table in TABLES.values():
-        known = {table.canonical(name) for name in names}
-        if {table.image_id, *table.required} <= known and known <= set(table.types):
-            return table.kind
-    if names[:2] == ["LabelName", "DisplayName"] and len(names) > 2:
+    table = _nearest_table(names)
+    if not _missing(names, table):
+        return table.kind
+    folded = [fold(name) for name in names]
+    if folded[:4] == ["labelname", "displayname", "yespoints", "points"]:
         return "point_classes"
-    if names in (["LabelName", "DisplayName"], ["id", "name"]):
+    if {"labelname", "displayname"} <= set(folded) or folded == ["id", "name"]:
         return "classes"
+    if folded == ["labelname"]:
+        return "class_list"
     if names == ["LabelName1", "LabelName2", "RelationshipLabel"]:
         return "relationship_triplets"
     if _MID.match(names[0]):
         return "class_list" if len(names) == 1 else "classes"
     if len(names) == 2 and names[0] == names[1]:
         return "relationship_names"
-    raise SourceError(_unknown_header(path, names))
-
-
-def _unknown_header(path: str, names: list[str]) -> str:
-    """Says of an unknown header what it comes nearest to, and what is wrong with it then."""
-    known = {t.kind: {t.canonical(name) for name in names} & set(t.types) for t in TABLES.values()}
-    nearest = TABLES[max(known, key=lambda kind: len(known[kind]))]
-    if len(known[nearest.kind]) < 2:
+    if _ID.match(names[0]):
+        raise SourceError(f"{path} has no header: put its columns' names into the first line")
+    if len(_known(names, table)) < 2:
         header = ",".join(names)[:120]
-        return f"{path}: unknown header '{header}': name its kind (KIND=PATH) or move it away"
-    return _column_error(path, names, nearest)
+        raise SourceError(
+            f"{path}: unknown header '{header}': name its kind (KIND=PATH) or move it away"
+        )
+    raise SourceError(_column_error(path, names, table))
+
+
+def _nearest_table(names: list[str]) -> TableFormat:
+    """The table that knows most of the columns; of several the one that lacks the fewest."""
+
+    def likeness(table: TableFormat) -> tuple[int, int]:
+        return len(_known(names, table)), -len(_missing(names, table))
+
+    return max(TABLES.values(), key=likeness)
+
+
+def _known(names: list[str], table: TableFormat) -> set[str]:
+    return {*table.columns_of(names)} - {""}
+
+
+def _missing(names: list[str], table: TableFormat) -> list[str]:
+    """The columns without which a table is none, that aren't there."""
+    known = _known(names, table)
+    return [name for name in (table.image_id, *table.required) if name not in known]
 
 
 def _column_error(path: str, names: list[str], table: TableFormat) -> str:
-    columns = {table.canonical(name) for name in names}
-    missing = [name for name in (table.image_id, *table.required) if name not in columns]
-    unknown = [name for name in names if table.canonical(name) not in table.types]
-    problems = [
-        f"{word} {', '.join(some)}"
-        for word, some in (("lacks", missing), ("has unknown", unknown))
-        if some
+    unknown = [
+        name
+        for name, column in zip(names, table.columns_of(names), strict=True)
+        if name and not column
     ]
-    problem, header = " and ".join(problems), ",".join(names)[:120]
-    return f"{path}: header of {table.kind} {problem}: mend the header '{header}'"
+    has = f" and has unknown {', '.join(unknown)[:120]}" if unknown else ""
+    return (
+        f"{path}: header of {table.kind} lacks {', '.join(_missing(names, table))}{has}: "
+        "save it with these columns, by these names, or move it away"
+    )
 
 
-def _check_columns(path: str, names: list[str], table: TableFormat) -> None:
-    columns = [table.canonical(name) for name in names]
-    if not {table.image_id, *table.required} <= set(columns) or not set(columns) <= set(
-        table.types
-    ):
+def _check_columns(path: str, names: list[str], table: TableFormat) -> tuple[str, ...]:
+    """The columns by the table's names, '' for what it doesn't know.
+
+    Raises:
+        SourceError: One is missing, or there twice.
+    """
+    if _missing(names, table):
         raise SourceError(_column_error(path, names, table))
-    if len(set(columns)) < len(columns):
+    columns = table.columns_of(names)
+    if len(_known(names, table)) < len(columns) - columns.count(""):
         raise SourceError(f"{path}: the header names a column twice: '{','.join(names)[:120]}'")
+    return columns
+
+
+def _notes(names: list[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """What is to be told of the columns that are passed over: those called ''."""
+    unknown = [name or "(no name)" for name, c in zip(names, columns, strict=True) if not c]
+    return (f"unknown columns are ignored: {', '.join(unknown)[:120]}",) if unknown else ()
+
+
+def _class_notes(kind: str, names: list[str]) -> tuple[str, ...]:
+    """As `_notes`, of a file of class names, whose first line may be a class."""
+    if kind != "classes" or len(names) <= 2:
+        return ()
+    if (header := names_header(names)) is None:
+        return ("columns after the second are ignored",)
+    columns = ["" if i not in header[:2] else name for i, name in enumerate(names)]
+    return _notes(names, columns)
 
 
 def _json_kind(path: str, head: bytes) -> str:

@@ -1,5 +1,5 @@
 """Image-level labels, human-verified and machine-generated: `*-imagelabels*.csv`, V3's
-`annotations-{human,machine}.csv`."""
+`annotations-{human,machine}.csv`, and the Challenge's, without source."""
 
 import pyarrow as pa
 
@@ -8,12 +8,13 @@ from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_a
 
 
 def _build(rows: Rows) -> pa.StructArray:
+    rows.require_text("LabelName")
     rows.require_finite("Confidence")
     return struct_array(
         IMAGE_LABEL,
         {
             "label": rows.columns["LabelName"],
-            "source": rows.columns["Source"],
+            "source": rows.get("Source", STRING),
             "confidence": rows.columns["Confidence"],
         },
         rows.length,
@@ -23,8 +24,9 @@ def _build(rows: Rows) -> pa.StructArray:
 IMAGE_LABELS = TableFormat(
     kind="image_labels",
     column="image_labels",
-    required={"Source": STRING, "LabelName": STRING, "Confidence": FLOAT},
-    optional={},
+    # Confidence 0 says that the class is not there, so a label without it says nothing.
+    required={"LabelName": STRING, "Confidence": FLOAT},
+    optional={"Source": STRING},
     value=IMAGE_LABEL,
     build=_build,
     identity=("label", "source", "confidence"),

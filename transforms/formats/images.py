@@ -89,5 +89,5 @@ IMAGES = TableFormat(
     },
     value=IMAGE_ROW,
     build=_build,
-    free_text=True,
+    free_texts=tuple(_TEXTS.values()),
 )

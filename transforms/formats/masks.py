@@ -27,24 +27,19 @@ MASK_ROW = pa.struct(
 
 
 def _build(rows: Rows) -> pa.StructArray:
-    rows.require_box(*_BOX)
-    iou = rows.columns["PredictedIoU"]
-    known = iou.is_valid().to_numpy(zero_copy_only=False)
-    rows.require(np.isfinite(rows.numbers("PredictedIoU")) | ~known, "PredictedIoU is not finite")
+    rows.require_text("MaskPath", "LabelName")
     path = rows.columns["MaskPath"]
     unsafe = pc.match_substring_regex(path, r"[/\\]|\.\.").to_numpy(zero_copy_only=False)
     rows.require(~unsafe, "MaskPath is not a plain file name", Reason.UNSAFE_PATH)
+    corners = zip(("xmin", "xmax", "ymin", "ymax"), rows.optional_box(*_BOX), strict=True)
     return struct_array(
         MASK_ROW,
         {
             "label": rows.columns["LabelName"],
-            "box_id": rows.columns["BoxID"],
-            "xmin": rows.columns["BoxXMin"],
-            "xmax": rows.columns["BoxXMax"],
-            "ymin": rows.columns["BoxYMin"],
-            "ymax": rows.columns["BoxYMax"],
-            "predicted_iou": iou,
-            "clicks": _parse_clicks(rows),
+            "box_id": rows.get("BoxID", STRING),
+            **dict(corners),
+            "predicted_iou": rows.optional_number("PredictedIoU"),
+            **({"clicks": _parse_clicks(rows)} if "Clicks" in rows.columns else {}),
             "mask_path": path,
         },
         rows.length,
@@ -52,18 +47,19 @@ def _build(rows: Rows) -> pa.StructArray:
 
 
 def _parse_clicks(rows: Rows) -> pa.ListArray:
-    """`X Y T;X Y T;…` to lists of clicks."""
+    """`X Y T;X Y T;…` to lists of clicks; null where it is nothing of the kind."""
     text = rows.columns["Clicks"]
-    sound = pc.match_substring_regex(text, _CLICKS_PATTERN)
-    rows.require(sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")
-    text = pc.if_else(sound, text, "")
+    sound = pc.fill_null(pc.match_substring_regex(text, _CLICKS_PATTERN), True)
+    rows.forget("Clicks", sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")
+    text = rows.columns["Clicks"]
     # Piece by piece, since each word by itself takes many times its text.
     pieces = [_split_clicks(text.slice(at, _STEP)) for at in range(0, max(len(text), 1), _STEP)]
-    return pa.concat_arrays(pieces)
+    clicks = pa.concat_arrays(pieces)
+    return pc.if_else(text.is_valid(), clicks, None) if text.null_count else clicks
 
 
 def _split_clicks(text: pa.StringArray) -> pa.ListArray:
-    text = pc.utf8_rtrim(text, ";")
+    text = pc.utf8_rtrim(pc.fill_null(text, ""), ";")
     clicks = pc.split_pattern(text, ";")
     present = pc.not_equal(text, "").to_numpy(zero_copy_only=False)
     counts = np.where(present, pc.list_value_length(clicks).to_numpy(), 0)
@@ -84,15 +80,13 @@ def _split_clicks(text: pa.StringArray) -> pa.ListArray:
 MASKS = TableFormat(
     kind="masks",
     column="masks",
-    required={
-        "MaskPath": STRING,
-        "LabelName": STRING,
+    required={"MaskPath": STRING, "LabelName": STRING},
+    optional={
         "BoxID": STRING,
         **dict.fromkeys(_BOX, FLOAT),
         "PredictedIoU": FLOAT,
         "Clicks": STRING,
     },
-    optional={},
     value=MASK_ROW,
     build=_build,
     identity=("xmin", "xmax", "ymin", "ymax"),

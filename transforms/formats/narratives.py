@@ -6,6 +6,9 @@ one line for two rows, and crashes on a block whose first value is `null`: both 
 it is asked.
 """
 
+from json import dumps, loads
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as json
@@ -13,9 +16,10 @@ import pyarrow.json as json
 from transforms.elements import in_one_piece
 from transforms.examples.schema import NARRATIVE
 from transforms.failures import Failure, Reason, Stage
+from transforms.formats.ending import WARNING
 from transforms.formats.parse_csv import ParsedBlock
 from transforms.formats.tables import Rows, TableFormat, struct_array
-from transforms.keys import image_keys
+from transforms.keys import read_image_ids
 
 _FIELDS = ["annotator_id", "caption", "timed_caption", "traces", "voice_recording"]
 _SCHEMA = pa.schema([("image_id", pa.string()), *(NARRATIVE.field(name) for name in _FIELDS)])
@@ -30,7 +34,11 @@ def _build(rows: Rows) -> pa.StructArray:
             # Rare, so found row by row only where some number is infinite or NaN.
             sound &= np.array([_is_finite(trace) for trace in traces])
             break
-    rows.require(sound, "a trace holds a number that is not finite")
+    if not sound.all():
+        rows.columns["traces"] = pa.array(
+            [trace if ok else None for trace, ok in zip(traces, sound, strict=True)], traces.type
+        )
+        rows.note_lost(~sound, "traces hold a number that is not finite")
     return struct_array(NARRATIVE, rows.columns, rows.length)
 
 
@@ -46,8 +54,8 @@ def _is_finite(trace: pa.ListScalar) -> bool:
 NARRATIVES = TableFormat(
     kind="narratives",
     column="narratives",
-    required={field.name: field.type for field in NARRATIVE},
-    optional={},
+    required={"caption": NARRATIVE.field("caption").type},
+    optional={name: NARRATIVE.field(name).type for name in _FIELDS if name != "caption"},
     value=NARRATIVE,
     build=_build,
     identity=("caption",),
@@ -55,43 +63,102 @@ NARRATIVES = TableFormat(
 )
 
 
+class _Lines(NamedTuple):
+    """Lines that were parsed together, and the number of each in its block."""
+
+    table: pa.Table
+    numbers: list[int]
+
+
 def parse_narratives(data: bytes) -> ParsedBlock:
     """Parses whole lines of JSON; the failures' lines count from the block's first, as 1."""
     lines = data.split(b"\n")
     numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
-    tables, found = _parse(numbered)
-    table = pa.concat_tables([_SCHEMA.empty_table(), *(t for t, _ in tables)]).combine_chunks()
-    numbers = [number for _, some in tables for number in some]
+    parts, lost, bad = _parse(numbered)
+    table = pa.concat_tables([_SCHEMA.empty_table(), *(part.table for part in parts)])
+    table = table.combine_chunks()
+    numbers = [number for part in parts for number in part.numbers]
     columns = {name: in_one_piece(table[name]) for name in table.column_names}
     rows = Rows(columns, table.num_rows)
-    keys, valid = image_keys(columns["image_id"])
-    rows.require(valid, "image_id is not 16 lowercase hex digits")
+    ids, keys, valid = read_image_ids(columns["image_id"])
+    rows.require(valid, "image_id is not 16 hex digits")
+    for name in NARRATIVES.optional if lost else ():
+        where = np.isin(numbers, [number for number, field in lost if field == name])
+        rows.note_lost(where, f"{name} is not of the format's type")
     value = NARRATIVES.build(rows)
     parsed = pa.table({"key": keys, "value": value})
     if rows.rejected.any():
         parsed = parsed.filter(pa.array(~rows.rejected))
+    found = [
+        Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, line=line) for line, detail in bad
+    ]
     for i, reason, detail in rows.notes:
-        image_id = columns["image_id"][i].as_py() if valid[i] else None
+        image_id = ids[i].as_py() if valid[i] else None
         found.append(Failure(image_id, None, Stage.READ, reason, detail, line=numbers[i]))
     found.sort(key=lambda failure: failure.line or 0)
-    return ParsedBlock(parsed, found, len(numbered), len(found), len(lines) - 1)
+    bad_rows = len(bad) + int(rows.rejected.sum())
+    block = ParsedBlock(parsed, found, len(numbered), bad_rows, len(lines) - 1)
+    if any(line == len(lines) for line, _ in bad) and not _is_json(lines[-1]):
+        block.warning = WARNING
+    return block
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parse(
     lines: list[tuple[int, bytes]],
-) -> tuple[list[tuple[pa.Table, list[int]]], list[Failure]]:
-    """Parses numbered lines together; where that fails, by halves, down to the lines at fault."""
+) -> tuple[list[_Lines], list[tuple[int, str]], list[tuple[int, str]]]:
+    """Parses numbered lines together; where that fails, by halves, down to the lines at fault.
+
+    Returns:
+        What was parsed; of lines that are kept without a field their numbers and its name; and of
+        lines that are no narratives their numbers, and why.
+    """
     if not lines:
-        return [], []
+        return [], [], []
+    numbers = [number for number, _ in lines]
     try:
-        return [(_read([line for _, line in lines]), [number for number, _ in lines])], []
+        return [_Lines(_read([line for _, line in lines]), numbers)], [], []
     except ValueError as error:
         if len(lines) == 1:
+            kept, lost = _without_bad_fields(lines[0][1])
+            if kept is not None:
+                return [_Lines(kept, numbers)], [(numbers[0], name) for name in lost], []
             detail = f"not a narrative: {str(error).removeprefix('JSON parse error: ')}"
-            return [], [Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, line=lines[0][0])]
+            return [], [], [(numbers[0], detail)]
     middle = len(lines) // 2
     first, second = _parse(lines[:middle]), _parse(lines[middle:])
-    return first[0] + second[0], first[1] + second[1]
+    return first[0] + second[0], first[1] + second[1], first[2] + second[2]
+
+
+def _without_bad_fields(line: bytes) -> tuple[pa.Table | None, list[str]]:
+    """A line that can't be read whole, without the optional fields at fault, and their names; no
+    table where that doesn't help."""
+    try:
+        narrative = loads(line)
+    except (ValueError, RecursionError):
+        return None, []
+    if not isinstance(narrative, dict):
+        return None, []
+    fields = {name: narrative[name] for name in ("image_id", "caption") if name in narrative}
+    lost = []
+    for name in NARRATIVES.optional:
+        if name in narrative:
+            try:
+                _read([dumps(fields | {name: narrative[name]}).encode()])
+                fields[name] = narrative[name]
+            except ValueError:
+                lost.append(name)
+    try:
+        return _read([dumps(fields).encode()]), lost
+    except ValueError:
+        return None, []
 
 
 def _read(lines: list[bytes]) -> pa.Table:

@@ -2,7 +2,7 @@
 say.
 
 The fast path converts a block at once. Where a value doesn't convert, the block is parsed again as
-text and converted column by column, so that only the rows at fault are left out.
+text and converted column by column, so that only the values at fault are lost.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +16,16 @@ from transforms import failures
 from transforms.elements import in_one_piece
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.blocks import QuotedLines, count_lines, find_quoted_lines
-from transforms.formats.tables import Rows, TableFormat
-from transforms.keys import image_keys
+from transforms.formats.tables import FLAG, Rows, TableFormat, trimmed
+from transforms.keys import read_image_ids
 
 _FLOAT = (
     r"^\s*([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?([nN][aA][nN]|[iI][nN][fF]))\s*$"
 )
 _INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
+_BOOLEAN = r"^\s*(?i:true|false)\s*$"
+#: What stands for a number that isn't known.
+_UNKNOWN = r"^\s*(?i:nan|none|null|na|n/a|<na>)?\s*$"
 
 #: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and
 #: gives back what it didn't need: holes in the heap, which the rows of the next chunk don't fit.
@@ -38,6 +41,7 @@ class ParsedBlock:
         rows: how many records the block holds, sound or not.
         bad_rows: how many were left out.
         lines: how many lines it holds.
+        warning: what of the block may tell that its file isn't whole, as in `SourceCount`.
     """
 
     def __init__(
@@ -48,6 +52,15 @@ class ParsedBlock:
         self.rows = rows
         self.bad_rows = bad_rows
         self.lines = lines
+        self.warning = ""
+
+    def with_cut_record(self, failure: Failure, warning: str) -> "ParsedBlock":
+        """The block with one more record at its end, in which its file is cut."""
+        found = failures.to_table([failure._replace(line=self.lines + 1)])
+        block = ParsedBlock(self.table, [], self.rows + 1, self.bad_rows + 1, self.lines)
+        block.failures = pa.concat_tables([self.failures, found])
+        block.warning = warning
+        return block
 
 
 def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) -> ParsedBlock:
@@ -55,25 +68,35 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
 
     Args:
         data: the text, UTF-8.
-        columns: the file's column names, in its order.
+        columns: the file's column names, in its order; those that `table_format` doesn't know are
+            passed over.
         table_format: what they mean.
     """
-    names = [table_format.canonical(name) for name in columns]
-    quoted = find_quoted_lines(data, len(names), table_format.free_text)
+    names = table_format.columns_of(columns)
+    has_quotes = b'"' in data
+    quoted = QuotedLines([], [])
+    if has_quotes:
+        quoted = find_quoted_lines(data, len(names), table_format.free_text)
     if quoted.unclosed:
         lines = data.split(b"\n")
         for line in quoted.unclosed:
             lines[line] = b""
         data = b"\n".join(lines)
     malformed: list[csv.InvalidRow] = []
-    parts = list(_parts(data, quoted.continued))
+    is_utf8 = _is_utf8(data)
     try:
-        table = _read(data, parts, names, table_format, malformed, as_text=False)
+        if not is_utf8:
+            raise pa.ArrowInvalid("not UTF-8")
+        parts = list(_parts(data, quoted.continued))
+        table = _read(data, parts, names, table_format, malformed, has_quotes, as_text=False)
         unconverted = {}
     except pa.ArrowInvalid:
         malformed.clear()
-        text = _read(data, parts, names, table_format, malformed, as_text=True)
-        table, unconverted = _convert(text, table_format)
+        # Of a row with too many fields `pyarrow` makes a string, and fails where it can't.
+        text = data if is_utf8 else data.decode("latin-1").encode()
+        parts = list(_parts(text, quoted.continued))
+        table = _read(text, parts, names, table_format, malformed, has_quotes, as_text=True)
+        table, unconverted = _convert(table if is_utf8 else _as_written(table), table_format)
     return _check(data, table, malformed, unconverted, quoted, table_format)
 
 
@@ -116,12 +139,14 @@ class _PartsFile:
 def _read(
     data: bytes,
     parts: Sequence[memoryview],
-    names: list[str],
+    names: Sequence[str],
     table_format: TableFormat,
     malformed: list[csv.InvalidRow],
+    has_quotes: bool,
     as_text: bool,
 ) -> pa.Table:
-    types = {name: pa.binary() if as_text else table_format.types[name] for name in names}
+    wanted = [name for name in names if name]
+    types = {name: pa.binary() if as_text else table_format.types[name] for name in wanted}
 
     def skip(row: csv.InvalidRow) -> str:
         malformed.append(row)
@@ -132,18 +157,21 @@ def _read(
     return csv.read_csv(
         _PartsFile(parts),
         read_options=csv.ReadOptions(
-            column_names=names, use_threads=False, block_size=max(1024, *map(len, parts))
+            column_names=[name or f"unknown {i}" for i, name in enumerate(names)],
+            use_threads=False,
+            block_size=max(1024, *map(len, parts)),
         ),
         parse_options=csv.ParseOptions(
-            quote_char='"' if b'"' in data else False,
+            quote_char='"' if has_quotes else False,
             newlines_in_values=table_format.free_text,
             invalid_row_handler=skip,
         ),
         convert_options=csv.ConvertOptions(
             column_types=types,
+            include_columns=wanted,
             null_values=[""],
             strings_can_be_null=False,
-            check_utf8=not _is_utf8(data),
+            check_utf8=False,
         ),
     ).combine_chunks()
 
@@ -159,6 +187,23 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
+def _as_written(table: pa.Table) -> pa.Table:
+    """Texts whose bytes were taken for Latin-1, as these bytes."""
+
+    def written(column: pa.BinaryArray) -> pa.BinaryArray:
+        where = _not_ascii(column)
+        values = column.filter(where).to_pylist()
+        bytes_ = pa.array([value.decode().encode("latin-1") for value in values], pa.binary())
+        return pc.replace_with_mask(column, where, bytes_)
+
+    columns = [written(in_one_piece(column)) for column in table.columns]
+    return pa.table(columns, table.column_names)
+
+
+def _not_ascii(column: pa.BinaryArray) -> pa.BooleanArray:
+    return pc.match_substring_regex(column, rb"[\x80-\xff]".decode("latin-1"))
+
+
 def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[str, np.ndarray]]:
     """Converts columns of text one by one.
 
@@ -172,41 +217,39 @@ def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[
         column = in_one_piece(text[name])
         if pa.types.is_string(dtype):
             ok = _valid_utf8(column)
-            converted = pc.if_else(pa.array(ok), column, b"").cast(dtype)
+            lost = b"" if name in table_format.required else None
+            converted = pc.if_else(pa.array(ok), column, pa.scalar(lost, pa.binary())).cast(dtype)
         else:
             utf8 = pc.if_else(pa.array(_valid_utf8(column)), column, b"?").cast(pa.string())
-            empty = pc.equal(utf8, "")
-            pattern = _FLOAT if pa.types.is_floating(dtype) else _INTEGER
-            matches = pc.match_substring_regex(utf8, pattern)
-            digits = pc.utf8_trim_whitespace(
-                pc.if_else(matches, utf8, pa.scalar(None, pa.string()))
-            )
-            if pa.types.is_integer(dtype):
-                digits = pc.replace_substring_regex(digits, r"(^\+|\.0*$)", "")
-                wide = digits.cast(pa.int64())
-                limit = np.iinfo(str(dtype))  # `to_pandas_dtype` needs pandas
-                matches = pc.and_(
-                    matches,
-                    pc.fill_null(
-                        pc.and_(pc.less_equal(limit.min, wide), pc.less_equal(wide, limit.max)),
-                        False,
-                    ),
-                )
-                converted = pc.if_else(matches, wide, pa.scalar(None, pa.int64())).cast(dtype)
-            else:
-                converted = pc.replace_substring_regex(digits, r"^\+", "").cast(dtype)
-            ok = np.asarray(pc.or_(matches, empty))
+            converted = _numbers(utf8, dtype)
+            unknown = pc.match_substring_regex(utf8, _UNKNOWN)
+            ok = np.asarray(pc.or_(converted.is_valid(), unknown))
         columns[name] = converted
         if not ok.all():
             unconverted[name] = ~ok
     return pa.table(columns), unconverted
 
 
+def _numbers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
+    """Numbers, or flags, of a type; null where a text is none."""
+    if dtype == FLAG:
+        boolean = pc.match_substring_regex(text, _BOOLEAN)
+        digit = pc.if_else(pc.match_substring_regex(text, "[tT]"), "1", "0")
+        text = pc.if_else(boolean, digit, text)
+    is_float = pa.types.is_floating(dtype)
+    matches = pc.match_substring_regex(text, _FLOAT if is_float else _INTEGER)
+    digits = pc.utf8_trim_whitespace(pc.if_else(matches, text, pa.scalar(None, pa.string())))
+    if is_float:
+        return pc.replace_substring_regex(digits, r"^\+", "").cast(dtype)
+    wide = pc.replace_substring_regex(digits, r"(^\+|\.0*$)", "").cast(pa.int64())
+    limit = np.iinfo(str(dtype))  # `to_pandas_dtype` needs pandas
+    fits = pc.and_(pc.less_equal(limit.min, wide), pc.less_equal(wide, limit.max))
+    return pc.if_else(fits, wide, pa.scalar(None, pa.int64())).cast(dtype)
+
+
 def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
     """Which values are UTF-8, (n,) bool. Python looks only at those that aren't ASCII."""
-    suspects = np.flatnonzero(
-        pc.match_substring_regex(column, rb"[\x80-\xff]".decode("latin-1")).to_numpy(False)
-    )
+    suspects = np.flatnonzero(_not_ascii(column).to_numpy(False))
     valid = np.ones(len(column), bool)
     for i in suspects:
         try:
@@ -226,14 +269,21 @@ def _check(
 ) -> ParsedBlock:
     """Checks converted rows and builds their values; says of each failure on which line it is."""
     columns = {name: in_one_piece(table[name]) for name in table.column_names}
-    rows = Rows(columns, table.num_rows)
-    ids = columns[table_format.image_id]
-    keys, valid = image_keys(ids)
-    rows.require(valid, f"{table_format.image_id} is not 16 lowercase hex digits")
+    if b" " in data:
+        for name, column in columns.items():
+            if pa.types.is_string(column.type) and name not in table_format.free_texts:
+                columns[name] = trimmed(column)
+    ids, keys, valid = read_image_ids(columns[table_format.image_id])
+    lost = {name: where for name, where in unconverted.items() if name in table_format.optional}
+    kept = "image" if table_format.column == "image" else "row"
+    rows = Rows(columns, table.num_rows, lost, kept)
+    rows.require(valid, f"{table_format.image_id} is not 16 hex digits")
     for name, where in unconverted.items():
-        kind = "UTF-8" if pa.types.is_string(table_format.types[name]) else "a number of its type"
-        rows.require(~where, f"{name} is not {kind}")
+        if name not in lost:
+            rows.require(~where, _unread(name, table_format))
     value = table_format.build(rows)
+    for name, where in rows.unread.items():
+        rows.note_lost(where, _unread(name, table_format))
 
     parsed = pa.table({"key": keys, "value": value})
     if rows.rejected.any():
@@ -265,6 +315,13 @@ def _check(
     left_out = len(malformed) + len(quoted.unclosed)
     bad_rows = int(rows.rejected.sum()) + left_out
     return ParsedBlock(parsed, found, table.num_rows + left_out, bad_rows, count_lines(data))
+
+
+def _unread(name: str, table_format: TableFormat) -> str:
+    dtype = table_format.types[name]
+    if dtype == FLAG:
+        return f"{name} is not -1, 0 or 1"
+    return f"{name} is not {'UTF-8' if pa.types.is_string(dtype) else 'a number of its type'}"
 
 
 def _bad_record(detail: str, line: int) -> Failure:

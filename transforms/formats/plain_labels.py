@@ -57,8 +57,8 @@ def parse_plain_labels(
     Returns:
         Their rows, coded as by `codes.encode`; None where `parse_csv` must see to the block.
     """
-    names = [IMAGE_LABELS.canonical(name) for name in columns]
-    if names != ["ImageID", "Source", "LabelName", "Confidence"] or not len(known.labels):
+    names = IMAGE_LABELS.columns_of(columns)
+    if names != ("ImageID", "Source", "LabelName", "Confidence") or not len(known.labels):
         return None
     sources = _Sources()
     try:
@@ -176,7 +176,7 @@ class _Sources:
         return same
 
     def _add(self, text: bytes) -> None:
-        match = re.match(rb",([ !#-+\--~]+),", text)
+        match = re.match(rb",([!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?),", text)
         if not match or len(self.names) == _MOST_SOURCES:
             raise _NotPlainError
         self.names.append(match[1].decode())

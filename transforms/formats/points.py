@@ -6,15 +6,18 @@ from transforms.examples.schema import POINT_LABEL
 from transforms.formats.tables import FLOAT, STRING, Rows, TableFormat, struct_array
 
 _VOTES = ("YesVotes", "NoVotes", "UnsureVotes")
+_COUNT = pa.int32()
 
 
 def _build(rows: Rows) -> pa.StructArray:
+    rows.require_text("Label")
     for axis in "XY":
         values = rows.numbers(axis)
         rows.require((values >= 0) & (values <= 1), f"{axis} is outside [0, 1]")
     for name in _VOTES:
-        votes = rows.columns[name].fill_null(-1).to_numpy(zero_copy_only=False)
-        rows.require(votes >= 0, f"{name} is not a count")
+        if name in rows.columns:
+            votes = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
+            rows.forget(name, votes >= 0, f"{name} is not a count")
     return struct_array(
         POINT_LABEL,
         {
@@ -22,11 +25,11 @@ def _build(rows: Rows) -> pa.StructArray:
             "y": rows.columns["Y"],
             "label": rows.columns["Label"],
             "estimated_yes_no": rows.columns["EstimatedYesNo"],
-            "source": rows.columns["Source"],
-            "yes_votes": rows.columns["YesVotes"],
-            "no_votes": rows.columns["NoVotes"],
-            "unsure_votes": rows.columns["UnsureVotes"],
-            "text_label": rows.columns["TextLabel"],
+            "source": rows.get("Source", STRING),
+            "yes_votes": rows.get("YesVotes", _COUNT),
+            "no_votes": rows.get("NoVotes", _COUNT),
+            "unsure_votes": rows.get("UnsureVotes", _COUNT),
+            "text_label": rows.get("TextLabel", STRING),
         },
         rows.length,
     )
@@ -35,19 +38,12 @@ def _build(rows: Rows) -> pa.StructArray:
 POINTS = TableFormat(
     kind="points",
     column="points",
-    required={
-        "X": FLOAT,
-        "Y": FLOAT,
-        "Label": STRING,
-        "EstimatedYesNo": STRING,
-        "Source": STRING,
-        **dict.fromkeys(_VOTES, pa.int32()),
-        "TextLabel": STRING,
-    },
-    optional={},
+    # Whether the class is there at all: no point is known without it.
+    required={"X": FLOAT, "Y": FLOAT, "Label": STRING, "EstimatedYesNo": STRING},
+    optional={"Source": STRING, **dict.fromkeys(_VOTES, _COUNT), "TextLabel": STRING},
     value=POINT_LABEL,
     build=_build,
     identity=("x", "y", "label"),
     aliases={"ImageId": "ImageID"},
-    free_text=True,
+    free_texts=("TextLabel",),
 )

@@ -18,6 +18,7 @@ from transforms.exchange.place import PlaceFn
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats import blocks
 from transforms.formats.detect import TABLES
+from transforms.formats.ending import TAIL_BYTES, WARNING, find_cut
 from transforms.formats.narratives import parse_narratives
 from transforms.formats.parse_csv import ParsedBlock, parse_csv
 from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
@@ -130,10 +131,12 @@ class ReadRangeFn(beam.DoFn):
             checksum = checksum.extended(_read_header(source))
         try:
             config = self._config
+            tail = b""
             for data in read_blocks(source, piece, config.chunk_size, config.object_options):
                 if source.lacks_digest:
                     checksum = checksum.extended(data)
-                parsed, size = self._parse(source, data, known), len(data)
+                tail = (tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+                parsed, size = self._parse_block(source, piece, data, tail, known), len(data)
                 del data  # so that it isn't there while rows are spilled
                 yield from self._tell(source, order, parsed, known)
                 order += max(size, 1)
@@ -149,8 +152,41 @@ class ReadRangeFn(beam.DoFn):
             metrics.FAILURES.inc()
             ipc = elements.to_ipc(failures.to_table([failure]))
             yield beam.pvalue.TaggedOutput("failed", Failed(source.index, order, ipc))
-            count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0)
+            damage = f"compressed data is cut or damaged ({error}): download it again"
+            count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0, damage=damage)
             yield beam.pvalue.TaggedOutput("counts", count)
+
+    def _parse_block(
+        self, source: Source, piece: ByteRange, data: bytes, tail: bytes, known: bytes
+    ) -> ParsedBlock:
+        """Parses a block, of which a record is left out that the file ends in.
+
+        Args:
+            source: the file.
+            piece: the range that the block is of.
+            data: the block.
+            tail: the end of what has been read of the range, with it.
+            known: encoded labels.
+        """
+        cut = None
+        # Blocks are cut after line breaks, so only at the file's end there may be none.
+        if source.kind != "narratives" and data and not data.endswith(b"\n"):
+            tail = self._tail(source, piece, tail)
+            cut = find_cut(tail, source.columns, TABLES[source.kind])
+        if cut is None:
+            return self._parse(source, data, known)
+        parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known)
+        return parsed.with_cut_record(cut.failure, WARNING)
+
+    def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
+        """The last lines of a file, the same for whatever ranges and blocks it is read in."""
+        if not source.compressed and piece.start > source.data_start:
+            start = max(source.data_start, source.size - TAIL_BYTES)
+            options = self._config.object_options
+            with files.open_file(source.path, options, size=source.size) as file:
+                file.seek(start)
+                read = file.read(source.size - start)
+        return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read
 
     def _parse(self, source: Source, data: bytes, known: bytes) -> ParsedBlock:
         metrics.BYTES_READ.inc(len(data))
@@ -167,7 +203,14 @@ class ReadRangeFn(beam.DoFn):
         if parsed.failures.num_rows:
             failed = Failed(source.index, order, elements.to_ipc(parsed.failures))
             yield beam.pvalue.TaggedOutput("failed", failed)
-        count = SourceCount(source.index, order, parsed.rows, parsed.bad_rows, parsed.lines)
+        count = SourceCount(
+            source.index,
+            order,
+            parsed.rows,
+            parsed.bad_rows,
+            parsed.lines,
+            warning=parsed.warning,
+        )
         yield beam.pvalue.TaggedOutput("counts", count)
         if source.kind == "images":
             progress.add(self._config.progress_folder, image_rows=self._count_wanted(parsed.table))

@@ -11,6 +11,7 @@ _COORDINATES = [name for box in _BOXES for name in box]
 
 
 def _build(rows: Rows) -> pa.StructArray:
+    rows.require_text("LabelName1", "LabelName2", "RelationshipLabel")
     for box in _BOXES:
         rows.require_box(*box)
     return struct_array(

@@ -6,7 +6,8 @@ example's column holds), so the steps after reading treat all kinds alike.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,19 +17,35 @@ from transforms.failures import Reason
 
 FLOAT = pa.float32()
 STRING = pa.string()
+#: -1, 0 or 1; no other column has this type.
+FLAG = pa.int8()
 
 
 class Rows:
     """Parsed columns of a block, and which of its rows are not to be kept.
 
+    A bad value of a required column costs its row (`require…`), one of an optional column only
+    itself (`forget`, `optional_…`). The required ones are checked first, so that no failure tells
+    of a field of a row that isn't there.
+
     Args:
         columns: column name to an (n,) array; a column that the file lacks is absent.
         length: n.
+        unread: where values of a column, null in `columns`, couldn't be converted; (n,) bool.
+        kept: what is kept where a field is lost, for failures.
     """
 
-    def __init__(self, columns: Mapping[str, pa.Array], length: int) -> None:
-        self.columns = columns
+    def __init__(
+        self,
+        columns: Mapping[str, pa.Array],
+        length: int,
+        unread: Mapping[str, np.ndarray] | None = None,
+        kept: str = "row",
+    ) -> None:
+        self.columns = dict(columns)
         self.length = length
+        self.unread = dict(unread or {})
+        self._kept = kept
         self.rejected = np.zeros(length, bool)
         self.notes: list[tuple[int, Reason, str]] = []
 
@@ -55,6 +72,49 @@ class Rows:
         """Reports rows that are kept all the same."""
         self.notes.extend((int(i), reason, detail) for i in np.flatnonzero(where & ~self.rejected))
 
+    def forget(self, name: str, ok: np.ndarray, detail: str) -> None:
+        """Makes the values of an optional column null where `ok` is False, and reports them."""
+        if not ok.all():
+            self.columns[name] = pc.if_else(pa.array(ok), self.columns[name], None)
+            self.note_lost(~ok, detail)
+
+    def note_lost(self, where: np.ndarray, detail: str) -> None:
+        """Reports rows that are kept without a field."""
+        self.note(where, Reason.BAD_ROW, f"{detail}: null, the {self._kept} is kept")
+
+    def optional_number(self, name: str) -> pa.Array:
+        """A float column: null where the file has none, it is empty or NaN, or not finite."""
+        if name not in self.columns:
+            return pa.nulls(self.length, FLOAT)
+        values = self.numbers(name)
+        if not np.isfinite(values).all():
+            self.forget(name, ~np.isinf(values), f"{name} is not a finite number")
+            unknown = pa.array(np.isnan(values))
+            self.columns[name] = pc.if_else(unknown, pa.scalar(None, FLOAT), self.columns[name])
+        return self.columns[name]
+
+    def optional_box(self, xmin: str, xmax: str, ymin: str, ymax: str) -> list[pa.Array]:
+        """The corners of a box, which are null together: where none is known, or it is no box."""
+        names = (xmin, xmax, ymin, ymax)
+        if not all(name in self.columns for name in names):
+            return [pa.nulls(self.length, FLOAT)] * 4
+        corners = [self.numbers(name) for name in names]
+        a, b, c, d = corners
+        ok = (a >= 0) & (a <= b) & (b <= 1) & (c >= 0) & (c <= d) & (d <= 1)
+        if not ok.all():
+            unknown = np.isnan(corners).all(axis=0)
+            for name in names:
+                unknown &= ~self.unread.pop(name, np.zeros(self.length, bool))
+            self.note_lost(~ok & ~unknown, f"{', '.join(names)} are no box in [0, 1]")
+            return [pc.if_else(pa.array(ok), self.columns[name], None) for name in names]
+        return [self.columns[name] for name in names]
+
+    def require_text(self, *names: str) -> None:
+        """Rejects rows where one of the columns is empty."""
+        for name in names:
+            lengths = pc.binary_length(self.columns[name]).to_numpy(zero_copy_only=False)
+            self.require(lengths > 0, f"{name} is empty")
+
     def require_box(self, xmin: str, xmax: str, ymin: str, ymax: str) -> None:
         """Rejects boxes outside [0, 1], reversed, missing or NaN."""
         for low, high in ((xmin, xmax), (ymin, ymax)):
@@ -77,14 +137,16 @@ class TableFormat:
     Attributes:
         kind: as in `--annotations KIND=PATH`.
         column: the example's column that its rows fill; `image` for image tables.
-        required: columns that a file must have, with their types; the ImageID apart.
-        optional: columns that some files lack.
+        required: columns that a file must have, with their types; the ImageID apart. A bad value
+            costs the row.
+        optional: columns that some files lack. A bad value is null, and its row is kept.
         value: the type of `value`.
         build: rows to an (n,) array of type `value`; rejects the bad ones on the way.
         identity: fields of `value` in which rows must agree to be repeats of each other, numbers
             where these suffice; see `joining.repeats`.
         aliases: other spellings of column names that occur in published files.
-        free_text: whether a field may hold a line break inside quotes.
+        free_texts: columns whose texts are kept as they are written, and may hold a line break
+            inside quotes; of other texts, spaces around them are no part.
     """
 
     kind: str
@@ -95,16 +157,37 @@ class TableFormat:
     build: Callable[[Rows], pa.StructArray]
     identity: tuple[str, ...] = ()
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    free_text: bool = False
+    free_texts: tuple[str, ...] = ()
     image_id: str = "ImageID"
 
     @property
     def types(self) -> dict[str, pa.DataType]:
         return {self.image_id: STRING, **self.required, **self.optional}
 
-    def canonical(self, name: str) -> str:
-        """A column's name as this project knows it."""
-        return self.aliases.get(name.strip(), name.strip())
+    @property
+    def free_text(self) -> bool:
+        """Whether a field may hold a line break inside quotes."""
+        return bool(self.free_texts)
+
+    def columns_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The columns of a file as this project names them; '' for one that it doesn't know.
+
+        Names may differ in case and in what isn't a letter or digit, unless the file has the column
+        by its very name too.
+        """
+        exact = {**{name: name for name in self.types}, **self.aliases}
+        folded = {fold(name): column for name, column in exact.items()}
+        columns = [exact.get(name.strip(), "") for name in names]
+        alike = [folded.get(fold(name), "") for name in names]
+        return tuple(
+            column or ("" if other in columns else other)
+            for column, other in zip(columns, alike, strict=True)
+        )
+
+
+def fold(name: str) -> str:
+    """A column's name without case, and without what isn't a letter or digit."""
+    return re.sub(r"[^0-9a-z]", "", name.lower())
 
 
 def struct_array(
@@ -133,3 +216,16 @@ def by_value(column: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.A
     once."""
     coded = column.dictionary_encode()
     return function(coded.dictionary).take(coded.indices)
+
+
+def trimmed(column: pa.StringArray) -> pa.StringArray:
+    """A column of texts without spaces around them; nothing is copied where there are none."""
+    text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+    if not len(text) or not len(column):
+        return column
+    offsets = np.frombuffer(column.buffers()[1], np.int32)
+    offsets = offsets[column.offset : column.offset + len(column) + 1]
+    ends = (text.take(offsets[:-1], mode="clip"), text.take(offsets[1:] - 1, mode="clip"))
+    if min(ends[0].min(), ends[1].min()) > ord(" "):
+        return column
+    return pc.ascii_trim_whitespace(column)

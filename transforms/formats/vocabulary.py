@@ -13,17 +13,19 @@ import gzip
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from transforms.failures import Failure, Reason, Stage
+from transforms.formats.tables import fold
 
 _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
 _GZIP_MAGIC = b"\x1f\x8b"
 #: Characters of a line that may need no parser: that takes longer.
 _PLAIN_LENGTH = 1000
-_LABEL_HEADERS, _NAME_HEADERS = ("LabelName", "id"), ("DisplayName", "name")
-_POINT_HEADER = ["LabelName", "DisplayName", "YesPoints", "Points"]
+_LABEL_HEADERS = ("labelname", "id")
+_POINT_HEADER = ["labelname", "displayname", "yespoints", "points"]
 
 
 class PointClass(NamedTuple):
@@ -42,6 +44,9 @@ class _BadRowError(ValueError):
 def read_class_names(data: bytes, source: str) -> tuple[dict[str, str], list[Failure]]:
     """Class names: CSV of MID and display name, whose header may be missing.
 
+    Other columns, such as the Challenge's third, are passed over. How many there are is told by the
+    header, or else by most of the rows.
+
     Args:
         data: the file, plain or gzipped.
         source: its path, for failures.
@@ -55,12 +60,16 @@ def read_class_names(data: bytes, source: str) -> tuple[dict[str, str], list[Fai
     """
     names: dict[str, str] = {}
     failures: list[Failure] = []
-    label_at, name_at, width = 0, 1, 2
-    for line, row in _rows(data, source, failures):
+    rows = list(_rows(data, source, failures))
+    label_at, name_at = 0, 1
+    if header := names_header(rows[0][1]) if rows and rows[0][0] == 1 else None:
+        label_at, name_at, width = header
+        rows = rows[1:]
+    else:
+        ((width, _),) = Counter(len(row) for _, row in rows).most_common(1) or [(2, 0)]
+        width = max(2, width)
+    for line, row in rows:
         try:
-            if header := _names_header(row) if line == 1 else None:
-                label_at, name_at, width = header
-                continue
             if len(row) != width:
                 raise _BadRowError(f"{len(row)} fields in place of {width}")
             label, name = _mid(row[label_at]), row[name_at]
@@ -82,7 +91,7 @@ def read_class_list(data: bytes, source: str) -> tuple[list[str], list[Failure]]
     failures: list[Failure] = []
     for line, text in _lines(data, source, failures):
         try:
-            if not (line == 1 and text.strip() in _LABEL_HEADERS):
+            if not (line == 1 and fold(text) in _LABEL_HEADERS):
                 labels[_mid(text)] = None
         except _BadRowError as error:
             failures.append(_failure(Reason.BAD_ROW, str(error), source, line))
@@ -101,7 +110,7 @@ def read_point_classes(data: bytes, source: str) -> tuple[dict[str, PointClass],
     failures: list[Failure] = []
     for line, row in _rows(data, source, failures):
         try:
-            if line == 1 and [field.strip() for field in row[:4]] == _POINT_HEADER:
+            if line == 1 and [fold(field) for field in row[:4]] == _POINT_HEADER:
                 continue
             if len(row) < 4:
                 raise _BadRowError(f"{len(row)} fields in place of 4 or more")
@@ -192,12 +201,13 @@ def _rows(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[i
         yield line, row
 
 
-def _names_header(row: Sequence[str]) -> tuple[int, int, int] | None:
+def names_header(row: Sequence[str]) -> tuple[int, int, int] | None:
     """Where a header has label and name, and its width; None where the row isn't one."""
-    fields = [field.strip() for field in row]
-    labels = [at for at, field in enumerate(fields) if field in _LABEL_HEADERS]
-    names = [at for at, field in enumerate(fields) if field in _NAME_HEADERS]
-    return (labels[0], names[0], len(fields)) if labels and names else None
+    fields = [fold(field) for field in row]
+    for label, name in (("labelname", "displayname"), ("id", "name")):
+        if label in fields and name in fields:
+            return fields.index(label), fields.index(name), len(fields)
+    return None
 
 
 def _mid(text: str) -> str:

@@ -1,0 +1,152 @@
+"""Whether a table ends inside a record, as a download does that broke off.
+
+A file may lack the last line break and be whole: many published ones do. So the last record is
+taken for cut only where it has fewer fields than others, or where its last value can hardly be
+whole, judged by those of the same column before it. In doubt it is whole.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from transforms.failures import Failure, Reason, Stage
+from transforms.formats.blocks import find_quoted_lines
+from transforms.formats.tables import STRING, TableFormat
+from transforms.keys import read_image_ids
+
+#: Text at the end of a file by which its last record is judged.
+TAIL_BYTES = 1 << 16
+WARNING = "ends inside a record, as a broken download does: download it again"
+
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+_PART_OF_NUMBER = re.compile(r"[-+]?\.?|[-+]?[0-9]*\.?[0-9]*[eE][-+]?", re.ASCII)
+_EXTENSION = re.compile(r"\.\w{3,4}$")
+#: Numbers that all have just so many decimals, or more, aren't so by chance.
+_LONG = 5
+#: A number with so many decimals less than all others is cut, …
+_MUCH_SHORTER = 4
+#: … and a whole number among so many fractions of one form, …
+_SOME = 10
+#: … and one with any less than so many others.
+_MANY = 100
+
+
+class CutRecord(NamedTuple):
+    """The last record of a file that ends inside it: its bytes, and its failure without a line."""
+
+    size: int
+    failure: Failure
+
+
+def find_cut(tail: bytes, columns: Sequence[str], table: TableFormat) -> CutRecord | None:
+    """The record in which a table ends too early, if it does.
+
+    Args:
+        tail: the last lines of a file.
+        columns: the file's columns, in its order.
+        table: what they mean.
+    """
+    lines = tail.split(b"\n")
+    if not lines[-1].strip() or lines[-1].endswith(b"\r"):
+        return None
+    names = table.columns_of(columns)
+    quoted = find_quoted_lines(tail, len(names), table.free_text)
+    start = len(lines) - 1
+    while start in quoted.continued:
+        start -= 1
+    record = b"\n".join(lines[start:])
+    fields = _fields(record)
+    spoiled = {*quoted.unclosed, *quoted.continued}
+    others = [_fields(line) for i, line in enumerate(lines[:start]) if i not in spoiled]
+    whole = [each for each in others if len(each) == len(names)]
+    if len(fields) < len(names) or start in quoted.unclosed:
+        is_cut = bool(whole) or not any(others)
+    else:
+        is_cut = len(fields) == len(names) and _is_cut(
+            fields[-1], [each[-1] for each in whole], names[-1], table
+        )
+    if not is_cut:
+        return None
+    image_id = _image_id(fields, names.index(table.image_id))
+    detail = "the file ends inside this record"
+    return CutRecord(len(record), Failure(image_id, None, Stage.READ, Reason.BAD_ROW, detail))
+
+
+def _fields(record: bytes) -> list[str]:
+    """The fields of a record, without spaces around them; none of what is no CSV."""
+    try:
+        (row,) = csv.reader([record.decode("latin-1")])
+    except (csv.Error, ValueError):
+        return []
+    return [field.strip() for field in row]
+
+
+def _image_id(fields: list[str], place: int) -> str | None:
+    """The image of a record, where its id isn't the field that is cut."""
+    if place >= len(fields) - 1:
+        return None
+    ids, _, valid = read_image_ids(pa.array(fields[place : place + 1], pa.string()))
+    return ids[0].as_py() if valid[0] else None
+
+
+def _is_cut(value: str, others: list[str], name: str, table: TableFormat) -> bool:
+    """Whether a value of a file's last column is less than a whole one."""
+    known = [other for other in others if other]
+    if not value:
+        must_be = name in table.required or not pa.types.is_string(table.types.get(name, STRING))
+        return must_be and len(known) == len(others) > 2
+    if known and all(map(_NUMBER.fullmatch, known)):
+        return _is_cut_number(value, known)
+    if name == table.image_id and known:
+        return len(value) < min(map(len, known))
+    return _is_cut_text(value, known, name in table.free_texts)
+
+
+def _is_cut_number(value: str, others: list[str]) -> bool:
+    if not _NUMBER.fullmatch(value):
+        return bool(_PART_OF_NUMBER.fullmatch(value))
+    decimals = [
+        other.partition(".")[2] for other in others if "." in other and "e" not in other.lower()
+    ]
+    if len(decimals) < 2 or "e" in value.lower():
+        return False
+    lengths = {len(each) for each in decimals}
+    shortest = min(lengths)
+    # As `%.2f` writes numbers: with zeros at the end, so none is shorter.
+    is_fixed = len(lengths) == 1 and any(each.endswith("0") for each in decimals)
+    is_long = len(lengths) == 1 and shortest >= _LONG and len(decimals) > 2
+    are_many = len(decimals) >= _MANY
+    if "." not in value:
+        # 0 and 1 are often written so among fractions, but hardly where others are 1.0.
+        wholes = any(not each.strip("0") for each in decimals)
+        is_form = wholes or is_long
+        is_sure = (are_many and wholes) or (
+            shortest > 1 and (are_many or is_fixed or (is_form and len(decimals) >= _SOME))
+        )
+        return is_sure and len(decimals) == len(others)
+    length = len(value.partition(".")[2])
+    is_sure = are_many or is_fixed or is_long or length == 0
+    return length < shortest and (is_sure or shortest - length >= _MUCH_SHORTER)
+
+
+def _is_cut_text(value: str, others: list[str], is_free: bool) -> bool:
+    """Whether a text is the beginning of one of a few others, lacks the extension of all, or ends
+    inside an item of a list."""
+    if value in others or len(others) < 3:
+        return False
+    if not is_free:
+        words = {len(item.split()) for other in others for item in _items(other)}
+        if len(words) == 1 and len(_items(value)[-1].split()) < max(words):
+            return True
+        # One class's MID may be the beginning of another's.
+        if len(set(others)) <= len(others) // 2 and not value.startswith("/"):
+            return any(other.startswith(value) for other in others)
+    extensions = {match[0] if (match := _EXTENSION.search(other)) else "" for other in others}
+    return len(extensions) == 1 and "" not in extensions and not value.endswith(extensions.pop())
+
+
+def _items(text: str) -> list[str]:
+    return text.removesuffix(";").split(";")

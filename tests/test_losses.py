@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -97,21 +98,37 @@ def test_machines_are_told_of_losses(annotations: Path) -> None:
     assert "open_images_build_losses 1\n" in (annotations.parent / "m.prom").read_text()
 
 
-@pytest.mark.parametrize("part", ["middle", "trailer"])
+@pytest.fixture(scope="module")
+def long_table() -> bytes:
+    """A gzipped table that is longer than what is looked at before a build starts."""
+    rng = random.Random(7)
+    rows = (f"{rng.choice(IDS)},machine,/m/{rng.randrange(10**6)},0.5\n" for _ in range(60_000))
+    return gzip.compress(("ImageID,Source,LabelName,Confidence\n" + "".join(rows)).encode())
+
+
+@pytest.mark.parametrize("cut", [-200_000, -4], ids=["within", "in the trailer"])
 @pytest.mark.parametrize("exchange", ["files", "engine"])
-def test_a_cut_gzip_fails_the_build(annotations: Path, part: str, exchange: str) -> None:
-    data = gzip.compress(boxes(IDS).encode())
-    size = len(data) // 2 if part == "middle" else len(data) - 4
-    (annotations / "train-boxes.csv.gz").write_bytes(data[:size])
+def test_a_cut_gzip_fails_the_build(
+    annotations: Path, long_table: bytes, cut: int, exchange: str
+) -> None:
+    (annotations / "train-labels.csv.gz").write_bytes(long_table[:cut])
     refused = build(annotations, "--exchange", exchange, "--max_bad_rate", "1")
-    assert_refused(refused, "train-boxes.csv.gz", "download it again")
+    assert_refused(refused, "train-labels.csv.gz", "cut or damaged", "download it again")
 
 
-def test_a_damaged_gzip_fails_the_build(annotations: Path) -> None:
-    data = bytearray(gzip.compress(boxes(IDS).encode()))
+def test_a_damaged_gzip_fails_the_build(annotations: Path, long_table: bytes) -> None:
+    data = bytearray(long_table)
     data[-8] ^= 1  # of its CRC-32
-    (annotations / "train-boxes.csv.gz").write_bytes(data)
-    assert_refused(build(annotations), "train-boxes.csv.gz", "download it again")
+    (annotations / "train-labels.csv.gz").write_bytes(data)
+    assert_refused(build(annotations), "train-labels.csv.gz", "download it again")
+
+
+def test_a_gzip_that_is_cut_at_its_beginning_is_wrong_use(annotations: Path) -> None:
+    (annotations / "train-boxes.csv.gz").write_bytes(gzip.compress(boxes(IDS).encode())[:-20])
+    refused = build(annotations)
+    assert refused.returncode == 2
+    assert "train-boxes.csv.gz" in refused.stderr
+    assert "download it again" in refused.stderr
 
 
 def test_orphans_of_a_split_that_is_not_built_are_counted(annotations: Path) -> None:

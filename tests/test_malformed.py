@@ -480,17 +480,18 @@ def test_a_truncated_gzip_gives_the_rows_before_its_end(tmp_path: Path):
     whole = gzip.compress(table("image_labels", *(f"{i},machine,/m/01,0.5" for i in ids)))
     cut = whole[: len(whole) * 3 // 4]
     (tmp_path / "train-labels.csv.gz").write_bytes(cut)
-    flags = ["--images", "none", "--format", "parquet", "--output", tmp_path / "out"]
+    flags = ["--images", "none", "--report", "json", "--output", tmp_path / "out"]
     built = run_build("--annotations", tmp_path / "train-labels.csv.gz", *flags)
-    assert built.returncode == 0, built.stderr
+    assert built.returncode == 1
     lines = zlib.decompressobj(wbits=31).decompress(cut).count(b"\n")
     assert 30_000 < lines < 60_000
-    (failure,) = built.version.failures
-    assert (failure["reason"], failure["line"]) == ("truncated", lines + 1)
-    assert (
-        built.version.source("train-labels.csv.gz")["rows"] == lines
-    )  # without header, with the cut
-    assert sorted(built.version.examples) == sorted(ids[: lines - 1])
+    told = json.loads(built.stdout)
+    assert told["failures"] == {"truncated": 1}
+    assert told["images"] == lines - 1
+    (source,) = told["sources"]
+    assert (source["rows"], source["bad_rows"]) == (lines, 1)  # without header, with the cut
+    (loss,) = told["losses"]
+    assert loss["problem"] == "damaged"
 
 
 # Pictures and masks.

@@ -47,9 +47,10 @@ def test_all_is_well(corpus_v7: Path, tmp_path: Path, capsys: Capture):
     code, lines = diagnose(capsys, *flags, "--output", output, "--num_workers", 2)
     assert code == 0
     subjects = [line.split(":")[0].removeprefix("ok    ") for line in lines]
-    wanted = ["Python", "ports", "space", "workers", "versions", "inputs", "work folder"]
+    wanted = ["Python", "inputs", "ports", "space", "workers", "versions", "inputs"]
+    wanted.append("work folder")
     assert subjects == wanted
-    assert "2 on" in lines[3]
+    assert "2 on" in lines[4]
     assert not output.exists()
 
 
@@ -59,10 +60,11 @@ def test_what_workers_miss(tmp_path: Path, capsys: Capture):
     assert code == 1
     assert "skip  work folder: give --output" in lines
     wrong = [line for line in lines if line.startswith("fix")]
-    assert len(wrong) == 2
-    assert wrong[0].startswith(f"fix   inputs: {tmp_path}/absent on ")
-    assert "not there" in wrong[0]
-    assert "GiB free in" in wrong[1]
+    assert len(wrong) == 3
+    assert wrong[0].startswith(f"fix   inputs: --annotations {tmp_path}/absent: no such file")
+    assert wrong[1].startswith(f"fix   inputs: {tmp_path}/absent on ")
+    assert "not there" in wrong[1]
+    assert "GiB free in" in wrong[2]
 
 
 def test_an_output_that_is_no_output(tmp_path: Path, capsys: Capture):

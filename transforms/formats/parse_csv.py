@@ -50,16 +50,19 @@ class ParsedBlock:
         self.lines = lines
 
 
-def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) -> ParsedBlock:
+def parse_csv(
+    data: bytes, columns: Sequence[str], table_format: TableFormat, delimiter: str = ","
+) -> ParsedBlock:
     """Parses whole records of CSV without their header.
 
     Args:
         data: the text, UTF-8.
         columns: the file's column names, in its order.
         table_format: what they mean.
+        delimiter: what is between two fields.
     """
     names = [table_format.canonical(name) for name in columns]
-    quoted = find_quoted_lines(data, len(names), table_format.free_text)
+    quoted = find_quoted_lines(data, len(names), table_format.free_text, delimiter)
     if quoted.unclosed:
         lines = data.split(b"\n")
         for line in quoted.unclosed:
@@ -68,11 +71,11 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
     malformed: list[csv.InvalidRow] = []
     parts = list(_parts(data, quoted.continued))
     try:
-        table = _read(data, parts, names, table_format, malformed, as_text=False)
+        table = _read(data, parts, names, table_format, malformed, delimiter, as_text=False)
         unconverted = {}
     except pa.ArrowInvalid:
         malformed.clear()
-        text = _read(data, parts, names, table_format, malformed, as_text=True)
+        text = _read(data, parts, names, table_format, malformed, delimiter, as_text=True)
         table, unconverted = _convert(text, table_format)
     return _check(data, table, malformed, unconverted, quoted, table_format)
 
@@ -119,6 +122,7 @@ def _read(
     names: list[str],
     table_format: TableFormat,
     malformed: list[csv.InvalidRow],
+    delimiter: str,
     as_text: bool,
 ) -> pa.Table:
     types = {name: pa.binary() if as_text else table_format.types[name] for name in names}
@@ -135,6 +139,7 @@ def _read(
             column_names=names, use_threads=False, block_size=max(1024, *map(len, parts))
         ),
         parse_options=csv.ParseOptions(
+            delimiter=delimiter,
             quote_char='"' if b'"' in data else False,
             newlines_in_values=table_format.free_text,
             invalid_row_handler=skip,

@@ -87,8 +87,7 @@ def find_annotations(
         for source in sources
         if source.kind in UNUSED
     ]
-    used = [source for source in sources if source.kind not in UNUSED]
-    return Annotations(used, notices, Claimed(paths=named))
+    return Annotations(sources, notices, Claimed(paths=named))
 
 
 def _split_kind(argument: str) -> tuple[str | None, str]:

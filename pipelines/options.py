@@ -76,7 +76,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         help="annotation file, folder (walked) or glob, here or s3://… or gs://…; repeatable. The "
         "kind is told from the "
         "header or content; KIND= overrides: images, boxes, person_boxes, masks, relationships, "
-        "narratives, points, image_labels, classes, class_list, hierarchy. Plain or gzipped",
+        "narratives, points, image_labels, classes, class_list, hierarchy. CSV, TSV or JSON Lines, "
+        "plain, gzipped or in a zip, tar or tar.gz",
     )
     inputs.add_argument(
         "--images",

@@ -68,6 +68,8 @@ _IMAGE_ID = re.compile(r"(.*[/\\])?[0-9a-fA-F]{16}(\.\w+)?")
 _NUMBER = re.compile(r"\d{13,}(\.0*)?|\d([.,]\d+)?[eE]\+?\d+")
 _PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|error)\b", re.IGNORECASE)
 _NARRATIVE_KEY = re.compile(rb'"(caption|timed_caption|traces|annotator_id|dataset_id)"\s*:')
+# Localized Narratives are published for these beside Open Images.
+_OTHER_DATASET = re.compile(r'"dataset_id"\s*:\s*"((?:mscoco|coco|flickr|ade20k)\w*)"', re.I)
 _HIERARCHY = re.compile(rb'"(LabelName|name)"\s*:\s*"/[a-z]/|"(Subcategory|Part)"\s*:\s*\[')
 _NO_JSON = "no annotations of Open Images: neither a class hierarchy nor lines of narratives"
 _SEPARATORS = {";": "semicolons", "|": "vertical bars"}
@@ -138,6 +140,7 @@ def recognise(source: Source, head: bytes, kind: str | None = None) -> Source:
     if head[start:].lstrip()[:1] in (b"{", b"["):
         kind = kind or _json_kind(name, head[start:])
         if kind == "narratives":
+            _check_dataset(name, head)
             _check_ids(name, re.findall(r'"image_id"\s*:\s*"([^"]*)"', _text_of(head)))
         return dataclasses.replace(
             source, kind=kind, data_start=start, header_lines=head[:start].count(b"\n")
@@ -284,6 +287,13 @@ def _kind_by_rows(name: str, names: list[str], head: bytes, delimiter: str) -> s
     if sum(pairs) * 2 > len(rows):
         raise UnknownFileError(name, "two MIDs a row, and no names")
     return "classes" if sum(labels) * 2 > len(rows) else None
+
+
+def _check_dataset(name: str, head: bytes) -> None:
+    """Raises an UnknownFileError for narratives of pictures from elsewhere, as COCO's."""
+    found = _OTHER_DATASET.search(_text_of(head))
+    if found:
+        raise UnknownFileError(name, f"narratives of {found[1]}, not of Open Images")
 
 
 def _check_ids(name: str, ids: list[str]) -> None:

@@ -155,6 +155,7 @@ NOT_USED: Files = {
     "triplets.csv": "LabelName1,LabelName2,RelationshipLabel\n/m/01,/m/02,is\n",
     "coco_val_localized_narratives.jsonl": '{"dataset_id": "mscoco_val2017", "image_id": "1"}\n',
     "pairs.csv": "/m/01,/m/02\n/m/03,/m/04\n",
+    "cats.csv": "id,name\n1,cat\n2,dog\n",
     "list.txt": "train/000000000000000a\ntrain/000000000000000b\n",
     "latin.txt": "naïve".encode("latin-1"),
     "train-images.csv.part": IMAGES,
@@ -359,11 +360,14 @@ def test_links_to_folders_and_files_are_followed(tmp_path: Path):
     (folder / "below/loop").symlink_to("..")
     (folder / "again").symlink_to("below")
     (folder / "train-gone.csv").symlink_to("nowhere.csv")
+    os.mkfifo(folder / "pipe")
     (tmp_path / "root").symlink_to(folder)
     for root in (folder, tmp_path / "root"):
         sources, notices = find(root)
         assert list(sources) == [f"{root}/outside/images.csv", f"{root}/below/train.csv"]
-        assert set(notices) == {f"{root}/below/loop", f"{root}/train-gone.csv"}
+        assert {os.path.relpath(path, root) for path in notices} == {
+            *("below/loop", "train-gone.csv", "pipe")
+        }
         assert "leads nowhere, to 'nowhere.csv'" in notices[f"{root}/train-gone.csv"]
 
 

@@ -106,7 +106,7 @@ def test_members_that_are_never_opened(tmp_path: Path):
         for name, kind in (
             *(("link.csv", tarfile.SYMTYPE), ("hard.csv", tarfile.LNKTYPE)),
             *(("device.csv", tarfile.CHRTYPE), ("/etc/passwd.csv", tarfile.REGTYPE)),
-            *(("a/../../up.csv", tarfile.REGTYPE), ("a\\b.csv", tarfile.REGTYPE)),
+            *(("a/../../up.csv", tarfile.REGTYPE), ("a/..", tarfile.REGTYPE)),
         ):
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"

@@ -156,6 +156,8 @@ def recognise(source: Source, head: bytes, kind: str | None = None) -> Source:
             raise
         header = delimiter.join(names)[:120]
         raise UnknownFileError(name, f"unknown header '{header}'") from None
+    if names == ["id", "name"] and not any(_MID.match(row[0]) for row in _rows(head, delimiter)):
+        raise UnknownFileError(name, "names of other things than MIDs")
     source = dataclasses.replace(source, kind=kind, delimiter=delimiter)
     if kind not in TABLES:
         return source

@@ -2,14 +2,13 @@
 
 import os
 import posixpath
-import stat
 from collections.abc import Iterator
 
 import xxhash
 
 from transforms.failures import Reason
 from transforms.pixels.members import Member
-from transforms.storage.files import DEFAULTS, LOOP, Entry, walk, walk_linked
+from transforms.storage.files import DEFAULTS, LOOP, NO_FILE, Entry, walk, walk_linked
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -32,10 +31,9 @@ def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member
 
 
 def _member(entry: Entry) -> Member:
-    refusal = (Reason.MISSING, entry.trouble) if entry.trouble else None
+    reason = Reason.UNSAFE_PATH if entry.trouble == NO_FILE else Reason.MISSING
+    refusal = (reason, entry.trouble) if entry.trouble else None
     status = entry.entry.stat(follow_symlinks=not entry.trouble)
-    if not refusal and not stat.S_ISREG(status.st_mode):
-        refusal = (Reason.UNSAFE_PATH, "not a regular file")
     return Member(
         entry.name, entry.path, 0, status.st_size, refusal=refusal, stamp=status.st_mtime_ns
     )

@@ -26,8 +26,8 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _BUFFER_BYTES = 1 << 20
 _ENCRYPTED = 1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# Absolute, climbing, with a backslash or null byte, or not text (undecodable bytes are surrogates).
-_UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
+# Absolute, climbing, with a null byte, or not text (undecodable bytes are surrogates).
+_UNSAFE = re.compile(r"^/|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 
 #: What reading a damaged archive or gzipped file raises, from here.
 DAMAGE = (EOFError, OSError, zlib.error)

@@ -14,6 +14,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -207,7 +208,7 @@ class Entry(NamedTuple):
         name: its path below the folder, with `/`.
         path: where it is.
         entry: what lists it, for its status.
-        trouble: why it can't be followed, if it is a link; else empty.
+        trouble: why it can't be read: a link that can't be followed, or no regular file.
     """
 
     name: str
@@ -238,20 +239,23 @@ def walk_linked(folder: str) -> Iterator[Entry]:
             entered.add((status.st_dev, status.st_ino))
             below = []
             with os.scandir(path) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted(found, key=attrgetter("name"))
             for entry in entries:
                 name = inside + entry.name
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_file(follow_symlinks=False):  # nearly all
+                    yield Entry(name, entry.path, entry)
+                elif entry.is_dir(follow_symlinks=False):
                     below.append((f"{name}/", entry.path))
                 elif not entry.is_symlink():
-                    yield Entry(name, entry.path, entry)
+                    yield Entry(name, entry.path, entry, NO_FILE)
                 elif not os.path.exists(entry.path):
                     target = os.readlink(entry.path)
                     yield Entry(
                         name, entry.path, entry, f"a link that leads nowhere, to {target!a}"
                     )
                 elif not os.path.isdir(entry.path):
-                    yield Entry(name, entry.path, entry)
+                    trouble = "" if os.path.isfile(entry.path) else NO_FILE
+                    yield Entry(name, entry.path, entry, trouble)
                 elif _is_loop(entry.path):
                     yield Entry(name, entry.path, entry, LOOP)
                 else:
@@ -259,6 +263,8 @@ def walk_linked(folder: str) -> Iterator[Entry]:
             folders += reversed(below)
 
 
+#: Of a pipe, socket or device.
+NO_FILE = "not a regular file"
 #: Of a link that would lead in circles.
 LOOP = "a link to a folder that it lies in: not followed"
 

@@ -70,7 +70,7 @@ def gather(
             found += len(rows)
             if len(rows):
                 spills.append(exchange.spill([Block(source.index, order, rows)], buckets, folder))
-        meter.say(f"{source.path}: knows {found:,} of the pictures")
+        meter.say(f"{source.name}: knows {found:,} of the pictures")
     the_list = Source(len(sources), "images", "", 0)
     files = exchange.Spilled(buckets)
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
@@ -128,9 +128,9 @@ def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Ite
                 rows = _image_rows(known, len(value))
                 yield pa.table({"key": parsed.table["key"], "value": rows})
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DownloadError(f"{source.path}: compressed data: {error}: get it again") from None
+        raise DownloadError(f"{source.name}: compressed data: {error}: get it again") from None
     if bad_rows:
-        meter.say(f"{source.path}: {bad_rows:,} bad rows are left out")
+        meter.say(f"{source.name}: {bad_rows:,} bad rows are left out")
 
 
 def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:

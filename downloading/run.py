@@ -1,7 +1,6 @@
 """From flags to files: what is asked for, what is there, and what is to be downloaded."""
 
 import argparse
-import shlex
 import sys
 import threading
 from collections.abc import Sequence
@@ -93,12 +92,6 @@ def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client
         f"{len(wanted) - len(errors)} files downloaded, {len(items) - len(wanted)} were there, "
         f"{len(errors)} failed"
     )
-    archives = [
-        i.path for i in items if i.path.name.endswith("_2017_11.tar.gz") and i.path.exists()
-    ]
-    if archives:
-        print(f"unpack before building: cd {shlex.quote(str(archives[0].parent))} && ", end="")
-        print("for file in *_2017_11.tar.gz; do tar -xzf $file; done")
     if not errors:
         return []
     return [

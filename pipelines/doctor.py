@@ -12,7 +12,8 @@ _DESCRIPTION = """\
 Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
 free space, buckets, and by a tiny job that workers start, see the inputs and share the work
 folder. Takes the flags of a build; what isn't given isn't looked at. Prints a line for each thing:
-'ok', 'skip' where it can't be looked at, or 'fix' with what to do. On Dataflow no job is run.
+'ok', 'note' of what may be meant, 'skip' where it can't be looked at, or 'fix' with what to do. On
+Dataflow no job is run. Inputs are looked at as a build does, but not read through.
 """
 
 _EXAMPLES = """\

@@ -3,16 +3,17 @@
 import argparse
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
-from pipelines import workspace
+from pipelines import plan, workspace
 from runners import launch
 from runners.checks import dataflow, flink, machine
-from runners.checks.finding import Finding, fix, skip
+from runners.checks.finding import Finding, fix, note, ok, skip
 from runners.checks.workers import check_workers
-from transforms.storage.objects import is_remote
+from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
 #: What no job can run without.
@@ -27,6 +28,8 @@ def examine(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterato
         beam_arguments: for Beam.
     """
     yield from machine.check_python()
+    if flags.annotations:
+        yield from _check_inputs(flags)
     if flags.runner == "dataflow":
         yield from dataflow.check_dataflow(flags, beam_arguments)
         return
@@ -83,6 +86,30 @@ def _work_folder(flags: argparse.Namespace) -> Iterator[str]:
         if is_new:
             with contextlib.suppress(OSError):
                 os.rmdir(flags.output)
+
+
+def _check_inputs(flags: argparse.Namespace) -> Iterator[Finding]:
+    """What a build would say of the inputs before it begins."""
+    options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    try:
+        plan.check_image_flags(flags)
+        given = argparse.Namespace(**(vars(flags) | {"images": flags.images or []}))
+        annotations, pixels, notices = plan.find_inputs(given, options)
+        plan.read_vocabulary(annotations, options)
+    except (plan.UsageError, StorageError) as error:
+        yield fix(f"inputs: {error}")
+        return
+    kinds = Counter(source.kind for source in annotations)
+    found = [f"{count} of {kind}" for kind, count in sorted(kinds.items())]
+    members = Counter(source.kind for source in pixels)
+    found += [
+        f"{members[kind]} with {word}"
+        for kind, word in (("pictures", "pictures"), ("mask_files", "masks"))
+        if members[kind]
+    ]
+    yield ok(f"inputs: as a build would read them: {', '.join(found)}")
+    for notice in notices:
+        yield note(f"inputs: {notice.path}: {notice.text}")
 
 
 def _inputs(flags: argparse.Namespace) -> Iterator[str]:

@@ -8,18 +8,19 @@ for by name, such as those over HTTP, have nothing to look at.
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import xxhash
 
 import transforms
-from pipelines.inputs import AT_ONCE, each
+from pipelines.paths import AT_ONCE, each
 from transforms.checksum import Checksum
 from transforms.elements import LISTED, Source
 from transforms.formats.detect import TABLES
@@ -74,12 +75,25 @@ def identify(
     known = {(s["kind"], s["path"]): s for s in (manifest or {}).get("sources", ())}
     has_objects = any(is_remote(source.path) for source in sources)
     at_once = AT_ONCE if has_objects else _FILES_AT_ONCE
-    identify_one = partial(_identify, known=known, options=options, wait=manifest is None)
+    # Several tables may lie in one archive.
+    identify_one = partial(
+        _identify,
+        known=known,
+        options=options,
+        wait=manifest is None,
+        digest_of=functools.cache(_digest_of),
+    )
     return list(each(identify_one, sources, at_once))
 
 
-def _identify(source: Source, known: Mapping, options: ObjectOptions, wait: bool) -> Source:
-    before = known.get((source.kind, source.path), {})
+def _identify(
+    source: Source,
+    known: Mapping,
+    options: ObjectOptions,
+    wait: bool,
+    digest_of: Callable[[str], str],
+) -> Source:
+    before = known.get((source.kind, source.name), {})
     if source.medium == "folder":
         return dataclasses.replace(source, digest=_digest_of_listing(source.path, options))
     if source.medium and source.medium not in LISTED:
@@ -95,7 +109,7 @@ def _identify(source: Source, known: Mapping, options: ObjectOptions, wait: bool
     digest = before.get("digest") if before.get("stamp") == stamp else None
     in_ranges = source.kind in TABLES and not source.compressed and source.size > source.data_start
     if not digest:
-        digest = "" if wait and in_ranges else _digest_of(source.path)
+        digest = "" if wait and in_ranges else digest_of(source.path)
     return dataclasses.replace(source, stamp=stamp, digest=digest)
 
 
@@ -114,15 +128,9 @@ def _digest_of_listing(folder: str, options: ObjectOptions) -> str:
         for entry in files.walk(folder, options):
             digest.update(f"{entry.path[len(folder) :]}\0{entry.size} {entry.version}\0".encode())
     else:
-        for parent, folders, names, descriptor in os.fwalk(folder):
-            folders.sort()
-            digest.update(os.fsencode(f"{os.path.relpath(parent, folder)}\0"))
-            for name in sorted(names):
-                try:
-                    status = os.stat(name, dir_fd=descriptor)
-                except OSError:  # a link to nowhere, which becomes a failure
-                    status = os.lstat(name, dir_fd=descriptor)
-                digest.update(os.fsencode(f"{name}\0{status.st_size} {status.st_mtime_ns}\0"))
+        for name, _, entry, trouble in files.walk_linked(folder):
+            status = entry.stat(follow_symlinks=not trouble)
+            digest.update(os.fsencode(f"{name}\0{status.st_size} {status.st_mtime_ns}\0"))
     return f"list:{digest.hexdigest()}"
 
 

@@ -4,31 +4,22 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TypeVar
 
+from pipelines.annotation_files import find_annotations
+from pipelines.paths import CONTAINERS, Claimed, UsageError, each, expand, files_below
+from pipelines.same_content import drop_copies
 from transforms.elements import LISTED, Notice, Source
-from transforms.formats.detect import KINDS, SourceError, detect
+from transforms.formats.filenames import PICTURES, Role, understand
+from transforms.formats.unused import Unused
 from transforms.pixels.listing import kind_of
 from transforms.pixels.objects import ObjectFetcher
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
-_ANNOTATION_SUFFIXES = (".csv", ".jsonl", ".json", ".txt")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
-_CONTAINERS = ("folder", "tar", "zip")
-#: Files that are looked at together.
-AT_ONCE = 16
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-
-class UsageError(ValueError):
-    """A mistake in what the user asked for; the message is one line with the remedy."""
 
 
 def find_sources(
@@ -43,89 +34,78 @@ def find_sources(
     Raises:
         UsageError: A file is missing or isn't what it should be, or addresses are wrong.
     """
-    tables = _number(_find_annotations(annotations, options))
-    pictures = _find_containers("--images", "pictures", images, options)
-    pixels = [*pictures, *_find_containers("--masks", "mask_files", masks, options)]
+    try:
+        pictures, others = _find_containers("--images", "pictures", images, options)
+        mask_files, more = _find_containers("--masks", "mask_files", masks, options)
+        pixels = [*pictures, *mask_files]
+        found = find_annotations(annotations, Claimed(pixels), options)
+        tables, copies = drop_copies(_number(found.sources), options)
+    except OSError as error:
+        raise UsageError(f"{error.filename} can't be read: {error.strerror}") from None
+    except StorageError as error:
+        raise UsageError(str(error)) from None
+    tables = [dataclasses.replace(source, index=i) for i, source in enumerate(tables)]
     _check_remote(pictures, tables, options)
     first = len(tables)
     pixels = [dataclasses.replace(source, index=first + i) for i, source in enumerate(pixels)]
-    return tables, pixels, []
+    unused = Unused()
+    for path, suffix, reason in {*others, *more}:
+        if not found.looked_at.holds(path):
+            unused.add(path, suffix, reason)
+    return tables, pixels, sorted({*found.notices, *_ignored(tables), *copies, *unused.notices()})
 
 
-def _find_annotations(arguments: Iterable[str], options: ObjectOptions) -> Iterator[Source]:
-    for argument in arguments:
-        kind, _, path = argument.partition("=")
-        if not path or "/" in kind or os.path.exists(argument):
-            kind, path = None, argument
-        elif kind not in KINDS:
-            raise UsageError(
-                f"--annotations {argument}: {kind} is no kind: use one of {', '.join(KINDS)}"
-            )
-        for found, is_folder in _expand("--annotations", path, options):
-            paths = _walk(found, _ANNOTATION_SUFFIXES, options) if is_folder else [found]
-            root = found if is_folder else None
-            try:
-                yield from each(partial(detect, kind=kind, root=root, options=options), paths)
-            except (SourceError, StorageError) as error:
-                raise UsageError(f"--annotations: {error}") from None
-
-
-def _expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool]]:
-    """The paths that an argument means, itself or what a glob matches, and whether each is a
-    folder."""
-    if "://" in path and not is_remote(path):
-        raise UsageError(f"{flag} {path}: use a local path, s3://… or gs://…")
-    try:
-        found = files.expand(path, options)
-    except StorageError as error:
-        raise UsageError(f"{flag} {path}: {error}") from None
-    if not found:
-        raise UsageError(f"{flag} {path}: no such file or folder: check the path")
-    return found
-
-
-def _walk(folder: str, suffixes: tuple[str, ...], options: ObjectOptions) -> list[str]:
-    """Files below a folder with one of the suffixes, gzipped or not, but for hidden ones."""
-    return [
-        path
-        for path in files.list_files(folder, options)
-        if path.removesuffix(".gz").endswith(suffixes)
-        and not os.path.basename(path).startswith(".")
-    ]
+def _ignored(tables: Iterable[Source]) -> Iterator[Notice]:
+    """What of the tables is ignored."""
+    return (Notice(source.name, note) for source in tables for note in source.notes)
 
 
 def _number(sources: Iterable[Source]) -> list[Source]:
-    """Sources in published order, each file once."""
-    by_file = {
-        source.path if is_remote(source.path) else os.path.realpath(source.path): source
-        for source in sources
-    }
+    """Sources in published order, each file once: by the path that is no link, if there is one."""
+    by_file: dict[tuple[str, str], Source] = {}
+    for source in sorted(sources, key=lambda source: (_is_linked(source.path), source.path)):
+        path = source.path if is_remote(source.path) else os.path.realpath(source.path)
+        by_file.setdefault((path, source.member), source)
     ordered = sorted(
-        by_file.values(), key=lambda source: (os.path.basename(source.path), source.path)
+        by_file.values(), key=lambda source: (os.path.basename(source.name), source.name)
     )
     return [dataclasses.replace(source, index=i) for i, source in enumerate(ordered)]
 
 
+def _is_linked(path: str) -> bool:
+    return not is_remote(path) and os.path.realpath(path) != os.path.abspath(path)
+
+
+#: A file that isn't used: path, suffix, reason.
+_Other = tuple[str, str, str]
+
+
 def _find_containers(
     flag: str, kind: str, arguments: list[str], options: ObjectOptions
-) -> list[Source]:
-    """Folders and archives of members, in the order given; a folder stands for those in it too."""
+) -> tuple[list[Source], list[_Other]]:
+    """Folders and archives of members, in the order given; a folder stands for those in it too.
+
+    Beside them, the files in a folder that are neither pictures nor archives.
+    """
     if "none" in arguments:
         if len(arguments) > 1:
             raise UsageError(f"{flag} none can't be combined with other sources: drop one of them")
-        return []
-    sources = []
+        return [], []
+    sources: list[Source] = []
+    others: list[_Other] = []
     for argument in arguments:
         if kind == "pictures" and (remote := _remote_source(argument)):
             sources.append(remote)
             continue
         wanted, _, path = argument.partition("=")
-        if not path or wanted not in _CONTAINERS or os.path.exists(argument):
+        if not path or wanted not in CONTAINERS or os.path.exists(argument):
             wanted, path = None, argument
-        for found, is_folder in _expand(flag, path, options):
+        for found, is_folder in expand(flag, path, options):
             paths = [found]
             if is_folder:
-                paths += _walk(found, _ARCHIVE_SUFFIXES, options)
+                archives, unused = _look_through(found, options)
+                paths += archives
+                others += unused
             try:
                 kinds = list(each(partial(kind_of, options=options), paths))
             except (ValueError, StorageError) as error:
@@ -137,22 +117,30 @@ def _find_containers(
                     )
                 sources.append(Source(0, kind, container, 0, medium=actual))
     sizes = each(partial(_size_of, options=options), sources)
-    return [dataclasses.replace(each, size=size) for each, size in zip(sources, sizes, strict=True)]
+    sized = [dataclasses.replace(each, size=n) for each, n in zip(sources, sizes, strict=True)]
+    return sized, others
+
+
+def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[_Other]]:
+    """The archives below a folder, and files of no use for pictures or masks."""
+    archives: list[str] = []
+    others: list[_Other] = []
+    for file in files_below(folder, options):
+        if file.name.endswith(PICTURES):  # nearly all, and there may be millions
+            continue
+        name = understand(file.name)
+        if name.role is Role.ARCHIVE and not file.trouble:
+            archives.append(file.path)
+        elif name.role not in (Role.HIDDEN, Role.PICTURE):
+            reason = "annotations go to --annotations" if name.role is Role.TABLE else name.reason
+            others.append((file.path, name.suffix, file.trouble or reason or "no picture"))
+    return sorted(archives), others
 
 
 def _size_of(source: Source, options: ObjectOptions) -> int:
     """Bytes of an archive; 0 for anything else."""
     archive = source.medium in LISTED and source.medium != "folder"
     return files.status_of(source.path, options).size if archive else 0
-
-
-def each(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], at_once: int = AT_ONCE
-) -> Iterator[_Result]:
-    """What a function gives for each of some files, in order; for several at a time, since object
-    stores take a while to answer."""
-    with ThreadPoolExecutor(at_once) as threads:
-        yield from threads.map(function, items)
 
 
 def _remote_source(argument: str) -> Source | None:
@@ -167,7 +155,7 @@ def _remote_source(argument: str) -> Source | None:
     scheme, separator, _ = path.partition("://")
     if not separator or (is_remote(path) and _is_container(path)):
         return None
-    if path.partition("=")[0] in _CONTAINERS:
+    if path.partition("=")[0] in CONTAINERS:
         return None
     if scheme not in ("http", "https", "s3", "gs"):
         raise UsageError(f"--images {argument}: use http://, https://, s3:// or gs://")

@@ -1,6 +1,7 @@
 """The command line of `python -m pipelines.build`; imports nothing heavy: `--help` is instant."""
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from pipelines.arguments import Parser, add_store, choices, count, fraction, size
@@ -75,7 +76,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         help="annotation file, folder (walked) or glob, here or s3://… or gs://…; repeatable. The "
         "kind is told from the "
         "header or content; KIND= overrides: images, boxes, person_boxes, masks, relationships, "
-        "narratives, points, image_labels, classes, class_list, hierarchy. Plain or gzipped",
+        "narratives, points, image_labels, classes, class_list, hierarchy. CSV, TSV or JSON Lines, "
+        "plain, gzipped or in a zip, tar or tar.gz",
     )
     inputs.add_argument(
         "--images",
@@ -297,9 +299,28 @@ def parse(
     flags.exchange = flags.exchange or ("engine" if flags.runner == "dataflow" else "files")
     if others:
         unknown = _unknown_to_beam(others, flags.runner)
+        if unknown and not unknown[0].startswith("-"):
+            parser.error(_explain_stray(unknown[0], arguments))
         if unknown:
             parser.error(f"unknown flag {unknown[0]}")
     return flags, others
+
+
+def _explain_stray(word: str, arguments: Sequence[str]) -> str:
+    """What to do about a word that belongs to no flag, as where the shell has expanded a glob."""
+    before = list(arguments[: list(arguments).index(word)])
+    flag = next((given for given in reversed(before) if given.startswith("--")), "")
+    flag, _, value = flag.partition("=")
+    if flag not in ("--annotations", "--images", "--masks"):
+        return f"{word!r} belongs to no flag: drop it, or put its flag before it"
+    first = value or before[-1]
+    folder, suffix = os.path.dirname(word), os.path.splitext(word)[1]
+    alike = os.path.splitext(first)[1] == suffix and os.path.dirname(first) == folder
+    glob = os.path.join(folder, f"*{suffix}") if alike else "oid/masks/*.zip"
+    return (
+        f"{word!r} belongs to no flag: quote the glob, so that the shell leaves it as it is: "
+        f"{flag} '{glob}'; or repeat {flag} before each path"
+    )
 
 
 def _unknown_to_beam(arguments: list[str], runner: str) -> list[str]:

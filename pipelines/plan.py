@@ -9,7 +9,7 @@ from pipelines.fingerprint import basis_of, identify
 from pipelines.inputs import UsageError, find_sources
 from transforms import elements, failures
 from transforms.config import BuildConfig, Vocabulary
-from transforms.elements import Failed, Source, SourceCount
+from transforms.elements import Failed, Notice, Source, SourceCount
 from transforms.formats import vocabulary
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.formats.ranges import spilled_by_byte
@@ -17,7 +17,7 @@ from transforms.imaging.process import ImageSpec
 from transforms.outputs.classes import build_classes, encode_classes, encode_labels
 from transforms.pixels.limits import HttpOptions
 from transforms.publishing.manifest import fingerprint
-from transforms.storage import files
+from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
 
@@ -61,13 +61,8 @@ def make_config(
     object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
     # Impatiently: what is wrong shall be told in seconds.
     hasty = object_options.hasty()
-    annotations, pixels, notices = find_sources(flags.annotations, flags.images, flags.masks, hasty)
-    if not any(source.kind in TABLES for source in annotations):
-        raise UsageError(
-            "--annotations: no table of annotations there: name a folder that holds the CSV files"
-        )
+    annotations, pixels, notices = find_inputs(flags, hasty)
     with_pictures = any(source.kind == "pictures" for source in pixels)
-    _check_splits(annotations)
     try:
         sources = identify([*annotations, *pixels], manifest, hasty)
     except OSError as error:
@@ -98,7 +93,7 @@ def make_config(
         with_pictures=with_pictures,
         map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
         verify_pixels=flags.verify_pixels,
-        image_spec=_image_spec(flags),
+        image_spec=check_image_flags(flags),
         http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
         object_options=object_options,
         shard_size=flags.shard_size,
@@ -114,7 +109,28 @@ def make_config(
     )
 
 
-def _image_spec(flags: argparse.Namespace) -> ImageSpec:
+def find_inputs(
+    flags: argparse.Namespace, options: ObjectOptions
+) -> tuple[list[Source], list[Source], list[Notice]]:
+    """Finds and recognises all inputs, as `find_sources`, and checks that they make a dataset.
+
+    Raises:
+        UsageError: They don't, a file is missing or it isn't what it should be.
+    """
+    annotations, pixels, notices = find_sources(
+        flags.annotations, flags.images, flags.masks, options
+    )
+    if not any(source.kind in TABLES for source in annotations):
+        skipped = f" ({notices[0].path}: {notices[0].text})" if notices else ""
+        raise UsageError(
+            f"--annotations: no table of annotations there{skipped}: name a folder that holds the "
+            "CSV files, or what a file is (KIND=PATH)"
+        )
+    _check_splits(annotations)
+    return annotations, pixels, notices
+
+
+def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
     """What pictures are to become.
 
     Raises:
@@ -144,7 +160,7 @@ def _check_splits(annotations: list[Source]) -> None:
     for source in tables:
         if source.split is None:
             raise UsageError(
-                f"--annotations {source.path}: which split? Put train, validation or test into its "
+                f"--annotations {source.name}: which split? Put train, validation or test into its "
                 "name or folder, or give an image table"
             )
 
@@ -170,22 +186,37 @@ def read_vocabulary(
     for source in sources:
         if source.kind not in content:
             continue
-        data = files.read_file(source.path, options)
         bad = []
         try:
+            data = _content(source, options)
             if source.kind == "hierarchy":
-                good = vocabulary.read_hierarchy(data, source.path)
+                good = vocabulary.read_hierarchy(data, source.name)
             else:
-                good, bad = _VOCABULARY_READERS[source.kind](data, source.path)
+                good, bad = _VOCABULARY_READERS[source.kind](data, source.name)
         except ValueError as error:
             raise UsageError(f"--annotations {error}") from None
-        content[source.kind][source.path] = good
+        content[source.kind][source.name] = good
         counts.append(SourceCount(source.index, 0, len(good) + len(bad), len(bad), 0))
         if bad:
             failed.append(Failed(source.index, 0, elements.to_ipc(failures.to_table(bad))))
     classes = build_classes(*(content[kind] for kind in VOCABULARY), labels=())
     encoded = encode_classes(classes), encode_labels(classes)
     return Vocabulary(*encoded, tuple(counts), tuple(failed))
+
+
+def _content(source: Source, options: ObjectOptions) -> bytes:
+    """The content of a small file.
+
+    Raises:
+        ValueError: Its archive is damaged.
+    """
+    if not source.member:
+        return files.read_file(source.path, options)
+    try:
+        with archives.open_inflated(source.path, source.member, options) as stream:
+            return stream.read_all()
+    except archives.DAMAGE as error:
+        raise ValueError(f"{source.name}: damaged archive: {error}") from None
 
 
 def _release_of(annotations: list[Source]) -> str:
@@ -204,7 +235,8 @@ def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
 def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
     """Depends on the inputs alone, so that the bytes don't depend on where or how it runs."""
     sizes = {
-        source: source.size * (_GZIP_RATIO if source.compressed else 1)
+        # Of a member of an archive, the size is that without compression.
+        source: source.size * (_GZIP_RATIO if source.compressed and not source.member else 1)
         for source in annotations
         if source.kind in TABLES
     }

@@ -55,10 +55,10 @@ def assert_refused(built: Build, *words: str) -> None:
     [
         (boxes(IDS, bad=50), ("50 of 50 rows are bad", "box needs 0 <= XMin")),
         (boxes(IDS, bad=1), ("1 of 50 (2.00%)", "train-boxes.csv:51")),
-        (BOXES + BOX.format("not-an-id"), ("1 of 1 rows are bad", "16")),
+        (boxes([*IDS[:30], *(f"img_{i}" for i in range(20))]), ("20 of 50 (40.00%)", "16")),
         (boxes([i.replace("0", "f") for i in IDS]), ("none of its 50 rows", "leave it out")),
     ],
-    ids=["pixels for fractions", "one in fifty", "no id", "orphans"],
+    ids=["pixels for fractions", "one in fifty", "own ids among others", "orphans"],
 )
 def test_a_table_that_is_lost_fails_the_build(
     annotations: Path, text: str, words: tuple[str, ...]

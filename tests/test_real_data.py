@@ -127,7 +127,7 @@ def without_tables(heads: Path, tmp_path_factory: pytest.TempPathFactory) -> bui
 def count_lines(path: Path) -> int:
     """Rows of a file in which no field holds a line break."""
     lines = [line for line in path.read_text().split("\n") if line]
-    headless = path.name in (*WITHOUT_HEADER, NARRATIVE)
+    headless = path.name in WITHOUT_HEADER
     return len(lines) - (not headless)
 
 
@@ -139,6 +139,7 @@ def test_every_line_of_the_heads_is_counted(
     sources = version.manifest["sources"]
     names = {path.name for path in heads.rglob("*") if path.is_file()}
     assert len(names) == 22
+    names -= {NARRATIVE}  # which are of COCO's pictures
     assert {Path(source["path"]).name for source in sources} == (
         names if build == "with_tables" else names - {*IMAGE_TABLES}
     )
@@ -146,21 +147,17 @@ def test_every_line_of_the_heads_is_counted(
         path = Path(source["path"])
         assert source["rows"] == (0 if path.name in NOT_READ else count_lines(path)), path.name
     bad = {Path(s["path"]).name: s["bad_rows"] for s in sources if s["bad_rows"]}
-    expected = {NARRATIVE: 1} | ({"v3_1_images.csv": 1} if build == "with_tables" else {})
-    assert bad == expected
+    assert bad == ({"v3_1_images.csv": 1} if build == "with_tables" else {})
 
 
-def test_the_two_bad_rows_of_the_heads(with_tables: builds.Version) -> None:
+def test_the_bad_row_of_the_heads(with_tables: builds.Version) -> None:
     found = {Path(failure["source"]).name: failure for failure in with_tables.failures}
-    assert found.keys() == {"v3_1_images.csv", NARRATIVE}
-    assert len(with_tables.failures) == 2
+    assert found.keys() == {"v3_1_images.csv"}
+    assert len(with_tables.failures) == 1
     image = found["v3_1_images.csv"]
     assert (image["reason"], image["stage"], image["line"]) == ("bad_row", "read", 2)
     assert "10 fields" in image["detail"]
     assert "11" in image["detail"]
-    narrative = found[NARRATIVE]
-    assert (narrative["reason"], narrative["stage"], narrative["line"]) == ("bad_row", "read", 1)
-    assert "image_id" in narrative["detail"]
 
 
 def test_image_rows_of_the_heads(with_tables: builds.Version) -> None:
@@ -186,16 +183,17 @@ def test_every_row_of_the_heads_is_in_an_example(without_tables: builds.Version)
     assert not any(source["orphans"] for source in sources)
     published = {
         column: sum(len(row[column]) for row in without_tables.examples.values())
-        for column in ("image_labels", "bboxes", "masks", "relationships", "narratives")
+        for column in ("image_labels", "bboxes", "masks", "relationships")
     }
     assert published == {
         "image_labels": 24 + 4 + 9 + 9,
         "bboxes": 3 + 9 + 4 + 9 + 9,
         "masks": 4,
         "relationships": 2,
-        "narratives": 0,
     }
-    assert all(row["points"] is None for row in without_tables.examples.values())
+    assert all(
+        row["points"] is row["narratives"] is None for row in without_tables.examples.values()
+    )
 
 
 def test_values_of_the_heads(without_tables: builds.Version) -> None:

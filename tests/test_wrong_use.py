@@ -91,7 +91,7 @@ MISTAKES: dict[str, tuple[dict[str, str | list[str]], list[str]]] = {
     ),
     "a file of UTF-16": (
         {"--annotations": "{}/utf16"},
-        ["--annotations", "train-boxes.csv", "is not UTF-8"],
+        ["--annotations", "train-boxes.csv", "is UTF-16", "save it as UTF-8"],
     ),
     "a file of bare carriage returns": (
         {"--annotations": "{}/returns"},

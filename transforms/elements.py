@@ -28,6 +28,10 @@ class Source:
     known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them;
     a file that has a stamp and no digest gets that by being read. `notes` are what is to be told of
     the file that is no failure, in one line each, without its path.
+
+    A table in an archive is a source of its own: `path` is the archive, `member` its name in there,
+    and `size` its bytes without compression. Like a gzipped file it is read as one stream, so it is
+    `compressed` too.
     """
 
     index: int
@@ -43,6 +47,13 @@ class Source:
     stamp: str = ""
     digest: str = ""
     notes: tuple[str, ...] = ()
+    member: str = ""
+    delimiter: str = ","
+
+    @property
+    def name(self) -> str:
+        """What users know it by: its path, and in an archive its name there."""
+        return f"{self.path}/{self.member}" if self.member else self.path
 
     @property
     def lacks_digest(self) -> bool:

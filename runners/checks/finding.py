@@ -7,7 +7,8 @@ class Finding(NamedTuple):
     """A line for the user.
 
     Attributes:
-        mark: `ok`, `fix` (the text says what to do) or `skip` (the text says why).
+        mark: `ok`, `note` (it is no fault), `fix` (the text says what to do) or `skip` (the text
+            says why).
         text: begins with what was looked at.
     """
 
@@ -23,6 +24,11 @@ class Finding(NamedTuple):
 def ok(text: str) -> Finding:
     """All is well with it."""
     return Finding("ok", text)
+
+
+def note(text: str) -> Finding:
+    """Something to know of, that may be meant."""
+    return Finding("note", text)
 
 
 def fix(text: str) -> Finding:

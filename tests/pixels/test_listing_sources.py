@@ -204,20 +204,29 @@ def test_zip_links_are_refused(tmp_path: Path) -> None:
 
 def test_links_in_folders(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
-    write_folder(outside, {f"{A}.jpg": b"secret", "folder/x": b""})
+    write_folder(outside, {f"{A}.jpg": b"there", "folder/x": b""})
     inside = tmp_path / "inside"
     write_folder(inside, {f"train/{B}.jpg": b"good"})
-    (inside / f"{A}.jpg").symlink_to(outside / f"{A}.jpg")
-    (inside / f"{B}.png").symlink_to(inside / "nowhere")
+    (inside / f"{A}.png").symlink_to(outside / f"{A}.jpg")
+    (inside / f"{B}.png").symlink_to("nowhere")
     (inside / f"{C}.jpg").symlink_to(f"train/{B}.jpg")
     (inside / "linked").symlink_to(outside)
     (inside / "again").symlink_to("train")
+    (outside / "folder/loop").symlink_to("..")
+    (inside / "loop").symlink_to(tmp_path)
     os.mkfifo(inside / f"{C}.png")
-    rows, _, failures = read_all(str(inside))
-    assert {(row["image_id"], row["size"]) for row in rows} == {(B, 4), (C, 4)}
-    assert {failure.reason for failure in failures} == {Reason.UNSAFE_PATH}
-    refused = {failure.detail.split(":")[0] for failure in failures}
-    assert refused == {"'linked'", f"'{A}.jpg'", f"'{B}.png'", f"'{C}.png'"}
+    rows, skipped, failures = read_all(str(inside))
+    names = {(row["name"], row["size"]) for row in rows}
+    assert names == {
+        *((f"train/{B}.jpg", 4), (f"{C}.jpg", 4)),
+        *((f"{A}.png", 5), (f"linked/{A}.jpg", 5)),
+    }
+    assert skipped == 1
+    refused = {(failure.reason, failure.detail) for failure in failures}
+    assert refused == {
+        (Reason.MISSING, f"'{B}.png': a link that leads nowhere, to 'nowhere'"),
+        (Reason.UNSAFE_PATH, f"'{C}.png': not a regular file"),
+    }
 
 
 def test_a_linked_source_is_followed(tmp_path: Path) -> None:
@@ -315,7 +324,9 @@ def test_damage_never_crashes(tmp_path: Path, kind: str, place: float, noise: by
     ("data", "remedy"),
     [
         (b"BZh9" + bytes(100), "of compressed tars only .tar.gz is supported"),
-        (b"", "neither a folder, a tar nor a zip"),
+        (b"", "is empty: download it again"),
+        (b"<?xml version='1.0'?><Error/>", "is a web page, the server's answer"),
+        (b"\n <!DOCTYPE html>", "is a web page, the server's answer"),
         (b"ImageID,Source\n" * 99, "neither a folder, a tar nor a zip"),
         (None, "check the path"),
     ],

@@ -1,5 +1,6 @@
 """The doctor: that it finds all well where it is, and says what to do for each thing that isn't."""
 
+import itertools
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipelines import doctor
+from pipelines.examine import examine
 from runners.checks import machine, software, worker, workers
+from runners.checks.finding import Finding
 from runners.checks.worker import Errand, Report
+from tests.builds import run_build
 from tests.emulators import S3Server
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
@@ -46,10 +50,12 @@ def test_all_is_well(corpus_v7: Path, tmp_path: Path, capsys: Capture):
     flags = ["--annotations", corpus_v7 / "annotations", "--images", corpus_v7 / "images"]
     code, lines = diagnose(capsys, *flags, "--output", output, "--num_workers", 2)
     assert code == 0
+    lines = [line for line in lines if not line.startswith("note")]
     subjects = [line.split(":")[0].removeprefix("ok    ") for line in lines]
-    wanted = ["Python", "ports", "space", "workers", "versions", "inputs", "work folder"]
+    wanted = ["Python", "inputs", "ports", "space", "workers", "versions", "inputs"]
+    wanted.append("work folder")
     assert subjects == wanted
-    assert "2 on" in lines[3]
+    assert "2 on" in lines[4]
     assert not output.exists()
 
 
@@ -59,10 +65,11 @@ def test_what_workers_miss(tmp_path: Path, capsys: Capture):
     assert code == 1
     assert "skip  work folder: give --output" in lines
     wrong = [line for line in lines if line.startswith("fix")]
-    assert len(wrong) == 2
-    assert wrong[0].startswith(f"fix   inputs: {tmp_path}/absent on ")
-    assert "not there" in wrong[0]
-    assert "GiB free in" in wrong[1]
+    assert len(wrong) == 3
+    assert wrong[0].startswith(f"fix   inputs: --annotations {tmp_path}/absent: no such file")
+    assert wrong[1].startswith(f"fix   inputs: {tmp_path}/absent on ")
+    assert "not there" in wrong[1]
+    assert "GiB free in" in wrong[2]
 
 
 def test_an_output_that_is_no_output(tmp_path: Path, capsys: Capture):
@@ -244,3 +251,39 @@ def test_a_bucket_that_does_not_do_all(step: str, s3: S3Server, monkeypatch: pyt
         expected = "still listed after it was deleted"
     with pytest.raises(objects.StorageError, match=expected):
         worker.try_store("s3://halting/out", options)
+
+
+def test_inputs_are_looked_at_as_a_build_does(tmp_path: Path, capsys: Capture):
+    """What would end a build with code 2 is to be mended, in its words; the rest is noted."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    boxes = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n"
+    (folder / "train-boxes.csv").write_text(boxes)
+    (folder / "README.md").write_text("of the user's")
+    (folder / "classes.csv").write_text("/m/01,Cat\n")
+    flags = ["--annotations", str(folder), "--images", "none", "--output", str(tmp_path / "out")]
+    inputs = [finding for finding in examined(flags) if finding.subject == "inputs"]
+    assert [finding.mark for finding in inputs] == ["ok", "note"]
+    assert "1 of boxes, 1 of classes" in inputs[0].text
+    assert "README.md: not used" in inputs[1].text
+    mistakes = {
+        "train-labels.csv": boxes.replace(",", ";"),
+        "h.json": '{"LabelName": "/m/01", "Subcategory": [}',
+        "train-more.csv": boxes.replace("YMax", "YMaximum"),
+        "boxes.csv": f"{boxes}000000000000000a,xclick,/m/01,1,0,1,0,1\n",
+    }
+    for name, content in mistakes.items():
+        (folder / name).write_text(content)
+        (found,) = [finding for finding in examined(flags) if finding.subject == "inputs"]
+        built = run_build(*flags)
+        assert built.returncode == 2
+        assert built.stderr.endswith(f"error: {found.text.removeprefix('inputs: ')}\n")
+        assert found.mark == "fix"
+        assert name in found.text
+        (folder / name).unlink()
+
+
+def examined(flags: list[str]) -> list[Finding]:
+    """What the doctor finds before it starts workers."""
+    ours, others = doctor.options.parse(flags, doctor.make_parser())
+    return list(itertools.takewhile(lambda found: found.subject != "ports", examine(ours, others)))

@@ -173,13 +173,16 @@ class QuotedLines(NamedTuple):
     continued: list[int]
 
 
-def find_quoted_lines(data: bytes, fields: int, free_text: bool) -> QuotedLines:
+def find_quoted_lines(
+    data: bytes, fields: int, free_text: bool, delimiter: str = ","
+) -> QuotedLines:
     """Tells quoted line breaks from stray quotes, which would take in the rows that follow.
 
     Args:
         data: whole records.
         fields: how many a record has; one over several lines must have just as many.
         free_text: whether a line break may be quoted at all.
+        delimiter: what is between two fields.
     """
     found = QuotedLines([], [])
     if b'"' not in data:
@@ -194,9 +197,13 @@ def find_quoted_lines(data: bytes, fields: int, free_text: bool) -> QuotedLines:
 
     taken = -1
     for line, following in zip_longest(odd, odd[1:]):
-        if line <= taken or not _runs_out(*text(line, line)):
+        if line <= taken or not _runs_out(text(line, line)[0], delimiter):
             continue
-        if free_text and following is not None and _is_record(text(line, following), fields):
+        if (
+            free_text
+            and following is not None
+            and _is_record(text(line, following), fields, delimiter)
+        ):
             taken = following
             found.continued.extend(range(line + 1, following + 1))
         else:
@@ -204,9 +211,9 @@ def find_quoted_lines(data: bytes, fields: int, free_text: bool) -> QuotedLines:
     return found
 
 
-def _runs_out(line: str) -> bool:
+def _runs_out(line: str, delimiter: str) -> bool:
     """Whether a line ends inside quotes."""
-    reader = csv.reader([line, ""])
+    reader = csv.reader([line, ""], delimiter=delimiter)
     try:
         next(reader)
     except csv.Error:
@@ -214,10 +221,10 @@ def _runs_out(line: str) -> bool:
     return reader.line_num > 1
 
 
-def _is_record(lines: list[str], fields: int) -> bool:
+def _is_record(lines: list[str], fields: int, delimiter: str) -> bool:
     """Whether lines are, strictly, one record of that many fields."""
     try:
-        records = list(csv.reader(lines, strict=True))
+        records = list(csv.reader(lines, strict=True, delimiter=delimiter))
     except csv.Error:
         return False
     return [len(record) for record in records] == [fields]

@@ -41,26 +41,29 @@ class CutRecord(NamedTuple):
     failure: Failure
 
 
-def find_cut(tail: bytes, columns: Sequence[str], table: TableFormat) -> CutRecord | None:
+def find_cut(
+    tail: bytes, columns: Sequence[str], table: TableFormat, delimiter: str = ","
+) -> CutRecord | None:
     """The record in which a table ends too early, if it does.
 
     Args:
         tail: the last lines of a file.
         columns: the file's columns, in its order.
         table: what they mean.
+        delimiter: what is between two fields.
     """
     lines = tail.split(b"\n")
     if not lines[-1].strip() or lines[-1].endswith(b"\r"):
         return None
     names = table.columns_of(columns)
-    quoted = find_quoted_lines(tail, len(names), table.free_text)
+    quoted = find_quoted_lines(tail, len(names), table.free_text, delimiter)
     start = len(lines) - 1
     while start in quoted.continued:
         start -= 1
     record = b"\n".join(lines[start:])
-    fields = _fields(record)
+    fields = _fields(record, delimiter)
     spoiled = {*quoted.unclosed, *quoted.continued}
-    others = [_fields(line) for i, line in enumerate(lines[:start]) if i not in spoiled]
+    others = [_fields(line, delimiter) for i, line in enumerate(lines[:start]) if i not in spoiled]
     whole = [each for each in others if len(each) == len(names)]
     if len(fields) < len(names) or start in quoted.unclosed:
         is_cut = bool(whole) or not any(others)
@@ -75,10 +78,10 @@ def find_cut(tail: bytes, columns: Sequence[str], table: TableFormat) -> CutReco
     return CutRecord(len(record), Failure(image_id, None, Stage.READ, Reason.BAD_ROW, detail))
 
 
-def _fields(record: bytes) -> list[str]:
+def _fields(record: bytes, delimiter: str) -> list[str]:
     """The fields of a record, without spaces around them; none of what is no CSV."""
     try:
-        (row,) = csv.reader([record.decode("latin-1")])
+        (row,) = csv.reader([record.decode("latin-1")], delimiter=delimiter)
     except (csv.Error, ValueError):
         return []
     return [field.strip() for field in row]

@@ -6,6 +6,7 @@ text and converted column by column, so that only the values at fault are lost.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,16 @@ class ParsedBlock:
         return block
 
 
-def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) -> ParsedBlock:
+class _Dialect(NamedTuple):
+    """What is between two fields, and whether some are quoted."""
+
+    delimiter: str
+    has_quotes: bool
+
+
+def parse_csv(
+    data: bytes, columns: Sequence[str], table_format: TableFormat, delimiter: str = ","
+) -> ParsedBlock:
     """Parses whole records of CSV without their header.
 
     Args:
@@ -71,12 +81,13 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
         columns: the file's column names, in its order; those that `table_format` doesn't know are
             passed over.
         table_format: what they mean.
+        delimiter: what is between two fields.
     """
     names = table_format.columns_of(columns)
-    has_quotes = b'"' in data
+    dialect = _Dialect(delimiter, b'"' in data)
     quoted = QuotedLines([], [])
-    if has_quotes:
-        quoted = find_quoted_lines(data, len(names), table_format.free_text)
+    if dialect.has_quotes:
+        quoted = find_quoted_lines(data, len(names), table_format.free_text, delimiter)
     if quoted.unclosed:
         lines = data.split(b"\n")
         for line in quoted.unclosed:
@@ -88,14 +99,14 @@ def parse_csv(data: bytes, columns: Sequence[str], table_format: TableFormat) ->
         if not is_utf8:
             raise pa.ArrowInvalid("not UTF-8")
         parts = list(_parts(data, quoted.continued))
-        table = _read(data, parts, names, table_format, malformed, has_quotes, as_text=False)
+        table = _read(data, parts, names, table_format, malformed, dialect, as_text=False)
         unconverted = {}
     except pa.ArrowInvalid:
         malformed.clear()
         # Of a row with too many fields `pyarrow` makes a string, and fails where it can't.
         text = data if is_utf8 else data.decode("latin-1").encode()
         parts = list(_parts(text, quoted.continued))
-        table = _read(text, parts, names, table_format, malformed, has_quotes, as_text=True)
+        table = _read(text, parts, names, table_format, malformed, dialect, as_text=True)
         table, unconverted = _convert(table if is_utf8 else _as_written(table), table_format)
     return _check(data, table, malformed, unconverted, quoted, table_format)
 
@@ -142,7 +153,7 @@ def _read(
     names: Sequence[str],
     table_format: TableFormat,
     malformed: list[csv.InvalidRow],
-    has_quotes: bool,
+    dialect: _Dialect,
     as_text: bool,
 ) -> pa.Table:
     wanted = [name for name in names if name]
@@ -162,7 +173,8 @@ def _read(
             block_size=max(1024, *map(len, parts)),
         ),
         parse_options=csv.ParseOptions(
-            quote_char='"' if has_quotes else False,
+            delimiter=dialect.delimiter,
+            quote_char='"' if dialect.has_quotes else False,
             newlines_in_values=table_format.free_text,
             invalid_row_handler=skip,
         ),

@@ -25,7 +25,7 @@ from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
 from transforms.formats.quotes import ReadOrCountFn, add_all_quotes
 from transforms.formats.ranges import has_free_text, plan_all_ranges
 from transforms.outputs.classes import decode_labels
-from transforms.storage import files
+from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions
 
 _LABEL_FIELDS = ("label", "label1", "label2")
@@ -42,12 +42,12 @@ def read_blocks(
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
     free_text = has_free_text(source)
+    if source.compressed:
+        with archives.open_inflated(source.path, source.member, options) as stream:
+            chunks = _inflate(stream, source.data_start)
+            yield from blocks.stream_blocks(chunks, chunk_size, free_text)
+        return
     with files.open_file(source.path, options, size=source.size) as file:
-        if source.compressed:
-            with gzip.GzipFile(fileobj=file) as stream:
-                stream.read(source.data_start)
-                yield from blocks.stream_blocks(_inflate(stream), chunk_size, free_text)
-            return
         if piece.quotes is None:
             raise ValueError("the quotes before a range are to be counted before it is read")
         free_text = free_text and piece.quotes >= 0
@@ -66,10 +66,11 @@ def _read_header(source: Source) -> bytes:
         return file.read(source.data_start)
 
 
-def _inflate(stream: gzip.GzipFile) -> Iterator[bytes]:
-    """Chunks of about `_READ_BYTES`; what precedes damage comes before its error."""
+def _inflate(stream: archives.Inflated, start: int) -> Iterator[bytes]:
+    """Chunks of about `_READ_BYTES` from `start` on; what precedes damage comes before it."""
     pieces: list[bytes] = []
     try:
+        stream.read(start)
         while piece := stream.read1(_READ_BYTES):
             pieces.append(piece)
             if sum(map(len, pieces)) >= _READ_BYTES:
@@ -85,12 +86,12 @@ def parse_block(source: Source, data: bytes) -> ParsedBlock:
     """Parses the records of a block by the kind of its source."""
     if source.kind == "narratives":
         return parse_narratives(data)
-    return parse_csv(data, source.columns, TABLES[source.kind])
+    return parse_csv(data, source.columns, TABLES[source.kind], source.delimiter)
 
 
 def parse_coded(source: Source, data: bytes, known: bytes) -> ParsedBlock:
     """As `parse_block`, with texts as `codes.encode` makes them, by encoded labels."""
-    if source.kind == "image_labels" and (
+    if (source.kind, source.delimiter) == ("image_labels", ",") and (
         plain := parse_plain_labels(data, source.columns, _known_labels(known))
     ):
         return plain
@@ -172,7 +173,7 @@ class ReadRangeFn(beam.DoFn):
         # Blocks are cut after line breaks, so only at the file's end there may be none.
         if source.kind != "narratives" and data and not data.endswith(b"\n"):
             tail = self._tail(source, piece, tail)
-            cut = find_cut(tail, source.columns, TABLES[source.kind])
+            cut = find_cut(tail, source.columns, TABLES[source.kind], source.delimiter)
         if cut is None:
             return self._parse(source, data, known)
         parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known)

@@ -188,13 +188,15 @@ def _lines(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[
 
 
 def _rows(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[int, list[str]]]:
-    """Each line's fields."""
+    """Each line's fields, with commas or tabs between them."""
     for line, text in _lines(data, source, failures):
+        # No MID and no column's name has a comma.
+        delimiter = "\t" if "\t" in text and "," not in text.partition("\t")[0] else ","
         if len(text) <= _PLAIN_LENGTH and '"' not in text and "\r" not in text:  # nearly all
-            yield line, text.split(",")
+            yield line, text.split(delimiter)
             continue
         try:
-            (row,) = csv.reader([text], strict=True)
+            (row,) = csv.reader([text], strict=True, delimiter=delimiter)
         except csv.Error as error:
             failures.append(_failure(Reason.BAD_ROW, f"not CSV: {error}", source, line))
             continue

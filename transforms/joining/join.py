@@ -270,7 +270,7 @@ def _merge_image_rows(
     conflicts = {}
     for image in np.flatnonzero(conflicting).tolist():
         rows = order[first[image] : first[image] + counts[image]]
-        paths = [sources[source].path for source in row_sources[rows]]
+        paths = [sources[source].name for source in row_sources[rows]]
         conflicts[image] = _first_conflict(values.take(pa.array(rows)), paths)
     is_repeat = np.ones(len(row_keys), bool)
     is_repeat[order[first]] = False
@@ -337,7 +337,7 @@ def _infer_images(
     np.logical_or.at(selected, inverse, chosen[said // len(sources)])
     conflicts = {
         image: " and ".join(
-            f"it is of {sources[source].split} by {sources[source].path}"
+            f"it is of {sources[source].split} by {sources[source].name}"
             for source in (lowest[image] % len(sources), highest[image] % len(sources))
         )
         for image in np.flatnonzero(split_of != highest // len(sources)).tolist()

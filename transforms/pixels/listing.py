@@ -87,6 +87,13 @@ def kind_of(
             raise ValueError(f"{path}: of compressed tars only .tar.gz is supported; unpack it")
         if start.startswith(_ZIP):
             return "zip"
+        if not start:
+            raise ValueError(f"{path} is empty: download it again")
+        if start.lstrip().startswith(b"<"):
+            raise ValueError(
+                f"{path} is a web page, the server's answer in place of the archive: download it "
+                "again"
+            )
         file.seek(0)
         try:
             tarfile.open(fileobj=file, mode="r:").close()

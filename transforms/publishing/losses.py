@@ -98,7 +98,7 @@ def find_losses(
             f"{failed_images:,} of {images:,} images failed ({failed_images / images:.2%}), more "
             f"than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
         )
-        tables = [source.path for source in config.sources if source.kind == "images"]
+        tables = [source.name for source in config.sources if source.kind == "images"]
         of_images = pc.or_(
             pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
             pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),

@@ -38,7 +38,7 @@ def gather_failures(
         table = elements.from_ipc(ipc)
         if source < len(sources):
             before = displaced.get((source, order), 0)
-            path = pa.array([sources[source].path] * len(table), pa.string())
+            path = pa.array([sources[source].name] * len(table), pa.string())
             table = table.set_column(5, "source", path)
             table = table.set_column(6, "line", pc.add(table["line"], before))
         tables.append(table)
@@ -123,7 +123,7 @@ def count_sources(
         sound = rows[source.index] - bad[source.index]
         if source.kind not in (*VOCABULARY, *UNUSED) and arrived[source.index] != sound:
             raise LostRowsError(
-                f"{source.path}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
+                f"{source.name}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
                 "the runner lost or doubled some"
             )
     kept = {
@@ -136,7 +136,7 @@ def count_sources(
     return [
         {
             "kind": source.kind,
-            "path": source.path,
+            "path": source.name,
             "rows": int(rows[source.index]),
             "kept": kept[source.index],
             "repeats": repeats[source.index],

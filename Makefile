@@ -51,7 +51,7 @@ test: setup
 
 # Several at once: most of it is waiting for servers, but for two builds in Go.
 setup:
-	@$(MAKE) --no-print-directory --jobs 5 $(VENV)/installed flink prism kubernetes airflow
+	@$(MAKE) --silent --no-print-directory --jobs 5 $(VENV)/installed flink prism kubernetes airflow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -30,11 +30,12 @@ _LONGEST = (
     *("test_pipeline", "test_object_stores", "test_killed_builds", "test_zombies"),
     *("test_fuzzing", "test_memory", "test_doctor", "test_resumed", "test_unchanged"),
     *("test_kubernetes", "test_airflow", "test_prism", "test_readers", "test_verify"),
+    *("test_processed_pictures", "test_tfds", "test_synthetic_pictures", "test_synthetic_bulk"),
+    *("test_draw", "test_lease", "test_benchmarks", "test_metrics", "test_lean", "test_direct"),
 )
-#: Others that `--quick` leaves out: what uses schemas and engines that `make setup` installs.
-_SET_UP = ("test_doctor_flink", "test_schedules")
-#: Fixtures, and parameters, that start an emulator.
-_EMULATORS = {"s3_server", "gcs_server", "s3", "gs"}
+#: Others that `--quick` leaves out: they use what `make setup` installs, or emulators.
+_SET_UP = ("test_doctor_flink", "test_schedules", "test_objects")
+_EMULATORS = {"s3_server", "gcs_server"}
 #: Corpora below this have no classes but those that they use.
 ALL_CLASSES = 100
 _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
@@ -58,9 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_quick(item: pytest.Item) -> bool:
-    call = getattr(item, "callspec", None)
-    used = {*getattr(item, "fixturenames", ()), *map(str, call.params.values() if call else ())}
-    return item.path.stem not in (*_LONGEST, *_SET_UP) and not used & _EMULATORS
+    emulated = _EMULATORS.intersection(getattr(item, "fixturenames", ()))
+    return not emulated and item.path.stem not in (*_LONGEST, *_SET_UP)
 
 
 @pytest.fixture(scope="session")

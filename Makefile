@@ -1,21 +1,26 @@
-# `make demo` needs only Python 3.11 or later with venv; `make flink`, and so `make test`, also Java
-# 11 or 17, Maven and Go. All else is installed into .venv.
+# On a machine with Python 3.11 or later and venv, `make demo`, `make check` and `make test` install all
+# that they use below .venv: see `make help`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
+# Says when a step begins and ends, and shows what it printed if it fails.
+STEP := @$(PYTHON) tools/step.py
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+TOOLCHAIN := $(VENV)/toolchain
 FLINK := $(VENV)/flink
 FLINK_LIBRARIES := 1.19.3
 BEAM := 2.77.0
 AIRFLOW := $(VENV)/airflow
 KUBERNETES := $(VENV)/kubernetes
 OPERATOR := 1.10.0
+OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6
 KUBERNETES_SCHEMAS := 1.37.0
 
-.PHONY: demo test lint types bench bench-peers bench-startup bench-growth bench-narratives bench-full \
-    bench-examples bench-pixels bench-memory bench-incremental bench-rebuilds bench-flink flink prism \
-    kubernetes airflow clean
+.PHONY: help demo check test setup lint types bench bench-peers bench-startup bench-growth \
+    bench-narratives bench-full bench-examples bench-pixels bench-memory bench-incremental \
+    bench-rebuilds bench-flink toolchain flink prism kubernetes airflow clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -27,8 +32,26 @@ demo: $(VENV)/installed
 	    --output $(DEMO)/dataset
 	$(BIN)/python -m pipelines.draw $(DEMO)/dataset --output $(DEMO)/examples.png
 
-test: $(VENV)/installed flink prism kubernetes airflow
-	$(BIN)/python -m pytest
+help:
+	@echo 'make demo    a small corpus, built and drawn, in demo/'
+	@echo 'make check   at each change: lint, types, and the quick tests, which need Python alone'
+	@echo 'make test    all tests, after make setup'
+	@echo 'make setup   what the tests use: Java and Go, Flink, Prism, schemas of Kubernetes, Airflow'
+	@echo 'make flink   (or prism, kubernetes, airflow) one of these'
+	@echo 'make bench   benchmarks; bench-… in the Makefile are others'
+	@echo 'make clean   removes .venv and demo'
+
+# What a contributor runs at each change.
+check: lint types
+	$(BIN)/python -m pytest --quick
+
+# JAVA_HOME may name a Java that Flink doesn't run on: what `setup` found or installed is taken.
+test: setup
+	env -u JAVA_HOME $(BIN)/python -m pytest
+
+# Several at once: most of it is waiting for servers, but for two builds in Go.
+setup:
+	@$(MAKE) --silent --no-print-directory --jobs 5 $(VENV)/installed flink prism kubernetes airflow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -84,55 +107,73 @@ bench-rebuilds: $(VENV)/bench
 bench-flink: $(VENV)/installed flink
 	$(BIN)/python -m benchmarks.flink
 
+# Java and Go, the machine's own where they will do.
+toolchain: $(TOOLCHAIN)/installed
+
+$(TOOLCHAIN)/installed: tools/toolchain.py | $(VENV)/made
+	@$(BIN)/python -m venv $(TOOLCHAIN)
+	$(STEP) 'Java and Go' $(BIN)/python tools/toolchain.py $(abspath $(TOOLCHAIN))
+	@touch $@
+
 # Beam's job server for Flink, the program that starts its workers, and Flink itself.
 flink: $(FLINK)/job-server.jar $(FLINK)/boot $(FLINK)/lib-$(FLINK_LIBRARIES)
 
-$(FLINK)/job-server.jar: runners/flink/pom.xml | $(VENV)/installed
-	mvn --quiet --batch-mode --file $< -Doutput.folder=$(abspath $(FLINK))/job-server package
-	mv $(FLINK)/job-server/job-server.jar $@
-	rm -r $(FLINK)/job-server
+# FLINK_JOB_SERVER_JAR, a path or URL, names a job server that was put together elsewhere.
+JOB_SERVER := org.apache.beam.runners.flink.FlinkJobServerDriver
+ifdef FLINK_JOB_SERVER_JAR
+.PHONY: $(FLINK)/job-server.jar
+$(FLINK)/job-server.jar: | $(TOOLCHAIN)/installed
+	$(STEP) 'job server' $(TOOLCHAIN)/bin/python tools/jars.py take '$(FLINK_JOB_SERVER_JAR)' $@ $(JOB_SERVER)
+else
+$(FLINK)/job-server.jar: runners/flink/jars.txt | $(TOOLCHAIN)/installed
+	$(STEP) 'job server' $(TOOLCHAIN)/bin/python tools/jars.py merge $< $@ $(JOB_SERVER)
+endif
 
-$(FLINK)/boot: setup.py | $(VENV)/installed
-	GOBIN=$(abspath $(FLINK)) go install github.com/apache/beam/sdks/v2/python/container@v$(BEAM)
-	mv $(FLINK)/container $@
-	touch $@
+GO_INSTALL := $(TOOLCHAIN)/tools/go install
+
+$(FLINK)/boot: setup.py | $(TOOLCHAIN)/installed
+	$(STEP) 'boot' env GOBIN=$(abspath $(FLINK)) $(GO_INSTALL) \
+	    github.com/apache/beam/sdks/v2/python/container@v$(BEAM)
+	@mv $(FLINK)/container $@
+	@touch $@
+
+$(FLINK)/lib-$(FLINK_LIBRARIES): | $(VENV)/made
+	@rm -rf $(FLINK)/sdist
+	$(STEP) 'Flink' $(BIN)/python -m pip download --quiet --no-deps \
+	    --no-binary apache-flink-libraries --dest $(FLINK)/sdist \
+	    apache-flink-libraries==$(FLINK_LIBRARIES)
+	@tar --extract --gzip --file $(FLINK)/sdist/*.tar.gz --directory $(FLINK)/sdist \
+	    --strip-components 2 --wildcards '*/deps/lib/flink-dist-*' '*/deps/lib/log4j-*'
+	@mv $(FLINK)/sdist/lib $@
+	@rm -r $(FLINK)/sdist
 
 # Beam's runner in Go; the first build takes some minutes.
 prism: $(VENV)/prism/built-$(BEAM)
 
-$(VENV)/prism/built-$(BEAM): | $(VENV)/installed
-	GOBIN=$(abspath $(VENV))/prism go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
-	touch $@
+$(VENV)/prism/built-$(BEAM): | $(TOOLCHAIN)/installed
+	$(STEP) 'Prism' env GOBIN=$(abspath $(VENV))/prism $(GO_INSTALL) \
+	    github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	@touch $@
 
 # Schemas that the manifests are checked against: the operator's own, and those of Kubernetes.
 kubernetes: $(KUBERNETES)/operator-$(OPERATOR) $(KUBERNETES)/schemas-$(KUBERNETES_SCHEMAS)
 
-$(KUBERNETES)/operator-$(OPERATOR): | $(VENV)/installed
-	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
-	    -Dartifact=org.apache.flink:flink-kubernetes-operator-api:$(OPERATOR) \
-	    -DoutputDirectory=$(abspath $@)
+$(KUBERNETES)/operator-$(OPERATOR): | $(TOOLCHAIN)/installed
+	$(STEP) 'Flink operator' $(TOOLCHAIN)/bin/python tools/jars.py fetch \
+	    org.apache.flink:flink-kubernetes-operator-api:$(OPERATOR) $(OPERATOR_SHA256) $@
 
-$(KUBERNETES)/schemas-$(KUBERNETES_SCHEMAS): | $(VENV)/installed
-	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --dest $@ \
-	    kubernetes-validate==$(KUBERNETES_SCHEMAS)
+$(KUBERNETES)/schemas-$(KUBERNETES_SCHEMAS): | $(VENV)/made
+	$(STEP) 'Kubernetes' $(BIN)/python -m pip download --quiet --no-deps --only-binary :all: \
+	    --dest $@ kubernetes-validate==$(KUBERNETES_SCHEMAS)
 
 # Airflow in an environment of its own, for the test of the DAG. Nothing is to be resolved: all that
 # it needs is in the list.
 airflow: $(AIRFLOW)/installed
 
-$(AIRFLOW)/installed: runners/schedules/airflow-requirements.txt | $(VENV)/installed
-	$(BIN)/python -m venv --clear $(AIRFLOW)
-	$(AIRFLOW)/bin/python -m pip install --quiet --no-deps --requirement $<
-	touch $@
-
-$(FLINK)/lib-$(FLINK_LIBRARIES): | $(VENV)/installed
-	rm -rf $(FLINK)/sdist
-	$(BIN)/python -m pip download --quiet --no-deps --no-binary apache-flink-libraries \
-	    --dest $(FLINK)/sdist apache-flink-libraries==$(FLINK_LIBRARIES)
-	tar --extract --gzip --file $(FLINK)/sdist/*.tar.gz --directory $(FLINK)/sdist \
-	    --strip-components 2 --wildcards '*/deps/lib/flink-dist-*' '*/deps/lib/log4j-*'
-	mv $(FLINK)/sdist/lib $@
-	rm -r $(FLINK)/sdist
+$(AIRFLOW)/installed: runners/schedules/airflow-requirements.txt | $(VENV)/made
+	@$(BIN)/python -m venv --clear $(AIRFLOW)
+	$(STEP) 'Airflow' $(AIRFLOW)/bin/python -m pip install --quiet --no-deps --requirement $<
+	@touch $@
 
 $(VENV)/bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
@@ -141,9 +182,12 @@ $(VENV)/bench: $(VENV)/installed
 clean:
 	rm -rf $(VENV) $(DEMO)
 
-$(VENV)/installed: setup.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[tensorflow,test]'
-	touch $@
+$(VENV)/installed: setup.py | $(VENV)/made
+	$(STEP) 'Python' $(BIN)/python -m pip install --quiet --editable '.[tensorflow,test]'
+	@touch $@
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(STEP) 'environment' $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@

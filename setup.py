@@ -17,7 +17,7 @@ setup(
     ),
     package_data={
         "downloading.catalogue": ["*"],
-        "runners": ["flink/pom.xml", "flink/start_worker", "kubernetes/*", "schedules/*"],
+        "runners": ["flink/jars.txt", "flink/start_worker", "kubernetes/*", "schedules/*"],
         "synthesis.vocabulary": ["*"],
     },
     install_requires=[

@@ -24,13 +24,18 @@ pytest_plugins = ["tests.emulators"]
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-#: Files of tests that take longest, by what they take.
+#: Files of tests that take longest, by what they take: `--quick` leaves them out.
 _LONGEST = (
     *("test_flink_faults", "test_flink", "test_matrix", "test_incremental", "test_dataflow"),
     *("test_pipeline", "test_object_stores", "test_killed_builds", "test_zombies"),
     *("test_fuzzing", "test_memory", "test_doctor", "test_resumed", "test_unchanged"),
     *("test_kubernetes", "test_airflow", "test_prism", "test_readers", "test_verify"),
+    *("test_processed_pictures", "test_tfds", "test_synthetic_pictures", "test_synthetic_bulk"),
+    *("test_draw", "test_lease", "test_benchmarks", "test_metrics", "test_lean", "test_direct"),
 )
+#: Others that `--quick` leaves out: they use what `make setup` installs, or emulators.
+_SET_UP = ("test_doctor_flink", "test_schedules", "test_objects")
+_EMULATORS = {"s3_server", "gcs_server"}
 #: Corpora below this have no classes but those that they use.
 ALL_CLASSES = 100
 _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
@@ -38,10 +43,24 @@ _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
 CorpusMaker = Callable[[str, int], Path]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--quick`, by which `make check` runs what needs Python alone and takes little time."""
+    parser.addoption("--quick", action="store_true", help="leave out what takes long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the files that take longest first, so that no worker is left with one at the end."""
+    if config.getoption("--quick"):
+        left_out = [item for item in items if not _is_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = filter(_is_quick, items)
     places = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    emulated = _EMULATORS.intersection(getattr(item, "fixturenames", ()))
+    return not emulated and item.path.stem not in (*_LONGEST, *_SET_UP)
 
 
 @pytest.fixture(scope="session")

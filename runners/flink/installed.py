@@ -9,6 +9,8 @@ FOLDER = Path(sys.prefix) / "flink"
 JOB_SERVER = FOLDER / "job-server.jar"
 #: Beam's boot program, which starts a worker and installs the packages that were sent along.
 BOOT = FOLDER / "boot"
+#: A link to the Java that was found or installed.
+JAVA = Path(sys.prefix) / "toolchain" / "tools" / "java"
 
 
 def libraries() -> list[Path]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+from runners.flink import installed
 from runners.launch import UsageError
 
 _OPENED = (
@@ -31,13 +32,16 @@ FLAGS = (
 
 
 def find_java() -> str:
-    """The program `java`: of JAVA_HOME, or the first in PATH.
+    """The program `java`: of JAVA_HOME, or else what `make flink` found, or the first in PATH.
 
     Raises:
         UsageError: There is none.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=os.path.join(home, "bin") if home else None)
+    if home:
+        found = shutil.which("java", path=os.path.join(home, "bin"))
+    else:
+        found = shutil.which(installed.JAVA) or shutil.which("java")
     if found is None:
         where = f"JAVA_HOME={home}" if home else "PATH"
         raise UsageError(f"no java by {where}: install Java 11 or 17 (openjdk-17-jre-headless)")

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from runners.flink import submit
 
-#: Runs a program that sees an empty folder in place of another; $0 is the folder.
+#: Runs a program that sees an empty folder in place of another; $0 is the folder. In a chroot that
+#: is no mount point how mounts propagate can't be changed.
 _HIDE = (
-    'exec unshare --mount sh -c \'mount -t tmpfs tmpfs "$0" && exec "$@"\' {folder} {program} "$@"'
+    "unshare --mount true 2>/dev/null || as_it_is='--propagation unchanged'\n"
+    "exec unshare --mount $as_it_is "
+    'sh -c \'mount -t tmpfs tmpfs "$0" && exec "$@"\' {folder} {program} "$@"'
 )
 
 

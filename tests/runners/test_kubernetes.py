@@ -161,8 +161,8 @@ def test_the_cluster_is_one_that_the_doctor_lets_pass():
     configuration = read("cluster.yaml")["spec"]["flinkConfiguration"]
     assert configuration["restart-strategy.type"] == "fixed-delay"
     assert configuration["classloader.resolve-order"] == "parent-first"
-    pom = (ROOT / "runners" / "flink" / "pom.xml").read_text()
-    (version,) = re.findall(r"beam-runners-flink-([\d.]+)<", pom)
+    jars = (ROOT / "runners" / "flink" / "jars.txt").read_text()
+    (version,) = re.findall(r"(?m)^org\.apache\.beam:beam-runners-flink-([\d.]+):", jars)
     assert read("cluster.yaml")["spec"]["flinkVersion"] == f"v{version.replace('.', '_')}"
     assert f"FROM flink:{version}." in (FOLDER / "Dockerfile").read_text()
 

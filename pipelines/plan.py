@@ -133,6 +133,7 @@ def _image_spec(flags: argparse.Namespace) -> ImageSpec:
         image_encoding=flags.image_encoding,
         quality=flags.quality,
         allow_upscale=flags.allow_upscale,
+        keep_exif_orientation=flags.keep_exif_orientation,
     )
 
 

@@ -27,15 +27,24 @@ class ListMembersFn(beam.DoFn):
         progress.sign_on(self._progress_folder)
 
     def process(self, source: Source) -> Iterator[Any]:
-        order = 0
+        contents = CONTENTS[source.kind]
+        order = members = 0
+        similar = others = listing.Unused()
         try:
             for listed in list_source(source, self._folder, self._options):
                 yield from self._outputs(source, order, listed.table, listed.failures)
                 order += 1
+                members += len(listed.table) + len(listed.failures)
+                similar = similar.followed_by(listed.similar)
+                others = others.followed_by(listed.others)
         except PixelError as error:
-            stage = CONTENTS[source.kind].stage
-            failure = Failure(None, None, stage, error.reason, error.detail, source.path)
+            failure = Failure(None, None, contents.stage, error.reason, error.detail, source.path)
             yield from self._outputs(source, order, listing.SCHEMA.empty_table(), [failure])
+            order += 1
+            members += 1
+        if warning := listing.describe_unused(contents, members, similar, others):
+            count = SourceCount(source.index, order, 0, 0, 0, warning=warning)
+            yield beam.pvalue.TaggedOutput("counts", count)
 
     def _outputs(
         self, source: Source, order: int, table: pa.Table, found: Sequence[Failure]

@@ -111,7 +111,8 @@ class PicturesByList:
             )
             if damaged:
                 meter.say(
-                    f"{damaged:,} pictures are there, but not whole: again, the first {example}"
+                    f"pictures that are there, but not whole: {damaged:,}, again; the first "
+                    f"{example}"
                 )
             whole = total - image_list.count(lacking)
             sources = open_sources(self._sources, self._http_options, self._object_options)

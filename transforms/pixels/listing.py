@@ -48,8 +48,8 @@ _UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 class Contents(NamedTuple):
     """What a source is listed for: which base names count, and the stage of its failures.
 
-    `similar` are base names of files that look as if they were meant, `noun` what these are, and
-    `form` how they would have to be named.
+    `similar` are base names of files that look as if they were meant, `noun` what one of them is,
+    and `form` how it would have to be named.
     """
 
     base_name: re.Pattern[str]  # its first group is the ImageID
@@ -67,15 +67,15 @@ PICTURES = Contents(
     re.compile(_PICTURE),
     Stage.FETCH,
     re.compile(rf"(?!\.|(?a:{_MASK})$).*\.{_PICTURE_ENDS}", re.DOTALL),
-    "pictures",
-    "IMAGE_ID.jpg",
+    "picture",
+    "by an ImageID",
 )
 #: `<imageid>_m<mid without slashes>_<boxid>.png`
 MASKS = Contents(
     re.compile(_MASK, re.ASCII),
     Stage.MASK,
     re.compile(rf"(?!\.|{_PICTURE}$).*\.(?i:png)", re.DOTALL),
-    "mask PNGs",
+    "mask PNG",
     "IMAGE_ID_MID_BOX_ID.png",
 )
 
@@ -206,14 +206,16 @@ def describe_unused(contents: Contents, members: int, similar: Unused, others: U
     noun, form = contents.noun, contents.form
     example = f"for example {(similar.first or others.first)!a}"
     if members and similar.count:
-        return f"{similar.count:,} {noun} aren't named {form}, so they aren't used: {example}"
+        return f"{noun}s that aren't named {form}, and so aren't used: {similar.count:,}, {example}"
     if members:
         return ""
+    if similar.count == 1:
+        return f"1 {noun} is there, not named {form}: {similar.first!a}"
     if similar.count:
-        return f"{similar.count:,} {noun} are there, none named {form}: {example}"
+        return f"{similar.count:,} {noun}s are there, none named {form}, {example}"
     if others.count:
-        return f"no {noun} are there, but {others.count:,} other files: {example}"
-    return f"no {noun} are there, nor any other file"
+        return f"no {noun}s are there, but other files: {others.count:,}, {example}"
+    return f"no {noun}s are there, nor any other file"
 
 
 def _refusal(member: Member) -> tuple[Reason, str] | None:

@@ -150,9 +150,7 @@ def check_shard(task: ShardTask) -> ShardReport:
     all_digests = np.concatenate([nothing, *(some.digests for some in found)])
     if task.compare:
         all_digests = all_digests[ordered]
-    return ShardReport(
-        problems, damaged, keys, all_digests, pictures, annotations, readable=True
-    )
+    return ShardReport(problems, damaged, keys, all_digests, pictures, annotations, readable=True)
 
 
 def find_example(task: ShardTask, image_id: str) -> dict[str, Feature] | None:

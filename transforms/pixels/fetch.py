@@ -25,8 +25,8 @@ _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 class Answer(NamedTuple):
     """What a source has for an image: the picture's bytes, or why there are none.
 
-    `source` is where it was looked for: a file, an archive, or the picture's own URL. A thumbnail has
-    another size than what it was made from.
+    `source` is where it was looked for: a file, an archive, or the picture's own URL. A thumbnail
+    has another size than what it was made from.
     """
 
     source: str

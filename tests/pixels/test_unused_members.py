@@ -47,6 +47,7 @@ CASES = {
         ["films/a.mp4", "films/b.mp4"],
         "no pictures are there, but other files: 2, for example 'films/a.mp4'",
     ),
+    "archives, which are sources themselves": ("pictures", ["a/0.tar", "a/1.ZIP", "2.tar.gz"], ""),
     "nothing": ("pictures", [], "no pictures are there, nor any other file"),
     "a name with a line break": (
         "pictures",
@@ -116,4 +117,13 @@ def test_a_damaged_archive_is_no_empty_one(tmp_path: Path):
     path = WRITERS["zip"](tmp_path / "source", {f"{A}.jpg": b""})
     Path(path).write_bytes(Path(path).read_bytes()[:20])
     (count,) = counts_of(path, "zip", "pictures", tmp_path)
-    assert (count.bad_rows, count.warning) == (1, "")
+    assert (count.bad_rows, count.warning, count.damage) == (1, "", "")
+
+
+def test_a_damaged_archive_of_masks_is_a_loss(tmp_path: Path):
+    path = WRITERS["zip"](tmp_path / "source", {MASK: b""})
+    Path(path).write_bytes(Path(path).read_bytes()[:20])
+    failed, last = counts_of(path, "zip", "mask_files", tmp_path)
+    assert (failed.bad_rows, failed.damage) == (1, "")
+    assert (last.rows, last.warning) == (0, "")
+    assert "cut or damaged (truncated: " in last.damage

@@ -10,7 +10,7 @@ from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import Block, Failed, Source, SourceCount
 from transforms.exchange.place import PlaceFn
-from transforms.failures import Failure, PixelError
+from transforms.failures import Failure, PixelError, Stage
 from transforms.pixels import listing
 from transforms.pixels.contents import CONTENTS, keyed, list_source
 
@@ -30,6 +30,7 @@ class ListMembersFn(beam.DoFn):
         contents = CONTENTS[source.kind]
         order = members = 0
         similar = others = listing.Unused()
+        damage = ""
         try:
             for listed in list_source(source, self._folder, self._options):
                 yield from self._outputs(source, order, listed.table, listed.failures)
@@ -42,8 +43,12 @@ class ListMembersFn(beam.DoFn):
             yield from self._outputs(source, order, listing.SCHEMA.empty_table(), [failure])
             order += 1
             members += 1
-        if warning := listing.describe_unused(contents, members, similar, others):
-            count = SourceCount(source.index, order, 0, 0, 0, warning=warning)
+            if contents.stage == Stage.MASK:  # as for pictures, images without one count as failed
+                damage = f"cut or damaged ({error}), so masks are lost: get it again"
+        is_empty = order == 0
+        warning = listing.describe_unused(contents, members, similar, others, is_empty)
+        if warning or damage:
+            count = SourceCount(source.index, order, 0, 0, 0, damage=damage, warning=warning)
             yield beam.pvalue.TaggedOutput("counts", count)
 
     def _outputs(

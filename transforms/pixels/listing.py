@@ -80,6 +80,9 @@ MASKS = Contents(
 )
 
 
+_ARCHIVE = re.compile(r"\.(?i:tar|tgz|tar\.gz|zip)$")
+
+
 class Unused(NamedTuple):
     """Files that are no members: how many, and the name of the first."""
 
@@ -178,7 +181,7 @@ def list_members(
                 base_name = member.name.rpartition("/")[2]
                 if contents.similar.fullmatch(base_name):
                     similar = similar.followed_by(Unused(1, member.name))
-                elif base_name:  # no directory
+                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
                     others = others.followed_by(Unused(1, member.name))
             else:
                 rows.append((image_id, *member[:6], member.stamp))
@@ -194,14 +197,18 @@ def list_members(
         raise damage
 
 
-def describe_unused(contents: Contents, members: int, similar: Unused, others: Unused) -> str:
+def describe_unused(
+    contents: Contents, members: int, similar: Unused, others: Unused, is_empty: bool
+) -> str:
     """One line about the files of a source that aren't used, or that it has none; else empty.
 
     Args:
         contents: what it was listed for.
         members: how many of these it has.
         similar: files that look as if they were meant.
-        others: all others, which are of interest where there is nothing else.
+        others: all others, which are of interest where there is nothing else. Archives, which are
+            sources themselves, aren't among them.
+        is_empty: whether it has no files at all.
     """
     noun, form = contents.noun, contents.form
     example = f"for example {(similar.first or others.first)!a}"
@@ -215,7 +222,7 @@ def describe_unused(contents: Contents, members: int, similar: Unused, others: U
         return f"{similar.count:,} {noun}s are there, none named {form}, {example}"
     if others.count:
         return f"no {noun}s are there, but other files: {others.count:,}, {example}"
-    return f"no {noun}s are there, nor any other file"
+    return f"no {noun}s are there, nor any other file" if is_empty else ""
 
 
 def _refusal(member: Member) -> tuple[Reason, str] | None:

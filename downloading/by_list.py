@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from downloading import image_list
+from downloading import image_list, present
 from downloading.flags import PUBLIC_URL, UsageError
 from downloading.gather import gather
 from downloading.meter import Meter
@@ -101,18 +101,24 @@ class PicturesByList:
         """
         flags = self._flags
         total = image_list.count(self._wanted)
-        lacking = image_list.without_present(self._wanted, flags.output / "images")
-        present = total - image_list.count(lacking)
         allowed = flags.max_failure_rate * total
         with (
             _work_folder(flags.output) as folder,
             Meter("pictures", total, "pictures") as meter,
         ):
-            meter.add(present)
+            lacking, damaged, example = present.look(
+                self._wanted, flags.output / "images", flags.verify, meter, stop
+            )
+            if damaged:
+                meter.say(
+                    f"pictures that are there, but not whole: {damaged:,}, again; the first "
+                    f"{example}"
+                )
+            whole = total - image_list.count(lacking)
             sources = open_sources(self._sources, self._http_options, self._object_options)
             downloads = Downloads(flags.output, sources, allowed, meter, stop)
             try:
-                if present < total:
+                if whole < total:
                     windows = self._windows(lacking, folder, downloads, meter)
                     # One thread asks, for many pictures at once.
                     for_each(downloads.fetch, windows, 1, stop)
@@ -122,7 +128,7 @@ class PicturesByList:
             for source in sources:
                 source.close()
         print(
-            f"{downloads.fetched:,} pictures downloaded, {present:,} were there, "
+            f"{downloads.fetched:,} pictures downloaded, {whole:,} were there, "
             f"{downloads.missing:,} missing, {downloads.failed:,} failed"
         )
         lost = downloads.missing + downloads.failed

@@ -32,9 +32,10 @@ examples:
       --output oid/dataset
 
 What breaks off is resumed by running the same command again. Files that are there with the right
-size, and pictures that are there, are skipped. The environment's http_proxy, https_proxy and
-no_proxy are heeded; for pictures with --allow_private_hosts alone, since a proxy resolves names
-unchecked.
+size, and pictures that are there with their start and end, are skipped; --verify finds other
+damage, too. Pictures are written as they are stored, with their EXIF orientation. The environment's
+http_proxy, https_proxy and no_proxy are heeded; for pictures with --allow_private_hosts alone,
+since a proxy resolves names unchecked.
 exit codes: 0 all is there, 1 failed, 2 wrong use.
 """
 
@@ -153,7 +154,11 @@ def parse(
         help="fraction of the pictures that may be missing or fail; default: 0.01",
     )
     add("--list", action="store_true", help="print files and sizes, and download nothing")
-    add("--verify", action="store_true", help="check files that are there by their checksums too")
+    add(
+        "--verify",
+        action="store_true",
+        help="check files that are there by their checksums too, and pictures by decoding them",
+    )
     add(
         "--num_connections",
         metavar="N",

@@ -18,6 +18,7 @@ FAILURES = "failures.csv"
 
 #: Pictures that are fetched before any of them is written.
 _HELD_BYTES = 2 << 20
+_AS_STORED = ImageSpec(keep_exif_orientation=True)
 _FAILURES_SHOWN = 5
 _FAILURES_BEFORE_GIVING_UP = 100
 
@@ -64,7 +65,7 @@ class Downloads:
             OSError: One can't be written.
         """
         for fetched in fetch_pictures(
-            images, self._sources, verify=False, spec=ImageSpec(), held_bytes=_HELD_BYTES
+            images, self._sources, verify=False, spec=_AS_STORED, held_bytes=_HELD_BYTES
         ):
             if self._stop.is_set():
                 raise StoppedError
@@ -89,7 +90,7 @@ class Downloads:
             self.failed += len(others)
             self.blocked += sum(other.reason == Reason.BLOCKED_ADDRESS for other in others)
             if others and self.failed > self._giving_up:
-                last = f"{others[-1].reason}: {others[-1].detail}"
+                last = f"{others[-1].reason}: {others[-1].detail} ({_name(others[-1])})"
                 raise DownloadError(f"{self.failed} pictures failed, the last with {last}")
 
     def close(self) -> None:

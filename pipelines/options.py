@@ -173,22 +173,32 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
     pixels.add_argument(
         "--verify_pixels",
         action="store_true",
-        help="decode every picture in full, strictly; otherwise its header and end are checked. "
-        "stored bytes pass through unchanged either way, unless a flag below asks for a change",
+        help="decode every picture in full, strictly, and leave out what is damaged anywhere; "
+        "otherwise its header and end are checked. stored bytes pass through unchanged either way, "
+        "but for an EXIF orientation, unless a flag below asks for a change",
+    )
+    pixels.add_argument(
+        "--keep_exif_orientation",
+        action="store_true",
+        help="leave the orientation in the EXIF data of pictures; otherwise it is set to 1, and "
+        "nothing else of the stored bytes: many readers turn a picture by it, and boxes, masks and "
+        "points are in the frame of the picture as it is stored",
     )
 
     pixels.add_argument(
         "--resize",
         choices=("none", "shortest", "longest", "exact"),
         default="none",
-        help="which side --image_size is for, the other keeping the proportions; exact makes a "
-        "square. Default: none",
+        help="which side --image_size is for, the other keeping the proportions; exact makes every "
+        "picture a square of that side, smaller ones too. Default: none",
     )
     pixels.add_argument(
         "--image_size", type=count, metavar="N", help="pixels of that side, with --resize"
     )
     pixels.add_argument(
-        "--allow_upscale", action="store_true", help="let --resize make pictures larger, too"
+        "--allow_upscale",
+        action="store_true",
+        help="let --resize shortest and longest make pictures larger, too; exact always does",
     )
     pixels.add_argument(
         "--apply_rotation",

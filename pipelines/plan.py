@@ -149,6 +149,7 @@ def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
         image_encoding=flags.image_encoding,
         quality=flags.quality,
         allow_upscale=flags.allow_upscale,
+        keep_exif_orientation=flags.keep_exif_orientation,
     )
 
 

@@ -14,7 +14,8 @@ _DESCRIPTION = """\
 Checks that a published version is whole: that manifest and files agree, every shard's SHA-256,
 number of examples, schema and order, that no image is there twice, the CRCs of TFRecords, that
 TFRecord and Parquet hold the same, the failures, and that pictures decode. Every byte is read once.
-Prints a line for each problem.
+Prints a line for each problem. Pictures are judged as by the build: damage within one, which only
+--verify_pixels looks for, is named and is no problem in a version that was built without.
 """
 
 _EXAMPLES = """\
@@ -98,10 +99,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"({account.bytes / (1 << 20):,.1f} MiB), {account.pictures:,} pictures decoded, "
         f"{time.monotonic() - started:.1f} s"
     )
+    if account.damaged:
+        print(
+            f"damaged pictures: {account.damaged:,}, as their files were: readers show them in "
+            "part, or fail; build with --verify_pixels, which leaves such pictures out"
+        )
     if account.problems:
         print(
             f"{name}: {account.problems:,} problems; {looked_at}\n"
-            "build it again, or let readers see another version: "
+            "build it again with --rebuild, or let readers see another version: "
             f"python -m pipelines.versions {flags.output} rollback VERSION"
         )
         return 1

@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import re
+import struct
 import sys
 import tarfile
 import zipfile
@@ -313,7 +314,7 @@ def merge_image_rows(rows: list[dict]) -> dict:
 
 
 def read_picture(image_id: str, pictures: dict[str, bytes] | None) -> dict:
-    """The columns of a picture, which is published byte for byte and here only opened."""
+    """The columns of a picture, which is published byte for byte, but for an orientation."""
     image, (width, height) = None, (None, None)
     if pictures is not None:
         data = pictures.get(image_id)
@@ -332,9 +333,19 @@ def read_picture(image_id: str, pictures: dict[str, bytes] | None) -> dict:
         if data.rfind(end) <= data.rfind(start):
             raise LeftOutError("decode", "truncated")
         width, height = picture.size
+        data = set_upright(data, picture.getexif())
         image = {"bytes": data, "path": f"{image_id}.{SUFFIXES[picture.format]}"}
     original = {"original_width": width, "original_height": height}
     return {"image": image, "width": width, "height": height} | original
+
+
+def set_upright(data: bytes, exif: Image.Exif) -> bytes:
+    """A JPEG whose plain Exif entry of an orientation, if readers would turn it, says 1."""
+    if exif.get(0x0112, 1) not in range(2, 9):
+        return data
+    entry = struct.pack(f"{exif.endian}HHI", 0x0112, 3, 1)
+    one = struct.pack(f"{exif.endian}H", 1)
+    return data.replace(entry + struct.pack(f"{exif.endian}H", exif[0x0112]), entry + one, 1)
 
 
 def read_mask(data: bytes | None, width: int | None, height: int | None) -> dict:

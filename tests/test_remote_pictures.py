@@ -5,6 +5,7 @@ import csv
 import functools
 import hashlib
 import http.server
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -68,6 +69,8 @@ def test_private_addresses_are_blocked(corpus: Path, server: str, tmp_path: Path
     built = build(corpus / "annotations", tmp_path, f"{server}/{{split}}/{{image_id}}.jpg")
     assert built.returncode == 1
     assert ["blocked_address", str(IMAGES)] in [line.split() for line in built.stdout.splitlines()]
+    # Examples of failures name the picture that was asked for, not the template.
+    assert re.search(rf"blocked_address: {server}/\w+/[0-9a-f]{{16}}\.jpg: ", built.stdout)
     assert not (tmp_path / "latest").exists()
 
 

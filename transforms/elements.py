@@ -131,7 +131,7 @@ class BucketCount(NamedTuple):
     `left_out`, by column, annotations that are in examples, and that belong to images which aren't;
     `masks` of each split how many there are, and how many of them lack pixels in spite of a source.
     Of the version before, `taken_over` tells whether all of the bucket comes, and `pictures` how
-    many pictures do.
+    many pictures do. `exif_reset` is how many of the others had an orientation that was set to 1.
     """
 
     bucket: int
@@ -146,6 +146,7 @@ class BucketCount(NamedTuple):
     written: tuple[tuple[str, int], ...] = ()
     left_out: tuple[tuple[str, int], ...] = ()
     masks: tuple[tuple[str, int, int], ...] = ()
+    exif_reset: int = 0
 
 
 class Origin(NamedTuple):

@@ -2,8 +2,9 @@
 
 import io
 import os
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from transforms.examples.schema import ANNOTATION_COLUMNS, EXAMPLE, count_annotations
-from transforms.failures import PixelError
+from transforms.failures import PixelError, Reason
 from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PILLOW_ERRORS, check_picture
 from transforms.keys import image_keys
@@ -55,6 +56,7 @@ class ShardTask(NamedTuple):
         count: whether annotations are to be counted.
         sample: which examples' pictures to decode, by position, ascending; (k,) int64.
         options: how object stores are reached.
+        strict: whether the build decoded pictures in full, so that damage in one is a problem.
     """
 
     folder: str
@@ -68,6 +70,7 @@ class ShardTask(NamedTuple):
     count: bool
     sample: np.ndarray
     options: ObjectOptions
+    strict: bool = False
 
 
 class ShardReport(NamedTuple):
@@ -75,6 +78,7 @@ class ShardReport(NamedTuple):
 
     Attributes:
         problems: a line each, without the path.
+        damaged: likewise, for each picture that is damaged where its build didn't look.
         keys: of its examples, ascending; (n,) uint64. Empty where it couldn't be read.
         digests: of these; (n,) uint64, or empty.
         pictures: how many were decoded, or should have been.
@@ -83,6 +87,7 @@ class ShardReport(NamedTuple):
     """
 
     problems: list[str]
+    damaged: list[str]
     keys: np.ndarray
     digests: np.ndarray
     pictures: int
@@ -114,8 +119,9 @@ def check_shard(task: ShardTask) -> ShardReport:
         if sha256 != task.sha256:
             # No reader is to be trusted with damaged data, and no more is to be learnt.
             problem = f"its SHA-256 is {sha256}, not {task.sha256}: its bytes have changed"
-            return ShardReport([problem], nothing, nothing, 0, Counter(), readable=False)
+            return ShardReport([problem], [], nothing, nothing, 0, Counter(), readable=False)
         problems: list[str] = []
+        damaged: list[str] = []
         rows = _parquet_rows(path, task) if task.form == "parquet" else _record_rows(path, task)
         found: list[_Rows] = []
         annotations: Counter[str] = Counter()
@@ -123,12 +129,17 @@ def check_shard(task: ShardTask) -> ShardReport:
         try:
             for some in rows:
                 pictures += len(some.samples)
-                problems += _check_pictures(some.samples)
+                for sample in some.samples:
+                    problem, its_damage = _judge_picture(*sample, task.strict)
+                    problems += [problem] if problem else []
+                    damaged += [its_damage] if its_damage else []
                 annotations += some.annotations
                 found.append(some._replace(samples=[]))
         except (RecordError, pa.ArrowException, _SchemaError) as error:
             problems.append(str(error).partition("\n")[0])
-            return ShardReport(problems, nothing, nothing, pictures, annotations, readable=False)
+            return ShardReport(
+                problems, [], nothing, nothing, pictures, annotations, readable=False
+            )
     count = sum(len(some.ids) for some in found)
     if count != task.num_examples:
         problems.append(f"has {count:,} examples, and {task.num_examples:,} by the manifest")
@@ -139,7 +150,7 @@ def check_shard(task: ShardTask) -> ShardReport:
     all_digests = np.concatenate([nothing, *(some.digests for some in found)])
     if task.compare:
         all_digests = all_digests[ordered]
-    return ShardReport(problems, keys, all_digests, pictures, annotations, readable=True)
+    return ShardReport(problems, damaged, keys, all_digests, pictures, annotations, readable=True)
 
 
 def find_example(task: ShardTask, image_id: str) -> dict[str, Feature] | None:
@@ -266,31 +277,57 @@ def _within(sample: np.ndarray, first: int, count: int) -> list[int]:
     return (sample[start:stop] - first).tolist()
 
 
-def _check_pictures(
-    samples: Iterable[tuple[str, bytes | None, tuple[int, int]]],
-) -> Iterator[str]:
-    for image_id, data, size in samples:
-        try:
-            found = _decode(data or b"")
-        except PixelError as error:
-            yield f"the picture of {image_id} doesn't decode: {error}"
-        else:
-            if found != size:
-                yield f"the picture of {image_id} is {_by(found)}, and by its row {_by(size)}"
+def _judge_picture(
+    image_id: str, data: bytes | None, size: tuple[int, int], strict: bool
+) -> tuple[str, str]:
+    """What is wrong with a picture by its build's own rule, and what that doesn't look for.
+
+    Each is a line, or empty.
+    """
+    try:
+        found, damage = _decode(data or b"")
+    except PixelError as error:
+        return f"the picture of {image_id} doesn't decode: {error}", ""
+    if damage and strict:
+        return f"the picture of {image_id} doesn't decode: {damage}", ""
+    if found != size:
+        return f"the picture of {image_id} is {_by(found)}, and by its row {_by(size)}", ""
+    return "", f"the picture of {image_id} is damaged: {damage}" if damage else ""
 
 
-def _decode(data: bytes) -> tuple[int, int]:
-    """Decodes a picture in full; its width and height."""
+def _decode(data: bytes) -> tuple[tuple[int, int], str]:
+    """Decodes a picture in full; its width and height, and what of it is damaged.
+
+    Raises:
+        PixelError: No build accepts it.
+    """
     if data.startswith(b"RIFF"):  # which a build may write, and never reads
         try:
-            with Image.open(io.BytesIO(data), formats=["WEBP"]) as picture:
-                picture.load()
-                return picture.size
+            return _load(data, "WEBP"), ""
         except PILLOW_ERRORS:
             pass  # it is told by what follows
     header = check_picture(data)
-    verify_pixels(data, header)
-    return header.width, header.height
+    damage = ""
+    try:
+        verify_pixels(data, header)
+    except PixelError as error:
+        damage = str(error)
+        if error.reason != Reason.TOO_MANY_PIXELS:
+            try:
+                _load(data, header.format)
+            except PILLOW_ERRORS:
+                damage += ", and Pillow can't decode it"
+    return (header.width, header.height), damage
+
+
+def _load(data: bytes, form: str) -> tuple[int, int]:
+    """Decodes a picture as most readers do; its width and height."""
+    with (
+        warnings.catch_warnings(action="ignore"),
+        Image.open(io.BytesIO(data), formats=[form]) as picture,
+    ):
+        picture.load()
+        return picture.size
 
 
 def _by(size: tuple[int, int]) -> str:

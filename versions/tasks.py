@@ -60,6 +60,7 @@ def plan_tasks(
             count=form == of_pictures,
             sample=wanted,
             options=options,
+            strict=bool(manifest["config"].get("verify_pixels")),
         )
         # Keys are spread evenly: the share of examples before a shard tells where its keys begin.
         start = before.get((split, form), 0)

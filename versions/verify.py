@@ -11,15 +11,22 @@ from versions.published import ManifestError, Output, file_sizes
 from versions.shard_check import ShardReport, ShardTask, check_shard, find_example
 from versions.tasks import plan_tasks
 
+#: Lines about damaged pictures that are no problem.
+_DAMAGED_SHOWN = 10
+
 
 @dataclasses.dataclass
 class Account:
-    """What was looked at, and how many problems were found."""
+    """What was looked at, and how many problems were found.
+
+    `damaged` pictures are none: their build had no reason to look for that.
+    """
 
     examples: int = 0
     shards: int = 0
     bytes: int = 0
     pictures: int = 0
+    damaged: int = 0
     problems: int = 0
     formats: tuple[str, ...] = ()
 
@@ -39,7 +46,7 @@ def verify(
         name: of the version.
         sample: how many pictures to decode, spread evenly; None for all.
         num_workers: processes.
-        tell: is given each problem, one line.
+        tell: is given each problem, one line, and the first pictures that are damaged.
         advance: is given how many bytes of shards were looked at, and how many there are.
 
     Returns:
@@ -148,6 +155,9 @@ class _Check:
             report = result()
             for line in report.problems:
                 self._problem(f"{task.path}: {line}")
+            for line in report.damaged[: max(0, _DAMAGED_SHOWN - self.account.damaged)]:
+                self._tell(f"{task.path}: {line}")
+            self.account.damaged += len(report.damaged)
             self.account.shards += 1
             self.account.bytes += sizes[task.path]
             self.account.pictures += report.pictures

@@ -7,7 +7,7 @@ import pytest
 
 from downloading.flags import UsageError
 from downloading.image_list import count, read_list, without_present
-from tests.downloading.conftest import IDS, Run, failures, picture
+from tests.downloading.conftest import IDS, Run, encoded, failures, picture
 from transforms.keys import image_ids
 
 BAD_LINES = [
@@ -100,11 +100,11 @@ def test_pieces_are_put_together(run: Run, listed: list[str], output: Path, tmp_
     path.write_text(path.read_text() + "\n" + "\n".join(f"test/{image_id}" for image_id in more))
     present = output / "images" / "test" / f"{more[5]}.jpg"
     present.parent.mkdir(parents=True)
-    present.write_bytes(b"there")
+    present.write_bytes(encoded("PNG"))
     result = run(*listed, "--images", str(folder))
     assert result.code == 0, result.err
     assert "49 pictures downloaded, 1 were there, 0 missing, 0 failed" in result.out
-    assert present.read_bytes() == b"there"
+    assert present.read_bytes() == encoded("PNG")
     for image_id in {*more} - {more[5]}:
         assert (present.parent / f"{image_id}.jpg").read_bytes() == picture(image_id)
 

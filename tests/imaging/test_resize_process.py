@@ -58,8 +58,9 @@ def landscape(width: int, height: int) -> np.ndarray:
         ((1024, 768), "longest", 1024, (1024, 768), (1024, 768)),
         ((1000, 200), "shortest", 256, (1000, 200), (1280, 256)),
         ((100, 50), "longest", 256, (100, 50), (256, 128)),
-        ((1000, 200), "exact", 256, (256, 200), (256, 256)),
-        ((100, 50), "exact", 256, (100, 50), (256, 256)),
+        ((1000, 200), "exact", 256, (256, 256), (256, 256)),
+        ((100, 50), "exact", 256, (256, 256), (256, 256)),
+        ((1, 300), "exact", 256, (256, 256), (256, 256)),
         ((1000, 999), "longest", 500, (500, 500), (500, 500)),  # 499.5
         ((5000, 3), "longest", 256, (256, 1), (256, 1)),
         ((1, 1), "shortest", 256, (1, 1), (256, 256)),
@@ -108,7 +109,7 @@ def test_an_extent_that_ends_within_a_pixel() -> None:
         ImageSpec(),
         ImageSpec("shortest", 75),
         ImageSpec("longest", 4000),
-        ImageSpec("exact", 4000, apply_rotation=True),
+        ImageSpec("longest", 4000, apply_rotation=True),
     ],
 )
 @pytest.mark.parametrize("data", [JPEG, PNG])
@@ -129,7 +130,7 @@ def test_formats_of_what_was_changed() -> None:
     assert process(PNG, spec)[1:] == ("PNG", 64, 40)
     assert process(PNG, ImageSpec(image_encoding="jpeg"))[1:] == ("JPEG", 120, 75)
     assert process(JPEG, ImageSpec(image_encoding="webp"))[1:] == ("WEBP", 120, 75)
-    assert process(JPEG, ImageSpec("exact", 300, allow_upscale=True))[1:] == ("JPEG", 300, 300)
+    assert process(JPEG, ImageSpec("exact", 300))[1:] == ("JPEG", 300, 300)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])

@@ -134,9 +134,9 @@ def set_in_manifest(*path: str, value: object) -> Callable[[Version], None]:
 
 
 def spoil_picture(image: dict) -> dict:
-    """Damages a JPEG where its header doesn't show it."""
+    """Cuts a JPEG, which no build accepts; see `test_damaged_pictures` for what one does."""
     data = image["bytes"]
-    return image | {"bytes": data[: len(data) // 2] + b"\xff\xd9"}
+    return image | {"bytes": data[: len(data) // 2]}
 
 
 def replace_value(name: str, edit: Callable) -> Callable[[pa.Table], pa.Table]:
@@ -257,7 +257,7 @@ SPOILED: dict[str, tuple[Callable[[Version], object], list[str]]] = {
     ),
     "a picture that doesn't decode": (
         edit_both(replace_value("image", spoil_picture)),
-        ["parquet/test.*: the picture of .{16} doesn't decode: corrupt"],
+        ["parquet/test.*: the picture of .{16} doesn't decode: truncated"],
     ),
     "a width that isn't the picture's": (
         edit_both(replace_value("width", lambda width: width + 1)),

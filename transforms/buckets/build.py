@@ -154,7 +154,7 @@ class BuildBucketFn(beam.DoFn):
             yield from self._reports(joined, [], count)
             return
         found: list[Failure] = []
-        missing = pictures = 0
+        missing = pictures = exif_reset = 0
         written: Counter[str] = Counter()
         masks = []
         for split, images, lineage in splits:
@@ -171,6 +171,7 @@ class BuildBucketFn(beam.DoFn):
                 found += failed
                 of_split += count_annotations(examples)
                 missing += len(piece.failures)
+                exif_reset += piece.exif_reset
                 lineage.add(examples["image_id"], (failure.image_id for failure in failed))
                 metrics.IMAGES.inc(len(examples))
                 for writer in writers if len(examples) else ():
@@ -198,6 +199,7 @@ class BuildBucketFn(beam.DoFn):
             digest=None if found else digest,
             pictures=pictures,
             masks=tuple(masks),
+            exif_reset=exif_reset,
         )
         yield from self._reports(joined, found, count)
 

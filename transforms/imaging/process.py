@@ -23,7 +23,9 @@ class ImageSpec:
         apply_rotation: whether to turn pictures by their published rotation.
         image_encoding: the format; `keep` leaves each picture its own.
         quality: of JPEG and WebP, where a picture is encoded again.
-        allow_upscale: whether pictures may get larger.
+        allow_upscale: whether pictures may get larger, where `resize` keeps the proportions.
+        keep_exif_orientation: whether pictures that stay as stored keep the orientation of their
+            metadata, by which many readers turn them.
     """
 
     resize: Resize = "none"
@@ -32,6 +34,7 @@ class ImageSpec:
     image_encoding: Literal["keep"] | Encoding = "keep"
     quality: int = 90
     allow_upscale: bool = False
+    keep_exif_orientation: bool = False
 
 
 class Picture(NamedTuple):

@@ -27,10 +27,10 @@ def target_size(
     Args:
         width: of the picture.
         height: of the picture.
-        resize: which side becomes `size`; with `exact` both do, whatever the proportions.
+        resize: which side becomes `size`; with `exact` both do, whatever size and proportions were.
         size: in pixels.
         allow_upscale: whether a picture may get larger. If not, one that would is left as it is;
-            with `exact`, each side for itself.
+            with `exact`, which is always so, of no account.
 
     Returns:
         Width and height.
@@ -38,7 +38,7 @@ def target_size(
     if resize == "none":
         return width, height
     if resize == "exact":
-        return (size, size) if allow_upscale else (min(width, size), min(height, size))
+        return size, size
     side = min(width, height) if resize == "shortest" else max(width, height)
     if side == size or (side < size and not allow_upscale):
         return width, height

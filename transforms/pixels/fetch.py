@@ -12,6 +12,7 @@ from transforms.examples.schema import IMAGE
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PictureHeader, check_picture
+from transforms.imaging.orientation import reset_orientation
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.buffer import PictureBuffer
 
@@ -24,7 +25,8 @@ _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 class Answer(NamedTuple):
     """What a source has for an image: the picture's bytes, or why there are none.
 
-    A thumbnail has another size than what it was made from.
+    `source` is where it was looked for: a file, an archive, or the picture's own URL. A thumbnail
+    has another size than what it was made from.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Fetched(NamedTuple):
         failures: one for each of the others.
         fetch_seconds: of each image, for how long its picture was waited for.
         decode_seconds: likewise, how long it took to check and process it.
+        exif_reset: how many pictures had an orientation in their metadata that was set to 1.
     """
 
     images: pa.Table
@@ -77,16 +80,21 @@ class Fetched(NamedTuple):
     failures: list[Failure]
     fetch_seconds: Sequence[float] = ()
     decode_seconds: Sequence[float] = ()
+    exif_reset: int = 0
 
 
 class _Outcome(NamedTuple):
-    """What came of asking for an image's picture: it is None where it was refused, as often."""
+    """What came of asking for an image's picture: it is None where it was refused, as often.
+
+    `exif_reset` tells whether its orientation was set to 1.
+    """
 
     index: int
     picture: tuple[Size, Picture] | None
     refused: list[Failure]
     fetch_seconds: float = 0.0
     decode_seconds: float = 0.0
+    exif_reset: bool = False
 
     @property
     def size(self) -> int:
@@ -237,10 +245,12 @@ class _Resolver:
                 stage = Stage.DECODE
                 given = [answer]
                 del answer  # so that processing can free it
-                size, picture = self._process(given, row["rotation"])
+                size, picture, exif_reset = self._process(given, row["rotation"])
                 decoded += time.perf_counter() - arrived
                 size = Size(None, None) if is_thumbnail else size
-                return _Outcome(index, (size, picture), refused, fetched, decoded)
+                return _Outcome(
+                    index, (size, picture), refused, fetched, decoded, exif_reset=exif_reset
+                )
             except PixelError as error:
                 where = (row["image_id"], row["split"], stage, error.reason, error.detail)
                 refused.append(Failure(*where, source))
@@ -250,8 +260,10 @@ class _Resolver:
 
     def _process(
         self, given: list[bytes | memoryview], rotation: int | None
-    ) -> tuple[Size, Picture]:
-        """A picture as asked for, and its size as stored; it is taken out of `given`.
+    ) -> tuple[Size, Picture, bool]:
+        """A picture as asked for with its size as stored, and whether its orientation was reset.
+
+        It is taken out of `given`.
 
         Raises:
             PixelError: It isn't sound.
@@ -263,10 +275,14 @@ class _Resolver:
         header = check_picture(given[0], is_decoded=is_decoded)
         size = Size(header.width, header.height)
         if not stays_as_stored(header, self._spec, rotation):
-            return size, process_picture(bytes(given.pop()), header, self._spec, rotation)
+            return size, process_picture(bytes(given.pop()), header, self._spec, rotation), False
+        data = given[0]
         if self._verify:
-            verify_pixels(bytes(given[0]), header)
-        return size, Picture(given[0], *header)
+            verify_pixels(bytes(data), header)
+        upright = None
+        if not self._spec.keep_exif_orientation:
+            upright = reset_orientation(data, header.format)
+        return size, Picture(upright or data, *header), upright is not None
 
 
 def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
@@ -285,8 +301,9 @@ def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> 
     ]
     fetch_seconds = [outcome.fetch_seconds for outcome in held]
     decode_seconds = [outcome.decode_seconds for outcome in held]
+    exif_reset = sum(outcome.exif_reset for outcome in held)
     held.clear()
-    return Fetched(images, columns, failures, fetch_seconds, decode_seconds)
+    return Fetched(images, columns, failures, fetch_seconds, decode_seconds, exif_reset)
 
 
 def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:

@@ -10,7 +10,7 @@ from transforms import elements, failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import Block, Failed, Source, SourceCount
 from transforms.exchange.place import PlaceFn
-from transforms.failures import Failure, PixelError
+from transforms.failures import Failure, PixelError, Stage
 from transforms.pixels import listing
 from transforms.pixels.contents import CONTENTS, keyed, list_source
 
@@ -27,15 +27,29 @@ class ListMembersFn(beam.DoFn):
         progress.sign_on(self._progress_folder)
 
     def process(self, source: Source) -> Iterator[Any]:
-        order = 0
+        contents = CONTENTS[source.kind]
+        order = members = 0
+        similar = others = listing.Unused()
+        damage = ""
         try:
             for listed in list_source(source, self._folder, self._options):
                 yield from self._outputs(source, order, listed.table, listed.failures)
                 order += 1
+                members += len(listed.table) + len(listed.failures)
+                similar = similar.followed_by(listed.similar)
+                others = others.followed_by(listed.others)
         except PixelError as error:
-            stage = CONTENTS[source.kind].stage
-            failure = Failure(None, None, stage, error.reason, error.detail, source.path)
+            failure = Failure(None, None, contents.stage, error.reason, error.detail, source.path)
             yield from self._outputs(source, order, listing.SCHEMA.empty_table(), [failure])
+            order += 1
+            members += 1
+            if contents.stage == Stage.MASK:  # as for pictures, images without one count as failed
+                damage = f"cut or damaged ({error}), so masks are lost: get it again"
+        is_empty = order == 0
+        warning = listing.describe_unused(contents, members, similar, others, is_empty)
+        if warning or damage:
+            count = SourceCount(source.index, order, 0, 0, 0, damage=damage, warning=warning)
+            yield beam.pvalue.TaggedOutput("counts", count)
 
     def _outputs(
         self, source: Source, order: int, table: pa.Table, found: Sequence[Failure]

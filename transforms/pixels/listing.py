@@ -46,24 +46,65 @@ _UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 
 
 class Contents(NamedTuple):
-    """What a source is listed for: which base names count, and the stage of its failures."""
+    """What a source is listed for: which base names count, and the stage of its failures.
+
+    `similar` are base names of files that look as if they were meant, `noun` what one of them is,
+    and `form` how it would have to be named.
+    """
 
     base_name: re.Pattern[str]  # its first group is the ImageID
     stage: Stage
+    similar: re.Pattern[str]
+    noun: str
+    form: str
 
 
+_PICTURE_ENDS = r"(?i:jpe?g|png|gif|webp|bmp|tiff?)"
+_PICTURE = rf"([0-9a-f]{{16}})\.{_PICTURE_ENDS}"
+_MASK = r"([0-9a-f]{16})_[a-z]\w+_\w+\.png"
 #: `<imageid>.jpg` and the like; content decides about the format, later.
-PICTURES = Contents(re.compile(r"([0-9a-f]{16})\.(?i:jpe?g|png|gif|webp|bmp|tiff?)"), Stage.FETCH)
+PICTURES = Contents(
+    re.compile(_PICTURE),
+    Stage.FETCH,
+    re.compile(rf"(?!\.|(?a:{_MASK})$).*\.{_PICTURE_ENDS}", re.DOTALL),
+    "picture",
+    "by an ImageID",
+)
 #: `<imageid>_m<mid without slashes>_<boxid>.png`
-MASKS = Contents(re.compile(r"([0-9a-f]{16})_[a-z]\w+_\w+\.png", re.ASCII), Stage.MASK)
+MASKS = Contents(
+    re.compile(_MASK, re.ASCII),
+    Stage.MASK,
+    re.compile(rf"(?!\.|{_PICTURE}$).*\.(?i:png)", re.DOTALL),
+    "mask PNG",
+    "IMAGE_ID_MID_BOX_ID.png",
+)
+
+
+_ARCHIVE = re.compile(r"\.(?i:tar|tgz|tar\.gz|zip)$")
+
+
+class Unused(NamedTuple):
+    """Files that are no members: how many, and the name of the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def followed_by(self, other: "Unused") -> "Unused":
+        """These and further ones."""
+        return Unused(self.count + other.count, self.first or other.first)
 
 
 class Listing(NamedTuple):
-    """A batch of a listing: `table` has `SCHEMA`; `skipped` counts members of no interest."""
+    """A batch of a listing: `table` has `SCHEMA`; `skipped` counts members of no interest.
+
+    Of these `similar` look as if they were meant, and `others` are other files.
+    """
 
     table: pa.Table
     skipped: int
     failures: list[Failure]
+    similar: Unused = Unused()
+    others: Unused = Unused()
 
 
 def kind_of(
@@ -132,6 +173,7 @@ def list_members(
     rows: list[tuple] = []
     failures: list[Failure] = []
     skipped = 0
+    similar = others = Unused()
     damage = None
     try:
         for member in walk(path, options):
@@ -143,17 +185,51 @@ def list_members(
                 failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
             elif image_id is None:
                 skipped += 1
+                base_name = member.name.rpartition("/")[2]
+                if contents.similar.fullmatch(base_name):
+                    similar = similar.followed_by(Unused(1, member.name))
+                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
+                    others = others.followed_by(Unused(1, member.name))
             else:
                 rows.append((image_id, *member[:6], member.stamp))
             if len(rows) + len(failures) == ROWS:
-                yield Listing(_table(rows), skipped, failures)
+                yield Listing(_table(rows), skipped, failures, similar, others)
                 rows, failures, skipped = [], [], 0
+                similar = others = Unused()
     except PixelError as error:
         damage = error
     if rows or failures or skipped:
-        yield Listing(_table(rows), skipped, failures)
+        yield Listing(_table(rows), skipped, failures, similar, others)
     if damage:
         raise damage
+
+
+def describe_unused(
+    contents: Contents, members: int, similar: Unused, others: Unused, is_empty: bool
+) -> str:
+    """One line about the files of a source that aren't used, or that it has none; else empty.
+
+    Args:
+        contents: what it was listed for.
+        members: how many of these it has.
+        similar: files that look as if they were meant.
+        others: all others, which are of interest where there is nothing else. Archives, which are
+            sources themselves, aren't among them.
+        is_empty: whether it has no files at all.
+    """
+    noun, form = contents.noun, contents.form
+    example = f"for example {(similar.first or others.first)!a}"
+    if members and similar.count:
+        return f"{noun}s that aren't named {form}, and so aren't used: {similar.count:,}, {example}"
+    if members:
+        return ""
+    if similar.count == 1:
+        return f"1 {noun} is there, not named {form}: {similar.first!a}"
+    if similar.count:
+        return f"{similar.count:,} {noun}s are there, none named {form}, {example}"
+    if others.count:
+        return f"no {noun}s are there, but other files: {others.count:,}, {example}"
+    return f"no {noun}s are there, nor any other file" if is_empty else ""
 
 
 def _refusal(member: Member) -> tuple[Reason, str] | None:

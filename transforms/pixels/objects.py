@@ -65,6 +65,10 @@ class ObjectFetcher:
             return (self._template.replace("{split}", split).replace("{image_id}", image_id),)
         return (f"{split}/{image_id}.jpg", f"{image_id}.jpg")
 
+    def uri(self, key: str) -> str:
+        """The whole name of one of `candidates`."""
+        return f"{self._bucket}/{self._prefix}{key}"
+
     def fetch(self, keys: Sequence[str | Sequence[str]]) -> Iterator[bytes | PixelError]:
         """Fetches pictures; while one is used, those after it, as far as a `ByteBudget` allows.
 

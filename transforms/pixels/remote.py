@@ -35,10 +35,12 @@ class HttpSource:
         answers = self._fetcher.fetch([request for request in requests if request])
         for request, row in zip(requests, rows, strict=True):
             is_thumbnail = self._has_thumbnail(row)
-            yield self._take(answers, is_thumbnail) if request else iter(())
+            yield self._take(request.url, answers, is_thumbnail) if request else iter(())
 
-    def _take(self, answers: Iterator[bytes | PixelError], is_thumbnail: bool) -> Iterator[Answer]:
-        yield Answer(self._source.path, next(answers), is_thumbnail)
+    def _take(
+        self, url: str, answers: Iterator[bytes | PixelError], is_thumbnail: bool
+    ) -> Iterator[Answer]:
+        yield Answer(url, next(answers), is_thumbnail)
 
     def close(self) -> None:
         self._fetcher.close()
@@ -65,14 +67,13 @@ class ObjectSource:
     """
 
     def __init__(self, source: Source, options: ObjectOptions) -> None:
-        self._path = source.path
         self._fetcher = ObjectFetcher(source.path, options)
 
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
         rows = zip(images["split"].to_pylist(), images["image_id"].to_pylist(), strict=True)
         keys = [self._fetcher.candidates(split, image_id) for split, image_id in rows]
-        for answer in self._fetcher.fetch(keys):
-            yield iter([Answer(self._path, answer)])
+        for (key, *_), answer in zip(keys, self._fetcher.fetch(keys), strict=True):
+            yield iter([Answer(self._fetcher.uri(key), answer)])
 
     def close(self) -> None:
         self._fetcher.close()

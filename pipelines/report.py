@@ -82,6 +82,7 @@ def document(ending: Ending) -> dict[str, Any]:
         "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
         "bytes": dict(size) or None,
         "taken_over": outcome.get("taken_over"),
+        "exif_reset": outcome.get("exif_reset"),
     }
 
 
@@ -99,6 +100,12 @@ def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
         lines += [f"  such as {describe_failure(row)}" for row in outcome["examples_of_failures"]]
     if outcome["warnings"]:
         lines += ["", *(f"note: {each['path']}: {each['text']}" for each in outcome["warnings"])]
+    if count := outcome["exif_reset"]:
+        lines += [
+            "",
+            f"{count:,} of the pictures had an orientation in their metadata, which is 1 now, as "
+            "annotations are in the frame of the stored pixels (--keep_exif_orientation leaves it)",
+        ]
     rate = outcome["images"] / seconds
     lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:

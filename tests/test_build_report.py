@@ -95,6 +95,7 @@ def test_json(built: Build):
         "examples": {"train": 24},
         "bytes": {shard["format"]: shard["bytes"] for shard in shards},
         "taken_over": {"buckets": 0, "pictures": 0},
+        "exif_reset": 0,
     }
     assert "report" not in built.version.manifest["config"]
     assert "metrics_file" not in built.version.manifest["config"]

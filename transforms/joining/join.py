@@ -289,9 +289,10 @@ def _first_conflict(rows: pa.StructArray, paths: Sequence[str]) -> str:
         ]
         other = next((each for each in said if each[0] != said[0][0]), None)
         if other:
-            return " and ".join(
-                f"{header} is {str(value)[:_SHOWN]!r} in {path}" for value, path in (said[0], other)
+            (mine, path), (its, other_path) = (
+                (str(value)[:_SHOWN], path) for value, path in (said[0], other)
             )
+            return f"{header} is {mine!r} in {path} and {its!r} in {other_path}"
     raise ValueError("the rows of this image don't contradict each other")
 
 

@@ -30,7 +30,7 @@ def commit(
     Returns:
         What became of the build: `version` (null if nothing was published), `images`,
         `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
-        `annotations`, `warnings` and `losses` (fields of `losses.Loss`).
+        `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
     """
     gathered = manifest.gather_failures(failed, source_counts, config.sources)
     inputs = manifest.tell_digests(config.sources, source_counts)
@@ -67,6 +67,7 @@ def commit(
         "losses": [loss._asdict() for loss in lost],
         "splits": splits,
         "taken_over": manifest.count_taken_over(bucket_counts),
+        "exif_reset": sum(bucket.exif_reset for bucket in bucket_counts),
     }
     if lost or not shards:
         version.discard(config)
@@ -80,6 +81,7 @@ def commit(
         "sources": sources,
         "annotations": outcome["annotations"],
         "warnings": outcome["warnings"],
+        "exif_reset": outcome["exif_reset"],
         "failures": outcome["failures"],
         "lineage": manifest.count_lineage(shards),
     }

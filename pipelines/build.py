@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for cause, examples in ending.causes:
         _say(cause)
         for example in examples:
-            print(f"  such as {example}", file=sys.stderr)
+            print(f"  {example}", file=sys.stderr)
     if ending.error and not ending.causes:
         _say(ending.error)
     return ending.code

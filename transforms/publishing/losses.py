@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.config import BuildConfig
-from transforms.elements import BucketCount, SourceCount
+from transforms.elements import BucketCount, Source, SourceCount
 from transforms.failures import Stage
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.outputs.naming import SPLITS
@@ -26,7 +26,7 @@ class Loss(NamedTuple):
         source: the path of a source, the masks of a split, or the images.
         problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels` or `failed_images`.
         text: one line with the source and the remedy.
-        examples: the first failures, one line each.
+        examples: what is known of the cause, and the first failures, one line each.
     """
 
     source: str
@@ -58,6 +58,8 @@ def find_losses(
         failed_images: how many of them can't be in the version.
     """
     losses = []
+    source_counts = list(source_counts)
+    warnings: dict[int, str] = {c.source: c.warning for c in source_counts if c.warning}
     damage = {count.source: count.damage for count in source_counts if count.damage}
     for index, text in sorted(damage.items()):
         path = sources[index]["path"]
@@ -73,13 +75,15 @@ def find_losses(
         if bad > limit * rows:
             text = f"{path}: {_share(bad, rows)} rows are bad, {_more_than(limit)}"
             failed = gathered.filter(pc.equal(gathered["source"], path))
-            losses.append(Loss(path, "bad_rows", text, _describe(failed)))
+            about = _warnings_of([source], warnings)
+            losses.append(Loss(path, "bad_rows", text, (*about, *_describe(failed))))
         elif 0 < account["orphans"] == rows - bad and source.split in (*built, None) and limit < 1:
             text = (
                 f"{path}: none of its {rows:,} rows is of an image of the dataset: give the image "
                 "table that it belongs to, or leave it out (--max_bad_rate 1 accepts it)"
             )
             losses.append(Loss(path, "orphans", text))
+    about_masks = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
     for split, (masks, lacking) in sorted(count_masks(bucket_counts).items()):
         if lacking > limit * masks:
             text = (
@@ -89,10 +93,8 @@ def find_losses(
             of_split = pc.and_(
                 pc.equal(gathered["stage"], Stage.MASK), pc.equal(gathered["split"], split)
             )
-            failed = gathered.filter(of_split)
-            losses.append(
-                Loss(f"masks of {split}", "masks_without_pixels", text, _describe(failed))
-            )
+            examples = (*about_masks, *_describe(gathered.filter(of_split)))
+            losses.append(Loss(f"masks of {split}", "masks_without_pixels", text, examples))
     if failed_images > config.max_failure_rate * images:
         text = (
             f"{failed_images:,} of {images:,} images failed ({failed_images / images:.2%}), more "
@@ -103,8 +105,16 @@ def find_losses(
             pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
             pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),
         )
-        losses.append(Loss("images", "failed_images", text, _describe(gathered.filter(of_images))))
+        about = _warnings_of([s for s in config.sources if s.kind == "pictures"], warnings)
+        examples = (*about, *_describe(gathered.filter(of_images)))
+        losses.append(Loss("images", "failed_images", text, examples))
     return losses
+
+
+def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tuple[str, ...]:
+    """What is told of some sources, which may be why they lack something."""
+    told = [(source.name, warnings[source.index]) for source in sources if source.index in warnings]
+    return tuple(f"{name}: {text}" for name, text in told[:_SHOWN])
 
 
 def count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, int]]:
@@ -127,7 +137,8 @@ def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
 
 def _describe(failed: pa.Table) -> tuple[str, ...]:
     """The first failures, one line each."""
-    return tuple(map(describe_failure, failed.slice(0, _SHOWN).to_pylist()))
+    rows = failed.slice(0, _SHOWN).to_pylist()
+    return tuple(f"such as {describe_failure(row)}" for row in rows)
 
 
 def describe_failure(row: Mapping) -> str:

@@ -133,4 +133,5 @@ def test_captions_take_over_what_narratives_know(tmp_path: Path) -> None:
         (narrative,) = example["narratives"]
         for name in ("annotator_id", "caption", "voice_recording"):
             assert narrative[name] == told[image_id].get(name)
-        assert len(narrative["traces"]) == len(told[image_id]["traces"])
+        said = [each["utterance"] for each in narrative["timed_caption"] or []]
+        assert said == [each["utterance"] for each in told[image_id].get("timed_caption", [])]

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     """Builds; whatever goes wrong is in what it returns."""
-    from pipelines import exclusive, plan, report, workspace
+    from pipelines import dataset_card, exclusive, plan, report, workspace
     from pipelines.watch import Watch
     from transforms.publishing.holder import LostLeaseError
     from transforms.storage.objects import StorageError
@@ -91,6 +91,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         return end(1, cause + fate)
 
     def unchanged(folder: str) -> report.Ending:
+        dataset_card.mend(published)
         return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     try:

@@ -132,12 +132,22 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         metavar="NAMES",
         help=f"of {','.join(FORMATS)}; default: both",
     )
-    output.add_argument(
+    shards = output.add_mutually_exclusive_group()
+    shards.add_argument(
         "--shard_size",
         type=size,
         default=256 * MIB,
         metavar="BYTES",
-        help="about the most that a shard has, and of pictures 8 times the least; default: 256MiB",
+        help="how large the files of a split are to be, such as 64MiB: as many as that makes, but 8 "
+        "or more where the split has some 200 images, so that a data loader with 8 workers has a "
+        "file for each. No file is much larger; files may be smaller. Default: 256MiB",
+    )
+    shards.add_argument(
+        "--num_shards",
+        type=count,
+        metavar="N",
+        help="write each split in N files a format, whatever their size; a split of fewer images "
+        "in as many as it has images",
     )
     output.add_argument(
         "--mask_maps",

@@ -97,6 +97,7 @@ def make_config(
         http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
         object_options=object_options,
         shard_size=flags.shard_size,
+        num_shards=flags.num_shards,
         max_failure_rate=flags.max_failure_rate,
         max_bad_rate=flags.max_bad_rate,
         exchange=flags.exchange,

@@ -212,6 +212,7 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
     with workspace.workspace(
         output.path, flags.work_folder, options=output.options, fingerprint=""
     ) as (work, _):
+        pointing.write_card(output, work)  # which may name an old one, after a crash
         for name in names:
             done = removal.remove(output, name, work)
             print(f"{word} {name}" if done else f"kept {name}, which is wanted by now", flush=True)

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator
 
 from pipelines import lease
 from transforms import journal
+from transforms.publishing import card
 from transforms.publishing.version import OUTCOME
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
-_OWN_ENTRIES = {"latest", "versions", "pins", ".work"}
+_OWN_ENTRIES = {"latest", "versions", "pins", ".work", card.NAME}
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
 _LEASE = "lease"

@@ -47,6 +47,7 @@ class BuildConfig:
         http_options: how pictures are asked for over HTTP.
         object_options: how object stores are reached.
         shard_size: bytes a shard is to have, about.
+        num_shards: how many shards each split is to have; None where their size decides.
         max_failure_rate: fraction of the images that may fail.
         max_bad_rate: fraction of a table's rows that may be bad, and of a split's masks that may
             lack pixels.
@@ -79,6 +80,7 @@ class BuildConfig:
     http_options: HttpOptions
     object_options: ObjectOptions
     shard_size: int
+    num_shards: int | None
     max_failure_rate: float
     max_bad_rate: float
     exchange: str

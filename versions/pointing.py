@@ -3,9 +3,13 @@
 import contextlib
 import os
 
+from transforms.publishing import card
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
-from versions.published import Output, VersionError, lacking
+from versions.published import ManifestError, Output, VersionError, lacking
+
+#: Of following what others publish at the same time.
+_TRIES = 5
 
 
 def roll_back(output: Output, name: str, scratch: str) -> None:
@@ -29,6 +33,42 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
         if before is not None:
             _point(output, before, scratch)
         raise VersionError(f"version {name} is being removed: choose another")
+    write_card(output, scratch)
+
+
+def has_current_card(output: Output) -> bool:
+    """Whether the dataset card names the version that `latest` does, or isn't ours to write.
+
+    Raises:
+        StorageError: The object store can't be read.
+    """
+    found = card.read(output.path, output.options)
+    if found is None:
+        return output.latest() is None
+    return not card.may_write(found) or card.version_of(found) == output.latest()
+
+
+def write_card(output: Output, scratch: str) -> None:
+    """Has the dataset card name the version that `latest` does.
+
+    Args:
+        output: where it is published.
+        scratch: a local folder in the output's file system; not needed for an object store.
+
+    Raises:
+        StorageError: The object store can't be read, or written to.
+    """
+    for _ in range(_TRIES):
+        name = output.latest()
+        try:
+            splits = output.manifest(name)["splits"] if name else None
+        except ManifestError:  # of which `verify` tells
+            return
+        if not name or splits is None:
+            return
+        card.write(output.path, card.render(name, splits), scratch, output.options)
+        if output.latest() == name:  # else a build has published meanwhile
+            return
 
 
 def pin(output: Output, name: str) -> None:

@@ -8,6 +8,7 @@ between, for somebody may have changed them: then it is shown again.
 import os
 import uuid
 
+from transforms.publishing import card
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
 from versions.published import MANIFEST, Output
@@ -72,4 +73,7 @@ def _remove_objects(output: Output, name: str, folder: str) -> bool:
 
 
 def _wanted(output: Output, name: str) -> bool:
-    return name == output.latest() or name in output.pinned()
+    if name == output.latest() or name in output.pinned():
+        return True
+    found = card.read(output.path, output.options)
+    return found is not None and card.version_of(found) == name

@@ -23,6 +23,7 @@ def config(tmp_path: Path) -> SimpleNamespace:
         object_options=DEFAULTS,
         lease=None,
         shard_size=1,
+        num_shards=None,
     )
 
 

@@ -174,8 +174,8 @@ class BuildBucketFn(beam.DoFn):
                 exif_reset += piece.exif_reset
                 lineage.add(examples["image_id"], (failure.image_id for failure in failed))
                 metrics.IMAGES.inc(len(examples))
-                for writer in writers if len(examples) else ():
-                    writer.write(examples)
+                for writer in writers:
+                    writer.write(examples, len(piece.failures))
                 progress.add(
                     config.progress_folder,
                     images=len(examples) + len(piece.failures),

@@ -103,7 +103,7 @@ class PlanShardsFn(beam.DoFn):
             # Of a large build that takes seconds of waiting for the disk. A build that is stopped
             # from here on reads its input again.
             files.vanish(self._config.exchange_folder, in_background=True)
-        return plan_shards(parts, self._config.shard_size)
+        return plan_shards(parts, self._config.shard_size, self._config.num_shards)
 
 
 class SealShardFn(beam.DoFn):

@@ -6,9 +6,10 @@ import os
 import shutil
 import tempfile
 import uuid
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby, zip_longest
+from itertools import accumulate, groupby, pairwise, zip_longest
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from transforms.elements import BuiltPart, Shard
 from transforms.lineage import recording, taking
 from transforms.outputs import naming, parquet_concat, tfrecord
 from transforms.outputs.part import Crc32, HashingFile
+from transforms.outputs.shard_count import shards_at_least
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
@@ -44,25 +46,55 @@ class DamagedPartError(Exception):
     """What was read back isn't what was written."""
 
 
-def plan_shards(parts: Iterable[BuiltPart], shard_size: int) -> Iterator[ShardPlan]:
+def plan_shards(
+    parts: Iterable[BuiltPart], shard_size: int, num_shards: int | None = None
+) -> Iterator[ShardPlan]:
     """Groups the parts of each format and split, in key order, into shards.
 
     A part of an eighth of `shard_size` or more is a shard by itself; smaller neighbours are put
-    together to shards of about `shard_size`.
+    together to shards of about `shard_size`. Where these would be fewer than a split is to have, or
+    their number is given, they are made of about as many examples each.
+
+    Args:
+        parts: all of them.
+        shard_size: bytes of a shard, about.
+        num_shards: how many each split is to have, if it has so many parts.
     """
-    ordered = sorted(parts)
-    for (form, split), some in groupby(ordered, key=lambda part: (part.format, part.split)):
-        shards: list[list[BuiltPart]] = []
-        room = 0.0
-        for part in some:
-            alone = part.bytes >= shard_size * _ALONE
-            if alone or part.bytes > room:
-                shards.append([])
-                room = shard_size * _SLACK
-            shards[-1].append(part)
-            room = 0 if alone else room - part.bytes
+    for (form, split), some in groupby(sorted(parts), lambda part: (part.format, part.split)):
+        of_split = list(some)
+        shards = _by_size(of_split, shard_size)
+        if form != naming.LINEAGE:
+            examples = sum(part.num_examples for part in of_split)
+            number = min(shards_at_least(examples, num_shards), len(of_split))
+            if num_shards or len(shards) < number:
+                shards = _evenly(of_split, number)
         for index, group in enumerate(shards):
             yield ShardPlan(form, split, index, len(shards), tuple(group))
+
+
+def _by_size(parts: Iterable[BuiltPart], shard_size: int) -> list[list[BuiltPart]]:
+    shards: list[list[BuiltPart]] = []
+    room = 0.0
+    for part in parts:
+        alone = part.bytes >= shard_size * _ALONE
+        if alone or part.bytes > room:
+            shards.append([])
+            room = shard_size * _SLACK
+        shards[-1].append(part)
+        room = 0 if alone else room - part.bytes
+    return shards
+
+
+def _evenly(parts: Sequence[BuiltPart], shards: int) -> list[Sequence[BuiltPart]]:
+    """By examples, so that the shards of all formats have the same, wherever parts do."""
+    ends = list(accumulate(part.num_examples for part in parts))
+    middles = [end - part.num_examples / 2 for end, part in zip(ends, parts, strict=True)]
+    borders = [0]
+    for number in range(1, shards):
+        nearest = bisect_left(middles, ends[-1] * number / shards)
+        # Each shard, those to come too, has a part.
+        borders.append(min(max(nearest, borders[-1] + 1), len(parts) - shards + number))
+    return [parts[start:stop] for start, stop in pairwise([*borders, len(parts)])]
 
 
 def seal_shard(

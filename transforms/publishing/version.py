@@ -1,9 +1,9 @@
 """Putting a version in its place: whoever follows `latest` sees one whole version at any time.
 
 On a file system a version is put together in the work folder, moved to its place by one rename, and
-named in `latest` by another, last. In an object store nothing can be moved: shards are written to
-their places, then what lies beside them, then the manifest, without which a version is none, and
-`latest`.
+named in `latest` by another. In an object store nothing can be moved: shards are written to their
+places, then what lies beside them, then the manifest, without which a version is none, and
+`latest`. The dataset card comes last.
 
 A build that was taken for dead may come back when another has taken over the output, and so may a
 commit that an engine tries twice. It looks whether it holds the lease still before it changes what
@@ -11,6 +11,7 @@ others see; and should it be stopped just then, what it does next fails: both re
 folder that is gone by then, and in an object store `latest` isn't as it was seen any more.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from transforms.elements import Shard
 from transforms.examples import features
 from transforms.lineage import recording
 from transforms.outputs import naming, tfds
-from transforms.publishing import holder
+from transforms.publishing import card, holder
 from transforms.storage import conditional, files, objects
 from transforms.storage.objects import StorageError, is_remote
 
@@ -92,12 +93,17 @@ def _publish_in_folder(
     # Before there is a version, which would stay where the disk is too full for its name.
     pointer = os.path.join(scratch, f"latest.{uuid.uuid4().hex}")
     files.write_file(pointer, f"{config.version}\n".encode(), scratch)
+    new_card = os.path.join(scratch, f"card.{uuid.uuid4().hex}")
+    files.write_file(new_card, card.render(config.version, document["splits"]), scratch)
     if not os.path.exists(target):
         holder.check(config)
         os.rename(folder, target)
         files.sync_folder(os.path.dirname(target))
     holder.check(config)
     os.replace(pointer, os.path.join(config.output, "latest"))
+    if card.may_write(card.read(config.output, config.object_options)):
+        with contextlib.suppress(FileNotFoundError):  # another build has taken over since
+            os.replace(new_card, os.path.join(config.output, card.NAME))
     files.sync_folder(config.output)
 
 
@@ -139,7 +145,10 @@ def _publish_in_store(
         place = conditional.read(manifest, options)
         if place is None or place[0] != data:  # which another attempt may have written
             raise holder.LostLeaseError(f"{config.version_folder} was cleared away: build again")
+    seen = conditional.read(os.path.join(config.output, card.NAME), options)
     _point_in_store(config)
+    new_card = card.render(config.version, document["splits"])
+    card.write_as_seen(config.output, new_card, seen, options)
 
 
 def _naming_parts(document: dict, encoded: bytes) -> dict:

@@ -1,0 +1,20 @@
+"""The dataset card of an output whose last build was stopped before it wrote it."""
+
+import contextlib
+
+from pipelines import workspace
+from transforms.storage.objects import StorageError, is_remote
+from versions import pointing
+from versions.published import Output
+
+
+def mend(output: Output) -> None:
+    """Has the card name the version that `latest` does; where it can't be written, it stays."""
+    with contextlib.suppress(StorageError, OSError, workspace.OutputError):
+        if pointing.has_current_card(output):
+            return
+        if is_remote(output.path):
+            pointing.write_card(output, scratch="")
+            return
+        with workspace.workspace(output.path) as (work, _):
+            pointing.write_card(output, work)

@@ -138,8 +138,8 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
         type=size,
         default=256 * MIB,
         metavar="BYTES",
-        help="how large the files of a split are to be, such as 64MiB: as many as that makes, but 8 "
-        "or more where the split has some 200 images, so that a data loader with 8 workers has a "
+        help="how large the files of a split are to be, such as 64MiB: as many as that makes, but "
+        "8 or more where the split has some 200 images, so that a data loader with 8 workers has a "
         "file for each. No file is much larger; files may be smaller. Default: 256MiB",
     )
     shards.add_argument(

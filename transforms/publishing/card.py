@@ -20,7 +20,15 @@ from transforms.storage.stores import ObjectOptions
 
 NAME = "README.md"
 
-_MARKER = re.compile(r"^<!-- Written by pipelines.build for version {version}.
+_MARKER = re.compile(r"^<!-- Written by pipelines\.build for version (\S+)\.$", re.MULTILINE)
+_CARD = """\
+---
+license: cc-by-4.0
+configs:
+- config_name: default
+  data_files:{data_files}
+---
+<!-- Written by pipelines.build for version {version}.
 The next build writes it anew. To keep a text of your own here, remove these two lines. -->
 
 # Open Images as a training dataset

@@ -296,4 +296,8 @@ def test_a_build_that_was_stopped_goes_on(corpus: Corpus):
     whole = corpus.folder / "from nothing"
     subprocess.run([*command, "--output", whole], check=True, stdout=subprocess.DEVNULL)
     assert latest_version(corpus.output).digests() == latest_version(whole).digests()
-    assert sorted(path.name for path in corpus.output.iterdir()) == ["latest", "versions"]
+    assert sorted(path.name for path in corpus.output.iterdir()) == [
+        "README.md",
+        "latest",
+        "versions",
+    ]

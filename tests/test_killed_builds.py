@@ -117,7 +117,7 @@ def test_killed_at_any_moment(inputs: list[str], published: tuple[Path, float]):
     assert (built.returncode, built.stderr) == (0, "")
     built.version.assert_whole()
     assert built.version.folder not in versions
-    assert sorted(path.name for path in output.iterdir()) == ["latest", "versions"]
+    assert sorted(path.name for path in output.iterdir()) == ["README.md", "latest", "versions"]
     assert {*(output / "versions").iterdir()} >= versions
 
 

@@ -148,7 +148,7 @@ def local(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 def assert_same(store: Store, output: str, local: Build, tmp_path: Path) -> None:
     """Asserts that an output holds what a build on this machine has published, and no more."""
-    assert sorted(objects.children(output, store.options)) == ["latest", "versions/"]
+    assert sorted(objects.children(output, store.options)) == ["README.md", "latest", "versions/"]
     version = latest_version(store.download(output, tmp_path / "downloaded"))
     version.assert_whole()
     names = {
@@ -225,7 +225,7 @@ def test_a_work_folder_is_used_and_left_empty(store: Store, labels: str, tmp_pat
     built = build_labels(store, labels, output, *flags)
     assert (built.returncode, built.stderr) == (0, "")
     assert [*(tmp_path / "work").iterdir()] == []
-    assert sorted(objects.children(output, store.options)) == ["latest", "versions/"]
+    assert sorted(objects.children(output, store.options)) == ["README.md", "latest", "versions/"]
 
 
 def test_a_store_that_takes_no_more_leaves_the_version_before(
@@ -490,7 +490,7 @@ def test_killed_while_it_writes(store: Store, labels: str, monkeypatch: pytest.M
     assert store.read(before) == whole
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
     assert build_labels(store, labels, output, "--rebuild").returncode == 0
-    assert sorted(objects.children(output, store.options)) == ["latest", "versions/"]
+    assert sorted(objects.children(output, store.options)) == ["README.md", "latest", "versions/"]
     assert len(objects.children(f"{output}/versions", store.options)) == 2
     assert store.read(before) == whole
 

@@ -61,7 +61,11 @@ def test_nothing_has_changed(corpus: Corpus):
         "builds it again\n"
     )
     assert [*(corpus.output / "versions").iterdir()] == [version.folder]
-    assert sorted(path.name for path in corpus.output.iterdir()) == ["latest", "versions"]
+    assert sorted(path.name for path in corpus.output.iterdir()) == [
+        "README.md",
+        "latest",
+        "versions",
+    ]
 
 
 def edit_in_place(corpus: Corpus) -> None:

@@ -16,6 +16,7 @@ from tests.emulators import S3Server
 from tests.faults import launcher
 from tests.faults.launcher import Fault, Launched
 from tests.faults.reader import Reader
+from transforms.publishing import card
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 
@@ -73,11 +74,13 @@ class Target:
         return files.read_file(f"{self.path}/latest", self.options).decode().strip()
 
     def assert_clean(self, whole: dict[str, str]) -> None:
-        """Asserts that there are whole versions and `latest` alone, which is another's equal."""
+        """Asserts that there are whole versions, `latest` and the dataset card alone, which both
+        name one that is another's equal."""
         content = self.content()
-        assert {name.split("/")[0] for name in content} == {"latest", "versions"}
+        assert {name.split("/")[0] for name in content} == {"README.md", "latest", "versions"}
+        assert card.version_of(content["README.md"]) == self.latest()
         if not self.is_remote:
-            assert sorted(os.listdir(self.path)) == ["latest", "versions"]
+            assert sorted(os.listdir(self.path)) == ["README.md", "latest", "versions"]
         folder = self.folder / uuid.uuid4().hex
         for name, data in content.items():
             path = folder / name

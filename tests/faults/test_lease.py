@@ -149,4 +149,4 @@ def test_a_torn_lease(local: Target):
     Path(local.path, ".work").mkdir()
     Path(lease_path(local.path)).write_bytes(b'{"token')
     assert take(local)
-    assert sorted(os.listdir(local.path)) == ["latest", "versions"]
+    assert sorted(os.listdir(local.path)) == ["README.md", "latest", "versions"]

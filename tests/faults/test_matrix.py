@@ -1,7 +1,8 @@
 """Each phase of a build by each fault, on a local disk and in an S3.
 
 A reader polls throughout, and must have seen whole versions alone; the next build must succeed with
-the bytes of an undisturbed one; and after `gc` nothing may be left but versions and `latest`.
+the bytes of an undisturbed one; and after `gc` nothing may be left but versions, `latest`, and the
+dataset card, which names the same.
 
 | phase            | kill -9 | exception | disk full | permission | clock | two builders |
 | ---------------- | ------- | --------- | --------- | ---------- | ----- | ------------ |

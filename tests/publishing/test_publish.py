@@ -204,7 +204,7 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
                     succeeded = True
         now = latest_version(output)
         now.assert_whole()
-        assert sorted(path.name for path in output.iterdir()) == ["latest", "versions"]
+        assert sorted(path.name for path in output.iterdir()) == ["README.md", "latest", "versions"]
         for folder in (output / "versions").iterdir():
             Version(folder).assert_whole()
         if now.folder != before:
@@ -271,4 +271,4 @@ def test_a_part_damaged_during_a_build_fails_it(
     assert "--output" in line
     assert latest_version(output).folder == before.folder
     before.assert_whole()
-    assert sorted(path.name for path in output.iterdir()) == ["latest", "versions"]
+    assert sorted(path.name for path in output.iterdir()) == ["README.md", "latest", "versions"]

@@ -307,7 +307,7 @@ def test_rollback(both: tuple[Version, Version], run: Callable):
     code, (line,) = run(output, "rollback", both[0].folder.name)
     assert (code, "isn't whole (tfrecord/" in line) == (2, True)
     assert latest_version(output) == both[1]
-    assert sorted(os.listdir(output)) == ["latest", "versions"]
+    assert sorted(os.listdir(output)) == ["README.md", "latest", "versions"]
 
 
 def test_gc_leaves_the_newest_the_latest_and_what_is_pinned(
@@ -331,7 +331,7 @@ def test_gc_leaves_the_newest_the_latest_and_what_is_pinned(
     assert run(output, "unpin", names[3])[0] == 0
     assert run(output, "gc", "--keep", 0)[1][-1] == "1 version left"
     assert os.listdir(output / "versions") == [names[1]]
-    assert sorted(os.listdir(output)) == ["latest", "versions"]
+    assert sorted(os.listdir(output)) == ["README.md", "latest", "versions"]
 
 
 def test_pins_are_no_foreign_files_to_a_build(published: Build, tmp_path: Path, run: Callable):
@@ -372,7 +372,7 @@ def test_gc_clears_up_after_dead_builds_alone(copy: Version, run: Callable):
             [Path(living).name, f"{Path(living).name}.lock"]
         )
         assert os.listdir(living)
-    assert sorted(os.listdir(output)) == ["latest", "versions"]
+    assert sorted(os.listdir(output)) == ["README.md", "latest", "versions"]
 
 
 def test_what_becomes_wanted_meanwhile_is_kept(

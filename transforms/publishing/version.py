@@ -102,7 +102,7 @@ def _publish_in_folder(
     holder.check(config)
     os.replace(pointer, os.path.join(config.output, "latest"))
     if card.may_write(card.read(config.output, config.object_options)):
-        with contextlib.suppress(FileNotFoundError):  # another build has taken over since
+        with contextlib.suppress(OSError):  # it is published; see `card` for what comes of that
             os.replace(new_card, os.path.join(config.output, card.NAME))
     files.sync_folder(config.output)
 
@@ -148,7 +148,8 @@ def _publish_in_store(
     seen = conditional.read(os.path.join(config.output, card.NAME), options)
     _point_in_store(config)
     new_card = card.render(config.version, document["splits"])
-    card.write_as_seen(config.output, new_card, seen, options)
+    with contextlib.suppress(StorageError):  # it is published; see `card` for what comes of that
+        card.write_as_seen(config.output, new_card, seen, options)
 
 
 def _naming_parts(document: dict, encoded: bytes) -> dict:

@@ -21,6 +21,7 @@ from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
 from transforms.storage.stores import ObjectOptions
+from transforms.wording import counted
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -82,7 +83,7 @@ class PicturesByList:
 
     def describe(self) -> str:
         """What would be downloaded."""
-        return f"{image_list.count(self._wanted):,} pictures from {', '.join(self._images)}"
+        return f"{counted(image_list.count(self._wanted), 'picture')} from {', '.join(self._images)}"
 
     def download(self, stop: threading.Event) -> list[str]:
         """Downloads what isn't there, and says what came of it.
@@ -128,7 +129,7 @@ class PicturesByList:
             for source in sources:
                 source.close()
         print(
-            f"{downloads.fetched:,} pictures downloaded, {whole:,} were there, "
+            f"{counted(downloads.fetched, 'picture')} downloaded, {whole:,} were there, "
             f"{downloads.missing:,} missing, {downloads.failed:,} failed"
         )
         lost = downloads.missing + downloads.failed
@@ -153,7 +154,7 @@ class PicturesByList:
         if downloads.blocked:
             remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
         return (
-            f"{lost:,} of {total:,} pictures are missing or failed ({lost / total:.2%}), more than "
+            f"{lost:,} of {counted(total, 'picture')} missing or failed ({lost / total:.2%}), more than "
             f"--max_failure_rate {self._flags.max_failure_rate:g}: {remedy}"
         )
 

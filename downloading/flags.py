@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from downloading import catalogue
-from pipelines.arguments import Parser, choices, fraction
+from pipelines.arguments import SPLIT_NAMES, Parser, choices, fraction
 
 #: The public bucket of pictures.
 PUBLIC_URL = "https://open-images-dataset.s3.amazonaws.com/{split}/{image_id}.jpg"
@@ -110,7 +110,7 @@ def parse(
     add(
         "--splits",
         metavar="NAMES",
-        type=choices(catalogue.LIST_SPLITS),
+        type=choices(catalogue.LIST_SPLITS, SPLIT_NAMES),
         default=catalogue.LIST_SPLITS,
         help="of train, validation, test, and in an image list challenge2018; default: all",
     )

@@ -13,6 +13,7 @@ from downloading.meter import Meter
 from transforms.failures import Failure, Reason
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.fetch import Fetched, PictureSource, fetch_pictures
+from transforms.wording import counted
 
 FAILURES = "failures.csv"
 
@@ -91,7 +92,8 @@ class Downloads:
             self.blocked += sum(other.reason == Reason.BLOCKED_ADDRESS for other in others)
             if others and self.failed > self._giving_up:
                 last = f"{others[-1].reason}: {others[-1].detail} ({_name(others[-1])})"
-                raise DownloadError(f"{self.failed} pictures failed, the last with {last}")
+                number = counted(self.failed, "picture")
+                raise DownloadError(f"{number} failed, the last with {last}")
 
     def close(self) -> None:
         """Puts the failures in their place; none, no file."""

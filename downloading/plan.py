@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from downloading.catalogue import Entry
+from transforms.wording import counted
 
 
 class NoRoomError(OSError):
@@ -74,9 +75,9 @@ def describe(plan: Sequence[Item], output: Path) -> str:
     ]
     total = sum(item.size or 0 for item in plan)
     unknown = sum(item.size is None for item in plan)
-    text = f"{len(plan)} files, {total:,} bytes ({human(total)})"
+    text = f"{counted(len(plan), 'file')}, {counted(total, 'byte')} ({human(total)})"
     if unknown:
-        text += f" and {unknown} files of unknown size"
+        text += f" and {counted(unknown, 'file')} of unknown size"
     return "\n".join([*table, text])
 
 

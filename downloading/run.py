@@ -11,6 +11,7 @@ from downloading.fetch import fetch
 from downloading.flags import UsageError
 from downloading.meter import Meter
 from downloading.parallel import for_each
+from transforms.wording import counted
 
 
 def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
@@ -76,7 +77,7 @@ def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client
             print(f"{item.path.name}: there, but not as published: again", file=sys.stderr)
     errors: list[str] = []
     total = sum(item.size or 0 for item in wanted)
-    with Meter(f"{len(wanted)} files", total, "B") as meter:
+    with Meter(counted(len(wanted), "file"), total, "B") as meter:
 
         def work(item: plan.Item) -> None:
             try:
@@ -89,11 +90,11 @@ def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client
         wanted.sort(key=lambda item: -(item.size or 1 << 62))
         for_each(work, wanted, flags.num_connections, client.stop)
     print(
-        f"{len(wanted) - len(errors)} files downloaded, {len(items) - len(wanted)} were there, "
+        f"{counted(len(wanted) - len(errors), 'file')} downloaded, {len(items) - len(wanted)} were there, "
         f"{len(errors)} failed"
     )
     if not errors:
         return []
     return [
-        f"{len(errors)} of {len(items)} files failed, as said above: run the same command again"
+        f"{len(errors)} of {counted(len(items), 'file')} failed, as said above: run the same command again"
     ]

@@ -1,10 +1,19 @@
 """What the command lines of several programs share: how they speak, and kinds of value."""
 
 import argparse
+import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
+
+#: The split that some of the published files, and many people, call by another name.
+SPLIT_NAMES = MappingProxyType({"val": "validation"})
+
+#: How alike two names are, of 1, where one may have been meant by the other.
+_LIKENESS = 0.7
+_REQUIRED = "the following arguments are required: "
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -15,14 +24,85 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with help of our width, and flags in full."""
+    """A parser whose errors are one line, with help of our width, and flags in full.
+
+    For flags and values that are none it names one that is much like them.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=Formatter, allow_abbrev=False, **options)
+        self._given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses what it knows; the rest is left over."""
+        self._given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses a command line, all of it."""
+        flags, others = self.parse_known_args(args, namespace)
+        if others:
+            self.error(unknown_flag(others[0], self.flags()))
+        return flags
+
+    def flags(self) -> list[str]:
+        """All flags, those of its commands too."""
+        found = [name for action in self._actions for name in action.option_strings]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found += [flag for each in action.choices.values() for flag in each.flags()]
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Ends the program, without the usage of all flags that argparse would print first."""
-        self.exit(2, f"{self.prog}: error: {message}: see --help\n")
+        if message.startswith(_REQUIRED):
+            # One of them may be there, not quite by its name.
+            known, lacking = self.flags(), message.removeprefix(_REQUIRED).split(", ")
+            for word in self._given:
+                flag = word.partition("=")[0]
+                if flag.startswith("-") and flag not in known and _alike(flag, lacking):
+                    message = unknown_flag(word, lacking)
+                    break
+        hint = "" if message.endswith("?") else ": see --help"
+        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, none_of(value, list(action.choices)))
+
+
+def unknown_flag(word: str, known: Sequence[str]) -> str:
+    """What is said of a flag that there isn't, or of a word that belongs to none.
+
+    Args:
+        word: as it was given, perhaps with a value.
+        known: the flags that there are.
+    """
+    if not word.startswith("-"):
+        return f"{word!r} belongs to no flag: drop it, or put its flag before it"
+    flag = word.partition("=")[0]
+    return f"unknown flag {flag}{_did_you_mean(flag, known)}"
+
+
+def none_of(word: str, allowed: Sequence[str]) -> str:
+    """What is said of a value that is none of those that may be."""
+    return f"{word!r} is none of {', '.join(allowed)}{_did_you_mean(word, allowed)}"
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    found = _alike(word, known)
+    return f": did you mean {found}?" if found else ""
+
+
+def _alike(word: str, known: Sequence[str]) -> str | None:
+    """The one of `known` that is most like a word, if any is."""
+    plain = {_plain(each): each for each in known}
+    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
+    return plain[close[0]] if close else None
+
+
+def _plain(word: str) -> str:
+    return word.lower().lstrip("-").replace("-", "_")
 
 
 def interrupt(*_: object) -> NoReturn:
@@ -52,15 +132,17 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choices(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Parses some of `allowed`, comma separated, each once."""
+def choices(
+    allowed: Sequence[str], short: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[str], tuple[str, ...]]:
+    """Parses some of `allowed`, comma separated, each once; `short` has other names for some."""
 
     def parse(text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        given = [name.strip() for name in text.split(",") if name.strip()]
+        names = tuple(dict.fromkeys(short.get(name, name) for name in given))
         wrong = [name for name in names if name not in allowed]
         if wrong or not names:
-            word = wrong[0] if wrong else text
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
+            raise argparse.ArgumentTypeError(none_of(wrong[0] if wrong else text, allowed))
         return names
 
     return parse

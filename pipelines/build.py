@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.ERROR)
     # Beam logs every exception of a worker that it also raises here.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_not_of_a_worker)
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     # OpenCV is only imported where there are pictures, so each worker would do it by itself.
     pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
@@ -70,6 +72,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     from transforms.publishing.holder import LostLeaseError
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
+    from transforms.wording import counted
     from versions.published import Output
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -123,9 +126,8 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
                 lean.collect_again()
                 with Watch(config) as watch:
                     if done:
-                        watch.tell(
-                            f"going on from a build that was stopped: {done:,} pieces are done"
-                        )
+                        pieces = counted(done, "piece")
+                        watch.tell(f"going on from a build that was stopped: {pieces} done")
                     define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
                     # By its name a job is known to be that of a version.
                     named = {"job_name": f"open-images-{config.version.lower()}"}
@@ -175,6 +177,11 @@ def _interrupt(*_: object) -> None:
     threading.excepthook = lambda _: None
     logging.disable()
     raise KeyboardInterrupt
+
+
+def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
+    """Whether a message isn't one of those that Beam hands on, in 11 lines, from its processes."""
+    return record.module != "worker_handlers"
 
 
 def _tell(line: str) -> None:

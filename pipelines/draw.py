@@ -1,6 +1,5 @@
 """Draws published examples with their annotations on one sheet, to look at."""
 
-import argparse
 import colorsys
 import io
 import json
@@ -14,6 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
+
+from pipelines.arguments import SPLIT_NAMES, Parser, none_of
+from transforms.wording import counted
 
 _EXAMPLES = """\
 examples:
@@ -79,7 +81,7 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
     if not split and not image_ids:
         split = "train" if "train" in splits else splits[0]
     if split and split not in splits:
-        raise DrawError(f"--split {split}: no such split: use one of {', '.join(splits)}")
+        raise DrawError(f"--split: {none_of(split, splits)}")
     data = ds.dataset([s for s in shards if split in (None, s.name.split("-")[0])])
     if not image_ids:
         # A version may have been built before there was some kind.
@@ -185,21 +187,25 @@ def _caption(example: dict, palette: Palette) -> list[str]:
     counts = {kind: len(example.get(kind) or []) for kind in _KINDS}
     facts += [f"{kind.replace('_', ' ')}: {count}" for kind, count in counts.items() if count]
     captions = [f'"{each["caption"].strip()}"' for each in example["narratives"] or []]
-    sure = [e["label"] for e in example["image_labels"] or [] if e["confidence"] >= 0.5]
-    names = [palette.name(label) for label in dict.fromkeys(sure)]
+    names = [palette.name(label) for label in _present(example["image_labels"] or [])]
     wrap = textwrap.TextWrapper(_LETTERS, max_lines=5, placeholder=" ...").wrap
     return [line for text in [", ".join(facts), *captions, ", ".join(names)] for line in wrap(text)]
 
 
+def _present(image_labels: Sequence[dict]) -> list[str]:
+    """The classes that an image has by its labels: what people say of one counts, whatever machines
+    do, and of those that machines alone speak of the likelier half."""
+    people: dict[str, bool] = {}
+    for each in image_labels:
+        if each["source"] != "machine":
+            people[each["label"]] = people.get(each["label"], False) or each["confidence"] >= 0.5
+    sure = [e["label"] for e in image_labels if people.get(e["label"], e["confidence"] >= 0.5)]
+    return list(dict.fromkeys(sure))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns 0, or 2 with a line on stderr where the use was wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.draw",
-        description=__doc__,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="python -m pipelines.draw", description=__doc__, epilog=_EXAMPLES)
     add = parser.add_argument
     add("dataset", type=Path, help="the --output of a build, or one version in it; with Parquet")
     add("--output", metavar="PNG", type=Path, required=True, help="the sheet; .jpg works too")
@@ -211,12 +217,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.images < 1 or flags.output.suffix not in (".png", ".jpg"):
             raise DrawError("--images must be at least 1, and --output end in .png or .jpg")
         version = find_version(flags.dataset)
-        examples = find_examples(version, flags.split, flags.image_id, flags.images)
+        split = SPLIT_NAMES.get(flags.split, flags.split)
+        examples = find_examples(version, split, flags.image_id, flags.images)
         draw_sheet(examples, Palette(version)).save(flags.output)
     except (DrawError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
-    print(f"drew {len(examples)} examples on {flags.output}")
+    print(f"drew {counted(len(examples), 'example')} on {flags.output}")
     return 0
 
 

@@ -4,7 +4,16 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from pipelines.arguments import Parser, add_store, choices, count, fraction, size
+from pipelines.arguments import (
+    SPLIT_NAMES,
+    Parser,
+    add_store,
+    choices,
+    count,
+    fraction,
+    size,
+    unknown_flag,
+)
 from runners.flink import options as flink
 from runners.launch import RUNNERS
 from transforms.outputs.naming import FORMATS, SPLITS
@@ -56,7 +65,7 @@ def _release(text: str) -> str:
     return text
 
 
-def make_parser(required: bool = True) -> argparse.ArgumentParser:
+def make_parser(required: bool = True) -> Parser:
     """The parser of our own flags; those of Beam are left over.
 
     Args:
@@ -106,9 +115,9 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
     )
     inputs.add_argument(
         "--splits",
-        type=choices(SPLITS),
+        type=choices(SPLITS, SPLIT_NAMES),
         metavar="NAMES",
-        help=f"which to build, of {','.join(SPLITS)}; default: all that are there",
+        help=f"which to build, of {','.join(SPLITS)} (or val); default: all that are there",
     )
     inputs.add_argument(
         "--release",
@@ -300,7 +309,7 @@ def make_parser(required: bool = True) -> argparse.ArgumentParser:
 
 
 def parse(
-    arguments: Sequence[str], parser: argparse.ArgumentParser | None = None
+    arguments: Sequence[str], parser: Parser | None = None
 ) -> tuple[argparse.Namespace, list[str]]:
     """Parses a command line.
 
@@ -318,11 +327,14 @@ def parse(
     flags, others = parser.parse_known_args(arguments)
     flags.exchange = flags.exchange or ("engine" if flags.runner == "dataflow" else "files")
     if others:
-        unknown = _unknown_to_beam(others, flags.runner)
+        beam = _beam_parser(flags.runner)
+        unknown = beam.parse_known_args(others)[1]
         if unknown and not unknown[0].startswith("-"):
             parser.error(_explain_stray(unknown[0], arguments))
         if unknown:
-            parser.error(f"unknown flag {unknown[0]}")
+            flags_of_beam = [name for action in beam._actions for name in action.option_strings]
+            known = [name for name in flags_of_beam if name.startswith("--")]
+            parser.error(unknown_flag(unknown[0], [*known, *parser.flags()]))
     return flags, others
 
 
@@ -343,7 +355,8 @@ def _explain_stray(word: str, arguments: Sequence[str]) -> str:
     )
 
 
-def _unknown_to_beam(arguments: list[str], runner: str) -> list[str]:
+def _beam_parser(runner: str) -> argparse.ArgumentParser:
+    """The parser of the flags that Beam knows."""
     from apache_beam.options import pipeline_options
 
     parser = pipeline_options._BeamArgumentParser(
@@ -364,4 +377,4 @@ def _unknown_to_beam(arguments: list[str], runner: str) -> list[str]:
             parser.add_argument(f"--{name}")
         for name in flink.SWITCHES:
             parser.add_argument(f"--{name}", action="store_true")
-    return parser.parse_known_args(arguments)[1]
+    return parser

@@ -1,6 +1,7 @@
 """What a build says at its end."""
 
 import dataclasses
+import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
 from transforms.publishing.losses import describe_failure
 from transforms.storage.objects import is_remote
+from transforms.wording import counted
 
 #: The exit code of a build that left the output to another one, which is at work.
 BUSY = 3
@@ -107,7 +109,7 @@ def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
             "annotations are in the frame of the stored pixels (--keep_exif_orientation leaves it)",
         ]
     rate = outcome["images"] / seconds
-    lines += ["", f"{outcome['images']:,} images in {seconds:.1f} s, {rate:,.0f}/s"]
+    lines += ["", f"{counted(outcome['images'], 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
         taken = _taken_over(outcome["taken_over"], config)
         lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
@@ -127,7 +129,8 @@ def unchanged(folder: str) -> str:
 def accounts(outcome: dict) -> list[str]:
     """Tables of sources, splits and failures, as an outcome or a manifest has them."""
     lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome["sources"]))]
-    if outcome["splits"]:
+    # Of a build that isn\'t published there are none.
+    if outcome["splits"] and outcome["version"]:
         header = ("split", "format", "examples", "shards", "MiB")
         lines += ["", *table(header, _split_rows(outcome))]
     if outcome["failures"]:
@@ -146,24 +149,37 @@ def rejections(outcome: dict, config: BuildConfig) -> list[tuple[str, list[str]]
     return causes
 
 
-def _taken_over(counted: dict[str, int], config: BuildConfig) -> str:
-    what = [f"{counted['buckets']:,} of {config.buckets:,} buckets"]
+def _taken_over(taken: dict[str, int], config: BuildConfig) -> str:
+    what = [f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"]
     if config.with_pictures:
-        what.append(f"{counted['pictures']:,} pictures")
+        what.append(counted(taken["pictures"], "picture"))
     return " and ".join(what)
 
 
 def _loading(outcome: dict, config: BuildConfig) -> list[str]:
+    """Where it was published, and lines of Python to be pasted that load it."""
     folder = f"{config.output}/versions/{outcome['version']}"
     split = min(outcome["splits"], key=naming.SPLITS.index)
     lines = [f"published {folder}"]
+    lines += [
+        f"  --num_shards {config.num_shards}: {name} has {counted(account['num_examples'], 'image')}, "
+        "so as many shards"
+        for name, account in outcome["splits"].items()
+        if config.num_shards and account["num_examples"] < config.num_shards
+    ]
+    place = folder if is_remote(folder) else os.path.abspath(folder)
     if "parquet" in config.formats:
+        files = {split: f"{glob.escape(place)}/parquet/{split}-*.parquet"}
         lines.append(
-            f"  datasets.load_dataset('parquet', data_files='{folder}/parquet/{split}-*.parquet')"
+            "  from datasets import load_dataset; "
+            f"dataset = load_dataset('parquet', data_files={files!r}, split={split!r})"
         )
     if "tfrecord" in config.formats:
         name = f"{naming.TFDS_NAME}/{config.release}"
-        lines.append(f"  tfds.load('{name}', split='{split}', data_dir='{folder}/tfrecord')")
+        lines.append(
+            "  import tensorflow_datasets as tfds; "
+            f"dataset = tfds.load({name!r}, split={split!r}, data_dir={f'{place}/tfrecord'!r})"
+        )
     return lines
 
 

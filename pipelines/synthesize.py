@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from pipelines.arguments import Parser
 from synthesis.bulk import write_bulk
 from synthesis.corpus import write_corpus
 from synthesis.definitions import write_definitions
@@ -29,19 +29,9 @@ with the pixels. The same flags and seed give the same bytes, whatever --num_wor
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, without repeating the usage."""
-        self.exit(2, f"{message}; see --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m pipelines.synthesize",
-        description=__doc__,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        prog="python -m pipelines.synthesize", description=__doc__, epilog=_EXAMPLES
     )
     add = parser.add_argument
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")

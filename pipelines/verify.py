@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
+from transforms.wording import counted
 
 _PROGRAM = "python -m pipelines.verify"
 
@@ -95,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail(_PROGRAM, "interrupted", 1)
     looked_at = (
-        f"{account.examples:,} examples in {account.shards:,} shards "
-        f"({account.bytes / (1 << 20):,.1f} MiB), {account.pictures:,} pictures decoded, "
+        f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "
+        f"({account.bytes / (1 << 20):,.1f} MiB), {counted(account.pictures, 'picture')} decoded, "
         f"{time.monotonic() - started:.1f} s"
     )
     if account.damaged:
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if account.problems:
         print(
-            f"{name}: {account.problems:,} problems; {looked_at}\n"
+            f"{name}: {counted(account.problems, 'problem')}; {looked_at}\n"
             "build it again with --rebuild, or let readers see another version: "
             f"python -m pipelines.versions {flags.output} rollback VERSION"
         )

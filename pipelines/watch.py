@@ -16,6 +16,7 @@ from transforms.formats.detect import TABLES
 from transforms.publishing.version import to_json
 from transforms.storage import files
 from transforms.storage.objects import StorageError
+from transforms.wording import counted
 
 #: The job of a build on a cluster, in its work folder.
 JOB = "job.json"
@@ -97,7 +98,7 @@ class Watch:
 
     def _draw(self, counters: progress.Counters) -> None:
         reading = not counters.buckets and not counters.images
-        phase = f"reading {self._files} files" if reading else "building"
+        phase = f"reading {counted(self._files, 'file')}" if reading else "building"
         if self._config.progress_folder is None:
             phase = "running"
         if self._bar is None or self._bar.desc != phase:
@@ -131,13 +132,14 @@ class Watch:
             return line + "running"
         if not counters.buckets and not counters.images:
             share = counters.bytes_read / max(self._total_bytes, 1)
-            return line + f"read {share:4.0%} of {self._files} files"
+            return line + f"read {share:4.0%} of {counted(self._files, 'file')}"
         if self._building_since is None:
             self._building_since = now - _LINE_SECONDS
         rate = counters.images / (now - self._building_since)
         total = counters.image_rows
-        of = f" of {total:,}" if total else ""
-        line += f"built {counters.images:,}{of} images, {rate:,.0f}/s, {counters.failed:,} failed"
+        images = counted(total or counters.images, "image")
+        built = f"{counters.images:,} of {images}" if total else images
+        line += f"built {built}, {rate:,.0f}/s, {counters.failed:,} failed"
         if total and rate:
             line += f", {max(total - counters.images, 0) / rate:.0f} s left"
         return line

@@ -83,7 +83,9 @@ class PicturesByList:
 
     def describe(self) -> str:
         """What would be downloaded."""
-        return f"{counted(image_list.count(self._wanted), 'picture')} from {', '.join(self._images)}"
+        return (
+            f"{counted(image_list.count(self._wanted), 'picture')} from {', '.join(self._images)}"
+        )
 
     def download(self, stop: threading.Event) -> list[str]:
         """Downloads what isn't there, and says what came of it.
@@ -153,8 +155,9 @@ class PicturesByList:
         remedy = "check the list and --images, or raise it"
         if downloads.blocked:
             remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
+        pictures = f"{counted(total, 'picture')} {'is' if total == 1 else 'are'}"
         return (
-            f"{lost:,} of {counted(total, 'picture')} missing or failed ({lost / total:.2%}), more than "
+            f"{lost:,} of {pictures} missing or failed ({lost / total:.2%}), more than "
             f"--max_failure_rate {self._flags.max_failure_rate:g}: {remedy}"
         )
 

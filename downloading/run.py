@@ -90,11 +90,12 @@ def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client
         wanted.sort(key=lambda item: -(item.size or 1 << 62))
         for_each(work, wanted, flags.num_connections, client.stop)
     print(
-        f"{counted(len(wanted) - len(errors), 'file')} downloaded, {len(items) - len(wanted)} were there, "
-        f"{len(errors)} failed"
+        f"{counted(len(wanted) - len(errors), 'file')} downloaded, "
+        f"{len(items) - len(wanted)} were there, {len(errors)} failed"
     )
     if not errors:
         return []
     return [
-        f"{len(errors)} of {counted(len(items), 'file')} failed, as said above: run the same command again"
+        f"{len(errors)} of {counted(len(items), 'file')} failed, as said above: run the same "
+        "command again"
     ]

@@ -13,6 +13,8 @@ SPLIT_NAMES = MappingProxyType({"val": "validation"})
 
 #: How alike two names are, of 1, where one may have been meant by the other.
 _LIKENESS = 0.7
+#: How many letters two names begin with where no other name does.
+_START = 3
 _REQUIRED = "the following arguments are required: "
 
 
@@ -98,6 +100,9 @@ def _alike(word: str, known: Sequence[str]) -> str | None:
     """The one of `known` that is most like a word, if any is."""
     plain = {_plain(each): each for each in known}
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
+    begun = [name for name in plain if name[:_START] == _plain(word)[:_START]]
+    if not close and len(begun) == 1:
+        close = begun
     return plain[close[0]] if close else None
 
 

@@ -1,12 +1,11 @@
 """Checks in seconds what else fails a build after an hour: `python -m pipelines.doctor --help`."""
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
 from pipelines import options
-from pipelines.arguments import size
+from pipelines.arguments import Parser, size
 
 _DESCRIPTION = """\
 Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
@@ -39,7 +38,7 @@ exit codes: 0 all is well, 1 something is to be mended, 2 wrong use.
 _GIB = 1 << 30
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The parser of a build, of whose flags none is needed, with a few of our own."""
     parser = options.make_parser(required=False)
     parser.prog = "python -m pipelines.doctor"

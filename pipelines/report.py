@@ -162,8 +162,8 @@ def _loading(outcome: dict, config: BuildConfig) -> list[str]:
     split = min(outcome["splits"], key=naming.SPLITS.index)
     lines = [f"published {folder}"]
     lines += [
-        f"  --num_shards {config.num_shards}: {name} has {counted(account['num_examples'], 'image')}, "
-        "so as many shards"
+        f"  --num_shards {config.num_shards}: {name} has no more shards than images, "
+        f"{account['num_examples']:,}"
         for name, account in outcome["splits"].items()
         if config.num_shards and account["num_examples"] < config.num_shards
     ]

@@ -30,9 +30,7 @@ with the pixels. The same flags and seed give the same bytes, whatever --num_wor
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m pipelines.synthesize", description=__doc__, epilog=_EXAMPLES
-    )
+    parser = Parser(prog="python -m pipelines.synthesize", description=__doc__, epilog=_EXAMPLES)
     add = parser.add_argument
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")
     add("--images", metavar="N", type=_positive, default=200, help="how many images; default: 200")

@@ -19,6 +19,7 @@ from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import PILLOW_ERRORS, check_picture
 from transforms.keys import image_keys
 from transforms.storage.stores import ObjectOptions
+from transforms.wording import counted
 from versions import digests
 from versions.comparing import Tally
 from versions.records import (
@@ -31,7 +32,6 @@ from versions.records import (
     read_records,
 )
 from versions.shard_files import local_copy, read_batches, sha256_of
-from transforms.wording import counted
 
 _BATCH_RECORDS = 4096
 
@@ -143,7 +143,9 @@ def check_shard(task: ShardTask) -> ShardReport:
             )
     count = sum(len(some.ids) for some in found)
     if count != task.num_examples:
-        problems.append(f"has {counted(count, 'example')}, and {task.num_examples:,} by the manifest")
+        problems.append(
+            f"has {counted(count, 'example')}, and {task.num_examples:,} by the manifest"
+        )
     strangers = count - sum(some.of_split for some in found)
     if strangers:
         problems.append(f"{strangers:,} of its examples aren't of {task.split}")
@@ -345,7 +347,9 @@ def _ordered_keys(ids: list[pa.Array], problems: list[str]) -> tuple[np.ndarray,
     ordered = np.arange(len(keys))
     if (keys[1:] < keys[:-1]).any():
         count = int((keys[1:] < keys[:-1]).sum())
-        problems.append(f"isn't in the order of the hashes of ImageIDs, at {counted(count, 'place')}")
+        problems.append(
+            f"isn't in the order of the hashes of ImageIDs, at {counted(count, 'place')}"
+        )
         ordered = np.argsort(keys, kind="stable")
         keys = keys[ordered]
     again = Tally()

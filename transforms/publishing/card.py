@@ -4,7 +4,8 @@ Without one it would read whatever Parquet it finds below the folder, of all ver
 failures. The card names the files of the version that `latest` names. It is written after `latest`,
 so whoever reads it finds that version, or for a moment, or after a crash, the one before, which is
 never removed as long as the card names it. The next build, `rollback` or `gc` mends what a crash
-left, so a build whose card can't be written has succeeded all the same. A README.md that somebody else wrote is left alone.
+left, so a build whose card can't be written has succeeded all the same. A README.md that somebody
+else wrote is left alone.
 
 Format: https://huggingface.co/docs/hub/datasets-manual-configuration
 """

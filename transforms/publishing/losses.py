@@ -15,6 +15,7 @@ from transforms.elements import BucketCount, Source, SourceCount
 from transforms.failures import Stage
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.outputs.naming import SPLITS
+from transforms.wording import counted
 
 _SHOWN = 3
 
@@ -97,8 +98,8 @@ def find_losses(
             losses.append(Loss(f"masks of {split}", "masks_without_pixels", text, examples))
     if failed_images > config.max_failure_rate * images:
         text = (
-            f"{failed_images:,} of {images:,} images failed ({failed_images / images:.2%}), more "
-            f"than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+            f"{failed_images:,} of {counted(images, 'image')} failed "
+            f"({failed_images / images:.2%}), more than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
         )
         tables = [source.name for source in config.sources if source.kind == "images"]
         of_images = pc.or_(

@@ -99,7 +99,8 @@ def find_losses(
     if failed_images > config.max_failure_rate * images:
         text = (
             f"{failed_images:,} of {counted(images, 'image')} failed "
-            f"({failed_images / images:.2%}), more than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+            f"({failed_images / images:.2%}), more than --max_failure_rate "
+            f"{config.max_failure_rate:g}: mend the input or raise it"
         )
         tables = [source.name for source in config.sources if source.kind == "images"]
         of_images = pc.or_(

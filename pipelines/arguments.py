@@ -83,15 +83,16 @@ def unknown_flag(word: str, known: Sequence[str]) -> str:
     if not word.startswith("-"):
         return f"{word!r} belongs to no flag: drop it, or put its flag before it"
     flag = word.partition("=")[0]
-    return f"unknown flag {flag}{_did_you_mean(flag, known)}"
+    return f"unknown flag {flag}{did_you_mean(flag, known)}"
 
 
 def none_of(word: str, allowed: Sequence[str]) -> str:
     """What is said of a value that is none of those that may be."""
-    return f"{word!r} is none of {', '.join(allowed)}{_did_you_mean(word, allowed)}"
+    return f"{word!r} is none of {', '.join(allowed)}{did_you_mean(word, allowed)}"
 
 
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """The end of a line about a name that is none of these: which may be meant, if any may."""
     found = _alike(word, known)
     return f": did you mean {found}?" if found else ""
 

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
-from pipelines.arguments import SPLIT_NAMES, Parser, none_of
+from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean
 from transforms.wording import counted
 
 _EXAMPLES = """\
@@ -81,7 +81,8 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
     if not split and not image_ids:
         split = "train" if "train" in splits else splits[0]
     if split and split not in splits:
-        raise DrawError(f"--split: {none_of(split, splits)}")
+        hint = did_you_mean(split, splits) or f": use one of {', '.join(splits)}"
+        raise DrawError(f"--split {split}: no such split{hint}")
     data = ds.dataset([s for s in shards if split in (None, s.name.split("-")[0])])
     if not image_ids:
         # A version may have been built before there was some kind.

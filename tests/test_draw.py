@@ -142,6 +142,27 @@ def test_points_tell_yes_from_no(palette: draw.Palette) -> None:
         assert ys.mean() == pytest.approx(219.5, abs=1.5)
 
 
+def test_classes_that_people_rejected_are_not_named(palette: draw.Palette) -> None:
+    """Whatever machines say of them; those that people found are, whatever others of them say."""
+    labels = [
+        ("/m/01yrx", "machine", 0.9),  # rejected
+        ("/m/01yrx", "verification", 0.0),
+        ("/m/01g317", "machine", 0.2),  # found
+        ("/m/01g317", "crowdsource-verification", 1.0),
+        ("/m/04bcr3", "crowdsource-verification", 0.0),  # nothing but rejected
+        ("/m/0c9ph5", "machine", 0.8),  # nobody looked
+        ("/m/04yx4", "machine", 0.3),
+        ("/m/03bt1vf", "verification", 0.0),  # two who disagree
+        ("/m/03bt1vf", "crowdsource-verification", 1.0),
+        ("/m/0k4j", None, 1.0),  # a table without sources
+    ]
+    found = [dict(zip(("label", "source", "confidence"), each, strict=True)) for each in labels]
+    for order in (found, found[::-1]):
+        *_, last = draw._caption(blank_example(image_labels=order), palette)
+        wanted = {palette.name(mid) for mid in ("/m/01g317", "/m/0c9ph5", "/m/03bt1vf", "/m/0k4j")}
+        assert set(last.split(", ")) == wanted
+
+
 def test_names_hide_no_other(palette: draw.Palette) -> None:
     """Six boxes in one place: the names are below one another, none on another's."""
     box = {"xmin": 0.1, "xmax": 0.6, "ymin": 0.2, "ymax": 0.9}
@@ -166,6 +187,7 @@ def test_draws_real_pictures(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (["--split", "holdout"], "--split holdout: no such split: use one of test, train, valid"),
+        (["--split", "tran"], "--split tran: no such split: did you mean train?"),
         (["--image_id", "0" * 16], f"--image_id {'0' * 16}: no such example"),
         (["--images", "0"], "--images must be at least 1"),
         (["--output", "sheet.xyz"], "--output end in .png or .jpg"),

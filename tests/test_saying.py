@@ -1,0 +1,201 @@
+"""What programs say: near misses, a full disk, counts of one, lines of code to be pasted."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from downloading import flags as download_flags
+from pipelines import doctor, draw, options, synthesize, verify, versions
+from pipelines.arguments import choices
+from tests.builds import COMMAND, Build, run_build
+from tests.test_shards import write_tables
+
+BUILD = ("--annotations", "a", "--images", "none", "--output", "o")
+
+
+def parse_download(arguments: list[str]) -> object:
+    return download_flags.parse(arguments, download_flags.catalogue.read())
+
+
+def said(program: Callable, arguments: tuple[str, ...]) -> str:
+    """The one line that a wrong command line gets."""
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr), pytest.raises(SystemExit) as ended:
+        program([*arguments])
+    assert ended.value.code == 2
+    (line,) = stderr.getvalue().splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "meant"),
+    [
+        (options.parse, ("--annotation", "a", "--images", "i", "--output", "o"), "--annotations"),
+        (options.parse, ("--annotations=a", "--image", "i", "--output", "o"), "--images"),
+        (options.parse, ("--annotations=a", "--images", "i", "--ouput=o"), "--output"),
+        (options.parse, (*BUILD, "--split", "train"), "--splits"),
+        (options.parse, (*BUILD, "--num-workers", "2"), "--num_workers"),
+        (options.parse, (*BUILD, "--Masks", "m"), "--masks"),
+        (options.parse, (*BUILD, "-masks", "m"), "--masks"),
+        (options.parse, (*BUILD, "--max_failure_ratio=0.1"), "--max_failure_rate"),
+        # Beam's, and those of its runners
+        (options.parse, (*BUILD, "--temp_locatoin", "gs://b"), "--temp_location"),
+        (options.parse, (*BUILD, "--runner", "flink", "--flink_mastr", "h:1"), "--flink_master"),
+        # values
+        (options.parse, (*BUILD, "--format", "tfrecords"), "tfrecord"),
+        (options.parse, (*BUILD, "--format", "parquet,Parket"), "parquet"),
+        (options.parse, (*BUILD, "--splits", "train,valid"), "validation"),
+        (options.parse, (*BUILD, "--runner", "flinc"), "flink"),
+        (options.parse, (*BUILD, "--mask_maps", "semantics"), "semantic"),
+        (options.parse, (*BUILD, "--resize", "short"), "shortest"),
+        # other programs
+        (doctor.main, ("--runer", "flink"), "--runner"),
+        (verify.main, ("o", "--samples", "all"), "--sample"),
+        (versions.main, ("o", "lst"), "list"),
+        (versions.main, ("o", "list", "--reports", "json"), "--report"),
+        (versions.main, ("o", "gc", "--kep", "3"), "--keep"),
+        (synthesize.main, ("--output", "o", "--image", "3"), "--images"),
+        (synthesize.main, ("--output", "o", "--pixels", "zipp"), "zip"),
+        (draw.main, ("o", "--output", "e.png", "--splits", "train"), "--split"),
+        (parse_download, ("--output", "o", "--split", "train"), "--splits"),
+        (parse_download, ("--output", "o", "--kinds", "box"), "boxes"),
+    ],
+)
+def test_near_misses(program: Callable, arguments: tuple[str, ...], meant: str):
+    assert said(program, arguments).endswith(f": did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*BUILD, "--xyzzy"),
+        (*BUILD, "--format", "csv"),
+        ("--images", "none", "--output", "o"),  # without --annotations, or anything like it
+    ],
+)
+def test_what_is_like_nothing_gets_no_guess(arguments: tuple[str, ...]):
+    line = said(options.parse, arguments)
+    assert "did you mean" not in line
+    assert line.endswith(": see --help")
+
+
+def test_val_is_validation():
+    flags, _ = options.parse([*BUILD, "--splits", "val,train,validation"])
+    assert flags.splits == ("validation", "train")
+    assert parse_download(["--output", "o", "--splits", "val"]).splits == ("validation",)
+    assert choices(("a", "b"))("b,a,b") == ("b", "a")
+
+
+@pytest.mark.parametrize("size", ["300k", "700k", "1m"])
+def test_a_full_disk_is_one_line(size: str, tmp_path: Path):
+    """Of a build with two processes, whose messages Beam would hand on: early, midway, late."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        tables = write_tables(tmp_path / "tables", {"train": 40})
+        (tmp_path / "images").mkdir()
+        for i in range(40):
+            noise = Image.frombytes("RGB", (200, 100), os.urandom(60_000))
+            noise.save(tmp_path / "images" / f"{0:08x}{i:08x}.jpg")
+        done = subprocess.run(
+            [
+                *(*COMMAND, "--annotations", tables, "--images", tmp_path / "images"),
+                *("--num_workers", "2", "--output", disk / "output"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "the disk is full: free some space" in line
+    assert line.endswith("nothing was published")
+
+
+def test_one_is_one(tmp_path: Path):
+    tables = write_tables(tmp_path / "tables", {"train": 1})
+    output = tmp_path / "output"
+    built = run_build("--annotations", tables, "--images", "none", "--output", output)
+    assert re.search(r"^1 image in ", built.stdout, re.MULTILINE)
+    write_tables(tables, {"train": 1}, title="another")
+    again = run_build("--annotations", tables, "--images", "none", "--output", output)
+    assert re.search(r": \d of 1 bucket$", again.stdout, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.verify", output],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 example in 1 shard " not in done.stdout  # one in each of two formats
+    assert "0 pictures decoded" in done.stdout
+    for text in (built.stdout, again.stdout, done.stdout):
+        assert not re.search(r"\b1 (images|examples|shards|buckets|pictures)\b", text)
+
+
+def test_a_build_that_is_not_published_lists_no_shards(tmp_path: Path):
+    tables = write_tables(tmp_path / "tables", {"train": 20})
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / f"{0:016x}.jpg")
+    flags = ("--annotations", tables, "--images", tmp_path / "images", "--output", tmp_path / "o")
+    failed = run_build(*flags)
+    assert failed.returncode == 1
+    assert "missing" in failed.stdout
+    for word in ("shards", "MiB", "published", "load"):
+        assert word not in failed.stdout
+    passed = run_build(*flags, "--max_failure_rate", "1")
+    assert passed.returncode == 0
+    assert "shards" in passed.stdout
+
+
+@pytest.fixture(
+    params=["plain", "with [brackets]", 'it\'s "quoted"', "a*b?c", "ü {x} #1", "[[]]"],
+)
+def published(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
+    tables = write_tables(tmp_path / "tables", {"validation": 3, "test": 2})
+    output = tmp_path / request.param / "output"
+    built = run_build("--annotations", tables, "--images", "none", "--output", output)
+    assert built.returncode == 0, built.stderr
+    return built
+
+
+def test_the_lines_that_load_it_can_be_pasted(
+    published: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever the path; from any folder."""
+    monkeypatch.chdir("/")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    lines = [
+        line.strip()
+        for line in published.stdout.splitlines()
+        if line.startswith(("  from ", "  import "))
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        names: dict = {}
+        exec(line, names)  # as it stands
+        assert len(names["dataset"]) == 3
+        assert {type(row["image_id"]) for row in names["dataset"]}
+
+
+def test_they_can_be_pasted_where_the_output_was_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tables = write_tables(tmp_path / "tables", {"train": 3})
+    monkeypatch.chdir(tmp_path)
+    built = run_build("--annotations", tables, "--images", "none", "--output", "out")
+    for line in built.stdout.splitlines():
+        if "load" in line:
+            assert str(tmp_path / "out" / "versions") in line

@@ -44,7 +44,8 @@ class Parser(argparse.ArgumentParser):
         """Parses a command line, all of it."""
         flags, others = self.parse_known_args(args, namespace)
         if others:
-            self.error(unknown_flag(others[0], self.flags()))
+            hint = did_you_mean(others[0].partition("=")[0], self.flags())
+            self.error(f"unrecognized arguments: {' '.join(others)}{hint}")
         return flags
 
     def flags(self) -> list[str]:
@@ -70,18 +71,18 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, none_of(value, list(action.choices)))
+            allowed = list(action.choices)
+            text = f"invalid choice: {value!r} (choose from {', '.join(allowed)})"
+            raise argparse.ArgumentError(action, text + did_you_mean(value, allowed))
 
 
 def unknown_flag(word: str, known: Sequence[str]) -> str:
-    """What is said of a flag that there isn't, or of a word that belongs to none.
+    """What is said of a flag that there isn't.
 
     Args:
         word: as it was given, perhaps with a value.
         known: the flags that there are.
     """
-    if not word.startswith("-"):
-        return f"{word!r} belongs to no flag: drop it, or put its flag before it"
     flag = word.partition("=")[0]
     return f"unknown flag {flag}{did_you_mean(flag, known)}"
 

@@ -77,7 +77,7 @@ def test_lists_without_downloading(run: Run, server: Server, output: Path):
     assert result.code == 0
     assert "annotations/validation-annotations-bbox.csv" in result.out
     assert " 50,000  md5" in result.out
-    assert "3 files, 100,002 bytes (97.7 KiB) and 1 files of unknown size" in result.out
+    assert "3 files, 100,002 bytes (97.7 KiB) and 1 file of unknown size" in result.out
     assert not server.requests
     assert not output.exists()
 
@@ -95,11 +95,11 @@ def test_replaces_what_is_not_as_published(run: Run, server: Server, output: Pat
     file_of(output, BOXES).write_bytes(b"short")
     spoiled = bytes(len(server.files[CLASSES]))
     file_of(output, CLASSES).write_bytes(spoiled)
-    assert "1 files downloaded, 3 were there" in run().out
+    assert "1 file downloaded, 3 were there" in run().out
     assert file_of(output, BOXES).read_bytes() == server.files[BOXES]
     assert file_of(output, CLASSES).read_bytes() == spoiled
     result = run("--verify")
-    assert "1 files downloaded, 3 were there" in result.out
+    assert "1 file downloaded, 3 were there" in result.out
     assert "class-descriptions.csv: there, but not as published: again" in result.err
     assert file_of(output, CLASSES).read_bytes() == server.files[CLASSES]
 
@@ -336,7 +336,7 @@ def test_progress_is_told_in_lines(run: Run, server: Server, monkeypatch):
     server.behaviours[BOXES] = [servers.stall(20_000)]
     lines = run("--kinds", "boxes", "--timeout", "0.5").err.splitlines()
     assert re.fullmatch(
-        r" +0 s  1 files: 19\.5 KiB of 48\.8 KiB, [\d.]+ KiB/s, \d+ s left", lines[1]
+        r" +0 s  1 file: 19\.5 KiB of 48\.8 KiB, [\d.]+ KiB/s, \d+ s left", lines[1]
     )
 
 

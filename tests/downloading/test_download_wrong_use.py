@@ -22,7 +22,7 @@ MISTAKES = {
         ["--kinds", "narratives", "--splits", "test"],
         "--splits: v7 has no narratives of test",
     ),
-    "no such split": (["--splits", "val"], "'val' is none of train"),
+    "no such split": (["--splits", "dev"], "'dev' is none of train"),
     "a mirror of another scheme": (["--base_url", "ftp://host/x"], "--base_url: 'ftp://host/x'"),
     "a mirror without host": (["--base_url", "http:///x"], "--base_url"),
     "a mirror with a wrong port": (["--base_url", "http://host:x"], "--base_url"),

@@ -90,7 +90,7 @@ def test_folders_and_archives(
     assert "10 pictures downloaded, 0 were there, 0 missing, 0 failed" in said
     assert_whole(output)
     (output / "images" / "train" / f"{IDS[4]}.jpg").unlink()
-    assert "1 pictures downloaded, 9 were there" in get(tmp_path / "source*")
+    assert "1 picture downloaded, 9 were there" in get(tmp_path / "source*")
     assert_whole(output)
 
 

@@ -237,7 +237,7 @@ SPOILED: dict[str, tuple[Callable[[Version], object], list[str]]] = {
     ),
     "examples out of order": (
         edit_rows(lambda rows: rows.take([1, 0, *range(2, len(rows))])),
-        ["parquet.*: isn't in the order of the hashes of ImageIDs, at 1 places"],
+        ["parquet.*: isn't in the order of the hashes of ImageIDs, at 1 place"],
     ),
     "an example of another split": (
         edit_both(replace_value("split", lambda _: "train")),
@@ -361,7 +361,8 @@ def test_what_is_spoiled_is_found(name: str, copy: Version, run: Callable):
     assert len(problems) == len(expected), problems
     for pattern in expected:
         assert any(re.search(pattern, line) for line in problems), (pattern, problems)
-    assert summary.startswith(f"{copy.folder.name}: {len(expected)} problems; ")
+    noun = "problem" if len(expected) == 1 else "problems"
+    assert summary.startswith(f"{copy.folder.name}: {len(expected)} {noun}; ")
     assert "rollback" in remedy
 
 
@@ -434,7 +435,7 @@ def test_versions_of_one_format(form: str, make_corpus: Callable, tmp_path: Path
     assert built.returncode == 0, built.stderr
     code, (line,) = run(tmp_path / "out")
     assert code == 0, line
-    assert ": whole; 3 examples in 1 shards" in line
+    assert ": whole; 3 examples in 1 shard" in line
     assert ", 3 pictures decoded, " in line
 
 

@@ -126,8 +126,8 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
                 lean.collect_again()
                 with Watch(config) as watch:
                     if done:
-                        pieces = counted(done, "piece")
-                        watch.tell(f"going on from a build that was stopped: {pieces} done")
+                        pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
+                        watch.tell(f"going on from a build that was stopped: {pieces}")
                     define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
                     # By its name a job is known to be that of a version.
                     named = {"job_name": f"open-images-{config.version.lower()}"}

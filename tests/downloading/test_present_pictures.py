@@ -99,7 +99,7 @@ def test_verify_finds_the_rest(run: Run, listed: list[str], folder: Path, data: 
     assert "9 pictures downloaded, 1 were there" in run(*listed).out
     result = run(*listed, "--verify")
     assert result.code == 0, result.err
-    assert "1 pictures downloaded, 9 were there" in result.out
+    assert "1 picture downloaded, 9 were there" in result.out
     assert f"the first train/{path.name} (" in result.err
     assert path.read_bytes() == picture(IDS[4])
 

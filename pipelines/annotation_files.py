@@ -69,8 +69,9 @@ def find_annotations(
     sources: list[Source] = []
     notices: list[Notice] = []
     named: list[str] = []
-    for argument in arguments:
-        kind, path = _split_kind(argument)
+    # A kind that is given goes before what the file's folder, named too, makes of it.
+    wanted = sorted(map(_split_kind, arguments), key=lambda each: each[0] is None)
+    for kind, path in wanted:
         for found, is_folder in expand("--annotations", path, options):
             named.append(found)
             try:
@@ -82,6 +83,8 @@ def find_annotations(
                 raise UsageError(f"--annotations: {error}") from None
             sources += [source for each in looked for source in each.sources]
             notices += [notice for each in looked for notice in each.notices]
+    used = {source.name for source in sources}
+    notices = [notice for notice in notices if notice.path not in used]
     notices += [
         Notice(source.name, f"not used: {_UNUSED[source.kind]}")
         for source in sources
@@ -164,6 +167,11 @@ def _look_at(
             return _Looked(*found) if any(found) else not_used(_NO_TABLES)
         return _Looked([detect(file.path, kind, folder, options)])
     except UnknownFileError as error:
+        if name.role is Role.ARCHIVE:
+            raise SourceError(
+                f"{file.path} is no archive, though its name says so ({error.reason}): download it "
+                "again or move it away"
+            ) from None
         return not_used(error.reason)
     except SourceError:
         if name.role is not Role.UNKNOWN:

@@ -235,12 +235,32 @@ UNSOUND: dict[str, tuple[Files, list[str]]] = {
     "semicolons": ({"train.csv": BOXES.replace(",", ";")}, ["';'", "commas"]),
     "semicolons of classes": ({"c.csv": CLASSES.replace(",", ";")}, ["';'", "commas"]),
     "semicolons, and said so": ({"c.csv": "sep=;\n" + CLASSES.replace(",", ";")}, ["';'"]),
+    "commas, and said so": ({"train.csv": "\ufeffsep=,\r\n" + BOXES}, ["'sep='", "delete it"]),
+    "tabs, and said so": ({"t.csv": "sep=\t\n" + BOXES.replace(",", "\t")}, ["'sep='"]),
+    "zero bytes": ({"train.csv": b"\0" * 5000}, ["zero bytes", "download it again"]),
+    "zero bytes for a zip": ({"t.zip": b"\0" * 5000}, ["zero bytes", "download it again"]),
+    "a pointer of Git LFS": (
+        {"train.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"},
+        ["git lfs pull"],
+    ),
+    "narratives in a list": (
+        {"n.json": '[{"image_id": "000000000000000a", "caption": "c"},\n{}]'},
+        ["not one a line", "jq"],
+    ),
+    "a narrative over several lines": (
+        {"n.json": '{\n "image_id": "000000000000000a",\n "caption": "c"\n}\n'},
+        ["not one a line"],
+    ),
     "vertical bars": ({"train.csv": BOXES.replace(",", "|")}, ["'|'", "commas"]),
     "a tar": ({"train.csv": pack_tar({"a.csv": BOXES}, "w:")}, ["is a tar", ".tar.gz"]),
     "a tar.gz": ({"train.csv.gz": pack_tar({"a.csv": BOXES})}, ["is a tar", ".tar.gz"]),
     "a zip": ({"train.csv": pack_zip({"a.csv": BOXES})}, ["is a zip", ".zip"]),
     "a page": ({"train.csv": "<!DOCTYPE html><html>404"}, ["web page", "download it again"]),
     "an error of a store": ({"train.csv": "<?xml version='1.0'?><Error/>"}, ["web page"]),
+    "a page that begins with a comment": (
+        {"train.csv": "<!-- saved -->\n<!DOCTYPE html><html>404"},
+        ["web page"],
+    ),
     "a page for a zip": ({"train.csv.zip": "<html>404"}, ["web page", "download it again"]),
     "an empty tar.gz": ({"v3.tar.gz": b""}, ["is empty"]),
     "a cut zip": ({"t.zip": pack_zip({"t.csv": BOXES})[:-30]}, ["t.zip is cut or damaged"]),
@@ -279,6 +299,27 @@ def test_a_table_that_can_not_be_read_is_an_error(case: str, tmp_path: Path):
         (line,) = str(error.value).splitlines()
         assert line.startswith("--annotations")
         assert all(part in line for part in wanted), line
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03", b"train/a.csv" + bytes(89), bytes(range(128, 256)) * 30]
+)
+def test_an_archive_by_its_name_that_is_none_is_an_error(content: bytes, tmp_path: Path):
+    write(tmp_path, {"images.csv": IMAGES, "boxes.zip": content})
+    with pytest.raises(UsageError, match=r"boxes\.zip is no archive.* download it again"):
+        find(tmp_path)
+
+
+def test_a_kind_that_is_given_goes_before_what_a_folder_says(tmp_path: Path):
+    write(tmp_path, {"train.csv": BOXES, "mine.csv": "code,name\n/m/01,One\n"})
+    for arguments in (
+        (tmp_path, f"image_labels={tmp_path}/train.csv", f"classes={tmp_path}/mine.csv"),
+        (f"classes={tmp_path}/mine.csv", f"image_labels={tmp_path}/train.csv", tmp_path),
+    ):
+        sources, notices = find(*arguments)
+        kinds = {Path(name).name: source.kind for name, source in sources.items()}
+        assert kinds == {"train.csv": "image_labels", "mine.csv": "classes"}
+        assert not any("not used" in text for text in notices.values())
 
 
 @pytest.mark.parametrize(

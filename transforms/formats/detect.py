@@ -68,7 +68,11 @@ _SPLIT_WORDS = {
 _ROWS = 1000
 _IMAGE_ID = re.compile(r"(.*[/\\])?[0-9a-fA-F]{16}(\.\w+)?")
 _NUMBER = re.compile(r"\d{13,}(\.0*)?|\d([.,]\d+)?[eE]\+?\d+")
-_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|error)\b", re.IGNORECASE)
+_PAGE = re.compile(
+    rb"\s*(<!--.*?-->\s*)*<(!doctype|html|head|\?xml|error)\b", re.IGNORECASE | re.DOTALL
+)
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_NARRATIVE_ID = re.compile(rb'"image_id"\s*:\s*"[0-9a-fA-F]{16}"')
 _NARRATIVE_KEY = re.compile(rb'"(caption|timed_caption|traces|annotator_id|dataset_id)"\s*:')
 # Localized Narratives are published for these beside Open Images.
 _OTHER_DATASET = re.compile(r'"dataset_id"\s*:\s*"((?:mscoco|coco|flickr|ade20k)\w*)"', re.I)
@@ -211,6 +215,16 @@ def _check_text(name: str, head: bytes) -> None:
     """Raises a SourceError where a file is none of what is read as text, and says what it is."""
     if not head.strip():
         raise SourceError(f"{name} is empty: delete it or download it again")
+    if not head.strip(b"\0"):
+        raise SourceError(
+            f"{name} holds nothing but zero bytes, as a download leaves that broke off: download "
+            "it again"
+        )
+    if head.startswith(_LFS_POINTER):
+        raise SourceError(
+            f"{name} is Git LFS's pointer to a file, not the file: run 'git lfs pull' in its "
+            "repository"
+        )
     if kind := archive_kind(head):
         suffix = {"tar": ".tar.gz or .tar", "zip": ".zip"}[kind]
         raise SourceError(
@@ -246,6 +260,11 @@ def _delimiter(name: str, line: bytes) -> str:
         SourceError: It is another character that some programs put there.
     """
     text = line.decode(errors="replace")
+    if text.strip(' "\r') in ("sep=,", "sep=\t", "sep="):
+        raise SourceError(
+            f"{name}: the first line, 'sep=', is a spreadsheet's: delete it, so that the columns' "
+            "names are in the first line"
+        )
     if _is_ours([field.strip() for field in text.split("\t")]) and "\t" in text:
         return "\t"
     for separator, called in _SEPARATORS.items():
@@ -440,8 +459,13 @@ def _json_kind(name: str, head: bytes) -> str:
         is_narrative = "image_id" in value
     else:  # a broken first line is a bad row of its file, not a reason to refuse it
         is_narrative = b'"image_id"' in first and bool(_NARRATIVE_KEY.search(first))
-    if is_narrative:
+    if is_narrative and head[:1] == b"{":
         return "narratives"
+    if is_narrative or (_NARRATIVE_ID.search(head) and _NARRATIVE_KEY.search(head)):
+        raise SourceError(
+            f"{name}: narratives, but not one a line: write each as one line of JSON, for example "
+            "by jq -c '.[]' of a list"
+        )
     if head[:1] == b"{" and _HIERARCHY.search(head):
         return "hierarchy"
     raise UnknownFileError(name, _NO_JSON)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from pipelines.paths import Claimed, File, UsageError, each, expand, files_below
 from transforms.elements import Notice, Source
 from transforms.formats.archived import detect_members
-from transforms.formats.detect import KINDS, UNUSED, SourceError, UnknownFileError, detect
+from transforms.formats.detect import KINDS, UNUSED, detect
 from transforms.formats.filenames import Role, may_hold_table, understand
+from transforms.formats.head import SourceError, UnknownFileError
 from transforms.formats.unused import PICTURES_GO, Unused
 from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind

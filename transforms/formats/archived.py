@@ -4,14 +4,9 @@ import os
 from typing import NamedTuple
 
 from transforms.elements import Notice, Source
-from transforms.formats.detect import (
-    HEAD_BYTES,
-    SourceError,
-    UnknownFileError,
-    recognise,
-    split_of,
-)
+from transforms.formats.detect import recognise, split_of
 from transforms.formats.filenames import Role, may_hold_table, understand
+from transforms.formats.head import HEAD_BYTES, SourceError, UnknownFileError
 from transforms.formats.unused import Unused
 from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions

@@ -36,7 +36,7 @@ _TEXTS = {
 }
 
 
-#: The published column of each field of `IMAGE_ROW`.
+#: Field of `IMAGE_ROW` to its published column.
 HEADERS = {
     "split": "Subset",
     "rotation": "Rotation",

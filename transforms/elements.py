@@ -128,11 +128,10 @@ class BucketCount(NamedTuple):
 
     `digest` is that of its input, None where something failed that another build should try again.
     `repeats` counts, by source index, rows that repeat a row of another file. `written` and
-    `left_out` count, by column, annotations in examples, and those of images that aren't built.
-    `masks` holds, for each split, how many masks were written and how many lack pixels
-    although mask files were given.
-    Of the version before, `taken_over` tells whether all of the bucket comes, and `pictures` how
-    many pictures do. `exif_reset` is how many of the others had an orientation that was set to 1.
+    `left_out` count, by column, annotations in examples, and those of images without an example.
+    `masks` holds, for each split, how many masks were written and how many of them lack pixels
+    although mask files were given. `taken_over` tells whether the whole bucket comes from the
+    version before, and `pictures` how many pictures do. `exif_reset` is how many of the others had an orientation that was set to 1.
     """
 
     bucket: int

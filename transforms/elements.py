@@ -131,7 +131,8 @@ class BucketCount(NamedTuple):
     `left_out` count, by column, annotations in examples, and those of images without an example.
     `masks` holds, for each split, how many masks were written and how many of them lack pixels
     although mask files were given. `taken_over` tells whether the whole bucket comes from the
-    version before, and `pictures` how many pictures do. `exif_reset` is how many of the others had an orientation that was set to 1.
+    version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
+    orientation was set to 1.
     """
 
     bucket: int

@@ -1,4 +1,4 @@
-"""Which pictures of a list are there and whole, whoever has left them."""
+"""Finds the pictures of a list that are missing or damaged, whatever program wrote them."""
 
 import os
 import threading
@@ -16,18 +16,18 @@ from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import check_picture
 from transforms.keys import image_ids
 
-# Of most pictures, by what they start with: what they end with.
+# First bytes of JPEGs and PNGs to their last bytes.
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
-_LONGEST = 8  # of these
+_LONGEST = 8  # of these, in bytes
 _TOGETHER = 1024
-#: Files that are looked at together, which hides how long a disk takes for each.
+#: Threads that read files at once, which hides the latency of a disk.
 _THREADS = 8
 
 
 class Present(NamedTuple):
-    """What of a list is to be had: pictures that aren't there, or not whole.
+    """The pictures of a list that are missing or damaged.
 
-    `damaged` of them are there; `example` names the first of these with its reason.
+    `damaged` counts the latter; `example` names the first of these with its reason.
     """
 
     lacking: Pictures
@@ -38,18 +38,17 @@ class Present(NamedTuple):
 def look(
     pictures: Pictures, folder: Path, verify: bool, meter: Meter, stop: threading.Event
 ) -> Present:
-    """Looks which pictures are in a folder as `SPLIT/IMAGE_ID.jpg`, and whole.
+    """Returns which pictures are missing or damaged in a folder, as `SPLIT/IMAGE_ID.jpg`.
 
     Args:
         pictures: of the list.
         folder: where they are.
-        verify: whether to decode them in full. Else a picture with the first and last bytes of one
-            is whole: two short reads, some 9 µs where the system has them in memory.
-        meter: is told how many are whole, as they are looked at.
-        stop: set when the user wants no more.
+        verify: whether to decode them in full. Else the first and last bytes of a picture decide.
+        meter: counts the whole ones.
+        stop: set when the user interrupts.
 
     Raises:
-        KeyboardInterrupt: The user wants no more.
+        KeyboardInterrupt: The user interrupts.
     """
     absent = without_present(pictures, folder)
     damage: dict[tuple[str, int], list[tuple[int, str]]] = {}
@@ -85,7 +84,7 @@ def _pieces(there: Pictures) -> Iterator[tuple[str, int, np.ndarray]]:
 
 
 def _damage(path: str, verify: bool) -> str:
-    """Why a file is no whole picture; empty where it is one."""
+    """The reason why a file is no whole picture; empty if it is one."""
     try:
         if not verify and _has_ends(path):
             return ""
@@ -96,13 +95,13 @@ def _damage(path: str, verify: bool) -> str:
     except OSError as error:
         return error.strerror or str(error)
     except PixelError as error:
-        # Which is none: it is only that it can't be looked at.
+        # A picture with too many pixels to decode isn't damaged.
         return "" if error.reason == Reason.TOO_MANY_PIXELS else str(error)
     return ""
 
 
 def _has_ends(path: str) -> bool:
-    """Whether a file starts and ends as a picture; one with something behind doesn't."""
+    """Whether a file starts and ends as a JPEG or PNG, without any bytes behind."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         start = os.pread(descriptor, _LONGEST, 0)

@@ -1,4 +1,4 @@
-"""Which annotation files `--annotations` names; which files beside them aren't used, and why."""
+"""Finds the annotation files that `--annotations` names, and why other files aren't used."""
 
 import os
 from collections.abc import Sequence
@@ -8,8 +8,9 @@ from typing import NamedTuple
 from pipelines.paths import Claimed, File, UsageError, each, expand, files_below
 from transforms.elements import Notice, Source
 from transforms.formats.archived import detect_members
-from transforms.formats.detect import KINDS, UNUSED, SourceError, UnknownFileError, detect
+from transforms.formats.detect import KINDS, UNUSED, detect
 from transforms.formats.filenames import Role, may_hold_table, understand
+from transforms.formats.head import SourceError, UnknownFileError
 from transforms.formats.unused import PICTURES_GO, Unused
 from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind
@@ -27,11 +28,11 @@ _UNUSED = {
 
 
 class Annotations(NamedTuple):
-    """What was found.
+    """The annotation files that were found.
 
     Attributes:
         sources: annotation files.
-        notices: what is to be told of files that aren't used.
+        notices: remarks on files that aren't used.
         looked_at: the files and folders that were named.
     """
 
@@ -41,7 +42,7 @@ class Annotations(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """What one file is: sources, or suffix and reason why it is none."""
+    """The sources and notices of a file; or its suffix, and the reason why it isn't used."""
 
     sources: Sequence[Source] = ()
     notices: Sequence[Notice] = ()
@@ -54,12 +55,12 @@ def find_annotations(
 ) -> Annotations:
     """Finds and recognises annotation files.
 
-    A file that is named by itself must be one. Of those in a folder, one that has nothing of Open
-    Images is passed over with a notice; one that looks like a table of it must be sound.
+    A file that is named by itself must be an annotation file. In a folder, a file that has nothing
+    of Open Images gets a notice; one that looks like a table of Open Images must be sound.
 
     Args:
         arguments: of `--annotations`.
-        pixels: what `--images` and `--masks` name: pictures there are in use.
+        pixels: the sources of `--images` and `--masks`, whose pictures are used.
         options: how object stores are reached.
 
     Raises:
@@ -94,7 +95,7 @@ def find_annotations(
 
 
 def _split_kind(argument: str) -> tuple[str | None, str]:
-    """The kind that an argument gives, if it does, and its path."""
+    """Splits `KIND=PATH`; the kind is None for a path alone."""
     kind, _, path = argument.partition("=")
     if not path or "/" in kind or os.path.exists(argument):
         return None, argument
@@ -106,10 +107,10 @@ def _split_kind(argument: str) -> tuple[str | None, str]:
 
 
 def _look_at_named(path: str, kind: str | None, options: ObjectOptions) -> _Looked:
-    """A file that was named by itself.
+    """Recognises a file that was named by itself.
 
     Raises:
-        SourceError: It isn't used.
+        SourceError: It is no annotation file.
     """
     name = understand(os.path.basename(path))
     if name.role is Role.UNREADABLE:
@@ -126,7 +127,7 @@ def _look_at_named(path: str, kind: str | None, options: ObjectOptions) -> _Look
 def _look_through(
     folder: str, kind: str | None, pixels: Claimed, options: ObjectOptions
 ) -> list[_Looked]:
-    """The files below a folder."""
+    """Recognises the files below a folder."""
     below = list(files_below(folder, options))
     look = partial(_look_at, folder=folder, kind=kind, pixels=pixels, options=options)
     looked = list(each(look, below))
@@ -140,7 +141,7 @@ def _look_through(
 def _look_at(
     file: File, folder: str, kind: str | None, pixels: Claimed, options: ObjectOptions
 ) -> _Looked:
-    """A file in a folder that was named.
+    """Recognises a file in a folder that was named.
 
     Raises:
         SourceError: It looks like an annotation file, and can't be read.
@@ -184,7 +185,7 @@ def _is_archive(path: str, options: ObjectOptions) -> bool:
 
 
 def _begins_with_picture(path: str, options: ObjectOptions) -> bool:
-    """Whether the first member of an archive is a picture, without listing all of a zip."""
+    """Whether the first member of an archive is a picture; a zip isn't listed for that."""
     with files.open_file(path, options) as file:
         first = file.read(_BLOCK)
     if first.startswith(b"PK"):

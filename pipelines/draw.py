@@ -85,7 +85,7 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
         raise DrawError(f"--split {split}: no such split{hint}")
     data = ds.dataset([s for s in shards if split in (None, s.name.split("-")[0])])
     if not image_ids:
-        # A version may have been built before there was some kind.
+        # An older version lacks columns that were added since.
         columns = [name for name in data.schema.names if name in ("image_id", *_KINDS)]
         first = data.head(_CANDIDATES, columns=columns).to_pylist()
         first.sort(key=lambda row: -sum(bool(row.get(kind)) for kind in _KINDS))
@@ -153,7 +153,7 @@ def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
 
 
 def _draw_dashed_box(canvas: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
-    """Draws a box of which every other `_DASH` pixels are left out."""
+    """Draws a box with dashes of `_DASH` pixels."""
     left, top, right, bottom = box
     for start in np.arange(left, right, 2 * _DASH):
         end = min(start + _DASH, right)

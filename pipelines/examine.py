@@ -89,7 +89,7 @@ def _work_folder(flags: argparse.Namespace) -> Iterator[str]:
 
 
 def _check_inputs(flags: argparse.Namespace) -> Iterator[Finding]:
-    """What a build would say of the inputs before it begins."""
+    """Checks the inputs as a build does before it begins."""
     options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     try:
         plan.check_image_flags(flags)

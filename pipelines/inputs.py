@@ -28,8 +28,8 @@ def find_sources(
     """Finds and recognises what flags name; `images` and `masks` may be `none`.
 
     Returns:
-        Annotation files, then sources of pictures and masks; `index` counts through both. Then
-        what is to be said of them, and of files that are there and aren't used.
+        Annotation files; sources of pictures and masks; notices about all these, and about files
+        that aren't used. `index` counts through both lists of sources.
 
     Raises:
         UsageError: A file is missing or isn't what it should be, or addresses are wrong.
@@ -56,12 +56,12 @@ def find_sources(
 
 
 def _ignored(tables: Iterable[Source]) -> Iterator[Notice]:
-    """What of the tables is ignored."""
+    """Notices about columns of tables that are ignored."""
     return (Notice(source.name, note) for source in tables for note in source.notes)
 
 
 def _number(sources: Iterable[Source]) -> list[Source]:
-    """Sources in published order, each file once: by the path that is no link, if there is one."""
+    """Sources in published order, each file once, under a path without links if there is one."""
     by_file: dict[tuple[str, str], Source] = {}
     for source in sorted(sources, key=lambda source: (_is_linked(source.path), source.path)):
         path = source.path if is_remote(source.path) else os.path.realpath(source.path)
@@ -83,9 +83,10 @@ _Other = tuple[str, str, str]
 def _find_containers(
     flag: str, kind: str, arguments: list[str], options: ObjectOptions
 ) -> tuple[list[Source], list[_Other]]:
-    """Folders and archives of members, in the order given; a folder stands for those in it too.
+    """Returns folders and archives in the order given, and other files that aren't used.
 
-    Beside them, the files in a folder that are neither pictures nor archives.
+    A folder stands for the archives in it too; other files are those in a folder that are neither
+    pictures nor archives.
     """
     if "none" in arguments:
         if len(arguments) > 1:
@@ -122,7 +123,7 @@ def _find_containers(
 
 
 def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[_Other]]:
-    """The archives below a folder, and files of no use for pictures or masks."""
+    """Returns the archives below a folder, and the files that are neither pictures nor archives."""
     archives: list[str] = []
     others: list[_Other] = []
     for file in files_below(folder, options):

@@ -1,4 +1,4 @@
-"""What flags for inputs have in common: paths, globs and folders, here or in an object store."""
+"""Paths, globs and folders of inputs, local or in an object store, for all flags that take them."""
 
 import os
 import posixpath
@@ -11,7 +11,7 @@ from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote, normal
 from transforms.storage.stores import ObjectOptions
 
-#: What `--images` may be said to be.
+#: Forms that `--images FORM=PATH` takes.
 CONTAINERS = ("folder", "tar", "zip")
 #: Files that are looked at together.
 AT_ONCE = 16
@@ -29,8 +29,8 @@ class File(NamedTuple):
 
     Attributes:
         name: its path below the folder, with `/`.
-        path: where it is.
-        trouble: why a link isn't followed, if it is one; else empty.
+        path: its whole path.
+        trouble: why it can't be read; or empty.
     """
 
     name: str

@@ -113,10 +113,10 @@ def make_config(
 def find_inputs(
     flags: argparse.Namespace, options: ObjectOptions
 ) -> tuple[list[Source], list[Source], list[Notice]]:
-    """Finds and recognises all inputs, as `find_sources`, and checks that they make a dataset.
+    """Finds and recognises all inputs; checks that there is a table, and a split for each table.
 
     Raises:
-        UsageError: They don't, a file is missing or it isn't what it should be.
+        UsageError: There isn't, a file is missing, or it isn't what it should be.
     """
     annotations, pixels, notices = find_sources(
         flags.annotations, flags.images, flags.masks, options
@@ -207,7 +207,7 @@ def read_vocabulary(
 
 
 def _content(source: Source, options: ObjectOptions) -> bytes:
-    """The content of a small file.
+    """Reads a small file, or a small member of an archive.
 
     Raises:
         ValueError: Its archive is damaged.
@@ -237,7 +237,7 @@ def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
 def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
     """Depends on the inputs alone, so that the bytes don't depend on where or how it runs."""
     sizes = {
-        # Of a member of an archive, the size is that without compression.
+        # The size of a member of an archive is that without compression.
         source: source.size * (_GZIP_RATIO if source.compressed and not source.member else 1)
         for source in annotations
         if source.kind in TABLES

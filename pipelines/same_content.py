@@ -1,4 +1,4 @@
-"""Files with the same content, of which one is read."""
+"""Drops annotation files that are copies of another one."""
 
 import contextlib
 import itertools
@@ -19,11 +19,11 @@ _READ_BYTES = 1 << 20
 def drop_copies(
     sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[list[Source], list[Notice]]:
-    """Leaves out the annotation files that have the content of another, and says of which.
+    """Returns the annotation files without copies, and a notice for each copy.
 
-    Only files of one kind and size, without compression, are compared, byte by byte up to the first
-    difference. The first one stays, one that isn't compressed before one that is. Objects are the
-    same where size and ETag are.
+    Only files of one kind and one size without compression are compared, up to the first different
+    byte; objects by size and ETag. An uncompressed file is kept before a compressed one, and else
+    the first one.
 
     Raises:
         StorageError: The object store can't be read.
@@ -32,7 +32,7 @@ def drop_copies(
     for source in sources:
         if (size := _content_size(source)) is not None:
             alike[source.kind, size].append(source)
-    originals: dict[str, Source] = {}  # by the name of their copy
+    originals: dict[str, Source] = {}  # name of a copy to its original
     for group in alike.values():
         group.sort(key=lambda source: (source.split is None, source.compressed, source.index))
         kept: list[Source] = []
@@ -50,9 +50,9 @@ def drop_copies(
 
 
 def _content_size(source: Source) -> Hashable:
-    """What files with the same content have in common: the size of it, modulo 2^32.
+    """The size without compression, modulo 2^32: equal if contents are equal.
 
-    None where that can't be told without reading.
+    None if it isn't known without unpacking.
     """
     if is_remote(source.path):
         return ("object", source.size, source.member)
@@ -66,8 +66,9 @@ def _content_size(source: Source) -> Hashable:
 
 
 def _is_copy(source: Source, other: Source, options: ObjectOptions) -> bool:
+    """Whether two files of one kind have the same content, and belong to one split."""
     splits = {source.split, other.split} - {None}
-    if source.kind in TABLES and len(splits) > 1:  # the same rows, said to be of two splits
+    if source.kind in TABLES and len(splits) > 1:  # the rows belong to two splits
         return False
     if is_remote(source.path):
         versions = [files.status_of(each.path, options).version for each in (source, other)]

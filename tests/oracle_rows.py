@@ -115,7 +115,7 @@ def parse_image(row: dict, lost: Lost) -> dict:
         return integer(text, -(2**63), 2**63 - 1)
 
     return {
-        "split": SPLITS[row["Subset"].strip()],
+        "split": SPLITS[row["Subset"].strip().lower()],
         "rotation": ROTATIONS.get(row["Rotation"].strip().lower()),
         "original_size": lost.parse(row, "OriginalSize", size),
         "original_url": row["OriginalURL"] or None,

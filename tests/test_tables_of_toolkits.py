@@ -125,3 +125,22 @@ def test_ids_in_capitals_and_with_a_suffix_are_the_same(version: Version):
 def test_boxes_are_kept_without_a_bad_field(version: Version):
     columns = ("source", "confidence", "ymax", "is_inside")
     assert boxes(version, "url", *columns) == [["xclick", None, 0.5, 1], [None, 1, 0.75, None]]
+
+
+def test_what_spreadsheets_and_cat_leave_among_rows(tmp_path: Path) -> None:
+    """Rows of empty fields, and the header of a second file, are no rows."""
+    ids = [f"{i:016x}" for i in range(1, 5)]
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n"
+    rows = [f"{i},xclick,/m/01,1,0.25,0.5,0.25,0.5\n" for i in ids]
+    text = header + "".join(rows[:2]) + ",,,,,,,\n" + header + "".join(rows[2:]) + ",,,,,,,\n" * 3
+    (tmp_path / "train-boxes.csv").write_text(text)
+    (tmp_path / "train-images.csv").write_text(
+        "ImageID,Subset\n" + "".join(f"{i},Train\n" for i in ids)
+    )
+    flags = ("--images", "none", "--format", "parquet", "--output", tmp_path / "output")
+    built = run_build("--annotations", tmp_path, *flags)
+    assert built.returncode == 0, built.stderr
+    source = built.version.source("train-boxes.csv")
+    assert (source["rows"], source["kept"], source["bad_rows"]) == (4, 4, 0)
+    assert "holds its header more than once" in built.stdout
+    assert built.version.failures == []

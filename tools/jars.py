@@ -1,7 +1,7 @@
-"""Jars from Maven's repositories, as a list names them: fetched, and merged into one.
+"""Fetches jars from Maven's repositories by a list, and merges them into one.
 
-A list has a line a jar, `GROUP:ARTIFACT:VERSION SHA256`, in the order of the class path. Nothing is
-resolved but by `lock`, which prints a list.
+A list has a line for each jar, `GROUP:ARTIFACT:VERSION SHA256`, in the order of the class path.
+Only `lock`, which prints a list, resolves dependencies.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import NamedTuple
 _THREADS = 8
 _TRIES = 3
 _MANIFEST = "META-INF/MANIFEST.MF"
-#: What says something of a single jar that doesn't hold for all of them together.
+#: Files that hold for a single jar, and not for the merged one.
 _OF_ONE_JAR = re.compile(
     r"META-INF/(MANIFEST\.MF|INDEX\.LIST|[^/]*\.(SF|DSA|RSA))|module-info\.class"
 )
@@ -29,7 +29,7 @@ _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 
 class JarError(Exception):
-    """A jar can't be had, or isn't what it should be."""
+    """A jar can't be fetched, or its checksum is wrong."""
 
 
 class Jar(NamedTuple):
@@ -49,11 +49,11 @@ def fetch(jars: Sequence[Jar], download: Callable[[str], Path] | None = None) ->
     """Returns the jars' paths in Maven's cache (`~/.m2/repository`).
 
     Args:
-        jars: which.
+        jars: the jars to fetch.
         download: returns the path of a jar by its coordinates, downloaded if it isn't there.
 
     Raises:
-        JarError: A jar can't be had, or is another than the list says.
+        JarError: A jar can't be fetched, or its checksum isn't that of the list.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda jar: _fetch_one(jar, download or _download), jars))
@@ -62,8 +62,8 @@ def fetch(jars: Sequence[Jar], download: Callable[[str], Path] | None = None) ->
 def merge(paths: Iterable[Path], output: Path, main_class: str) -> None:
     """Writes the contents of jars into one that can be run.
 
-    Of files that several jars have, the first is taken, but lists of services and Typesafe's
-    `reference.conf` are put together.
+    If several jars have a file, the first is taken; lists of services and Typesafe's
+    `reference.conf` are concatenated.
     """
     joined: dict[str, list[bytes]] = {}
     taken = set()

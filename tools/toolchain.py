@@ -1,6 +1,6 @@
-"""What the tests' engines are built and run with: Java, Go, and a client of Maven's repositories.
+"""Provides Java, Go and a client of Maven's repositories, to build and run the tests' engines.
 
-Java and Go are the machine's own where they will do, else wheels, else packages of the system;
+Java and Go are the machine's own if their versions fit, else wheels, else packages of the system;
 links to them are left in a folder. The client, jgo, is a wheel, so that Maven isn't needed.
 """
 
@@ -62,14 +62,14 @@ GO = Tool(
 
 
 class ToolError(Exception):
-    """A tool can't be had."""
+    """A tool isn't on the machine and can't be installed."""
 
 
 def provide(tool: Tool, folder: Path) -> str:
-    """Links a tool into a folder, installed where the machine has none that will do.
+    """Links a tool into a folder; installs it if the machine has none of a version that fits.
 
     Args:
-        tool: which.
+        tool: the tool.
         folder: an environment, which wheels are installed into; the link is `tools/PROGRAM` there.
 
     Returns:
@@ -93,7 +93,7 @@ def provide(tool: Tool, folder: Path) -> str:
 
 
 def _own(tool: Tool, variables: Mapping[str, str] = os.environ) -> str | None:
-    """The machine's program, if it will do."""
+    """The machine's program, if its version fits."""
     home = variables.get(tool.home) if tool.home else None
     found = shutil.which(tool.program, path=os.path.join(home, "bin") if home else None)
     if found is None:

@@ -56,7 +56,7 @@ class BuildConfig:
         range_size: bytes of rows, about, that the exchange has of what one element stands for, some
             chunks of a file.
         buckets: how many groups of images are joined one by one.
-        notices: what is to be said of the inputs beside failures.
+        notices: remarks on the inputs that are no failures.
         basis: what the fingerprint is of, but for the inputs.
         previous: the folder of the version before, if it has the same basis: what hasn't changed
             since is taken over from it.

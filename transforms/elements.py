@@ -26,12 +26,12 @@ class Source:
     JSON Lines. `data_start` is the offset of the first row in the
     decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
     known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them;
-    a file that has a stamp and no digest gets that by being read. `notes` are what is to be told of
-    the file that is no failure, in one line each, without its path.
+    a file that has a stamp and no digest gets that by being read. `notes` are remarks on
+    the file that are no failures, in one line each, without its path.
 
-    A table in an archive is a source of its own: `path` is the archive, `member` its name in there,
-    and `size` its bytes without compression. Like a gzipped file it is read as one stream, so it is
-    `compressed` too.
+    A table in an archive is a source of its own: `path` is the archive, `member` the table's name
+    in it, and `size` its bytes without compression. Like a gzipped file it is read as one stream,
+    so it is `compressed` too.
     """
 
     index: int
@@ -52,7 +52,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What users know it by: its path, and in an archive its name there."""
+        """The name in messages: the path, followed by the name in an archive."""
         return f"{self.path}/{self.member}" if self.member else self.path
 
     @property
@@ -74,8 +74,8 @@ class ByteRange(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a user should know of an input that is no failure: a file that isn't used, and why, or
-    what of a file is ignored. `text` is one line without the path."""
+    """A remark on an input that is no failure: why a file isn't used, or which part of it is
+    ignored. `text` is one line without the path."""
 
     path: str
     text: str
@@ -96,9 +96,9 @@ class Block(NamedTuple):
 class SourceCount(NamedTuple):
     """Rows of one block of a source; by its line breaks (`lines`) failures find their line.
 
-    Of a whole range there is one without rows that has the checksum of what was read. `damage` says
-    that the source is cut or damaged, so that rows of it are lost and nothing is published;
-    `warning` that it may be. Both are one line without the path, or empty.
+    A whole range has one without rows, with the checksum of its bytes. `damage` says that the
+    source is cut or damaged, so that rows are lost and nothing is published; `warning` that
+    something is missing or looks cut. Both are one line without the path, or empty.
     """
 
     source: int
@@ -127,11 +127,12 @@ class BucketCount(NamedTuple):
     rows it received and how many of those were orphans.
 
     `digest` is that of its input, None where something failed that another build should try again.
-    `repeats` are, by source index, its rows that say what those of other files say; `written` and
-    `left_out`, by column, annotations that are in examples, and that belong to images which aren't;
-    `masks` of each split how many there are, and how many of them lack pixels in spite of a source.
-    Of the version before, `taken_over` tells whether all of the bucket comes, and `pictures` how
-    many pictures do. `exif_reset` is how many of the others had an orientation that was set to 1.
+    `repeats` counts, by source index, rows that repeat a row of another file. `written` and
+    `left_out` count, by column, annotations in examples, and those of images without an example.
+    `masks` holds, for each split, how many masks were written and how many of them lack pixels
+    although mask files were given. `taken_over` tells whether the whole bucket comes from the
+    version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
+    orientation was set to 1.
     """
 
     bucket: int

@@ -76,10 +76,10 @@ def image_keys(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_image_ids(ids: pa.StringArray) -> tuple[pa.StringArray, np.ndarray, np.ndarray]:
-    """ImageIDs as tables write them, some in capitals or as the name of a picture.
+    """Reads ImageIDs, of which some may be in capitals, or the name or path of a picture.
 
     Returns:
-        The ids in lowercase and without more, and keys and validity as of `image_keys`.
+        The plain ids in lower case, with keys and validity as of `image_keys`.
     """
     keys, valid = image_keys(ids)
     if valid.all():

@@ -68,9 +68,9 @@ def check_manifest(name: str, manifest: dict) -> Iterator[str]:
 
 
 def check_account(manifest: dict) -> Iterator[str]:
-    """Yields a line for each source of which some rows aren't accounted for.
+    """Yields a line for each source whose counts of rows don't add up.
 
-    Versions of earlier releases tell too little to be checked.
+    Manifests of earlier releases lack these counts, and aren't checked.
 
     Args:
         manifest: the manifest.
@@ -88,11 +88,11 @@ def check_account(manifest: dict) -> Iterator[str]:
         if source["kind"] in TABLES and source["kind"] != "images":
             kept[TABLES[source["kind"]].column] += source["kept"]
     for column, count in kept.items():
-        told = manifest["annotations"].get(column, {"written": 0, "left_out": 0})
-        if told["written"] + told["left_out"] != count:
+        counts = manifest["annotations"].get(column, {"written": 0, "left_out": 0})
+        if counts["written"] + counts["left_out"] != count:
             yield (
-                f"{MANIFEST}: {count:,} rows are kept for {column}, and {told['written']:,} "
-                f"written, {told['left_out']:,} of images that were left out"
+                f"{MANIFEST}: {count:,} rows are kept for {column}, and {counts['written']:,} "
+                f"written, {counts['left_out']:,} of images that were left out"
             )
 
 

@@ -79,7 +79,7 @@ def _digest_records(path: str) -> Batch:
     ids, rows = [], []
     parts, names, places = None, [], []
     for record in read_records(path):
-        if parts is None:  # all records of a shard have the same features
+        if parts is None:  # all records of a shard have the features of the first
             parts = RecordColumns([*parse_example(record)])
             names = [name for name in parts.columns if name in COLUMNS]
             places = [parts.columns.index(name) for name in names]

@@ -64,7 +64,7 @@ def column_digests(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
 
 
 class RecordColumns:
-    """Which parts of a record are of which column.
+    """Maps the parts of a record to columns.
 
     Attributes:
         columns: the columns, in the order of a record.

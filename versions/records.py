@@ -133,7 +133,7 @@ def parse_example(record: bytes) -> dict[str, Feature]:
 
 
 def count_values(entry: bytes) -> int:
-    """How many values the feature of an entry has; see `entry_bounds`.
+    """Counts the values of the feature of an entry; see `entry_bounds`.
 
     Raises:
         RecordError: It is no entry of an example.

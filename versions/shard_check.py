@@ -35,7 +35,7 @@ from versions.shard_files import local_copy, read_batches, sha256_of
 
 _BATCH_RECORDS = 4096
 
-#: By column of annotations, the feature of its first text: one for each annotation.
+#: Column of annotations to the feature of its first text, which has one value an annotation.
 _COUNTED = {
     column: next(f"{column}/{field.name}" for field in dtype if pa.types.is_string(field.type))
     for column, dtype in ANNOTATION_COLUMNS.items()
@@ -79,11 +79,11 @@ class ShardReport(NamedTuple):
 
     Attributes:
         problems: a line each, without the path.
-        damaged: likewise, for each picture that is damaged where its build didn't look.
+        damaged: a line for each damaged picture that isn't a problem, without the path.
         keys: of its examples, ascending; (n,) uint64. Empty where it couldn't be read.
         digests: of these; (n,) uint64, or empty.
         pictures: how many were decoded, or should have been.
-        annotations: how many there are of each column, where they are counted.
+        annotations: how many annotations each column has, if they are counted.
         readable: whether all examples are in `keys`.
     """
 
@@ -97,8 +97,8 @@ class ShardReport(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Some examples: their ImageIDs, digests, those whose pictures are to be decoded, and how many
-    annotations they have of each column."""
+    """Some examples: their ImageIDs, digests, samples whose pictures are to be decoded, and how
+    many annotations each column has."""
 
     ids: pa.Array
     digests: np.ndarray
@@ -283,9 +283,11 @@ def _within(sample: np.ndarray, first: int, count: int) -> list[int]:
 def _judge_picture(
     image_id: str, data: bytes | None, size: tuple[int, int], strict: bool
 ) -> tuple[str, str]:
-    """What is wrong with a picture by its build's own rule, and what that doesn't look for.
+    """Decodes a picture.
 
-    Each is a line, or empty.
+    Returns:
+        The problem, and the damage that is no problem since the build didn't look for it (unless
+        `strict`); each one line, or empty.
     """
     try:
         found, damage = _decode(data or b"")
@@ -299,16 +301,16 @@ def _judge_picture(
 
 
 def _decode(data: bytes) -> tuple[tuple[int, int], str]:
-    """Decodes a picture in full; its width and height, and what of it is damaged.
+    """Decodes a picture in full; returns its width and height, and its damage or an empty text.
 
     Raises:
         PixelError: No build accepts it.
     """
-    if data.startswith(b"RIFF"):  # which a build may write, and never reads
+    if data.startswith(b"RIFF"):  # WebP, which a build may write, and never reads
         try:
             return _load(data, "WEBP"), ""
         except PILLOW_ERRORS:
-            pass  # it is told by what follows
+            pass  # `check_picture` raises for it
     header = check_picture(data)
     damage = ""
     try:
@@ -324,7 +326,7 @@ def _decode(data: bytes) -> tuple[tuple[int, int], str]:
 
 
 def _load(data: bytes, form: str) -> tuple[int, int]:
-    """Decodes a picture as most readers do; its width and height."""
+    """Decodes a picture by Pillow, as most readers do; returns its width and height."""
     with (
         warnings.catch_warnings(action="ignore"),
         Image.open(io.BytesIO(data), formats=[form]) as picture,

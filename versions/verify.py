@@ -11,7 +11,7 @@ from versions.published import ManifestError, Output, file_sizes
 from versions.shard_check import ShardReport, ShardTask, check_shard, find_example
 from versions.tasks import plan_tasks
 
-#: Lines about damaged pictures that are no problem.
+#: How many damaged pictures that are no problem have a line.
 _DAMAGED_SHOWN = 10
 
 
@@ -19,7 +19,7 @@ _DAMAGED_SHOWN = 10
 class Account:
     """What was looked at, and how many problems were found.
 
-    `damaged` pictures are none: their build had no reason to look for that.
+    `damaged` counts pictures whose damage is no problem, since their build didn't look for it.
     """
 
     examples: int = 0
@@ -106,7 +106,7 @@ class _Check:
         }
         self._check_shards(tasks, sizes, num_workers)
         if self.account.problems:
-            return  # of which other numbers of annotations would be the consequence
+            return  # annotations that are missing or added would only follow from these
         for column, counts in manifest.get("annotations", {}).items():
             found = self._annotations[column]
             if found != counts["written"]:

@@ -81,7 +81,7 @@ def names(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
 
 
 def optional_kinds(entries: Iterable[Entry], release: str) -> list[str]:
-    """Those of `OPTIONAL_KINDS` that a release has."""
+    """The `OPTIONAL_KINDS` that a release has."""
     there = {entry.kind for entry in entries if release in entry.releases}
     return [kind for kind in OPTIONAL_KINDS if kind in there]
 

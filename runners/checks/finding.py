@@ -7,8 +7,8 @@ class Finding(NamedTuple):
     """A line for the user.
 
     Attributes:
-        mark: `ok`, `note` (it is no fault), `fix` (the text says what to do) or `skip` (the text
-            says why).
+        mark: `ok`, `note` (no fault, but worth knowing), `fix` (the text says what to do) or `skip`
+            (the text says why).
         text: begins with what was looked at.
     """
 
@@ -27,7 +27,7 @@ def ok(text: str) -> Finding:
 
 
 def note(text: str) -> Finding:
-    """Something to know of, that may be meant."""
+    """Something that is worth knowing, and may be intended."""
     return Finding("note", text)
 
 

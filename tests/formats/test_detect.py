@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.formats.detect import SourceError, detect, split_of
+from transforms.formats.detect import detect, split_of
+from transforms.formats.head import SourceError
 
 PUBLISHED = Path(__file__).parent.parent / "data" / "published_heads"
 BOX = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"

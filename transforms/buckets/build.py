@@ -3,9 +3,9 @@
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -47,31 +47,61 @@ def _by_split(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start += count["counts"]
 
 
+class _BuiltSplit(NamedTuple):
+    """What was built of a bucket and split.
+
+    Attributes:
+        split: its name.
+        annotations: how many annotations were written, by column.
+        failed: failures of images and of single masks.
+        failed_images: how many images failed.
+        pictures: how many pictures are those of the version before.
+        exif_reset: how many other pictures had an orientation that was set to 1.
+    """
+
+    split: str
+    annotations: Counter[str]
+    failed: Sequence[Failure] = ()
+    failed_images: int = 0
+    pictures: int = 0
+    exif_reset: int = 0
+
+    @property
+    def masks(self) -> tuple[str, int, int]:
+        """The split, how many masks were written, and how many of them lack pixels."""
+        lacking = sum(failure.stage == Stage.MASK for failure in self.failed)
+        return self.split, self.annotations["masks"], lacking
+
+
 def _count(
-    bucket: int, joined: Joined, failed: int, written: Mapping[str, int], **others: Any
+    bucket: int,
+    joined: Joined,
+    built: Sequence[_BuiltSplit],
+    digest: str | None,
+    taken_over: bool = False,
 ) -> BucketCount:
-    """The account of a bucket of which so many images failed, beside those of the join, and so many
-    annotations of each column were written."""
-    rows, orphans = tuple(joined.rows.items()), tuple(joined.orphans.items())
-    failed += joined.failures.num_rows
-    here = count_annotations(joined.table)
-    left_out = {name: joined.left_out.get(name, 0) + here[name] - written[name] for name in here}
+    """The account of a bucket that was joined and built."""
+    written = sum((split.annotations for split in built), Counter())
+    joined_annotations = count_annotations(joined.table)
+    left_out = [
+        (name, joined.left_out.get(name, 0) + count - written[name])
+        for name, count in joined_annotations.items()
+    ]
     return BucketCount(
         bucket,
         joined.images,
-        failed,
-        rows,
-        orphans,
+        joined.failures.num_rows + sum(split.failed_images for split in built),
+        rows=tuple(joined.rows.items()),
+        orphans=tuple(joined.orphans.items()),
+        digest=digest,
+        taken_over=taken_over,
+        pictures=sum(split.pictures for split in built),
         repeats=tuple(joined.repeats.items()),
-        written=tuple((name, written[name]) for name in here),
-        left_out=tuple(left_out.items()),
-        **others,
+        written=tuple((name, written[name]) for name in joined_annotations),
+        left_out=tuple(left_out),
+        masks=tuple(split.masks for split in built),
+        exif_reset=sum(split.exif_reset for split in built),
     )
-
-
-def _count_masks(split: str, written: Mapping[str, int], found: Iterable[Failure]) -> tuple:
-    """Of a split, how many masks were written, and how many of them lack pixels."""
-    return split, written["masks"], sum(failure.stage == Stage.MASK for failure in found)
 
 
 class BuildBucketFn(beam.DoFn):
@@ -123,7 +153,6 @@ class BuildBucketFn(beam.DoFn):
         config = self._config
         loaded = load_fragments(bucket, fragments, self._spilled)
         joined = join(loaded, config.sources, config.splits, decode_labels(known))
-        counted = partial(_count, bucket, joined)
         splits = [
             (split, images, SplitLineage(images, config))
             for split, images in _by_split(joined.table)
@@ -133,75 +162,65 @@ class BuildBucketFn(beam.DoFn):
             index = class_index(decode_labels(known).to_pylist(), frozenset().union(*labels))
         numbers = repr(sorted(index.items())).encode()
         digest = digest_bucket(joined.table, [of_split for *_, of_split in splits], [numbers])
+        built: list[_BuiltSplit] = []
         taken = self._take_over(bucket, digest, len(joined.table))
         if taken:
-            for split, _, lineage in splits:
+            for split, images, lineage in splits:
                 taken.append(self._record(lineage.rows, split, bucket))
+                pictures = len(images) if config.with_pictures else 0
+                built.append(_BuiltSplit(split, count_annotations(images), pictures=pictures))
             paths.update(part.path for part in taken if not is_remote(part.path))
             yield from taken
-            pictures = len(joined.table) if config.with_pictures else 0
-            masks = [
-                _count_masks(split, count_annotations(images), []) for split, images, _ in splits
-            ]
-            count = counted(
-                0,
-                count_annotations(joined.table),
-                digest=digest,
-                taken_over=True,
-                pictures=pictures,
-                masks=tuple(masks),
-            )
-            yield from self._reports(joined, [], count)
+            yield from self._reports(joined, [], _count(bucket, joined, built, digest, True))
             return
-        found: list[Failure] = []
-        missing = pictures = exif_reset = 0
-        written: Counter[str] = Counter()
-        masks = []
         for split, images, lineage in splits:
-            kept = self._keep(split, lineage)
-            if kept and config.with_pictures:
-                pictures += int(kept.pictures.sum())
-            writers = [
-                PartWriter(config, form, split, bucket, len(images)) for form in config.formats
-            ]
-            of_split: Counter[str] = Counter()
-            before = len(found)
-            for piece in self._pieces(images, kept):
-                examples, failed = self._complete(piece, index, lineage, kept)
-                found += failed
-                of_split += count_annotations(examples)
-                missing += len(piece.failures)
-                exif_reset += piece.exif_reset
-                lineage.add(examples["image_id"], (failure.image_id for failure in failed))
-                metrics.IMAGES.inc(len(examples))
-                for writer in writers:
-                    writer.write(examples, len(piece.failures))
-                progress.add(
-                    config.progress_folder,
-                    images=len(examples) + len(piece.failures),
-                    failed=len(piece.failures),
-                )
-                del piece, examples  # which would stay until the next ones are there
-            for writer in writers:
-                for part in writer.close():
-                    paths.add(part.path)
-                    yield part
-            rows = lineage.written()
-            if len(rows):
-                part = self._record(rows, split, bucket)
-                paths.add(part.path)
-                yield part
-            written += of_split
-            masks.append(_count_masks(split, of_split, found[before:]))
-        count = counted(
-            missing,
-            written,
-            digest=None if found else digest,
-            pictures=pictures,
-            masks=tuple(masks),
-            exif_reset=exif_reset,
-        )
+            built.append(
+                (yield from self._build_split(bucket, split, images, lineage, index, paths))
+            )
+        found = [failure for split in built for failure in split.failed]
+        count = _count(bucket, joined, built, None if found else digest)
         yield from self._reports(joined, found, count)
+
+    def _build_split(
+        self,
+        bucket: int,
+        split: str,
+        images: pa.Table,
+        lineage: SplitLineage,
+        index: Mapping[str, int],
+        paths: set[str],
+    ) -> Generator[BuiltPart, None, _BuiltSplit]:
+        """Writes and yields the parts of a split; returns what was built."""
+        config = self._config
+        kept = self._keep(split, lineage)
+        writers = [PartWriter(config, form, split, bucket, len(images)) for form in config.formats]
+        annotations: Counter[str] = Counter()
+        found: list[Failure] = []
+        failed_images = exif_reset = 0
+        for piece in self._pieces(images, kept):
+            examples, failed = self._complete(piece, index, lineage, kept)
+            found += failed
+            annotations += count_annotations(examples)
+            failed_images += len(piece.failures)
+            exif_reset += piece.exif_reset
+            lineage.add(examples["image_id"], (failure.image_id for failure in failed))
+            metrics.IMAGES.inc(len(examples))
+            for writer in writers:
+                writer.write(examples, len(piece.failures))
+            progress.add(
+                config.progress_folder,
+                images=len(examples) + len(piece.failures),
+                failed=len(piece.failures),
+            )
+            del piece, examples  # which would stay until the next ones are there
+        parts = [part for writer in writers for part in writer.close()]
+        rows = lineage.written()
+        if len(rows):
+            parts.append(self._record(rows, split, bucket))
+        paths.update(part.path for part in parts)
+        yield from parts
+        pictures = int(kept.pictures.sum()) if kept and config.with_pictures else 0
+        return _BuiltSplit(split, annotations, found, failed_images, pictures, exif_reset)
 
     def _take_over(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:
         """The parts of a bucket whose input is that of the version before."""

@@ -147,7 +147,7 @@ EXAMPLE = _with_huggingface(
             "height": _I32,
             "original_width": _I32,
             "original_height": _I32,
-            # Degrees that are left to turn the stored picture by, and those that were published.
+            # Degrees by which the stored picture has yet to be turned, and as published.
             **dict.fromkeys(("rotation", "published_rotation"), IMAGE_FIELDS["rotation"]),
             **{name: dtype for name, dtype in IMAGE_FIELDS.items() if name != "rotation"},
             **{name: pa.list_(element) for name, element in ANNOTATION_COLUMNS.items()},
@@ -158,7 +158,7 @@ EXAMPLE = _with_huggingface(
 
 
 def count_annotations(table: pa.Table) -> Counter[str]:
-    """How many annotations n rows have, by column of `ANNOTATION_COLUMNS`.
+    """Counts the annotations of a table's rows, by column of `ANNOTATION_COLUMNS`.
 
     >>> count_annotations(EXAMPLE.empty_table())["bboxes"]
     0

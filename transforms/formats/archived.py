@@ -1,28 +1,23 @@
-"""The tables in a zip, a tar or a `.tar.gz`, each of which is a source of its own."""
+"""Finds the tables in a zip, a tar or a `.tar.gz`; each is a source of its own."""
 
 import os
 from typing import NamedTuple
 
 from transforms.elements import Notice, Source
-from transforms.formats.detect import (
-    HEAD_BYTES,
-    SourceError,
-    UnknownFileError,
-    recognise,
-    split_of,
-)
+from transforms.formats.detect import recognise, split_of
 from transforms.formats.filenames import Role, may_hold_table, understand
+from transforms.formats.head import HEAD_BYTES, SourceError, UnknownFileError
 from transforms.formats.unused import Unused
 from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions
 
-#: Pictures before the first table after which an archive that must be read to be listed is taken
-#: for one of pictures alone.
+#: A tar whose first so many pictures come before any table is taken for an archive of pictures, as
+#: listing the rest would mean to read it.
 _MANY_PICTURES = 100
 
 
 class Found(NamedTuple):
-    """What an archive holds: sources, and what is to be told of its other files."""
+    """The sources in an archive, and notices of its other files."""
 
     sources: list[Source]
     notices: list[Notice]
@@ -34,7 +29,7 @@ def detect_members(
     root: str | None = None,
     options: ObjectOptions = files.DEFAULTS,
 ) -> Found:
-    """Recognises the tables and class files in an archive; arguments as of `detect`.
+    """Recognises the tables and class files in an archive; for the arguments see `detect`.
 
     Raises:
         StorageError: The object store can't be read.
@@ -59,7 +54,7 @@ def detect_members(
                     reason = "an archive of pictures or masks: give it to --images or --masks"
                     return Found([], [Notice(path, f"not used: {reason}")])
     except archives.MemberDamageError as error:
-        if str(error) not in sources:  # whose reader will tell
+        if str(error) not in sources:  # else its reader reports the damage
             raise SourceError(f"{path} is cut or damaged at {error}: download it again") from None
     except archives.DAMAGE as error:
         raise SourceError(f"{path} is cut or damaged ({error}): download it again") from None
@@ -69,11 +64,11 @@ def detect_members(
 def _detect_member(
     member: archives.Member, path: str, kind: str | None, root: str | None, unused: Unused
 ) -> Source | None:
-    """A member as a source; or none, and why in `unused`.
+    """Returns a member as a source; or adds it to `unused` with the reason and returns None.
 
     Raises:
         SourceError: It is a table that can't be read.
-        EOFError, OSError, zlib.error: It is damaged from its beginning on.
+        EOFError, OSError, zlib.error: It is damaged at its beginning.
     """
     name = f"{path}/{member.name}"
     found = understand(member.name)

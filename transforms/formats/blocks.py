@@ -182,7 +182,7 @@ def find_quoted_lines(
         data: whole records.
         fields: how many a record has; one over several lines must have just as many.
         free_text: whether a line break may be quoted at all.
-        delimiter: what is between two fields.
+        delimiter: the character between two fields.
     """
     found = QuotedLines([], [])
     if b'"' not in data:

@@ -25,7 +25,7 @@ _MIAP_FLAGS = _FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideO
 
 
 def _require_box(rows: Rows) -> None:
-    """Rejects rows that are no box of a class."""
+    """Rejects rows without a class or without a valid box."""
     rows.require_text("LabelName")
     rows.require_box(*_COORDINATES)
 

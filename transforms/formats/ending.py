@@ -1,8 +1,8 @@
-"""Whether a table ends inside a record, as a download does that broke off.
+"""Finds whether a table ends inside a record, as after a broken download.
 
-A file may lack the last line break and be whole: many published ones do. So the last record is
-taken for cut only where it has fewer fields than others, or where its last value can hardly be
-whole, judged by those of the same column before it. In doubt it is whole.
+Whole files may lack the last line break: many published ones do. So the last record counts as cut
+only if it has fewer fields than others, or if its last value is unlikely beside the values of the
+same column before it. In doubt it is whole.
 """
 
 import csv
@@ -17,25 +17,25 @@ from transforms.formats.blocks import find_quoted_lines
 from transforms.formats.tables import STRING, TableFormat
 from transforms.keys import read_image_ids
 
-#: Text at the end of a file by which its last record is judged.
+#: How many bytes at the end of a file its last record is compared with.
 TAIL_BYTES = 1 << 16
 WARNING = "ends inside a record, as a broken download does: download it again"
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
 _PART_OF_NUMBER = re.compile(r"[-+]?\.?|[-+]?[0-9]*\.?[0-9]*[eE][-+]?", re.ASCII)
 _EXTENSION = re.compile(r"\.\w{3,4}$")
-#: Numbers that all have just so many decimals, or more, aren't so by chance.
+#: If all numbers have the same count of decimals, and it is at least this, it isn't by chance.
 _LONG = 5
-#: A number with so many decimals less than all others is cut, …
+#: A number is cut if it has this many decimals fewer than all others.
 _MUCH_SHORTER = 4
-#: … and a whole number among so many fractions of one form, …
+#: A whole number is cut among at least this many fractions of one form.
 _SOME = 10
-#: … and one with any less than so many others.
+#: A number is cut if it has fewer decimals than at least this many others.
 _MANY = 100
 
 
 class CutRecord(NamedTuple):
-    """The last record of a file that ends inside it: its bytes, and its failure without a line."""
+    """A last record that is cut: its size in bytes, and its failure, which has no line yet."""
 
     size: int
     failure: Failure
@@ -44,13 +44,13 @@ class CutRecord(NamedTuple):
 def find_cut(
     tail: bytes, columns: Sequence[str], table: TableFormat, delimiter: str = ","
 ) -> CutRecord | None:
-    """The record in which a table ends too early, if it does.
+    """Returns the last record of a table if it is cut, else None.
 
     Args:
         tail: the last lines of a file.
         columns: the file's columns, in its order.
-        table: what they mean.
-        delimiter: what is between two fields.
+        table: the kind of table.
+        delimiter: the character between two fields.
     """
     lines = tail.split(b"\n")
     if not lines[-1].strip() or lines[-1].endswith(b"\r"):
@@ -79,7 +79,7 @@ def find_cut(
 
 
 def _fields(record: bytes, delimiter: str) -> list[str]:
-    """The fields of a record, without spaces around them; none of what is no CSV."""
+    """The fields of a record, without spaces around them; an empty list if it isn't CSV."""
     try:
         (row,) = csv.reader([record.decode("latin-1")], delimiter=delimiter)
     except (csv.Error, ValueError):
@@ -88,7 +88,7 @@ def _fields(record: bytes, delimiter: str) -> list[str]:
 
 
 def _image_id(fields: list[str], place: int) -> str | None:
-    """The image of a record, where its id isn't the field that is cut."""
+    """The ImageID of a record; None if it is the last field, which may be cut, or invalid."""
     if place >= len(fields) - 1:
         return None
     ids, _, valid = read_image_ids(pa.array(fields[place : place + 1], pa.string()))
@@ -96,11 +96,13 @@ def _image_id(fields: list[str], place: int) -> str | None:
 
 
 def _is_cut(value: str, others: list[str], name: str, table: TableFormat) -> bool:
-    """Whether a value of a file's last column is less than a whole one."""
+    """Whether a value of a file's last column is cut, by the other values of that column."""
     known = [other for other in others if other]
     if not value:
-        must_be = name in table.required or not pa.types.is_string(table.types.get(name, STRING))
-        return must_be and len(known) == len(others) > 2
+        is_expected = name in table.required or not pa.types.is_string(
+            table.types.get(name, STRING)
+        )
+        return is_expected and len(known) == len(others) > 2
     if known and all(map(_NUMBER.fullmatch, known)):
         return _is_cut_number(value, known)
     if name == table.image_id and known:
@@ -109,6 +111,7 @@ def _is_cut(value: str, others: list[str], name: str, table: TableFormat) -> boo
 
 
 def _is_cut_number(value: str, others: list[str]) -> bool:
+    """Whether a value is half a number, or has too few decimals beside the others."""
     if not _NUMBER.fullmatch(value):
         return bool(_PART_OF_NUMBER.fullmatch(value))
     decimals = [
@@ -118,12 +121,12 @@ def _is_cut_number(value: str, others: list[str]) -> bool:
         return False
     lengths = {len(each) for each in decimals}
     shortest = min(lengths)
-    # As `%.2f` writes numbers: with zeros at the end, so none is shorter.
+    # `%.2f` writes zeros at the end, so all numbers have the same count of decimals.
     is_fixed = len(lengths) == 1 and any(each.endswith("0") for each in decimals)
     is_long = len(lengths) == 1 and shortest >= _LONG and len(decimals) > 2
     are_many = len(decimals) >= _MANY
     if "." not in value:
-        # 0 and 1 are often written so among fractions, but hardly where others are 1.0.
+        # 0 and 1 are often written without decimals among fractions, but not where 1.0 occurs.
         wholes = any(not each.strip("0") for each in decimals)
         is_form = wholes or is_long
         is_sure = (are_many and wholes) or (
@@ -136,8 +139,8 @@ def _is_cut_number(value: str, others: list[str]) -> bool:
 
 
 def _is_cut_text(value: str, others: list[str], is_free: bool) -> bool:
-    """Whether a text is the beginning of one of a few others, lacks the extension of all, or ends
-    inside an item of a list."""
+    """Whether a text is the beginning of another one, lacks an extension that all others have, or
+    ends inside an item of a list."""
     if value in others or len(others) < 3:
         return False
     if not is_free:
@@ -152,4 +155,5 @@ def _is_cut_text(value: str, others: list[str], is_free: bool) -> bool:
 
 
 def _items(text: str) -> list[str]:
+    """The items of a list such as `X Y T;X Y T`."""
     return text.removesuffix(";").split(";")

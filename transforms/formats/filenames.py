@@ -1,4 +1,4 @@
-"""What a file's name tells of it: whether its content is worth looking at, and if not, why."""
+"""Decides by a file's name whether its content is looked at, and if not, why."""
 
 import enum
 import re
@@ -21,7 +21,7 @@ _SUFFIX = re.compile(r"\.[a-z0-9_~!]*[a-z][a-z0-9_~!]*$")
 
 
 class Role(enum.Enum):
-    """What a name says that a file is."""
+    """What a file is by its name."""
 
     TABLE = "annotations, as text"
     ARCHIVE = "an archive"
@@ -33,12 +33,12 @@ class Role(enum.Enum):
 
 
 class Name(NamedTuple):
-    """A file's name, understood.
+    """What a file's name says.
 
     Attributes:
-        role: what it is.
-        suffix: in lower case, with the dot; of a gzipped file that before `.gz`.
-        reason: why it isn't used; empty where its content decides, or others use it.
+        role: what the file is.
+        suffix: in lower case, with the dot; for a gzipped file, the one before `.gz`.
+        reason: why the file isn't used; empty if its content decides or another flag uses it.
     """
 
     role: Role
@@ -47,7 +47,7 @@ class Name(NamedTuple):
 
 
 def understand(name: str) -> Name:
-    """Tells from a path within a folder or archive, with `/`, what a file is.
+    """Returns what a file is by its path within a folder or archive, with `/`.
 
     >>> understand("train/labels.CSV.gz").role
     <Role.TABLE: 'annotations, as text'>
@@ -81,6 +81,6 @@ def understand(name: str) -> Name:
 
 
 def may_hold_table(name: str) -> bool:
-    """Whether a compressed file may be a table, by what is before its suffix."""
+    """Whether a compressed file may be a table, by its name without the last suffix."""
     inner = understand(re.sub(r"\.\w+$", "", _NUMBER.sub("", name)))
     return inner.role is Role.TABLE or inner.suffix == ".tar"

@@ -24,7 +24,7 @@ def _build(rows: Rows) -> pa.StructArray:
 IMAGE_LABELS = TableFormat(
     kind="image_labels",
     column="image_labels",
-    # Confidence 0 says that the class is not there, so a label without it says nothing.
+    # Confidence 0 means that the class is absent, so a label without a confidence means nothing.
     required={"LabelName": STRING, "Confidence": FLOAT},
     optional={"Source": STRING},
     value=IMAGE_LABEL,

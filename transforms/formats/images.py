@@ -36,7 +36,7 @@ _TEXTS = {
 }
 
 
-#: The published column of each field of `IMAGE_ROW`.
+#: Field of `IMAGE_ROW` to its published column.
 HEADERS = {
     "split": "Subset",
     "rotation": "Rotation",
@@ -45,10 +45,14 @@ HEADERS = {
 }
 
 
+def _known_splits(names: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(names, "val"), "validation", names)
+
+
 def _build(rows: Rows) -> pa.StructArray:
     split = by_value(
         rows.columns["Subset"],
-        lambda names: pc.if_else(pc.equal(names, "val"), "validation", names),
+        lambda names: _known_splits(pc.utf8_lower(names)),
     )
     known = pc.is_in(split, pa.array(SPLITS)).to_numpy(zero_copy_only=False)
     rows.require(known, f"Subset is none of {', '.join(SPLITS)}")

@@ -47,7 +47,7 @@ def _build(rows: Rows) -> pa.StructArray:
 
 
 def _parse_clicks(rows: Rows) -> pa.ListArray:
-    """`X Y T;X Y T;…` to lists of clicks; null where it is nothing of the kind."""
+    """Parses `X Y T;X Y T;…` to lists of clicks; null where a text has another form."""
     text = rows.columns["Clicks"]
     sound = pc.fill_null(pc.match_substring_regex(text, _CLICKS_PATTERN), True)
     rows.forget("Clicks", sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")

@@ -64,7 +64,7 @@ NARRATIVES = TableFormat(
 
 
 class _Lines(NamedTuple):
-    """Lines that were parsed together, and the number of each in its block."""
+    """Lines that were parsed together, with their line numbers in the block."""
 
     table: pa.Table
     numbers: list[int]
@@ -104,6 +104,7 @@ def parse_narratives(data: bytes) -> ParsedBlock:
 
 
 def _is_json(line: bytes) -> bool:
+    """Whether a line is whole JSON."""
     try:
         loads(line)
     except (ValueError, RecursionError):
@@ -117,8 +118,8 @@ def _parse(
     """Parses numbered lines together; where that fails, by halves, down to the lines at fault.
 
     Returns:
-        What was parsed; of lines that are kept without a field their numbers and its name; and of
-        lines that are no narratives their numbers, and why.
+        The parsed lines; line number and name of each field that was lost of them; line number and
+        error of each line that isn't a narrative.
     """
     if not lines:
         return [], [], []
@@ -138,8 +139,12 @@ def _parse(
 
 
 def _without_bad_fields(line: bytes) -> tuple[pa.Table | None, list[str]]:
-    """A line that can't be read whole, without the optional fields at fault, and their names; no
-    table where that doesn't help."""
+    """Parses a line without the optional fields that can't be parsed.
+
+    Returns:
+        A table of one row, and the names of these fields; None if the line can't be parsed without
+        them either.
+    """
     try:
         narrative = loads(line)
     except (ValueError, RecursionError):

@@ -5,7 +5,7 @@ The fast path converts a block at once. Where a value doesn't convert, the block
 text and converted column by column, so that only the values at fault are lost.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ _FLOAT = (
 )
 _INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
 _BOOLEAN = r"^\s*(?i:true|false)\s*$"
-#: What stands for a number that isn't known.
+#: Texts that stand for an unknown number.
 _UNKNOWN = r"^\s*(?i:nan|none|null|na|n/a|<na>)?\s*$"
 
 #: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and
@@ -42,7 +42,7 @@ class ParsedBlock:
         rows: how many records the block holds, sound or not.
         bad_rows: how many were left out.
         lines: how many lines it holds.
-        warning: what of the block may tell that its file isn't whole, as in `SourceCount`.
+        warning: why the file may be cut, as in `SourceCount`; or empty.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ParsedBlock:
         self.warning = ""
 
     def with_cut_record(self, failure: Failure, warning: str) -> "ParsedBlock":
-        """The block with one more record at its end, in which its file is cut."""
+        """Returns the block with a bad record added at its end, the one that is cut."""
         found = failures.to_table([failure._replace(line=self.lines + 1)])
         block = ParsedBlock(self.table, [], self.rows + 1, self.bad_rows + 1, self.lines)
         block.failures = pa.concat_tables([self.failures, found])
@@ -65,7 +65,7 @@ class ParsedBlock:
 
 
 class _Dialect(NamedTuple):
-    """What is between two fields, and whether some are quoted."""
+    """The character between two fields, and whether some fields are quoted."""
 
     delimiter: str
     has_quotes: bool
@@ -81,7 +81,7 @@ def parse_csv(
         columns: the file's column names, in its order; those that `table_format` doesn't know are
             passed over.
         table_format: what they mean.
-        delimiter: what is between two fields.
+        delimiter: the character between two fields.
     """
     names = table_format.columns_of(columns)
     dialect = _Dialect(delimiter, b'"' in data)
@@ -103,7 +103,7 @@ def parse_csv(
         unconverted = {}
     except pa.ArrowInvalid:
         malformed.clear()
-        # Of a row with too many fields `pyarrow` makes a string, and fails where it can't.
+        # `pyarrow` decodes a row with too many fields for its error, and fails if it isn't UTF-8.
         text = data if is_utf8 else data.decode("latin-1").encode()
         parts = list(_parts(text, quoted.continued))
         table = _read(text, parts, names, table_format, malformed, dialect, as_text=True)
@@ -200,7 +200,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _as_written(table: pa.Table) -> pa.Table:
-    """Texts whose bytes were taken for Latin-1, as these bytes."""
+    """Returns texts that were decoded as Latin-1 as the bytes of the file."""
 
     def written(column: pa.BinaryArray) -> pa.BinaryArray:
         where = _not_ascii(column)
@@ -213,6 +213,7 @@ def _as_written(table: pa.Table) -> pa.Table:
 
 
 def _not_ascii(column: pa.BinaryArray) -> pa.BooleanArray:
+    """Which values have a byte above 127."""
     return pc.match_substring_regex(column, rb"[\x80-\xff]".decode("latin-1"))
 
 
@@ -243,7 +244,7 @@ def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[
 
 
 def _numbers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
-    """Numbers, or flags, of a type; null where a text is none."""
+    """Converts texts to numbers or flags; null where a text isn't one."""
     if dtype == FLAG:
         boolean = pc.match_substring_regex(text, _BOOLEAN)
         digit = pc.if_else(pc.match_substring_regex(text, "[tT]"), "1", "0")
@@ -289,6 +290,13 @@ def _check(
     lost = {name: where for name, where in unconverted.items() if name in table_format.optional}
     kept = "image" if table_format.column == "image" else "row"
     rows = Rows(columns, table.num_rows, lost, kept)
+    is_blank = np.zeros(table.num_rows, bool)
+    is_header = np.zeros(table.num_rows, bool)
+    if not valid.all():
+        is_blank = _blank_rows(columns, table_format)
+        is_header = _header_rows(columns, table_format)
+    no_rows = is_blank | is_header
+    rows.rejected |= no_rows
     rows.require(valid, f"{table_format.image_id} is not 16 hex digits")
     for name, where in unconverted.items():
         if name not in lost:
@@ -325,11 +333,33 @@ def _check(
         ]
         found.sort(key=lambda failure: failure.line or 0)
     left_out = len(malformed) + len(quoted.unclosed)
-    bad_rows = int(rows.rejected.sum()) + left_out
-    return ParsedBlock(parsed, found, table.num_rows + left_out, bad_rows, count_lines(data))
+    passed_over = int(no_rows.sum())
+    bad_rows = int(rows.rejected.sum()) - passed_over + left_out
+    all_rows = table.num_rows - passed_over + left_out
+    block = ParsedBlock(parsed, found, all_rows, bad_rows, count_lines(data))
+    if is_header.any():
+        block.warning = "holds its header more than once, as files put together do: passed over"
+    return block
+
+
+def _blank_rows(columns: Mapping[str, pa.Array], table_format: TableFormat) -> np.ndarray:
+    """Finds the rows of empty fields that spreadsheets leave, (n,) bool."""
+    blank = np.asarray(pc.equal(columns[table_format.image_id], ""))
+    for column in columns.values() if blank.any() else ():
+        is_text = pa.types.is_string(column.type)
+        empty = pc.equal(column, "") if is_text else column.is_null()
+        blank = blank & np.asarray(pc.fill_null(empty, True))
+    return blank
+
+
+def _header_rows(columns: Mapping[str, pa.Array], table_format: TableFormat) -> np.ndarray:
+    """Finds the rows that are a header, (n,) bool."""
+    header = table_format.image_id.casefold()
+    return np.asarray(pc.equal(pc.utf8_lower(columns[table_format.image_id]), header))
 
 
 def _unread(name: str, table_format: TableFormat) -> str:
+    """The message for a value that couldn't be converted."""
     dtype = table_format.types[name]
     if dtype == FLAG:
         return f"{name} is not -1, 0 or 1"

@@ -38,7 +38,7 @@ def _build(rows: Rows) -> pa.StructArray:
 POINTS = TableFormat(
     kind="points",
     column="points",
-    # Whether the class is there at all: no point is known without it.
+    # EstimatedYesNo tells whether the class is there, so a point without it means nothing.
     required={"X": FLOAT, "Y": FLOAT, "Label": STRING, "EstimatedYesNo": STRING},
     optional={"Source": STRING, **dict.fromkeys(_VOTES, _COUNT), "TextLabel": STRING},
     value=POINT_LABEL,

@@ -67,7 +67,7 @@ def _read_header(source: Source) -> bytes:
 
 
 def _inflate(stream: archives.Inflated, start: int) -> Iterator[bytes]:
-    """Chunks of about `_READ_BYTES` from `start` on; what precedes damage comes before it."""
+    """Yields chunks of about `_READ_BYTES` from `start` on; what precedes damage comes first."""
     pieces: list[bytes] = []
     try:
         stream.read(start)
@@ -160,17 +160,17 @@ class ReadRangeFn(beam.DoFn):
     def _parse_block(
         self, source: Source, piece: ByteRange, data: bytes, tail: bytes, known: bytes
     ) -> ParsedBlock:
-        """Parses a block, of which a record is left out that the file ends in.
+        """Parses a block; a last record of the file that is cut is a bad row.
 
         Args:
             source: the file.
-            piece: the range that the block is of.
+            piece: the range to which the block belongs.
             data: the block.
-            tail: the end of what has been read of the range, with it.
+            tail: the last bytes that were read of the range, up to the end of the block.
             known: encoded labels.
         """
         cut = None
-        # Blocks are cut after line breaks, so only at the file's end there may be none.
+        # Blocks end after line breaks, but for the last one of a file.
         if source.kind != "narratives" and data and not data.endswith(b"\n"):
             tail = self._tail(source, piece, tail)
             cut = find_cut(tail, source.columns, TABLES[source.kind], source.delimiter)
@@ -180,7 +180,7 @@ class ReadRangeFn(beam.DoFn):
         return parsed.with_cut_record(cut.failure, WARNING)
 
     def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
-        """The last lines of a file, the same for whatever ranges and blocks it is read in."""
+        """The last lines of a file, which don't depend on its ranges and blocks."""
         if not source.compressed and piece.start > source.data_start:
             start = max(source.data_start, source.size - TAIL_BYTES)
             options = self._config.object_options

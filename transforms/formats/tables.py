@@ -17,22 +17,22 @@ from transforms.failures import Reason
 
 FLOAT = pa.float32()
 STRING = pa.string()
-#: -1, 0 or 1; no other column has this type.
+#: The type of flags, -1, 0 or 1, and of no other column.
 FLAG = pa.int8()
 
 
 class Rows:
-    """Parsed columns of a block, and which of its rows are not to be kept.
+    """Parsed columns of a block, and which of its rows are rejected.
 
-    A bad value of a required column costs its row (`require…`), one of an optional column only
-    itself (`forget`, `optional_…`). The required ones are checked first, so that no failure tells
-    of a field of a row that isn't there.
+    A bad value of a required column rejects its row (`require…`); one of an optional column becomes
+    null (`forget`, `optional_…`). Required columns are checked first, so that no failure names a
+    field of a rejected row.
 
     Args:
         columns: column name to an (n,) array; a column that the file lacks is absent.
         length: n.
-        unread: where values of a column, null in `columns`, couldn't be converted; (n,) bool.
-        kept: what is kept where a field is lost, for failures.
+        unread: column name to where its values, now null, couldn't be converted; (n,) bool.
+        kept: what a failure says is kept although a field is lost: the row or the image.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Rows:
         self.note(where, Reason.BAD_ROW, f"{detail}: null, the {self._kept} is kept")
 
     def optional_number(self, name: str) -> pa.Array:
-        """A float column: null where the file has none, it is empty or NaN, or not finite."""
+        """A float column that may be missing; null where a value is missing, NaN or not finite."""
         if name not in self.columns:
             return pa.nulls(self.length, FLOAT)
         values = self.numbers(name)
@@ -94,7 +94,7 @@ class Rows:
         return self.columns[name]
 
     def optional_box(self, xmin: str, xmax: str, ymin: str, ymax: str) -> list[pa.Array]:
-        """The corners of a box, which are null together: where none is known, or it is no box."""
+        """The corners of a box; all four are null where they aren't known or aren't a box."""
         names = (xmin, xmax, ymin, ymax)
         if not all(name in self.columns for name in names):
             return [pa.nulls(self.length, FLOAT)] * 4
@@ -138,15 +138,15 @@ class TableFormat:
         kind: as in `--annotations KIND=PATH`.
         column: the example's column that its rows fill; `image` for image tables.
         required: columns that a file must have, with their types; the ImageID apart. A bad value
-            costs the row.
-        optional: columns that some files lack. A bad value is null, and its row is kept.
+            rejects the row.
+        optional: columns that some files lack. A bad value becomes null.
         value: the type of `value`.
         build: rows to an (n,) array of type `value`; rejects the bad ones on the way.
-        identity: fields of `value` in which rows must agree to be repeats of each other, numbers
-            where these suffice; see `joining.repeats`.
+        identity: fields of `value` by which possible repeats are found, numbers if they are enough;
+            see `joining.repeats`.
         aliases: other spellings of column names that occur in published files.
-        free_texts: columns whose texts are kept as they are written, and may hold a line break
-            inside quotes; of other texts, spaces around them are no part.
+        free_texts: columns whose texts may hold a line break inside quotes, and keep spaces around
+            them; other texts are trimmed.
     """
 
     kind: str
@@ -170,10 +170,10 @@ class TableFormat:
         return bool(self.free_texts)
 
     def columns_of(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The columns of a file as this project names them; '' for one that it doesn't know.
+        """The columns of a file by the table's names; '' for a column that the table doesn't have.
 
-        Names may differ in case and in what isn't a letter or digit, unless the file has the column
-        by its very name too.
+        Case, and characters that are no letters or digits, are ignored, unless another column of
+        the file has exactly the table's name.
         """
         exact = {**{name: name for name in self.types}, **self.aliases}
         folded = {fold(name): column for name, column in exact.items()}
@@ -186,7 +186,7 @@ class TableFormat:
 
 
 def fold(name: str) -> str:
-    """A column's name without case, and without what isn't a letter or digit."""
+    """A column's name in lower case, without characters other than letters and digits."""
     return re.sub(r"[^0-9a-z]", "", name.lower())
 
 
@@ -219,7 +219,7 @@ def by_value(column: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.A
 
 
 def trimmed(column: pa.StringArray) -> pa.StringArray:
-    """A column of texts without spaces around them; nothing is copied where there are none."""
+    """Trims spaces around texts; returns the column itself if there are none."""
     text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
     if not len(text) or not len(column):
         return column

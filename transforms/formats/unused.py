@@ -1,4 +1,4 @@
-"""Files that are there and aren't used, gathered so that a thousand of a kind are one line."""
+"""Notices of files that aren't used: one line for many files of a kind."""
 
 import itertools
 from collections import defaultdict
@@ -8,7 +8,7 @@ from transforms.formats.filenames import Name
 
 #: Why pictures among annotations aren't used.
 PICTURES_GO = "pictures go to --images, masks to --masks"
-#: Files of one suffix and reason that are listed each.
+#: Up to so many files of one suffix and reason have a notice each.
 _FEW = 5
 
 
@@ -19,15 +19,15 @@ class Unused:
         self._paths: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     def add(self, path: str, suffix: str, reason: str) -> None:
-        """Takes down a file."""
+        """Adds a file with the reason."""
         self._paths[suffix, reason].append(path)
 
     def add_name(self, path: str, name: Name) -> None:
-        """Takes down a file that isn't used for what its name says; a picture has no reason."""
+        """Adds a file with the reason that its name gives; for a picture, `PICTURES_GO`."""
         self.add(path, name.suffix, name.reason or PICTURES_GO)
 
     def notices(self) -> list[Notice]:
-        """A notice of each file; one for several pictures, or for many of another kind alike."""
+        """Returns a notice for each file, or one for all pictures, and for many files of a kind."""
         found: list[Notice] = []
         for (suffix, reason), paths in self._paths.items():
             few = 1 if reason == PICTURES_GO else _FEW
@@ -41,7 +41,7 @@ class Unused:
 
 
 def _common_folder(paths: list[str]) -> str:
-    """The folder that all of some files lie in, here or in a bucket."""
+    """The deepest folder above all of some files, local or in a bucket."""
     first, last = (path.split("/")[:-1] for path in (min(paths), max(paths)))
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     return "/".join(name for name, _ in same)

@@ -44,8 +44,8 @@ class _BadRowError(ValueError):
 def read_class_names(data: bytes, source: str) -> tuple[dict[str, str], list[Failure]]:
     """Class names: CSV of MID and display name, whose header may be missing.
 
-    Other columns, such as the Challenge's third, are passed over. How many there are is told by the
-    header, or else by most of the rows.
+    Other columns, such as the Challenge's third, are ignored. The header, or else most rows, tell
+    how many columns there are.
 
     Args:
         data: the file, plain or gzipped.

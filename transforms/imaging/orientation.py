@@ -1,9 +1,9 @@
-"""The orientation that a picture's metadata has, set to 1 without touching its pixels.
+"""Sets the orientation in a picture's metadata to 1, without touching its pixels.
 
-Pillow, and with it Hugging Face `datasets`, and OpenCV turn a picture by it as they decode; boxes,
-masks and points are in the stored frame. Covered is what these read: the Exif segments of a JPEG,
-each by itself (OpenCV) and end to end (Pillow); the Exif chunk and texts of a PNG; and the XMP of
-both, to which Pillow turns where there is no Exif.
+Pillow (so Hugging Face `datasets`) and OpenCV turn a picture by its orientation as they decode it;
+boxes, masks and points are in the stored frame. They read the Exif segments of a JPEG, each by
+itself (OpenCV) or joined (Pillow); the Exif chunk and texts of a PNG; and the XMP of both, which
+Pillow uses where there is no Exif.
 """
 
 import re
@@ -24,9 +24,9 @@ _TURNING = range(2, 9)
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 _FORTY_TWO = (b"*\0", b"\0*")
 _SHORT = 3
-# Of TIFF's types with integers that lie in the entry itself, what `struct` calls them.
+# TIFF's types of integers that lie in the entry itself, to their codes in `struct`.
 _INTEGERS = {1: "B", _SHORT: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-# Those whose value is a fraction, or lies elsewhere; Pillow takes 6/1 for 6.
+# Types whose value is a fraction, or lies elsewhere; Pillow reads 6/1 as 6.
 _OTHER_NUMBERS = {5, 10, 11, 12, 16}
 _ENTRY_BYTES = 12
 
@@ -34,9 +34,9 @@ _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
 
 _PNG_SIGNATURE_BYTES = 8
 _CHUNK = struct.Struct(">I4s")
-# Of a text that is compressed, Pillow reads no more.
+# Pillow reads no more of a compressed text.
 _MAX_TEXT = 1 << 20
-# Metadata of a picture beyond this isn't looked at, so that forged pictures take no more memory.
+# Further metadata of a picture isn't looked at, so that forged pictures take no more memory.
 _MAX_METADATA = 16 << 20
 _HEX_LINE = 72
 
@@ -49,7 +49,7 @@ def reset_orientation(data: bytes | memoryview, form: Literal["JPEG", "PNG"]) ->
         form: its format.
 
     Returns:
-        The picture, all else in it as it was; or None where no reader would turn it.
+        The picture, otherwise unchanged; or None where no reader would turn it.
     """
     changes = list(_jpeg_changes(data) if form == "JPEG" else _png_changes(data))
     if not changes:
@@ -62,7 +62,7 @@ def reset_orientation(data: bytes | memoryview, form: Literal["JPEG", "PNG"]) ->
 
 
 def _jpeg_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
-    """Start, end and new content of each part of a JPEG's header that changes."""
+    """Yields start, end and new content of each part of a JPEG's header that changes."""
     exif: list[tuple[int, bytes]] = []
     size = 0
     position = 2
@@ -93,7 +93,7 @@ def _jpeg_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _png_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
-    """Start, end and new content of each chunk of a PNG that changes."""
+    """Yields start, end and new content of each chunk of a PNG that changes."""
     position = _PNG_SIGNATURE_BYTES
     name = b""
     while name != b"IEND" and position + _CHUNK.size <= len(data):
@@ -108,7 +108,7 @@ def _png_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _reset_exif(content: bytes) -> bytes:
-    """Exif data, after its first name or with it, with orientations of 1 in its main directory."""
+    """Returns Exif data, with or without its name before it, with orientations of 1."""
     start = 0
     while content.startswith(_EXIF, start):
         start += len(_EXIF)
@@ -132,7 +132,7 @@ def _turns(tiff: bytes, order: str, place: int) -> bool:
     tag, kind, count, short = struct.unpack_from(f"{order}HHIH", tiff, place)
     if tag != _ORIENTATION:
         return False
-    if short in _TURNING or kind in _OTHER_NUMBERS:  # OpenCV asks for no type
+    if short in _TURNING or kind in _OTHER_NUMBERS:  # OpenCV ignores the type
         return True
     if kind not in _INTEGERS or count != 1:
         return False
@@ -140,11 +140,12 @@ def _turns(tiff: bytes, order: str, place: int) -> bool:
 
 
 def _reset_xmp(content: bytes) -> bytes:
+    """Returns XMP with orientations of 1."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", content)
 
 
 def _reset_profile(content: bytes) -> bytes:
-    """Exif data in hexadecimal digits, after three lines: a blank one, its name and length."""
+    """Resets Exif data in hexadecimal digits, after a blank line, its name and its length."""
     *head, digits = content.split(b"\n", 3)
     try:
         exif = bytes.fromhex(digits.decode("ascii"))
@@ -158,20 +159,20 @@ def _reset_profile(content: bytes) -> bytes:
 
 
 def _reset_text(body: bytes) -> bytes:
-    """A chunk tEXt: a keyword, a null byte and the text."""
+    """Resets a chunk tEXt: a keyword, a null byte and the text."""
     keyword, _, text = body.partition(b"\0")
     return body if keyword not in _TEXTS else keyword + b"\0" + _TEXTS[keyword](text)
 
 
 def _reset_compressed_text(body: bytes) -> bytes:
-    """A chunk zTXt: a keyword, a null byte, how it is compressed (0) and the text."""
+    """Resets a chunk zTXt: a keyword, a null byte, the compression method (0) and the text."""
     keyword, _, rest = body.partition(b"\0")
     return keyword + b"\0" + _reset_deflated(keyword, rest) if keyword in _TEXTS else body
 
 
 def _reset_international_text(body: bytes) -> bytes:
-    """A chunk iTXt: a keyword, whether and how it is compressed, its language and a translation of
-    the keyword, each with a null byte behind, and the text."""
+    """Resets a chunk iTXt: a keyword, a flag and the method of compression, the language and a
+    translation of the keyword, each with a null byte behind, and the text."""
     keyword, _, rest = body.partition(b"\0")
     parts = rest[2:].split(b"\0", 2)
     if keyword not in _TEXTS or len(parts) < 3:
@@ -184,7 +185,7 @@ def _reset_international_text(body: bytes) -> bytes:
 
 
 def _reset_deflated(keyword: bytes, content: bytes) -> bytes:
-    """A text that is compressed, after a byte that says how."""
+    """Resets a compressed text, after a byte for the method."""
     try:
         text = zlib.decompressobj().decompress(content[1:], _MAX_TEXT)
     except zlib.error:

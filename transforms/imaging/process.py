@@ -24,8 +24,8 @@ class ImageSpec:
         image_encoding: the format; `keep` leaves each picture its own.
         quality: of JPEG and WebP, where a picture is encoded again.
         allow_upscale: whether pictures may get larger, where `resize` keeps the proportions.
-        keep_exif_orientation: whether pictures that stay as stored keep the orientation of their
-            metadata, by which many readers turn them.
+        keep_exif_orientation: whether pictures that aren't encoded again keep the orientation in
+            their metadata, by which many readers turn them.
     """
 
     resize: Resize = "none"

@@ -27,10 +27,10 @@ def target_size(
     Args:
         width: of the picture.
         height: of the picture.
-        resize: which side becomes `size`; with `exact` both do, whatever size and proportions were.
+        resize: which side becomes `size`; with `exact`, both do.
         size: in pixels.
-        allow_upscale: whether a picture may get larger. If not, one that would is left as it is;
-            with `exact`, which is always so, of no account.
+        allow_upscale: whether a picture may get larger. If not, one that would is left as it is.
+            Ignored with `exact`.
 
     Returns:
         Width and height.

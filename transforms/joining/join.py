@@ -52,8 +52,8 @@ class Joined:
         failures: table of `failures.SCHEMA`.
         rows: source index to the number of its rows that the bucket received.
         orphans: source index to the number of its rows that belong to no image.
-        repeats: source index to the number of its rows that say what those of other files say.
-        left_out: column to the number of its rows that belong to images which aren't in `table`.
+        repeats: source index to the number of its rows that repeat a row of another file.
+        left_out: column to the number of its rows that belong to images outside `table`.
     """
 
     table: pa.Table
@@ -65,7 +65,7 @@ class Joined:
     left_out: dict[str, int]
 
 
-#: By column of annotations, the fields in which rows of several files are compared.
+#: Column of annotations to the fields by which repeats are found.
 _IDENTITIES = {table.column: table.identity for table in TABLES.values()}
 
 
@@ -97,56 +97,37 @@ def join(
 
     rows = by_column.pop("image", [])
     if "image" in given:
-        keys, images, conflicts, selected, repeats = _merge_image_rows(rows, sources, splits)
+        images = _merge_image_rows(rows, sources, splits)
     else:
         annotated = [
             batches for name, batches in by_column.items() if name not in ("pictures", "mask_files")
         ]
-        keys, images, conflicts, selected = _infer_images(annotated, sources, splits)
-        repeats = collections.Counter()
-
-    split = images.field("split")
-    is_sound = np.ones(len(keys), bool)
-    is_sound[list(conflicts)] = False
-    kept = np.flatnonzero(selected & is_sound)
-    # Split by split, so that what is written together is a slice and no copy.
-    rank = pc.rank(split, tiebreaker="dense").to_numpy()
-    kept = kept[np.argsort(rank[kept], kind="stable")]
+        images = _infer_images(annotated, sources, splits)
+    kept = images.kept()
     # The place of each image among those kept, -1 for the others; and for none, if there are none.
-    place = np.full(len(keys) + 1, -1, np.int32)
+    place = np.full(len(images.keys) + 1, -1, np.int32)
     place[kept] = np.arange(len(kept))
 
-    columns = {"image_id": image_ids(keys[kept]), "split": split.take(pa.array(kept))}
-    for name in IMAGE_FIELDS:
-        columns[name] = images.field(name).take(pa.array(kept))
+    columns = {"image_id": image_ids(images.keys[kept])}
+    for name in ("split", *IMAGE_FIELDS):
+        columns[name] = images.rows.field(name).take(pa.array(kept))
     orphans: collections.Counter[int] = collections.Counter()
+    repeats = collections.Counter(images.repeats)
     left_out = {}
     for name, dtype in LIST_COLUMNS.items():
         if name not in given:
             columns[name] = pa.nulls(len(kept), pa.list_(dtype))
             continue
-        nested = _nest(
-            by_column[name], dtype, labels, keys, place, len(kept), _IDENTITIES.get(name, ())
-        )
+        identity = _IDENTITIES.get(name, ())
+        nested = _nest(by_column[name], dtype, labels, images.keys, place, len(kept), identity)
         columns[name] = nested.lists
         orphans.update(nested.orphans)
         repeats.update(nested.repeats)
         left_out[name] = nested.left_out
-    contradicting = sorted(image for image in conflicts if selected[image])
-    places = np.array(contradicting, np.int64)
-    failed = [
-        Failure(image_id, name, Stage.JOIN, Reason.CONFLICT, conflicts[image])
-        for image, image_id, name in zip(
-            contradicting,
-            image_ids(keys[places]).to_pylist(),
-            split.take(pa.array(places)).to_pylist(),
-            strict=True,
-        )
-    ]
     return Joined(
         table=pa.table(columns),
-        images=int(selected.sum()),
-        failures=failures.to_table(failed),
+        images=int(images.selected.sum()),
+        failures=failures.to_table(images.failures()),
         rows=dict(received),
         orphans=dict(orphans),
         repeats=dict(repeats),
@@ -154,14 +135,51 @@ def join(
     )
 
 
+class _Images(NamedTuple):
+    """The images of a bucket; n of them.
+
+    Attributes:
+        keys: (n,) uint64, sorted.
+        rows: (n,) rows of type IMAGE_ROW.
+        conflicts: place of an image whose rows contradict each other, to what they say.
+        selected: (n,) bool: whether some row is of one of the splits to build.
+        repeats: source index to the number of rows that repeat another, conflicting ones apart.
+    """
+
+    keys: np.ndarray
+    rows: pa.StructArray
+    conflicts: Mapping[int, str]
+    selected: np.ndarray
+    repeats: Mapping[int, int]
+
+    def kept(self) -> np.ndarray:
+        """The places of the images to build, (k,) int64, split by split."""
+        is_sound = np.ones(len(self.keys), bool)
+        is_sound[list(self.conflicts)] = False
+        kept = np.flatnonzero(self.selected & is_sound)
+        # Sorted by split, so that what is written together is a slice and no copy.
+        rank = pc.rank(self.rows.field("split"), tiebreaker="dense").to_numpy()
+        return kept[np.argsort(rank[kept], kind="stable")]
+
+    def failures(self) -> list[Failure]:
+        """A failure for each selected image whose rows contradict each other."""
+        places = sorted(place for place in self.conflicts if self.selected[place])
+        ids = image_ids(self.keys[np.array(places, np.int64)]).to_pylist()
+        splits = self.rows.field("split").take(pa.array(places, pa.int64())).to_pylist()
+        return [
+            Failure(image_id, split, Stage.JOIN, Reason.CONFLICT, self.conflicts[place])
+            for place, image_id, split in zip(places, ids, splits, strict=True)
+        ]
+
+
 class _Nested(NamedTuple):
-    """Rows of a column as lists, and what became of the others.
+    """The rows of a column as lists, and how many rows aren't in them.
 
     Attributes:
         lists: (images,) lists.
         orphans: source index to the number of rows that belong to no image.
-        repeats: source index to the number of rows that other files have.
-        left_out: how many rows belong to images that aren't to be built.
+        repeats: source index to the number of rows that repeat a row of another file.
+        left_out: how many rows belong to images that aren't built.
     """
 
     lists: pa.ListArray
@@ -179,7 +197,7 @@ def _nest(
     images: int,
     identity: Sequence[str],
 ) -> _Nested:
-    """Rows as a list an image; rows that several files have are merged by their `identity`."""
+    """Returns a list of rows for each image; merges rows that several files have (`identity`)."""
     values = codes.concatenate([batch["value"] for _, batch in batches], dtype, labels)
     row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
@@ -220,7 +238,7 @@ def _row_sources(batches: list[tuple[int, pa.RecordBatch]]) -> np.ndarray:
 def _count_by_source(
     batches: list[tuple[int, pa.RecordBatch]], wanted: np.ndarray
 ) -> dict[int, int]:
-    """How many of the rows that are wanted, (n,) bool, each source has, if any."""
+    """Source index to how many of its rows are `wanted`, (n,) bool; only sources that have some."""
     if not wanted.any():
         return {}
     counts = np.bincount(_row_sources(batches)[wanted])
@@ -231,15 +249,10 @@ def _merge_image_rows(
     batches: list[tuple[int, pa.RecordBatch]],
     sources: Sequence[Source],
     splits: Sequence[str] | None,
-) -> tuple[np.ndarray, pa.StructArray, dict[int, str], np.ndarray, collections.Counter[int]]:
-    """One row an image from all rows of image tables.
+) -> _Images:
+    """Merges the rows of image tables to one for each image.
 
-    What one row leaves unknown, another may know; two that know different things are a conflict.
-
-    Returns:
-        (n,) sorted uint64 keys; (n,) rows of type IMAGE_ROW; of images whose rows conflict, in
-        what, by their place among the keys; (n,) bool: whether some row is of one of the splits;
-        how many rows of each source repeat another, but for those that conflict.
+    A field that is null in one row is filled from another; rows with different values conflict.
     """
     row_keys = np.concatenate(
         [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
@@ -275,24 +288,22 @@ def _merge_image_rows(
     is_repeat = np.ones(len(row_keys), bool)
     is_repeat[order[first]] = False
     is_repeat[order[np.repeat(conflicting, counts)]] = False
-    repeats = collections.Counter(_count_by_source(batches, is_repeat))
-    return keys, merged, conflicts, selected, repeats
+    return _Images(keys, merged, conflicts, selected, _count_by_source(batches, is_repeat))
 
 
 def _first_conflict(rows: pa.StructArray, paths: Sequence[str]) -> str:
-    """The first column in which rows of an image know different things, and which files say so."""
+    """Names the first column in which rows of an image differ, with two values and their files."""
     for name, header in HEADERS.items():
-        said = [
+        values = [
             (value, path)
             for value, path in zip(rows.field(name).to_pylist(), paths, strict=True)
             if value is not None
         ]
-        other = next((each for each in said if each[0] != said[0][0]), None)
+        other = next((each for each in values if each[0] != values[0][0]), None)
         if other:
-            (mine, path), (its, other_path) = (
-                (str(value)[:_SHOWN], path) for value, path in (said[0], other)
+            return f"{header} is " + " and ".join(
+                f"{str(value)[:_SHOWN]!r} in {path}" for value, path in (values[0], other)
             )
-            return f"{header} is {mine!r} in {path} and {its!r} in {other_path}"
     raise ValueError("the rows of this image don't contradict each other")
 
 
@@ -307,35 +318,34 @@ def _infer_images(
     columns: list[list[tuple[int, pa.RecordBatch]]],
     sources: Sequence[Source],
     splits: Sequence[str] | None,
-) -> tuple[np.ndarray, pa.StructArray, dict[int, str], np.ndarray]:
-    """Every image that some annotation speaks of, with the split of the files that do.
+) -> _Images:
+    """Returns every image that has annotations, with the split of their files.
 
-    Returns:
-        As `_merge_image_rows`, without repeats; an image that files of two splits speak of is a
-        conflict.
+    An image with annotations in files of two splits is a conflict.
     """
     names = sorted({source.split for source in sources if source.split})
     code: dict[str | None, int] = {name: i for i, name in enumerate(names)}
-    # By split and then source, so that of each image the lowest and the highest tell two files.
+    # Numbers that sort by split and then source: an image whose lowest and highest number are of
+    # different splits conflicts, and the two numbers name the files.
     seen = [
         (batch["key"].to_numpy(), code[sources[source].split] * len(sources) + source)
         for batches in columns
         for source, batch in batches
     ]
     all_keys = np.concatenate([np.empty(0, np.uint64), *(keys for keys, _ in seen)])
-    said = np.repeat(np.array([n for _, n in seen], np.int64), [len(keys) for keys, _ in seen])
+    numbers = np.repeat(np.array([n for _, n in seen], np.int64), [len(keys) for keys, _ in seen])
     keys, inverse = np.unique(all_keys, return_inverse=True)
     lowest = np.full(len(keys), len(names) * len(sources))
     highest = np.full(len(keys), -1)
-    np.minimum.at(lowest, inverse, said)
-    np.maximum.at(highest, inverse, said)
+    np.minimum.at(lowest, inverse, numbers)
+    np.maximum.at(highest, inverse, numbers)
     split_of = lowest // len(sources)
     split = pa.array(names, pa.string()).take(pa.array(split_of))
     fields = [split, *(pa.nulls(len(keys), field.type) for field in list(IMAGE_ROW)[1:])]
     images = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     chosen = _is_among(pa.array(names, pa.string()), splits)
     selected = np.zeros(len(keys), bool)
-    np.logical_or.at(selected, inverse, chosen[said // len(sources)])
+    np.logical_or.at(selected, inverse, chosen[numbers // len(sources)])
     conflicts = {
         image: " and ".join(
             f"it is of {sources[source].split} by {sources[source].name}"
@@ -343,4 +353,4 @@ def _infer_images(
         )
         for image in np.flatnonzero(split_of != highest // len(sources)).tolist()
     }
-    return keys, images, conflicts, selected
+    return _Images(keys, images, conflicts, selected, repeats={})

@@ -1,10 +1,10 @@
-"""Rows that several files hold: one of each is kept, with what all of them know together.
+"""Merges rows that several files hold: one row is kept, with the fields that any of them knows.
 
 Published files overlap (V5's boxes and V6's, the full and the boxable labels, narratives and
-captions), and tables are downloaded twice. Two rows of one image, of different files, are one where
-no field of theirs says different things. What one lacks (null, an empty text or list, a flag of -1)
-the other may know. Within one file nothing is merged: what its publisher says twice stays twice, so
-a row stands for at most one row of each other file.
+captions), and tables are downloaded twice. Two rows of one image from different files are merged if
+no field has different values. A field that is unknown in one (null, an empty text or list, a flag
+of -1) takes the value of the other. Rows of one file are never merged, so a row absorbs at most one
+row of each other file.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ _UNKNOWN = np.uint64(0)
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 _UNKNOWN_FLAG = -1
-#: Rows alike in their identity that are compared one by one; of more, only equal ones are merged,
-#: so that no input makes this take long.
+#: Up to so many rows of one identity are compared one by one; of more rows, only equal ones are
+#: merged, so that no input takes quadratic time.
 _MOST_ALIKE = 64
-_FEW_TEXTS = 128  # of a field that is coded by small numbers
+_FEW_TEXTS = 128  # distinct texts of a field that is coded by small numbers
 
 
 class Merged(NamedTuple):
     """Rows without repeats.
 
     Attributes:
-        values: (n,) rows; those that are kept know what their repeats knew.
+        values: (n,) rows; those that are kept have the fields that their repeats knew.
         kept: (n,) bool: which rows stay.
     """
 
@@ -43,14 +43,14 @@ def merge_repeats(
 ) -> Merged | None:
     """Merges rows of one image that come from different files and don't contradict each other.
 
-    The first row stays where it is, and takes over what only later ones know.
+    The first row stays in its place, and takes the fields that only later ones know.
 
     Args:
         values: (n,) rows in published order, file by file within an image.
-        offsets: where the rows of each image begin, and the last ones end; ascending from 0 to n.
+        offsets: (images + 1,) the first row of each image, and n; ascending.
         files: (n,) integers: the file of each row, ascending within an image.
-        identity: fields by which rows that may agree are found, numbers and texts: as far as every
-            row knows them.
+        identity: fields, numbers or texts, in which repeats agree; those with unknown values aren't
+            used.
 
     Returns:
         None where no row repeats another.
@@ -105,9 +105,8 @@ def _may_repeat(
 ) -> bool:
     """Whether there are images with rows of several files that may agree.
 
-    Of labels by people and by machines, two thirds of all rows, a look at the few sources that each
-    file names tells that they don't; to compare the rows takes eight times
-    as long.
+    Labels by people and by machines, two thirds of all rows, name different sources, so they can't
+    agree. To look at the sources that each file names is far faster than to compare the rows.
     """
     starts, stops = offsets[:-1], offsets[1:]
     has_rows = starts < stops
@@ -121,7 +120,7 @@ def _may_repeat(
     coded = [name for name in coded if len(values.field(name).dictionary) <= _FEW_TEXTS]
     if np.count_nonzero(changes) > np.count_nonzero(several) or not coded:
         return True
-    # Each such image has rows of just two files: do any two of these name the same text?
+    # Each such image has rows of just two files: rows agree only if both files name the same text.
     most = int(files.max()) + 1
     one, other = divmod(np.unique(first[several] * np.int64(most) + last[several]), most)
     for name in coded:
@@ -134,7 +133,7 @@ def _may_repeat(
 
 
 def _alike(known: Sequence[np.ndarray], images: np.ndarray, files: np.ndarray) -> _Alike:
-    """Finds rows that may be repeats, by a hash of what they must agree in."""
+    """Finds rows that may be repeats, by a hash of their image and identity."""
     nothing = np.empty(0, np.int64)
     hashes = _combine(np.uint64(0), images)
     for numbers in known:
@@ -147,7 +146,7 @@ def _alike(known: Sequence[np.ndarray], images: np.ndarray, files: np.ndarray) -
     rows = rows[np.argsort(hashes[rows], kind="stable")]
     _, groups = np.unique(hashes[rows], return_inverse=True)
     alike = _Alike(rows, groups, files[rows])
-    # Most that are alike are of one file, or none are.
+    # Most groups are rows of one file.
     return alike.filter(_of_several_files(alike)[alike.groups])
 
 
@@ -159,7 +158,7 @@ def _of_several_files(alike: _Alike) -> np.ndarray:
 
 
 def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of m rows repeat another, (m,) bool, and where rows get each of f fields from, (m, f).
+    """Returns which of m rows repeat another, (m,) bool, and which row provides each field, (m, f).
 
     Args:
         alike: the rows.
@@ -169,7 +168,7 @@ def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     providers = np.tile(np.arange(len(known))[:, None], known.shape[1])
     absorbed, standing = _equal_rows(alike, known)
     files = np.int64(alike.files.max()) + 1
-    # By row and file: of which files a row stands for one already.
+    # Pairs of row and file: the row stands for a row of that file already.
     taken = np.concatenate([np.arange(len(known)), standing]) * files + np.tile(alike.files, 2)
     sizes = np.bincount(alike.groups[~absorbed], minlength=int(alike.groups[-1]) + 1)
     open_rows = np.flatnonzero(~absorbed & (sizes <= _MOST_ALIKE)[alike.groups])
@@ -177,7 +176,7 @@ def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         groups = alike.groups[open_rows]
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         lengths = np.diff(np.append(starts, len(open_rows)))
-        first = open_rows[starts]  # of each group, what others are held against in this round
+        first = open_rows[starts]  # of each group: the others are compared with it in this round
         for nth in range(1, int(lengths.max())):
             longer = np.flatnonzero(lengths > nth)
             mine, other = first[longer], open_rows[starts[longer] + nth]
@@ -201,12 +200,12 @@ def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _equal_rows(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are equal to one of an earlier file in all fields, (m,) bool.
+    """Returns which rows equal a row of an earlier file in all fields, and which row each equals.
 
-    The second of two equal rows of a file is a repeat of the second one of the other.
+    The second of two equal rows of a file repeats the second one of the other file.
 
     Returns:
-        That, and the row that each is equal to, which may be itself; (m,).
+        (m,) bool; (m,) places of the first equal row, which may be the row itself.
     """
     hashes = _combine(np.uint64(0), alike.groups.astype(np.uint64))
     for column in known.T:
@@ -230,13 +229,13 @@ def _occurrences(numbers: np.ndarray) -> np.ndarray:
 
 
 def _combine(hashes: np.ndarray | np.uint64, numbers: np.ndarray) -> np.ndarray:
-    """Hashes of sequences of numbers, one number longer; uint64 each."""
+    """Returns hashes of sequences that are extended by one number each; uint64."""
     hashes = (hashes ^ numbers) * _PRIME
     return hashes ^ (hashes >> _HALF)
 
 
 def _is_known(array: pa.Array) -> bool:
-    """Whether no value of a field, numbers or texts, is unknown."""
+    """Whether all values of a field of numbers or texts are known."""
     texts = array.dictionary if pa.types.is_dictionary(array.type) else array
     if array.null_count or not pa.types.is_string(texts.type):
         return not array.null_count

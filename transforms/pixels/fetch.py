@@ -25,8 +25,8 @@ _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 class Answer(NamedTuple):
     """What a source has for an image: the picture's bytes, or why there are none.
 
-    `source` is where it was looked for: a file, an archive, or the picture's own URL. A thumbnail
-    has another size than what it was made from.
+    `source` is a file, an archive, or the picture's own URL. A thumbnail's size isn't that of the
+    original picture.
     """
 
     source: str
@@ -45,7 +45,7 @@ class PictureSource(Protocol):
 
 
 class Size(NamedTuple):
-    """Of a picture as it is stored at its source, in pixels; None of a thumbnail."""
+    """The size in pixels of a picture as its source has it; None for a thumbnail."""
 
     width: int | None
     height: int | None
@@ -84,9 +84,9 @@ class Fetched(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What came of asking for an image's picture: it is None where it was refused, as often.
+    """An image's picture, or None, and a failure for each source that had no sound one.
 
-    `exif_reset` tells whether its orientation was set to 1.
+    `exif_reset` tells whether the picture's orientation was set to 1.
     """
 
     index: int
@@ -261,9 +261,10 @@ class _Resolver:
     def _process(
         self, given: list[bytes | memoryview], rotation: int | None
     ) -> tuple[Size, Picture, bool]:
-        """A picture as asked for with its size as stored, and whether its orientation was reset.
+        """Processes a picture, which is taken out of `given`.
 
-        It is taken out of `given`.
+        Returns:
+            Its size as stored, the picture, and whether its orientation was reset.
 
         Raises:
             PixelError: It isn't sound.

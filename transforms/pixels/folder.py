@@ -16,8 +16,8 @@ from transforms.storage.stores import ObjectOptions
 def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member]:
     """Its files, at any depth, in an order that depends on their names alone, with absolute paths.
 
-    In an object store that is the order of their keys. Links are followed, wherever they lead, as
-    those to tables are; each folder is entered once.
+    In an object store that is the order of their keys. Links are followed, wherever they lead; each
+    folder is entered once.
     """
     if is_remote(path):
         for entry in walk(path, options):
@@ -26,7 +26,7 @@ def walk_folder(path: str, options: ObjectOptions = DEFAULTS) -> Iterator[Member
             yield Member(name, entry.path, 0, entry.size, stamp=stamp)
         return
     for entry in walk_linked(os.path.realpath(path)):
-        if entry.trouble != LOOP:  # beyond it is only what is listed anyway
+        if entry.trouble != LOOP:  # its files are listed without the link
             yield _member(entry)
 
 

@@ -43,7 +43,7 @@ class ListMembersFn(beam.DoFn):
             yield from self._outputs(source, order, listing.SCHEMA.empty_table(), [failure])
             order += 1
             members += 1
-            if contents.stage == Stage.MASK:  # as for pictures, images without one count as failed
+            if contents.stage == Stage.MASK:  # images without a picture count as failed instead
                 damage = f"cut or damaged ({error}), so masks are lost: get it again"
         is_empty = order == 0
         warning = listing.describe_unused(contents, members, similar, others, is_empty)

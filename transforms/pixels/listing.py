@@ -48,8 +48,8 @@ _UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 class Contents(NamedTuple):
     """What a source is listed for: which base names count, and the stage of its failures.
 
-    `similar` are base names of files that look as if they were meant, `noun` what one of them is,
-    and `form` how it would have to be named.
+    `similar` matches base names of other pictures or PNGs, which may have been meant; messages call
+    one of them `noun`, and say with `form` how it has to be named.
     """
 
     base_name: re.Pattern[str]  # its first group is the ImageID
@@ -84,20 +84,20 @@ _ARCHIVE = re.compile(r"\.(?i:tar|tgz|tar\.gz|zip)$")
 
 
 class Unused(NamedTuple):
-    """Files that are no members: how many, and the name of the first."""
+    """Files of a source that aren't used: how many, and the name of the first."""
 
     count: int = 0
     first: str = ""
 
     def followed_by(self, other: "Unused") -> "Unused":
-        """These and further ones."""
+        """Returns these and further ones as one."""
         return Unused(self.count + other.count, self.first or other.first)
 
 
 class Listing(NamedTuple):
-    """A batch of a listing: `table` has `SCHEMA`; `skipped` counts members of no interest.
+    """A batch of a listing: `table` has `SCHEMA`; `skipped` counts members that aren't used.
 
-    Of these `similar` look as if they were meant, and `others` are other files.
+    Of these, `similar` match `Contents.similar`, and `others` are other files.
     """
 
     table: pa.Table
@@ -207,15 +207,15 @@ def list_members(
 def describe_unused(
     contents: Contents, members: int, similar: Unused, others: Unused, is_empty: bool
 ) -> str:
-    """One line about the files of a source that aren't used, or that it has none; else empty.
+    """Returns one line about the unused files of a source; empty if there is nothing to say.
 
     Args:
-        contents: what it was listed for.
-        members: how many of these it has.
-        similar: files that look as if they were meant.
-        others: all others, which are of interest where there is nothing else. Archives, which are
-            sources themselves, aren't among them.
-        is_empty: whether it has no files at all.
+        contents: what the source was listed for.
+        members: how many files of this kind it has.
+        similar: files that match `contents.similar`.
+        others: other files, which are named if there are no `similar` ones. Archives are sources of
+            their own, so they aren't among them.
+        is_empty: whether the source has no files at all.
     """
     noun, form = contents.noun, contents.form
     example = f"for example {(similar.first or others.first)!a}"

@@ -66,7 +66,7 @@ class ObjectFetcher:
         return (f"{split}/{image_id}.jpg", f"{image_id}.jpg")
 
     def uri(self, key: str) -> str:
-        """The whole name of one of `candidates`."""
+        """The URI of a key of `candidates`."""
         return f"{self._bucket}/{self._prefix}{key}"
 
     def fetch(self, keys: Sequence[str | Sequence[str]]) -> Iterator[bytes | PixelError]:

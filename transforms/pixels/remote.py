@@ -54,7 +54,7 @@ class HttpSource:
         return Request(*(row[name] for name in _ORIGINAL)) if row["original_url"] else None
 
     def _has_thumbnail(self, row: dict) -> bool:
-        """Whether what is asked for is an image's thumbnail."""
+        """Whether the thumbnail of an image is asked for, and not the original."""
         return self._source.medium == "thumbnail" and bool(row["thumbnail_300k_url"])
 
 

@@ -1,10 +1,11 @@
-"""What a build has lost of its inputs, and whether that is too much to publish.
+"""Losses of a build's inputs that are too large to publish a version.
 
-An example with an empty list says that there is nothing: to a trainer, rows that were lost are
-objects that aren't there. So what is lost of a source beyond a limit fails a build, as images do.
+An empty list in an example says that the image has no such annotation. Rows that were lost would
+teach a detector that their objects aren't there, so losses beyond a limit fail the build.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ class Loss(NamedTuple):
         source: the path of a source, the masks of a split, or the images.
         problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels` or `failed_images`.
         text: one line with the source and the remedy.
-        examples: what is known of the cause, and the first failures, one line each.
+        examples: warnings that may name the cause, and the first failures; one line each.
     """
 
     source: str
@@ -46,7 +47,9 @@ def find_losses(
     images: int,
     failed_images: int,
 ) -> list[Loss]:
-    """Finds what is lost beyond the limits. Bad rows of splits that aren't built are no loss.
+    """Returns the losses that exceed the limits of `config`.
+
+    Bad rows of splits that aren't built are no loss.
 
     Args:
         config: the build.
@@ -55,16 +58,35 @@ def find_losses(
         bucket_counts: of all buckets.
         gathered: all failures.
         built: the splits that have examples.
-        images: how many there were to be.
-        failed_images: how many of them can't be in the version.
+        images: how many images the inputs have in the splits that are built.
+        failed_images: how many of them failed.
     """
-    losses = []
     source_counts = list(source_counts)
-    warnings: dict[int, str] = {c.source: c.warning for c in source_counts if c.warning}
+    warnings = {count.source: count.warning for count in source_counts if count.warning}
     damage = {count.source: count.damage for count in source_counts if count.damage}
+    return [
+        *_find_damage(sources, damage),
+        *_find_lost_rows(config, sources, damage, warnings, gathered, built),
+        *_find_masks_without_pixels(config, bucket_counts, warnings, gathered),
+        *_find_failed_images(config, images, failed_images, warnings, gathered),
+    ]
+
+
+def _find_damage(sources: Sequence[Mapping], damage: Mapping[int, str]) -> Iterator[Loss]:
     for index, text in sorted(damage.items()):
         path = sources[index]["path"]
-        losses.append(Loss(path, "damaged", f"{path}: {text}"))
+        yield Loss(path, "damaged", f"{path}: {text}")
+
+
+def _find_lost_rows(
+    config: BuildConfig,
+    sources: Sequence[Mapping],
+    damage: Mapping[int, str],
+    warnings: Mapping[int, str],
+    gathered: pa.Table,
+    built: Iterable[str],
+) -> Iterator[Loss]:
+    """Yields files with too many bad rows, and tables none of whose rows belongs to an image."""
     limit = config.max_bad_rate
     wanted = (*(config.splits or SPLITS), None)
     for source, account in zip(config.sources, sources, strict=True):
@@ -76,16 +98,28 @@ def find_losses(
         if bad > limit * rows:
             text = f"{path}: {_share(bad, rows)} rows are bad, {_more_than(limit)}"
             failed = gathered.filter(pc.equal(gathered["source"], path))
-            about = _warnings_of([source], warnings)
-            losses.append(Loss(path, "bad_rows", text, (*about, *_describe(failed))))
+            causes = _warnings_of([source], warnings)
+            # `text` names the path: each example needs the file's name alone.
+            names = pa.array([os.path.basename(path)] * len(failed), pa.string())
+            failed = failed.set_column(failed.column_names.index("source"), "source", names)
+            yield Loss(path, "bad_rows", text, (*causes, *_examples_of(failed)))
         elif 0 < account["orphans"] == rows - bad and source.split in (*built, None) and limit < 1:
             text = (
                 f"{path}: none of its {rows:,} rows is of an image of the dataset: give the image "
                 "table that it belongs to, or leave it out (--max_bad_rate 1 accepts it)"
             )
-            losses.append(Loss(path, "orphans", text))
-    about_masks = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
-    for split, (masks, lacking) in sorted(count_masks(bucket_counts).items()):
+            yield Loss(path, "orphans", text)
+
+
+def _find_masks_without_pixels(
+    config: BuildConfig,
+    bucket_counts: Iterable[BucketCount],
+    warnings: Mapping[int, str],
+    gathered: pa.Table,
+) -> Iterator[Loss]:
+    limit = config.max_bad_rate
+    causes = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
+    for split, (masks, lacking) in sorted(_count_masks(bucket_counts).items()):
         if lacking > limit * masks:
             text = (
                 f"masks of {split}: {_share(lacking, masks)} masks have no pixels, "
@@ -94,39 +128,49 @@ def find_losses(
             of_split = pc.and_(
                 pc.equal(gathered["stage"], Stage.MASK), pc.equal(gathered["split"], split)
             )
-            examples = (*about_masks, *_describe(gathered.filter(of_split)))
-            losses.append(Loss(f"masks of {split}", "masks_without_pixels", text, examples))
-    if failed_images > config.max_failure_rate * images:
-        text = (
-            f"{failed_images:,} of {counted(images, 'image')} failed "
-            f"({failed_images / images:.2%}), more than --max_failure_rate "
-            f"{config.max_failure_rate:g}: mend the input or raise it"
-        )
-        tables = [source.name for source in config.sources if source.kind == "images"]
-        of_images = pc.or_(
-            pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
-            pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),
-        )
-        about = _warnings_of([s for s in config.sources if s.kind == "pictures"], warnings)
-        examples = (*about, *_describe(gathered.filter(of_images)))
-        losses.append(Loss("images", "failed_images", text, examples))
-    return losses
+            examples = (*causes, *_examples_of(gathered.filter(of_split)))
+            yield Loss(f"masks of {split}", "masks_without_pixels", text, examples)
+
+
+def _find_failed_images(
+    config: BuildConfig,
+    images: int,
+    failed_images: int,
+    warnings: Mapping[int, str],
+    gathered: pa.Table,
+) -> Iterator[Loss]:
+    if failed_images <= config.max_failure_rate * images:
+        return
+    text = (
+        f"{failed_images:,} of {counted(images, 'image')} failed ({failed_images / images:.2%}), "
+        f"more than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+    )
+    tables = [source.name for source in config.sources if source.kind == "images"]
+    of_images = pc.or_(
+        pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
+        pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),
+    )
+    causes = _warnings_of([s for s in config.sources if s.kind == "pictures"], warnings)
+    examples = (*causes, *_examples_of(gathered.filter(of_images)))
+    yield Loss("images", "failed_images", text, examples)
 
 
 def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tuple[str, ...]:
-    """What is told of some sources, which may be why they lack something."""
-    told = [(source.name, warnings[source.index]) for source in sources if source.index in warnings]
-    return tuple(f"{name}: {text}" for name, text in told[:_SHOWN])
+    """The first warnings of some sources, one line each: what they lack may be due to these."""
+    found = [
+        (source.name, warnings[source.index]) for source in sources if source.index in warnings
+    ]
+    return tuple(f"{name}: {text}" for name, text in found[:_SHOWN])
 
 
-def count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, int]]:
-    """By split, how many masks there are, and how many lack pixels that they should have."""
-    counted: dict[str, tuple[int, int]] = {}
+def _count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, int]]:
+    """By split, how many masks there are, and how many of them lack pixels."""
+    counts: dict[str, tuple[int, int]] = {}
     for bucket in bucket_counts:
         for split, masks, lacking in bucket.masks:
-            before = counted.get(split, (0, 0))
-            counted[split] = (before[0] + masks, before[1] + lacking)
-    return counted
+            before = counts.get(split, (0, 0))
+            counts[split] = (before[0] + masks, before[1] + lacking)
+    return counts
 
 
 def _share(some: int, total: int) -> str:
@@ -137,7 +181,7 @@ def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
     return f"more than --max_bad_rate {limit:g}: {remedy}, or raise the limit"
 
 
-def _describe(failed: pa.Table) -> tuple[str, ...]:
+def _examples_of(failed: pa.Table) -> tuple[str, ...]:
     """The first failures, one line each."""
     rows = failed.slice(0, _SHOWN).to_pylist()
     return tuple(f"such as {describe_failure(row)}" for row in rows)

@@ -98,14 +98,14 @@ def fingerprint(sources: Iterable[Source], basis: str, buckets: int) -> str:
 def count_sources(
     sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
 ) -> list[dict]:
-    """What became of the rows of each source, and what it is known by.
+    """Returns each source with its counts of rows, its digest and its stamp.
 
-    Rows are kept, repeats of what another file says, orphans of no image, or bad: each is one of
-    these.
+    Each row is exactly one of: kept, a repeat of another file's row, an orphan without an image, or
+    bad.
 
     Raises:
-        LostRowsError: Sound rows that were read didn't all arrive in a bucket, or some did twice;
-            or what was kept isn't what examples have, and images that were left out.
+        LostRowsError: Rows that were read were lost on the way to a bucket, or doubled; or the rows
+            that were kept aren't the annotations of examples and of images that were left out.
     """
     rows, bad = np.zeros((2, len(sources)), int)
     for count in counts:
@@ -152,6 +152,11 @@ def count_sources(
 def _check_columns(
     sources: Iterable[Source], kept: Mapping[int, int], annotations: Mapping[str, Mapping[str, int]]
 ) -> None:
+    """Checks that the annotations of each column are the rows that were kept.
+
+    Raises:
+        LostRowsError: They aren't.
+    """
     expected: collections.Counter[str] = collections.Counter()
     for source in sources:
         if source.kind in TABLES and source.kind != "images":
@@ -161,13 +166,13 @@ def _check_columns(
         if sum(found.values()) != count:
             raise LostRowsError(
                 f"{column}: {count:,} rows were kept, but {found['written']:,} written and "
-                f"{found['left_out']:,} left out: this is a fault of the program"
+                f"{found['left_out']:,} left out: this is a fault of the program, so report it"
             )
 
 
 def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, dict[str, int]]:
-    """By column, how many annotations are in examples (`written`), and how many belong to images
-    that aren't (`left_out`): to failed ones, and to those of other splits."""
+    """Counts, by column, annotations in examples (`written`), and those of images that failed or
+    are of other splits (`left_out`)."""
     counted: dict[str, dict[str, int]] = {}
     for bucket in buckets:
         for key, counts in (("written", bucket.written), ("left_out", bucket.left_out)):
@@ -180,18 +185,22 @@ def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, dict[str, int
 def gather_warnings(
     notices: Iterable[Notice], counts: Iterable[SourceCount], sources: Sequence[Mapping]
 ) -> list[dict[str, str]]:
-    """What is to be said of sources, by path: `path` and `text`.
+    """Returns warnings about sources as `path` and `text`, sorted.
 
     Args:
-        notices: of the inputs.
+        notices: remarks on the inputs.
         counts: of all blocks.
         sources: as of `count_sources`, by index.
     """
     found = {(notice.path, notice.text) for notice in notices}
     found |= {(sources[count.source]["path"], count.warning) for count in counts if count.warning}
     for source in sources:
-        if source["kind"] in TABLES and not source["rows"]:
+        if source["kind"] not in TABLES:
+            continue
+        if not source["rows"]:
             found.add((source["path"], "has no rows"))
+        elif source["orphans"] == source["rows"] - source["bad_rows"]:
+            found.add((source["path"], "none of its rows is of an image of the dataset"))
     return [{"path": path, "text": text} for path, text in sorted(found)]
 
 

@@ -25,23 +25,17 @@ def commit(
     classes: Sequence[bytes],
     labels: Iterable[frozenset[str]],
 ) -> dict:
-    """Publishes a version, or not if too many of its images failed or too much of a source is lost.
+    """Publishes a version, unless it has no examples or `find_losses` finds a loss.
 
     Returns:
-        What became of the build: `version` (null if nothing was published), `images`,
+        The outcome of the build: `version` (null if nothing was published), `images`,
         `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
         `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
     """
     gathered = manifest.gather_failures(failed, source_counts, config.sources)
     inputs = manifest.tell_digests(config.sources, source_counts)
     sources = manifest.count_sources(inputs, source_counts, bucket_counts)
-    # An image whose row can't be read is lost as much as one whose picture can't.
-    unread = sum(
-        account["bad_rows"]
-        for source, account in zip(inputs, sources, strict=True)
-        if source.kind == "images"
-        and (source.split is None or not config.splits or source.split in config.splits)
-    )
+    unread = _count_unread_images(config, sources)
     images = sum(bucket.images for bucket in bucket_counts) + unread
     failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
     splits = manifest.count_splits(shards)
@@ -89,6 +83,16 @@ def commit(
     parts = recording.parts_table(shards, bucket_counts, config.buckets)
     version.publish(config, shards, parts, document, gathered, all_classes)
     return outcome
+
+
+def _count_unread_images(config: BuildConfig, sources: Sequence[Mapping]) -> int:
+    """How many image rows of the splits that are built couldn't be read: their images failed."""
+    return sum(
+        account["bad_rows"]
+        for source, account in zip(config.sources, sources, strict=True)
+        if source.kind == "images"
+        and (source.split is None or not config.splits or source.split in config.splits)
+    )
 
 
 class PlanShardsFn(beam.DoFn):

@@ -1,4 +1,4 @@
-"""Files in a zip, a tar or a `.tar.gz`, and gzipped ones, as streams.
+"""Opens files in a zip, a tar or a `.tar.gz`, and gzipped files, as streams.
 
 A member is found by its name within the archive, which is never opened as a path. Links and devices
 in an archive are never followed.
@@ -29,9 +29,8 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Absolute, climbing, with a null byte, or not text (undecodable bytes are surrogates).
 _UNSAFE = re.compile(r"^/|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 
-#: What reading a damaged archive or gzipped file raises, from here.
+#: Exceptions that this module raises when an archive or gzipped file is damaged.
 DAMAGE = (EOFError, OSError, zlib.error)
-
 
 _LINK = "a link or device in an archive: never followed"
 
@@ -47,7 +46,7 @@ class Member(NamedTuple):
         name: in the archive, with `/`.
         size: its bytes without compression, as the archive says.
         refusal: why it isn't read; empty for a plain file.
-        open: gives its content.
+        open: opens its content as a stream.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Member(NamedTuple):
 
 
 def archive_kind(head: bytes) -> Literal["zip", "tar"] | None:
-    """What archive a file is, by its first 512 bytes without gzip; None for any other file."""
+    """The kind of an archive, by its first 512 bytes without gzip; None for any other file."""
     if head.startswith(_ZIP):
         return "zip"
     with contextlib.suppress(tarfile.TarError, ValueError, OverflowError):
@@ -70,7 +69,7 @@ def archive_kind(head: bytes) -> Literal["zip", "tar"] | None:
 def open_inflated(
     path: str, member: str = "", options: ObjectOptions = files.DEFAULTS
 ) -> Iterator["Inflated"]:
-    """A file, or a member of an archive, to be read in order; what is gzipped is unpacked.
+    """Opens a file, or a member of an archive, as a stream; gzip is unpacked.
 
     Reading raises `DAMAGE` where the data is cut or damaged.
 
@@ -82,20 +81,20 @@ def open_inflated(
         file = stack.enter_context(files.open_file(path, options))
         if member:
             found = (each for each in _members(file, stack) if each.name == member)
-            one = next(found, None)
-            if one is None:
+            first = next(found, None)
+            if first is None:
                 raise EOFError(f"there is no {member} in it any more")
-            yield Inflated(one.open())
+            yield Inflated(first.open())
         else:
             yield Inflated(file)
 
 
 @contextlib.contextmanager
 def open_archive(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Iterator[Member]]:
-    """The members of an archive in its order; each is to be read before the next one is asked for.
+    """Iterates over the members of an archive in its order; read each before the next one.
 
-    Iterating raises `DAMAGE` where the archive is cut or damaged: a `MemberDamageError` where that
-    is within the data of the member before, which whoever reads it notices.
+    Iterating raises `DAMAGE` where the archive is cut or damaged: a `MemberDamageError` if the
+    damage is in the data of the last member, whose reader meets it too.
 
     Raises:
         StorageError: The object store can't be read.
@@ -171,7 +170,7 @@ def _unsafe(name: str) -> str:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Turns what the modules for archives raise into `DAMAGE`."""
+    """Turns the exceptions of `tarfile`, `zipfile` and `igzip` into `DAMAGE`."""
     try:
         yield
     except tarfile.TarError as error:
@@ -186,16 +185,16 @@ def _translated() -> Iterator[None]:
 
 
 class Inflated:
-    """A stream whose reading raises `DAMAGE` alone, after what precedes the damage."""
+    """A stream that returns all data before damage, and then raises one of `DAMAGE`."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Unpacks what is gzipped."""
-        peek = getattr(stream, "peek")  # noqa: B009 - of all that is opened here
+        """Unpacks the stream if it is gzipped."""
+        peek = getattr(stream, "peek")  # noqa: B009 - every stream that is opened here has it
         gzipped = peek(2)[:2] == _GZIP
         self._stream: Any = gzip.GzipFile(fileobj=stream) if gzipped else stream
 
     def read(self, size: int) -> bytes:
-        """As many bytes, but at the end and before damage."""
+        """Returns `size` bytes, or fewer at the end and before damage."""
         pieces, wanted = [], size
         try:
             while wanted and (piece := self.read1(wanted)):
@@ -207,22 +206,23 @@ class Inflated:
         return b"".join(pieces)
 
     def read_all(self) -> bytes:
-        """All that is left."""
+        """Returns the rest of the stream."""
         pieces = []
         while piece := self.read1(_BUFFER_BYTES):
             pieces.append(piece)
         return b"".join(pieces)
 
     def read1(self, size: int) -> bytes:
-        """At most `size` bytes, as they come."""
+        """Returns at most `size` bytes, after at most one read."""
         with _translated():
             return self._stream.read1(size)
 
 
 class _Careful(io.RawIOBase):
-    """A gzipped file, by ISA-L: to get at a member of a tar, all before it is unpacked.
+    """A gzipped tar, unpacked by ISA-L, which is faster: all that precedes a member is unpacked.
 
-    It ends where it is damaged, as that would otherwise take with it what was read just before.
+    Where it is damaged it ends, and keeps the exception in `damage`: raised at once it would lose
+    the data that `io.BufferedReader` has read before.
     """
 
     def __init__(self, file: BinaryIO) -> None:

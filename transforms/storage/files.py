@@ -206,9 +206,9 @@ class Entry(NamedTuple):
 
     Attributes:
         name: its path below the folder, with `/`.
-        path: where it is.
-        entry: what lists it, for its status.
-        trouble: why it can't be read: a link that can't be followed, or no regular file.
+        path: its whole path.
+        entry: the entry of `os.scandir`, for its status.
+        trouble: why it can't be read: a link that can't be followed, or no regular file; or empty.
     """
 
     name: str
@@ -218,10 +218,10 @@ class Entry(NamedTuple):
 
 
 def walk_linked(folder: str) -> Iterator[Entry]:
-    """The files below a local folder at any depth, in an order that depends on names alone.
+    """Yields the files below a local folder at any depth, in an order that depends on names alone.
 
-    Links are followed, to files and to folders, wherever they lead. Each folder is entered once, by
-    a way without links if there is one, and what is linked comes after the rest.
+    Links to files and folders are followed, wherever they lead. Each folder is entered once,
+    without a link if possible, and linked folders come last.
 
     Raises:
         OSError: A folder can't be read.
@@ -263,14 +263,14 @@ def walk_linked(folder: str) -> Iterator[Entry]:
             folders += reversed(below)
 
 
-#: Of a pipe, socket or device.
+#: The trouble of a pipe, socket or device.
 NO_FILE = "not a regular file"
-#: Of a link that would lead in circles.
+#: The trouble of a link that leads in circles.
 LOOP = "a link to a folder that it lies in: not followed"
 
 
 def _is_loop(link: str) -> bool:
-    """Whether a link leads to a folder that it lies in."""
+    """Whether a link leads to a folder above itself."""
     target = os.path.join(os.path.realpath(link), "")
     return os.path.join(os.path.realpath(os.path.dirname(link)), "").startswith(target)
 

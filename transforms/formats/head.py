@@ -1,0 +1,155 @@
+"""The beginning of a file: read, taken apart, and refused where the file can't be a source."""
+
+import contextlib
+import csv
+import gzip
+import io
+import re
+import zlib
+from typing import BinaryIO
+
+from transforms.storage.archives import archive_kind
+
+#: Bytes of a file that tell what it is.
+HEAD_BYTES = 1 << 20
+BOM = b"\xef\xbb\xbf"
+#: An ImageID as tables may write it: also in capitals, or as the name or path of a picture.
+IMAGE_ID = re.compile(r"(.*[/\\])?[0-9a-fA-F]{16}(\.\w+)?")
+
+#: Rows of a table whose ImageIDs are checked.
+_ROWS = 1000
+_NUMBER = re.compile(r"\d{13,}(\.0*)?|\d([.,]\d+)?[eE]\+?\d+")
+_PAGE = re.compile(
+    rb"\s*(<!--.*?-->\s*)*<(!doctype|html|head|\?xml|error)\b", re.IGNORECASE | re.DOTALL
+)
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# Localized Narratives are published for these beside Open Images.
+_OTHER_DATASET = re.compile(r'"dataset_id"\s*:\s*"((?:mscoco|coco|flickr|ade20k)\w*)"', re.I)
+_UTF16_SAMPLE = 64
+
+
+class SourceError(ValueError):
+    """A file that can't be a source; the message names it and says what to do."""
+
+
+class UnknownFileError(SourceError):
+    """A file that has nothing of Open Images' annotations.
+
+    Attributes:
+        reason: the message without the file and without what to do.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}: name its kind (KIND=PATH) or move it away")
+        self.reason = reason
+
+
+def read_head(path: str, file: BinaryIO, compressed: bool) -> bytes:
+    """The first bytes of a file, decompressed.
+
+    Raises:
+        SourceError: The gzip is broken.
+    """
+    file.seek(0)
+    if not compressed:
+        return file.read(HEAD_BYTES)
+    try:
+        return gzip.GzipFile(fileobj=file).read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path} is broken gzip ({error}): download it again") from error
+
+
+def whole_lines(head: bytes) -> str:
+    """The beginning of a file as text, without a last line that is cut."""
+    cut = head.rfind(b"\n") + 1 if len(head) == HEAD_BYTES else 0
+    return head[: cut or len(head)].decode(errors="replace")
+
+
+def read_rows(head: bytes, delimiter: str) -> list[list[str]]:
+    """Up to `_ROWS` first rows that aren't empty; the rows before one that isn't CSV."""
+    rows = []
+    with contextlib.suppress(csv.Error):
+        for row in csv.reader(io.StringIO(whole_lines(head), newline=""), delimiter=delimiter):
+            rows.append([field.strip() for field in row])
+            if len(rows) == _ROWS:
+                break
+    return [row for row in rows if any(row)]
+
+
+def check_text(name: str, head: bytes) -> None:
+    """Checks that a file is neither empty nor an archive, UTF-16 or a web page.
+
+    Raises:
+        SourceError: It is; the message says which.
+    """
+    if not head.strip():
+        raise SourceError(f"{name} is empty: delete it or download it again")
+    if not head.strip(b"\0"):
+        raise SourceError(
+            f"{name} holds nothing but zero bytes, as a download leaves that broke off: download "
+            "it again"
+        )
+    if head.startswith(_LFS_POINTER):
+        raise SourceError(
+            f"{name} is Git LFS's pointer to a file, not the file: run 'git lfs pull' in its "
+            "repository"
+        )
+    if kind := archive_kind(head):
+        suffix = {"tar": ".tar.gz or .tar", "zip": ".zip"}[kind]
+        raise SourceError(
+            f"{name} is a {kind}, not a table: let its name end in {suffix} to have what is in it "
+            "read, or unpack it"
+        )
+    if _is_utf16(head):
+        raise SourceError(
+            f"{name} is UTF-16, as PowerShell and spreadsheets write it, not UTF-8 text: save it "
+            "as UTF-8"
+        )
+    if _PAGE.match(head.removeprefix(BOM)):
+        raise SourceError(
+            f"{name} is a web page, the server's answer in place of the file: download it again"
+        )
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Whether text is UTF-16 or UTF-32: by its mark, or since every other byte is 0."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        return True
+    sample = head[:_UTF16_SAMPLE]
+    return any(
+        2 * len(half) >= 8 and half.count(0) >= 0.9 * len(half) and sample.count(0) < len(sample)
+        for half in (sample[::2], sample[1::2])
+    )
+
+
+def check_dataset(name: str, head: bytes) -> None:
+    """Checks that narratives aren't those of COCO, Flickr30k or ADE20K.
+
+    Raises:
+        UnknownFileError: They are.
+    """
+    found = _OTHER_DATASET.search(whole_lines(head))
+    if found:
+        raise UnknownFileError(name, f"narratives of {found[1]}, not of Open Images")
+
+
+def check_ids(name: str, ids: list[str]) -> None:
+    """Checks that at least half of the first ids are ImageIDs.
+
+    Raises:
+        SourceError: They aren't; the message says what they are.
+    """
+    others = [text for text in ids[:_ROWS] if not IMAGE_ID.fullmatch(text)]
+    if len(others) * 2 <= len(ids[:_ROWS]):
+        return
+    numbers = [text for text in others if _NUMBER.fullmatch(text)]
+    if len(numbers) * 2 > len(others):
+        raise SourceError(
+            f"{name}: ids such as '{numbers[0]}' are numbers that a spreadsheet made of ImageIDs "
+            "(16 hex digits), which can't be undone: take the file as it was published"
+        )
+    raise SourceError(
+        f"{name}: ids such as '{others[0][:40]}' aren't ImageIDs (16 hex digits), which is what "
+        "this project keys by: rename pictures and rows to such ids, for example the first 16 "
+        "digits of each name's MD5"
+    )

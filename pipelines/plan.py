@@ -128,6 +128,14 @@ def find_inputs(
             "CSV files, or what a file is (KIND=PATH)"
         )
     _check_splits(annotations)
+    if not flags.masks:
+        if flags.mask_maps:
+            raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
+        notices += [
+            Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
+            for source in annotations
+            if source.kind == "masks"
+        ]
     return annotations, pixels, notices
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -14,6 +15,7 @@ from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
 _READ_BYTES = 1 << 20
+_NUMBERED = re.compile(r" \(\d+\)(\.|$)")
 
 
 def drop_copies(
@@ -23,7 +25,7 @@ def drop_copies(
 
     Only files of one kind and one size without compression are compared, up to the first different
     byte; objects by size and ETag. An uncompressed file is kept before a compressed one, and else
-    the first one.
+    the first one, but for names that a browser numbered, such as `boxes (1).csv`.
 
     Raises:
         StorageError: The object store can't be read.
@@ -34,7 +36,7 @@ def drop_copies(
             alike[source.kind, size].append(source)
     originals: dict[str, Source] = {}  # name of a copy to its original
     for group in alike.values():
-        group.sort(key=lambda source: (source.split is None, source.compressed, source.index))
+        group.sort(key=_preference)
         kept: list[Source] = []
         for source in group:
             same = next((other for other in kept if _is_copy(source, other, options)), None)
@@ -47,6 +49,11 @@ def drop_copies(
         for copy, original in originals.items()
     ]
     return [source for source in sources if source.name not in originals], notices
+
+
+def _preference(source: Source) -> tuple:
+    numbered = bool(_NUMBERED.search(os.path.basename(source.name)))
+    return source.split is None, source.compressed, numbered, source.index
 
 
 def _content_size(source: Source) -> Hashable:

@@ -428,16 +428,16 @@ def test_files_of_the_same_content_are_read_once(tmp_path: Path):
     }
     sources, notices = find(write(tmp_path, files))
     assert [str(Path(path).relative_to(tmp_path)) for path in sources] == [
-        *("b/classes.csv", "images.csv", "test-boxes.csv", "train-boxes (1).csv"),
+        *("b/classes.csv", "images.csv", "test-boxes.csv", "train-boxes.csv"),
         "train-changed.csv",
     ]
     assert [source.index for source in sources.values()] == list(range(5))
     copies = {str(Path(path).relative_to(tmp_path)) for path in notices}
     assert copies == {
-        *("train-boxes.csv", "train-other.csv.gz", "train-other.zip/train.csv"),
+        *("train-boxes (1).csv", "train-other.csv.gz", "train-other.zip/train.csv"),
         *("all.tar.gz/train/boxes.csv", "classes.csv"),
     }
-    assert "same content as" in notices[f"{tmp_path}/train-boxes.csv"]
+    assert "same content as" in notices[f"{tmp_path}/train-boxes (1).csv"]
 
 
 def test_a_glob_that_the_shell_expanded_is_explained(tmp_path: Path):

@@ -177,6 +177,7 @@ def test_masks_without_pixels_fail_the_build(with_masks: Path, tmp_path: Path) -
     assert "no source of masks has it" in refused.stderr
     without = build(annotations, "--images", with_masks / "images")
     assert without.returncode == 0, without.stderr
+    assert "its masks have no pixels: name their PNGs by --masks" in without.stdout
     accepted = build(annotations, *flags, "--max_bad_rate", "1")
     assert accepted.returncode == 0, accepted.stderr
 

@@ -149,6 +149,7 @@ MISTAKES: dict[str, tuple[dict[str, str | list[str]], list[str]]] = {
     "a flag cut short": ({"--annot": "x"}, ["unknown flag --annot"]),
     "an unknown format": ({"--format": "tfrecord,avro"}, ["--format", "'avro'", "parquet"]),
     "an unknown split": ({"--splits": "train,dev"}, ["--splits", "'dev'", "validation"]),
+    "maps of no masks": ({"--mask_maps": "instance"}, ["--mask_maps", "--masks"]),
     "an unknown map": ({"--mask_maps": "panoptic"}, ["--mask_maps", "'panoptic'", "instance"]),
     "a shard of no size": ({"--shard_size": "big"}, ["--shard_size", "'big'", "256MiB"]),
     "a shard of size 0": ({"--shard_size": "0"}, ["--shard_size", "positive"]),

@@ -31,7 +31,8 @@ configs:
   data_files:{data_files}
 ---
 <!-- Written by pipelines.build for version {version}.
-The next build writes it anew. To keep a text of your own here, remove these two lines. -->
+The next build writes it anew. To keep a text of your own here, remove these two lines, and the
+configs above, which go on naming this version. -->
 
 # Open Images as a training dataset
 

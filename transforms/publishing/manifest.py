@@ -199,7 +199,7 @@ def gather_warnings(
             continue
         if not source["rows"]:
             found.add((source["path"], "has no rows"))
-        elif source["orphans"] == source["rows"] - source["bad_rows"]:
+        elif 0 < source["orphans"] == source["rows"] - source["bad_rows"]:
             found.add((source["path"], "none of its rows is of an image of the dataset"))
     return [{"path": path, "text": text} for path, text in sorted(found)]
 

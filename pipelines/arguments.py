@@ -77,7 +77,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown_flag(word: str, known: Sequence[str]) -> str:
-    """What is said of a flag that there isn't.
+    """Returns the error message for an unknown flag.
 
     Args:
         word: as it was given, perhaps with a value.
@@ -88,7 +88,7 @@ def unknown_flag(word: str, known: Sequence[str]) -> str:
 
 
 def none_of(word: str, allowed: Sequence[str]) -> str:
-    """What is said of a value that is none of those that may be."""
+    """Returns the error message for a value that isn't allowed."""
     return f"{word!r} is none of {', '.join(allowed)}{did_you_mean(word, allowed)}"
 
 

@@ -9,7 +9,7 @@ from versions.published import Output
 
 
 def mend(output: Output) -> None:
-    """Has the card name the version that `latest` does; where it can't be written, it stays."""
+    """Lets the card name the latest version, unless it can't be written."""
     with contextlib.suppress(StorageError, OSError, workspace.OutputError):
         if pointing.has_current_card(output):
             return

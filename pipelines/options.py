@@ -339,7 +339,7 @@ def parse(
 
 
 def _explain_stray(word: str, arguments: Sequence[str]) -> str:
-    """What to do about a word that belongs to no flag, as where the shell has expanded a glob."""
+    """Returns the error message for stray words, which an unquoted glob leaves."""
     before = list(arguments[: list(arguments).index(word)])
     flag = next((given for given in reversed(before) if given.startswith("--")), "")
     flag, _, value = flag.partition("=")

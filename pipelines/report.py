@@ -89,7 +89,7 @@ def document(ending: Ending) -> dict[str, Any]:
 
 
 def _told_sources(sources: Sequence[dict] | None) -> list[dict] | None:
-    """What machines are told of sources."""
+    """Returns the accounts of sources for `--report json`."""
     if sources is None:
         return None
     return [{name: source[name] for name in ("kind", "path", *COUNTS)} for source in sources]

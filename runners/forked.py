@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from multiprocessing import connection
 from typing import Any, Self
 
 from apache_beam.portability.api import beam_fn_api_pb2
@@ -20,6 +21,9 @@ from runners import fork_server, lean, sharing, shortcuts, worker
 ENDED = "a worker process ended"
 _POLL_SECONDS = 0.1
 _URN = "open_images:env:forked:v1"
+#: Starting a process also reads how others ended. Of two threads that read it at the same time, one
+#: would find nothing there and take it for an exit code of 255.
+_reading_ends = threading.Lock()
 
 
 @Environment.register_urn(_URN, None)
@@ -59,7 +63,8 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
             self.provision_info.provision_info.pipeline_options,
         )
         process = fork_server.CONTEXT.Process(target=_work, args=(environment,), daemon=True)
-        process.start()
+        with _reading_ends:
+            process.start()
         self._stopped = threading.Event()
         self._watching = threading.Thread(target=self._watch, args=(process,), daemon=True)
         self._watching.start()
@@ -71,7 +76,9 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
     def _watch(self, process: multiprocessing.process.BaseProcess) -> None:
         """Waits for the worker's end; if it failed, Beam would wait for its answers for ever."""
         control: Any = self.control_conn
-        process.join()
+        connection.wait([process.sentinel])
+        with _reading_ends:
+            process.join()
         if process.exitcode:
             answer = beam_fn_api_pb2.InstructionResponse(
                 error=f"{ENDED} with code {process.exitcode}: is memory short?"

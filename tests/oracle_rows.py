@@ -25,7 +25,7 @@ class LeftOutError(Exception):
 
 
 class Lost(list):
-    """What is lost of a row that is kept: the names of fields that can't be read."""
+    """Collects the names of fields that can't be read in rows that are kept."""
 
     def attempt(self, name: str, parse: Callable[..., Any], *arguments: Any) -> Any:
         """What a function gives, or None and one loss more."""
@@ -139,7 +139,7 @@ def parse_image_label(row: dict, lost: Lost) -> dict:
 
 
 def parse_any_box(row: dict, lost: Lost) -> dict:
-    """What a box and a MIAP person box have in common."""
+    """Returns the fields that a box and a MIAP person box share."""
 
     def flag(text: str) -> int:
         text = {"true": "1", "false": "0"}.get(text.strip().lower(), text)

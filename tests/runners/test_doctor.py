@@ -284,6 +284,6 @@ def test_inputs_are_looked_at_as_a_build_does(tmp_path: Path, capsys: Capture):
 
 
 def examined(flags: list[str]) -> list[Finding]:
-    """What the doctor finds before it starts workers."""
+    """Returns the findings that need no workers."""
     ours, others = doctor.options.parse(flags, doctor.make_parser())
     return list(itertools.takewhile(lambda found: found.subject != "ports", examine(ours, others)))

@@ -18,7 +18,7 @@ OPERATOR := 1.10.0
 OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6
 KUBERNETES_SCHEMAS := 1.37.0
 
-.PHONY: help demo check test setup lint types bench bench-peers bench-startup bench-growth \
+.PHONY: help demo check test setup lint types fuzz bench bench-peers bench-startup bench-growth \
     bench-narratives bench-full bench-examples bench-pixels bench-memory bench-incremental \
     bench-rebuilds bench-flink toolchain flink prism kubernetes airflow clean
 
@@ -38,6 +38,7 @@ help:
 	@echo 'make test    all tests, after make setup'
 	@echo 'make setup   what the tests use: Java and Go, Flink, Prism, schemas of Kubernetes, Airflow'
 	@echo 'make flink   (or prism, kubernetes, airflow) one of these'
+	@echo 'make fuzz    drawn and mutated inputs, for about an hour; SEED=… repeats a run'
 	@echo 'make bench   benchmarks; bench-… in the Makefile are others'
 	@echo 'make clean   removes .venv and demo'
 
@@ -59,6 +60,17 @@ lint: $(VENV)/installed
 
 types: $(VENV)/installed
 	$(BIN)/pyrefly check
+
+# Far more drawn inputs than `make test` tries, from another seed each time: make fuzz SEED=…
+SEED := $(shell date +%s)
+FUZZ = $(BIN)/python -m tests.fuzz
+
+fuzz: $(VENV)/installed
+	$(FUZZ) tests.fuzz.picture_targets:jpeg_picture --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.picture_targets:png_picture --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.picture_targets:mask --seed $(SEED) --count 10000
+	$(FUZZ) tests.fuzz.picture_targets:zip_archive --seed $(SEED) --count 10000
+	$(FUZZ) tests.fuzz.picture_targets:tar_archive --seed $(SEED) --count 5000
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.imaging import fuzzing
+from tests.fuzz import driver
 
 TARGETS = {
     "jpeg_picture": 8_000,
@@ -44,8 +44,8 @@ def misbehave(number: int) -> str:
 
 
 def test_whatever_goes_wrong_is_named() -> None:
-    target = "tests.imaging.test_fuzzing:misbehave"
-    outcomes, findings = fuzzing.run(target, range(10), seconds=2, mebibytes=120)
+    target = "tests.fuzz.test_picture_targets:misbehave"
+    outcomes, findings = driver.run(target, range(10), seconds=2, mebibytes=120)
     assert findings == [
         (1, "hang", "more than 2 s"),
         (2, "hang", "more than 2 s"),
@@ -60,11 +60,11 @@ def test_whatever_goes_wrong_is_named() -> None:
 
 def test_a_target_that_does_not_start_is_no_finding() -> None:
     with pytest.raises(RuntimeError, match="exit code 1"):
-        fuzzing.run("tests.imaging.test_fuzzing:absent", range(1))
+        driver.run("tests.fuzz.test_picture_targets:absent", range(1))
 
 
-def fuzz(target: str) -> fuzzing.Report:
-    return fuzzing.run(f"tests.imaging.fuzz_targets:{target}", range(TARGETS[target]))
+def fuzz(target: str) -> driver.Report:
+    return driver.run(f"tests.fuzz.picture_targets:{target}", range(TARGETS[target]))
 
 
 @pytest.mark.timeout(600)

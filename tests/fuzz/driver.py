@@ -3,7 +3,7 @@
 A target is a function of a number: it makes the input of that number, tries it, and returns in one
 word what became of it. To run the input 4711 of a target alone, with what it says:
 
-    python -m tests.imaging.fuzzing tests.imaging.fuzz_targets:jpeg_picture 4711 4712 256
+    python -m tests.fuzz.driver tests.fuzz.picture_targets:jpeg_picture 4711 4712 256
 """
 
 import faulthandler
@@ -66,7 +66,7 @@ def run(
         arguments = [target, str(numbers.start), str(numbers.stop), str(mebibytes)]
         with tempfile.TemporaryDirectory() as folder:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.imaging.fuzzing", *arguments],
+                [sys.executable, "-m", "tests.fuzz.driver", *arguments],
                 cwd=ROOT,
                 env={**os.environ, "TMPDIR": folder},
                 stdout=subprocess.PIPE,

@@ -12,6 +12,7 @@ from transforms.formats.tables import struct_array
 from transforms.imaging.rotate import turn, turned_size
 from transforms.masks import maps, png, rle
 from transforms.pixels.members import MemberReader, address_of
+from transforms.pixels.repeats import check_alike, group_by_place
 
 Raster = tuple[tuple[int, int], bytes, int]
 _NO_RASTER = (None, None, None)
@@ -43,9 +44,10 @@ def rasterise_masks(
     found: list[Failure] = []
     if joined["mask_files"].null_count < len(joined):
         names = _names(masks)
+        listed = joined["mask_files"].to_pylist()
         files_of = [
             {member["name"].rpartition("/")[2]: member for member in reversed(members)}
-            for members in joined["mask_files"].to_pylist()
+            for members in listed
         ]
         reader.expect(
             address_of(files[name])
@@ -53,21 +55,25 @@ def rasterise_masks(
             for name in rows
             if known is None and name in files
         )
-        for image_id, split, size, rotation, rows, files, known in zip(
+        for image_id, split, size, rotation, rows, files, members, known in zip(
             joined["image_id"].to_pylist(),
             joined["split"].to_pylist(),
             sizes,
             rotations,
             names,
             files_of,
+            listed,
             kept,
             strict=True,
         ):
             if known is not None:
                 rasters += known
                 continue
+            repeats = _find_repeats(members) if len(files) < len(members) else {}
             for name in rows:
                 try:
+                    if name in repeats:
+                        _check_repeats(repeats[name], reader)
                     rasters.append(_rasterise(name, files, size, rotation, reader))
                 except PixelError as error:
                     rasters.append(_NO_RASTER)
@@ -98,6 +104,20 @@ def _names(masks: pa.ListArray) -> list[list[str]]:
     return [[next(names) for _ in range(length)] for length in lengths]
 
 
+def _find_repeats(members: Sequence[Mapping]) -> dict[str, list[Mapping]]:
+    """The members, by base name, that the archive of the first of that base name has twice."""
+    repeats: dict[str, list[Mapping]] = {}
+    groups = group_by_place(members, lambda each: each["container"], lambda each: each["name"])
+    for group in groups:
+        repeats.setdefault(group[0]["name"].rpartition("/")[2], group)
+    return {name: group for name, group in repeats.items() if len(group) > 1}
+
+
+def _check_repeats(members: Sequence[Mapping], reader: MemberReader) -> None:
+    contents = (_read(member, reader) for member in members)
+    check_alike(contents, members[0]["name"], (member["offset"] for member in members))
+
+
 def _rasterise(
     name: str,
     files: Mapping[str, Mapping],
@@ -107,16 +127,19 @@ def _rasterise(
 ) -> Raster:
     if name not in files:
         raise PixelError(Reason.MASK_MISSING, "no source of masks has it")
-    member = files[name]
-    try:
-        data = reader.read(*address_of(member))
-    except PixelError as error:
-        raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
+    data = _read(files[name], reader)
     # Resized as it is stored, and turned then, as its picture is.
     mask = png.decode_mask(data, size and turned_size(*size, rotation))
     mask = turn(mask, rotation)
     counts, area = rle.encode(mask)
     return mask.shape, counts, area
+
+
+def _read(member: Mapping, reader: MemberReader) -> bytes:
+    try:
+        return reader.read(*address_of(member))
+    except PixelError as error:
+        raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
 
 
 def draw_maps(

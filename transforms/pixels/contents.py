@@ -27,7 +27,8 @@ def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator
         options: how object stores are reached.
 
     Raises:
-        PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
+        PixelError: TRUNCATED or CORRUPT for a damaged archive, TOO_LARGE for one that unpacks to
+            far more than it has, after what could still be listed.
     """
     contents = CONTENTS[source.kind]
     if source.medium != "tar.gz":

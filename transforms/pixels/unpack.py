@@ -17,6 +17,10 @@ _PACKED_BYTES = 256 << 10
 # What is inflated in one call is lost where the call meets damage, so it isn't much.
 _INFLATED_BYTES = 512 << 10
 _STREAM_BYTES = 8 << 20
+#: What is written, at most: so many bytes, and so many times the compressed ones read by then.
+#: Pictures, masks and their headers shrink to a thirtieth at most, zeros to a thousandth.
+FREE_BYTES = 64 << 20
+MAX_RATIO = 100
 #: Inflated blocks that are handed over together, to be written while the next ones are inflated.
 _BLOCKS_BEHIND = 8
 
@@ -29,8 +33,9 @@ def unpack(
     ISA-L inflates faster than zlib (docs/decisions.md).
 
     Returns:
-        The new file, and what is wrong with the compressed data, if anything: TRUNCATED or CORRUPT;
-        the file then ends before that place.
+        The new file, and what is wrong with the compressed data, if anything: TRUNCATED, CORRUPT,
+        or TOO_LARGE for more than `FREE_BYTES` and `MAX_RATIO` times what is compressed; the file
+        then ends before that place.
     """
     target = os.path.join(folder, f"{uuid.uuid4().hex}.tar")
     damage = None
@@ -40,6 +45,8 @@ def unpack(
     ):
         try:
             _write_behind(unpacked, _inflate(packed))
+        except PixelError as error:
+            damage = error
         except EOFError as error:
             damage = PixelError(Reason.TRUNCATED, f"compressed data: {error}")
         except igzip_lib.error as error:  # pyrefly: ignore[not-a-type]
@@ -78,17 +85,31 @@ def _inflate(packed: BinaryIO) -> Iterator[bytes]:
     """Inflates gzip members up to the end of a file, or to the padding after them.
 
     Raises:
+        PixelError: TOO_LARGE.
         EOFError: The last member isn't complete.
         igzip_lib.error: The data is no gzip, or a checksum doesn't hold.
     """
     data = packed.read(_PACKED_BYTES)
+    read, found = len(data), 0
     while True:
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:
-            if member.needs_input and not data and not (data := packed.read(_PACKED_BYTES)):
-                raise EOFError("it ends before the end-of-stream marker was reached")
-            yield member.decompress(data, _INFLATED_BYTES)
+            if member.needs_input and not data:
+                data = packed.read(_PACKED_BYTES)
+                if not data:
+                    raise EOFError("it ends before the end-of-stream marker was reached")
+                read += len(data)
+            block = member.decompress(data, _INFLATED_BYTES)
+            found += len(block)
+            if found > FREE_BYTES + MAX_RATIO * read:
+                limit = f"at most {FREE_BYTES >> 20} MiB and {MAX_RATIO} times as much"
+                detail = f"{read:,} bytes of it unpack to over {found:,}: {limit}"
+                raise PixelError(Reason.TOO_LARGE, f"compressed data: {detail}")
+            yield block
             data = b""
-        data = member.unused_data or packed.read(_PACKED_BYTES)
+        data = member.unused_data
+        if not data:
+            data = packed.read(_PACKED_BYTES)
+            read += len(data)
         if not data.strip(b"\0"):
             return

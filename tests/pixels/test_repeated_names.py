@@ -102,6 +102,8 @@ def test_masks(folder: Path) -> None:
     [failure] = version.failures
     reason = failure["stage"], failure["reason"], failure["image_id"]
     assert reason == ("mask", "conflict", CHANGED)
+    [archive] = (folder / "masks").iterdir()
+    assert failure["source"] == str(archive)
     areas = [version.examples[image_id]["masks"][0]["area"] for image_id in (ALIKE, ELSEWHERE)]
     assert areas == [photo().width * photo().height] * 2
     assert version.examples[CHANGED]["masks"][0]["counts"] is None

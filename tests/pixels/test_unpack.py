@@ -9,7 +9,8 @@ import pytest
 
 from tests.builds import run_build
 from transforms.failures import Reason
-from transforms.pixels.unpack import FREE_BYTES, MAX_RATIO, unpack
+from transforms.pixels.unpack import unpack
+from transforms.storage.inflation import FREE_BYTES, MAX_RATIO
 
 DATA = random.Random(0).randbytes(300_000) + b"row\n" * 50_000
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms.elements import in_one_piece
+from transforms.elements import Source, in_one_piece
 from transforms.examples.schema import IMAGE, MASK
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.formats.tables import struct_array
 from transforms.imaging.rotate import turn, turned_size
 from transforms.masks import maps, png, rle
+from transforms.pixels.contents import path_of
 from transforms.pixels.members import MemberReader, address_of
 from transforms.pixels.repeats import check_alike, group_by_place
 
@@ -24,6 +25,7 @@ def rasterise_masks(
     rotations: Sequence[int | None],
     reader: MemberReader,
     kept: Sequence[Sequence[Raster] | None],
+    sources: Sequence[Source],
 ) -> tuple[pa.ListArray, list[Failure]]:
     """Encodes the masks of n images as COCO run lengths.
 
@@ -33,6 +35,7 @@ def rasterise_masks(
         rotations: by which each picture was turned.
         reader: reads members by address.
         kept: what is known of an image's masks already; None where they are to be read.
+        sources: all sources of the build, by index.
 
     Returns:
         (n,) lists of `schema.MASK`, null where the source of masks was not given, and a failure for
@@ -77,7 +80,9 @@ def rasterise_masks(
                     rasters.append(_rasterise(name, files, size, rotation, reader))
                 except PixelError as error:
                     rasters.append(_NO_RASTER)
-                    source = files[name]["container"] if name in files else None
+                    source = None
+                    if member := files.get(name):
+                        source = path_of(sources[member["source"]], member["container"])
                     detail = f"{name}: {error.detail}"
                     found.append(Failure(image_id, split, Stage.MASK, error.reason, detail, source))
     else:

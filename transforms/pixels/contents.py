@@ -44,6 +44,14 @@ def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator
         raise damage
 
 
+def path_of(source: Source, container: str) -> str:
+    """The path by which a user knows the container of a member.
+
+    An unpacked archive is in a temporary file, whose name would tell nobody anything.
+    """
+    return source.path if source.medium == "tar.gz" else container
+
+
 def keyed(members: pa.Table, index: int) -> pa.Table:
     """The members of source `index`, (n,) of `listing.SCHEMA`, as n rows of `key` and `value`."""
     members = members.combine_chunks()

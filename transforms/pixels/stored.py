@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from transforms.elements import Source
 from transforms.failures import PixelError
 from transforms.pixels.buffer import PictureBuffer
+from transforms.pixels.contents import path_of
 from transforms.pixels.fetch import Answer
 from transforms.pixels.members import ADDRESS, MemberReader
 from transforms.pixels.repeats import check_alike, group_by_place
@@ -74,9 +75,7 @@ class MemberSource:
             return Answer(path, error)
 
     def _path_of(self, member: tuple) -> str:
-        source = self._sources[member[0]]
-        # An unpacked archive is in a temporary file, whose name would tell nobody anything.
-        return source.path if source.medium == "tar.gz" else _container_of(member)
+        return path_of(self._sources[member[0]], _container_of(member))
 
     def _picture(
         self, container: str, offset: int, size: int, method: int, crc32: int | None

@@ -10,6 +10,7 @@ from isal import igzip_lib
 
 from transforms.failures import PixelError, Reason
 from transforms.storage import files
+from transforms.storage.inflation import describe_excess
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter
 
@@ -17,10 +18,6 @@ _PACKED_BYTES = 256 << 10
 # What is inflated in one call is lost where the call meets damage, so it isn't much.
 _INFLATED_BYTES = 512 << 10
 _STREAM_BYTES = 8 << 20
-#: What is written, at most: so many bytes, and so many times the compressed ones read by then.
-#: Pictures, masks and their headers shrink to a thirtieth at most, zeros to a thousandth.
-FREE_BYTES = 64 << 20
-MAX_RATIO = 100
 #: Inflated blocks that are handed over together, to be written while the next ones are inflated.
 _BLOCKS_BEHIND = 8
 
@@ -34,8 +31,8 @@ def unpack(
 
     Returns:
         The new file, and what is wrong with the compressed data, if anything: TRUNCATED, CORRUPT,
-        or TOO_LARGE for more than `FREE_BYTES` and `MAX_RATIO` times what is compressed; the file
-        then ends before that place.
+        or TOO_LARGE for more than may come of it (see `storage/inflation.py`); the file then ends
+        before that place.
     """
     target = os.path.join(folder, f"{uuid.uuid4().hex}.tar")
     damage = None
@@ -101,10 +98,8 @@ def _inflate(packed: BinaryIO) -> Iterator[bytes]:
                 read += len(data)
             block = member.decompress(data, _INFLATED_BYTES)
             found += len(block)
-            if found > FREE_BYTES + MAX_RATIO * read:
-                limit = f"at most {FREE_BYTES >> 20} MiB and {MAX_RATIO} times as much"
-                detail = f"{read:,} bytes of it unpack to over {found:,}: {limit}"
-                raise PixelError(Reason.TOO_LARGE, f"compressed data: {detail}")
+            if excess := describe_excess(read, found):
+                raise PixelError(Reason.TOO_LARGE, f"compressed data: {excess}")
             yield block
             data = b""
         data = member.unused_data

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from isal import igzip, igzip_lib
 
 from transforms.storage import files
+from transforms.storage.inflation import describe_excess
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import TarError, is_tar, read_members
 from transforms.storage.zips import ZipError, find_directory
@@ -140,6 +141,8 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
             refusal = "encrypted: unpack it"
         elif info.compress_type not in _METHODS:
             refusal = "compressed in a way that isn't read: unpack it"
+        elif excess := describe_excess(info.compress_size, info.file_size):
+            refusal = excess
         yield Member(info.filename, info.file_size, refusal, partial(archive.open, info))
 
 
@@ -252,11 +255,13 @@ class _Careful(io.RawIOBase):
     """A gzipped tar, unpacked by ISA-L, which is faster: all that precedes a member is unpacked.
 
     Where it is damaged it ends, and keeps the exception in `damage`: raised at once it would lose
-    the data that `io.BufferedReader` has read before.
+    the data that `io.BufferedReader` has read before. Raises zlib.error where far more comes of it
+    than it has.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
+        self._file = file
         self._stream = igzip.IGzipFile(fileobj=file)
         self._at = 0
         self.damage: Exception | None = None
@@ -271,15 +276,24 @@ class _Careful(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
-        self._guarded(lambda: self._stream.seek(self._at), 0)
+        offset += self._at if whence == io.SEEK_CUR else 0
+        if offset < self._at:
+            self._at = self._guarded(lambda: self._stream.seek(offset), offset)
+        while self._at < offset and self._read(min(_BUFFER_BYTES, offset - self._at)):
+            pass
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = self._guarded(lambda: self._stream.read1(len(buffer)), b"")
+        data = self._read(len(buffer))
         buffer[: len(data)] = data
-        self._at += len(data)
         return len(data)
+
+    def _read(self, size: int) -> bytes:
+        data = self._guarded(lambda: self._stream.read1(size), b"")
+        self._at += len(data)
+        if excess := describe_excess(self._file.tell(), self._at):
+            raise zlib.error(excess)
+        return data
 
     def _guarded(self, action: Callable[[], Any], otherwise: Any) -> Any:
         if self.damage:

@@ -59,7 +59,8 @@ def test_a_long_directory_takes_the_memory_of_a_piece(tmp_path: Path) -> None:
     path = tmp_path / "source.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(2_000):
-            info = zipfile.ZipInfo(f"{number:060000d}")
+            info = zipfile.ZipInfo(f"{number:04000d}")
+            info.comment = bytes(56_000)
             archive.writestr(info, b"")
     with path.open("rb") as file:
         assert find_directory(file).size > 100 << 20
@@ -95,6 +96,16 @@ def test_names_and_extra_fields_that_end_beyond_the_directory() -> None:
         struct.pack_into("<H", data, place + field, 0xFFFF)
         with pytest.raises(ZipError, match="no entry of a directory at offset"):
             entries(bytes(data))
+
+
+def test_names_that_are_longer_than_any_path() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("n" * 4096, b"")
+        archive.writestr("n" * 4097, b"")
+    found = read_entries(io.BytesIO(buffer.getvalue()))
+    with pytest.raises(ZipError, match="at most 4,096"):
+        list(found)
 
 
 def test_sizes_of_64_bits_that_are_missing() -> None:

@@ -60,8 +60,7 @@ def walk_zip(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Mem
 
     Raises:
         StorageError: The object store can't be read.
-        PixelError: TRUNCATED or CORRUPT when that directory is missing, or can't be followed
-            further, after the members before that place.
+        PixelError: TRUNCATED or CORRUPT when that directory is missing or damaged.
     """
     with files.open_file(path, options) as file:
         try:

@@ -20,6 +20,7 @@ from transforms.storage.zips import ZipError, find_directory
 
 ROWS = 65_536
 
+_SHOWN = 200  # characters of a name that a failure shows
 _FAR = 1 << 62  # beyond any file, and 64-bit arithmetic with it can't overflow
 
 #: One row a member: the ImageID, then the fields of `Member` but for refusals.
@@ -186,7 +187,7 @@ def list_members(
             image_id = match and match[1]
             if refusal := _refusal(member):
                 reason, detail = refusal
-                detail = f"{member.name!a}: {detail}"
+                detail = f"{member.name[:_SHOWN]!a}: {detail}"
                 failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
             elif image_id is None:
                 skipped += 1

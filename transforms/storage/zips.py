@@ -10,6 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from transforms.storage.tars import MAX_NAME_BYTES
+
 _END = struct.Struct("<4s4x4xIIH")  # signature, bytes and place of the directory, of the comment
 _LOCATOR = struct.Struct("<4s16x")
 _END_64 = struct.Struct("<4s36xQQ")
@@ -101,7 +103,7 @@ def read_entries(file: BinaryIO) -> Iterator[ZipEntry]:
     """Walks the directory; the file isn't to be used otherwise meanwhile.
 
     Raises:
-        ZipError: The directory is missing, or can't be followed further.
+        ZipError: The directory is missing, or damaged anywhere: before the first member.
     """
     directory = find_directory(file)
     overlaps = _find_overlaps(_walk(file, directory))
@@ -126,6 +128,9 @@ def _walk(file: BinaryIO, directory: Directory) -> Iterator[ZipEntry]:
         following = extra_end + lengths[2]
         if signature != _SIGNATURE or following > len(data):
             raise ZipError(f"no entry of a directory at offset {place}")
+        if lengths[0] > MAX_NAME_BYTES:
+            claim = f"a name of {lengths[0]:,} bytes at offset {place}"
+            raise ZipError(f"{claim}: at most {MAX_NAME_BYTES:,}")
         name = data[entry_end:name_end]
         if _ZIP64_FIELD in (size, offset):
             extra = data[name_end:extra_end]

@@ -16,8 +16,6 @@ from transforms.pixels.repeats import check_alike, group_by_place
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
-_FIELDS = ("source", "name", *ADDRESS)
-
 
 class MemberSource:
     """Folders and archives, whose members were listed.
@@ -45,7 +43,7 @@ class MemberSource:
             [member for member in members if member[0] in self._sources]
             for members in _members(images["pictures"])
         ]
-        self._reader.expect(members[0][2:] for members in of_image if members)
+        self._reader.expect(members[0][1:-1] for members in of_image if members)
         for members in of_image:
             if len(members) > 1:
                 yield map(self._read_alike, group_by_place(members, _container_of, _name_of))
@@ -59,15 +57,15 @@ class MemberSource:
         """Reads the picture of members of the same name in an archive."""
         first = members[0]
         if len(members) > 1:
-            contents = (self._reader.read(*address) for _, _, *address in members)
+            contents = (self._reader.read(*address) for _, *address, _ in members)
             try:
-                check_alike(contents, _name_of(first), (member[3] for member in members))
+                check_alike(contents, _name_of(first), (member[2] for member in members))
             except PixelError as error:
                 return Answer(self._path_of(first), error)
         return self._read(first)
 
     def _read(self, member: tuple) -> Answer:
-        _, _, *address = member
+        _, *address, _ = member
         path = self._path_of(member)
         try:
             return Answer(path, self._picture(*address))
@@ -89,18 +87,24 @@ class MemberSource:
 
 
 def _name_of(member: tuple) -> str:
-    return member[1]
+    return member[-1]
 
 
 def _container_of(member: tuple) -> str:
-    return member[2]
+    return member[1]
 
 
 def _members(pictures: pa.ChunkedArray) -> Iterator[list[tuple]]:
-    """Of each image the source, name and address of each of its members."""
+    """Of each image the source, address and name of each of its members.
+
+    Names are None where no image has several members, as nearly always.
+    """
     counts = pc.fill_null(pc.list_value_length(pictures), 0).to_pylist()
     members = pc.list_flatten(pictures)
-    columns = [pc.struct_field(members, name).to_pylist() for name in _FIELDS]
-    rows = zip(*columns, strict=True)
+    columns = [pc.struct_field(members, name).to_pylist() for name in ("source", *ADDRESS)]
+    names = [None] * len(members)
+    if max(counts, default=0) > 1:
+        names = pc.struct_field(members, "name").to_pylist()
+    rows = zip(*columns, names, strict=True)
     for count in counts:
         yield list(islice(rows, count))

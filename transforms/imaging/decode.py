@@ -211,7 +211,8 @@ def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:
         strip = image.crop((0, top * reduction, width, bottom))
         if strip.mode == "I;16":  # which Pillow clips where it means to convert
             strip = Image.fromarray((np.asarray(strip) >> 8).astype(np.uint8))
-        strip = strip.convert("RGB")
+        if strip.mode != "RGB":
+            strip = strip.convert("RGB")
         pixels[top : top + step] = np.asarray(strip.reduce(reduction) if reduction > 1 else strip)
     return pixels
 

@@ -68,9 +68,12 @@ FUZZ = $(BIN)/python -m tests.fuzz
 fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.picture_targets:jpeg_picture --seed $(SEED) --count 20000
 	$(FUZZ) tests.fuzz.picture_targets:png_picture --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.picture_targets:png_structure --seed $(SEED) --count 20000 --mebibytes 1500
 	$(FUZZ) tests.fuzz.picture_targets:mask --seed $(SEED) --count 10000
 	$(FUZZ) tests.fuzz.picture_targets:zip_archive --seed $(SEED) --count 10000
 	$(FUZZ) tests.fuzz.picture_targets:tar_archive --seed $(SEED) --count 5000
+	$(FUZZ) tests.fuzz.picture_targets:zip_claims --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.picture_targets:tar_claims --seed $(SEED) --count 10000
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

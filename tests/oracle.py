@@ -13,6 +13,7 @@ import csv
 import gzip
 import io
 import json
+import posixpath
 import re
 import struct
 import sys
@@ -232,27 +233,38 @@ def split_of_file(path: Path) -> str:
     raise ValueError(f"{path}: no image table, and no split in its name")
 
 
-def files_by_name(path: Path) -> dict[str, bytes]:
-    """The files in a folder and in its archives by their base name; the first of a name counts."""
-    found: dict[str, bytes] = {}
-    for name, data in walk(path):
-        found.setdefault(name.rpartition("/")[2], data)
+def files_by_name(path: Path) -> dict[str, bytes | list[bytes]]:
+    """The files in a folder and in its archives by their base name.
+
+    The first of a name counts; it is a list where its archive has it again with other content.
+    """
+    found, first = {}, {}
+    for container, name, data in walk(path):
+        base = name.rpartition("/")[2]
+        place = container, posixpath.normpath(name)
+        if first.setdefault(base, place) != place:
+            continue
+        known = found.setdefault(base, data)
+        if data not in (known, *(known if isinstance(known, list) else ())):
+            found[base] = [known, data]
     return found
 
 
-def walk(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file below a folder or in an archive."""
+def walk(path: Path) -> Iterator[tuple[Path, str, bytes]]:
+    """Archive, name and content of each file below a folder or in an archive."""
     if path.is_dir():
         for child in sorted(path.iterdir()):
             yield from walk(child)
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            yield from ((name, archive.read(name)) for name in archive.namelist())
+            yield from ((path, i.filename, archive.read(i)) for i in archive.infolist())
     elif path.name.endswith((".tar", ".tar.gz", ".tgz")):
         with tarfile.open(path) as archive:
-            yield from ((i.name, archive.extractfile(i).read()) for i in archive if i.isfile())
+            for info in archive:
+                if info.isfile():
+                    yield path, info.name, archive.extractfile(info).read()
     else:
-        yield path.name, path.read_bytes()
+        yield path, path.name, path.read_bytes()
 
 
 # Rows.
@@ -313,13 +325,15 @@ def merge_image_rows(rows: list[dict]) -> dict:
 # Pixels.
 
 
-def read_picture(image_id: str, pictures: dict[str, bytes] | None) -> dict:
+def read_picture(image_id: str, pictures: dict[str, bytes | list[bytes]] | None) -> dict:
     """The columns of a picture, which is published byte for byte, but for an orientation."""
     image, (width, height) = None, (None, None)
     if pictures is not None:
         data = pictures.get(image_id)
         if data is None:
             raise LeftOutError("fetch", "missing")
+        if isinstance(data, list):
+            raise LeftOutError("fetch", "conflict")
         if not data:
             raise LeftOutError("decode", "empty")
         try:
@@ -348,10 +362,12 @@ def set_upright(data: bytes, exif: Image.Exif) -> bytes:
     return data.replace(entry + struct.pack(f"{exif.endian}H", exif[0x0112]), entry + one, 1)
 
 
-def read_mask(data: bytes | None, width: int | None, height: int | None) -> dict:
+def read_mask(data: bytes | list[bytes] | None, width: int | None, height: int | None) -> dict:
     """A mask at the size of its picture, or its own without one, as COCO's run lengths."""
     if data is None:
         raise LeftOutError("mask", "mask_missing")
+    if isinstance(data, list):
+        raise LeftOutError("mask", "conflict")
     try:
         png = Image.open(io.BytesIO(data), formats=["PNG"])
         scaled = png.resize((width, height), Image.Resampling.NEAREST) if width else png

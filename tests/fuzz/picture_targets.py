@@ -4,14 +4,16 @@ Each target returns `sound`, or the reason of the refusal. Whatever is raised bu
 holds but shouldn't, is a finding.
 """
 
+import contextlib
 import gzip
 import io
 import os
 import random
+import struct
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,11 +26,15 @@ from transforms.imaging.decode import decode_pixels, verify_pixels
 from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
 from transforms.imaging.process import ImageSpec, process_picture
 from transforms.masks.png import decode_mask
+from transforms.pixels.archive import walk_zip
 from transforms.pixels.listing import MASKS, PICTURES, kind_of, list_members
 from transforms.pixels.members import MemberReader, address_of
 from transforms.pixels.unpack import unpack
 
 MASK_SIZE = (50, 40)
+
+# Pixels of a picture that other readers are asked for: theirs is the time and memory.
+_MOST_READ_BY_OTHERS = 20_000_000
 
 _SPECS = [
     (ImageSpec("shortest", 64, image_encoding="jpeg"), None),
@@ -106,6 +112,24 @@ def png_picture(number: int) -> str:
     return _try_picture(mutations.mutate(_rng("png", number), mutations.PNG, _PNGS))
 
 
+def png_structure(number: int) -> str:
+    """A PNG whose CRCs are right: whatever `verify_pixels` accepts, its readers read, alike."""
+    data = mutations.forge_png(_rng("structure", number), _PNGS)
+    outcome = _try_picture(data)
+    width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+    if width * height > _MOST_READ_BY_OTHERS:
+        return outcome
+    read = _read_by_others(data)
+    if outcome != "sound":
+        refused = any(pixels is None for pixels in read.values())
+        return outcome if refused else f"{outcome}, though all read it"
+    pixels = decode_pixels(data, check_picture(data))
+    for name, others in read.items():
+        assert others is not None, f"{name} refuses it"
+        assert np.array_equal(pixels, others), f"{name} reads it otherwise"
+    return outcome
+
+
 def mask(number: int) -> str:
     data = mutations.mutate(_rng("mask", number), mutations.PNG, _MASKS + _PNGS)
     try:
@@ -121,6 +145,27 @@ def mask(number: int) -> str:
 
 def zip_archive(number: int) -> str:
     return _try_archive(mutations.mutate(_rng("zip", number), mutations.ZIP, _ZIPS))
+
+
+def zip_claims(number: int) -> str:
+    """A zip whose directory claims what isn't so; listed as by `zipfile`, if by both."""
+    data = mutations.forge_zip(_rng("zip claims", number), _ZIPS)
+    outcome = _try_archive(data)
+    try:
+        ours = [member[2:6] for member in walk_zip(_PATH)]
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+    except (PixelError, zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return outcome
+    theirs = [(i.header_offset, i.compress_size, i.compress_type, i.CRC) for i in infos]
+    assert ours == theirs
+    return outcome
+
+
+def tar_claims(number: int) -> str:
+    """A tar whose headers claim what isn't so, with right checksums; one in four is compressed."""
+    data = mutations.forge_tar(_rng("tar claims", number), _TARS)
+    return _try_archive(data if number % 4 else gzip.compress(data, 1, mtime=0))
 
 
 def tar_archive(number: int) -> str:
@@ -173,20 +218,51 @@ def _try_picture(data: bytes) -> str:
         assert again == PictureHeader(processed.format, processed.width, processed.height)
     if isinstance(verified, PixelError):
         return _refused(verified)
-    return _compare_png(data, header) if header.format == "PNG" else "sound"
+    if header.format == "PNG":
+        pixels = _read_by_pillow(data)
+        assert pixels is not None, "Pillow refuses it"
+        assert np.array_equal(decode_pixels(data, header), pixels)
+    return "sound"
 
 
-def _compare_png(data: bytes, header: PictureHeader) -> str:
-    image = Image.open(io.BytesIO(data))
+def _read_by_pillow(data: bytes) -> np.ndarray | None:
     try:
+        image = Image.open(io.BytesIO(data))
         image.load()
-    except PILLOW_ERRORS:
-        return "sound, but for Pillow"
+    except (*PILLOW_ERRORS, Image.DecompressionBombError):
+        return None
     if image.mode == "I;16":  # which Pillow clips where it means to convert
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     image.info.clear()
-    assert np.array_equal(decode_pixels(data, header), np.asarray(image.convert("RGB")))
-    return "sound"
+    return np.asarray(image.convert("RGB"))
+
+
+def _read_by_others(data: bytes) -> dict[str, np.ndarray | None]:
+    """What Pillow, OpenCV and TensorFlow read; None where one refuses the picture."""
+    import cv2
+    import tensorflow as tf
+
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    with _silenced():
+        opencv = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        try:
+            tensorflow = tf.io.decode_png(data, channels=3).numpy()
+        except tf.errors.InvalidArgumentError:
+            tensorflow = None
+    return {"Pillow": _read_by_pillow(data), "OpenCV": opencv, "TensorFlow": tensorflow}
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keeps what libraries in C write from the standard error."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _try_archive(data: bytes) -> str:

@@ -1,6 +1,7 @@
 """What is done differently with large pictures, to spare memory, comes to the same."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from tests.imaging.pictures import KINDS, jpeg, photo, raw_png
 from transforms.failures import PixelError, Reason
-from transforms.imaging import decode, encode, png_strips, rotate
+from transforms.imaging import decode, encode, rotate
 from transforms.imaging.decode import decode_pixels, verify_pixels
 from transforms.imaging.encode import encode_pixels
 from transforms.imaging.header import check_picture
@@ -43,7 +44,6 @@ def test_encoded(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     pixels = np.asarray(photo())
     wanted = Image.open(io.BytesIO(encode_pixels(pixels, encoding, 90)))
     monkeypatch.setattr(encode, "LARGE_BYTES", 0)
-    monkeypatch.setattr(png_strips, "_STRIP_PIXELS", 1000)
     found = Image.open(io.BytesIO(encode_pixels(pixels.copy(), encoding, 90)))
     assert found.format == wanted.format == encoding.upper()
     assert np.array_equal(np.asarray(found), np.asarray(wanted))
@@ -60,11 +60,15 @@ def test_what_is_too_large_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_webp_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("encoding", ["png", "webp"])
+def test_too_many_pixels_to_encode(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     pixels = np.asarray(photo())
-    monkeypatch.setattr(encode, "_MAX_WEBP_PIXELS", 120 * 75 - 1)
+    limit = f"_MAX_{encoding.upper()}_PIXELS"
+    monkeypatch.setattr(encode, limit, 120 * 75)
+    encode_pixels(pixels, encoding, 90)
+    monkeypatch.setattr(encode, limit, 120 * 75 - 1)
     with pytest.raises(PixelError) as caught:
-        encode_pixels(pixels, "webp", 90)
+        encode_pixels(pixels, encoding, 90)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
@@ -73,19 +77,21 @@ def test_webp_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pngs_in_strips(monkeypatch: pytest.MonkeyPatch, name: str, reduction: int) -> None:
     header = check_picture(KINDS[name])
     wanted = decode_pixels(KINDS[name], header, reduction)
-    monkeypatch.setattr(png_strips, "_STRIP_PIXELS", 2 * header.width + 1)
+    monkeypatch.setattr(decode, "_STRIP_PIXELS", 2 * header.width + 1)
     assert np.array_equal(decode_pixels(KINDS[name], header, reduction), wanted)
 
 
-def test_a_row_of_a_png_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("treat", [verify_pixels, decode_pixels])
+def test_a_png_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch, treat: Callable) -> None:
     data = raw_png(13, 7, 16, 6)
     header = check_picture(data)
-    monkeypatch.setattr(png_strips, "_MAX_ROW_BYTES", 1 + 13 * 8)
-    verify_pixels(data, header)
-    monkeypatch.setattr(png_strips, "_MAX_ROW_BYTES", 13 * 8)
+    monkeypatch.setattr(decode, "MAX_PNG_PIXELS", 13 * 7)
+    treat(data, header)
+    monkeypatch.setattr(decode, "MAX_PNG_PIXELS", 13 * 7 - 1)
     with pytest.raises(PixelError) as caught:
-        verify_pixels(data, header)
+        treat(data, header)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
+    assert "at most 90 pixels" in caught.value.detail
 
 
 def test_coefficients_of_several_scans_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,3 +115,32 @@ def test_members_that_are_never_opened(tmp_path: Path):
         refusals = {member.name: member.refusal for member in members}
     assert len(refusals) == 6
     assert all(refusals.values())
+
+
+def test_what_unpacks_to_far_more_than_it_has(tmp_path: Path):
+    """A table that is passed over, one that is read, and one in a zip."""
+    bomb = bytes(200 << 20)
+    path = tmp_path / "archive.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+        for name in ("first.csv", "second.csv"):
+            info = tarfile.TarInfo(name)
+            info.size = len(bomb)
+            tar.addfile(info, io.BytesIO(bomb))
+    for read in (True, False):
+        with (
+            pytest.raises(archives.DAMAGE, match="at most 64 MiB and 100 times"),
+            archives.open_archive(str(path)) as members,
+        ):
+            for member in members:
+                found = 0
+                stream = archives.Inflated(member.open())
+                while read and (piece := stream.read1(1 << 20)):
+                    found += len(piece)
+                    assert found < len(bomb)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.csv", bomb)
+        archive.writestr("other.csv", DATA)
+    with archives.open_archive(str(tmp_path / "archive.zip")) as members:
+        first, second = members
+    assert "at most 64 MiB and 100 times as much" in first.refusal
+    assert second.refusal == ""

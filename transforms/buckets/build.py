@@ -301,7 +301,7 @@ class BuildBucketFn(beam.DoFn):
         if kept:
             rasters = kept.read_rasters(lineage.places(images["image_id"]))
         columns["masks"], failed = rasterise_masks(
-            images, sizes, rotations, self._mask_reader, rasters
+            images, sizes, rotations, self._mask_reader, rasters, config.sources
         )
         if config.map_columns:
             image_ids = images["image_id"].to_pylist()

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngImageFile
 from transforms.failures import PixelError, Reason
 from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly
 from transforms.imaging.jpeg_segments import FRAMES, PROGRESSIVE, START_OF_SCAN
-from transforms.imaging.png_strips import decode_png, verify_png
+from transforms.imaging.png import check_chunks, check_pixels
 
 # libjpeg can decode this; its simple interface, which simplejpeg uses, can't describe it.
 _UNUSUAL_SAMPLING = "Could not determine subsampling"
@@ -42,6 +42,9 @@ _STRIP_PIXELS = 1 << 20
 # What decoding may take, of a GiB for a process in all. Only where libjpeg must keep coefficients,
 # or Pillow decode, can a picture of `MAX_PIXELS` need more.
 _MAX_BYTES = 640 << 20
+
+#: Pixels of a PNG that is decoded: Pillow holds four bytes of each, of which three are then copied.
+MAX_PNG_PIXELS = _MAX_BYTES // 7
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
 _BLOCK_BYTES = 128  # 64 coefficients of 16 bits
 _MOST_A_PIXEL = 16  # bytes: of four components' coefficients, and 7 of `_load_unusual_jpeg`
@@ -58,13 +61,14 @@ def verify_pixels(data: bytes, header: PictureHeader) -> None:
 
     Raises:
         PixelError: TRUNCATED when the data ends early, CORRUPT for other damage, TOO_MANY_PIXELS
-            where memory doesn't suffice: for progressive JPEGs, some rare ones, or rows of a PNG.
+            where memory doesn't suffice: for progressive JPEGs, some rare ones, and PNGs of more
+            than `MAX_PNG_PIXELS`.
     """
     with _damage_named():
         if header.format == "JPEG":
             _verify_jpeg(data, header)
         else:
-            verify_png(data)
+            load_png(data)
 
 
 def choose_reduction(header: PictureHeader, width: int, height: int) -> int:
@@ -110,7 +114,7 @@ def decode_pixels(data: bytes, header: PictureHeader, reduction: int = 1) -> np.
     """
     with _damage_named():
         if header.format == "PNG":
-            return decode_png(data, reduction)
+            return _to_rgb(load_png(data), reduction)
         width, height = -(-header.width // reduction), -(-header.height // reduction)
         _check_memory(data, header, 3 * width * height)
         try:
@@ -205,7 +209,10 @@ def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:
     for top in range(0, len(pixels), step):
         bottom = min((top + step) * reduction, height)
         strip = image.crop((0, top * reduction, width, bottom))
-        strip = strip.convert("RGB")
+        if strip.mode == "I;16":  # which Pillow clips where it means to convert
+            strip = Image.fromarray((np.asarray(strip) >> 8).astype(np.uint8))
+        if strip.mode != "RGB":
+            strip = strip.convert("RGB")
         pixels[top : top + step] = np.asarray(strip.reduce(reduction) if reduction > 1 else strip)
     return pixels
 
@@ -214,9 +221,15 @@ def load_png(data: bytes) -> Image.Image:
     """Decodes a PNG that passed `check_picture`.
 
     Raises:
-        Exception: what `verify_png` raises, and any of `PILLOW_ERRORS`.
+        PixelError: what `check_pixels` raises; TOO_MANY_PIXELS above `MAX_PNG_PIXELS`.
+        Exception: any of `PILLOW_ERRORS`.
     """
-    verify_png(data)
+    layout = check_chunks(data)
+    if layout.width * layout.height > MAX_PNG_PIXELS:
+        detail = f"{layout.width} x {layout.height}: a PNG to be decoded has at most"
+        raise PixelError(Reason.TOO_MANY_PIXELS, f"{detail} {MAX_PNG_PIXELS:,} pixels")
+    check_pixels(data, layout)
     image = open_strictly(PngImageFile, data)
     image.load()
+    image.info.clear()  # of transparency, about which Pillow would warn
     return image

@@ -8,7 +8,6 @@ import simplejpeg
 from PIL import Image
 
 from transforms.failures import PixelError, Reason
-from transforms.imaging.png_strips import encode_png
 from transforms.imaging.rotate import LARGE_BYTES
 
 #: Formats that can be written.
@@ -17,8 +16,10 @@ Encoding = Literal["jpeg", "png", "webp"]
 # The longest side that a format, or its library, can hold.
 _MAX_SIDE = {"jpeg": 65_500, "webp": 16_383}
 
-# libwebp takes 2.5 bytes a pixel beside the 3 of the picture: so many leave it within a GiB.
+# Beside the 3 bytes a pixel of the picture libwebp takes 2.5; Pillow 4, and up to 3 for a PNG that
+# deflating makes no smaller. So many pixels leave a worker within a GiB.
 _MAX_WEBP_PIXELS = 120_000_000
+_MAX_PNG_PIXELS = 64_000_000
 
 #: Bytes of an encoded picture, which is in memory four times while Parquet is written.
 MAX_ENCODED_BYTES = 160 << 20
@@ -38,8 +39,9 @@ def encode_pixels(pixels: np.ndarray, encoding: Encoding, quality: int) -> bytes
         quality: 1 to 100, of JPEG and WebP; PNG loses nothing.
 
     Raises:
-        PixelError: TOO_MANY_PIXELS when a side is longer than the format can hold, or a WebP has
-            more than 120 million; TOO_LARGE for more than `MAX_ENCODED_BYTES`.
+        PixelError: TOO_MANY_PIXELS when a side is longer than the format can hold, a WebP has more
+            than 120 million pixels or a PNG more than 64 million; TOO_LARGE for more than
+            `MAX_ENCODED_BYTES`.
     """
     height, width = pixels.shape[:2]
     if max(width, height) > (limit := _MAX_SIDE.get(encoding, max(width, height))):
@@ -58,8 +60,7 @@ def _encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _encode_png(pixels: np.ndarray, _: int) -> bytes:
-    if pixels.nbytes > LARGE_BYTES:
-        return encode_png(pixels)
+    _check_pixels(pixels, _MAX_PNG_PIXELS, "png")
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png")
     return buffer.getvalue()
@@ -68,14 +69,18 @@ def _encode_png(pixels: np.ndarray, _: int) -> bytes:
 def _encode_webp(pixels: np.ndarray, quality: int) -> bytes:
     from transforms.imaging.opencv import cv2
 
-    height, width = pixels.shape[:2]
-    if width * height > _MAX_WEBP_PIXELS:
-        detail = f"{width} x {height} is over {_MAX_WEBP_PIXELS}, the most for webp"
-        raise PixelError(Reason.TOO_MANY_PIXELS, detail)
+    _check_pixels(pixels, _MAX_WEBP_PIXELS, "webp")
     # OpenCV gives libwebp the pixels as they are, where Pillow makes two copies.
     place = pixels if pixels.nbytes > LARGE_BYTES else None
     blue_first = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, place)
     return cv2.imencode(".webp", blue_first, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+
+
+def _check_pixels(pixels: np.ndarray, limit: int, encoding: Encoding) -> None:
+    height, width = pixels.shape[:2]
+    if width * height > limit:
+        detail = f"{width} x {height} is over {limit}, the most for {encoding}"
+        raise PixelError(Reason.TOO_MANY_PIXELS, detail)
 
 
 _ENCODERS = {"jpeg": _encode_jpeg, "png": _encode_png, "webp": _encode_webp}

@@ -5,7 +5,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeVar
 
 from PIL.ImageFile import ImageFile
@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from transforms.failures import PixelError, Reason
 from transforms.imaging.jpeg_segments import Frame, check_segments, plain_frame
+from transforms.imaging.png import SIGNATURE, check_chunks
 
 #: Pillow's own default for what isn't taken for a decompression bomb.
 MAX_PIXELS = 178_956_970
@@ -21,7 +22,6 @@ MAX_PIXELS = 178_956_970
 #: What Pillow raises over data that it can't parse or decode.
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 
 _OTHER_FORMATS = {
@@ -37,8 +37,6 @@ _OTHER_FORMATS = {
 }
 
 _File = TypeVar("_File", bound=ImageFile)
-
-_CHUNK = struct.Struct(">I4s")
 
 
 class PictureHeader(NamedTuple):
@@ -67,18 +65,18 @@ def check_picture(
     Raises:
         PixelError: EMPTY; NOT_IMAGE; FORMAT_NOT_ALLOWED for pictures of other formats, and JPEGs
             that are lossless or arithmetically coded; TRUNCATED when its end is missing; CORRUPT
-            when its header is malformed, or any chunk of a PNG; TOO_MANY_PIXELS.
+            when its header is malformed, or a PNG's chunks are such that a reader refuses
+            them; TOO_MANY_PIXELS.
     """
     if not data:
         raise PixelError(Reason.EMPTY, "no bytes")
     if data[: len(_JPEG)] == _JPEG:
         frame = _jpeg_frame(data, is_decoded)
         form, width, height = "JPEG", frame.width, frame.height
-    elif data[: len(_PNG)] == _PNG:
-        for _ in png_chunks(data):
-            pass
+    elif data[: len(SIGNATURE)] == SIGNATURE:
         frame, form = None, "PNG"
-        width, height = open_strictly(PngImageFile, data).size
+        width, height, *_ = check_chunks(data)
+        open_strictly(PngImageFile, data)
     else:
         raise _unwanted(data)
     if width * height > max_pixels:
@@ -133,30 +131,3 @@ def _check_length(data: bytes | memoryview, frame: Frame) -> None:
     if blocks > 8 * len(data):
         detail = f"header: {width} x {height} can't be in {len(data)} bytes"
         raise PixelError(Reason.CORRUPT, detail)
-
-
-def png_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Walks a PNG's chunks and checks their CRCs, which Pillow doesn't for those with pixels.
-
-    Yields:
-        Name and body of each, from IHDR to IEND.
-
-    Raises:
-        PixelError: TRUNCATED without IEND, CORRUPT when a chunk is malformed or IHDR not the first.
-    """
-    position = len(_PNG)
-    view = memoryview(data)
-    while position + _CHUNK.size <= len(data):
-        length, name = _CHUNK.unpack_from(data, position)
-        if not name.isalpha() or (position == len(_PNG)) != (name == b"IHDR"):
-            raise PixelError(Reason.CORRUPT, f"chunk {name!r} at offset {position}")
-        end = position + _CHUNK.size + length
-        if end + 4 > len(data):
-            break
-        if zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-            raise PixelError(Reason.CORRUPT, f"CRC of chunk {name!r} at offset {position}")
-        yield name, view[position + _CHUNK.size : end]
-        if name == b"IEND":
-            return
-        position = end + 4
-    raise PixelError(Reason.TRUNCATED, f"no IEND in {len(data)} bytes")

@@ -35,7 +35,6 @@ def decode_mask(
     except PILLOW_ERRORS as error:
         raise PixelError(Reason.MASK_CORRUPT, f"{type(error).__name__}: {error}") from None
     if image.mode not in ("1", "L"):
-        image.info.clear()  # of transparency, about which Pillow would warn
         image = image.convert("L")  # clips 16 bits, so what isn't zero stays so
     return _to_array(image, size or image.size)
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms.elements import in_one_piece
+from transforms.elements import Source, in_one_piece
 from transforms.examples.schema import IMAGE, MASK
 from transforms.failures import Failure, PixelError, Reason, Stage
 from transforms.formats.tables import struct_array
 from transforms.imaging.rotate import turn, turned_size
 from transforms.masks import maps, png, rle
+from transforms.pixels.contents import path_of
 from transforms.pixels.members import MemberReader, address_of
+from transforms.pixels.repeats import check_alike, group_by_place
 
 Raster = tuple[tuple[int, int], bytes, int]
 _NO_RASTER = (None, None, None)
@@ -23,6 +25,7 @@ def rasterise_masks(
     rotations: Sequence[int | None],
     reader: MemberReader,
     kept: Sequence[Sequence[Raster] | None],
+    sources: Sequence[Source],
 ) -> tuple[pa.ListArray, list[Failure]]:
     """Encodes the masks of n images as COCO run lengths.
 
@@ -32,6 +35,7 @@ def rasterise_masks(
         rotations: by which each picture was turned.
         reader: reads members by address.
         kept: what is known of an image's masks already; None where they are to be read.
+        sources: all sources of the build, by index.
 
     Returns:
         (n,) lists of `schema.MASK`, null where the source of masks was not given, and a failure for
@@ -43,9 +47,10 @@ def rasterise_masks(
     found: list[Failure] = []
     if joined["mask_files"].null_count < len(joined):
         names = _names(masks)
+        listed = joined["mask_files"].to_pylist()
         files_of = [
             {member["name"].rpartition("/")[2]: member for member in reversed(members)}
-            for members in joined["mask_files"].to_pylist()
+            for members in listed
         ]
         reader.expect(
             address_of(files[name])
@@ -53,25 +58,31 @@ def rasterise_masks(
             for name in rows
             if known is None and name in files
         )
-        for image_id, split, size, rotation, rows, files, known in zip(
+        for image_id, split, size, rotation, rows, files, members, known in zip(
             joined["image_id"].to_pylist(),
             joined["split"].to_pylist(),
             sizes,
             rotations,
             names,
             files_of,
+            listed,
             kept,
             strict=True,
         ):
             if known is not None:
                 rasters += known
                 continue
+            repeats = _find_repeats(members) if len(files) < len(members) else {}
             for name in rows:
                 try:
+                    if name in repeats:
+                        _check_repeats(repeats[name], reader)
                     rasters.append(_rasterise(name, files, size, rotation, reader))
                 except PixelError as error:
                     rasters.append(_NO_RASTER)
-                    source = files[name]["container"] if name in files else None
+                    source = None
+                    if member := files.get(name):
+                        source = path_of(sources[member["source"]], member["container"])
                     detail = f"{name}: {error.detail}"
                     found.append(Failure(image_id, split, Stage.MASK, error.reason, detail, source))
     else:
@@ -98,6 +109,20 @@ def _names(masks: pa.ListArray) -> list[list[str]]:
     return [[next(names) for _ in range(length)] for length in lengths]
 
 
+def _find_repeats(members: Sequence[Mapping]) -> dict[str, list[Mapping]]:
+    """The members, by base name, that the archive of the first of that base name has twice."""
+    repeats: dict[str, list[Mapping]] = {}
+    groups = group_by_place(members, lambda each: each["container"], lambda each: each["name"])
+    for group in groups:
+        repeats.setdefault(group[0]["name"].rpartition("/")[2], group)
+    return {name: group for name, group in repeats.items() if len(group) > 1}
+
+
+def _check_repeats(members: Sequence[Mapping], reader: MemberReader) -> None:
+    contents = (_read(member, reader) for member in members)
+    check_alike(contents, members[0]["name"], (member["offset"] for member in members))
+
+
 def _rasterise(
     name: str,
     files: Mapping[str, Mapping],
@@ -107,16 +132,19 @@ def _rasterise(
 ) -> Raster:
     if name not in files:
         raise PixelError(Reason.MASK_MISSING, "no source of masks has it")
-    member = files[name]
-    try:
-        data = reader.read(*address_of(member))
-    except PixelError as error:
-        raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
+    data = _read(files[name], reader)
     # Resized as it is stored, and turned then, as its picture is.
     mask = png.decode_mask(data, size and turned_size(*size, rotation))
     mask = turn(mask, rotation)
     counts, area = rle.encode(mask)
     return mask.shape, counts, area
+
+
+def _read(member: Mapping, reader: MemberReader) -> bytes:
+    try:
+        return reader.read(*address_of(member))
+    except PixelError as error:
+        raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
 
 
 def draw_maps(

@@ -27,7 +27,8 @@ def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator
         options: how object stores are reached.
 
     Raises:
-        PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
+        PixelError: TRUNCATED or CORRUPT for a damaged archive, TOO_LARGE for one that unpacks to
+            far more than it has, after what could still be listed.
     """
     contents = CONTENTS[source.kind]
     if source.medium != "tar.gz":
@@ -41,6 +42,14 @@ def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator
         raise damage or PixelError(Reason.CORRUPT, str(error)) from None
     if damage:
         raise damage
+
+
+def path_of(source: Source, container: str) -> str:
+    """The path by which a user knows the container of a member.
+
+    An unpacked archive is in a temporary file, whose name would tell nobody anything.
+    """
+    return source.path if source.medium == "tar.gz" else container
 
 
 def keyed(members: pa.Table, index: int) -> pa.Table:

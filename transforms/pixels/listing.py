@@ -1,24 +1,26 @@
 """Listing pixel and mask sources as tables that travel to the buckets of their images."""
 
+import contextlib
 import os
 import re
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
 from transforms.failures import Failure, PixelError, Reason, Stage
-from transforms.pixels.archive import walk_tar, walk_zip
+from transforms.pixels.archive import reader_of, walk_tar, walk_zip
 from transforms.pixels.folder import walk_folder
 from transforms.pixels.members import Member
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
+from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
+from transforms.storage.zips import ZipError, find_directory
 
 ROWS = 65_536
 
+_SHOWN = 200  # characters of a name that a failure shows
 _FAR = 1 << 62  # beyond any file, and 64-bit arithmetic with it can't overflow
 
 #: One row a member: the ImageID, then the fields of `Member` but for refusals.
@@ -135,14 +137,18 @@ def kind_of(
                 f"{path} is a web page, the server's answer in place of the archive: download it "
                 "again"
             )
+        why = ""
         file.seek(0)
-        try:
-            tarfile.open(fileobj=file, mode="r:").close()
-            return "tar"
-        except (tarfile.TarError, ValueError, OverflowError, MemoryError):  # of a forged size
-            if zipfile.is_zipfile(file):  # one with something in front, such as an unpacker
-                return "zip"
-    raise ValueError(f"{path}: neither a folder, a tar nor a zip; give one of these")
+        if is_tar(file.read(BLOCK)):
+            try:
+                next(read_members(reader_of(path, file)), None)
+                return "tar"
+            except TarError as error:
+                why = f" (as a tar: {error})"
+        with contextlib.suppress(ZipError):
+            find_directory(file)  # with something in front, such as an unpacker
+            return "zip"
+    raise ValueError(f"{path}: neither a folder, a tar nor a zip{why}; give one of these")
 
 
 def list_members(
@@ -181,7 +187,7 @@ def list_members(
             image_id = match and match[1]
             if refusal := _refusal(member):
                 reason, detail = refusal
-                detail = f"{member.name!a}: {detail}"
+                detail = f"{member.name[:_SHOWN]!a}: {detail}"
                 failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
             elif image_id is None:
                 skipped += 1

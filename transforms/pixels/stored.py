@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 from transforms.elements import Source
 from transforms.failures import PixelError
 from transforms.pixels.buffer import PictureBuffer
+from transforms.pixels.contents import path_of
 from transforms.pixels.fetch import Answer
 from transforms.pixels.members import ADDRESS, MemberReader
+from transforms.pixels.repeats import check_alike, group_by_place
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -41,22 +43,37 @@ class MemberSource:
             [member for member in members if member[0] in self._sources]
             for members in _members(images["pictures"])
         ]
-        self._reader.expect(members[0][1:] for members in of_image if members)
+        self._reader.expect(members[0][1:-1] for members in of_image if members)
         for members in of_image:
-            yield map(self._read, members)
+            if len(members) > 1:
+                yield map(self._read_alike, group_by_place(members, _container_of, _name_of))
+            else:
+                yield map(self._read, members)
 
     def close(self) -> None:
         self._reader.close()
 
+    def _read_alike(self, members: list[tuple]) -> Answer:
+        """Reads the picture of members of the same name in an archive."""
+        first = members[0]
+        if len(members) > 1:
+            contents = (self._reader.read(*address) for _, *address, _ in members)
+            try:
+                check_alike(contents, _name_of(first), (member[2] for member in members))
+            except PixelError as error:
+                return Answer(self._path_of(first), error)
+        return self._read(first)
+
     def _read(self, member: tuple) -> Answer:
-        index, *address = member
-        source = self._sources[index]
-        # An unpacked archive is in a temporary file, whose name would tell nobody anything.
-        path = source.path if source.medium == "tar.gz" else address[0]
+        _, *address, _ = member
+        path = self._path_of(member)
         try:
             return Answer(path, self._picture(*address))
         except PixelError as error:
             return Answer(path, error)
+
+    def _path_of(self, member: tuple) -> str:
+        return path_of(self._sources[member[0]], _container_of(member))
 
     def _picture(
         self, container: str, offset: int, size: int, method: int, crc32: int | None
@@ -69,11 +86,25 @@ class MemberSource:
         return self._reader.read(container, offset, size, method, crc32)
 
 
+def _name_of(member: tuple) -> str:
+    return member[-1]
+
+
+def _container_of(member: tuple) -> str:
+    return member[1]
+
+
 def _members(pictures: pa.ChunkedArray) -> Iterator[list[tuple]]:
-    """Of each image the source and address of each of its members."""
+    """Of each image the source, address and name of each of its members.
+
+    Names are None where no image has several members, as nearly always.
+    """
     counts = pc.fill_null(pc.list_value_length(pictures), 0).to_pylist()
     members = pc.list_flatten(pictures)
     columns = [pc.struct_field(members, name).to_pylist() for name in ("source", *ADDRESS)]
-    rows = zip(*columns, strict=True)
+    names = [None] * len(members)
+    if max(counts, default=0) > 1:
+        names = pc.struct_field(members, "name").to_pylist()
+    rows = zip(*columns, names, strict=True)
     for count in counts:
         yield list(islice(rows, count))

@@ -10,6 +10,7 @@ from isal import igzip_lib
 
 from transforms.failures import PixelError, Reason
 from transforms.storage import files
+from transforms.storage.inflation import describe_excess
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter
 
@@ -29,8 +30,9 @@ def unpack(
     ISA-L inflates faster than zlib (docs/decisions.md).
 
     Returns:
-        The new file, and what is wrong with the compressed data, if anything: TRUNCATED or CORRUPT;
-        the file then ends before that place.
+        The new file, and what is wrong with the compressed data, if anything: TRUNCATED, CORRUPT,
+        or TOO_LARGE for more than may come of it (see `storage/inflation.py`); the file then ends
+        before that place.
     """
     target = os.path.join(folder, f"{uuid.uuid4().hex}.tar")
     damage = None
@@ -40,6 +42,8 @@ def unpack(
     ):
         try:
             _write_behind(unpacked, _inflate(packed))
+        except PixelError as error:
+            damage = error
         except EOFError as error:
             damage = PixelError(Reason.TRUNCATED, f"compressed data: {error}")
         except igzip_lib.error as error:  # pyrefly: ignore[not-a-type]
@@ -78,17 +82,29 @@ def _inflate(packed: BinaryIO) -> Iterator[bytes]:
     """Inflates gzip members up to the end of a file, or to the padding after them.
 
     Raises:
+        PixelError: TOO_LARGE.
         EOFError: The last member isn't complete.
         igzip_lib.error: The data is no gzip, or a checksum doesn't hold.
     """
     data = packed.read(_PACKED_BYTES)
+    read, found = len(data), 0
     while True:
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:
-            if member.needs_input and not data and not (data := packed.read(_PACKED_BYTES)):
-                raise EOFError("it ends before the end-of-stream marker was reached")
-            yield member.decompress(data, _INFLATED_BYTES)
+            if member.needs_input and not data:
+                data = packed.read(_PACKED_BYTES)
+                if not data:
+                    raise EOFError("it ends before the end-of-stream marker was reached")
+                read += len(data)
+            block = member.decompress(data, _INFLATED_BYTES)
+            found += len(block)
+            if excess := describe_excess(read, found):
+                raise PixelError(Reason.TOO_LARGE, f"compressed data: {excess}")
+            yield block
             data = b""
-        data = member.unused_data or packed.read(_PACKED_BYTES)
+        data = member.unused_data
+        if not data:
+            data = packed.read(_PACKED_BYTES)
+            read += len(data)
         if not data.strip(b"\0"):
             return

@@ -9,7 +9,6 @@ import gzip
 import io
 import re
 import stat
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,12 +18,17 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from isal import igzip, igzip_lib
 
 from transforms.storage import files
+from transforms.storage.inflation import describe_excess
 from transforms.storage.stores import ObjectOptions
+from transforms.storage.tars import TarError, is_tar, read_members
+from transforms.storage.zips import ZipError, find_directory
 
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _BUFFER_BYTES = 1 << 20
 _ENCRYPTED = 1
+# About a million members, of which zipfile keeps a kB each.
+_MAX_DIRECTORY_BYTES = 64 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Absolute, climbing, with a null byte, or not text (undecodable bytes are surrogates).
 _UNSAFE = re.compile(r"^/|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
@@ -59,10 +63,7 @@ def archive_kind(head: bytes) -> Literal["zip", "tar"] | None:
     """The kind of an archive, by its first 512 bytes without gzip; None for any other file."""
     if head.startswith(_ZIP):
         return "zip"
-    with contextlib.suppress(tarfile.TarError, ValueError, OverflowError):
-        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
-        return "tar"
-    return None
+    return "tar" if any(head) and is_tar(head) else None
 
 
 @contextlib.contextmanager
@@ -114,6 +115,10 @@ def head_of(path: str, size: int, options: ObjectOptions = files.DEFAULTS) -> by
 
 def _members(file: BinaryIO, stack: contextlib.ExitStack) -> Iterator[Member]:
     if file.read(4) in _ZIP:
+        size = find_directory(file).size
+        if size > _MAX_DIRECTORY_BYTES:  # which zipfile holds in memory
+            limit = f"at most {_MAX_DIRECTORY_BYTES:,} bytes"
+            raise zlib.error(f"a directory of {size:,} bytes; {limit} where tables are looked for")
         yield from _zip_members(stack.enter_context(zipfile.ZipFile(file)))
         return
     file.seek(0)
@@ -136,32 +141,37 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
             refusal = "encrypted: unpack it"
         elif info.compress_type not in _METHODS:
             refusal = "compressed in a way that isn't read: unpack it"
+        elif excess := describe_excess(info.compress_size, info.file_size):
+            refusal = excess
         yield Member(info.filename, info.file_size, refusal, partial(archive.open, info))
 
 
 def _tar_members(packed: "BinaryIO | _Careful") -> Iterator[Member]:
-    # Buffered, since tarfile goes back by a byte now and then.
+    # Buffered, since headers are read from the byte before on.
     file = io.BufferedReader(packed, _BUFFER_BYTES) if isinstance(packed, _Careful) else packed
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        while (info := tar.next()) is not None:
-            tar.members = []  # pyrefly: ignore[missing-attribute]; tarfile would keep them all
-            if tar.offset <= info.offset:  # of a forged size: tarfile would go in circles
-                raise EOFError(f"a negative size at byte {info.offset}")
-            if not info.isdir():
-                refusal = _LINK if not info.isreg() or info.issparse() else _unsafe(info.name)
-                yield Member(info.name, info.size, refusal, partial(tar.extractfile, info))
-            file.seek(info.offset_data + max(info.size, 1) - 1)
-            if info.size and not file.read(1):
-                raise MemberDamageError(info.name)
-        # tarfile takes a damaged header, and the end of the file, for the end of the archive.
-        file.seek(tar.offset)
-        block = file.read(tarfile.BLOCKSIZE)
+
+    def read(place: int, size: int) -> bytes:
+        file.seek(place)
+        return file.read(size)
+
+    try:
+        for name, start, size, refused, is_folder in read_members(read):
+            if not is_folder:
+                refusal = _LINK if refused else _unsafe(name)
+                yield Member(name, size, refusal, partial(_open_section, file, start, size))
         while file.read(_BUFFER_BYTES):  # so that gzip's checksum is compared
             pass
-        if isinstance(packed, _Careful) and packed.damage:
-            raise packed.damage
-        if len(block) < tarfile.BLOCKSIZE or any(block):
-            raise EOFError(f"neither a member nor the end of the archive at byte {tar.offset}")
+    except TarError as error:
+        if error.member:
+            raise MemberDamageError(error.member) from None
+        if not (isinstance(packed, _Careful) and packed.damage):
+            raise EOFError(str(error)) from None
+    if isinstance(packed, _Careful) and packed.damage:
+        raise packed.damage
+
+
+def _open_section(file: BinaryIO, start: int, size: int) -> BinaryIO:
+    return io.BufferedReader(_Section(file, start, size))
 
 
 def _unsafe(name: str) -> str:
@@ -170,11 +180,11 @@ def _unsafe(name: str) -> str:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Turns the exceptions of `tarfile`, `zipfile` and `igzip` into `DAMAGE`."""
+    """Turns the exceptions of `zipfile` and `igzip` into `DAMAGE`."""
     try:
         yield
-    except tarfile.TarError as error:
-        raise EOFError(str(error)) from error
+    except ZipError as error:
+        raise (EOFError if error.is_cut else zlib.error)(str(error)) from error
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -218,15 +228,40 @@ class Inflated:
             return self._stream.read1(size)
 
 
+class _Section(io.RawIOBase):
+    """A part of a file, read from `start` on wherever the file is at."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        super().__init__()
+        self._file = file
+        self._at = start
+        self._end = start + size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._end - self._at)
+        self._file.seek(self._at)
+        data = self._file.read(wanted)
+        if wanted and not data:
+            raise EOFError("unexpected end of data")
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
 class _Careful(io.RawIOBase):
     """A gzipped tar, unpacked by ISA-L, which is faster: all that precedes a member is unpacked.
 
     Where it is damaged it ends, and keeps the exception in `damage`: raised at once it would lose
-    the data that `io.BufferedReader` has read before.
+    the data that `io.BufferedReader` has read before. Raises zlib.error where far more comes of it
+    than it has.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
+        self._file = file
         self._stream = igzip.IGzipFile(fileobj=file)
         self._at = 0
         self.damage: Exception | None = None
@@ -241,15 +276,24 @@ class _Careful(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
-        self._guarded(lambda: self._stream.seek(self._at), 0)
+        offset += self._at if whence == io.SEEK_CUR else 0
+        if offset < self._at:
+            self._at = self._guarded(lambda: self._stream.seek(offset), offset)
+        while self._at < offset and self._read(min(_BUFFER_BYTES, offset - self._at)):
+            pass
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = self._guarded(lambda: self._stream.read1(len(buffer)), b"")
+        data = self._read(len(buffer))
         buffer[: len(data)] = data
-        self._at += len(data)
         return len(data)
+
+    def _read(self, size: int) -> bytes:
+        data = self._guarded(lambda: self._stream.read1(size), b"")
+        self._at += len(data)
+        if excess := describe_excess(self._file.tell(), self._at):
+            raise zlib.error(excess)
+        return data
 
     def _guarded(self, action: Callable[[], Any], otherwise: Any) -> Any:
         if self.damage:

@@ -1,0 +1,273 @@
+"""Finds the members of a tar from its headers, of which none is trusted.
+
+`tarfile` allocates what a long name or a pax header claims to need, keeps what a sparse member's
+map claims, and takes minutes to parse a pax header of digits.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+BLOCK = 512
+
+#: Bytes of all the headers before one member, such as its long name; those of a name itself.
+MAX_HEADER_BYTES = 1 << 20
+MAX_NAME_BYTES = 4096
+
+#: The refusal of a member whose holes aren't stored.
+SPARSE = "a sparse member"
+
+_MAX_SIZE = 1 << 62  # so that 64-bit arithmetic with it can't overflow
+
+# A tar's name; mode, owner, group, size and time; checksum, type, numbers of a device, and prefix.
+_HEADER = struct.Struct("100s 8s8s8s12s12s 8s c 100x 8x 64x 8s8s 155s 12x")
+# The numbers of it, joined: octal, and nothing but blanks and nulls behind.
+_DIGITS = rb"[0-7]*[ \0]*"
+_NUMBERS = re.compile(
+    rb"(?:%b/){3}([0-7]+)[ \0]*/%b/([0-7]+)[ \0]*/%b/%b" % (_DIGITS, _DIGITS, _DIGITS, _DIGITS)
+)
+_NUMBER_FIELDS = [
+    slice(start, stop)
+    for start, stop in ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
+]
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]*(?:\0.*)?", re.DOTALL)
+_RECORD = re.compile(rb"([1-9]\d{0,6}) ([^=]+)=")
+
+_REGULAR, _OLD_REGULAR, _CONTIGUOUS, _SPARSE, _FOLDER = b"0", b"\0", b"7", b"S", b"5"
+_LINKS = (b"1", b"2")
+_WITHOUT_DATA = (*_LINKS, b"3", b"4", _FOLDER, b"6")  # links, devices, folders, FIFOs
+_LONG_NAME, _LONG_LINK = b"L", b"K"
+_PAX, _GLOBAL_PAX = (b"x", b"X"), b"g"
+# Whether a sparse map goes on: in the header, and in each block of the map after it.
+_MAP_GOES_ON, _MAP_STILL_GOES_ON = 482, 504
+
+
+class TarError(Exception):
+    """A tar can't be followed further; the message says where.
+
+    Attributes:
+        is_cut: whether it ends early, and isn't damaged.
+        member: the name of the member whose data is cut, if it is that.
+    """
+
+    def __init__(self, message: str, is_cut: bool = False, member: str = "") -> None:
+        super().__init__(message)
+        self.is_cut = is_cut
+        self.member = member
+
+
+class TarMember(NamedTuple):
+    """A member: `size` bytes from `start` on.
+
+    Attributes:
+        name: undecodable bytes are surrogates.
+        start: where its data begins.
+        size: of its data.
+        refusal: why it isn't a plain file; empty for one, and for a folder.
+        is_folder: whether it is a folder.
+    """
+
+    name: str
+    start: int
+    size: int
+    refusal: str = ""
+    is_folder: bool = False
+
+
+class _Extension(NamedTuple):
+    """What headers before a member's own say of it."""
+
+    name: bytes | None = None
+    size: int | None = None
+    is_sparse: bool = False
+
+
+def is_tar(start: bytes) -> bool:
+    """Whether a file that begins so is a tar, which may be empty: a block of zeros."""
+    block = start[:BLOCK]
+    return len(block) == BLOCK and (not any(block) or _has_checksum(block))
+
+
+def read_members(read: Callable[[int, int], bytes]) -> Iterator[TarMember]:
+    """Walks the members of a tar in their order, with memory for the headers of one.
+
+    Args:
+        read: returns so many bytes from a place on; fewer at the end of the file.
+
+    Raises:
+        TarError: after the members before the place where the tar is cut or damaged.
+    """
+    place, name = 0, ""
+    everywhere = _Extension()
+    while True:
+        header = _next_header(read, place, name)
+        if header is None:
+            return
+        plain = everywhere == _Extension() and _plain_member(header, place)
+        if plain:
+            member, end = plain, plain.start + plain.size
+        else:
+            member, end, everywhere = _any_member(read, header, place, everywhere)
+        yield member
+        place, name = end + -end % BLOCK, member.name
+
+
+def _next_header(read: Callable[[int, int], bytes], place: int, name: str) -> bytes | None:
+    """The block at a place, or None at the end of the archive; `name` is the member before it."""
+    if place:
+        # From the byte before on: if the file ended there, data would be cut unnoticed.
+        block = read(place - 1, 1 + BLOCK)
+        if not block:
+            raise TarError("unexpected end of data", is_cut=True, member=name)
+        block = block[1:]
+    else:
+        block = read(0, BLOCK)
+    if len(block) < BLOCK:
+        raise TarError(f"no end of archive mark at offset {place}", is_cut=True)
+    return block if any(block) else None
+
+
+def _plain_member(header: bytes, place: int) -> TarMember | None:
+    """A plain file with a name of ASCII, which most are; None where more must be looked at."""
+    if not header.isascii():
+        return None
+    name, *numbers, checksum, kind, major, minor, prefix = _HEADER.unpack(header)
+    found = _NUMBERS.fullmatch(b"/".join((*numbers, checksum, major, minor)))
+    if not found or kind != _REGULAR or int(found[2], 8) != _checksum(header, checksum):
+        return None
+    names = [part.partition(b"\0")[0].decode() for part in (prefix, name)]
+    return TarMember("/".join(names if names[0] else names[1:]), place + BLOCK, int(found[1], 8))
+
+
+def _checksum(header: bytes, field: bytes) -> int:
+    """The sum of a header of ASCII, in which blanks stand for the checksum itself."""
+    # The sum is below the prime by which Adler's is divided.
+    return (zlib.adler32(header) & 0xFFFF) - 1 - sum(field) + 8 * ord(" ")
+
+
+def _has_checksum(header: bytes) -> bool:
+    found = _number(header[148:156])
+    signed = sum(header) - 256 * sum(byte > 127 for byte in header)
+    own = sum(header[148:156])
+    signed_own = own - 256 * sum(byte > 127 for byte in header[148:156])
+    blanks = 8 * ord(" ")
+    return found in (sum(header) - own + blanks, signed - signed_own + blanks)
+
+
+def _number(field: bytes) -> int | None:
+    """A number in octal, or in base 256; None if it is neither."""
+    if field[0] in (0x80, 0xFF):
+        return int.from_bytes(field[1:], "big") - (256 ** (len(field) - 1)) * (field[0] == 0xFF)
+    found = _OCTAL.fullmatch(field)
+    return int(found[1] or b"0", 8) if found else None
+
+
+def _is_sound(header: bytes) -> bool:
+    return _has_checksum(header) and all(_number(header[at]) is not None for at in _NUMBER_FIELDS)
+
+
+def _any_member(
+    read: Callable[[int, int], bytes], header: bytes, place: int, everywhere: _Extension
+) -> tuple[TarMember, int, _Extension]:
+    """The member whose first header is at a place, with any headers of other kinds before its own.
+
+    Returns:
+        The member, where its data ends, and what global headers say of those that follow.
+    """
+    first, here = place, everywhere
+    seen: set[bytes] = set()
+    while True:
+        if not _is_sound(header):
+            raise TarError(f"bad header at offset {place}")
+        kind, size = header[156:157], _number(header[124:136])
+        if size is None or not 0 <= size < _MAX_SIZE:
+            found = "negative size" if size and size < 0 else "impossible size"
+            raise TarError(f"{found} at offset {place}")
+        if kind not in (*_PAX, _GLOBAL_PAX, _LONG_NAME, _LONG_LINK):
+            break
+        if place + BLOCK + size - first > MAX_HEADER_BYTES:
+            claim = f"headers of {place + BLOCK + size - first:,} bytes for one member"
+            raise TarError(f"{claim} at offset {first}: at most {MAX_HEADER_BYTES:,}")
+        if kind in seen:
+            raise TarError(f"two headers of kind {kind!r} for one member at offset {first}")
+        seen.add(kind)
+        body = read(place + BLOCK, size)
+        if len(body) < size:
+            raise TarError("unexpected end of data", is_cut=True)
+        if kind == _LONG_NAME:
+            here = here._replace(name=body.partition(b"\0")[0])
+        elif kind == _GLOBAL_PAX:
+            everywhere = _parse_pax(body, place, everywhere)
+            here = _parse_pax(body, place, here)
+        elif kind in _PAX:
+            here = _parse_pax(body, place, here)
+        place += BLOCK + size + -size % BLOCK
+        header = read(place, BLOCK)
+        if len(header) < BLOCK:
+            raise TarError("unexpected end of data", is_cut=True)
+    start = _skip_map(read, header, place) if kind == _SPARSE else place + BLOCK
+    size = size if here.size is None else here.size
+    name = _name_of(header) if here.name is None else here.name
+    if len(name) > MAX_NAME_BYTES:
+        claim = f"a name of {len(name):,} bytes at offset {first}"
+        raise TarError(f"{claim}: at most {MAX_NAME_BYTES:,}")
+    is_folder = kind == _FOLDER or (kind == _OLD_REGULAR and name.endswith(b"/"))
+    text = name.rstrip(b"/") if is_folder or here.name is not None else name
+    member = TarMember(
+        text.decode("utf-8", "surrogateescape"),
+        start,
+        size,
+        _refusal(kind, here.is_sparse),
+        is_folder,
+    )
+    return member, start + (0 if kind in _WITHOUT_DATA or is_folder else size), everywhere
+
+
+def _name_of(header: bytes) -> bytes:
+    name, *_, prefix = _HEADER.unpack(header)
+    names = [part.partition(b"\0")[0] for part in (prefix, name)]
+    return b"/".join(names if names[0] and header[156:157] != _SPARSE else names[1:])
+
+
+def _parse_pax(body: bytes, place: int, known: _Extension) -> _Extension:
+    """What the records `LENGTH NAME=VALUE` of a pax header add to what is known."""
+    at = 0
+    while at < len(body) and body[at]:
+        found = _RECORD.match(body, at, at + 1024)
+        end = at + int(found[1]) if found else 0
+        if not found or not found.end() < end <= len(body) or body[end - 1] != ord("\n"):
+            raise TarError(f"malformed pax header at offset {place}")
+        key, value = found[2], body[found.end() : end - 1]
+        if key == b"size":
+            if not value.isdigit() or len(value) > 19 or int(value) >= _MAX_SIZE:
+                raise TarError(f"impossible size in the pax header at offset {place}")
+            known = known._replace(size=int(value))
+        elif key in (b"path", b"GNU.sparse.name"):
+            known = known._replace(name=value)
+        if key.startswith(b"GNU.sparse."):
+            known = known._replace(is_sparse=True)
+        at = end
+    return known
+
+
+def _skip_map(read: Callable[[int, int], bytes], header: bytes, place: int) -> int:
+    """Where the data of an old sparse member begins, after the blocks of its map."""
+    goes_on = header[_MAP_GOES_ON]
+    place += BLOCK
+    while goes_on:
+        block = read(place, BLOCK)
+        if len(block) < BLOCK:
+            raise TarError("unexpected end of data", is_cut=True)
+        goes_on = block[_MAP_STILL_GOES_ON]
+        place += BLOCK
+    return place
+
+
+def _refusal(kind: bytes, is_sparse: bool) -> str:
+    if is_sparse or kind == _SPARSE:
+        return SPARSE
+    if kind in (_REGULAR, _OLD_REGULAR, _CONTIGUOUS, _FOLDER):
+        return ""
+    return "a link" if kind in _LINKS else "not a regular file"

@@ -20,6 +20,7 @@ from pipelines.workspace import OutputError, workspace
 from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
+from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
 
@@ -167,10 +168,13 @@ def _work_folder(output: Path) -> Iterator[str]:
     """A folder for what is needed meanwhile, as a build has one; nothing of it stays."""
     parent = output / ".download"
     try:
+        private.make_shared_folder(str(parent))
         with workspace(str(parent), fingerprint="") as (work, _):
             yield f"{work}/exchange"
     except OutputError as error:
         raise UsageError(str(error)) from None
+    except private.ForeignError as error:
+        raise UsageError(f"--output: {error.strerror}: have that removed") from None
     finally:
         with contextlib.suppress(OSError):
             parent.rmdir()

@@ -116,6 +116,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
                 object_options,
                 "" if flags.rebuild else config.fingerprint,
                 held.token,
+                for_group=flags.runner == "flink",
             ) as (work, done):
                 lease = None if launch.is_run_later(beam_arguments) else held.token
                 config = dataclasses.replace(config, work=work, lease=lease)

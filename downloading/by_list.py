@@ -20,6 +20,7 @@ from pipelines.workspace import OutputError, workspace
 from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
+from transforms.redaction import redact_url
 from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
@@ -84,9 +85,8 @@ class PicturesByList:
 
     def describe(self) -> str:
         """What would be downloaded."""
-        return (
-            f"{counted(image_list.count(self._wanted), 'picture')} from {', '.join(self._images)}"
-        )
+        places = ", ".join(map(redact_url, self._images))
+        return f"{counted(image_list.count(self._wanted), 'picture')} from {places}"
 
     def download(self, stop: threading.Event) -> list[str]:
         """Downloads what isn't there, and says what came of it.

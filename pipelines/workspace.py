@@ -233,8 +233,9 @@ def _clear_away_stopped(
         That one, if there is any with this fingerprint, its lock, and what of it is done.
     """
     found = None
+    wanted = fingerprint.encode()
     for folder, lock in locked.dead(builds, fresh.st_uid):
-        if found is None and fingerprint and _read_fingerprint(folder, fresh) == fingerprint:
+        if found is None and wanted and _read_fingerprint(folder, fresh) == wanted:
             _tidy(folder)
             found = folder, lock, journal.clear_up(folder, ("exchange", "parts"))
         else:
@@ -257,14 +258,14 @@ def _refuse_links(output: str) -> None:
         raise private.ForeignError(f"{versions} is a link", versions)
 
 
-def _read_fingerprint(folder: str, fresh: os.stat_result) -> str | None:
+def _read_fingerprint(folder: str, fresh: os.stat_result) -> bytes | None:
     """Returns what a build has noted in its folder; None where it hasn't, or others could have."""
     # What was renamed isn't gone on in: the names of its files are noted in full.
     if "." in os.path.basename(folder) or not private.is_private(folder, fresh):
         return None
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError):
         path = os.path.join(folder, _FINGERPRINT)
-        with open(private.open_file(path, os.O_RDONLY), encoding="ascii") as file:
+        with open(private.open_file(path, os.O_RDONLY), "rb") as file:
             return file.read()
     return None
 

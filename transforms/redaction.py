@@ -17,6 +17,7 @@ _IN_TEXT = re.compile(r"(?:\bs3|\bgs)?://\S+|(?<=[^\s?])\?[\w.%\[\]-]+=\S+")
 _AFTER = "\"'`)]},;:.!…"
 #: In a store `?` is a wildcard of keys, unless a name and value come after it.
 _STORE_QUERY = re.compile(r"\?[\w.%\[\]-]+=")
+_PLAIN_HOST = re.compile(r"\[[\da-fA-F:.]*\]|[^@:]*")
 _PARAMETERS = re.compile(r";[\w.%-]+=[^/?#]*")
 
 
@@ -81,14 +82,16 @@ def _redact_match(match: re.Match[str]) -> str:
 def _end_of_user(url: str, start: int) -> int:
     """Where `USER:PASSWORD@` ends, before its `@`; `start` if there is none.
 
-    A password may hold what it shouldn't. So where a `/`, `?` or `#` comes before the `@`, a colon
-    before these is taken for the end of a user, and not of a host.
+    A password may hold what it shouldn't. So a `@` in the path is taken for its end where there is
+    a password, or may be one before what looks like a port. Where there is a `@` in the query or
+    fragment, all that follows `start` may be of a password, and the URL ends with it.
     """
     stop = min(_find(url, each, start) for each in "/?#")
-    at = url.rfind("@", start, stop)
-    if at < 0 and ":" in url[start:stop]:
-        at = url.rfind("@", stop)
-    return max(at, start)
+    query = min(_find(url, each, start) for each in "?#")
+    at = url.rfind("@", start)
+    if at < 0 or _PLAIN_HOST.fullmatch(url, start, stop):
+        return start
+    return at if at < query else len(url)
 
 
 def _end_of_path(url: str, start: int, is_store: bool) -> tuple[int, int]:

@@ -41,6 +41,18 @@ def test_gets_the_annotations_of_a_release(run: Run, server: Server, output: Pat
     assert leftovers(output) == []
 
 
+@pytest.mark.parametrize("suffix", [".part", ".part.etag"])
+def test_links_beside_a_file_are_not_followed(run: Run, output: Path, tmp_path: Path, suffix: str):
+    (tmp_path / "victim").write_text("ours")
+    path = file_of(output, BOXES)
+    path.parent.mkdir(parents=True)
+    path.with_name(path.name + suffix).symlink_to(tmp_path / "victim")
+    result = run()
+    assert result.code == 1
+    assert f"{path.name}{suffix} is a link, or no file: have that removed" in result.err
+    assert (tmp_path / "victim").read_text() == "ours"
+
+
 def test_gets_what_kinds_and_splits_name(run: Run, server: Server, output: Path):
     assert run("--kinds", "mask_pngs,classes", "--splits", "validation").code == 0
     assert file_of(output, MASKS, "masks").read_bytes() == server.files[MASKS]

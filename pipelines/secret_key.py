@@ -50,7 +50,12 @@ def _read_key() -> bytes:
             "query leaves no fingerprint: set XDG_STATE_HOME to a folder of yours, or leave the "
             "password to ~/.netrc"
         ) from None
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    if status.st_uid != os.geteuid():
+        raise KeyFileError(
+            f"{path} belongs to {private.owner(status.st_uid)}: set XDG_STATE_HOME to a folder of "
+            "yours"
+        )
+    if stat.S_IMODE(status.st_mode) & 0o077:
         raise KeyFileError(f"{path} can be read by others: remove it, and a new one is made")
     if len(key) != _BYTES:
         raise KeyFileError(f"{path} is no key: remove it, and a new one is made")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipelines import exclusive, workspace
 from tests.builds import run_build
+from transforms import progress
 from transforms.storage import files
 
 USER = 65534
@@ -56,6 +57,14 @@ def live(output: str) -> None:
         sys.stdin.read()
 
 
+def sign_on(work: str) -> None:
+    """Begins as a worker of a build does; prints why it can't."""
+    try:
+        progress.sign_on(os.path.join(work, "progress"))
+    except progress.WorkFolderError as error:
+        print(error)
+
+
 def build(output: str) -> None:
     """Builds; prints what the build says."""
     built = run_build(*FLAGS, "--output", output)
@@ -67,4 +76,4 @@ if __name__ == "__main__":
     if action == "build":  # what is imported late is so by this
         run_build(*FLAGS, "--output", f"{place}.warm")
     become_other_user()
-    {"die": die, "go_on": go_on, "live": live, "build": build}[action](place)
+    {"die": die, "go_on": go_on, "live": live, "sign_on": sign_on, "build": build}[action](place)

@@ -156,7 +156,7 @@ def test_what_is_no_folder_or_file_of_a_build_is_refused(
     assert_unharmed(victim)
 
 
-def other_user(action: str, output: Path, **options: object) -> subprocess.Popen:
+def other_user(action: str, output: Path | str, **options: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.other_user", action, str(output)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, **options)
@@ -193,6 +193,14 @@ def test_a_build_that_was_taken_over_writes_nothing_whoever_it_belongs_to(output
     with workspace.workspace(str(output), fingerprint="", lease="ours"):
         assert not work.exists()
     living.communicate("")
+
+
+def test_a_worker_that_is_another_user_says_so(output: Path):
+    with workspace.workspace(str(output)) as (work, _):
+        said, _ = other_user("sign_on", work).communicate()
+    assert f"the work folder {work} is closed to nobody, as whom a worker on " in said
+    with workspace.workspace(str(output), for_group=True) as (work, _):
+        assert os.stat(work).st_mode & 0o777 == 0o770 & ~os.umask(os.umask(0o022))
 
 
 def test_a_folder_of_another_user_where_nobody_renames(place: Path):

@@ -149,7 +149,7 @@ def test_without_secrets_no_key_is_made(built: Build, monkeypatch: pytest.Monkey
 
 
 def test_the_title_of_a_process_has_none(url: str, tmp_path: Path):
-    """As `ps` shows it to everybody; and of its workers."""
+    """As `ps` shows it to everybody."""
     hanging = url.replace("127.0.0.1", "127.0.0.2").replace("t0k3nValue", "t0k3nValue{split}")
     command = [*COMMAND, *flags_of(hanging, tmp_path), "--wait", "60"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -20,6 +20,8 @@ from pipelines.workspace import OutputError, workspace
 from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
+from transforms.redaction import redact_url
+from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
 
@@ -83,9 +85,8 @@ class PicturesByList:
 
     def describe(self) -> str:
         """What would be downloaded."""
-        return (
-            f"{counted(image_list.count(self._wanted), 'picture')} from {', '.join(self._images)}"
-        )
+        places = ", ".join(map(redact_url, self._images))
+        return f"{counted(image_list.count(self._wanted), 'picture')} from {places}"
 
     def download(self, stop: threading.Event) -> list[str]:
         """Downloads what isn't there, and says what came of it.
@@ -167,10 +168,13 @@ def _work_folder(output: Path) -> Iterator[str]:
     """A folder for what is needed meanwhile, as a build has one; nothing of it stays."""
     parent = output / ".download"
     try:
+        private.make_shared_folder(str(parent))
         with workspace(str(parent), fingerprint="") as (work, _):
             yield f"{work}/exchange"
     except OutputError as error:
         raise UsageError(str(error)) from None
+    except private.ForeignError as error:
+        raise UsageError(f"--output: {error.strerror}: have that removed") from None
     finally:
         with contextlib.suppress(OSError):
             parent.rmdir()

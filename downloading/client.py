@@ -22,6 +22,8 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from transforms.redaction import redact
+
 ATTEMPTS = 6  # in a row without a byte of progress
 BACKOFF_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 120.0
@@ -39,6 +41,9 @@ _T = TypeVar("_T")
 
 class DownloadError(Exception):
     """A file can't be had; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class MissingError(DownloadError):

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from downloading.client import Answer, Client, DownloadError, MissingError, PassingError
 from downloading.meter import Meter
 from downloading.plan import Item, digest
+from transforms.storage import private
 
 
 def fetch(item: Item, client: Client, meter: Meter) -> None:
@@ -19,9 +20,12 @@ def fetch(item: Item, client: Client, meter: Meter) -> None:
     """
     item.path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(item.part, "ab") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(private.open_file(os.fspath(item.part), flags, 0o666), "ab") as file:
             _lock(file, item.part)
             _Download(item, client, meter, file).run()
+    except private.ForeignError as error:
+        raise DownloadError(f"{error.strerror}: have that removed") from None
     except DownloadError as error:
         if not item.part_size:
             item.part.unlink(missing_ok=True)
@@ -105,7 +109,7 @@ class _Download:
                 return
             if answer.status == 200:
                 self._restart()
-                self._note.write_text(answer.validator)
+                private.write_file(os.fspath(self._note), answer.validator.encode())
             for chunk in answer.chunks():
                 self._write(chunk)
         have = self._file.tell()
@@ -142,4 +146,8 @@ class _Download:
 
     def _validator(self) -> str:
         """The ETag or date of the file that the part began with."""
-        return self._note.read_text() if self._note.exists() else ""
+        try:
+            with open(private.open_file(os.fspath(self._note), os.O_RDONLY)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""

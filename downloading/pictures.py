@@ -13,6 +13,7 @@ from downloading.meter import Meter
 from transforms.failures import Failure, Reason
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.fetch import Fetched, PictureSource, fetch_pictures
+from transforms.storage import private
 from transforms.wording import counted
 
 FAILURES = "failures.csv"
@@ -110,14 +111,16 @@ class Downloads:
             path = self._output / "images" / split / f"{image_id}.jpg"
             part = path.with_name(path.name + ".part")
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(picture.as_buffer())
+            private.write_file(os.fspath(part), memoryview(picture.as_buffer()))
             os.replace(part, path)
         with self._lock:
             self.fetched += len(image_ids)
         self._meter.add(len(image_ids))
 
     def _write(self, failures: Iterable[Failure]) -> None:
-        with open(self._part, "a", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptor = private.open_file(os.fspath(self._part), flags, 0o666)
+        with open(descriptor, "a", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.writer(file)
             if not file.tell():
                 writer.writerow(("image", "reason", "detail"))

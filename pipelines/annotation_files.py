@@ -12,6 +12,7 @@ from transforms.formats.detect import KINDS, UNUSED, detect
 from transforms.formats.filenames import Role, may_hold_table, understand
 from transforms.formats.head import SourceError, UnknownFileError
 from transforms.formats.unused import PICTURES_GO, Unused
+from transforms.redaction import redact_url
 from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind
 from transforms.storage.objects import StorageError
@@ -101,7 +102,8 @@ def _split_kind(argument: str) -> tuple[str | None, str]:
         return None, argument
     if kind not in KINDS:
         raise UsageError(
-            f"--annotations {argument}: {kind} is no kind: use one of {', '.join(KINDS)}"
+            f"--annotations {redact_url(argument)}: {redact_url(kind)} is no kind: use one of "
+            f"{', '.join(KINDS)}"
         )
     return kind, path
 

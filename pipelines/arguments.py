@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from transforms.redaction import redact
+
 #: The split that some of the published files, and many people, call by another name.
 SPLIT_NAMES = MappingProxyType({"val": "validation"})
 
@@ -67,7 +69,7 @@ class Parser(argparse.ArgumentParser):
                     message = unknown_flag(word, lacking)
                     break
         hint = "" if message.endswith("?") else ": see --help"
-        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
+        self.exit(2, f"{self.prog}: error: {redact(message)}{hint}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -119,7 +121,7 @@ def interrupt(*_: object) -> NoReturn:
 
 def fail(program: str, message: str, code: int) -> int:
     """Says in a line what went wrong; the exit code."""
-    print(f"{program}: error: {message}", file=sys.stderr)
+    print(f"{program}: error: {redact(message)}", file=sys.stderr)
     return code
 
 

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipelines import options
+from pipelines import discretion, options
 from runners import launch, lean
+from transforms.redaction import redact
 
 if TYPE_CHECKING:
     from pipelines.report import Ending
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_not_of_a_worker)
+    discretion.keep_secrets()
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     # OpenCV is only imported where there are pictures, so each worker would do it by itself.
     pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
@@ -81,6 +83,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     config = None
 
     def end(code: int, error: str | None = None, text: str = "", **built: Any) -> report.Ending:
+        error = error and redact(error)
         return report.Ending(code, time.monotonic() - started, error, text, **built)
 
     def fail(cause: str, fate: str = "; nothing was published") -> report.Ending:
@@ -116,6 +119,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
                 object_options,
                 "" if flags.rebuild else config.fingerprint,
                 held.token,
+                for_group=flags.runner == "flink",
             ) as (work, done):
                 lease = None if launch.is_run_later(beam_arguments) else held.token
                 config = dataclasses.replace(config, work=work, lease=lease)
@@ -138,7 +142,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
         return end(2, str(error))
     except launch.NotRunError as ended:
-        return end(0, text=str(ended))
+        return end(0, text=redact(str(ended)))
     except KeyboardInterrupt:
         is_kept = config is not None and os.path.isdir(config.work)
         goes_on = "; the same command goes on where it was" if is_kept else ""
@@ -185,11 +189,11 @@ def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(redact(line), file=sys.stderr, flush=True)
 
 
 def _say(message: str) -> None:
-    print(f"python -m pipelines.build: error: {message}", file=sys.stderr)
+    print(f"python -m pipelines.build: error: {redact(message)}", file=sys.stderr)
 
 
 def _explain(error: Exception) -> str:

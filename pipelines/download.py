@@ -9,6 +9,7 @@ from pathlib import Path
 
 from downloading import catalogue, flags, run
 from downloading.client import DownloadError
+from pipelines import discretion
 from pipelines.arguments import fail, interrupt
 
 _PROGRAM = "python -m pipelines.download"
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
         The exit code: 0 all is there, 1 failed, 2 wrong use.
     """
     logging.basicConfig(level=logging.ERROR)  # else Beam warns of what isn't installed
+    discretion.keep_secrets()
     entries = catalogue.read(files)
     parsed = flags.parse(arguments, entries)
     signal.signal(signal.SIGTERM, interrupt)

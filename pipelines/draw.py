@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
-from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean
+from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail
 from transforms.wording import counted
 
 _EXAMPLES = """\
@@ -222,8 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         examples = find_examples(version, split, flags.image_id, flags.images)
         draw_sheet(examples, Palette(version)).save(flags.output)
     except (DrawError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
+        return fail(parser.prog, str(error), 2)
     print(f"drew {counted(len(examples), 'example')} on {flags.output}")
     return 0
 

@@ -4,7 +4,8 @@ A file of annotations is known by a checksum of its content, which is only taken
 or times differ from those that the version before recorded; and where there is no such version, in
 passing when it is read. Archives of pictures are too large for that: they count by size and time of
 change, and a folder by those of all that is in it; an object by its ETag. Pictures that are asked
-for by name, such as those over HTTP, have nothing to look at.
+for by name, such as those over HTTP, have nothing to look at: they count by their address, and its
+secrets by a hash with this user's key.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ import xxhash
 
 import transforms
 from pipelines.paths import AT_ONCE, each
+from pipelines.secret_key import keyed_hash
 from transforms.checksum import Checksum
 from transforms.elements import LISTED, Source
 from transforms.formats.detect import TABLES
@@ -70,6 +72,7 @@ def identify(
 
     Raises:
         StorageError: The object store can't be read.
+        KeyFileError: The key for secrets can't be used.
         OSError: A file can't be read.
     """
     known = {(s["kind"], s["path"]): s for s in (manifest or {}).get("sources", ())}
@@ -97,7 +100,9 @@ def _identify(
     if source.medium == "folder":
         return dataclasses.replace(source, digest=_digest_of_listing(source.path, options))
     if source.medium and source.medium not in LISTED:
-        return source
+        if source.name == source.path:
+            return source
+        return dataclasses.replace(source, digest=f"keyed:{keyed_hash(source.path)}")
     if is_remote(source.path):
         digest = f"etag:{files.status_of(source.path, options).version}"
         return dataclasses.replace(source, digest=digest)

@@ -15,6 +15,7 @@ from transforms.formats.filenames import PICTURES, Role, understand
 from transforms.formats.unused import Unused
 from transforms.pixels.listing import kind_of
 from transforms.pixels.objects import ObjectFetcher
+from transforms.redaction import redact_url
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
@@ -114,7 +115,8 @@ def _find_containers(
             for container, actual in zip(paths, kinds, strict=True):
                 if wanted and not actual.startswith(wanted) and container == found:
                     raise UsageError(
-                        f"{flag} {argument}: it is a {actual}, not a {wanted}: drop '{wanted}='"
+                        f"{flag} {redact_url(argument)}: it is a {actual}, not a {wanted}: drop "
+                        f"'{wanted}='"
                     )
                 sources.append(Source(0, kind, container, 0, medium=actual))
     sizes = each(partial(_size_of, options=options), sources)
@@ -151,6 +153,7 @@ def _remote_source(argument: str) -> Source | None:
         UsageError: A template lacks `{image_id}`, or names something else.
     """
     path = argument.removeprefix("http=")
+    shown = redact_url(argument)
     if path in ("original", "thumbnail"):
         return Source(0, "pictures", path, 0, medium=path)
     scheme, separator, _ = path.partition("://")
@@ -159,13 +162,13 @@ def _remote_source(argument: str) -> Source | None:
     if path.partition("=")[0] in CONTAINERS:
         return None
     if scheme not in ("http", "https", "s3", "gs"):
-        raise UsageError(f"--images {argument}: use http://, https://, s3:// or gs://")
+        raise UsageError(f"--images {shown}: use http://, https://, s3:// or gs://")
     fields = set(re.findall(r"{[^}]*}?|}", path))
     if fields - {"{split}", "{image_id}"}:
-        raise UsageError(f"--images {argument}: only {{split}} and {{image_id}} are known")
+        raise UsageError(f"--images {shown}: only {{split}} and {{image_id}} are known")
     medium = "http" if scheme in ("http", "https") else scheme
     if medium == "http" and "{image_id}" not in fields:
-        raise UsageError(f"--images {argument}: put {{image_id}}, and {{split}}, where they belong")
+        raise UsageError(f"--images {shown}: put {{image_id}}, and {{split}}, where they belong")
     return Source(0, "pictures", path, 0, medium=medium)
 
 
@@ -189,11 +192,11 @@ def _check_remote(
                 ObjectFetcher(source.path, object_options).close()
                 _probe(source.path, object_options)
             except (ValueError, StorageError) as error:
-                raise UsageError(f"--images {source.path}: {error}") from None
+                raise UsageError(f"--images {source.name}: {error}") from None
         published = any("OriginalURL" in source.columns for source in annotations)
         if source.medium in ("original", "thumbnail") and not published:
             raise UsageError(
-                f"--images {source.path}: its addresses are in the image tables: give one to "
+                f"--images {source.name}: its addresses are in the image tables: give one to "
                 "--annotations"
             )
 

@@ -4,11 +4,12 @@ import contextlib
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from pipelines import lease
-from transforms.publishing.holder import Holder, lease_path
-from transforms.storage import conditional, files, objects
+from transforms.publishing.holder import MAX_BYTES, Holder, lease_path
+from transforms.storage import conditional, files, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -62,7 +63,11 @@ def lease_on(output: str, holder: Holder, options: ObjectOptions) -> OutputLease
 
 
 class _InFolder:
-    """A file that is locked."""
+    """A file that is locked, made by who holds the lease: others may only read it.
+
+    It is removed rather than taken over, so it never is a file that somebody has put there for
+    another to write to.
+    """
 
     def __init__(self, output: str, holder: Holder, _: ObjectOptions) -> None:
         self.renewal = RENEWAL_SECONDS
@@ -74,37 +79,55 @@ class _InFolder:
         self._file: int | None = None
 
     def take(self) -> Found | None:
-        os.makedirs(self._folder, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        private.make_shared_folder(self._folder)
+        while True:
+            try:
+                self._file = self._make()
+            except FileExistsError:
+                with contextlib.suppress(FileNotFoundError), self._opened() as descriptor:
+                    if found := self._look(descriptor):
+                        return found
+                    self._remove(_mark(descriptor))
+            else:
+                if self._file is not None:
+                    return None
+
+    def _make(self) -> int | None:
+        """Makes and locks the file; None where one who looked at it was quicker."""
+        descriptor = private.open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
-            found = self._look(descriptor)
-            if found is None:
-                os.ftruncate(descriptor, 0)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._is_there(descriptor):
                 os.pwrite(descriptor, self._holder.encode(), 0)
-                self._file, descriptor = descriptor, -1
-            return found
-        finally:
-            if descriptor != -1:
-                os.close(descriptor)
+                return descriptor
+        except BlockingIOError:
+            pass
+        os.close(descriptor)
+        return None
 
     def look(self) -> Found | None:
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            with self._opened() as descriptor:
+                return self._look(descriptor)
         except FileNotFoundError:
             return None
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = private.open_file(self._path, os.O_RDONLY)
         try:
-            return self._look(descriptor)
+            yield descriptor
         finally:
             os.close(descriptor)
 
     def _look(self, descriptor: int) -> Found | None:
         """None where nobody else has the lease, and this process its lock."""
-        status = os.fstat(descriptor)
         with tempfile.TemporaryFile(dir=self._folder) as probe:  # by the file system's clock
             now = os.fstat(probe.fileno()).st_mtime
-        holder = Holder.decode(os.pread(descriptor, 4096, 0))
+        holder = Holder.decode(os.pread(descriptor, MAX_BYTES, 0))
         # A clock that was set back makes signs of life come from the future.
-        found = Found(holder, (status.st_ino, status.st_mtime_ns), abs(now - status.st_mtime))
+        silent = abs(now - os.fstat(descriptor).st_mtime)
+        found = Found(holder, _mark(descriptor), silent)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -116,17 +139,29 @@ class _InFolder:
 
     def _is_there(self, descriptor: int) -> bool:
         with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.stat(self._path), os.fstat(descriptor))
+            return os.path.samestat(os.lstat(self._path), os.fstat(descriptor))
         return False
 
     def oust(self, found: Found) -> None:
-        folder = os.open(self._folder, os.O_RDONLY)
+        self._remove(found.mark)
+
+    def _remove(self, mark: object) -> None:
+        """Removes the file, unless it has changed.
+
+        Raises:
+            ForeignError: It is another user's, and this one may not.
+        """
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)  # of those who would do the same
             with contextlib.suppress(FileNotFoundError):
-                status = os.stat(self._path)
-                if (status.st_ino, status.st_mtime_ns) == found.mark:
+                status = os.lstat(self._path)
+                if (status.st_ino, status.st_mtime_ns) == mark:
                     os.unlink(self._path)
+        except PermissionError:
+            who = private.owner(os.lstat(self._path).st_uid)
+            text = f"{self._path} belongs to {who}, and can't be removed"
+            raise private.ForeignError(text, self._path) from None
         finally:
             os.close(folder)
 
@@ -144,6 +179,12 @@ class _InFolder:
             os.close(self._file)
         with contextlib.suppress(OSError):
             os.rmdir(self._folder)
+
+
+def _mark(descriptor: int) -> tuple[int, int]:
+    """What changes whenever a lease's file is renewed, or replaced."""
+    status = os.fstat(descriptor)
+    return status.st_ino, status.st_mtime_ns
 
 
 class _InStore:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from transforms.elements import LISTED, Source
+from transforms.redaction import redact_url
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote, normal
 from transforms.storage.stores import ObjectOptions
@@ -68,13 +69,13 @@ def expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool
         UsageError: There is nothing.
     """
     if "://" in path and not is_remote(path):
-        raise UsageError(f"{flag} {path}: use a local path, s3://… or gs://…")
+        raise UsageError(f"{flag} {redact_url(path)}: use a local path, s3://… or gs://…")
     try:
         found = files.expand(path, options)
     except StorageError as error:
-        raise UsageError(f"{flag} {path}: {error}") from None
+        raise UsageError(f"{flag} {redact_url(path)}: {error}") from None
     if not found:
-        raise UsageError(f"{flag} {path}: no such file or folder: check the path")
+        raise UsageError(f"{flag} {redact_url(path)}: no such file or folder: check the path")
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pipelines.fingerprint import basis_of, identify
 from pipelines.inputs import UsageError, find_sources
+from pipelines.secret_key import KeyFileError
 from transforms import elements, failures
 from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import Failed, Notice, Source, SourceCount
@@ -17,6 +18,7 @@ from transforms.imaging.process import ImageSpec
 from transforms.outputs.classes import build_classes, encode_classes, encode_labels
 from transforms.pixels.limits import HttpOptions
 from transforms.publishing.manifest import fingerprint
+from transforms.redaction import redact_value
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
@@ -67,9 +69,13 @@ def make_config(
         sources = identify([*annotations, *pixels], manifest, hasty)
     except OSError as error:
         raise UsageError(f"{error.filename} can't be read: {error.strerror}") from None
+    except KeyFileError as error:
+        raise UsageError(str(error)) from None
     release = flags.release or _release_of(annotations)
     recorded = {
-        name: value for name, value in sorted(vars(flags).items()) if name not in _NOT_RECORDED
+        name: redact_value(value)
+        for name, value in sorted(vars(flags).items())
+        if name not in _NOT_RECORDED
     }
     buckets = _count_buckets(annotations, with_pictures)
     chunk_size = flags.chunk_size or _CHUNK_BYTES

@@ -6,6 +6,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from transforms.redaction import redact
+
 _LINE_SECONDS = 10.0
 
 
@@ -39,4 +41,4 @@ class ByteBar:
     def say(self, line: str) -> None:
         """Prints a line without tearing the bar."""
         with tqdm.external_write_mode(sys.stdout):
-            print(line, flush=True)
+            print(redact(line), flush=True)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from pipelines import discretion
 from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
 from transforms.wording import counted
 
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 whole, 1 problems found or not to be read, 2 wrong use.
     """
+    discretion.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.progress_bar import ByteBar

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from pipelines import discretion
 from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
 
 _PROGRAM = "python -m pipelines.versions"
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong use.
     """
+    discretion.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines import version_commands, workspace

@@ -14,6 +14,7 @@ from transforms import progress
 from transforms.config import BuildConfig
 from transforms.formats.detect import TABLES
 from transforms.publishing.version import to_json
+from transforms.redaction import redact
 from transforms.storage import files
 from transforms.storage.objects import StorageError
 from transforms.wording import counted
@@ -57,7 +58,7 @@ class Watch:
 
     def submitted(self, job: Job) -> None:
         """Shows a job, and records it in the work folder for as long as the build runs."""
-        self.tell(f"{job}: {job.url}")
+        self._show_line(f"{job}: {job.url}")
         config = self._config
         data = to_json(job._asdict() | {"version": config.version})
         # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
@@ -66,7 +67,10 @@ class Watch:
             files.write_file(path, data, config.work, config.object_options)
 
     def tell(self, line: str) -> None:
-        """Shows a line above the bar."""
+        """Shows a line above the bar, without the secrets of URLs in it."""
+        self._show_line(redact(line))
+
+    def _show_line(self, line: str) -> None:
         self.told.append(line)
         tqdm.write(line, file=sys.stderr)
 

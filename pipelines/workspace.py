@@ -3,12 +3,13 @@
 Below a local output it lies in the output itself. For an output in an object store it is a
 temporary folder, or one that was named, in a file system that all workers see; where they see none,
 it is in the store.
+
+Several users may build in one output. Each goes on in folders of their own alone, removes no
+others, and follows no links (`transforms.storage.private`).
 """
 
 import contextlib
-import fcntl
 import os
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 
@@ -16,14 +17,13 @@ from pipelines import lease
 from transforms import journal
 from transforms.publishing import card
 from transforms.publishing.version import OUTCOME
-from transforms.storage import files, objects
+from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
 _OWN_ENTRIES = {"latest", "versions", "pins", ".work", card.NAME}
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
-_LEASE = "lease"
 
 
 class OutputError(ValueError):
@@ -38,6 +38,7 @@ def workspace(
     options: ObjectOptions = files.DEFAULTS,
     fingerprint: str | None = None,
     lease: str = "",
+    for_group: bool = False,
 ) -> Iterator[tuple[str, int]]:
     """A folder for one build, and how many pieces of its work are done already.
 
@@ -57,6 +58,7 @@ def workspace(
         fingerprint: of what is to be built; empty to begin anew in any case, and None to leave
             stopped builds alone.
         lease: the token of the lease on `output` that is held; empty for a program that holds none.
+        for_group: whether workers may be other users, of the folder's group.
 
     Raises:
         OutputError: `output` or `work_folder` can't be written, or `output` holds other files.
@@ -65,15 +67,19 @@ def workspace(
         if is_remote(output):
             work, done = stack.enter_context(_in_store(output, options)), 0
             if work_folder or shares_files:
-                folder = work_folder or _own_temporary_folder()
-                work, done = stack.enter_context(_in_folder(folder, "--work_folder", fingerprint))
+                folder = work_folder or _temporary_folder()
+                work, done = stack.enter_context(
+                    _in_folder(folder, "--work_folder", fingerprint, for_group=for_group)
+                )
         elif work_folder:
             raise OutputError(
                 f"--work_folder {work_folder}: only for an --output in an object store: drop it, "
                 "since a local one is worked on in its own file system"
             )
         else:
-            work, done = stack.enter_context(_in_folder(output, "--output", fingerprint, lease))
+            work, done = stack.enter_context(
+                _in_folder(output, "--output", fingerprint, lease, for_group)
+            )
         yield work, done
 
 
@@ -89,7 +95,8 @@ def prepare(output: str, options: ObjectOptions = files.DEFAULTS) -> None:
         else:
             os.makedirs(output, exist_ok=True)
             _refuse_foreign(output, os.listdir(output))
-            os.makedirs(os.path.join(output, ".work"), exist_ok=True)
+            _refuse_links(output)
+            private.make_shared_folder(os.path.join(output, ".work"))
     except (OSError, StorageError) as error:
         raise unusable(output, error) from None
 
@@ -98,7 +105,14 @@ def unusable(output: str, error: OSError | StorageError) -> OutputError:
     """What is said of an output that can't be used."""
     if isinstance(error, StorageError):
         return OutputError(f"--output {output} can't be used: {error}")
-    return OutputError(f"--output {output} can't be written: {error.strerror}: name another folder")
+    return OutputError(_complaint("--output", output, error))
+
+
+def _complaint(flag: str, folder: str, error: OSError) -> str:
+    remedy = "name another folder"
+    if isinstance(error, private.ForeignError):
+        remedy = f"have that removed, or {remedy}"
+    return f"{flag} {folder} can't be written: {error.strerror}: {remedy}"
 
 
 def leftovers(
@@ -115,9 +129,10 @@ def leftovers(
         StorageError: the output can't be listed.
     """
     found = lease.leftovers(objects.normal(output), options) if is_remote(output) else []
-    folder = work_folder or (_own_temporary_folder() if is_remote(output) else output)
+    folder = work_folder or (_temporary_folder() if is_remote(output) else output)
     builds = os.path.join(folder, ".work")
-    for dead, descriptor in _dead(builds) if os.path.isdir(builds) else ():
+    there = os.path.isdir(builds) and not os.path.islink(builds)
+    for dead, descriptor in locked.dead(builds, os.geteuid()) if there else ():
         found.append(dead)
         os.close(descriptor)
     return found
@@ -139,18 +154,19 @@ def _in_store(output: str, options: ObjectOptions) -> Iterator[str]:
         yield work
 
 
-def _own_temporary_folder() -> str:
+def _temporary_folder() -> str:
     """A folder for temporary work that only this user can write to; the same for all builds."""
-    folder = os.path.join(tempfile.gettempdir(), f"open-images-{os.getuid()}")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    if os.stat(folder).st_uid != os.getuid():
-        raise OutputError(f"{folder} is another user's: name a folder by --work_folder")
-    return folder
+    try:
+        return private.own_temporary_folder()
+    except OSError as error:
+        raise OutputError(
+            f"no temporary folder: {error.strerror}: name a folder by --work_folder"
+        ) from None
 
 
 @contextlib.contextmanager
 def _in_folder(
-    parent: str, flag: str, fingerprint: str | None, lease: str = ""
+    parent: str, flag: str, fingerprint: str | None, lease: str = "", for_group: bool = False
 ) -> Iterator[tuple[str, int]]:
     """A build locks its folder for as long as it lives, and the lock goes with the process."""
     builds = os.path.join(parent, ".work")
@@ -161,30 +177,29 @@ def _in_folder(
             os.makedirs(parent, exist_ok=True)
             if flag == "--output":
                 _refuse_foreign(parent, os.listdir(parent))
-            os.makedirs(builds, exist_ok=True)
+            private.make_shared_folder(builds)
+            lock = locked.lock_new(folder)
+            fresh = private.make_private_folder(folder, for_group)
             stopped = None
             if fingerprint is not None:
-                stopped = _clear_away_stopped(builds, fingerprint, lease)
+                stopped = _clear_away_stopped(builds, fingerprint, lease, fresh)
             if stopped:
+                locked.remove(folder)
+                os.close(lock)
                 folder, lock, done = stopped
-            else:
-                lock = _lock_new(f"{folder}.lock")
             for name in _FOLDERS:
                 os.makedirs(os.path.join(folder, name), exist_ok=True)
-            for name, text in ((_FINGERPRINT, fingerprint or ""), (_LEASE, lease)):
-                with open(os.path.join(folder, name), "w") as file:
-                    file.write(text)
+            locked.write_note(lock, lease)
+            private.write_file(os.path.join(folder, _FINGERPRINT), (fingerprint or "").encode())
         except OSError as error:
-            raise OutputError(
-                f"{flag} {parent} can't be written: {error.strerror}: name another folder"
-            ) from error
+            raise OutputError(_complaint(flag, parent, error)) from error
         yield folder, done
     except KeyboardInterrupt:
         interrupted = True
         raise
     finally:
         if not (interrupted and fingerprint and _has_entries(folder)):
-            _remove(folder)
+            locked.remove(folder)
         if lock is not None:
             os.close(lock)
         with contextlib.suppress(OSError):
@@ -200,85 +215,73 @@ def _refuse_foreign(output: str, names: Iterable[str]) -> None:
         )
 
 
-def _lock(path: str) -> int:
-    """Locks a file for this process, or raises BlockingIOError if another one that lives has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+def _clear_away_stopped(
+    builds: str, fingerprint: str, lease: str, fresh: os.stat_result
+) -> tuple[str, int, int] | None:
+    """Removes the folders of this user's builds that live no more, but for one to go on in.
 
+    Those of builds that had the lease on the output before go even if they live; another user's is
+    then renamed, so that its build finds it no more.
 
-def _lock_new(path: str) -> int:
-    """Locks a file that nobody else knows, but that one who looks for the dead may find."""
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            descriptor = _lock(path)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                    return descriptor
-            os.close(descriptor)  # it was removed before it was locked
-
-
-def _clear_away_stopped(builds: str, fingerprint: str, lease: str) -> tuple[str, int, int] | None:
-    """Removes the folders of builds that live no more, but for one to go on in.
-
-    Those of builds that had the lease on the output before go even if they live.
+    Args:
+        builds: where the folders are.
+        fingerprint: of what is to be built.
+        lease: the token of the lease that is held; or empty.
+        fresh: the status of a folder that was just made there.
 
     Returns:
         That one, if there is any with this fingerprint, its lock, and what of it is done.
     """
     found = None
-    for folder, lock in _dead(builds):
-        if found is None and fingerprint and _told(folder, _FINGERPRINT) == fingerprint:
-            half_gone = [
-                path.name for path in os.scandir(folder) if path.is_dir() and "." in path.name
-            ]
-            for stale in ("version", "progress", *half_gone):
-                files.vanish(os.path.join(folder, stale))
+    wanted = fingerprint.encode()
+    for folder, lock in locked.dead(builds, fresh.st_uid):
+        if found is None and wanted and _read_fingerprint(folder, fresh) == wanted:
+            _tidy(folder)
             found = folder, lock, journal.clear_up(folder, ("exchange", "parts"))
         else:
-            _remove(folder)
+            locked.remove(folder)
             os.close(lock)
-    for name in os.listdir(builds) if lease else ():
-        folder = os.path.join(builds, name)
-        if (not found or folder != found[0]) and _told(folder, _LEASE):
-            _remove(folder)
+    for folder in locked.folders(builds) if lease else ():
+        if (found and folder == found[0]) or not locked.note(folder):
+            continue
+        if locked.is_of(folder, fresh.st_uid):
+            locked.remove(folder)
+        elif not locked.is_dead(folder):
+            files.vanish(folder)
     return found
 
 
-def _told(folder: str, name: str) -> str | None:
-    """What a build has noted in its folder; None where it hasn't."""
-    with contextlib.suppress(OSError), open(os.path.join(folder, name)) as file:
-        return file.read()
+def _refuse_links(output: str) -> None:
+    """Raises `ForeignError` where a version would be moved to wherever a link leads."""
+    versions = os.path.join(output, "versions")
+    if os.path.islink(versions):
+        raise private.ForeignError(f"{versions} is a link", versions)
+
+
+def _read_fingerprint(folder: str, fresh: os.stat_result) -> bytes | None:
+    """Returns what a build has noted in its folder; None where it hasn't, or others could have."""
+    # What was renamed isn't gone on in: the names of its files are noted in full.
+    if "." in os.path.basename(folder) or not private.is_private(folder, fresh):
+        return None
+    with contextlib.suppress(OSError):
+        path = os.path.join(folder, _FINGERPRINT)
+        with open(private.open_file(path, os.O_RDONLY), "rb") as file:
+            return file.read()
     return None
+
+
+def _tidy(folder: str) -> None:
+    """Removes from a stopped build's folder links, and folders that are begun anew or half gone."""
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
+        if entry.is_symlink():
+            os.unlink(entry.path)
+        elif entry.is_dir() and (entry.name in ("version", "progress") or "." in entry.name):
+            files.vanish(entry.path)
 
 
 def _has_entries(folder: str) -> bool:
     with contextlib.suppress(OSError):
         return bool(os.listdir(os.path.join(folder, journal.FOLDER)))
     return False
-
-
-def _remove(folder: str) -> None:
-    """Removes a build's folder, and then its lock."""
-    files.vanish(folder)
-    with contextlib.suppress(OSError):
-        os.remove(f"{folder}.lock")
-
-
-def _dead(builds: str) -> Iterator[tuple[str, int]]:
-    """The folders of builds that live no more, and their locks, which are this process's now.
-
-    A folder without a lock is one that somebody made anew who was cleared away.
-    """
-    names = {name.removesuffix(".lock") for name in os.listdir(builds)} - {_LEASE}
-    for name in sorted(names):
-        path = os.path.join(builds, name)
-        try:
-            descriptor = _lock(f"{path}.lock")
-        except OSError:
-            continue
-        yield path, descriptor

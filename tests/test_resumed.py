@@ -1,7 +1,7 @@
 """Builds that were stopped and go on: nothing is done twice, and the bytes are those of one go."""
 
+import json
 import os
-import pickle
 import signal
 import subprocess
 import tarfile
@@ -87,10 +87,10 @@ def test_leftovers_of_attempts_are_not_used(inputs: list[str], whole: Version, t
     entries = journal(tmp_path)
     # An entry that was torn, one whose file was cut short, one whose file has gone; files and an
     # entry that attempts left unfinished.
-    named = [path for path in entries if any(pickle.loads(path.read_bytes())[0])]
+    named = [path for path in entries if any(json.loads(path.read_bytes())[0])]
     named[0].write_bytes(named[0].read_bytes()[:-9])
     for path, damage in zip(named[1:3], (lambda p: os.truncate(p, 5), os.unlink), strict=True):
-        (file, *_) = pickle.loads(path.read_bytes())[0]
+        (file, *_) = json.loads(path.read_bytes())[0]
         damage(work / file)
     (work / "exchange" / "unfinished.arrow").write_bytes(b"ARROW1")
     (work / "parts" / "unfinished").write_bytes(b"PAR1")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from transforms.checksum import Checksum
+from transforms.redaction import redact_url
 
 #: Media of pixel sources whose members are listed, rather than asked for by name.
 LISTED = ("folder", "tar", "tar.gz", "zip")
@@ -52,8 +53,10 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name in messages: the path, followed by the name in an archive."""
-        return f"{self.path}/{self.member}" if self.member else self.path
+        """The name in all that is shown and published: the path, followed by the name in an
+        archive, without the secrets of a URL."""
+        path = redact_url(self.path)
+        return f"{path}/{self.member}" if self.member else path
 
     @property
     def lacks_digest(self) -> bool:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from transforms.redaction import redact
+
 
 class Reason(enum.StrEnum):
     """Why something was left out; the words are public interface."""
@@ -71,6 +73,7 @@ class PixelError(Exception):
     """A picture or mask that can't be used, with the reason that its failure row will carry."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
+        detail = redact(detail)
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

@@ -6,15 +6,17 @@ taken for its work.
 """
 
 import contextlib
+import json
 import os
-import pickle
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from transforms import progress
+from transforms import element_json, progress
 from transforms.config import BuildConfig
+from transforms.storage import private
 
 FOLDER = "journal"
 
@@ -23,12 +25,31 @@ class _Entry(NamedTuple):
     """Attributes:
     files: names within the work folder, and sizes in bytes.
     counted: what was added to the counters of `progress`.
-    outputs: pickled.
+    outputs: the elements.
     """
 
     files: dict[str, int]
     counted: dict[str, int]
-    outputs: bytes
+    outputs: list[Any]
+
+    def encode(self) -> bytes:
+        """Returns the content of its file: JSON, so that reading it runs nothing."""
+        return json.dumps(self._replace(outputs=element_json.encode(self.outputs))).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Returns what was encoded.
+
+        Raises:
+            ValueError: The data is torn, or something else.
+        """
+        try:
+            files, counted, outputs = json.loads(data)
+            sizes = {os.fspath(name): int(size) for name, size in files.items()}
+            amounts = {str(name): int(amount) for name, amount in counted.items()}
+        except (TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"no entry of a journal: {error}") from None
+        return cls(sizes, amounts, element_json.decode(outputs))
 
 
 def once(
@@ -53,14 +74,14 @@ def once(
         entry = _read(own)
         if not is_counted:
             progress.add(config.progress_folder, **entry.counted)
-        return pickle.loads(entry.outputs)
+        return entry.outputs
     with progress.recorded() as counted:
         outputs = list(work(paths := set()))
     files = {os.path.relpath(path, config.work): os.stat(path).st_size for path in paths}
-    entry = _Entry(files, dict(counted), pickle.dumps(outputs))
+    entry = _Entry(files, dict(counted), outputs)
     attempt = f"{own}.{uuid.uuid4().hex}"
     with open(attempt, "wb") as file:
-        pickle.dump(tuple(entry), file)
+        file.write(entry.encode())
     os.replace(attempt, own)
     return outputs
 
@@ -79,7 +100,7 @@ def clear_up(work: str, folders: Iterable[str]) -> int:
     sound = 0
     for path in Path(work, FOLDER).iterdir():
         entry = None
-        with contextlib.suppress(Exception):  # whatever a torn file makes pickle raise
+        with contextlib.suppress(ValueError, private.ForeignError):
             entry = _read(path)
         if entry is None or not all(_is_whole(work, *file) for file in entry.files.items()):
             path.unlink()
@@ -93,16 +114,19 @@ def clear_up(work: str, folders: Iterable[str]) -> int:
 
 
 def _read(path: str | Path) -> _Entry:
-    with open(path, "rb") as file:
-        return _Entry(*pickle.load(file))
+    with open(private.open_file(os.fspath(path), os.O_RDONLY), "rb") as file:
+        return _Entry.decode(file.read())
 
 
 def _is_whole(work: str, name: str, size: int) -> bool:
     with contextlib.suppress(OSError):
-        return os.stat(os.path.join(work, name)).st_size == size
+        found = os.lstat(os.path.join(work, name))
+        return stat.S_ISREG(found.st_mode) and found.st_size == size
     return False
 
 
 def _files_below(folders: Iterable[Path]) -> Iterator[Path]:
+    """All that is no folder; links are not followed."""
     for folder in folders:
-        yield from (path for path in folder.rglob("*") if path.is_file())
+        for parent, _, names in os.walk(folder):
+            yield from (Path(parent, name) for name in names)

@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from transforms.storage import private
+
 
 class WorkFolderError(Exception):
-    """This machine doesn't see the work folder; the message is one line with the remedy."""
+    """This machine doesn't see the work folder, or may not use it; the message is one line with the
+    remedy."""
 
 
 class Counters(NamedTuple):
@@ -56,6 +59,12 @@ class _CounterFile:
                 f"{socket.gethostname()}: name an --output, or for one in an object store a "
                 "--work_folder, on a file system that all machines have at the same path, or use "
                 "an object store and --exchange engine"
+            ) from None
+        except PermissionError:
+            raise WorkFolderError(
+                f"the work folder {os.path.dirname(folder)} is closed to "
+                f"{private.owner(os.geteuid())}, as whom a worker on {socket.gethostname()} runs: "
+                "let workers run as the user who builds, or share a group with a umask of 002"
             ) from None
         self.counters = Counters()
         self.descriptor = os.open(os.path.join(folder, uuid.uuid4().hex), os.O_WRONLY | os.O_CREAT)

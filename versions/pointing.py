@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from transforms.publishing import card
-from transforms.storage import files, objects
+from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
 from versions.published import ManifestError, Output, VersionError, lacking
 
@@ -83,9 +83,8 @@ def pin(output: Output, name: str) -> None:
     if is_remote(marker):
         objects.upload(marker, f"{name}\n".encode(), output.options)
     else:
-        os.makedirs(os.path.dirname(marker), exist_ok=True)
-        with open(marker, "w", encoding="utf-8") as file:
-            file.write(f"{name}\n")
+        private.make_shared_folder(os.path.dirname(marker))
+        private.write_file(marker, f"{name}\n".encode())
     if not output.is_published(name):
         unpin(output, name)
         raise VersionError(f"version {name} is being removed: choose another")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from runners.flink import causes
 from runners.flink.rest import ENDED, Rest, RestError
 from runners.launch import Job, JobError, Monitor
+from transforms.redaction import redact_url
 
 _POLL_SECONDS = 1.0
 #: How long a job manager may be away; it may be restarted meanwhile.
@@ -124,7 +125,9 @@ class Follower:
         if job is None:
             return False
         if not self._told:
-            self._monitor.submitted(Job("Flink", job, f"{rest.url}/#/job/running/{job}/overview"))
+            self._monitor.submitted(
+                Job("Flink", job, f"{redact_url(rest.url)}/#/job/running/{job}/overview")
+            )
             self._told = True
         stages = rest.stages(job)
         self._monitor.show_stages(stages.done, stages.total, stages.running)

@@ -41,6 +41,22 @@ def test_gets_the_annotations_of_a_release(run: Run, server: Server, output: Pat
     assert leftovers(output) == []
 
 
+def test_links_beside_a_file_are_not_followed(run: Run, output: Path, tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.write_text("ours")
+    path = file_of(output, BOXES)
+    path.parent.mkdir(parents=True)
+    part, note = (path.with_name(path.name + suffix) for suffix in (".part", ".part.etag"))
+    part.symlink_to(victim)
+    note.symlink_to(victim)
+    result = run()
+    assert result.code == 1
+    assert f"{part} is a link, or no file: have that removed" in result.err
+    part.unlink()
+    assert run().code == 0
+    assert victim.read_text() == "ours"
+
+
 def test_gets_what_kinds_and_splits_name(run: Run, server: Server, output: Path):
     assert run("--kinds", "mask_pngs,classes", "--splits", "validation").code == 0
     assert file_of(output, MASKS, "masks").read_bytes() == server.files[MASKS]

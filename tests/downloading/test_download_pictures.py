@@ -52,6 +52,26 @@ def test_what_cannot_be_had_is_listed(run: Run, server: Server, listed: list[str
     assert sorted(path.name for path in output.iterdir()) == ["images"]
 
 
+@pytest.mark.parametrize("name", ["images/train/{}.jpg.part", "failures.csv.part", ".download"])
+def test_links_of_foreseeable_names_are_not_followed(
+    run: Run, server: Server, listed: list[str], output: Path, tmp_path: Path, name: str
+):
+    """In a folder where others may write, too."""
+    victim = tmp_path / "victim"
+    victim.write_text("ours")
+    link = output / name.format(IDS[5])
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(victim)
+    server.files.pop(f"/train/{IDS[3]}.jpg")
+    result = run(*listed)
+    if link.name == "failures.csv.part":  # which is removed, as what a killed run has left
+        assert not (output / "failures.csv").is_symlink()
+    else:
+        assert result.code in (1, 2)
+        assert "is a link" in result.err
+    assert victim.read_text() == "ours"
+
+
 def test_a_placeholder_is_missing(run: Run, server: Server, listed: list[str], output: Path):
     server.behaviours[f"/train/{IDS[2]}.jpg"] = [
         servers.fail(302, Location="/images/photo_unavailable.png")

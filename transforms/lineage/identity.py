@@ -40,7 +40,7 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
     (split,) = images["split"].unique().to_pylist()
     # Several places that are listed are as one: so one more of them changes nothing for most.
     asked = [
-        "listed" if listed else [(source.medium, source.path, split) for source in some]
+        "listed" if listed else [(source.medium, *_address(source), split) for source in some]
         for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED)
     ]
     known = np.full(len(images), _hash(repr(asked)))
@@ -96,6 +96,11 @@ def _container(source: Source) -> str:
     if source.medium in ("tar", "tar.gz"):
         return f"{source.medium} {source.size} {source.digest}"
     return source.medium
+
+
+def _address(source: Source) -> tuple[str, ...]:
+    """What counts of an address: secrets do by the hash in its digest alone."""
+    return (source.name, source.digest) if source.digest else (source.path,)
 
 
 def _chain_lists(known: np.ndarray, lengths: np.ndarray, values: np.ndarray) -> np.ndarray:

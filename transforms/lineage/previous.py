@@ -186,6 +186,8 @@ def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Kno
     for name, rows in itertools.groupby(table.to_pylist(), key=lambda row: row["path"]):
         some = list(rows)
         path = os.path.join(folder, name)
+        if os.path.isabs(name) or ".." in name.split("/"):
+            continue  # which no build has written
         if etags is not None and (some[0]["etag"] is None or etags.get(path) != some[0]["etag"]):
             continue
         start = first = 0

@@ -1,8 +1,10 @@
 """Parts of a shard of the version before: looked at, and taken out of it as they were written."""
 
 import contextlib
+import errno
 import functools
 import os
+import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -28,11 +30,13 @@ def link_into(folder: str, path: str) -> str:
     """A link to a shard in a folder of this build, where nobody removes it; the same each time.
 
     Raises:
-        OSError: it isn't there, or can't be linked.
+        OSError: it isn't there, can't be linked, or is no regular file.
     """
     link = os.path.join(folder, f"of-before-{xxhash.xxh3_128_hexdigest(path.encode())}")
     with contextlib.suppress(FileExistsError):
-        os.link(path, link)
+        os.link(path, link, follow_symlinks=False)
+    if not stat.S_ISREG(os.lstat(link).st_mode):
+        raise OSError(errno.EPERM, "is no regular file", path)
     return link
 
 

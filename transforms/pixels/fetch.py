@@ -15,6 +15,7 @@ from transforms.imaging.header import PictureHeader, check_picture
 from transforms.imaging.orientation import reset_orientation
 from transforms.imaging.process import ImageSpec, Picture, process_picture, stays_as_stored
 from transforms.pixels.buffer import PictureBuffer
+from transforms.redaction import redact_url
 
 #: Pictures that are in memory together, as processed.
 HELD_BYTES = 32 << 20
@@ -253,7 +254,7 @@ class _Resolver:
                 )
             except PixelError as error:
                 where = (row["image_id"], row["split"], stage, error.reason, error.detail)
-                refused.append(Failure(*where, source))
+                refused.append(Failure(*where, redact_url(source)))
             since = time.perf_counter()
             decoded += since - arrived
         return _Outcome(index, None, refused, fetched, decoded)

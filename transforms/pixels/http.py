@@ -52,10 +52,18 @@ class HttpFetcher:
     Args:
         options: of which the fetcher is made; they can be pickled, it can't.
         refusal: says which addresses aren't connected to, unless private hosts are allowed.
+        uses_netrc: whether the passwords in this user's netrc file are for the hosts that are
+            asked. A host that one of these redirects to gets none.
     """
 
-    def __init__(self, options: HttpOptions, refusal: Refusal = addresses.refusal) -> None:
+    def __init__(
+        self,
+        options: HttpOptions,
+        refusal: Refusal = addresses.refusal,
+        uses_netrc: bool = False,
+    ) -> None:
         self._options = options
+        self._uses_netrc = uses_netrc
         self._refusal = None if options.allow_private_hosts else refusal
         self._usual_bytes = _FIRST_USUAL_BYTES
         self._idle: list[Transfer] = []
@@ -146,8 +154,10 @@ class HttpFetcher:
 
     async def _follow(self, url: str, attempts: Attempts, room: Room) -> bytes:
         url = addresses.checked_url(url)
+        asked_first = _origin(url)
         for _ in range(self._options.max_redirects + 1):
-            answer = await self._ask(url, attempts, room)
+            logs_in = self._uses_netrc and _origin(url) == asked_first
+            answer = await self._ask(url, attempts, room, logs_in)
             if isinstance(answer, bytes):
                 return answer
             url = addresses.checked_url(answer.url, base=url)
@@ -156,7 +166,9 @@ class HttpFetcher:
         limit = self._options.max_redirects
         raise PixelError(Reason.HTTP_STATUS, f"more than {limit} redirects, the last to {url}")
 
-    async def _ask(self, url: str, attempts: Attempts, room: Room) -> bytes | Redirect:
+    async def _ask(
+        self, url: str, attempts: Attempts, room: Room, logs_in: bool
+    ) -> bytes | Redirect:
         name = urlsplit(url).netloc.lower()
         host = self._hosts.get(name)
         if host is None:
@@ -166,7 +178,7 @@ class HttpFetcher:
                 await asyncio.sleep(pause)
             async with self._slots:
                 try:
-                    return await self._transfer(url, attempts.seconds_left(), room)
+                    return await self._transfer(url, attempts.seconds_left(), room, logs_in)
                 except PassingError as error:
                     # "Too many requests" means the others too.
                     if error.after is not None and error.detail == "429":
@@ -174,7 +186,9 @@ class HttpFetcher:
                         host.paused_until = time.monotonic() + wait
                     raise
 
-    async def _transfer(self, url: str, seconds: float, room: Room) -> bytes | Redirect:
+    async def _transfer(
+        self, url: str, seconds: float, room: Room, logs_in: bool
+    ) -> bytes | Redirect:
         options = self._options
         transfer = self._idle.pop() if self._idle else None
         if transfer is None:
@@ -186,7 +200,7 @@ class HttpFetcher:
                 USER_AGENT,
             )
         try:
-            return await transfer.ask(self._multi, url, seconds, room)
+            return await transfer.ask(self._multi, url, seconds, room, logs_in)
         finally:
             self._idle.append(transfer)
 
@@ -197,6 +211,12 @@ class _Host:
     def __init__(self, max_requests: int) -> None:
         self.slots = asyncio.Semaphore(max_requests)
         self.paused_until = 0.0
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """What a password is for: the scheme, and the host with its port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def _verified(data: bytes, request: Request) -> bytes:

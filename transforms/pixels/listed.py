@@ -39,7 +39,7 @@ class ListMembersFn(beam.DoFn):
                 similar = similar.followed_by(listed.similar)
                 others = others.followed_by(listed.others)
         except PixelError as error:
-            failure = Failure(None, None, contents.stage, error.reason, error.detail, source.path)
+            failure = Failure(None, None, contents.stage, error.reason, error.detail, source.name)
             yield from self._outputs(source, order, listing.SCHEMA.empty_table(), [failure])
             order += 1
             members += 1

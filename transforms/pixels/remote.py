@@ -27,7 +27,8 @@ class HttpSource:
 
     def __init__(self, source: Source, options: HttpOptions) -> None:
         self._source = source
-        self._fetcher = HttpFetcher(options)
+        # The hosts of published addresses are anybody's.
+        self._fetcher = HttpFetcher(options, uses_netrc=source.medium == "http")
 
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
         rows = images.select(_COLUMNS).to_pylist()

@@ -1,6 +1,7 @@
 """One request over HTTP by libcurl, and what its answer means."""
 
 import functools
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -84,6 +85,8 @@ class Transfer:
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_seconds * 1000))
         curl.setopt(pycurl.LOW_SPEED_LIMIT, _SLOWEST)
         curl.setopt(pycurl.LOW_SPEED_TIME, read_seconds)
+        if netrc := os.environ.get("NETRC"):  # else it is ~/.netrc
+            curl.setopt(pycurl.NETRC_FILE, netrc)
         curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
         if refusal is not None:
@@ -91,7 +94,12 @@ class Transfer:
             curl.setopt(pycurl.PROXY, "")  # a proxy would resolve names by itself, unchecked
 
     async def ask(
-        self, multi: pycurl.AsyncCurlMulti, url: str, seconds: float, room: Room
+        self,
+        multi: pycurl.AsyncCurlMulti,
+        url: str,
+        seconds: float,
+        room: Room,
+        logs_in: bool = False,
     ) -> bytes | Redirect:
         """The bytes that a URL has, or where it redirects to.
 
@@ -100,6 +108,7 @@ class Transfer:
             url: http or https.
             seconds: in which the whole answer must be there.
             room: for a picture; made larger where that turns out to be needed.
+            logs_in: whether the netrc file may have a password for the host.
 
         Raises:
             LargerError: there is no room for the picture; once `room` can be claimed, there is.
@@ -117,6 +126,7 @@ class Transfer:
         self._has_room = True
         self._refused: str | None = None
         self._curl.setopt(pycurl.URL, url)
+        self._curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL if logs_in else pycurl.NETRC_IGNORED)
         self._curl.setopt(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
         error: pycurl.error | None = None
         try:

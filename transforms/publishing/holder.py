@@ -12,9 +12,13 @@ import uuid
 from typing import NamedTuple, Self
 
 from transforms.config import BuildConfig
-from transforms.storage import files
-from transforms.storage.objects import AbsentError
+from transforms.storage import files, private
+from transforms.storage.objects import AbsentError, is_remote
 from transforms.storage.stores import ObjectOptions
+
+#: A lease is shorter.
+MAX_BYTES = 4096
+_LONGEST = 300
 
 
 class LostLeaseError(Exception):
@@ -44,11 +48,17 @@ class Holder(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
-        """What `encode` made; None where it is torn."""
+        """What `encode` made; None where it is torn, or something else.
+
+        It may be another user's: what is printed of it is as short and plain as ours.
+        """
         try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
+            holder = cls(**json.loads(data))
+            texts = (holder.token, holder.host, holder.since)
+            is_plain = all(text.isprintable() and len(text) < _LONGEST for text in texts)
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
+        return holder if is_plain and type(holder.pid) is int else None
 
     def encode(self) -> bytes:
         """The content of the lease."""
@@ -69,8 +79,12 @@ def holder_of(output: str, options: ObjectOptions) -> Holder | None:
     Raises:
         StorageError: the object store can't be read.
     """
+    path = lease_path(output)
     try:
-        return Holder.decode(files.read_file(lease_path(output), options))
+        if is_remote(path):
+            return Holder.decode(files.read_file(path, options))
+        with open(private.open_file(path, os.O_RDONLY), "rb") as file:
+            return Holder.decode(file.read(MAX_BYTES))
     except (FileNotFoundError, AbsentError):
         return None
 

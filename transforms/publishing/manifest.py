@@ -16,6 +16,7 @@ from transforms.checksum import Checksum
 from transforms.elements import BucketCount, Failed, Notice, Shard, Source, SourceCount
 from transforms.formats.detect import TABLES, UNUSED, VOCABULARY
 from transforms.outputs import naming
+from transforms.redaction import redact_url
 
 
 class LostRowsError(Exception):
@@ -86,7 +87,7 @@ def fingerprint(sources: Iterable[Source], basis: str, buckets: int) -> str:
     """
     inputs = [
         # What is asked for by name has nothing but its address.
-        (source.kind, os.path.basename(source.path), source.size, source.digest)
+        (source.kind, os.path.basename(redact_url(source.path)), source.size, source.digest)
         if source.digest
         else (source.kind, source.path, source.size, source.stamp)
         for source in sources

@@ -19,7 +19,7 @@ from transforms.lineage import recording, taking
 from transforms.outputs import naming, parquet_concat, tfrecord
 from transforms.outputs.part import Crc32, HashingFile
 from transforms.outputs.shard_count import shards_at_least
-from transforms.storage import files, objects
+from transforms.storage import files, locked, objects
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -135,7 +135,12 @@ def seal_shard(
 def _scratch(parts: Iterable[BuiltPart]) -> Iterator[str]:
     """A folder for copies, beside the parts where these are local."""
     beside = (os.path.dirname(part.path) for part in parts if not is_remote(part.path))
-    folder = tempfile.mkdtemp(dir=next(beside, None))
+    above = next(beside, None)
+    if above is None:
+        with locked.temporary_folder() as folder:
+            yield folder
+        return
+    folder = tempfile.mkdtemp(dir=above)
     try:
         yield folder
     finally:

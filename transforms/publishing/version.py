@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from transforms.examples import features
 from transforms.lineage import recording
 from transforms.outputs import naming, tfds
 from transforms.publishing import card, holder
-from transforms.storage import conditional, files, objects
+from transforms.storage import conditional, files, locked, objects
 from transforms.storage.objects import StorageError, is_remote
 
 #: What became of a build, in its work folder.
@@ -134,7 +133,7 @@ def _publish_in_store(
     parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
     encoded = recording.encode_parts(parts)
     document = _naming_parts(document, encoded)
-    with tempfile.TemporaryDirectory() as folder:
+    with locked.temporary_folder() as folder:
         _write_metadata(folder, folder, config, encoded, document["splits"], gathered, classes)
         for path in files.list_files(folder):
             other = os.path.join(config.version_folder, os.path.relpath(path, folder))

@@ -12,6 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from transforms.redaction import redact
 from transforms.storage.stores import ObjectOptions, open_bucket
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class StorageError(Exception):
 
     Not an OSError, which readers of archives take for damage of the archive.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class AbsentError(StorageError):

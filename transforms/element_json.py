@@ -1,0 +1,84 @@
+"""Elements as JSON values and back: what a build writes down of its steps, to go on from there.
+
+JSON names no code that could run. What is read becomes one of the classes below and nothing else.
+"""
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from apache_beam.pvalue import TaggedOutput
+
+from transforms.checksum import Checksum
+from transforms.elements import BucketCount, BuiltPart, ByteRange, Failed, Origin, SourceCount
+from transforms.exchange.files import Spill
+
+#: The records that steps emit, in alphabetical order; one that is new is added here.
+RECORDS = (BucketCount, BuiltPart, ByteRange, Checksum, Failed, Origin, SourceCount, Spill)
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def encode(elements: Iterable[Any]) -> list[Any]:
+    """Returns outputs of a step as values that `json` can write.
+
+    Raises:
+        TypeError: One of them isn't made of `RECORDS`, tuples, frozensets of strings, bytes and
+            plain values.
+    """
+    return [_to_json(element) for element in elements]
+
+
+def decode(values: Any) -> list[Any]:
+    """Returns what was given to `encode`.
+
+    Raises:
+        ValueError: The values aren't what `encode` returns.
+    """
+    try:
+        return [_from_json(value) for value in values]
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no elements of a build: {error}") from None
+
+
+def _to_json(value: Any) -> Any:
+    """Tuples become lists; an object has one key, which names a class; the rest stays as it is."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return [*map(_to_json, value)]
+    if kind in RECORDS:
+        return {kind.__name__: [*map(_to_json, value)]}
+    if kind is bytes:
+        return {"bytes": base64.b64encode(value).decode()}
+    if kind is frozenset:
+        return {"frozenset": sorted(value)}
+    if kind is TaggedOutput:
+        return {"TaggedOutput": [value.tag, _to_json(value.value)]}
+    raise TypeError(f"{kind.__module__}.{kind.__qualname__} can't be written down: {value!r:.200}")
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_from_json, value))
+    if not isinstance(value, dict):
+        return value
+    ((name, content),) = value.items()
+    return _MAKERS[name](content)
+
+
+def _maker(kind: type[tuple]) -> Callable[[Any], Any]:
+    return lambda content: kind(*map(_from_json, content))
+
+
+def _make_output(content: Any) -> TaggedOutput:
+    tag, value = content
+    return TaggedOutput(tag, _from_json(value))
+
+
+_MAKERS: dict[str, Callable[[Any], Any]] = {
+    **{kind.__name__: _maker(kind) for kind in RECORDS},
+    "bytes": lambda content: base64.b64decode(content, validate=True),
+    "frozenset": frozenset,
+    "TaggedOutput": _make_output,
+}

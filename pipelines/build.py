@@ -73,7 +73,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
     from transforms.wording import counted
-    from versions.published import Output
+    from versions.published import Output, VersionError
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -89,12 +89,13 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
             if config and published.latest() == config.version:
                 folder = published.folder(config.version)
                 return end(1, f"{cause}; {folder} was published before that", folder=folder)
-        except (StorageError, OSError):
+        except (StorageError, VersionError, OSError):
             fate = "; whether anything was published can't be told"
         return end(1, cause + fate)
 
-    def unchanged(folder: str) -> report.Ending:
-        dataset_card.mend(published)
+    def unchanged(manifest: dict) -> report.Ending:
+        dataset_card.mend(published, manifest)
+        folder = published.folder(manifest["version"])
         return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     try:
@@ -157,18 +158,20 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     return end(0, text=text, outcome=outcome, folder=folder)
 
 
-def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConfig, str | None]":
-    """What is to be built, and the folder of the latest version where that is it."""
+def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConfig, dict | None]":
+    """What is to be built, and the manifest of the latest version where that is it."""
     from pipelines import fingerprint, plan
 
-    latest = fingerprint.latest_manifest(published)
+    latest, problem = fingerprint.latest_manifest(published)
+    if problem:
+        _tell(f"note: {problem}")
     config = plan.make_config(flags, manifest=latest)
     if (
         latest
         and not flags.rebuild
         and fingerprint.is_published(config.fingerprint, latest, published)
     ):
-        return config, published.folder(latest["version"])
+        return config, latest
     return config, None
 
 

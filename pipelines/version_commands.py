@@ -13,14 +13,14 @@ from transforms.storage import files
 from transforms.storage.objects import is_remote
 from versions import pointing, removal
 from versions.difference import Difference, ImageChange, compare
-from versions.published import ManifestError, Output, VersionError, count_bytes
+from versions.published import LatestError, ManifestError, Output, VersionError, count_bytes
 
 _MIB = 1 << 20
 
 
 def list_versions(output: Output, flags: argparse.Namespace) -> None:
     """Prints a line a version, the oldest first."""
-    latest, pinned = output.latest(), output.pinned()
+    latest, pinned = read_latest(output)[0], output.pinned()
     found: list[dict[str, Any]] = []
     for name in output.published():
         marks = [
@@ -53,6 +53,14 @@ def list_versions(output: Output, flags: argparse.Namespace) -> None:
         for each in found
     ]
     print("\n".join(report.table(("version", "built", *splits, "MiB", ""), rows)))
+
+
+def read_latest(output: Output) -> tuple[str | None, str]:
+    """The version that `latest` names, and why it names none, a line or empty."""
+    try:
+        return output.published_latest(), ""
+    except LatestError as error:
+        return None, str(error)
 
 
 def show(output: Output, flags: argparse.Namespace) -> None:
@@ -168,7 +176,7 @@ def _shown(value: object) -> str:
 def roll_back(output: Output, flags: argparse.Namespace) -> None:
     """Points `latest` to a version."""
     name = output.choose(flags.version)
-    if output.latest() == name:
+    if read_latest(output)[0] == name:
         print(f"{name} is the latest already")
         return
     if is_remote(output.path):
@@ -194,7 +202,7 @@ def unpin(output: Output, flags: argparse.Namespace) -> None:
 
 def collect(output: Output, flags: argparse.Namespace) -> None:
     """Removes old versions, and what dead builds have left."""
-    if output.latest() is None and not files.is_folder(output.path, output.options):
+    if output.published_latest() is None and not files.is_folder(output.path, output.options):
         raise VersionError(f"{output.path}: there is no such folder: name the --output of a build")
     leftovers = workspace.leftovers(output.path, flags.work_folder, output.options)
     names = removal.old_versions(output, flags.keep)

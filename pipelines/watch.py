@@ -13,7 +13,7 @@ from runners.launch import Job, JobError
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.formats.detect import TABLES
-from transforms.publishing.version import to_json
+from transforms.publishing.documents import to_json
 from transforms.storage import files
 from transforms.storage.objects import StorageError
 from transforms.wording import counted

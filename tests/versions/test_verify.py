@@ -163,12 +163,22 @@ def edit_json(name: str, edit: Callable) -> Callable[[Version], None]:
     def change(version: Version) -> None:
         (path,) = version.folder.rglob(name)
         path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+        spoiling.reseal_file(version, path)
 
     return change
 
 
+def replace_failures(write: Callable[[Path], object]) -> Callable[[Version], None]:
+    def replace(version: Version) -> None:
+        (path,) = (version.folder / "failures").iterdir()
+        write(path)
+        spoiling.reseal_file(version, path)
+
+    return replace
+
+
 def with_failures(rows: pa.Table) -> Callable[[Version], None]:
-    return lambda version: pq.write_table(rows, next((version.folder / "failures").iterdir()))
+    return replace_failures(lambda path: pq.write_table(rows, path))
 
 
 def a_failure() -> pa.Table:
@@ -321,12 +331,12 @@ SPOILED: dict[str, tuple[Callable[[Version], object], list[str]]] = {
         ["failures/.*: its columns aren't those of failures"],
     ),
     "failures that can't be read": (
-        lambda version: next((version.folder / "failures").iterdir()).write_bytes(b"none"),
+        replace_failures(lambda path: path.write_bytes(b"none")),
         ["failures/.*: can't be read: "],
     ),
     "no failures": (
         lambda version: shutil.rmtree(version.folder / "failures"),
-        ["failures: there is no file of failures"],
+        ["failures/failures-00000-of-00001.parquet: is missing"],
     ),
     "an unknown file": (
         lambda version: (version.folder / "notes.txt").write_text(""),

@@ -21,7 +21,7 @@ from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import counted
+from transforms.wording import LINE_LENGTH, clean, counted
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -136,7 +136,8 @@ class PicturesByList:
         )
         lost = downloads.missing + downloads.failed
         if lost:
-            print(f"those that can't be had are listed in {flags.output / FAILURES}")
+            path = clean(str(flags.output / FAILURES), LINE_LENGTH)
+            print(f"those that can't be had are listed in {path}")
         return [] if lost <= allowed else [self._complaint(lost, total, downloads)]
 
     def _windows(

@@ -8,6 +8,7 @@ from typing import Self
 from tqdm import tqdm
 
 from downloading.plan import human
+from transforms.wording import LINE_LENGTH, clean
 
 LINE_SECONDS = 10.0
 
@@ -69,7 +70,7 @@ class Meter:
     def say(self, line: str) -> None:
         """Prints a line without tearing the bar."""
         with self._lock:
-            tqdm.write(line, file=sys.stderr)
+            tqdm.write(clean(line, LINE_LENGTH), file=sys.stderr)
 
     def _print_lines(self) -> None:
         while not self._closed.wait(LINE_SECONDS):

@@ -2,11 +2,14 @@
 
 import argparse
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
+
+from transforms.wording import LINE_LENGTH, clean, clean_lines
 
 #: The split that some of the published files, and many people, call by another name.
 SPLIT_NAMES = MappingProxyType({"val": "validation"})
@@ -67,7 +70,7 @@ class Parser(argparse.ArgumentParser):
                     message = unknown_flag(word, lacking)
                     break
         hint = "" if message.endswith("?") else ": see --help"
-        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
+        self.exit(2, f"{self.prog}: error: {clean(message, LINE_LENGTH)}{hint}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -117,10 +120,27 @@ def interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def say(line: str) -> None:
+    """Prints a line to stderr."""
+    print(clean(line, LINE_LENGTH), file=sys.stderr, flush=True)
+
+
 def fail(program: str, message: str, code: int) -> int:
     """Says in a line what went wrong; the exit code."""
-    print(f"{program}: error: {message}", file=sys.stderr)
+    say(f"{program}: error: {message}")
     return code
+
+
+def set_up_logging(level: int) -> None:
+    """Logs to stderr from this level on, without control characters."""
+    logging.basicConfig(level=level)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_CleanFormatter(logging.BASIC_FORMAT))
+
+
+class _CleanFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return clean_lines(super().format(record))
 
 
 def add_store(parser: argparse._ActionsContainer) -> None:

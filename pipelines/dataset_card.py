@@ -9,7 +9,7 @@ from versions.published import Output
 
 
 def mend(output: Output, manifest: dict) -> None:
-    """Writes the card of the latest version, whose manifest is given, unless it can't be written."""
+    """Writes the card of the latest version, which has this manifest, where it can be written."""
     with contextlib.suppress(StorageError, OSError, workspace.OutputError):
         if pointing.has_current_card(output, manifest):
             return

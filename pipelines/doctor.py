@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from pipelines import options
-from pipelines.arguments import Parser, size
+from pipelines.arguments import Parser, set_up_logging, size
+from transforms.wording import LINE_LENGTH, clean
 
 _DESCRIPTION = """\
 Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 all is well, 1 something is to be mended, 2 wrong use.
     """
-    logging.basicConfig(level=logging.CRITICAL)
+    set_up_logging(logging.CRITICAL)
     given = sys.argv[1:] if arguments is None else arguments
     flags, beam_arguments = options.parse(given, make_parser())
     # Beam takes a second to import: not before the flags are known to be right.
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     todo = 0
     for finding in examine(flags, beam_arguments):
-        print(f"{finding.mark:4}  {finding.text}", flush=True)
+        print(f"{finding.mark:4}  {clean(finding.text, LINE_LENGTH)}", flush=True)
         todo += finding.mark == "fix"
     print(f"{todo} to mend" if todo else "all is well")
     return 1 if todo else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from downloading import catalogue, flags, run
 from downloading.client import DownloadError
-from pipelines.arguments import fail, interrupt
+from pipelines.arguments import fail, interrupt, set_up_logging
 
 _PROGRAM = "python -m pipelines.download"
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     Returns:
         The exit code: 0 all is there, 1 failed, 2 wrong use.
     """
-    logging.basicConfig(level=logging.ERROR)  # else Beam warns of what isn't installed
+    set_up_logging(logging.ERROR)  # else Beam warns of what isn't installed
     entries = catalogue.read(files)
     parsed = flags.parse(arguments, entries)
     signal.signal(signal.SIGTERM, interrupt)

@@ -14,9 +14,9 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
-from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean
+from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail
 from transforms.outputs.naming import MANIFEST
-from transforms.wording import counted
+from transforms.wording import LINE_LENGTH, clean, counted
 from versions.published import Output, VersionError
 
 _EXAMPLES = """\
@@ -226,9 +226,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         examples = find_examples(version, split, flags.image_id, flags.images)
         draw_sheet(examples, Palette(version)).save(flags.output)
     except (DrawError, VersionError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    print(f"drew {counted(len(examples), 'example')} on {flags.output}")
+        return fail(parser.prog, str(error), 2)
+    except (ValueError, KeyError, TypeError) as error:  # the files of a version aren't sound
+        problem = f"{flags.dataset} can't be drawn ({error}): see python -m pipelines.verify"
+        return fail(parser.prog, problem, 2)
+    print(f"drew {counted(len(examples), 'example')} on {clean(str(flags.output), LINE_LENGTH)}")
     return 0
 
 

@@ -11,6 +11,7 @@ from transforms.outputs.naming import SPLITS
 from transforms.publishing.holder import lease_path
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.wording import LINE_LENGTH, clean, clean_values
 from versions import pointing, removal
 from versions.difference import Difference, ImageChange, compare
 from versions.published import LatestError, ManifestError, Output, VersionError, count_bytes
@@ -35,7 +36,7 @@ def list_versions(output: Output, flags: argparse.Namespace) -> None:
         examples = {split: account["num_examples"] for split, account in manifest["splits"].items()}
         found.append(entry | {"examples": examples, "bytes": count_bytes(manifest), "marks": marks})
     if flags.report == "json":
-        print(json.dumps(found))
+        print(json.dumps(clean_values(found)))
         return
     if not found:
         raise VersionError(
@@ -68,12 +69,15 @@ def show(output: Output, flags: argparse.Namespace) -> None:
     name = output.choose(flags.version)
     manifest = output.manifest(name)
     if flags.report == "json":
-        print(json.dumps(manifest))
+        print(json.dumps(clean_values(manifest)))
         return
     date = output.date(name).isoformat(timespec="seconds")
-    lines = [f"{name}, built {date}, fingerprint {manifest.get('fingerprint')}", ""]
+    fingerprint = clean(str(manifest.get("fingerprint")))
+    lines = [f"{name}, built {date}, fingerprint {fingerprint}", ""]
     lines += [
-        f"  --{flag} {_spelled(value)}" for flag, value in manifest["config"].items() if value
+        clean(f"  --{flag} {_spelled(value)}", LINE_LENGTH)
+        for flag, value in manifest["config"].items()
+        if value
     ]
     print("\n".join([*lines, *report.accounts(manifest)]))
 
@@ -101,7 +105,8 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
     accounts = _compare_accounts(output.manifest(before), output.manifest(after))
     if as_json:
         summary = {"before": before, "after": after, "splits": _by_split(found)}
-        print(json.dumps(summary | {"sources": found.sources, "columns": found.columns} | accounts))
+        summary |= {"sources": found.sources, "columns": found.columns} | accounts
+        print(json.dumps(clean_values(summary)))
         return
     print("\n".join(_describe(found, accounts)))
 

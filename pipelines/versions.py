@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt, say
 
 _PROGRAM = "python -m pipelines.versions"
 
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         version_commands.COMMANDS[flags.command](output, flags)
         if problem := version_commands.read_latest(output)[1]:
-            print(f"note: {problem}", file=sys.stderr)
+            say(f"note: {problem}")
     except LatestError as error:
         return fail(_PROGRAM, str(error), 1)
     except (ManifestError, DamagedShardError) as error:

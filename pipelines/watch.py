@@ -16,7 +16,7 @@ from transforms.formats.detect import TABLES
 from transforms.publishing.documents import to_json
 from transforms.storage import files
 from transforms.storage.objects import StorageError
-from transforms.wording import counted
+from transforms.wording import LINE_LENGTH, clean, counted
 
 #: The job of a build on a cluster, in its work folder.
 JOB = "job.json"
@@ -68,11 +68,11 @@ class Watch:
     def tell(self, line: str) -> None:
         """Shows a line above the bar."""
         self.told.append(line)
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(clean(line, LINE_LENGTH), file=sys.stderr)
 
     def show_stages(self, done: int, total: int, running: str) -> None:
         """Shows how many stages of a job are done beside what the workers have counted."""
-        self._stages = f"{done} of {total}" + (f", {running}" if running else "")
+        self._stages = f"{done} of {total}" + (f", {clean(running)}" if running else "")
 
     def last_sign(self) -> object:
         """When a worker gave its last sign of life.

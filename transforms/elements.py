@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from transforms.checksum import Checksum
+from transforms.wording import LINE_LENGTH, clean
 
 #: Media of pixel sources whose members are listed, rather than asked for by name.
 LISTED = ("folder", "tar", "tar.gz", "zip")
@@ -54,6 +55,11 @@ class Source:
     def name(self) -> str:
         """The name in messages: the path, followed by the name in an archive."""
         return f"{self.path}/{self.member}" if self.member else self.path
+
+    @property
+    def shown_name(self) -> str:
+        """The name as it is published and printed, without control characters."""
+        return clean(self.name, LINE_LENGTH)
 
     @property
     def lacks_digest(self) -> bool:

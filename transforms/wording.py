@@ -1,5 +1,8 @@
 """How things are told to people: counted, without control characters, and cut to a length."""
 
+from collections.abc import Mapping
+from typing import Any
+
 #: Characters of a failure's detail, of a warning, and of whatever else comes from an input.
 DETAIL_LENGTH = 500
 #: Characters of a line, which may hold a path (4,096 of them at most) and a detail.
@@ -49,6 +52,17 @@ def clean(text: str, length: int = DETAIL_LENGTH) -> str:
 def clean_lines(text: str) -> str:
     """Returns a text of several lines, each of them cleaned."""
     return "\n".join(clean(line, LINE_LENGTH) for line in text.split("\n"))
+
+
+def clean_values(value: Any) -> Any:
+    """Returns a document, as JSON has them, with all of its texts cleaned."""
+    if isinstance(value, str):
+        return clean(value, LINE_LENGTH)
+    if isinstance(value, Mapping):
+        return {clean_values(key): clean_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_values(each) for each in value]
+    return value
 
 
 def _spell_out(text: str) -> str:

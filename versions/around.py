@@ -85,7 +85,7 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
     if found is None:
         return (
             "",
-            f"{card.NAME}: is missing, by which datasets.load_dataset finds the latest version",
+            f"{card.NAME}: is missing: datasets.load_dataset goes by it, so build again",
         )
     expected = card.render(name, manifest["splits"])
     if found == expected or _has_checksum(found, manifest):

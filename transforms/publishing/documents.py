@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.wording import LINE_LENGTH, clean
+from transforms.wording import clean_values
 
 _END = b"\n}\n"
 _LAST_LINE = re.compile(rb' "sha256": "([0-9a-f]{64})"' + re.escape(_END))
@@ -19,7 +19,7 @@ _LAST_LINE_BYTES = len(b' "sha256": ""') + 64 + len(_END)
 
 def to_json(value: object) -> bytes:
     """Returns a document as it is published, without control characters in its texts."""
-    return (json.dumps(_cleaned(value), indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(clean_values(value), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def describe_file(path: str, data: bytes) -> dict[str, Any]:
@@ -38,13 +38,3 @@ def is_sound(manifest: bytes) -> bool:
     body, last_line = manifest[:-_LAST_LINE_BYTES], manifest[-_LAST_LINE_BYTES:]
     match = _LAST_LINE.fullmatch(last_line)
     return bool(match) and match[1].decode() == hashlib.sha256(body).hexdigest()
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value, LINE_LENGTH)
-    if isinstance(value, Mapping):
-        return {_cleaned(key): _cleaned(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_cleaned(each) for each in value]
-    return value

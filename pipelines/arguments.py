@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
                     message = unknown_flag(word, lacking)
                     break
         hint = "" if message.endswith("?") else ": see --help"
-        self.exit(2, f"{self.prog}: error: {clean(message, LINE_LENGTH)}{hint}\n")
+        sys.exit(fail(self.prog, f"{message}{hint}", 2))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

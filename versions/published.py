@@ -12,7 +12,6 @@ from transforms.storage import files, objects
 from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.regular import IrregularError, kind_of, read_regular
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import clean
 from versions.manifest_form import find_flaws
 
 _DATED_NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
@@ -85,7 +84,7 @@ class Output:
         """
         name = self.latest()
         if name is not None and not self.is_published(name):
-            raise LatestError(self.path, f"there is no {clean(name)}")
+            raise _absent(self.path, name)
         return name
 
     def published(self) -> list[str]:
@@ -113,7 +112,8 @@ class Output:
         """A version by name, or the one that `latest` names.
 
         Raises:
-            VersionError: There is no such version, or no latest.
+            LatestError: The file `latest` names no version.
+            VersionError: There is no such version, or nothing is published.
         """
         if name is None:
             name = self.latest()
@@ -121,6 +121,8 @@ class Output:
                 raise VersionError(
                     f"{self.path}: nothing is published there: name the --output of a build"
                 )
+            if not files.is_folder(self.folder(name), self.options):
+                raise _absent(self.path, name)
             return name
         if not self.is_published(name):
             raise VersionError(
@@ -178,6 +180,10 @@ class Output:
             return sorted(os.listdir(folder))
         except _ABSENT:
             return []
+
+
+def _absent(output: str, name: str) -> LatestError:
+    return LatestError(output, f"there is no {name}")
 
 
 def is_name(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import sys
@@ -40,6 +41,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses what it knows; the rest is left over."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # As stderr does: a terminal without some letter is no reason to end a program.
+            sys.stdout.reconfigure(errors="backslashreplace")
         self._given = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,7 +53,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     ids = [IMAGE_ID.format(i) for i in range(5)]
     bad = f"{ESCAPE}{TURNED}\n" + f"{ESCAPE},xclick,/m/01,1,{'9' * 3_000_000},0.2,0.1,0.2,0,0,0\n"
-    (folder / f"train-{ESCAPE}{TURNED}-annotations-bbox.csv").write_text(
+    (folder / f"train-title 中{ESCAPE}{TURNED}-annotations-bbox.csv").write_text(
         BOXES + "".join(map(BOX.format, ids)) + bad
     )
     name = b"train-\xff\n-images-with-rotation.csv"
@@ -121,6 +123,15 @@ def test_reports_for_machines_and_versions_are_clean(
         said = capsys.readouterr()
         assert_clean(said.out + said.err)
     assert verify.main([str(built.output), "--num_workers", "1"]) == 0
+
+
+def test_a_terminal_without_some_letters(built: Build):
+    """What it lacks is spelled out, too."""
+    command = [sys.executable, "-m", "pipelines.versions", str(built.output), "show"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"title \\u4e2d" in shown.stdout
 
 
 def test_an_answer_of_a_server_is_cut(tables: Path, address: str, tmp_path: Path):

@@ -23,7 +23,7 @@ from runners.flink.configuration import FRAMEWORK_HEAP_MB, write_configuration
 from runners.flink.ports import free_ports
 from runners.flink.rest import Rest, RestError
 from runners.launch import UsageError
-from transforms.wording import LINE_LENGTH, clean
+from transforms.wording import LINE_LENGTH, clean, clean_lines
 
 _PROGRAM = "python -m runners.flink.cluster"
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.command == "down":
             down(cluster)
         else:
-            print("\n".join(status(cluster)))
+            print(clean_lines("\n".join(status(cluster))))
     except (ClusterError, UsageError) as error:
         print(clean(f"{_PROGRAM}: error: {error}", LINE_LENGTH), file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

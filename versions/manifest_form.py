@@ -28,8 +28,11 @@ def _is_path(value: Any) -> bool:
 _FILE = {"path": _is_path, "bytes": _is_count, "sha256": _is_text}
 _SHARD = {**_FILE, "format": naming.FORMATS.__contains__, "num_examples": _is_count}
 _SOURCE = {
-    **{"kind": _is_text, "path": _is_text},
-    **{"rows": _is_count, "bad_rows": _is_count, "orphans": _is_count},
+    "kind": _is_text,
+    "path": _is_text,
+    "rows": _is_count,
+    "bad_rows": _is_count,
+    "orphans": _is_count,
 }
 _LATER_OF_SOURCE = ("kept", "repeats")
 

@@ -76,6 +76,9 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.picture_targets:tar_claims --seed $(SEED) --count 10000
 	$(FUZZ) tests.fuzz.trust_targets:url --seed $(SEED) --count 200000
 	$(FUZZ) tests.fuzz.trust_targets:elements --seed $(SEED) --count 50000
+	$(FUZZ) tests.fuzz.version_targets:flipped_bit --seed $(SEED) --count 2000 --mebibytes 1024
+	$(FUZZ) tests.fuzz.version_targets:damaged_file --seed $(SEED) --count 2000 --mebibytes 1024
+	$(FUZZ) tests.fuzz.version_targets:added_file --seed $(SEED) --count 500 --mebibytes 1024
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

@@ -23,7 +23,7 @@ from transforms.pixels.sources import open_sources
 from transforms.redaction import redact_url
 from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import counted
+from transforms.wording import LINE_LENGTH, clean, counted
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -137,7 +137,8 @@ class PicturesByList:
         )
         lost = downloads.missing + downloads.failed
         if lost:
-            print(f"those that can't be had are listed in {flags.output / FAILURES}")
+            path = clean(str(flags.output / FAILURES), LINE_LENGTH)
+            print(f"those that can't be had are listed in {path}")
         return [] if lost <= allowed else [self._complaint(lost, total, downloads)]
 
     def _windows(

@@ -8,7 +8,7 @@ from typing import Self
 from tqdm import tqdm
 
 from downloading.plan import human
-from transforms.redaction import redact
+from transforms.wording import printable
 
 LINE_SECONDS = 10.0
 
@@ -70,7 +70,7 @@ class Meter:
     def say(self, line: str) -> None:
         """Prints a line without tearing the bar."""
         with self._lock:
-            tqdm.write(redact(line), file=sys.stderr)
+            tqdm.write(printable(line), file=sys.stderr)
 
     def _print_lines(self) -> None:
         while not self._closed.wait(LINE_SECONDS):

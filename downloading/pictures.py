@@ -14,7 +14,7 @@ from transforms.failures import Failure, Reason
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.fetch import Fetched, PictureSource, fetch_pictures
 from transforms.storage import private
-from transforms.wording import counted
+from transforms.wording import clean, counted
 
 FAILURES = "failures.csv"
 
@@ -124,7 +124,7 @@ class Downloads:
             writer = csv.writer(file)
             if not file.tell():
                 writer.writerow(("image", "reason", "detail"))
-            writer.writerows((_name(f), f.reason, f.detail) for f in failures)
+            writer.writerows((clean(_name(f)), f.reason, clean(f.detail)) for f in failures)
 
 
 def _name(failure: Failure) -> str:

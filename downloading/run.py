@@ -11,7 +11,7 @@ from downloading.fetch import fetch
 from downloading.flags import UsageError
 from downloading.meter import Meter
 from downloading.parallel import for_each
-from transforms.wording import counted
+from transforms.wording import clean_lines, counted
 
 
 def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
@@ -42,7 +42,7 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
         items = plan.make_plan(chosen, flags.output, flags.base_url)
     if flags.list:
         if items:
-            print(plan.describe(items, flags.output))
+            print(clean_lines(plan.describe(items, flags.output)))
         optional = catalogue.optional_kinds(entries, flags.release)
         if items and not flags.kinds and optional:
             print(f"left out, since --kinds doesn't name them: {', '.join(optional)}")

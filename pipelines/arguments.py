@@ -2,13 +2,14 @@
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from transforms.redaction import redact
+from transforms.wording import printable
 
 #: The split that some of the published files, and many people, call by another name.
 SPLIT_NAMES = MappingProxyType({"val": "validation"})
@@ -39,6 +40,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses what it knows; the rest is left over."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # As stderr does: a terminal without some letter is no reason to end a program.
+            sys.stdout.reconfigure(errors="backslashreplace")
         self._given = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
@@ -69,7 +73,7 @@ class Parser(argparse.ArgumentParser):
                     message = unknown_flag(word, lacking)
                     break
         hint = "" if message.endswith("?") else ": see --help"
-        self.exit(2, f"{self.prog}: error: {redact(message)}{hint}\n")
+        sys.exit(fail(self.prog, f"{message}{hint}", 2))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -119,9 +123,14 @@ def interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def say(line: str) -> None:
+    """Prints a line to stderr."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
 def fail(program: str, message: str, code: int) -> int:
     """Says in a line what went wrong; the exit code."""
-    print(f"{program}: error: {redact(message)}", file=sys.stderr)
+    say(f"{program}: error: {message}")
     return code
 
 

@@ -14,13 +14,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines import discretion, options
+from pipelines.arguments import fail, say
 from runners import launch, lean
 from transforms.redaction import redact
+from transforms.wording import clean_lines, clean_values
 
 if TYPE_CHECKING:
     from pipelines.report import Ending
     from transforms.config import BuildConfig
     from versions.published import Output
+
+
+_PROGRAM = "python -m pipelines.build"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,22 +53,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
     ending = report.Ending(2, 0, wrong) if wrong else _run(flags, beam_arguments)
     if flags.report == "json":
-        print(json.dumps(report.document(ending)))
+        print(json.dumps(clean_values(report.document(ending))))
     elif ending.text:
-        print(ending.text)
+        print(clean_lines(ending.text))
     # The figures of the build that is at work will be those of this time.
     if flags.metrics_file and not wrong and ending.code != report.BUSY:
         output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
         try:
             metrics_file.write(flags.metrics_file, ending, output)
         except OSError as error:
-            _say(f"--metrics_file {flags.metrics_file} can't be written: {error.strerror}")
+            fail(
+                _PROGRAM,
+                f"--metrics_file {flags.metrics_file} can't be written: {error.strerror}",
+                1,
+            )
     for cause, examples in ending.causes:
-        _say(cause)
+        fail(_PROGRAM, cause, ending.code)
         for example in examples:
-            print(f"  {example}", file=sys.stderr)
+            say(f"  {example}")
     if ending.error and not ending.causes:
-        _say(ending.error)
+        fail(_PROGRAM, ending.error, ending.code)
     return ending.code
 
 
@@ -75,7 +84,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
     from transforms.wording import counted
-    from versions.published import Output
+    from versions.published import Output, VersionError
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -86,18 +95,19 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         error = error and redact(error)
         return report.Ending(code, time.monotonic() - started, error, text, **built)
 
-    def fail(cause: str, fate: str = "; nothing was published") -> report.Ending:
+    def failed(cause: str, fate: str = "; nothing was published") -> report.Ending:
         """What went wrong, and what readers see: it may have come after they were led there."""
         try:
             if config and published.latest() == config.version:
                 folder = published.folder(config.version)
                 return end(1, f"{cause}; {folder} was published before that", folder=folder)
-        except (StorageError, OSError):
+        except (StorageError, VersionError, OSError):
             fate = "; whether anything was published can't be told"
         return end(1, cause + fate)
 
-    def unchanged(folder: str) -> report.Ending:
-        dataset_card.mend(published)
+    def unchanged(manifest: dict) -> report.Ending:
+        dataset_card.mend(published, manifest)
+        folder = published.folder(manifest["version"])
         return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     try:
@@ -107,7 +117,7 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         config, built = _examine(flags, published)
         if built:
             return unchanged(built)
-        with exclusive.held(flags.output, flags.wait, object_options, _tell) as held:
+        with exclusive.held(flags.output, flags.wait, object_options, say) as held:
             if held.waited:  # for a build that may have published the same
                 config, built = _examine(flags, published)
                 if built:
@@ -146,11 +156,11 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     except KeyboardInterrupt:
         is_kept = config is not None and os.path.isdir(config.work)
         goes_on = "; the same command goes on where it was" if is_kept else ""
-        return fail("interrupted", f": nothing was published{goes_on}")
+        return failed("interrupted", f": nothing was published{goes_on}")
     except LostLeaseError as error:
-        return fail(str(error), "; nothing was published by this one")
+        return failed(str(error), "; nothing was published by this one")
     except Exception as error:
-        return fail(_explain(error))
+        return failed(_explain(error))
     seconds = time.monotonic() - started
     text = "\n".join([*watch.told, report.render(outcome, config, seconds)])
     if outcome["version"] is None:
@@ -161,18 +171,20 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     return end(0, text=text, outcome=outcome, folder=folder)
 
 
-def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConfig, str | None]":
-    """What is to be built, and the folder of the latest version where that is it."""
+def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConfig, dict | None]":
+    """What is to be built, and the manifest of the latest version where that is it."""
     from pipelines import fingerprint, plan
 
-    latest = fingerprint.latest_manifest(published)
+    latest, problem = fingerprint.latest_manifest(published)
+    if problem:
+        say(f"note: {problem}")
     config = plan.make_config(flags, manifest=latest)
     if (
         latest
         and not flags.rebuild
         and fingerprint.is_published(config.fingerprint, latest, published)
     ):
-        return config, published.folder(latest["version"])
+        return config, latest
     return config, None
 
 
@@ -186,14 +198,6 @@ def _interrupt(*_: object) -> None:
 def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
     """Whether a message isn't one of those that Beam hands on, in 11 lines, from its processes."""
     return record.module != "worker_handlers"
-
-
-def _tell(line: str) -> None:
-    print(redact(line), file=sys.stderr, flush=True)
-
-
-def _say(message: str) -> None:
-    print(f"python -m pipelines.build: error: {redact(message)}", file=sys.stderr)
 
 
 def _explain(error: Exception) -> str:

@@ -8,10 +8,10 @@ from versions import pointing
 from versions.published import Output
 
 
-def mend(output: Output) -> None:
-    """Lets the card name the latest version, unless it can't be written."""
+def mend(output: Output, manifest: dict) -> None:
+    """Writes the card of the latest version, which has this manifest, where it can be written."""
     with contextlib.suppress(StorageError, OSError, workspace.OutputError):
-        if pointing.has_current_card(output):
+        if pointing.has_current_card(output, manifest):
             return
         if is_remote(output.path):
             pointing.write_card(output, scratch="")

@@ -9,6 +9,7 @@ import traceback
 from types import TracebackType
 
 from transforms.redaction import find_secrets, redact
+from transforms.wording import clean_lines
 
 _ARG_START = 48  # of `man proc_pid_stat`, counted from 1; the end follows
 _AFTER_NAME = 3
@@ -56,10 +57,10 @@ def _mask(argument: bytes) -> bytes:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return clean_lines(redact(super().format(record)))
 
 
 def _print_exception(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(clean_lines(redact("".join(traceback.format_exception(kind, error, trace)))))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipelines import discretion, options
 from pipelines.arguments import Parser, size
-from transforms.redaction import redact
+from transforms.wording import printable
 
 _DESCRIPTION = """\
 Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     todo = 0
     for finding in examine(flags, beam_arguments):
-        print(f"{finding.mark:4}  {redact(finding.text)}", flush=True)
+        print(f"{finding.mark:4}  {printable(finding.text)}", flush=True)
         todo += finding.mark == "fix"
     print(f"{todo} to mend" if todo else "all is well")
     return 1 if todo else 0

@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
 from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail
-from transforms.wording import counted
+from transforms.outputs.naming import MANIFEST
+from transforms.wording import counted, printable
+from versions.published import Output, VersionError
 
 _EXAMPLES = """\
 examples:
@@ -65,11 +67,13 @@ class Palette:
 
 def find_version(path: Path) -> Path:
     """The folder of a version: the path itself, or the one that its `latest` names."""
-    if (path / "manifest.json").is_file():
+    if (path / MANIFEST).is_file():
         return path
-    if (path / "latest").is_file():
-        return path / "versions" / (path / "latest").read_text().strip()
-    raise DrawError(f"{path}: nothing is published there: name the --output of a build")
+    output = Output(str(path))
+    name = output.published_latest()
+    if name is None:
+        raise DrawError(f"{path}: nothing is published there: name the --output of a build")
+    return Path(output.folder(name))
 
 
 def find_examples(version: Path, split: str | None, image_ids: list[str], number: int) -> list:
@@ -221,9 +225,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         split = SPLIT_NAMES.get(flags.split, flags.split)
         examples = find_examples(version, split, flags.image_id, flags.images)
         draw_sheet(examples, Palette(version)).save(flags.output)
-    except (DrawError, OSError) as error:
+    except (DrawError, VersionError, OSError) as error:
         return fail(parser.prog, str(error), 2)
-    print(f"drew {counted(len(examples), 'example')} on {flags.output}")
+    except (ValueError, KeyError, TypeError) as error:  # the files of a version aren't sound
+        problem = f"{flags.dataset} can't be drawn ({error}): see python -m pipelines.verify"
+        return fail(parser.prog, problem, 2)
+    print(f"drew {counted(len(examples), 'example')} on {printable(str(flags.output))}")
     return 0
 
 

@@ -29,7 +29,7 @@ from transforms.formats.detect import TABLES
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
-from versions.published import Output, VersionError, lacking
+from versions.published import LatestError, ManifestError, Output, lacking
 
 _LIBRARIES = (
     "apache-beam",
@@ -50,13 +50,22 @@ _NEUTRAL = (
 )
 
 
-def latest_manifest(output: Output) -> dict | None:
-    """The manifest of the version that `latest` names; None where there is none to be read."""
+def latest_manifest(output: Output) -> tuple[dict | None, str]:
+    """Reads the manifest of the version that `latest` names.
+
+    Returns:
+        The manifest, or None where there is none that can be used; and why it can't, a line, or
+        empty where nothing is published.
+    """
     try:
-        name = output.latest()
-        return output.manifest(name) if name else None
-    except (StorageError, VersionError, OSError):
-        return None
+        name = output.published_latest()
+        return (output.manifest(name) if name else None), ""
+    except LatestError as error:
+        return None, str(error)
+    except ManifestError as error:
+        return None, f"{output.latest_path} names a version that is damaged: {error}"
+    except (StorageError, OSError):
+        return None, ""
 
 
 def identify(

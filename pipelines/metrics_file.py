@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from pipelines.report import Ending
 from transforms.storage.objects import StorageError
+from transforms.wording import LINE_LENGTH, clean
 from versions.published import Output, VersionError
 
 _Samples = Mapping[tuple[tuple[str, str], ...], float]
@@ -124,4 +125,5 @@ def _one(value: float) -> _Samples:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    cleaned = clean(text, LINE_LENGTH)
+    return cleaned.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

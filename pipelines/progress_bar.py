@@ -2,11 +2,11 @@
 
 import sys
 import time
-from typing import Self
+from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from transforms.redaction import redact
+from transforms.wording import printable
 
 _LINE_SECONDS = 10.0
 
@@ -38,7 +38,11 @@ class ByteBar:
             self._shown = time.monotonic()
             print(f"{self._label}: {done / max(total, 1):.0%}", file=sys.stderr, flush=True)
 
-    def say(self, line: str) -> None:
-        """Prints a line without tearing the bar."""
-        with tqdm.external_write_mode(sys.stdout):
-            print(redact(line), flush=True)
+    def say(self, line: str, file: TextIO | None = None) -> None:
+        """Prints a line without tearing the bar, to stdout or another file."""
+        with tqdm.external_write_mode(file or sys.stdout):
+            print(printable(line), file=file or sys.stdout, flush=True)
+
+    def note(self, line: str) -> None:
+        """Prints a line of what is only worth knowing, to stderr."""
+        self.say(f"note: {line}", sys.stderr)

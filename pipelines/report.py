@@ -12,7 +12,7 @@ from transforms.formats.detect import UNUSED
 from transforms.outputs import naming
 from transforms.publishing.losses import describe_failure
 from transforms.storage.objects import is_remote
-from transforms.wording import counted
+from transforms.wording import LINE_LENGTH, clean, counted
 
 #: The exit code of a build that left the output to another one, which is at work.
 BUSY = 3
@@ -217,7 +217,10 @@ def _split_rows(outcome: dict) -> list[tuple]:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Columns aligned: the first to the left, numbers to the right."""
-    cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in [header, *rows]]
+    cells = [
+        [f"{c:,}" if isinstance(c, int) else clean(str(c), LINE_LENGTH) for c in row]
+        for row in [header, *rows]
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = []
     for row in cells:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.arguments import Parser
+from pipelines.arguments import Parser, fail
 from synthesis.bulk import write_bulk
 from synthesis.corpus import write_corpus
 from synthesis.definitions import write_definitions
@@ -75,14 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0 done, 2 wrong use.
     """
-    flags = _parser().parse_args(arguments)
+    parser = _parser()
+    flags = parser.parse_args(arguments)
     try:
         flags.output.mkdir(parents=True, exist_ok=True)
         if any(flags.output.iterdir()):
             raise FileExistsError(0, "is not empty; name a new folder")
     except OSError as error:
-        print(f"--output: {flags.output}: {error.strerror}", file=sys.stderr)
-        return 2
+        return fail(parser.prog, f"--output {flags.output}: {error.strerror}", 2)
     write_definitions(flags.output / "annotations", flags.release)
     if flags.pixels == "none":
         write_bulk(

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
     from versions.merging import WorkerError
-    from versions.published import Output, VersionError
+    from versions.published import LatestError, Output, VersionError
     from versions.verify import verify
 
     signal.signal(signal.SIGTERM, interrupt)
@@ -88,7 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name = output.choose(flags.version)
         with ByteBar(f"checking {name}") as bar:
-            account = verify(output, name, flags.sample, flags.num_workers, bar.say, bar.show)
+            account = verify(
+                output, name, flags.sample, flags.num_workers, bar.say, bar.note, bar.show
+            )
+    except LatestError as error:
+        return fail(_PROGRAM, str(error), 1)
     except VersionError as error:
         return fail(_PROGRAM, str(error), 2)
     except (StorageError, WorkerError) as error:

@@ -11,16 +11,17 @@ from transforms.outputs.naming import SPLITS
 from transforms.publishing.holder import lease_path
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.wording import LINE_LENGTH, clean, clean_values
 from versions import pointing, removal
 from versions.difference import Difference, ImageChange, compare
-from versions.published import ManifestError, Output, VersionError, count_bytes
+from versions.published import LatestError, ManifestError, Output, VersionError, count_bytes
 
 _MIB = 1 << 20
 
 
 def list_versions(output: Output, flags: argparse.Namespace) -> None:
     """Prints a line a version, the oldest first."""
-    latest, pinned = output.latest(), output.pinned()
+    latest, pinned = read_latest(output)[0], output.pinned()
     found: list[dict[str, Any]] = []
     for name in output.published():
         marks = [
@@ -35,7 +36,7 @@ def list_versions(output: Output, flags: argparse.Namespace) -> None:
         examples = {split: account["num_examples"] for split, account in manifest["splits"].items()}
         found.append(entry | {"examples": examples, "bytes": count_bytes(manifest), "marks": marks})
     if flags.report == "json":
-        print(json.dumps(found))
+        print(json.dumps(clean_values(found)))
         return
     if not found:
         raise VersionError(
@@ -55,17 +56,28 @@ def list_versions(output: Output, flags: argparse.Namespace) -> None:
     print("\n".join(report.table(("version", "built", *splits, "MiB", ""), rows)))
 
 
+def read_latest(output: Output) -> tuple[str | None, str]:
+    """The version that `latest` names, and why it names none, a line or empty."""
+    try:
+        return output.published_latest(), ""
+    except LatestError as error:
+        return None, str(error)
+
+
 def show(output: Output, flags: argparse.Namespace) -> None:
     """Prints what a manifest says."""
     name = output.choose(flags.version)
     manifest = output.manifest(name)
     if flags.report == "json":
-        print(json.dumps(manifest))
+        print(json.dumps(clean_values(manifest)))
         return
     date = output.date(name).isoformat(timespec="seconds")
-    lines = [f"{name}, built {date}, fingerprint {manifest.get('fingerprint')}", ""]
+    fingerprint = clean(str(manifest.get("fingerprint")))
+    lines = [f"{name}, built {date}, fingerprint {fingerprint}", ""]
     lines += [
-        f"  --{flag} {_spelled(value)}" for flag, value in manifest["config"].items() if value
+        clean(f"  --{flag} {_spelled(value)}", LINE_LENGTH)
+        for flag, value in manifest["config"].items()
+        if value
     ]
     print("\n".join([*lines, *report.accounts(manifest)]))
 
@@ -93,7 +105,8 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
     accounts = _compare_accounts(output.manifest(before), output.manifest(after))
     if as_json:
         summary = {"before": before, "after": after, "splits": _by_split(found)}
-        print(json.dumps(summary | {"sources": found.sources, "columns": found.columns} | accounts))
+        summary |= {"sources": found.sources, "columns": found.columns} | accounts
+        print(json.dumps(clean_values(summary)))
         return
     print("\n".join(_describe(found, accounts)))
 
@@ -168,7 +181,7 @@ def _shown(value: object) -> str:
 def roll_back(output: Output, flags: argparse.Namespace) -> None:
     """Points `latest` to a version."""
     name = output.choose(flags.version)
-    if output.latest() == name:
+    if read_latest(output)[0] == name:
         print(f"{name} is the latest already")
         return
     if is_remote(output.path):
@@ -194,7 +207,7 @@ def unpin(output: Output, flags: argparse.Namespace) -> None:
 
 def collect(output: Output, flags: argparse.Namespace) -> None:
     """Removes old versions, and what dead builds have left."""
-    if output.latest() is None and not files.is_folder(output.path, output.options):
+    if output.published_latest() is None and not files.is_folder(output.path, output.options):
         raise VersionError(f"{output.path}: there is no such folder: name the --output of a build")
     leftovers = workspace.leftovers(output.path, flags.work_folder, output.options)
     names = removal.old_versions(output, flags.keep)

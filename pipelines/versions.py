@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt, say
 
 _PROGRAM = "python -m pipelines.versions"
 
@@ -122,12 +122,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from transforms.storage.stores import ObjectOptions
     from versions.changes import DamagedShardError
     from versions.merging import WorkerError
-    from versions.published import ManifestError, Output, VersionError
+    from versions.published import LatestError, ManifestError, Output, VersionError
 
     signal.signal(signal.SIGTERM, interrupt)
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:
         version_commands.COMMANDS[flags.command](output, flags)
+        if problem := version_commands.read_latest(output)[1]:
+            say(f"note: {problem}")
+    except LatestError as error:
+        return fail(_PROGRAM, str(error), 1)
     except (ManifestError, DamagedShardError) as error:
         return fail(_PROGRAM, f"{error}: see python -m pipelines.verify", 1)
     except (VersionError, workspace.OutputError) as error:

@@ -13,11 +13,11 @@ from runners.launch import Job, JobError
 from transforms import progress
 from transforms.config import BuildConfig
 from transforms.formats.detect import TABLES
-from transforms.publishing.version import to_json
+from transforms.publishing.documents import to_json
 from transforms.redaction import redact
 from transforms.storage import files
 from transforms.storage.objects import StorageError
-from transforms.wording import counted
+from transforms.wording import LINE_LENGTH, clean, counted
 
 #: The job of a build on a cluster, in its work folder.
 JOB = "job.json"
@@ -72,11 +72,11 @@ class Watch:
 
     def _show_line(self, line: str) -> None:
         self.told.append(line)
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(clean(line, LINE_LENGTH), file=sys.stderr)
 
     def show_stages(self, done: int, total: int, running: str) -> None:
         """Shows how many stages of a job are done beside what the workers have counted."""
-        self._stages = f"{done} of {total}" + (f", {running}" if running else "")
+        self._stages = f"{done} of {total}" + (f", {clean(running)}" if running else "")
 
     def last_sign(self) -> object:
         """When a worker gave its last sign of life.

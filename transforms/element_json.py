@@ -7,8 +7,6 @@ import base64
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from apache_beam.pvalue import TaggedOutput
-
 from transforms.checksum import Checksum
 from transforms.elements import BucketCount, BuiltPart, ByteRange, Failed, Origin, SourceCount
 from transforms.exchange.files import Spill
@@ -53,6 +51,8 @@ def _to_json(value: Any) -> Any:
         return {"bytes": base64.b64encode(value).decode()}
     if kind is frozenset:
         return {"frozenset": sorted(value)}
+    from apache_beam.pvalue import TaggedOutput  # a second, for programs that read no journal
+
     if kind is TaggedOutput:
         return {"TaggedOutput": [value.tag, _to_json(value.value)]}
     raise TypeError(f"{kind.__module__}.{kind.__qualname__} can't be written down: {value!r:.200}")
@@ -71,7 +71,9 @@ def _maker(kind: type[tuple]) -> Callable[[Any], Any]:
     return lambda content: kind(*map(_from_json, content))
 
 
-def _make_output(content: Any) -> TaggedOutput:
+def _make_output(content: Any) -> Any:
+    from apache_beam.pvalue import TaggedOutput
+
     tag, value = content
     return TaggedOutput(tag, _from_json(value))
 

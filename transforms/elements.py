@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from transforms.checksum import Checksum
 from transforms.redaction import redact_url
+from transforms.wording import LINE_LENGTH, clean
 
 #: Media of pixel sources whose members are listed, rather than asked for by name.
 LISTED = ("folder", "tar", "tar.gz", "zip")
@@ -57,6 +58,11 @@ class Source:
         archive, without the secrets of a URL."""
         path = redact_url(self.path)
         return f"{path}/{self.member}" if self.member else path
+
+    @property
+    def shown_name(self) -> str:
+        """The name as it is published and printed, without control characters."""
+        return clean(self.name, LINE_LENGTH)
 
     @property
     def lacks_digest(self) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from transforms.redaction import redact
+from transforms.wording import DETAIL_LENGTH, LINE_LENGTH, clean
 
 
 class Reason(enum.StrEnum):
@@ -79,10 +80,16 @@ class PixelError(Exception):
         self.detail = detail
 
 
+#: Characters of each text that comes from an input.
+_LENGTHS = {"image_id": DETAIL_LENGTH, "detail": DETAIL_LENGTH, "source": LINE_LENGTH}
+
+
 def to_table(failures: Iterable[Failure]) -> pa.Table:
-    """Failures as a table with `SCHEMA`."""
+    """Returns failures as a table with `SCHEMA`, with texts that were cleaned."""
     columns = list(zip(*failures, strict=True)) or [()] * len(SCHEMA)
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
-        schema=SCHEMA,
-    )
+    arrays = []
+    for column, field in zip(columns, SCHEMA, strict=True):
+        length = _LENGTHS.get(field.name)
+        values = [text and clean(text, length) for text in column] if length else column
+        arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

@@ -1,4 +1,17 @@
-"""Numbers and what they are of, as people are told."""
+"""How things are told to people: counted, without control characters, and cut to a length."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transforms.redaction import redact
+
+#: Characters of a failure's detail, of a warning, and of whatever else comes from an input.
+DETAIL_LENGTH = 500
+#: Characters of a line, which may hold a path (4,096 of them at most) and a detail.
+LINE_LENGTH = 5000
+
+#: Characters that are kept for what stands in the place of what was cut.
+_CUT_LENGTH = 40
 
 
 def counted(number: int, noun: str) -> str:
@@ -8,3 +21,59 @@ def counted(number: int, noun: str) -> str:
     ('1 image', '2,000 images')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def clean(text: str, length: int = DETAIL_LENGTH) -> str:
+    r"""Returns a text as one line that is safe to print and to store.
+
+    Line breaks, other control characters, those that turn the direction of writing, and bytes that
+    aren't UTF-8 are spelled out. Of a text that is too long, start and end are kept, for its end
+    may hold the remedy. A text that was cleaned stays as it is.
+
+    Args:
+        text: any text, such as a file's name or a server's answer.
+        length: the most characters to return.
+
+    >>> clean("a title\x1b[31m\n")
+    'a title\\x1b[31m\\n'
+    >>> clean("x" * 10_000, 100)
+    'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… (10,000 characters in all) …xxxxxxxxxxxxxxxxxxxx'
+    """
+    if len(text) <= length:
+        if text.isprintable():
+            return text
+        spelled = _spell_out(text)
+        if len(spelled) <= length:
+            return spelled
+    end = (length - _CUT_LENGTH) // 3
+    start = length - _CUT_LENGTH - end
+    head, tail = _spell_out(text[:start])[:start], _spell_out(text[-end:])[-end:]
+    return f"{head}… ({len(text):,} characters in all) …{tail}"
+
+
+def printable(text: str) -> str:
+    """Returns a text as a line to print or to log: cleaned, and without the secrets of URLs."""
+    return clean(redact(text), LINE_LENGTH)
+
+
+def clean_lines(text: str) -> str:
+    """Returns a text of several lines, each of them cleaned."""
+    return "\n".join(clean(line, LINE_LENGTH) for line in text.split("\n"))
+
+
+def clean_values(value: Any) -> Any:
+    """Returns a document, as JSON has them, with all of its texts cleaned."""
+    if isinstance(value, str):
+        return clean(value, LINE_LENGTH)
+    if isinstance(value, Mapping):
+        return {clean_values(key): clean_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_values(each) for each in value]
+    return value
+
+
+def _spell_out(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

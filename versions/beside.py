@@ -20,8 +20,10 @@ from transforms.outputs import naming, tfds
 from transforms.outputs.naming import MANIFEST
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
+from versions.published import shards_of
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
+_CLASSES = "classes.json"
 _READ_BYTES = 1 << 20
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
 
@@ -44,7 +46,7 @@ def check_manifest(name: str, manifest: dict) -> Iterator[str]:
     """
     if manifest["version"] != name:
         yield f"{MANIFEST}: is that of version {manifest['version']}"
-    release = manifest["config"].get("release")
+    release = manifest["config"].get("release", "")
     seen: Counter[str] = Counter()
     for split, account in manifest["splits"].items():
         for form in naming.FORMATS:
@@ -77,7 +79,7 @@ def check_account(manifest: dict) -> Iterator[str]:
     """
     kept: Counter[str] = Counter()
     for source in manifest["sources"]:
-        if "kept" not in source:
+        if not {"kept", "repeats"} <= source.keys():
             return
         parts = [source[name] for name in ("kept", "repeats", "orphans", "bad_rows")]
         if min(parts) < 0 or sum(parts) != source["rows"]:
@@ -87,8 +89,10 @@ def check_account(manifest: dict) -> Iterator[str]:
             )
         if source["kind"] in TABLES and source["kind"] != "images":
             kept[TABLES[source["kind"]].column] += source["kept"]
-    for column, count in kept.items():
-        counts = manifest["annotations"].get(column, {"written": 0, "left_out": 0})
+    annotations = manifest.get("annotations", {})
+    for column in dict.fromkeys([*kept, *annotations]):
+        count = kept[column]
+        counts = annotations.get(column, {"written": 0, "left_out": 0})
         if counts["written"] + counts["left_out"] != count:
             yield (
                 f"{MANIFEST}: {count:,} rows are kept for {column}, and {counts['written']:,} "
@@ -96,70 +100,81 @@ def check_account(manifest: dict) -> Iterator[str]:
             )
 
 
-def check_files(manifest: dict, sizes: Mapping[str, int]) -> Iterator[str]:
+def check_files(
+    manifest: dict, sizes: Mapping[str, int], irregular: Mapping[str, str]
+) -> Iterator[str]:
     """Yields a line for each file that a version lacks, or that is none of its own.
 
     Args:
         manifest: the manifest.
         sizes: of all files of the version, by path below its folder.
+        irregular: what is there and is no file, and what it is.
     """
-    wanted = {MANIFEST, "classes.json"}
-    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-    for shard in shards:
-        wanted.add(shard["path"])
-        size = sizes.get(shard["path"])
-        if size is not None and size != shard["bytes"]:
-            yield f"{shard['path']}: has {size:,} bytes, not {shard['bytes']:,}"
-    if any(shard["format"] == "tfrecord" for shard in shards):
-        folder = naming.tfds_folder(manifest["config"]["release"])
+    listed = [*shards_of(manifest), *manifest.get("lineage", ()), *manifest.get("files", ())]
+    for file in listed:
+        size = sizes.get(file["path"])
+        if size is not None and size != file["bytes"]:
+            yield f"{file['path']}: has {size:,} bytes, not {file['bytes']:,}"
+    wanted = {MANIFEST, _CLASSES, *(file["path"] for file in listed)}
+    if any(shard["format"] == "tfrecord" for shard in shards_of(manifest)):
+        folder = naming.tfds_folder(manifest["config"].get("release", ""))
         wanted |= {f"{folder}/features.json", f"{folder}/dataset_info.json"}
-    wanted |= {file["path"] for file in manifest.get("lineage", ())}
-    found = [path for path in sizes if _FAILURES.fullmatch(path)]
-    if not found:
-        yield "failures: there is no file of failures"
-    yield from (f"{path}: is missing" for path in sorted(wanted - sizes.keys()))
-    extra = sorted(sizes.keys() - wanted - set(found))
-    yield from (f"{path}: is not in the manifest" for path in extra)
+    failed = {path for path in sizes if _FAILURES.fullmatch(path)}
+    if "files" not in manifest:
+        if not failed:
+            yield "failures: there is no file of failures"
+        wanted |= failed
+    yield from (f"{path}: is {kind}, not a file" for path, kind in sorted(irregular.items()))
+    yield from (f"{path}: is missing" for path in sorted(wanted - sizes.keys() - irregular.keys()))
+    yield from (f"{path}: is not in the manifest" for path in sorted(sizes.keys() - wanted))
 
 
-def check_failures(folder: str, manifest: dict, options: ObjectOptions) -> Iterator[str]:
-    """Yields a line for each reason whose rows aren't as many as the manifest says.
+def check_content(
+    folder: str, manifest: dict, sizes: Mapping[str, int], options: ObjectOptions
+) -> Iterator[str]:
+    """Yields a line for each file beside the shards that has changed, or that doesn't make sense.
+
+    Each is read once. What has changed isn't looked at any further.
+
+    Args:
+        folder: of the version.
+        manifest: the manifest.
+        sizes: of the files that are there.
+        options: how object stores are reached.
 
     Raises:
+        OSError: A file can't be read.
         StorageError: The object store can't be read.
     """
-    counted: Counter[str] = Counter()
-    for path in files.list_files(os.path.join(folder, "failures"), options):
-        short = os.path.relpath(path, folder)
-        try:
-            with pq.ParquetFile(io.BytesIO(files.read_file(path, options))) as file:
-                if not file.schema_arrow.equals(failures.SCHEMA):
-                    yield f"{short}: its columns aren't those of failures"
-                    return
-                for batch in file.iter_batches(columns=["reason"]):
-                    counted.update(batch["reason"].to_pylist())
-        except _ERRORS as error:
-            yield f"{short}: can't be read: {_first_line(error)}"
-            return
-    told = Counter(manifest["failures"])
-    for reason in sorted(counted.keys() | told.keys(), key=str):
-        if counted[reason] != told[reason]:
-            yield (
-                f"failures: {counted[reason]:,} rows of {reason}, and {told[reason]:,} by the "
-                "manifest"
-            )
+    described = {file["path"]: file for file in manifest.get("files", ())}
+    expected = _expected_documents(manifest)
+    of_failures = {path for path in sizes if _FAILURES.fullmatch(path)}
+    reasons: Counter[str] = Counter()
+    for path in sorted(sizes.keys() & (described.keys() | expected.keys() | of_failures)):
+        data = files.read_file(os.path.join(folder, path), options)
+        problem = _compare_checksum(described[path], data) if path in described else ""
+        if not problem and path in expected:
+            problem = _check_document(data, expected[path])
+        elif not problem and path in of_failures:
+            problem = _count_reasons(data, reasons)
+        if problem:
+            yield f"{path}: {problem}"
+            of_failures.discard(path)
+    if of_failures:
+        yield from _compare_reasons(reasons, Counter(manifest["failures"]))
 
 
 def check_lineage(
-    folder: str, manifest: dict, present: Mapping[str, int], options: ObjectOptions
+    folder: str, manifest: dict, sizes: Mapping[str, int], options: ObjectOptions
 ) -> Iterator[str]:
     """Yields a line for each file of the lineage that isn't as it was written.
 
     Raises:
+        OSError: A file can't be read.
         StorageError: The object store can't be read.
     """
     for named in manifest.get("lineage", ()):
-        if named["path"] not in present:
+        if named["path"] not in sizes:
             continue  # as was told
         digest = hashlib.sha256()
         with files.open_file(os.path.join(folder, named["path"]), options) as file:
@@ -169,21 +184,22 @@ def check_lineage(
             yield f"{named['path']}: its bytes have changed: the next build can't use it"
 
 
-def check_companions(
-    folder: str, manifest: dict, present: Mapping[str, int], options: ObjectOptions
-) -> Iterator[str]:
-    """Yields a line for each of `classes.json` and TFDS's metadata that readers couldn't use.
+def _compare_checksum(described: Mapping[str, Any], data: bytes) -> str:
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 == described["sha256"]:
+        return ""
+    return f"its SHA-256 is {sha256}, not {described['sha256']}: its bytes have changed"
 
-    Raises:
-        StorageError: The object store can't be read.
-    """
-    expected: dict[str, Any] = {}
+
+def _expected_documents(manifest: dict) -> dict[str, Any]:
+    """Returns what JSON files must hold, by path; None for that of classes: less is known of it."""
+    expected: dict[str, Any] = {_CLASSES: None}
     of_split = {
         split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
         for split, account in manifest["splits"].items()
     }
     if any(of_split.values()):
-        release = manifest["config"]["release"]
+        release = manifest["config"].get("release", "")
         below = naming.tfds_folder(release)
         expected[f"{below}/features.json"] = tfds.features(columns_of(manifest))
         expected[f"{below}/dataset_info.json"] = tfds.dataset_info(
@@ -192,20 +208,41 @@ def check_companions(
             {split: [s["num_examples"] for s in shards] for split, shards in of_split.items()},
             {split: sum(s["bytes"] for s in shards) for split, shards in of_split.items()},
         )
-    for path in ("classes.json", *expected):
-        if path not in present:
-            continue  # as was told
-        try:
-            content = json.loads(files.read_file(os.path.join(folder, path), options))
-            if path in expected:
-                sound = content == expected[path]
-            else:
-                sound = [each["index"] for each in content] == [*range(1, len(content) + 1)]
-        except _ERRORS as error:
-            yield f"{path}: can't be read: {_first_line(error)}"
-            continue
-        if not sound:
-            yield f"{path}: doesn't fit the manifest"
+    return expected
+
+
+def _check_document(data: bytes, expected: Any) -> str:
+    try:
+        content = json.loads(data)
+        if expected is not None:
+            fits = content == expected
+        else:
+            fits = [each["index"] for each in content] == [*range(1, len(content) + 1)]
+    except (*_ERRORS, RecursionError) as error:
+        return f"can't be read: {_first_line(error)}"
+    return "" if fits else "doesn't fit the manifest"
+
+
+def _count_reasons(data: bytes, reasons: Counter[str]) -> str:
+    """Counts the rows of failures by reason; returns the problem, if there is any."""
+    try:
+        with pq.ParquetFile(io.BytesIO(data)) as file:
+            if not file.schema_arrow.equals(failures.SCHEMA):
+                return "its columns aren't those of failures"
+            for batch in file.iter_batches(columns=["reason"]):
+                reasons.update(batch["reason"].to_pylist())
+    except _ERRORS as error:
+        return f"can't be read: {_first_line(error)}"
+    return ""
+
+
+def _compare_reasons(found: Counter[str], told: Counter[str]) -> Iterator[str]:
+    for reason in sorted(found.keys() | told.keys(), key=str):
+        if found[reason] != told[reason]:
+            yield (
+                f"failures: {found[reason]:,} rows of {reason}, and {told[reason]:,} by the "
+                "manifest"
+            )
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:

@@ -6,7 +6,8 @@ import os
 from transforms.publishing import card
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
-from versions.published import ManifestError, Output, VersionError, lacking
+from transforms.storage.regular import move_folder_away
+from versions.published import LatestError, ManifestError, Output, VersionError, lacking
 
 #: Of following what others publish at the same time.
 _TRIES = 5
@@ -25,7 +26,7 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
         StorageError: The object store can't be read, or written to.
     """
     _check_whole(output, name)
-    before = output.latest()
+    before = _previous(output)
     _point(output, name, scratch)
     # What is removed at the same time is first hidden, and then isn't if `latest` names it. So
     # either that is seen here, or this was seen there.
@@ -36,16 +37,20 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
     write_card(output, scratch)
 
 
-def has_current_card(output: Output) -> bool:
-    """Whether the dataset card names the version that `latest` does, or isn't ours to write.
+def has_current_card(output: Output, manifest: dict) -> bool:
+    """Whether the dataset card is that of the latest version, or isn't ours to write.
+
+    Args:
+        output: where it is published.
+        manifest: of the latest version.
 
     Raises:
         StorageError: The object store can't be read.
     """
     found = card.read(output.path, output.options)
-    if found is None:
-        return output.latest() is None
-    return not card.may_write(found) or card.version_of(found) == output.latest()
+    if not card.may_write(found):
+        return True
+    return found == card.render(manifest["version"], manifest["splits"])
 
 
 def write_card(output: Output, scratch: str) -> None:
@@ -59,10 +64,10 @@ def write_card(output: Output, scratch: str) -> None:
         StorageError: The object store can't be read, or written to.
     """
     for _ in range(_TRIES):
-        name = output.latest()
         try:
+            name = output.latest()
             splits = output.manifest(name)["splits"] if name else None
-        except ManifestError:  # of which `verify` tells
+        except (LatestError, ManifestError):  # of which `verify` tells
             return
         if not name or splits is None:
             return
@@ -102,9 +107,18 @@ def unpin(output: Output, name: str) -> bool:
     return True
 
 
+def _previous(output: Output) -> str | None:
+    """The version that `latest` names; None also where it names none."""
+    try:
+        return output.latest()
+    except LatestError:
+        return None
+
+
 def _point(output: Output, name: str, scratch: str) -> None:
-    path = os.path.join(output.path, "latest")
-    files.write_file(path, f"{name}\n".encode(), scratch, output.options)
+    if not is_remote(output.path):
+        move_folder_away(output.latest_path, scratch)
+    files.write_file(output.latest_path, f"{name}\n".encode(), scratch, output.options)
 
 
 def _check_whole(output: Output, name: str) -> None:

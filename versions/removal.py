@@ -11,7 +11,7 @@ import uuid
 from transforms.publishing import card
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
-from versions.published import MANIFEST, Output
+from versions.published import MANIFEST, LatestError, Output
 
 
 def old_versions(output: Output, keep: int) -> list[str]:
@@ -20,9 +20,13 @@ def old_versions(output: Output, keep: int) -> list[str]:
     Args:
         output: where they are published.
         keep: how many of the newest to keep, beside the latest and those that are pinned.
+
+    Raises:
+        LatestError: One can't tell which version readers see.
     """
     names = output.published()
-    kept = {*names[max(len(names) - keep, 0) :], *output.pinned(), output.latest()}
+    latest = output.published_latest()
+    kept = {*names[max(len(names) - keep, 0) :], *output.pinned(), latest}
     return [name for name in names if name not in kept]
 
 
@@ -73,7 +77,11 @@ def _remove_objects(output: Output, name: str, folder: str) -> bool:
 
 
 def _wanted(output: Output, name: str) -> bool:
-    if name == output.latest() or name in output.pinned():
+    try:
+        is_latest = output.latest() == name
+    except LatestError:  # it may have been this one
+        return True
+    if is_latest or name in output.pinned():
         return True
     found = card.read(output.path, output.options)
     return found is not None and card.version_of(found) == name

@@ -2,17 +2,31 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from versions import beside, digests
+from versions import around, beside, digests
 from versions.comparing import Comparison, Stream
 from versions.merging import Batch, align, spread
-from versions.published import ManifestError, Output, file_sizes
+from versions.published import (
+    MANIFEST,
+    LatestError,
+    ManifestError,
+    Output,
+    check_seal,
+    file_sizes,
+    find_irregular,
+    has_checksums,
+)
 from versions.shard_check import ShardReport, ShardTask, check_shard, find_example
 from versions.tasks import plan_tasks
 
 #: How many damaged pictures that are no problem have a line.
 _DAMAGED_SHOWN = 10
+
+_NO_CHECKSUMS = (
+    f"{MANIFEST}: is of an earlier release, without checksums of itself, classes.json and "
+    "failures: only shards, and what can be counted, are checked"
+)
 
 
 @dataclasses.dataclass
@@ -37,9 +51,10 @@ def verify(
     sample: int | None,
     num_workers: int,
     tell: Callable[[str], None],
+    note: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda *_: None,
 ) -> Account:
-    """Looks at everything in a version.
+    """Looks at everything in a version, and if it is the latest, at what lies around it.
 
     Args:
         output: where it is published.
@@ -47,6 +62,7 @@ def verify(
         sample: how many pictures to decode, spread evenly; None for all.
         num_workers: processes.
         tell: is given each problem, one line, and the first pictures that are damaged.
+        note: is given what is no problem but worth knowing, one line each.
         advance: is given how many bytes of shards were looked at, and how many there are.
 
     Returns:
@@ -57,7 +73,7 @@ def verify(
         OSError: A file can't be read.
         WorkerError: A process died.
     """
-    check = _Check(output, name, tell, advance)
+    check = _Check(output, name, tell, note, advance)
     check.run(sample, num_workers)
     return check.account
 
@@ -68,11 +84,13 @@ class _Check:
         output: Output,
         name: str,
         tell: Callable[[str], None],
+        note: Callable[[str], None],
         advance: Callable[[int, int], None],
     ) -> None:
         self._output = output
         self._name = name
         self._tell = tell
+        self._note = note
         self._advance = advance
         self._lacking: set[Stream] = set()
         self._annotations: Counter[str] = Counter()
@@ -80,22 +98,33 @@ class _Check:
 
     def run(self, sample: int | None, num_workers: int) -> None:
         folder, options = self._output.folder(self._name), self._output.options
+        is_latest = self._is_latest()
+        if is_latest:
+            self._problems(around.check_pointer(self._output, self._name))
+            self._problems(around.check_entries(self._output))
+            self._problems(around.check_pins(self._output))
         try:
-            manifest = self._output.manifest(self._name)
+            manifest, data = self._output.read_manifest(self._name)
         except ManifestError as error:
             self._problem(str(error))
             return
-        sizes = file_sizes(folder, options)
-        for lines in (
-            beside.check_manifest(self._name, manifest),
-            beside.check_account(manifest),
-            beside.check_files(manifest, sizes),
-            beside.check_failures(folder, manifest, options),
-            beside.check_lineage(folder, manifest, sizes, options),
-            beside.check_companions(folder, manifest, sizes, options),
-        ):
-            for line in lines:
-                self._problem(line)
+        if problem := check_seal(manifest, data):
+            self._problem(problem)
+        if not has_checksums(manifest):
+            self._note(_NO_CHECKSUMS)
+        elif is_latest:
+            problem, note = around.check_card(self._output, self._name, manifest)
+            if problem:
+                self._problem(problem)
+            if note:
+                self._note(note)
+        beside_files = self.account.problems
+        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder, options))
+        self._problems(beside.check_manifest(self._name, manifest))
+        self._problems(beside.check_account(manifest))
+        self._problems(beside.check_files(manifest, sizes, irregular))
+        self._problems(beside.check_content(folder, manifest, sizes, options))
+        self._problems(beside.check_lineage(folder, manifest, sizes, options))
         tasks = plan_tasks(folder, manifest, sizes, sample, options)
         self.account.formats = tuple(sorted({task.form for task in tasks}))
         self._lacking = {
@@ -105,7 +134,7 @@ class _Check:
             if shard["path"] not in sizes
         }
         self._check_shards(tasks, sizes, num_workers)
-        if self.account.problems:
+        if self.account.problems > beside_files:
             return  # annotations that are missing or added would only follow from these
         for column, counts in manifest.get("annotations", {}).items():
             found = self._annotations[column]
@@ -114,6 +143,17 @@ class _Check:
                     f"{column}: {found:,} are in the shards, and {counts['written']:,} by the "
                     "manifest"
                 )
+
+    def _is_latest(self) -> bool:
+        try:
+            return self._output.latest() == self._name
+        except LatestError as error:
+            self._problem(str(error))
+            return False
+
+    def _problems(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._problem(line)
 
     def _problem(self, line: str) -> None:
         self.account.problems += 1

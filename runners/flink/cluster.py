@@ -23,6 +23,7 @@ from runners.flink.configuration import FRAMEWORK_HEAP_MB, write_configuration
 from runners.flink.ports import free_ports
 from runners.flink.rest import Rest, RestError
 from runners.launch import UsageError
+from transforms.wording import clean_lines, printable
 
 _PROGRAM = "python -m runners.flink.cluster"
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -282,9 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.command == "down":
             down(cluster)
         else:
-            print("\n".join(status(cluster)))
+            print(clean_lines("\n".join(status(cluster))))
     except (ClusterError, UsageError) as error:
-        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+        print(printable(f"{_PROGRAM}: error: {error}"), file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 

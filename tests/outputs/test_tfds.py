@@ -16,7 +16,7 @@ from tests.examples.reference import encoded
 from transforms.examples.features import columns
 from transforms.examples.schema import EXAMPLE, FLAGS, MAP_COLUMNS
 from transforms.outputs.naming import shard_path, tfds_folder
-from transforms.outputs.tfds import CITATION, DESCRIPTION, HOMEPAGE, write_metadata
+from transforms.outputs.tfds import CITATION, DESCRIPTION, HOMEPAGE, encode_metadata
 from transforms.outputs.tfrecord import TFRecordWriter
 
 F = tfds.features
@@ -204,8 +204,14 @@ def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
             start = sum(lengths[:shard])
             writer.write(table[start : start + length])
             writer.close()
-    write_metadata(folder, names, splits=SHARDS, num_bytes=dict.fromkeys(SHARDS, NUM_BYTES))
+    _write_metadata(folder, names)
     return folder
+
+
+def _write_metadata(folder: Path, names: tuple[str, ...]) -> None:
+    num_bytes = dict.fromkeys(SHARDS, NUM_BYTES)
+    for name, data in encode_metadata(names, splits=SHARDS, num_bytes=num_bytes).items():
+        (folder / name).write_bytes(data)
 
 
 def _for_tfds(value: Any, feature: Any) -> Any:
@@ -238,7 +244,7 @@ CHOICES = [(True, ()), (True, MAP_COLUMNS), (False, ("semantic_map",)), (False, 
 @pytest.mark.parametrize(("with_image", "maps"), CHOICES)
 def test_metadata_is_what_tfds_itself_writes(tmp_path, with_image, maps):
     names = columns(with_image=with_image, maps=maps)
-    write_metadata(tmp_path, names, splits=SHARDS, num_bytes=dict.fromkeys(SHARDS, NUM_BYTES))
+    _write_metadata(tmp_path, names)
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     info = tfds.core.DatasetInfo(

@@ -15,6 +15,7 @@ from tests.builds import Version
 from transforms.examples import features, wire
 from transforms.examples.encoder import encode_examples
 from transforms.keys import image_keys
+from transforms.publishing.documents import describe_file, seal_manifest
 from versions.records import read_records
 
 
@@ -32,10 +33,22 @@ def write_records(path: Path, records: Sequence[bytes]) -> None:
 
 
 def edit_manifest(version: Version, edit: Callable[[dict], object]) -> None:
+    """Edits the manifest, and lets its own checksum fit."""
     path = version.folder / "manifest.json"
     manifest = json.loads(path.read_text())
     edit(manifest)
-    path.write_text(json.dumps(manifest))
+    manifest.pop("sha256", None)
+    path.write_bytes(seal_manifest(manifest))
+
+
+def reseal_file(version: Version, path: Path) -> None:
+    """Lets the manifest say of a file beside the shards what it now is."""
+
+    def edit(manifest: dict) -> None:
+        (described,) = [f for f in manifest["files"] if version.folder / f["path"] == path]
+        described |= describe_file(described["path"], path.read_bytes())
+
+    edit_manifest(version, edit)
 
 
 def reseal(version: Version, shard: Path) -> None:
@@ -72,6 +85,7 @@ def reseal_tfds(version: Version) -> None:
         split["shardLengths"] = [str(shard["num_examples"]) for shard in shards]
         split["numBytes"] = str(sum(shard["bytes"] for shard in shards))
     path.write_text(json.dumps(info))
+    reseal_file(version, path)
 
 
 def rewrite_rows(version: Version, shard: Path, edit: Callable[[pa.Table], pa.Table]) -> None:

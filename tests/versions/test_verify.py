@@ -1,6 +1,7 @@
 """Verifying a published version: each way to spoil one is found and named."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import verify
+from pipelines import verify, versions
 from tests.builds import Build, Version, run_build
 from tests.publishing.test_publish import flip
 from tests.versions import spoiling
@@ -163,12 +164,22 @@ def edit_json(name: str, edit: Callable) -> Callable[[Version], None]:
     def change(version: Version) -> None:
         (path,) = version.folder.rglob(name)
         path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+        spoiling.reseal_file(version, path)
 
     return change
 
 
+def replace_failures(write: Callable[[Path], object]) -> Callable[[Version], None]:
+    def replace(version: Version) -> None:
+        (path,) = (version.folder / "failures").iterdir()
+        write(path)
+        spoiling.reseal_file(version, path)
+
+    return replace
+
+
 def with_failures(rows: pa.Table) -> Callable[[Version], None]:
-    return lambda version: pq.write_table(rows, next((version.folder / "failures").iterdir()))
+    return replace_failures(lambda path: pq.write_table(rows, path))
 
 
 def a_failure() -> pa.Table:
@@ -321,12 +332,12 @@ SPOILED: dict[str, tuple[Callable[[Version], object], list[str]]] = {
         ["failures/.*: its columns aren't those of failures"],
     ),
     "failures that can't be read": (
-        lambda version: next((version.folder / "failures").iterdir()).write_bytes(b"none"),
+        replace_failures(lambda path: path.write_bytes(b"none")),
         ["failures/.*: can't be read: "],
     ),
     "no failures": (
         lambda version: shutil.rmtree(version.folder / "failures"),
-        ["failures: there is no file of failures"],
+        ["failures/failures-00000-of-00001.parquet: is missing"],
     ),
     "an unknown file": (
         lambda version: (version.folder / "notes.txt").write_text(""),
@@ -347,6 +358,113 @@ SPOILED: dict[str, tuple[Callable[[Version], object], list[str]]] = {
     "features of another version": (
         edit_json("features.json", lambda found: found | {"pythonClassName": "another"}),
         ["features.json: doesn't fit the manifest"],
+    ),
+}
+
+
+def swap_labels(version: Version) -> None:
+    """The first two classes trade their labels: no reader can tell."""
+    path = version.folder / "classes.json"
+    text = path.read_text()
+    one, other = (f'"label": "{each["label"]}"' for each in json.loads(text)[:2])
+    path.write_text(text.replace(one, "?", 1).replace(other, one, 1).replace("?", other, 1))
+
+
+def flip_from_end(path: Path, place: int) -> None:
+    flip(path, path.stat().st_size - place)
+
+
+def edit_unsealed(name: str, edit: Callable) -> Callable[[Version], None]:
+    def change(version: Version) -> None:
+        (path,) = version.folder.rglob(name)
+        path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+
+    return change
+
+
+def replace_in(path: str, old: bytes, new: bytes) -> Callable[[Version], None]:
+    def replace(version: Version) -> None:
+        file = version.folder / path
+        data = file.read_bytes()
+        assert old in data
+        file.write_bytes(data.replace(old, new, 1))
+
+    return replace
+
+
+def put_in_place(path: str, make: Callable[[Path], object]) -> Callable[[Version], None]:
+    def put(version: Version) -> None:
+        (version.folder / path).unlink()
+        make(version.folder / path)
+
+    return put
+
+
+def pin_no_version(version: Version) -> None:
+    pins = version.folder.parents[1] / "pins"
+    pins.mkdir()
+    (pins / "20260101T000000000-0a").write_text("20260101T000000000-0a\n")
+
+
+#: What only checksums tell, and what lies around a version: how a copy is spoiled, and the line.
+SPOILED |= {
+    "two labels swapped": (
+        swap_labels,
+        ["classes.json: .*: its bytes have changed"],
+    ),
+    "a class list cut": (
+        edit_unsealed("classes.json", lambda classes: classes[:10]),
+        ["classes.json: has .* bytes, not", "classes.json: .*: its bytes have changed"],
+    ),
+    "a description of features": (
+        edit_unsealed("features.json", lambda found: found),
+        ["features.json: has .* bytes, not", "features.json: .*: its bytes have changed"],
+    ),
+    "sources emptied": (
+        set_in_manifest("sources", value=[]),
+        ["manifest.json: 0 rows are kept for .* written"] * 7
+        + ["features.json: doesn't fit the manifest", *["tfrecord-00000-of-"] * 5],
+    ),
+    "the manifest's basis": (
+        replace_in("manifest.json", b'"basis": "', b'"basis": "0'),
+        ["manifest.json: its SHA-256 isn't the one that it ends with"],
+    ),
+    "the manifest's own checksum": (
+        lambda version: flip_from_end(version.folder / "manifest.json", 10),
+        ["manifest.json: its SHA-256 isn't the one that it ends with"],
+    ),
+    "a shard outside the version": (
+        replace_in("manifest.json", b'"path": "parquet/', b'"path": "../../../'),
+        ["manifest.json: isn't as a build writes it .in splits.*shards.*path"],
+    ),
+    "a pipe for the classes": (
+        put_in_place("classes.json", os.mkfifo),
+        ["classes.json: is a pipe, not a file"],
+    ),
+    "a link for the manifest": (
+        put_in_place("manifest.json", lambda path: path.symlink_to("classes.json")),
+        ["manifest.json: can't be read, for it is a link"],
+    ),
+    "the lineage": (
+        lambda version: flip(version.folder / "lineage/parts.parquet", 100),
+        ["lineage/parts.parquet: its bytes have changed"],
+    ),
+    "the card": (
+        lambda version: flip(version.folder.parents[1] / "README.md", 30),
+        ["README.md: isn't as it was written"],
+    ),
+    "the card's comment": (
+        replace_in("../../README.md", b"Written by", b"Written bx"),
+        ["README.md: isn't as it was written: delete it"],
+    ),
+    "a break of a line": (
+        replace_in("../../latest", b"\n", b"\r"),
+        ["latest: isn't as a build writes it"],
+    ),
+    "a pin of no version": (pin_no_version, ["pins/20260101T000000000-0a: there is no such"]),
+    "a file beside the versions": (
+        lambda version: (version.folder.parents[1] / "notes.txt").write_text(""),
+        ["notes.txt: isn't of this output"],
     ),
 }
 
@@ -471,3 +589,60 @@ def test_the_program_needs_neither_beam_nor_tensorflow(published: Build):
         "sys.exit(code or any(name in sys.modules for name in ('apache_beam', 'tensorflow')))"
     )
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_checksums_can_be_checked_without_this_project(published: Build):
+    folder = published.version.folder
+    manifest = published.version.manifest
+    own = subprocess.run(
+        "head -n -2 manifest.json | sha256sum", shell=True, cwd=folder, capture_output=True
+    )
+    assert own.stdout.decode().split()[0] == manifest["sha256"]
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    described = [*shards, *manifest["lineage"], *manifest["files"]]
+    sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in described)
+    checked = subprocess.run(["sha256sum", "-c"], cwd=folder, input=sums.encode(), check=False)
+    assert checked.returncode == 0
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {"manifest.json", *(file["path"] for file in described)}
+
+
+def as_before_checksums(version: Version) -> None:
+    """Takes away what earlier releases didn't write."""
+    manifest = json.loads((version.folder / "manifest.json").read_text())
+    for name in ("files", "card", "sha256"):
+        del manifest[name]
+    (version.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def test_a_version_of_an_earlier_release(copy: Version, capfd: pytest.CaptureFixture[str]):
+    """It is whole, with a note; what can be counted is checked."""
+    as_before_checksums(copy)
+    output = str(copy.folder.parents[1])
+    assert verify.main([output, "--num_workers", "1"]) == 0
+    said = capfd.readouterr()
+    assert ": whole; " in said.out
+    assert re.fullmatch(r"note: manifest\.json: is of an earlier release, .*\n", said.err)
+    for command in (["list"], ["show"], ["diff", copy.folder.name], ["gc", "--keep", "1"]):
+        assert versions.main([output, *command]) == 0
+    capfd.readouterr()
+    shutil.rmtree(copy.folder / "failures")
+    assert verify.main([output, "--num_workers", "1"]) == 1
+    assert "failures: there is no file of failures" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda card: card.unlink(), "README.md: is missing"),
+        (lambda card: card.write_text("# Our own\n"), "README.md: is somebody's own"),
+        (lambda card: (card.unlink(), card.symlink_to("latest")), "README.md: is a link"),
+    ],
+)
+def test_a_card_that_is_none_of_ours_is_told(
+    change: Callable, line: str, copy: Version, capfd: pytest.CaptureFixture[str]
+):
+    output = copy.folder.parents[1]
+    change(output / "README.md")
+    assert verify.main([str(output), "--num_workers", "1"]) == 0
+    assert capfd.readouterr().err.startswith(f"note: {line}")

@@ -23,6 +23,7 @@ from tests.versions import spoiling
 from tests.versions.conftest import IMAGES
 from transforms.examples.schema import EXAMPLE, MAP_COLUMNS
 from transforms.outputs.tfrecord import TFRecordWriter
+from transforms.publishing.documents import seal_manifest
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 from versions import pointing, removal
@@ -453,7 +454,9 @@ def store(
             key = f"output/versions/{name}/{path.relative_to(version)}"
             data = path.read_bytes()
             if path.name == "manifest.json":
-                data = data.replace(version.name.encode(), name.encode())
+                manifest = json.loads(data.replace(version.name.encode(), name.encode()))
+                del manifest["sha256"]
+                data = seal_manifest(manifest)
             server.put(bucket, key, data)
     server.put(bucket, "output/latest", f"{version.name}\n".encode())
     return Output(f"{request.param}://{bucket}/output", store_options)

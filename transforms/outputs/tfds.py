@@ -9,7 +9,6 @@ that the encoder also follows, so TFDS itself isn't needed.
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -47,19 +46,19 @@ CITATION = """\
 _FEATURES_PACKAGE = "tensorflow_datasets.core.features"
 
 
-def write_metadata(
-    folder: str | Path,
+def encode_metadata(
     columns: Sequence[str],
     *,
     splits: Mapping[str, Sequence[int]],
     num_bytes: Mapping[str, int],
     config: str = "v7",
     version: str = TFDS_VERSION,
-) -> None:
-    """Writes `features.json` and `dataset_info.json` beside the shards.
+) -> dict[str, bytes]:
+    """Returns the content of `features.json` and `dataset_info.json`, by name.
+
+    They belong beside the shards, in `<data_dir>/open_images/<config>/<version>`.
 
     Args:
-        folder: `<data_dir>/open_images/<config>/<version>`.
         columns: which columns of `EXAMPLE` became features; see `features.columns`.
         splits: of each split, the number of examples in each shard.
         num_bytes: of each split, the size of its shards together.
@@ -67,9 +66,12 @@ def write_metadata(
         version: three numbers, as TFDS wants them.
     """
     info = dataset_info(config, version, splits, num_bytes)
-    for name, content in (("features", features(columns)), ("dataset_info", info)):
-        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        Path(folder, f"{name}.json").write_text(text, encoding="utf-8")
+    return {
+        f"{name}.json": (
+            json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        ).encode()
+        for name, content in (("features", features(columns)), ("dataset_info", info))
+    }
 
 
 def dataset_info(

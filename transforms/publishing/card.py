@@ -18,11 +18,15 @@ from transforms.outputs import naming
 from transforms.storage import conditional, files
 from transforms.storage.conditional import Mark
 from transforms.storage.objects import AbsentError, is_remote
+from transforms.storage.regular import IrregularError, read_regular
 from transforms.storage.stores import ObjectOptions
 
 NAME = "README.md"
 
 _MARKER = re.compile(r"^<!-- Written by pipelines\.build for version (\S+)\.$", re.MULTILINE)
+#: Words of the comment, a few a line.
+_TRACES = (b"<!-- Written", b"pipelines.build for", b"The next build writes", b"of your own here")
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]")
 _CARD = """\
 ---
 license: cc-by-4.0
@@ -76,16 +80,27 @@ def version_of(card: bytes) -> str | None:
     return match[1] if match else None
 
 
+def was_card(text: bytes) -> bool:
+    """Returns whether a README.md that is no card seems to be one that was damaged.
+
+    Of a text of somebody's own, whoever wrote it has removed the comment.
+    """
+    is_text = _NO_TEXT.search(text.decode(errors="replace")) is None
+    return not is_text or any(trace in text for trace in _TRACES)
+
+
 def read(output: str, options: ObjectOptions) -> bytes | None:
-    """The README.md of an output; None where there is none.
+    """The README.md of an output; None where there is none, and empty where it is no file.
 
     Raises:
         StorageError: The object store can't be read.
     """
     try:
-        return files.read_file(os.path.join(output, NAME), options)
+        return read_regular(os.path.join(output, NAME), options)
     except (FileNotFoundError, NotADirectoryError, AbsentError):
         return None
+    except IrregularError:
+        return b""
 
 
 def may_write(found: bytes | None) -> bool:

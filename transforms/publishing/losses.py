@@ -16,7 +16,7 @@ from transforms.elements import BucketCount, Source, SourceCount
 from transforms.failures import Stage
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.outputs.naming import SPLITS
-from transforms.wording import counted
+from transforms.wording import clean, counted
 
 _SHOWN = 3
 
@@ -75,7 +75,7 @@ def find_losses(
 def _find_damage(sources: Sequence[Mapping], damage: Mapping[int, str]) -> Iterator[Loss]:
     for index, text in sorted(damage.items()):
         path = sources[index]["path"]
-        yield Loss(path, "damaged", f"{path}: {text}")
+        yield Loss(path, "damaged", f"{path}: {clean(text)}")
 
 
 def _find_lost_rows(
@@ -145,7 +145,7 @@ def _find_failed_images(
         f"{failed_images:,} of {counted(images, 'image')} failed ({failed_images / images:.2%}), "
         f"more than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
     )
-    tables = [source.name for source in config.sources if source.kind == "images"]
+    tables = [source.shown_name for source in config.sources if source.kind == "images"]
     of_images = pc.or_(
         pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
         pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),
@@ -158,7 +158,9 @@ def _find_failed_images(
 def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tuple[str, ...]:
     """The first warnings of some sources, one line each: what they lack may be due to these."""
     found = [
-        (source.name, warnings[source.index]) for source in sources if source.index in warnings
+        (source.shown_name, clean(warnings[source.index]))
+        for source in sources
+        if source.index in warnings
     ]
     return tuple(f"{name}: {text}" for name, text in found[:_SHOWN])
 

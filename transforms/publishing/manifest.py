@@ -17,6 +17,7 @@ from transforms.elements import BucketCount, Failed, Notice, Shard, Source, Sour
 from transforms.formats.detect import TABLES, UNUSED, VOCABULARY
 from transforms.outputs import naming
 from transforms.redaction import redact_url
+from transforms.wording import clean
 
 
 class LostRowsError(Exception):
@@ -39,7 +40,7 @@ def gather_failures(
         table = elements.from_ipc(ipc)
         if source < len(sources):
             before = displaced.get((source, order), 0)
-            path = pa.array([sources[source].name] * len(table), pa.string())
+            path = pa.array([sources[source].shown_name] * len(table), pa.string())
             table = table.set_column(5, "source", path)
             table = table.set_column(6, "line", pc.add(table["line"], before))
         tables.append(table)
@@ -137,7 +138,7 @@ def count_sources(
     return [
         {
             "kind": source.kind,
-            "path": source.name,
+            "path": source.shown_name,
             "rows": int(rows[source.index]),
             "kept": kept[source.index],
             "repeats": repeats[source.index],
@@ -202,7 +203,7 @@ def gather_warnings(
             found.add((source["path"], "has no rows"))
         elif 0 < source["orphans"] == source["rows"] - source["bad_rows"]:
             found.add((source["path"], "none of its rows is of an image of the dataset"))
-    return [{"path": path, "text": text} for path, text in sorted(found)]
+    return [{"path": path, "text": clean(text)} for path, text in sorted(found)]
 
 
 def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:

@@ -11,6 +11,7 @@ from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCou
 from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
 from transforms.publishing import holder, manifest, version
+from transforms.publishing.documents import to_json
 from transforms.publishing.losses import find_losses
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
@@ -164,7 +165,7 @@ class CommitFn(beam.DoFn):
         outcome = commit(self._config, shards, **gathered)
         config = self._config
         path = os.path.join(config.work, version.OUTCOME)
-        files.write_file(path, version.to_json(outcome), config.work, config.object_options)
+        files.write_file(path, to_json(outcome), config.work, config.object_options)
 
 
 class Publish(beam.PTransform):

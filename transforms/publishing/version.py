@@ -12,12 +12,9 @@ folder that is gone by then, and in an object store `latest` isn't as it was see
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import uuid
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,16 +25,17 @@ from transforms.examples import features
 from transforms.lineage import recording
 from transforms.outputs import naming, tfds
 from transforms.publishing import card, holder
-from transforms.storage import conditional, files, locked, objects
+from transforms.publishing.documents import describe_file, seal_manifest
+from transforms.storage import conditional, files
 from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.regular import move_folder_away
+from transforms.storage.stores import ObjectOptions
 
 #: What became of a build, in its work folder.
 OUTCOME = "outcome.json"
 
-
-def to_json(value: object) -> bytes:
-    """A document as it is published."""
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+_CLASSES = "classes.json"
+_FAILURES = "failures/failures-00000-of-00001.parquet"
 
 
 def publish(
@@ -82,27 +80,30 @@ def _publish_in_folder(
     target = os.path.join(config.output, "versions", config.version)
     folder = config.version_folder
     scratch = os.path.dirname(folder)  # which goes when another build takes over
+    new_card = card.render(config.version, document["splits"])
     # A retried commit finds the version where the first attempt moved it.
     if not os.path.exists(target):
-        encoded = recording.encode_parts(parts)
-        document = _naming_parts(document, encoded)
-        _write_metadata(folder, scratch, config, encoded, document["splits"], gathered, classes)
-        files.write_file(os.path.join(folder, naming.MANIFEST), to_json(document), scratch)
+        contents = _encode_metadata(config, parts, document["splits"], gathered, classes)
+        _write_metadata(folder, scratch, contents)
+        manifest = seal_manifest(_with_checksums(document, contents, new_card))
+        files.write_file(os.path.join(folder, naming.MANIFEST), manifest, scratch)
         os.makedirs(os.path.dirname(target), exist_ok=True)
     # Before there is a version, which would stay where the disk is too full for its name.
     pointer = os.path.join(scratch, f"latest.{uuid.uuid4().hex}")
     files.write_file(pointer, f"{config.version}\n".encode(), scratch)
-    new_card = os.path.join(scratch, f"card.{uuid.uuid4().hex}")
-    files.write_file(new_card, card.render(config.version, document["splits"]), scratch)
+    card_path = os.path.join(scratch, f"card.{uuid.uuid4().hex}")
+    files.write_file(card_path, new_card, scratch)
     if not os.path.exists(target):
         holder.check(config)
         os.rename(folder, target)
         files.sync_folder(os.path.dirname(target))
     holder.check(config)
-    os.replace(pointer, os.path.join(config.output, "latest"))
-    if card.may_write(card.read(config.output, config.object_options)):
-        with contextlib.suppress(OSError):  # it is published; see `card` for what comes of that
-            os.replace(new_card, os.path.join(config.output, card.NAME))
+    latest = os.path.join(config.output, "latest")
+    move_folder_away(latest, scratch)
+    os.replace(pointer, latest)
+    with contextlib.suppress(OSError):  # it is published; see `card` for what comes of that
+        if card.may_write(card.read(config.output, config.object_options)):
+            os.replace(card_path, os.path.join(config.output, card.NAME))
     files.sync_folder(config.output)
 
 
@@ -131,31 +132,19 @@ def _publish_in_store(
                 files.delete_file(manifest, options)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
-    encoded = recording.encode_parts(parts)
-    document = _naming_parts(document, encoded)
-    with locked.temporary_folder() as folder:
-        _write_metadata(folder, folder, config, encoded, document["splits"], gathered, classes)
-        for path in files.list_files(folder):
-            other = os.path.join(config.version_folder, os.path.relpath(path, folder))
-            objects.upload(other, Path(path), options)
+    contents = _encode_metadata(config, parts, document["splits"], gathered, classes)
+    _write_metadata(config.version_folder, "", contents, options)
+    new_card = card.render(config.version, document["splits"])
+    data = seal_manifest(_with_checksums(document, contents, new_card))
     holder.check(config)
-    data = to_json(document)
     if place is None or not conditional.write(manifest, data, place[1], options):
         place = conditional.read(manifest, options)
         if place is None or place[0] != data:  # which another attempt may have written
             raise holder.LostLeaseError(f"{config.version_folder} was cleared away: build again")
     seen = conditional.read(os.path.join(config.output, card.NAME), options)
     _point_in_store(config)
-    new_card = card.render(config.version, document["splits"])
     with contextlib.suppress(StorageError):  # it is published; see `card` for what comes of that
         card.write_as_seen(config.output, new_card, seen, options)
-
-
-def _naming_parts(document: dict, encoded: bytes) -> dict:
-    """The manifest with the file of parts, whose content is known last."""
-    sha256 = hashlib.sha256(encoded).hexdigest()
-    named = {"path": recording.PARTS, "bytes": len(encoded), "sha256": sha256}
-    return document | {"lineage": [*document["lineage"], named]}
 
 
 def _point_in_store(config: BuildConfig) -> None:
@@ -175,30 +164,27 @@ def _point_in_store(config: BuildConfig) -> None:
         raise holder.LostLeaseError(f"{pointer} was changed by somebody else just now: build again")
 
 
-def _write_metadata(
-    folder: str,
-    scratch: str,
+def _encode_metadata(
     config: BuildConfig,
-    parts: bytes,
+    parts: pa.Table,
     splits: dict[str, dict],
     gathered: pa.Table,
     classes: bytes,
-) -> None:
-    """Writes what lies beside the shards into a local folder, by way of another."""
-    files.write_file(os.path.join(folder, "classes.json"), classes, scratch)
-    os.makedirs(os.path.join(folder, naming.LINEAGE), exist_ok=True)
-    files.write_file(os.path.join(folder, recording.PARTS), parts, scratch)
-    os.makedirs(os.path.join(folder, "failures"), exist_ok=True)
-    pq.write_table(gathered, os.path.join(folder, "failures", "failures-00000-of-00001.parquet"))
+) -> dict[str, bytes]:
+    """Returns the content of the files beside the shards, by path below the version's folder."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(gathered, sink)
+    contents = {
+        _CLASSES: classes,
+        recording.PARTS: recording.encode_parts(parts),
+        _FAILURES: sink.getvalue().to_pybytes(),
+    }
     if "tfrecord" in config.formats:
         of_split = {
             split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
             for split, account in splits.items()
         }
-        tfds_folder = os.path.join(folder, naming.tfds_folder(config.release))
-        os.makedirs(tfds_folder, exist_ok=True)
-        tfds.write_metadata(
-            tfds_folder,
+        encoded = tfds.encode_metadata(
             features.columns(with_image=config.with_pictures, maps=config.map_columns),
             config=config.release,
             splits={
@@ -208,3 +194,31 @@ def _write_metadata(
                 split: sum(s["bytes"] for s in shards) for split, shards in of_split.items()
             },
         )
+        folder = naming.tfds_folder(config.release)
+        contents |= {f"{folder}/{name}": data for name, data in encoded.items()}
+    return contents
+
+
+def _with_checksums(document: dict, contents: Mapping[str, bytes], new_card: bytes) -> dict:
+    """Returns the manifest with the checksums of the files beside the shards, and of the card."""
+    described = [describe_file(path, data) for path, data in sorted(contents.items())]
+    of_lineage = [file for file in described if file["path"] == recording.PARTS]
+    return document | {
+        "lineage": [*document["lineage"], *of_lineage],
+        "files": [file for file in described if file not in of_lineage],
+        "card": describe_file(card.NAME, new_card),
+    }
+
+
+def _write_metadata(
+    folder: str,
+    scratch: str,
+    contents: Mapping[str, bytes],
+    options: ObjectOptions = files.DEFAULTS,
+) -> None:
+    """Writes the files beside the shards; see `files.write_file`."""
+    for path, data in contents.items():
+        target = os.path.join(folder, path)
+        if not is_remote(target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+        files.write_file(target, data, scratch, options)

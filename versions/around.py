@@ -1,0 +1,116 @@
+"""What lies around the versions of an output: `latest`, the pins and the dataset card."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+
+from transforms.publishing import card
+from transforms.storage import objects
+from transforms.storage.objects import is_remote
+from transforms.storage.regular import IrregularError, kind_of, read_regular
+from versions.published import LatestError, ManifestError, Output, is_name
+
+_OWN = {"latest", "versions", "pins", ".work", card.NAME}
+_PIN_BYTES = 512
+_CARD_REMEDY = "delete it, and the next build writes it anew"
+
+
+def check_pointer(output: Output, name: str) -> Iterator[str]:
+    """Yields a line where `latest` isn't, byte for byte, as a build writes it for this version.
+
+    Raises:
+        OSError: It can't be read.
+        StorageError: The object store can't be read.
+    """
+    try:
+        data = read_regular(output.latest_path, output.options, len(name) + 2)
+    except IrregularError as error:
+        raise LatestError(output.path, str(error)) from None
+    if data != f"{name}\n".encode():
+        yield "latest: isn't as a build writes it, the version's name and a line break"
+
+
+def check_pins(output: Output) -> Iterator[str]:
+    """Yields a line for each pin that is damaged, or of a version that isn't there.
+
+    Raises:
+        OSError: One can't be read.
+        StorageError: The object store can't be read.
+    """
+    for name in sorted(output.pinned()):
+        if not is_name(name) or not output.is_published(name):
+            yield f"pins/{name}: there is no such version: was it lost, or the pin renamed?"
+            continue
+        try:
+            data = read_regular(output.pin_path(name), output.options, _PIN_BYTES)
+        except IrregularError as error:
+            yield f"pins/{name}: isn't as it was written: {error}"
+            continue
+        if data != f"{name}\n".encode():
+            yield f"pins/{name}: isn't as it was written: unpin and pin the version again"
+
+
+def check_entries(output: Output) -> Iterator[str]:
+    """Yields a line for each file or folder of an output that no program of ours has made.
+
+    Raises:
+        OSError: The output can't be read.
+        StorageError: The object store can't be read.
+    """
+    if is_remote(output.path):
+        names = {name.rstrip("/") for name in objects.children(output.path, output.options)}
+    else:
+        names = set(os.listdir(output.path))
+    yield from (f"{name}: isn't of this output" for name in sorted(names - _OWN))
+
+
+def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
+    """Compares the dataset card with the latest version.
+
+    Args:
+        output: where it is published.
+        name: the version that `latest` names.
+        manifest: its manifest.
+
+    Returns:
+        The problem, and what is no problem but worth knowing; each a line, or empty.
+
+    Raises:
+        StorageError: The object store can't be read.
+    """
+    path = os.path.join(output.path, card.NAME)
+    if not is_remote(path) and os.path.lexists(path) and (kind := kind_of(path)):
+        return "", f"{card.NAME}: is {kind}, so isn't checked"
+    found = card.read(output.path, output.options)
+    if found is None:
+        return (
+            "",
+            f"{card.NAME}: is missing: datasets.load_dataset goes by it, so build again",
+        )
+    expected = card.render(name, manifest["splits"])
+    if found == expected or _has_checksum(found, manifest):
+        return "", ""
+    other = card.version_of(found)
+    if other is None:
+        if expected.startswith(found) or card.was_card(found):
+            return f"{card.NAME}: isn't as it was written: {_CARD_REMEDY}", ""
+        return "", f"{card.NAME}: is somebody's own, so isn't checked"
+    if other != name and _is_card_of(found, output, other):
+        return "", f"{card.NAME}: is that of {other}: the next build writes that of the latest"
+    return f"{card.NAME}: isn't as it was written: the next build writes it anew", ""
+
+
+def _has_checksum(found: bytes, manifest: dict) -> bool:
+    """Whether a card is the one that the build has written, which may be of another release."""
+    return hashlib.sha256(found).hexdigest() == manifest.get("card", {}).get("sha256")
+
+
+def _is_card_of(found: bytes, output: Output, name: str) -> bool:
+    """Whether a card is that of another version which is there."""
+    if not output.is_published(name):
+        return False
+    try:
+        manifest = output.manifest(name)
+    except ManifestError:
+        return False
+    return found == card.render(name, manifest["splits"]) or _has_checksum(found, manifest)

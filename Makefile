@@ -74,6 +74,8 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.picture_targets:tar_archive --seed $(SEED) --count 5000
 	$(FUZZ) tests.fuzz.picture_targets:zip_claims --seed $(SEED) --count 20000
 	$(FUZZ) tests.fuzz.picture_targets:tar_claims --seed $(SEED) --count 10000
+	$(FUZZ) tests.fuzz.input_targets:drawn_folder --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.input_targets:changed_input --seed $(SEED) --count 500 --seconds 60 --mebibytes 2000
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from downloading.client import Answer, Client, DownloadError, MissingError, PassingError
 from downloading.meter import Meter
+from downloading.part import open_part
 from downloading.plan import Item, digest
 
 
@@ -19,7 +20,7 @@ def fetch(item: Item, client: Client, meter: Meter) -> None:
     """
     item.path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(item.part, "ab") as file:
+        with open_part(item.part, append=True) as file:
             _lock(file, item.part)
             _Download(item, client, meter, file).run()
     except DownloadError as error:
@@ -93,6 +94,10 @@ class _Download:
         start = self._file.tell()
         if start and start == self._size:
             return
+        if start and not self._checksum and not self._validator():
+            # The server may send the rest of another file, and nothing would tell.
+            self._restart()
+            start = 0
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and (validator := self._validator()):
             headers["If-Range"] = validator

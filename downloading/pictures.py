@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from downloading.client import DownloadError, StoppedError
 from downloading.meter import Meter
+from downloading.part import open_part
 from transforms.failures import Failure, Reason
 from transforms.imaging.process import ImageSpec
 from transforms.pixels.fetch import Fetched, PictureSource, fetch_pictures
@@ -110,7 +111,8 @@ class Downloads:
             path = self._output / "images" / split / f"{image_id}.jpg"
             part = path.with_name(path.name + ".part")
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(picture.as_buffer())
+            with open_part(part, append=False) as file:
+                file.write(picture.as_buffer())
             os.replace(part, path)
         with self._lock:
             self.fetched += len(image_ids)

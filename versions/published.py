@@ -7,6 +7,7 @@ import re
 
 from transforms.outputs.naming import MANIFEST
 from transforms.storage import files, objects
+from transforms.storage.folders import walk_linked
 from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.stores import ObjectOptions
 
@@ -144,9 +145,12 @@ def lacking(output: Output, name: str, manifest: dict) -> str | None:
 
 
 def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
-    """The sizes of all files of a version, by path below its folder."""
+    """The sizes of all files of a version, by path below its folder; links are followed."""
     if is_remote(folder):
         found = {status.path: status.size for status in files.walk(folder, options)}
-    else:
-        found = {path: os.path.getsize(path) for path in files.list_files(folder)}
-    return {os.path.relpath(path, folder): size for path, size in found.items()}
+        return {os.path.relpath(path, folder): size for path, size in found.items()}
+    if not os.path.isdir(folder):
+        return {}
+    entries = (entry for entry in walk_linked(folder) if not entry.trouble)
+    statuses = ((entry.name, entry.status()) for entry in entries)
+    return {name: status.st_size for name, status in statuses if status}

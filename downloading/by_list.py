@@ -16,6 +16,7 @@ from downloading.meter import Meter
 from downloading.parallel import for_each
 from downloading.pictures import FAILURES, Downloads
 from pipelines import inputs
+from pipelines.paths import check_file
 from pipelines.workspace import OutputError, workspace
 from transforms.failures import Failure
 from transforms.pixels.limits import HttpOptions
@@ -71,9 +72,12 @@ class PicturesByList:
         if "none" in self._images:
             raise UsageError("--images none: name where the pictures are")
         try:
+            check_file("--image_list", str(flags.image_list))
             self._wanted = image_list.read_list(flags.image_list, flags.splits)
         except OSError as error:
             raise UsageError(f"--image_list: {flags.image_list}: {error.strerror}") from None
+        except inputs.UsageError as error:
+            raise UsageError(str(error)) from None
         try:
             annotations, pixels, _ = inputs.find_sources(
                 flags.annotations, self._images, [], self._object_options
@@ -98,6 +102,7 @@ class PicturesByList:
             A line if too many pictures can't be had.
 
         Raises:
+            ChangedError: A folder or archive of pictures, or an image table, changes meanwhile.
             DownloadError: So many can't be had that the rest was given up.
             UsageError: The output folder can't be written.
             OSError: The disk is full, or something can't be written.

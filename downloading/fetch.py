@@ -97,6 +97,10 @@ class _Download:
         start = self._file.tell()
         if start and start == self._size:
             return
+        if start and not self._checksum and not self._validator():
+            # The server may send the rest of another file, and nothing would tell.
+            self._restart()
+            start = 0
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and (validator := self._validator()):
             headers["If-Range"] = validator

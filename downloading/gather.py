@@ -140,6 +140,6 @@ def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:
     ranges = plan_ranges(source, _BLOCK_BYTES)
     if source.compressed:
         return ranges
-    with files.open_file(source.path, options, size=source.size) as file:
+    with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
         counted = [(piece, count_quotes(file, piece.start, piece.stop)) for piece in ranges]
     return add_quotes(counted)

@@ -15,6 +15,8 @@ from transforms.failures import PixelError, Reason
 from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import check_picture
 from transforms.keys import image_ids
+from transforms.storage import files
+from transforms.storage.stamps import open_regular
 
 # First bytes of JPEGs and PNGs to their last bytes.
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
@@ -88,7 +90,7 @@ def _damage(path: str, verify: bool) -> str:
     try:
         if not verify and _has_ends(path):
             return ""
-        data = Path(path).read_bytes()
+        data = files.read_file(path)
         header = check_picture(data)
         if verify:
             verify_pixels(data, header)
@@ -102,7 +104,7 @@ def _damage(path: str, verify: bool) -> str:
 
 def _has_ends(path: str) -> bool:
     """Whether a file starts and ends as a JPEG or PNG, without any bytes behind."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
         start = os.pread(descriptor, _LONGEST, 0)
         end = os.pread(descriptor, _LONGEST, max(0, os.fstat(descriptor).st_size - _LONGEST))

@@ -15,7 +15,7 @@ from transforms.formats.unused import PICTURES_GO, Unused
 from transforms.redaction import redact_url
 from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind
-from transforms.storage.objects import StorageError
+from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stores import ObjectOptions
 
 _BLOCK = 512
@@ -169,6 +169,8 @@ def _look_at(
             found = detect_members(file.path, kind, folder, options)
             return _Looked(*found) if any(found) else not_used(_NO_TABLES)
         return _Looked([detect(file.path, kind, folder, options)])
+    except (FileNotFoundError, AbsentError):
+        return not_used("it vanished while its folder was looked through")
     except UnknownFileError as error:
         if name.role is Role.ARCHIVE:
             raise SourceError(

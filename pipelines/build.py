@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -205,19 +206,24 @@ def _explain(error: Exception) -> str:
     from runners.launch import JobError
     from transforms.publishing.holder import LostLeaseError
     from transforms.storage.objects import StorageError
+    from transforms.storage.stamps import ChangedError
 
-    text = str(error).strip()
+    text = _STEP.sub("", str(error).strip())
     cause = text.splitlines()[-1] if text else repr(error)
     for known, remedy in _REMEDIES.items():
         if known in text:
             return f"{remedy} ({cause})"
-    known = (StorageError, LostLeaseError)
+    known = (StorageError, ChangedError, LostLeaseError)
     is_known = isinstance(error, known) or any(f"{kind.__module__}." in text for kind in known)
+    for kind in known:  # as what a worker's process raised is told
+        cause = re.sub(rf"^{re.escape(kind.__module__)}\.\w+: ", "", cause)
     if not is_known and not (isinstance(error, JobError) and text == cause):
         logging.error("the build failed", exc_info=error)
     return cause
 
 
+#: What Beam adds to a message.
+_STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
     "No space left on device": "the disk is full: free some space, or name another --output",
     "Permission denied": "a file can't be opened: mind its permissions",

@@ -11,6 +11,7 @@ from downloading import catalogue, flags, run
 from downloading.client import DownloadError
 from pipelines import discretion
 from pipelines.arguments import fail, interrupt
+from transforms.storage.stamps import ChangedError
 
 _PROGRAM = "python -m pipelines.download"
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return fail(_PROGRAM, f"{where}{error.strerror or error}", 1)
-    except DownloadError as error:
+    except (ChangedError, DownloadError) as error:
         return fail(_PROGRAM, str(error), 1)
     for failure in failures:
         fail(_PROGRAM, failure, 1)

@@ -14,6 +14,7 @@ from runners.checks import dataflow, flink, machine
 from runners.checks.finding import Finding, fix, note, ok, skip
 from runners.checks.workers import check_workers
 from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
 
 #: What no job can run without.
@@ -96,7 +97,7 @@ def _check_inputs(flags: argparse.Namespace) -> Iterator[Finding]:
         given = argparse.Namespace(**(vars(flags) | {"images": flags.images or []}))
         annotations, pixels, notices = plan.find_inputs(given, options)
         plan.read_vocabulary(annotations, options)
-    except (plan.UsageError, StorageError) as error:
+    except (plan.UsageError, StorageError, ChangedError) as error:
         yield fix(f"inputs: {error}")
         return
     kinds = Counter(source.kind for source in annotations)

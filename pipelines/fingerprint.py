@@ -2,10 +2,10 @@
 
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in
-passing when it is read. Archives of pictures are too large for that: they count by size and time of
-change, and a folder by those of all that is in it; an object by its ETag. Pictures that are asked
-for by name, such as those over HTTP, have nothing to look at: they count by their address, and its
-secrets by a hash with this user's key.
+passing when it is read. Archives of pictures are too large for that: they count by their stamps,
+which are size, times and inode, and a folder by those of all pictures or masks in it; an object by
+its ETag. Pictures that are asked for by name, such as those over HTTP, have nothing to look at:
+they count by their address, and its secrets by a hash with this user's key.
 """
 
 import dataclasses
@@ -13,12 +13,9 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-import xxhash
 
 import transforms
 from pipelines.paths import AT_ONCE, each
@@ -26,6 +23,7 @@ from pipelines.secret_key import keyed_hash
 from transforms.checksum import Checksum
 from transforms.elements import LISTED, Source
 from transforms.formats.detect import TABLES
+from transforms.pixels.contents import digest_folder
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
@@ -71,7 +69,7 @@ def latest_manifest(output: Output) -> tuple[dict | None, str]:
 def identify(
     sources: Sequence[Source], manifest: dict | None, options: ObjectOptions = files.DEFAULTS
 ) -> list[Source]:
-    """Sources with their stamps and digests.
+    """Sources with their digests.
 
     Args:
         sources: as found.
@@ -83,6 +81,7 @@ def identify(
         StorageError: The object store can't be read.
         KeyFileError: The key for secrets can't be used.
         OSError: A file can't be read.
+        ChangedError: A file has changed since it was found.
     """
     known = {(s["kind"], s["path"]): s for s in (manifest or {}).get("sources", ())}
     has_objects = any(is_remote(source.path) for source in sources)
@@ -103,49 +102,32 @@ def _identify(
     known: Mapping,
     options: ObjectOptions,
     wait: bool,
-    digest_of: Callable[[str], str],
+    digest_of: Callable[[str, str], str],
 ) -> Source:
-    before = known.get((source.kind, source.name), {})
     if source.medium == "folder":
-        return dataclasses.replace(source, digest=_digest_of_listing(source.path, options))
+        return dataclasses.replace(source, digest=digest_folder(source, options))
     if source.medium and source.medium not in LISTED:
         if source.name == source.path:
             return source
         return dataclasses.replace(source, digest=f"keyed:{keyed_hash(source.path)}")
     if is_remote(source.path):
-        digest = f"etag:{files.status_of(source.path, options).version}"
-        return dataclasses.replace(source, digest=digest)
-    status = os.stat(source.path)
+        return dataclasses.replace(source, digest=f"etag:{source.stamp}")
     if source.medium:
-        return dataclasses.replace(source, digest=f"time:{status.st_mtime_ns}")
-    # The time of change of the file's record can't be set back, as that of its content can.
-    stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-    digest = before.get("digest") if before.get("stamp") == stamp else None
+        return dataclasses.replace(source, digest=f"stamp:{source.stamp}")
+    before = known.get((source.kind, source.name), {})
+    digest = before.get("digest") if before.get("stamp") == source.stamp else None
     in_ranges = source.kind in TABLES and not source.compressed and source.size > source.data_start
     if not digest:
-        digest = "" if wait and in_ranges else digest_of(source.path)
-    return dataclasses.replace(source, stamp=stamp, digest=digest)
+        digest = "" if wait and in_ranges else digest_of(source.path, source.stamp)
+    return dataclasses.replace(source, digest=digest)
 
 
-def _digest_of(path: str) -> str:
+def _digest_of(path: str, stamp: str) -> str:
     checksum = Checksum()
-    with open(path, "rb", buffering=0) as file:
+    with files.open_file(path, stamp=stamp) as file:
         while data := file.read(_READ_BYTES):
             checksum = checksum.extended(data)
     return str(checksum)
-
-
-def _digest_of_listing(folder: str, options: ObjectOptions) -> str:
-    """A hash of the names, sizes and times of change, or ETags, of all files below a folder."""
-    digest = xxhash.xxh3_128()
-    if is_remote(folder):
-        for entry in files.walk(folder, options):
-            digest.update(f"{entry.path[len(folder) :]}\0{entry.size} {entry.version}\0".encode())
-    else:
-        for name, _, entry, trouble in files.walk_linked(folder):
-            status = entry.stat(follow_symlinks=not trouble)
-            digest.update(os.fsencode(f"{name}\0{status.st_size} {status.st_mtime_ns}\0"))
-    return f"list:{digest.hexdigest()}"
 
 
 def _code() -> str:

@@ -10,14 +10,14 @@ from functools import partial
 from pipelines.annotation_files import find_annotations
 from pipelines.paths import CONTAINERS, Claimed, UsageError, each, expand, files_below
 from pipelines.same_content import drop_copies
-from transforms.elements import LISTED, Notice, Source
+from transforms.elements import Notice, Source
 from transforms.formats.filenames import PICTURES, Role, understand
 from transforms.formats.unused import Unused
 from transforms.pixels.listing import kind_of
 from transforms.pixels.objects import ObjectFetcher
 from transforms.redaction import redact_url
 from transforms.storage import files, objects
-from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.objects import Status, StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
@@ -34,6 +34,7 @@ def find_sources(
 
     Raises:
         UsageError: A file is missing or isn't what it should be, or addresses are wrong.
+        ChangedError: A file changes while it is looked at.
     """
     try:
         pictures, others = _find_containers("--images", "pictures", images, options)
@@ -109,19 +110,20 @@ def _find_containers(
                 paths += archives
                 others += unused
             try:
+                # The status first: what is looked at later must be what it is of.
+                statuses = list(each(partial(_status_of, options=options), paths))
                 kinds = list(each(partial(kind_of, options=options), paths))
             except (ValueError, StorageError) as error:
                 raise UsageError(f"{flag} {error}") from None
-            for container, actual in zip(paths, kinds, strict=True):
+            for container, actual, status in zip(paths, kinds, statuses, strict=True):
                 if wanted and not actual.startswith(wanted) and container == found:
                     raise UsageError(
                         f"{flag} {redact_url(argument)}: it is a {actual}, not a {wanted}: drop "
                         f"'{wanted}='"
                     )
-                sources.append(Source(0, kind, container, 0, medium=actual))
-    sizes = each(partial(_size_of, options=options), sources)
-    sized = [dataclasses.replace(each, size=n) for each, n in zip(sources, sizes, strict=True)]
-    return sized, others
+                size, stamp = (status.size, status.stamp) if status else (0, "")
+                sources.append(Source(0, kind, container, size, medium=actual, stamp=stamp))
+    return sources, others
 
 
 def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[_Other]]:
@@ -140,10 +142,9 @@ def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[
     return sorted(archives), others
 
 
-def _size_of(source: Source, options: ObjectOptions) -> int:
-    """Bytes of an archive; 0 for anything else."""
-    archive = source.medium in LISTED and source.medium != "folder"
-    return files.status_of(source.path, options).size if archive else 0
+def _status_of(path: str, options: ObjectOptions) -> Status | None:
+    """Returns the status of an archive; None for a folder."""
+    return None if files.is_folder(path, options) else files.status_of(path, options)
 
 
 def _remote_source(argument: str) -> Source | None:

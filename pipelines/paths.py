@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
@@ -9,13 +10,18 @@ from typing import NamedTuple, TypeVar
 from transforms.elements import LISTED, Source
 from transforms.redaction import redact_url
 from transforms.storage import files
+from transforms.storage.folders import walk_linked
 from transforms.storage.objects import StorageError, is_remote, normal
+from transforms.storage.stamps import describe_other
 from transforms.storage.stores import ObjectOptions
 
 #: Forms that `--images FORM=PATH` takes.
 CONTAINERS = ("folder", "tar", "zip")
 #: Files that are looked at together.
 AT_ONCE = 16
+
+#: What a shell's `<(…)` and `< file` are called.
+_OF_PROCESS = re.compile(r"/dev/(fd/|stdin$)|/proc/(self|\d+)/fd/")
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -66,7 +72,8 @@ def expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool
     folder.
 
     Raises:
-        UsageError: There is nothing.
+        UsageError: There is nothing, or something that is neither a file nor a folder.
+        OSError: A folder can't be read.
     """
     if "://" in path and not is_remote(path):
         raise UsageError(f"{flag} {redact_url(path)}: use a local path, s3://… or gs://…")
@@ -76,11 +83,31 @@ def expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool
         raise UsageError(f"{flag} {redact_url(path)}: {error}") from None
     if not found:
         raise UsageError(f"{flag} {redact_url(path)}: no such file or folder: check the path")
+    for each_path, _ in found:
+        check_file(flag, each_path)
     return found
 
 
+def check_file(flag: str, path: str) -> None:
+    """Checks that a path isn't a pipe, a socket or a device, nor that of a process's own input.
+
+    Raises:
+        UsageError: It is.
+    """
+    if is_remote(path) or not os.path.exists(path):
+        return
+    what = describe_other(os.stat(path).st_mode)
+    if not what and _OF_PROCESS.match(path):
+        what = "known to one process alone"
+    if what:
+        raise UsageError(
+            f"{flag} {path}: it is {what}, and inputs are read several times and by several "
+            "processes: save it as a file and name that"
+        )
+
+
 def files_below(folder: str, options: ObjectOptions) -> Iterator[File]:
-    """The files below a folder at any depth; links are followed (see `files.walk_linked`).
+    """The files below a folder at any depth; links are followed (see `folders.walk_linked`).
 
     Raises:
         OSError, StorageError: A folder can't be read.
@@ -89,7 +116,7 @@ def files_below(folder: str, options: ObjectOptions) -> Iterator[File]:
         for entry in files.walk(folder, options):
             yield File(posixpath.relpath(entry.path, folder), entry.path)
     else:
-        for name, path, _, trouble in files.walk_linked(folder):
+        for name, path, _, trouble in walk_linked(folder):
             yield File(name, path, trouble)
 
 

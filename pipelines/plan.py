@@ -227,9 +227,10 @@ def _content(source: Source, options: ObjectOptions) -> bytes:
         ValueError: Its archive is damaged.
     """
     if not source.member:
-        return files.read_file(source.path, options)
+        with files.open_file(source.path, options, stamp=source.stamp) as file:
+            return file.read()
     try:
-        with archives.open_inflated(source.path, source.member, options) as stream:
+        with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
             return stream.read_all()
     except archives.DAMAGE as error:
         raise ValueError(f"{source.name}: damaged archive: {error}") from None

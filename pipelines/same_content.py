@@ -67,7 +67,7 @@ def _content_size(source: Source) -> Hashable:
         return None if source.member.lower().endswith(".gz") else source.size % (1 << 32)
     if not source.compressed:
         return source.size % (1 << 32)
-    with open(source.path, "rb") as file:
+    with files.open_file(source.path, stamp=source.stamp) as file:
         file.seek(-4, os.SEEK_END)
         return struct.unpack("<I", file.read(4))[0]
 
@@ -78,11 +78,10 @@ def _is_copy(source: Source, other: Source, options: ObjectOptions) -> bool:
     if source.kind in TABLES and len(splits) > 1:  # the rows belong to two splits
         return False
     if is_remote(source.path):
-        versions = [files.status_of(each.path, options).version for each in (source, other)]
-        return versions[0] is not None and versions[0] == versions[1]
+        return source.stamp != "" and source.stamp == other.stamp
     with contextlib.suppress(*archives.DAMAGE), contextlib.ExitStack() as stack:
         streams = [
-            stack.enter_context(archives.open_inflated(each.path, each.member, options))
+            stack.enter_context(archives.open_inflated(each.path, each.member, options, each.stamp))
             for each in (source, other)
         ]
         for _ in itertools.count():

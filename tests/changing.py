@@ -150,10 +150,17 @@ CHANGES = (
 )
 
 
-def overwrite_unnoticed(path: Path) -> None:
-    """Makes a file unfit for use, with the size and times that it has."""
+def replace_alike(path: Path) -> None:
+    """Puts another file in place of one, with its size and time of change."""
+    other = path.with_name(f"{path.name}.other")
+    shutil.copy2(path, other)
+    os.replace(other, path)
+
+
+def overwrite_alike(path: Path) -> None:
+    """Writes a file anew, with its size and time of change."""
     status = path.stat()
-    path.write_bytes(bytes(status.st_size))
+    path.write_bytes(path.read_bytes())
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 

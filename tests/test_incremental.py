@@ -25,10 +25,10 @@ from tests.changing import (
     Corpus,
     edit_row,
     flip,
-    overwrite_unnoticed,
     remove_picture,
     replace_picture,
 )
+from tests.moments import watched
 from tests.serving import served
 from transforms.elements import BuiltPart
 from transforms.lineage import taking
@@ -102,16 +102,20 @@ def test_what_has_not_changed_is_not_built_again(corpus: Corpus):
 
 
 def test_pictures_and_masks_are_not_read_again(corpus: Corpus):
-    """They couldn't be: what is in their files now isn't what was there."""
-    corpus.build()
-    for path in [*corpus.pictures(), *(corpus.folder / "masks").rglob("*.png")]:
-        overwrite_unnoticed(path)
+    pictures = {str(path) for path in corpus.pictures()}
+    with watched(corpus.folder) as moments:
+        corpus.build()
+    assert pictures < {*moments.opened}
+    assert any(path.endswith(".png") for path in moments.opened)
     kept = shutil.copytree(corpus.folder / "output", corpus.folder / "kept")
     for table in ("train-annotations-bbox", "test-annotations-bbox", "validation-annotations-bbox"):
         rows = corpus.table(table).read_text().splitlines(keepends=True)
         # Of every image, and so in every bucket.
         corpus.table(table).write_text("".join(row.replace(",0,0,0,", ",0,0,1,") for row in rows))
-    after = corpus.build("--report", "json")
+    with watched(corpus.folder) as moments:
+        after = corpus.build("--report", "json")
+    assert moments.opened
+    assert not any(path.endswith((".jpg", ".png")) for path in moments.opened)
     assert json.loads(after.stdout)["taken_over"]["pictures"] == IMAGES
     assert after.version.failures == []
     before = latest_version(kept)

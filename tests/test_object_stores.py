@@ -495,6 +495,35 @@ def test_killed_while_it_writes(store: Store, labels: str, monkeypatch: pytest.M
     assert store.read(before) == whole
 
 
+def test_an_object_that_is_replaced_while_it_is_read_fails_the_build(
+    store: Store, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = ("train-images-boxable-with-rotation.csv", "oidv6-train-annotations-bbox.csv")
+    for name in names:
+        data = (corpus / "annotations" / name).read_bytes()
+        store.server.put(CORPUS, f"replaced/{name}", data)
+    table = store.uri(f"replaced/{names[1]}")
+    header, *rows = data.splitlines(keepends=True)
+    asked = []
+
+    def replace(uri: str, *wanted: Any) -> bytes:
+        asked.append(uri)
+        if asked.count(table) == 3:
+            store.server.put(CORPUS, f"replaced/{names[1]}", b"".join([header, *rows[::-1]]))
+        return objects.read_range(uri, *wanted)
+
+    monkeypatch.setattr("transforms.storage.streams.read_range", replace)
+    built = run_build(
+        *("--annotations", store.uri("replaced"), "--images", "none", "--chunk_size", "1024"),
+        *("--format", "parquet", "--output", tmp_path / "out", *store.flags),
+    )
+    assert built.returncode == 1
+    (line,) = built.stderr.splitlines()
+    assert f"error: {table} changed while it was read: start again" in line
+    assert not (tmp_path / "out/latest").exists()
+    assert asked.count(table) >= 3
+
+
 def test_a_rebuild_takes_over_what_has_not_changed(
     store: Store, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipelines import fingerprint
+from pipelines.inputs import find_sources
 from tests.builds import Build, latest_version, run_build
+from tests.changing import overwrite_alike, replace_alike
 from transforms.formats.detect import TABLES
+from transforms.storage.stores import ObjectOptions
 
 
 class Corpus:
@@ -89,6 +94,9 @@ CHANGES: dict[str, Callable[[Corpus], object]] = {
     "a table is edited in place": edit_in_place,
     "a table has gone": lambda corpus: corpus.table.unlink(),
     "a picture is written anew": lambda corpus: touch(corpus.picture),
+    "a picture is replaced by one of its size and time": lambda corpus: replace_alike(
+        corpus.picture
+    ),
     "a picture has another name": lambda corpus: corpus.picture.rename(
         corpus.picture.with_suffix(".JPG")
     ),
@@ -111,6 +119,29 @@ def test_something_has_changed(corpus: Corpus, change: Callable[[Corpus], object
     built.version.assert_whole()
 
 
+@pytest.mark.parametrize("change", [replace_alike, overwrite_alike])
+def test_archives_and_folders_of_their_size_and_time_are_others(
+    change: Callable[[Path], None], tmp_path: Path
+):
+    packed = [tmp_path / "pictures.tar", tmp_path / "pictures.zip"]
+    with tarfile.open(packed[0], "w"), zipfile.ZipFile(packed[1], "w"):
+        pass
+    in_folder = tmp_path / "folder/0123456789abcdef.jpg"
+    in_folder.parent.mkdir()
+    in_folder.write_bytes(b"picture")
+
+    def digests() -> list[str]:
+        images = [str(path) for path in (*packed, in_folder.parent)]
+        _, sources, _ = find_sources([], images, [], ObjectOptions())
+        return [source.digest for source in fingerprint.identify(sources, None)]
+
+    before = digests()
+    assert digests() == before
+    for path in (*packed, in_folder):
+        change(path)
+    assert not {*digests()} & {*before}
+
+
 def test_other_code(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
     before = latest_version(corpus.output).folder
     monkeypatch.setattr(fingerprint, "_code", lambda: "of another release")
@@ -122,9 +153,9 @@ def test_only_files_with_another_stamp_are_read(corpus: Corpus, monkeypatch: pyt
     read = []
     digest_of = fingerprint._digest_of
 
-    def digest(path: str) -> str:
+    def digest(path: str, stamp: str) -> str:
         read.append(Path(path).name)
-        return digest_of(path)
+        return digest_of(path, stamp)
 
     monkeypatch.setattr(fingerprint, "_digest_of", digest)
     assert corpus.build().stdout.startswith("unchanged: ")
@@ -141,16 +172,16 @@ def test_a_first_build_takes_checksums_in_passing(
     read = []
     digest_of = fingerprint._digest_of
 
-    def digest(path: str) -> str:
+    def digest(path: str, stamp: str) -> str:
         read.append(path)
-        return digest_of(path)
+        return digest_of(path, stamp)
 
     monkeypatch.setattr(fingerprint, "_digest_of", digest)
     built = corpus.build()
     assert built.returncode == 0, built.stderr
     sources = [source for source in built.version.manifest["sources"] if source["stamp"]]
     assert {source["path"]: source["digest"] for source in sources} == {
-        source["path"]: digest_of(source["path"]) for source in sources
+        source["path"]: digest_of(source["path"], source["stamp"]) for source in sources
     }
     ahead = {source["kind"] for source in sources if source["path"] in read}
     assert ahead & TABLES.keys() == {"boxes"}  # that of the file without a row

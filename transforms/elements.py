@@ -27,9 +27,10 @@ class Source:
     columns by the names that this project has for them, '' for one that it doesn't know; empty for
     JSON Lines. `data_start` is the offset of the first row in the
     decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
-    known by, and `stamp` what changes when a file is written, as `pipelines.fingerprint` has them;
-    a file that has a stamp and no digest gets that by being read. `notes` are remarks on
-    the file that are no failures, in one line each, without its path.
+    known by, as `pipelines.fingerprint` has it; a file that has a stamp and no digest gets that by
+    being read. `stamp` is what changes when a file is written, as it was when the file was first
+    looked at: whatever is read of it must have this stamp still (see `files.open_file`). `notes`
+    are remarks on the file that are no failures, in one line each, without its path.
 
     A table in an archive is a source of its own: `path` is the archive, `member` the table's name
     in it, and `size` its bytes without compression. Like a gzipped file it is read as one stream,

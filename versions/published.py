@@ -1,5 +1,6 @@
 """The versions of an output: which there are, which is the latest, and what their manifests say."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from transforms.outputs.naming import MANIFEST
 from transforms.publishing import documents
 from transforms.storage import files, objects
+from transforms.storage.folders import Entry, walk_linked
 from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.regular import IrregularError, kind_of, read_regular
 from transforms.storage.stores import ObjectOptions
@@ -223,23 +225,23 @@ def lacking(output: Output, name: str, manifest: dict) -> str | None:
 
 
 def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
-    """The sizes of all files of a version, by path below its folder."""
+    """The sizes of all files of a version, by path below its folder; links are followed."""
     if is_remote(folder):
         found = {status.path: status.size for status in files.walk(folder, options)}
-    else:
-        found = {
-            path: os.path.getsize(path) for path in files.list_files(folder) if not kind_of(path)
-        }
-    return {os.path.relpath(path, folder): size for path, size in found.items()}
+        return {os.path.relpath(path, folder): size for path, size in found.items()}
+    statuses = ((entry.name, entry.status()) for entry in _entries(folder) if not entry.trouble)
+    return {name: status.st_size for name, status in statuses if status}
 
 
 def find_irregular(folder: str, options: ObjectOptions) -> Iterator[tuple[str, str]]:
     """Yields the path below a version's folder, and the kind, of whatever is no file or folder."""
     if is_remote(folder):
         return
-    for parent, folders, names in os.walk(folder):
-        for name in sorted([*folders, *names]):
-            path = os.path.join(parent, name)
-            kind = kind_of(path)
-            if kind and not (name in folders and not os.path.islink(path)):
-                yield os.path.relpath(path, folder), kind
+    for entry in _entries(folder):
+        with contextlib.suppress(FileNotFoundError):
+            if kind := kind_of(entry.path):
+                yield entry.name, kind
+
+
+def _entries(folder: str) -> Iterator[Entry]:
+    return walk_linked(folder) if os.path.isdir(folder) else iter(())

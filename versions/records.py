@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import google_crc32c
 import numpy as np
 
+from transforms.storage import files
+
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
@@ -44,7 +46,7 @@ def read_records(path: str) -> Iterator[bytes]:
     Raises:
         RecordError: A checksum is wrong, or the file ends inside a record.
     """
-    with open(path, "rb") as file:
+    with files.open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         position = 0
         while position < size:

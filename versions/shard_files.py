@@ -34,7 +34,7 @@ def local_copy(path: str, options: ObjectOptions) -> Iterator[str]:
 
 def sha256_of(path: str) -> str:
     """Hex SHA-256 of a local file."""
-    with open(path, "rb") as file:
+    with files.open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

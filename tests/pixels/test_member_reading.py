@@ -168,7 +168,7 @@ def test_other_methods(tmp_path: Path, method: int) -> None:
 
 
 def test_cut_archives_and_data(archive: Path) -> None:
-    [(container, offset, size, method, crc32)] = addresses(archive).values()
+    [(container, offset, size, method, crc32, _)] = addresses(archive).values()
     assert reason_of([container, offset, size // 2, method, crc32]) is Reason.TRUNCATED
     os.truncate(container, size)
     assert reason_of([container, offset, size, method, crc32]) is Reason.TRUNCATED

@@ -14,7 +14,7 @@ from tests.emulators import GcsServer, S3Server
 from transforms.failures import PixelError, Reason
 from transforms.pixels import ranges
 from transforms.pixels.listing import MASKS, PICTURES, kind_of, list_members
-from transforms.pixels.members import MemberReader
+from transforms.pixels.members import ADDRESS, MemberReader
 from transforms.pixels.ranges import RangeFetcher
 from transforms.pixels.unpack import unpack
 from transforms.storage.stores import ObjectOptions
@@ -87,7 +87,7 @@ def members_of(uri: str, options: ObjectOptions) -> list[dict]:
 
 
 def address_of(member: dict) -> tuple:
-    return tuple(member[name] for name in ("container", "offset", "size", "method", "crc32"))
+    return tuple(member[name] for name in ADDRESS)
 
 
 @pytest.mark.parametrize("expected", [True, False])
@@ -166,7 +166,7 @@ class Asked:
         self.ranges: list[tuple[int, int]] = []
         self.open = threading.Event()
 
-    def __call__(self, uri: str, start: int, length: int, _: object) -> bytes:
+    def __call__(self, uri: str, start: int, length: int, *_: object) -> bytes:
         self.ranges.append((start, length))
         assert self.open.wait(10)
         return b"%d" % start

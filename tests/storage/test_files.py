@@ -1,5 +1,6 @@
 """Files and objects behave alike: reading, seeking, writing, listing, globs."""
 
+import io
 import os
 import random
 import re
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.emulators import GcsServer, S3Server
+from transforms.pixels.members import MemberReader
 from transforms.storage import files, objects, streams
 from transforms.storage.objects import AbsentError, StorageError
+from transforms.storage.stamps import ChangedError, number_of
 from transforms.storage.stores import ObjectOptions
 
 BUCKET = "storage"
@@ -158,6 +161,42 @@ def test_a_prefix_is_deleted_and_not_its_neighbours(
     ]
     files.delete_folder(f"{bucket}/delete/me", options)
     assert objects.children(f"{bucket}/delete", options) == ["me-not/", "other"]
+
+
+@pytest.mark.parametrize("change", ["written anew", "cut", "gone"])
+def test_a_planned_object_must_stay_as_it_is(bucket: str, options: ObjectOptions, change: str):
+    uri = f"{bucket}/planned"
+    objects.upload(uri, DATA, options)
+    found = files.status_of(uri, options)
+    number = number_of(found.stamp)
+
+    def opened() -> io.BufferedReader:
+        return files.open_file(uri, options, 1000, stamp=found.stamp)
+
+    with opened() as file:
+        assert file.read(10) == DATA[:10]
+        file.seek(50_000)
+        assert file.read(10) == DATA[50_000:50_010]
+        match change:
+            case "written anew":
+                objects.upload(uri, DATA[::-1], options)
+            case "cut":
+                objects.upload(uri, DATA[:100], options)
+            case "gone":
+                objects.delete(uri, options)
+        file.seek(90_000)
+        with pytest.raises(ChangedError, match=f"^{uri} changed while it was read: start again"):
+            file.read(10)
+    with pytest.raises(ChangedError, match=uri):
+        opened()
+    with pytest.raises(ChangedError, match=uri):
+        objects.read_range(uri, 0, 10, options, number)
+    with MemberReader(options=options, stamps={uri: number}) as reader:
+        reader.expect([(uri, 0, 10), (uri, 10, 10)])
+        with pytest.raises(ChangedError, match=uri):
+            reader.read(uri, 10, 10)
+    with MemberReader(options=options) as reader, pytest.raises(ChangedError, match=uri):
+        reader.read(uri, 0, 10, stamp=number)
 
 
 def test_what_is_absent_is_told(bucket: str, options: ObjectOptions):

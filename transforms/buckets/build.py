@@ -30,7 +30,7 @@ from transforms.masks.rasterise import Raster, draw_maps, rasterise_masks
 from transforms.outputs.classes import class_index, decode_labels
 from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import HELD_BYTES, Fetched, fetch_pictures
-from transforms.pixels.members import MemberReader
+from transforms.pixels.members import MemberReader, archive_stamps
 from transforms.pixels.sources import open_sources
 from transforms.storage.objects import is_remote
 
@@ -118,7 +118,11 @@ class BuildBucketFn(beam.DoFn):
             config.sources, config.http_options, config.object_options, self._buffer
         )
         self._spilled = Spilled(config.buckets)
-        self._mask_reader = MemberReader(_MAX_MASK_BYTES, options=config.object_options)
+        self._mask_reader = MemberReader(
+            _MAX_MASK_BYTES,
+            options=config.object_options,
+            stamps=archive_stamps(config.sources),
+        )
         self._previous = None
         if config.previous:
             options = config.object_options

@@ -1,5 +1,6 @@
 """Finds the tables in a zip, a tar or a `.tar.gz`; each is a source of its own."""
 
+import dataclasses
 import os
 from typing import NamedTuple
 
@@ -33,14 +34,16 @@ def detect_members(
 
     Raises:
         StorageError: The object store can't be read.
+        ChangedError: The archive changes while it is looked at.
         SourceError: The archive is damaged, or a table in it can't be a source.
     """
     sources: dict[str, Source] = {}
     unused = Unused()
     pictures = 0
+    stamp = files.status_of(path, options).stamp
     is_zip = archives.archive_kind(archives.head_of(path, 512, options)) == "zip"
     try:
-        with archives.open_archive(path, options) as members:
+        with archives.open_archive(path, options, stamp) as members:
             for member in members:
                 role = understand(member.name).role
                 pictures += role is Role.PICTURE
@@ -49,7 +52,7 @@ def detect_members(
                 if member.name in sources:
                     raise SourceError(f"{path} has two files {member.name}: unpack it")
                 if source := _detect_member(member, path, kind, root, unused):
-                    sources[member.name] = source
+                    sources[member.name] = dataclasses.replace(source, stamp=stamp)
                 if pictures == _MANY_PICTURES and not sources and not is_zip:
                     reason = "an archive of pictures or masks: give it to --images or --masks"
                     return Found([], [Notice(path, f"not used: {reason}")])

@@ -92,13 +92,15 @@ def detect(
 
     Raises:
         StorageError: The object store can't be read.
+        ChangedError: It changes while it is looked at.
         SourceError: It is empty, of no known kind, or of another than `kind`.
     """
-    size = files.status_of(path, options).size
-    with files.open_file(path, options, size=size) as file:
+    status = files.status_of(path, options)
+    with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
         compressed = file.read(2) == _GZIP
         head = read_head(path, file, compressed)
-    source = Source(0, "", path, size, split_of(path, root), compressed=compressed)
+    split = split_of(path, root)
+    source = Source(0, "", path, status.size, split, compressed=compressed, stamp=status.stamp)
     return recognise(source, head, kind)
 
 

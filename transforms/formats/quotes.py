@@ -38,7 +38,8 @@ class ReadOrCountFn(beam.DoFn):
             yield from self._place.process(piece, **side)
             return
         source = self._config.sources[piece.source]
-        with files.open_file(source.path, self._config.object_options, size=source.size) as file:
+        options = self._config.object_options
+        with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
             count = blocks.count_quotes(file, piece.start, piece.stop)
         # With an odd number one begins or ends inside quotes, and where these end may be far away.
         if count % 2 == 0 and self._config.exchange == "files":

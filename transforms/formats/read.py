@@ -38,16 +38,17 @@ def read_blocks(
     """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
 
     Raises:
+        ChangedError: The file isn't what was planned, as is found at the end of the range at last.
         StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
     free_text = has_free_text(source)
     if source.compressed:
-        with archives.open_inflated(source.path, source.member, options) as stream:
+        with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
             chunks = _inflate(stream, source.data_start)
             yield from blocks.stream_blocks(chunks, chunk_size, free_text)
         return
-    with files.open_file(source.path, options, size=source.size) as file:
+    with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
         if piece.quotes is None:
             raise ValueError("the quotes before a range are to be counted before it is read")
         free_text = free_text and piece.quotes >= 0
@@ -62,7 +63,7 @@ def read_blocks(
 
 
 def _read_header(source: Source) -> bytes:
-    with open(source.path, "rb") as file:
+    with files.open_file(source.path, stamp=source.stamp) as file:
         return file.read(source.data_start)
 
 
@@ -184,7 +185,9 @@ class ReadRangeFn(beam.DoFn):
         if not source.compressed and piece.start > source.data_start:
             start = max(source.data_start, source.size - TAIL_BYTES)
             options = self._config.object_options
-            with files.open_file(source.path, options, size=source.size) as file:
+            with files.open_file(
+                source.path, options, size=source.size, stamp=source.stamp
+            ) as file:
                 file.seek(start)
                 read = file.read(source.size - start)
         return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read

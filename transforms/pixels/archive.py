@@ -16,17 +16,20 @@ from transforms.storage.zips import ZipEntry, ZipError, read_entries
 _STREAM_BYTES = 8 << 20
 
 
-def walk_tar(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Member]:
+def walk_tar(
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Iterator[Member]:
     """The members of a plain tar in their order, with memory for one at a time.
 
     In an object store the tar is read through, since a request a header would take longer.
 
     Raises:
+        ChangedError: The archive hasn't the stamp that is given.
         StorageError: The object store can't be read.
         PixelError: TRUNCATED or CORRUPT where the archive can't be followed further, after the
             members before that place.
     """
-    with files.open_file(path, options, buffer_size=_STREAM_BYTES) as file:
+    with files.open_file(path, options, buffer_size=_STREAM_BYTES, stamp=stamp) as file:
         try:
             for member in read_members(reader_of(path, file)):
                 name = member.name + "/" if member.is_folder else member.name
@@ -55,14 +58,17 @@ def reader_of(path: str, file: BinaryIO) -> Callable[[int, int], bytes]:
     return read
 
 
-def walk_zip(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Member]:
+def walk_zip(
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Iterator[Member]:
     """The members of a zip in the order of its central directory, a piece of which is in memory.
 
     Raises:
+        ChangedError: The archive hasn't the stamp that is given.
         StorageError: The object store can't be read.
         PixelError: TRUNCATED or CORRUPT when that directory is missing or damaged.
     """
-    with files.open_file(path, options) as file:
+    with files.open_file(path, options, stamp=stamp) as file:
         try:
             for entry in read_entries(file):
                 yield Member(

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 import pyarrow as pa
+import xxhash
 
-from transforms.elements import Source, in_one_piece
+from transforms.elements import Source, in_one_piece, to_ipc
 from transforms.failures import PixelError, Reason
 from transforms.keys import image_keys
 from transforms.pixels import listing
 from transforms.pixels.unpack import unpack
+from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
 
 #: Kinds of source that are listed, with what counts as a member.
@@ -27,14 +29,23 @@ def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator
         options: how object stores are reached.
 
     Raises:
+        ChangedError: The archive hasn't the source's stamp, or the folder not its digest.
         PixelError: TRUNCATED or CORRUPT for a damaged archive, TOO_LARGE for one that unpacks to
             far more than it has, after what could still be listed.
     """
     contents = CONTENTS[source.kind]
-    if source.medium != "tar.gz":
-        yield from listing.list_members(source.path, contents, options)
+    if source.medium == "folder":
+        digest = _FolderDigest()
+        for listed in listing.list_members(source.path, contents, options):
+            digest.add(listed)
+            yield listed
+        if source.digest and source.digest != str(digest):
+            raise ChangedError.of(source.path)
         return
-    path, damage = unpack(source.path, folder, options)
+    if source.medium != "tar.gz":
+        yield from listing.list_members(source.path, contents, options, source.stamp)
+        return
+    path, damage = unpack(source.path, folder, options, source.stamp)
     try:
         yield from listing.list_members(path, contents, options)
     except (PixelError, ValueError) as error:
@@ -50,6 +61,41 @@ def path_of(source: Source, container: str) -> str:
     An unpacked archive is in a temporary file, whose name would tell nobody anything.
     """
     return source.path if source.medium == "tar.gz" else container
+
+
+def digest_folder(source: Source, options: ObjectOptions) -> str:
+    """Returns what the content of a folder is known by.
+
+    Args:
+        source: of kind `pictures` or `mask_files`, and `folder` its medium.
+        options: how object stores are reached.
+
+    Raises:
+        StorageError: The object store can't be read.
+        OSError: A folder can't be read.
+    """
+    digest = _FolderDigest()
+    for listed in listing.list_members(source.path, CONTENTS[source.kind], options):
+        digest.add(listed)
+    return str(digest)
+
+
+class _FolderDigest:
+    """A hash of the names and stamps of a folder's members, in the order in which they are listed.
+
+    Other files don't count, such as those that a download has yet to rename.
+    """
+
+    def __init__(self) -> None:
+        self._hash = xxhash.xxh3_128()
+
+    def add(self, listed: listing.Listing) -> None:
+        self._hash.update(to_ipc(listed.table.select(["name", "stamp"])))
+        refused = [(failure.reason, failure.detail) for failure in listed.failures]
+        self._hash.update(repr((refused, listed.similar)).encode())
+
+    def __str__(self) -> str:
+        return f"list:{self._hash.hexdigest()}"
 
 
 def keyed(members: pa.Table, index: int) -> pa.Table:

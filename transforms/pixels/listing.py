@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ SCHEMA = pa.schema(
     }
 )
 
-_WALKS = {"folder": walk_folder, "tar": walk_tar, "zip": walk_zip}
+_WALKS = {"tar": walk_tar, "zip": walk_zip}
 
 _GZIP = b"\x1f\x8b"
 _COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
@@ -110,19 +111,25 @@ class Listing(NamedTuple):
 
 
 def kind_of(
-    path: str, options: ObjectOptions = files.DEFAULTS
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Literal["folder", "tar", "zip", "tar.gz"]:
     """What a pixel source is, told from its content.
 
+    Args:
+        path: the source.
+        options: how object stores are reached.
+        stamp: of an archive that must be as it was planned.
+
     Raises:
+        ChangedError: It has another stamp, or is gone.
         StorageError: The object store can't be read.
         ValueError: with one line that says what to do, when it is none of these.
     """
-    if files.is_folder(path, options):
+    if not stamp and files.is_folder(path, options):
         return "folder"
-    if not is_remote(path) and not os.path.isfile(path):
+    if not stamp and not is_remote(path) and not os.path.exists(path):
         raise ValueError(f"{path}: no such folder or file; check the path")
-    with files.open_file(path, options) as file:
+    with files.open_file(path, options, stamp=stamp) as file:
         start = file.read(8)
         if start.startswith(_GZIP):
             return "tar.gz"
@@ -152,7 +159,7 @@ def kind_of(
 
 
 def list_members(
-    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS
+    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Listing]:
     """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
 
@@ -163,19 +170,21 @@ def list_members(
         path: a folder, tar or zip, local or in an object store.
         contents: `PICTURES` or `MASKS`.
         options: how object stores are reached.
+        stamp: of an archive that must be as it was planned; members of folders get their own.
 
     Yields:
         Batches of up to `ROWS` members and failures; none for an empty source.
 
     Raises:
         ValueError: when the path is none of these.
+        ChangedError: The archive has another stamp, as opening, reading or closing finds.
         StorageError: The object store can't be read.
         PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
     """
-    kind = kind_of(path, options)
+    kind = kind_of(path, options, stamp)
     if kind == "tar.gz":
         raise ValueError(f"{path}: compressed; unpack it first")
-    walk = _WALKS[kind]
+    walk = walk_folder if kind == "folder" else partial(_WALKS[kind], stamp=stamp)
     rows: list[tuple] = []
     failures: list[Failure] = []
     skipped = 0

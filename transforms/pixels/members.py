@@ -10,12 +10,14 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
+from transforms.elements import Source
 from transforms.failures import PixelError, Reason
 from transforms.pixels.ranges import RangeFetcher
 from transforms.storage.objects import is_remote
+from transforms.storage.stamps import ChangedError, check_descriptor, number_of, open_regular
 from transforms.storage.stores import ObjectOptions
 
 STORED, DEFLATED = 0, 8
@@ -37,8 +39,8 @@ class Member(NamedTuple):
         method: the zip's compression method; 0 where nothing is compressed.
         crc32: of the inflated bytes as the zip gives it; None for a folder or tar.
         refusal: reason and detail where the walk already knows that it mustn't be read.
-        stamp: in a folder, what changes when the file is written anew: its time of change in
-            nanoseconds, or a hash of its ETag.
+        stamp: in a folder, what changes when the file is written or replaced: `number_of` the
+            stamp of the file, or of its ETag.
     """
 
     name: str
@@ -51,9 +53,27 @@ class Member(NamedTuple):
     stamp: int | None = None
 
 
-#: The fields of a member that say where its bytes are, in the order in which
-#: `MemberReader.read` takes them.
-ADDRESS = ("container", "offset", "size", "method", "crc32")
+class Address(NamedTuple):
+    """Where the bytes of a member are: fields of `Member`, as `MemberReader.read` takes them."""
+
+    container: str
+    offset: int
+    size: int
+    method: int = STORED
+    crc32: int | None = None
+    stamp: int | None = None
+
+
+ADDRESS = Address._fields
+
+
+def archive_stamps(sources: Iterable[Source]) -> dict[str, int]:
+    """Returns, by path, `number_of` the stamp of each archive that isn't unpacked to be read."""
+    return {
+        source.path: number_of(source.stamp)
+        for source in sources
+        if source.stamp and source.medium in ("tar", "zip")
+    }
 
 
 class MemberReader:
@@ -64,12 +84,15 @@ class MemberReader:
         limit: int = 160 << 20,
         max_open: int = 64,
         options: ObjectOptions = ObjectOptions(),  # noqa: B008 - it is frozen
+        stamps: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Args:
         limit: the most bytes a member may have, stored or inflated: a guard against bombs.
         max_open: the most files kept open.
         options: how object stores are reached.
+        stamps: of archives, by path; members of folders have their own.
         """
+        self._stamps = stamps
         self._limit = limit
         self._max_open = max_open
         self._descriptors: OrderedDict[str, int] = OrderedDict()
@@ -92,33 +115,44 @@ class MemberReader:
             os.close(self._descriptors.popitem()[1])
         self._ranges.close()
 
-    def expect(self, members: Iterable[tuple[str, int, int, int, int | None]]) -> None:
+    def expect(self, members: Iterable[Iterable[Any]]) -> None:
         """Says which members are to be read next: those in object stores are fetched ahead.
 
         Args:
             members: arguments of `read`, in order; some may be left out then.
         """
         self._ranges.expect(
-            (container, offset, _span(size, crc32))
-            for container, offset, size, _, crc32 in members
-            if is_remote(container) and size <= self._limit
+            (at.container, at.offset, _span(at.size, at.crc32), self._stamp(at.container, at.stamp))
+            for at in (Address(*member) for member in members)
+            if is_remote(at.container) and at.size <= self._limit
         )
 
     def read(
-        self, container: str, offset: int, size: int, method: int = STORED, crc32: int | None = None
+        self,
+        container: str,
+        offset: int,
+        size: int,
+        method: int = STORED,
+        crc32: int | None = None,
+        stamp: int | None = None,
     ) -> bytes:
         """The inflated bytes of one member; the arguments are the fields of `Member`.
 
         Raises:
+            ChangedError: The container was written or replaced since it was listed.
             PixelError: MISSING when the container can't be opened, TRUNCATED when it or deflated
                 data ends early, TOO_LARGE above the limit, CORRUPT for all else that is wrong.
         """
         self._check_size(size)
+        stamp = self._stamp(container, stamp)
         if is_remote(container):
-            data = self._ranges.fetch(container, offset, _span(size, crc32))
-            read = partial(_cut, data, offset, partial(self._ranges.fetch, container))
+
+            def fetch(offset: int, size: int) -> bytes:
+                return self._ranges.fetch(container, offset, size, stamp)
+
+            read = partial(_cut, fetch(offset, _span(size, crc32)), offset, fetch)
         else:
-            read = partial(_read_exactly, self._open(container))
+            read = partial(self._read_exactly, container, stamp)
         if crc32 is None:
             return read(offset, size)
         header = read(offset, _LOCAL_HEADER.size)
@@ -133,19 +167,34 @@ class MemberReader:
             raise PixelError(Reason.CORRUPT, "the zip member's CRC-32 doesn't match")
         return data
 
-    def read_into(self, room: memoryview, container: str, offset: int) -> None:
+    def read_into(
+        self, room: memoryview, container: str, offset: int, stamp: int | None = None
+    ) -> None:
         """Reads a member that is stored as it is in a local file.
 
         Args:
             room: as many bytes as the member has.
             container: the file.
             offset: where the member starts.
+            stamp: of the file, if it was listed by itself.
 
         Raises:
-            PixelError: as of `read`.
+            ChangedError, PixelError: as of `read`.
         """
         self._check_size(len(room))
-        _check_end(os.preadv(self._open(container), [room], offset), offset, len(room))
+        stamp = self._stamp(container, stamp)
+        descriptor = self._open(container, stamp)
+        found = os.preadv(descriptor, [room], offset)
+        _check_read(descriptor, container, stamp, found, offset, len(room))
+
+    def _stamp(self, container: str, stamp: int | None) -> int | None:
+        return self._stamps.get(container) if stamp is None else stamp
+
+    def _read_exactly(self, container: str, stamp: int | None, offset: int, size: int) -> bytes:
+        descriptor = self._open(container, stamp)
+        data = os.pread(descriptor, size, offset)
+        _check_read(descriptor, container, stamp, len(data), offset, size)
+        return data
 
     def _expand(self, data: bytes, method: int) -> bytes:
         if method == STORED:
@@ -166,13 +215,15 @@ class MemberReader:
         if size > self._limit:
             raise PixelError(Reason.TOO_LARGE, f"more than {self._limit} bytes")
 
-    def _open(self, container: str) -> int:
+    def _open(self, container: str, stamp: int | None) -> int:
         """A descriptor from the cache, which drops the file used longest ago."""
         descriptor = self._descriptors.pop(container, None)
         if descriptor is None:
             try:
-                descriptor = os.open(container, os.O_RDONLY | os.O_CLOEXEC)
-            except (FileNotFoundError, PermissionError) as error:
+                descriptor = open_regular(container)
+            except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+                if stamp is not None and not isinstance(error, PermissionError):
+                    raise ChangedError.of(container) from None
                 raise PixelError(Reason.MISSING, f"{container}: {error.strerror}") from None
             if len(self._descriptors) >= self._max_open:
                 os.close(self._descriptors.popitem(last=False)[1])
@@ -195,17 +246,16 @@ def _cut(data: bytes, at: int, fetch: Callable[[int, int], bytes], offset: int, 
     return data[start : start + size]
 
 
-def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:
-    data = os.pread(descriptor, size, offset)
-    _check_end(len(data), offset, size)
-    return data
-
-
-def _check_end(found: int, offset: int, size: int) -> None:
+def _check_read(
+    descriptor: int, container: str, stamp: int | None, found: int, offset: int, size: int
+) -> None:
+    """Checks what was read of a file: that the file is the one that was listed, and long enough."""
+    if stamp is not None:
+        check_descriptor(descriptor, container, stamp)
     if found < size:
         raise PixelError(Reason.TRUNCATED, f"{found} of {size} bytes at offset {offset}")
 
 
-def address_of(member: Mapping[str, Any]) -> tuple[str, int, int, int, int | None]:
+def address_of(member: Mapping[str, Any]) -> Address:
     """Where the bytes of a member are."""
-    return tuple(member[name] for name in ADDRESS)
+    return Address(*(member[name] for name in ADDRESS))

@@ -3,13 +3,21 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from transforms.failures import PixelError, Reason
 from transforms.storage.objects import AbsentError, StorageError, read_range
 from transforms.storage.stores import ObjectOptions
 
-#: URI, offset, length
-Range = tuple[str, int, int]
+
+class Range(NamedTuple):
+    """Bytes of an object, and `number_of` the stamp that it must have, if any."""
+
+    uri: str
+    offset: int
+    length: int
+    number: int | None = None
+
 
 #: Ranges that are fetched, or wait to be taken, at a time, and their bytes together.
 _AHEAD = 64
@@ -28,19 +36,20 @@ class RangeFetcher:
         self._expected: Iterator[Range] = iter(())
         self._coming: OrderedDict[Range, Future[bytes]] = OrderedDict()
 
-    def expect(self, ranges: Iterable[Range]) -> None:
-        """Says what will be fetched next, in order; what was expected before no longer is."""
+    def expect(self, ranges: Iterable[Iterable[Any]]) -> None:
+        """Says which `Range`s will be fetched next, in order, and no others any more."""
         self._drop(len(self._coming))
-        self._expected = iter(ranges)
+        self._expected = (Range(*each) for each in ranges)
         self._top_up()
 
-    def fetch(self, uri: str, offset: int, length: int) -> bytes:
-        """Bytes of an object; fewer where it ends before.
+    def fetch(self, uri: str, offset: int, length: int, number: int | None = None) -> bytes:
+        """Bytes of an object; fewer where it ends before. The arguments are those of a `Range`.
 
         Raises:
+            ChangedError: It has another stamp, or is gone.
             PixelError: MISSING where there is no such object, HTTP_STATUS where it can't be had.
         """
-        wanted = uri, offset, length
+        wanted = Range(uri, offset, length, number)
         coming = self._coming.get(wanted)
         if coming is None:
             return self._fetch(wanted)
@@ -62,7 +71,7 @@ class RangeFetcher:
             self._coming.popitem(last=False)[1].cancel()
 
     def _top_up(self) -> None:
-        ahead = sum(length for _, _, length in self._coming)
+        ahead = sum(each.length for each in self._coming)
         while len(self._coming) < _AHEAD and ahead < _AHEAD_BYTES:
             following = next(self._expected, None)
             if following is None:
@@ -71,11 +80,12 @@ class RangeFetcher:
                 if self._threads is None:
                     self._threads = ThreadPoolExecutor(self._options.max_concurrent, "ranges")
                 self._coming[following] = self._threads.submit(self._fetch, following)
-                ahead += following[2]
+                ahead += following.length
 
     def _fetch(self, wanted: Range) -> bytes:
+        uri, offset, length, number = wanted
         try:
-            return read_range(*wanted, self._options)
+            return read_range(uri, offset, length, self._options, number)
         except AbsentError as error:
             raise PixelError(Reason.MISSING, str(error)) from None
         except StorageError as error:

@@ -11,7 +11,7 @@ from transforms.failures import PixelError
 from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.contents import path_of
 from transforms.pixels.fetch import Answer
-from transforms.pixels.members import ADDRESS, MemberReader
+from transforms.pixels.members import ADDRESS, MemberReader, archive_stamps
 from transforms.pixels.repeats import check_alike, group_by_place
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
@@ -35,7 +35,8 @@ class MemberSource:
         buffer: PictureBuffer | None = None,
     ) -> None:
         self._sources = {index: sources[index] for index in indices}
-        self._reader = MemberReader(options=options)
+        stamps = archive_stamps(self._sources.values())
+        self._reader = MemberReader(options=options, stamps=stamps)
         self._buffer = buffer
 
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
@@ -76,14 +77,20 @@ class MemberSource:
         return path_of(self._sources[member[0]], _container_of(member))
 
     def _picture(
-        self, container: str, offset: int, size: int, method: int, crc32: int | None
+        self,
+        container: str,
+        offset: int,
+        size: int,
+        method: int,
+        crc32: int | None,
+        stamp: int | None,
     ) -> bytes | memoryview:
         if self._buffer and crc32 is None and not is_remote(container):
             room = self._buffer.room(size)
             if room is not None:
-                self._reader.read_into(room, container, offset)
+                self._reader.read_into(room, container, offset, stamp)
                 return room
-        return self._reader.read(container, offset, size, method, crc32)
+        return self._reader.read(container, offset, size, method, crc32, stamp)
 
 
 def _name_of(member: tuple) -> str:

@@ -23,7 +23,7 @@ _BLOCKS_BEHIND = 8
 
 
 def unpack(
-    path: str, folder: str, options: ObjectOptions = files.DEFAULTS
+    path: str, folder: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> tuple[str, PixelError | None]:
     """Decompresses a file into a folder, under a name unique to the attempt.
 
@@ -33,12 +33,15 @@ def unpack(
         The new file, and what is wrong with the compressed data, if anything: TRUNCATED, CORRUPT,
         or TOO_LARGE for more than may come of it (see `storage/inflation.py`); the file then ends
         before that place.
+
+    Raises:
+        ChangedError: The file hasn't the stamp that is given.
     """
     target = os.path.join(folder, f"{uuid.uuid4().hex}.tar")
     damage = None
     with (
         files.create_file(target, options) as unpacked,
-        files.open_file(path, options, buffer_size=_STREAM_BYTES) as packed,
+        files.open_file(path, options, buffer_size=_STREAM_BYTES, stamp=stamp) as packed,
     ):
         try:
             _write_behind(unpacked, _inflate(packed))

@@ -68,18 +68,25 @@ def archive_kind(head: bytes) -> Literal["zip", "tar"] | None:
 
 @contextlib.contextmanager
 def open_inflated(
-    path: str, member: str = "", options: ObjectOptions = files.DEFAULTS
+    path: str, member: str = "", options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator["Inflated"]:
     """Opens a file, or a member of an archive, as a stream; gzip is unpacked.
 
     Reading raises `DAMAGE` where the data is cut or damaged.
 
+    Args:
+        path: the file.
+        member: the name in an archive; empty for a file by itself.
+        options: how object stores are reached.
+        stamp: of the file, if it must be as it was planned.
+
     Raises:
+        ChangedError: The file has another stamp, as opening, reading or closing finds.
         EOFError, OSError, zlib.error: The archive is damaged before the member.
         StorageError: The object store can't be read.
     """
     with contextlib.ExitStack() as stack, _translated():
-        file = stack.enter_context(files.open_file(path, options))
+        file = stack.enter_context(files.open_file(path, options, stamp=stamp))
         if member:
             found = (each for each in _members(file, stack) if each.name == member)
             first = next(found, None)
@@ -91,17 +98,25 @@ def open_inflated(
 
 
 @contextlib.contextmanager
-def open_archive(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Iterator[Member]]:
+def open_archive(
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Iterator[Iterator[Member]]:
     """Iterates over the members of an archive in its order; read each before the next one.
 
     Iterating raises `DAMAGE` where the archive is cut or damaged: a `MemberDamageError` if the
     damage is in the data of the last member, whose reader meets it too.
 
+    Args:
+        path: the archive.
+        options: how object stores are reached.
+        stamp: of the archive, if it must be as it was planned.
+
     Raises:
+        ChangedError: The archive has another stamp, as opening, reading or closing finds.
         StorageError: The object store can't be read.
     """
     with contextlib.ExitStack() as stack, _translated():
-        yield _members(stack.enter_context(files.open_file(path, options)), stack)
+        yield _members(stack.enter_context(files.open_file(path, options, stamp=stamp)), stack)
 
 
 def head_of(path: str, size: int, options: ObjectOptions = files.DEFAULTS) -> bytes:

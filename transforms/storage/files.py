@@ -4,23 +4,20 @@ Local paths are used as they are, so that they cost what they always did.
 """
 
 import contextlib
-import glob
 import io
 import os
 import re
-import shutil
 import tempfile
 import threading
 import uuid
-from collections import deque
 from collections.abc import Iterator
-from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from transforms.storage import objects
+from transforms.storage import folders, objects
 from transforms.storage.eager import EagerFile
 from transforms.storage.objects import AbsentError, Status, is_remote
+from transforms.storage.stamps import PlannedFile, open_regular, stamp_of
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter, open_object
 
@@ -29,7 +26,6 @@ _BUFFER_BYTES = 1 << 20
 _AHEAD_BYTES = 1 << 20  # Linux may fetch no more at a time
 # Of a file that is kept, what is written together: pictures one by one take Linux a quarter longer.
 _GATHERED_BYTES = 1 << 20
-_MAGIC = re.compile(r"[*?[]")
 
 
 def open_file(
@@ -37,18 +33,30 @@ def open_file(
     options: ObjectOptions = DEFAULTS,
     buffer_size: int = _BUFFER_BYTES,
     size: int | None = None,
+    stamp: str = "",
 ) -> io.BufferedReader:
     """Opens a file to read and seek in.
+
+    With a stamp, what is read is what was planned: opening, reading or closing raises ChangedError
+    otherwise.
 
     Args:
         path: a local path or a URI.
         options: how object stores are reached.
         buffer_size: of an object; bytes that a request asks for at least.
         size: of an object, where it is known, which saves a request.
+        stamp: of the file, as of `status_of`.
+
+    Raises:
+        ChangedError: It has another stamp, or is gone.
+        OSError: It is a pipe, socket or device, or can't be opened.
+        StorageError: The object can't be read.
     """
     if is_remote(path):
-        return open_object(path, options, buffer_size, size)
-    return open(path, "rb")
+        return open_object(path, options, buffer_size, size, stamp)
+    if stamp:
+        return io.BufferedReader(PlannedFile(path, stamp))
+    return open(path, "rb", opener=open_regular)
 
 
 def read_ahead(path: str, start: int, stop: int) -> None:
@@ -58,7 +66,7 @@ def read_ahead(path: str, start: int, stop: int) -> None:
     """
     if is_remote(path) or not hasattr(os, "posix_fadvise"):
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = open_regular(path)
     try:
         for at in range(start, stop, _AHEAD_BYTES):
             size = min(_AHEAD_BYTES, stop - at)
@@ -135,9 +143,9 @@ def vanish(folder: str, in_background: bool = False) -> None:
     with contextlib.suppress(OSError):
         os.rename(folder, gone)
     if in_background:
-        threading.Thread(target=shutil.rmtree, args=(gone, True), daemon=True).start()
+        threading.Thread(target=folders.remove, args=(gone,), daemon=True).start()
     else:
-        shutil.rmtree(gone, ignore_errors=True)
+        folders.remove(gone)
 
 
 @contextlib.contextmanager
@@ -168,11 +176,11 @@ def staged(target: str, scratch: str | None, options: ObjectOptions = DEFAULTS) 
 
 
 def status_of(path: str, options: ObjectOptions = DEFAULTS) -> Status:
-    """Size and version of a file: its time of change in nanoseconds, or an object's ETag."""
+    """Size and version of a file: what `stamp_of` says, or an object's ETag."""
     if is_remote(path):
         return objects.status(path, options)
     status = os.stat(path)
-    return Status(path, status.st_size, status.st_mtime_ns, status.st_mtime)
+    return Status(path, status.st_size, stamp_of(status), status.st_mtime)
 
 
 def is_folder(path: str, options: ObjectOptions = DEFAULTS) -> bool:
@@ -190,103 +198,28 @@ def walk(folder: str, options: ObjectOptions = DEFAULTS) -> Iterator[Status]:
 
 
 def list_files(folder: str, options: ObjectOptions = DEFAULTS) -> list[str]:
-    """The paths of all files below a folder at any depth, in order."""
+    """The paths of all files below a folder at any depth, in order; links are followed.
+
+    None where there is no such folder.
+    """
     if is_remote(folder):
         return sorted(entry.path for entry in walk(folder, options))
-    return sorted(
-        below + name
-        for parent, _, names in os.walk(folder)
-        for below in [os.path.join(parent, "")]
-        for name in names
-    )
-
-
-class Entry(NamedTuple):
-    """A file below a folder of this machine.
-
-    Attributes:
-        name: its path below the folder, with `/`.
-        path: its whole path.
-        entry: the entry of `os.scandir`, for its status.
-        trouble: why it can't be read: a link that can't be followed, or no regular file; or empty.
-    """
-
-    name: str
-    path: str
-    entry: os.DirEntry
-    trouble: str = ""
-
-
-def walk_linked(folder: str) -> Iterator[Entry]:
-    """Yields the files below a local folder at any depth, in an order that depends on names alone.
-
-    Links to files and folders are followed, wherever they lead. Each folder is entered once,
-    without a link if possible, and linked folders come last.
-
-    Raises:
-        OSError: A folder can't be read.
-    """
-    entered: set[tuple[int, int]] = set()
-    links = deque([("", folder)])
-    while links:
-        inside, top = links.popleft()
-        folders = [(inside, top)]
-        while folders:
-            inside, path = folders.pop()
-            status = os.stat(path)
-            if (status.st_dev, status.st_ino) in entered:
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            below = []
-            with os.scandir(path) as found:
-                entries = sorted(found, key=attrgetter("name"))
-            for entry in entries:
-                name = inside + entry.name
-                if entry.is_file(follow_symlinks=False):  # nearly all
-                    yield Entry(name, entry.path, entry)
-                elif entry.is_dir(follow_symlinks=False):
-                    below.append((f"{name}/", entry.path))
-                elif not entry.is_symlink():
-                    yield Entry(name, entry.path, entry, NO_FILE)
-                elif not os.path.exists(entry.path):
-                    target = os.readlink(entry.path)
-                    yield Entry(
-                        name, entry.path, entry, f"a link that leads nowhere, to {target!a}"
-                    )
-                elif not os.path.isdir(entry.path):
-                    trouble = "" if os.path.isfile(entry.path) else NO_FILE
-                    yield Entry(name, entry.path, entry, trouble)
-                elif _is_loop(entry.path):
-                    yield Entry(name, entry.path, entry, LOOP)
-                else:
-                    links.append((f"{name}/", entry.path))
-            folders += reversed(below)
-
-
-#: The trouble of a pipe, socket or device.
-NO_FILE = "not a regular file"
-#: The trouble of a link that leads in circles.
-LOOP = "a link to a folder that it lies in: not followed"
-
-
-def _is_loop(link: str) -> bool:
-    """Whether a link leads to a folder above itself."""
-    target = os.path.join(os.path.realpath(link), "")
-    return os.path.join(os.path.realpath(os.path.dirname(link)), "").startswith(target)
+    found = folders.walk_linked(folder) if os.path.isdir(folder) else ()
+    return sorted(entry.path for entry in found if not entry.trouble)
 
 
 def expand(pattern: str, options: ObjectOptions = DEFAULTS) -> list[tuple[str, bool]]:
     """The paths that a path means, and whether each is a folder: itself, or what it matches as a
     glob, which in an object store are objects alone; in order."""
     if not is_remote(pattern):
-        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
-        return [(path, os.path.isdir(path)) for path in sorted(found)]
+        found = [pattern] if os.path.exists(pattern) else folders.match(pattern)
+        return [(path, os.path.isdir(path)) for path in found]
     if is_folder(pattern, options):
         return [(pattern.rstrip("/"), True)]
     with contextlib.suppress(AbsentError):
         objects.status(pattern, options)
         return [(pattern, False)]
-    magic = _MAGIC.search(pattern)
+    magic = folders.MAGIC.search(pattern)
     if not magic:
         return []
     above = pattern[: magic.start()].rpartition("/")[0]
@@ -323,4 +256,4 @@ def delete_folder(folder: str, options: ObjectOptions = DEFAULTS) -> None:
     if is_remote(folder):
         objects.delete_below(folder, options)
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        folders.remove(folder)

@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from transforms.redaction import redact
+from transforms.storage.stamps import ChangedError, number_of
 from transforms.storage.stores import ObjectOptions, open_bucket
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _URI = re.compile(r"(?P<scheme>s3|gs)://(?P<bucket>[^/]+)(?:/(?P<key>.*))?", re.
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _DENIED = ("401", "403")
+_OUT_OF_RANGE = "416"
 #: What obstore raises; its writers wrap everything in OSErrors.
 _ERRORS = (BaseError, OSError, ValueError)
 
@@ -52,6 +54,10 @@ class AbsentError(StorageError):
     """There is no such object."""
 
 
+class OutOfRangeError(StorageError):
+    """The object ends before the range that was asked for."""
+
+
 class DeniedError(StorageError):
     """The credentials, or their want, don't allow it."""
 
@@ -62,14 +68,19 @@ class Status(NamedTuple):
     Attributes:
         path: where it is.
         size: in bytes.
-        version: what changes when it is written anew: an ETag, or a time in nanoseconds.
+        version: what changes when it is written anew: an ETag, or a file's `stamp_of`.
         modified: when it was written, in seconds by the clock of where it is.
     """
 
     path: str
     size: int
-    version: str | int | None
+    version: str | None
     modified: float
+
+    @property
+    def stamp(self) -> str:
+        """The version as listings and answers agree on it, whose quotes may differ; or empty."""
+        return (self.version or "").removeprefix("W/").strip('"')
 
 
 def is_remote(path: str) -> bool:
@@ -186,6 +197,8 @@ class Bucket:
             return StorageError(f"{place}: no answer in time: check {server}")
         if "LOCATION" in text or "missing from response" in text:
             return StorageError(f"{place}: no answer of an object store: check {server}")
+        if status == _OUT_OF_RANGE:
+            return OutOfRangeError(f"{place}: HTTP {status}")
         if status:
             return StorageError(f"{place}: HTTP {status}{f' ({code[1]})' if code else ''}")
         first = text.partition("\n")[0]
@@ -214,14 +227,45 @@ def locate(uri: str, options: ObjectOptions) -> tuple[Bucket, str]:
     return _open(scheme, name, options), key
 
 
-def read_range(uri: str, start: int, length: int, options: ObjectOptions) -> bytes:
-    """Bytes of an object; fewer where it ends before."""
+def read_range(
+    uri: str, start: int, length: int, options: ObjectOptions, number: int | None = None
+) -> bytes:
+    """Bytes of an object; fewer where it ends before.
+
+    Args:
+        uri: the object.
+        start: of the range.
+        length: likewise.
+        options: how to connect.
+        number: `number_of` the stamp that the object had; None if that doesn't matter.
+
+    Raises:
+        AbsentError: There is no such object.
+        ChangedError: It has another stamp now, or is gone.
+        StorageError: It can't be read.
+    """
     bucket, key = locate(uri, options)
     if not length:
         return b""
-    return bucket.ask(
-        key, lambda store: bytes(obstore.get_range(store, key, start=start, length=length))
-    )
+
+    def get(store: ObjectStore) -> tuple[bytes, Status]:
+        answer = obstore.get(store, key, options={"range": (start, start + length)})
+        return bytes(answer.bytes()), _to_status(bucket.uri, answer.meta)
+
+    try:
+        data, found = bucket.ask(key, get)
+    except AbsentError:
+        if number is None:
+            raise
+        raise ChangedError.of(uri) from None
+    except OutOfRangeError:
+        # It became shorter, unless the archive is wrong about where its members are.
+        if number is None or number_of(status(uri, options).stamp) == number:
+            raise
+        raise ChangedError.of(uri) from None
+    if number is not None and number_of(found.stamp) != number:
+        raise ChangedError.of(uri)
+    return data
 
 
 def status(uri: str, options: ObjectOptions) -> Status:

@@ -8,16 +8,8 @@ from typing import BinaryIO
 
 from transforms.storage.files import DEFAULTS, open_file
 from transforms.storage.objects import is_remote
+from transforms.storage.stamps import describe_other
 from transforms.storage.stores import ObjectOptions
-
-_KINDS = {
-    stat.S_IFLNK: "a link",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 class IrregularError(ValueError):
@@ -31,7 +23,11 @@ def kind_of(path: str) -> str | None:
         OSError: There is nothing, or it can't be looked at.
     """
     mode = os.lstat(path).st_mode
-    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return "a folder" if stat.S_ISDIR(mode) else describe_other(mode)
 
 
 def read_regular(path: str, options: ObjectOptions = DEFAULTS, limit: int | None = None) -> bytes:

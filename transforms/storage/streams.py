@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import obstore
 
-from transforms.storage.objects import REQUEST_BYTES, UPLOADS, locate, read_range, status
+from transforms.storage.objects import (
+    REQUEST_BYTES,
+    UPLOADS,
+    AbsentError,
+    locate,
+    read_range,
+    status,
+)
+from transforms.storage.stamps import ChangedError, number_of
 from transforms.storage.stores import ObjectOptions
 
 if TYPE_CHECKING:
@@ -63,8 +71,9 @@ class ObjectWriter:
 class _RangeReader(io.RawIOBase):
     """An object as a file that can be sought into; each read is one request."""
 
-    def __init__(self, uri: str, size: int, options: ObjectOptions) -> None:
+    def __init__(self, uri: str, size: int, options: ObjectOptions, stamp: str) -> None:
         super().__init__()
+        self._number = number_of(stamp) if stamp else None
         self.name = uri
         self._size = size
         self._options = options
@@ -92,14 +101,26 @@ class _RangeReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         length = min(len(buffer), REQUEST_BYTES, max(self._size - self._at, 0))
-        data = read_range(self.name, self._at, length, self._options)
+        data = read_range(self.name, self._at, length, self._options, self._number)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
 
+def _size_of(uri: str, options: ObjectOptions, stamp: str) -> int:
+    try:
+        found = status(uri, options)
+    except AbsentError:
+        if not stamp:
+            raise
+        raise ChangedError.of(uri) from None
+    if stamp and found.stamp != stamp:
+        raise ChangedError.of(uri)
+    return found.size
+
+
 def open_object(
-    uri: str, options: ObjectOptions, buffer_size: int, size: int | None = None
+    uri: str, options: ObjectOptions, buffer_size: int, size: int | None = None, stamp: str = ""
 ) -> io.BufferedReader:
     """An object as a file that can be read and sought into.
 
@@ -109,7 +130,9 @@ def open_object(
         buffer_size: bytes that a request asks for at least; what lies between two places that are
             read isn't asked for, unless it is less.
         size: of the object, where it is known.
+        stamp: that it must have, where it is known: reading raises ChangedError for another.
     """
-    size = status(uri, options).size if size is None else size
-    raw = _RangeReader(uri, size, options)
+    if size is None:
+        size = _size_of(uri, options, stamp)
+    raw = _RangeReader(uri, size, options, stamp)
     return io.BufferedReader(raw, buffer_size)

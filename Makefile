@@ -76,6 +76,8 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.picture_targets:tar_claims --seed $(SEED) --count 10000
 	$(FUZZ) tests.fuzz.trust_targets:url --seed $(SEED) --count 200000
 	$(FUZZ) tests.fuzz.trust_targets:elements --seed $(SEED) --count 50000
+	$(FUZZ).signals --seed $(SEED) --count 160
+	$(FUZZ).signals --seed $(SEED) --count 40 --runner flink
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

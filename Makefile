@@ -81,6 +81,8 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.version_targets:added_file --seed $(SEED) --count 500 --mebibytes 1024
 	$(FUZZ) tests.fuzz.input_targets:drawn_folder --seed $(SEED) --count 20000
 	$(FUZZ) tests.fuzz.input_targets:changed_input --seed $(SEED) --count 500 --seconds 60 --mebibytes 2000
+	$(FUZZ).signals --seed $(SEED) --count 160
+	$(FUZZ).signals --seed $(SEED) --count 40 --runner flink
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

@@ -24,7 +24,7 @@ from transforms.pixels.sources import open_sources
 from transforms.redaction import redact_url
 from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import LINE_LENGTH, clean, counted
+from transforms.wording import LINE_LENGTH, clean, counted, exceeds, share_above
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -144,7 +144,8 @@ class PicturesByList:
         if lost:
             path = clean(str(flags.output / FAILURES), LINE_LENGTH)
             print(f"those that can't be had are listed in {path}")
-        return [] if lost <= allowed else [self._complaint(lost, total, downloads)]
+        exceeded = exceeds(lost, total, flags.max_failure_rate)
+        return [self._complaint(lost, total, downloads)] if exceeded else []
 
     def _windows(
         self, lacking: image_list.Pictures, folder: str, downloads: Downloads, meter: Meter
@@ -163,9 +164,10 @@ class PicturesByList:
         if downloads.blocked:
             remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
         pictures = f"{counted(total, 'picture')} {'is' if total == 1 else 'are'}"
+        limit = self._flags.max_failure_rate
         return (
-            f"{lost:,} of {pictures} missing or failed ({lost / total:.2%}), more than "
-            f"--max_failure_rate {self._flags.max_failure_rate:g}: {remedy}"
+            f"{lost:,} of {pictures} missing or failed ({share_above(lost, total, limit)}), more "
+            f"than --max_failure_rate {limit}: {remedy}"
         )
 
 

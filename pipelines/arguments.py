@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from runners import launch
 from transforms.wording import printable
 
 #: The split that some of the published files, and many people, call by another name.
@@ -118,11 +119,6 @@ def _plain(word: str) -> str:
     return word.lower().lstrip("-").replace("-", "_")
 
 
-def interrupt(*_: object) -> NoReturn:
-    """Ends a program that is told to end by a signal as Ctrl-C does."""
-    raise KeyboardInterrupt
-
-
 def say(line: str) -> None:
     """Prints a line to stderr."""
     print(printable(line), file=sys.stderr, flush=True)
@@ -143,7 +139,7 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
     """Adds the number of processes."""
     parser.add_argument(
         "--num_workers",
-        type=count,
+        type=processes,
         default=os.cpu_count() or 1,
         metavar="N",
         help="processes; default: the cores",
@@ -171,6 +167,14 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def processes(text: str) -> int:
+    """A number of processes that this machine can bear."""
+    value = count(text)
+    if value > launch.MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(launch.too_many(value, launch.MOST_PROCESSES))
+    return value
 
 
 def fraction(text: str) -> float:

@@ -1,22 +1,30 @@
 """Builds a dataset: `python -m pipelines.build --help`."""
 
+from runners import program
+
+_PROGRAM = "python -m pipelines.build"
+
+if __name__ == "__main__":
+    program.begin(_PROGRAM, "interrupted: nothing was published")
+
 import argparse
+import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines import discretion, options
 from pipelines.arguments import fail, say
-from runners import launch, lean
+from runners import descriptors, launch, lean
+from runners.temporary import temporary_folder
 from transforms.redaction import redact
 from transforms.wording import clean_lines, clean_values
 
@@ -43,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         handler.addFilter(_is_not_of_a_worker)
     discretion.keep_secrets()
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
+    if too_few := descriptors.raise_limit():
+        say(f"{_PROGRAM}: note: {too_few}")
     # OpenCV is only imported where there are pictures, so each worker would do it by itself.
     pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
     launch.prepare(flags, ["pipelines.graph", *pictures])
@@ -54,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
     ending = report.Ending(2, 0, wrong) if wrong else _run(flags, beam_arguments)
     if flags.report == "json":
-        print(json.dumps(clean_values(report.document(ending))))
-    elif ending.text:
-        print(clean_lines(ending.text))
+        _print(json.dumps(clean_values(report.document(ending))), ending)
+    else:
+        _print(clean_lines(ending.text), ending)
     # The figures of the build that is at work will be those of this time.
     if flags.metrics_file and not wrong and ending.code != report.BUSY:
         output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
@@ -77,6 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ending.code
 
 
+def _print(text: str, ending: "Ending") -> None:
+    """Prints a report. Where that can't be, says in a line what became of the build."""
+    try:
+        if text:
+            print(text, flush=True)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+        fate = ""
+        if ending.folder and ending.code == 0:
+            word = "unchanged:" if ending.unchanged else "published"
+            fate = f"{word} {ending.folder}; "
+        reason = error.strerror or errno.errorcode.get(error.errno or 0, str(error))
+        say(f"{_PROGRAM}: {fate}the report can't be printed to stdout: {reason}")
+
+
 def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     """Builds; whatever goes wrong is in what it returns."""
     from pipelines import dataset_card, exclusive, plan, report, workspace
@@ -87,10 +112,9 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     from transforms.wording import counted
     from versions.published import Output, VersionError
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     started = time.monotonic()
     config = None
+    published = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty())
 
     def end(code: int, error: str | None = None, text: str = "", **built: Any) -> report.Ending:
         error = error and redact(error)
@@ -106,48 +130,56 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
             fate = "; whether anything was published can't be told"
         return end(1, cause + fate)
 
+    def interrupted() -> report.Ending:
+        is_kept = config is not None and os.path.isdir(config.work)
+        goes_on = "; the same command goes on where it was" if is_kept else ""
+        return failed("interrupted", f": nothing was published{goes_on}")
+
     def unchanged(manifest: dict) -> report.Ending:
         dataset_card.mend(published, manifest)
         folder = published.folder(manifest["version"])
         return end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     try:
-        launch.check(flags, beam_arguments)
-        object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
-        published = Output(flags.output, object_options.hasty())
-        config, built = _examine(flags, published)
-        if built:
-            return unchanged(built)
-        with exclusive.held(flags.output, flags.wait, object_options, say) as held:
-            if held.waited:  # for a build that may have published the same
-                config, built = _examine(flags, published)
-                if built:
-                    return unchanged(built)
-            with workspace.workspace(
-                flags.output,
-                flags.work_folder,
-                flags.exchange == "files",
-                object_options,
-                "" if flags.rebuild else config.fingerprint,
-                held.token,
-                for_group=flags.runner == "flink",
-            ) as (work, done):
-                lease = None if launch.is_run_later(beam_arguments) else held.token
-                config = dataclasses.replace(config, work=work, lease=lease)
-                vocabulary = plan.read_vocabulary(config.sources, object_options)
-                from pipelines import graph  # Beam takes a second
+        with program.interruptible(lambda: interrupted().error or ""):
+            launch.check(flags, beam_arguments)
+            object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+            config, built = _examine(flags, published)
+            if built:
+                return unchanged(built)
+            with exclusive.held(flags.output, flags.wait, object_options, say) as held:
+                if held.waited:  # for a build that may have published the same
+                    config, built = _examine(flags, published)
+                    if built:
+                        return unchanged(built)
+                with workspace.workspace(
+                    flags.output,
+                    flags.work_folder,
+                    flags.exchange == "files",
+                    object_options,
+                    "" if flags.rebuild else config.fingerprint,
+                    held.token,
+                    for_group=flags.runner == "flink",
+                ) as (work, done):
+                    lease = None if launch.is_run_later(beam_arguments) else held.token
+                    config = dataclasses.replace(config, work=work, lease=lease)
+                    vocabulary = plan.read_vocabulary(config.sources, object_options)
+                    from pipelines import graph  # Beam takes a second
 
-                run = launch.load(flags.runner)
-                lean.collect_again()
-                with Watch(config) as watch:
-                    if done:
-                        pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
-                        watch.tell(f"going on from a build that was stopped: {pieces}")
-                    define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
-                    # By its name a job is known to be that of a version.
-                    named = {"job_name": f"open-images-{config.version.lower()}"}
-                    run(define, flags, launch.with_defaults(beam_arguments, named), watch)
-                outcome = json.loads(workspace.read_outcome(work, object_options))
+                    run = launch.load(flags.runner)
+                    lean.collect_again()
+                    with _not_kept_once_published(config, published), Watch(config) as watch:
+                        if done:
+                            pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
+                            watch.tell(f"going on from a build that was stopped: {pieces}")
+                        define = partial(
+                            graph.define_pipeline, config=config, vocabulary=vocabulary
+                        )
+                        # By its name a job is known to be that of a version.
+                        named = {"job_name": f"open-images-{config.version.lower()}"}
+                        with temporary_folder():
+                            run(define, flags, launch.with_defaults(beam_arguments, named), watch)
+                        outcome = json.loads(workspace.read_outcome(work, object_options))
     except exclusive.BusyError as error:
         return end(report.BUSY, str(error))
     except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
@@ -155,13 +187,12 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
     except launch.NotRunError as ended:
         return end(0, text=redact(str(ended)))
     except KeyboardInterrupt:
-        is_kept = config is not None and os.path.isdir(config.work)
-        goes_on = "; the same command goes on where it was" if is_kept else ""
-        return failed("interrupted", f": nothing was published{goes_on}")
+        return interrupted()
     except LostLeaseError as error:
         return failed(str(error), "; nothing was published by this one")
     except Exception as error:
-        return failed(_explain(error))
+        # What a worker raises for a signal may have become another exception on its way.
+        return interrupted() if program.is_interrupted() else failed(_explain(error))
     seconds = time.monotonic() - started
     text = "\n".join([*watch.told, report.render(outcome, config, seconds)])
     if outcome["version"] is None:
@@ -170,6 +201,22 @@ def _run(flags: argparse.Namespace, beam_arguments: list[str]) -> "Ending":
         return end(1, error, text, outcome=outcome, causes=causes)
     folder = f"{config.output}/versions/{outcome['version']}"
     return end(0, text=text, outcome=outcome, folder=folder)
+
+
+@contextlib.contextmanager
+def _not_kept_once_published(config: "BuildConfig", published: "Output") -> Iterator[None]:
+    """Has no work folder kept to go on in if a signal comes after the version was published."""
+    from transforms import journal
+    from transforms.storage import files
+    from transforms.storage.objects import StorageError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(StorageError, OSError):
+            if published.latest() == config.version:
+                files.vanish(os.path.join(config.work, journal.FOLDER))
+        raise
 
 
 def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConfig, dict | None]":
@@ -187,13 +234,6 @@ def _examine(flags: argparse.Namespace, published: "Output") -> "tuple[BuildConf
     ):
         return config, latest
     return config, None
-
-
-def _interrupt(*_: object) -> None:
-    # What the runner's threads say of workers that are being ended is of no use to anybody.
-    threading.excepthook = lambda _: None
-    logging.disable()
-    raise KeyboardInterrupt
 
 
 def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
@@ -226,10 +266,13 @@ def _explain(error: Exception) -> str:
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
     "No space left on device": "the disk is full: free some space, or name another --output",
+    "Too many open files": "raise the limit of files that may be open at once (ulimit -Hn)",
     "Permission denied": "a file can't be opened: mind its permissions",
     "not read back as it was written": "check the disk, or name another --output",
 }
 
 
 if __name__ == "__main__":
-    lean.run(main)
+    lean.save_imports()
+    lean.keep_one_heap()
+    program.run(main)

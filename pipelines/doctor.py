@@ -5,8 +5,11 @@ import sys
 from collections.abc import Sequence
 
 from pipelines import discretion, options
-from pipelines.arguments import Parser, size
+from pipelines.arguments import Parser, fail, size
+from runners import program
 from transforms.wording import printable
+
+_PROGRAM = "python -m pipelines.doctor"
 
 _DESCRIPTION = """\
 Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
@@ -42,7 +45,7 @@ _GIB = 1 << 30
 def make_parser() -> Parser:
     """The parser of a build, of whose flags none is needed, with a few of our own."""
     parser = options.make_parser(required=False)
-    parser.prog = "python -m pipelines.doctor"
+    parser.prog = _PROGRAM
     parser.description = _DESCRIPTION
     parser.epilog = _EXAMPLES
     doctor = parser.add_argument_group("doctor")
@@ -78,12 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipelines.examine import examine
 
     todo = 0
-    for finding in examine(flags, beam_arguments):
-        print(f"{finding.mark:4}  {printable(finding.text)}", flush=True)
-        todo += finding.mark == "fix"
+    try:
+        with program.interruptible():
+            for finding in examine(flags, beam_arguments):
+                print(f"{finding.mark:4}  {printable(finding.text)}", flush=True)
+                todo += finding.mark == "fix"
+    except KeyboardInterrupt:
+        return fail(_PROGRAM, "interrupted", 1)
     print(f"{todo} to mend" if todo else "all is well")
     return 1 if todo else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.begin(_PROGRAM)
+    program.run(main)

@@ -1,19 +1,18 @@
 """Downloads the published files of Open Images, and pictures by a list."""
 
 import logging
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from downloading import catalogue, flags, run
 from downloading.client import DownloadError
 from pipelines import discretion
-from pipelines.arguments import fail, interrupt
+from pipelines.arguments import fail
+from runners import program
 from transforms.storage.stamps import ChangedError
 
 _PROGRAM = "python -m pipelines.download"
+_INTERRUPTED = "interrupted: run the same command again to go on"
 
 
 def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISHED) -> int:
@@ -30,13 +29,13 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     discretion.keep_secrets()
     entries = catalogue.read(files)
     parsed = flags.parse(arguments, entries)
-    signal.signal(signal.SIGTERM, interrupt)
     try:
-        failures = run.run(parsed, entries)
+        with program.interruptible(lambda: _INTERRUPTED):
+            failures = run.run(parsed, entries)
     except flags.UsageError as error:
         return fail(_PROGRAM, str(error), 2)
     except KeyboardInterrupt:
-        return fail(_PROGRAM, "interrupted: run the same command again to go on", 1)
+        return fail(_PROGRAM, _INTERRUPTED, 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return fail(_PROGRAM, f"{where}{error.strerror or error}", 1)
@@ -48,8 +47,5 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # At once: threads that an interrupt has left behind may wait for a server for minutes.
-    os._exit(code)
+    program.begin(_PROGRAM)
+    program.run(main)

@@ -3,7 +3,6 @@
 import colorsys
 import io
 import json
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
 from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail
+from runners import program
 from transforms.outputs.naming import MANIFEST
 from transforms.wording import counted, printable
 from versions.published import Output, VersionError
+
+_PROGRAM = "python -m pipelines.draw"
 
 _EXAMPLES = """\
 examples:
@@ -210,7 +212,7 @@ def _present(image_labels: Sequence[dict]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns 0, or 2 with a line on stderr where the use was wrong."""
-    parser = Parser(prog="python -m pipelines.draw", description=__doc__, epilog=_EXAMPLES)
+    parser = Parser(prog=_PROGRAM, description=__doc__, epilog=_EXAMPLES)
     add = parser.add_argument
     add("dataset", type=Path, help="the --output of a build, or one version in it; with Parquet")
     add("--output", metavar="PNG", type=Path, required=True, help="the sheet; .jpg works too")
@@ -235,4 +237,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.begin(_PROGRAM)
+    program.run(main)

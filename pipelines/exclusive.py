@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 from pipelines import workspace
 from pipelines.output_lease import OutputLease, lease_on
+from runners.program import Cleanup, undisturbed
 from transforms.publishing.holder import Holder, LostLeaseError, holder_of, lost
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
 _POLL_SECONDS = 1.0
+_JOIN_SECONDS = 1.0
 
 
 class BusyError(Exception):
@@ -64,6 +66,7 @@ def held(
     own = lease_on(output, holder, options)
     ended = threading.Event()
     thread = threading.Thread(target=_keep, args=(own, ended), daemon=True)
+    release = Cleanup(own.release)
     try:
         try:
             waited = _acquire(own, output, wait, tell)
@@ -77,10 +80,11 @@ def held(
                 raise LostLeaseError(loss) from error
             raise
     finally:
-        ended.set()
-        if thread.is_alive():
-            thread.join()
-        own.release()
+        with undisturbed():
+            ended.set()
+            if thread.is_alive():
+                thread.join(_JOIN_SECONDS)  # it may be waiting for a store
+            release()
 
 
 def is_left(output: str, options: ObjectOptions) -> bool:

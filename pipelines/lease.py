@@ -20,6 +20,7 @@ from transforms.storage.stores import ObjectOptions
 RENEWAL_SECONDS = 30.0
 #: A lease that is older than the youngest by more is that of a dead build.
 EXPIRY_SECONDS = 300.0
+_JOIN_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -43,7 +44,7 @@ def held(output: str, options: ObjectOptions) -> Iterator[str]:
         yield work
     finally:
         ended.set()
-        thread.join()
+        thread.join(_JOIN_SECONDS)  # it may be waiting for the store
         # What can't be cleared away now is so by a later build.
         with contextlib.suppress(StorageError):
             _renew(work, hasty)

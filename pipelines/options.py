@@ -14,6 +14,7 @@ from pipelines.arguments import (
     size,
     unknown_flag,
 )
+from runners import launch
 from runners.flink import options as flink
 from runners.launch import RUNNERS
 from transforms.outputs.naming import FORMATS, SPLITS
@@ -335,6 +336,10 @@ def parse(
             flags_of_beam = [name for action in beam._actions for name in action.option_strings]
             known = [name for name in flags_of_beam if name.startswith("--")]
             parser.error(unknown_flag(unknown[0], [*known, *parser.flags()]))
+    try:
+        launch.refuse_too_many(flags, others)
+    except launch.UsageError as error:
+        parser.error(str(error))
     return flags, others
 
 

@@ -2,14 +2,16 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.arguments import Parser, fail
+from pipelines.arguments import Parser, fail, processes
+from runners import program
 from synthesis.bulk import write_bulk
 from synthesis.corpus import write_corpus
 from synthesis.definitions import write_definitions
+
+_PROGRAM = "python -m pipelines.synthesize"
 
 _EXAMPLES = """\
 examples:
@@ -30,7 +32,7 @@ with the pixels. The same flags and seed give the same bytes, whatever --num_wor
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m pipelines.synthesize", description=__doc__, epilog=_EXAMPLES)
+    parser = Parser(prog=_PROGRAM, description=__doc__, epilog=_EXAMPLES)
     add = parser.add_argument
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")
     add("--images", metavar="N", type=_positive, default=200, help="how many images; default: 200")
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--num_workers",
         metavar="N",
-        type=_positive,
+        type=processes,
         default=os.cpu_count(),
         help="processes; default: the cores",
     )
@@ -106,4 +108,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.begin(_PROGRAM)
+    program.run(main)

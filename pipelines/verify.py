@@ -1,13 +1,13 @@
 """Checks a published version: `python -m pipelines.verify --help`."""
 
 import argparse
-import signal
-import sys
 import time
 from collections.abc import Sequence
 
 from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt
+from pipelines.arguments import Parser, add_num_workers, add_store, fail
+from runners import program
+from runners.temporary import temporary_folder
 from transforms.wording import counted
 
 _PROGRAM = "python -m pipelines.verify"
@@ -82,15 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from versions.published import LatestError, Output, VersionError
     from versions.verify import verify
 
-    signal.signal(signal.SIGTERM, interrupt)
     started = time.monotonic()
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:
-        name = output.choose(flags.version)
-        with ByteBar(f"checking {name}") as bar:
-            account = verify(
-                output, name, flags.sample, flags.num_workers, bar.say, bar.note, bar.show
-            )
+        with program.interruptible(), temporary_folder():
+            name = output.choose(flags.version)
+            with ByteBar(f"checking {name}") as bar:
+                account = verify(
+                    output, name, flags.sample, flags.num_workers, bar.say, bar.note, bar.show
+                )
     except LatestError as error:
         return fail(_PROGRAM, str(error), 1)
     except VersionError as error:
@@ -123,4 +123,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.begin(_PROGRAM)
+    program.run(main)

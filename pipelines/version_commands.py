@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines import exclusive, report, workspace
 from pipelines.progress_bar import ByteBar
+from runners.temporary import temporary_folder
 from transforms.outputs.naming import SPLITS
 from transforms.publishing.holder import lease_path
 from transforms.storage import files
@@ -98,7 +99,7 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
             columns = ",".join(change.columns)
             bar.say(" ".join([change.change, change.split, change.image_id, columns]).rstrip())
 
-    with ByteBar("comparing") as bar:
+    with temporary_folder(), ByteBar("comparing") as bar:
         found = compare(
             output, before, after, flags.num_workers, tell if flags.images else None, bar.show
         )

@@ -2,14 +2,15 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, interrupt, say
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, say
+from runners import program
 
 _PROGRAM = "python -m pipelines.versions"
+_INTERRUPTED = "interrupted: run it again to go on"
 
 _DESCRIPTION = """\
 Lists the versions in the --output of a build, tells what is in one and what changed between two,
@@ -124,12 +125,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from versions.merging import WorkerError
     from versions.published import LatestError, ManifestError, Output, VersionError
 
-    signal.signal(signal.SIGTERM, interrupt)
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:
-        version_commands.COMMANDS[flags.command](output, flags)
-        if problem := version_commands.read_latest(output)[1]:
-            say(f"note: {problem}")
+        with program.interruptible(lambda: _INTERRUPTED):
+            version_commands.COMMANDS[flags.command](output, flags)
+            if problem := version_commands.read_latest(output)[1]:
+                say(f"note: {problem}")
     except LatestError as error:
         return fail(_PROGRAM, str(error), 1)
     except (ManifestError, DamagedShardError) as error:
@@ -143,9 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
-        return fail(_PROGRAM, "interrupted: run it again to go on", 1)
+        return fail(_PROGRAM, _INTERRUPTED, 1)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.begin(_PROGRAM)
+    program.run(main)

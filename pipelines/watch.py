@@ -23,6 +23,7 @@ from transforms.wording import LINE_LENGTH, clean, counted
 JOB = "job.json"
 _BAR_SECONDS = 0.5
 _LINE_SECONDS = 10
+_JOIN_SECONDS = 1.0
 
 
 class Watch:
@@ -52,7 +53,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(_JOIN_SECONDS)  # it may wait for a terminal that takes nothing
         if self._bar is not None:
             self._bar.close()
 

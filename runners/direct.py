@@ -1,8 +1,11 @@
 """Running on one machine: Beam's FnApiRunner, one process a worker."""
 
 import argparse
+import concurrent.futures
 import os
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import apache_beam as beam
@@ -10,12 +13,16 @@ from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from runners import sharing, shortcuts
-from runners.forked import ENDED, ForkedEnvironment
+from runners import fork_server
+from runners.forked import ForkedEnvironment
 from runners.launch import Define, JobError, Monitor, with_defaults
 from runners.portable import quiet
 
 _View = TypeVar("_View", bound=PipelineOptions)
+_Result = TypeVar("_Result")
+#: How long Beam may take to notice that a worker has failed.
+_NOTICE_SECONDS = 10
+_POLL_SECONDS = 1
 
 
 class _Options(PipelineOptions):
@@ -44,16 +51,50 @@ def run(
     processes = ForkedEnvironment.default() if num_workers > 1 else None
     arguments = with_defaults(beam_arguments, {"direct_num_workers": num_workers})
     runner = FnApiRunner(default_environment=processes)
+    with quiet():
+        root = beam.Pipeline(runner=runner, options=_Options(arguments))
+        define(root)
+
+        def finish() -> MetricResults:
+            result = root.run()
+            result.wait_until_finish()
+            return result.metrics()
+
+        return _with_workers(finish) if processes else finish()
+
+
+def _with_workers(finish: Callable[[], _Result]) -> _Result:
+    """Calls a function that runs a pipeline on forked workers.
+
+    In a thread, since Beam's own threads wait for each other and for workers: if this one is
+    interrupted, or a worker fails, it needn't wait for any of them.
+
+    Raises:
+        JobError: A worker process ended.
+        Exception: What `finish` raises.
+    """
+    promise: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            promise.set_result(finish())
+        except BaseException as error:
+            promise.set_exception(error)
+
+    server = fork_server.start([])
+    threading.Thread(target=work, daemon=True).start()
+    noticed = None
     try:
-        with (
-            quiet(),
-            shortcuts.taken(),
-            sharing.offered(),
-            beam.Pipeline(runner=runner, options=_Options(arguments)) as root,
-        ):
-            define(root)
+        while not concurrent.futures.wait([promise], _POLL_SECONDS).done:
+            if server.failure:
+                noticed = noticed or time.monotonic()
+                if time.monotonic() - noticed > _NOTICE_SECONDS:
+                    raise JobError(server.failure)
+        return promise.result()
     except RuntimeError as error:
-        if ENDED in str(error):
+        if fork_server.ENDED in str(error):
             raise JobError(str(error)) from None
         raise
-    return root.result.metrics()
+    finally:
+        if not promise.done():
+            server.end("the build was ended")

@@ -1,29 +1,29 @@
-"""Beam's environment of workers that are forked by the server of `runners/fork_server.py`."""
+"""Beam's environment of workers that are forked by the server of `runners/fork_server.py`.
 
-import multiprocessing.process
+Beam's FnApiRunner waits for ever for a worker that has died, and for all others once one has
+failed. Here the first failure of any worker is that of all, and ends them.
+"""
+
 import os
-import signal
 import threading
-from collections.abc import Mapping
-from multiprocessing import connection
+from collections.abc import Callable
 from typing import Any, Self
 
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
+    ControlConnection,
+    ControlFuture,
     GrpcWorkerHandler,
     WorkerHandler,
 )
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
 
-from runners import fork_server, lean, sharing, shortcuts, worker
+from runners import fork_server, worker
 
-#: How the error begins of a worker that has ended by itself.
-ENDED = "a worker process ended"
-_POLL_SECONDS = 0.1
 _URN = "open_images:env:forked:v1"
-#: Starting a process also reads how others ended. Of two threads that read it at the same time, one
-#: would find nothing there and take it for an exit code of 255.
-_reading_ends = threading.Lock()
+#: How long a worker may take to end when there is no more for it to do.
+_END_SECONDS = 10
+_ENDLESS = f"{fork_server.ENDED} only by force"
 
 
 @Environment.register_urn(_URN, None)
@@ -49,12 +49,18 @@ class ForkedEnvironment(Environment):
 
 @WorkerHandler.register_environment(_URN, None)
 class ForkedWorkerHandler(GrpcWorkerHandler):
-    """Starts a worker for Beam's FnApiRunner, and waits for its end."""
+    """Starts a worker for Beam's FnApiRunner, and ends it."""
 
     def __init__(self, _: None, state: Any, provision_info: Any, grpc_server: Any) -> None:
         super().__init__(state, provision_info, grpc_server)
+        self._server = fork_server.start([])
+        self._control = _Control(self.control_conn, self._server.end)
+        self.control_conn: Any = self._control
+        self._ended = threading.Event()
+        self._ended.set()
 
     def start_worker(self) -> None:
+        """Forks a worker."""
         # The server may have been started for an earlier build, with another environment.
         environment = dict(os.environ) | worker.environment(
             self.worker_id,
@@ -62,47 +68,81 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
             self.logging_api_service_descriptor(),
             self.provision_info.provision_info.pipeline_options,
         )
-        process = fork_server.CONTEXT.Process(target=_work, args=(environment,), daemon=True)
-        with _reading_ends:
-            process.start()
-        self._stopped = threading.Event()
-        self._watching = threading.Thread(target=self._watch, args=(process,), daemon=True)
-        self._watching.start()
+        self._ended.clear()
+        self._server.fork(self.worker_id, environment, self._end)
 
     def stop_worker(self) -> None:
-        self._stopped.set()
-        self._watching.join()
+        """Waits for the end of the worker, which was told by now that there is no more to do."""
+        if not self._ended.wait(_END_SECONDS):
+            self._server.end(_ENDLESS)
+        self._ended.wait()
 
-    def _watch(self, process: multiprocessing.process.BaseProcess) -> None:
-        """Waits for the worker's end; if it failed, Beam would wait for its answers for ever."""
-        control: Any = self.control_conn
-        connection.wait([process.sentinel])
-        with _reading_ends:
-            process.join()
-        if process.exitcode:
-            answer = beam_fn_api_pb2.InstructionResponse(
-                error=f"{ENDED} with code {process.exitcode}: is memory short?"
-            )
-            while not self._stopped.wait(_POLL_SECONDS):  # Beam may still ask it for more
-                for future in [*control._futures_by_id.values()]:
-                    future.set(answer)
+    def _end(self, cause: str) -> None:
+        self._control.fail(cause or f"{fork_server.ENDED} too early")
+        self._ended.set()
 
 
-def _work(environment: Mapping[str, str]) -> None:
-    """Runs a worker in a new process until the runner has no more for it to do."""
-    # An interrupt reaches all processes of a terminal; the driver is who ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Beam prints the traceback of every error that it also tells the runner.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    os.environ.clear()
-    os.environ |= environment
-    lean.collect_again()
-    with shortcuts.taken(), sharing.taken():
-        worker.serve(_end_with_driver)
+class _Control:
+    """A connection of Beam's, by which a worker gets instructions, that can fail.
+
+    Args:
+        connection: that of the worker.
+        on_error: called with what went wrong, to end all workers.
+    """
+
+    def __init__(self, connection: ControlConnection, on_error: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._on_error = on_error
+        self._lock = threading.Lock()
+        self._pending: list[ControlFuture] = []
+        self._cause = ""
+
+    def push(self, request: beam_fn_api_pb2.InstructionRequest) -> "_Answer | ControlFuture":
+        """Sends an instruction; returns a promise of its answer."""
+        with self._lock:
+            if self._cause:
+                return ControlFuture(request.instruction_id, _failure(self._cause))
+            future: Any = self._connection.push(request)
+            self._pending = [each for each in self._pending if not each.is_done()]
+            self._pending.append(future)
+        return _Answer(future, self._on_error)
+
+    def fail(self, cause: str) -> None:
+        """Answers all instructions, those to come too, by an error."""
+        with self._lock:
+            self._cause = cause
+            pending, self._pending = self._pending, []
+        for future in pending:
+            if not future.is_done():
+                future.set(_failure(cause))
+
+    def close(self) -> None:
+        """Tells the worker that there are no more instructions, and waits until it knows."""
+        timer = threading.Timer(_END_SECONDS, self._on_error, [_ENDLESS])
+        timer.daemon = True
+        timer.start()
+        self._connection.close()
+        timer.cancel()
 
 
-def _end_with_driver() -> None:
-    driver = multiprocessing.parent_process()
-    assert driver is not None
-    driver.join()
-    os._exit(1)
+class _Answer:
+    """What a worker will answer; `on_error` is called with what went wrong."""
+
+    def __init__(self, future: ControlFuture, on_error: Callable[[str], None]) -> None:
+        self._future = future
+        self._on_error = on_error
+
+    def is_done(self) -> bool:
+        """Whether it has answered."""
+        return self._future.is_done()
+
+    def get(self, timeout: float | None = None) -> beam_fn_api_pb2.InstructionResponse:
+        """Waits for the answer."""
+        answer = self._future.get(timeout)
+        if answer.error:
+            self._on_error(answer.error)
+        return answer
+
+
+def _failure(cause: str) -> beam_fn_api_pb2.InstructionResponse:
+    return beam_fn_api_pb2.InstructionResponse(error=cause)

@@ -27,6 +27,10 @@ _MODULES = {
     "dataflow": "runners.dataflow",
 }
 RUNNERS = tuple(_MODULES)
+#: As many processes as one machine can bear; more of them than cores wait for pictures' servers.
+MOST_PROCESSES = max(32, 8 * (os.cpu_count() or 1))
+#: As many tasks at once as Flink can number.
+_MOST_TASKS = 1 << 15
 
 
 class UsageError(ValueError):
@@ -121,6 +125,28 @@ def prepare(flags: argparse.Namespace, modules: Sequence[str]) -> None:
     """
     if flags.runner == "direct" and (flags.num_workers or os.cpu_count()) != 1:
         fork_server.start(modules)
+
+
+def too_many(number: int, most: int) -> str:
+    """Returns the error message for a number of processes that is too high."""
+    cores = os.cpu_count() or 1
+    where = f"for a machine of {cores} cores" if most == MOST_PROCESSES else "for a cluster"
+    return f"{number:,} is too many {where}: give {most:,} at most"
+
+
+def refuse_too_many(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+    """Checks the number of workers, before any is started.
+
+    Raises:
+        UsageError: There are too many.
+    """
+    given = flags_given(beam_arguments)
+    is_elsewhere = flags.runner == "dataflow" or (
+        flags.runner == "flink" and not given.isdisjoint({"--flink_master", "--job_endpoint"})
+    )
+    most = _MOST_TASKS if is_elsewhere else MOST_PROCESSES
+    if flags.num_workers and flags.num_workers > most:
+        raise UsageError(f"argument --num_workers: {too_many(flags.num_workers, most)}")
 
 
 def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:

@@ -1,14 +1,12 @@
-"""Programs that start and end sooner than Python makes them. Light to import, as it comes first."""
+"""Programs that start sooner than Python makes them. Light to import, as it comes first."""
 
-import atexit
 import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
-from typing import NoReturn
 
 #: What Beam imports for connectors, flags and type hints of its own, and pyarrow to see whether a
 #: list is an object of pandas. Where they aren't installed both do without, and so can we.
@@ -21,20 +19,6 @@ _KEPT_BYTES, _BLOCK_BYTES = 96 << 20, 32 << 20
 #: New objects, and collections among the young and the middle-aged.
 _COLLECT_AFTER = 20_000, 20, 50
 _USUAL = gc.get_threshold()
-
-
-def run(main: Callable[[], int]) -> NoReturn:
-    """Runs a program, and ends this process with its exit code."""
-    save_imports()
-    keep_one_heap()
-    code = main()
-    if code == 0:
-        # Python would take all modules apart, which takes 0.3 s.
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
 
 
 def save_imports() -> None:

@@ -9,7 +9,7 @@ import grpc
 
 #: A thread of Beam's that reads a job's messages until the job server ends them, or itself.
 _READER = "wait_until_finish_read"
-_READER_SECONDS = 10
+_READER_SECONDS = 2
 
 
 @contextlib.contextmanager
@@ -36,4 +36,5 @@ def quiet() -> Iterator[None]:
             if thread.name == _READER:
                 thread.join(_READER_SECONDS)
         logging.getLogger().removeFilter(keep)
-        threading.excepthook = before
+        if threading.excepthook is hook:  # a signal may have silenced it since
+            threading.excepthook = before

@@ -11,7 +11,4 @@ lean.keep_one_heap()
 logging.getLogger().addHandler(logging.NullHandler())
 
 import apache_beam.runners.worker.sdk_worker_main  # noqa: E402, F401
-
-# Which gRPC itself imports with a worker's first channel.
-import grpc._channel  # noqa: E402
-import grpc.experimental  # noqa: E402, F401
+import grpc.experimental  # noqa: E402, F401 - which a worker's first channel needs

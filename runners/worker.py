@@ -10,8 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 _POLL_SECONDS = 0.5
@@ -24,13 +23,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def serve(end_with_parent: Callable[[], None]) -> None:
+def serve(parent: int) -> None:
     """Runs the worker until the runner has no more for it to do.
 
     Args:
-        end_with_parent: ends this process once its parent has ended; called in a thread.
+        parent: the process that started this one, which doesn't outlive it.
     """
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # A root logger without a handler would be given one that writes to stderr. Records still go to
     # the runner, which shows errors.
     logging.getLogger().addHandler(logging.NullHandler())
@@ -102,12 +101,12 @@ def start(arguments: Sequence[str]) -> None:
     services = info.control_endpoint, info.logging_endpoint
     os.environ |= environment(flags.id, *services, info.pipeline_options)
     os.environ["RUNNER_CAPABILITIES"] = " ".join(info.runner_capabilities)
-    serve(partial(_end_with, parent))
+    serve(parent)
 
 
 def main() -> None:
     """Runs a worker for the process with the given id, which passes the rest by environment."""
-    serve(partial(_end_with, int(sys.argv[1])))
+    serve(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

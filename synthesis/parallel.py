@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
+from runners.program import begin_child
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -27,7 +29,7 @@ def in_order(
         yield from map(function, jobs)
         return
     # Processes started afresh: a fork copies locks that threads of this process may hold.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_child) as pool:
         waiting: deque[Future[Result]] = deque()
         for job in jobs:
             waiting.append(pool.submit(function, job))

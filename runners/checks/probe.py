@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from runners import program
 from runners.checks.worker import NAMESPACE, Errand, Report, ReportFn, read_errand
 from runners.launch import Job
 
@@ -99,7 +100,6 @@ def main() -> int:
     from runners import launch
 
     logging.basicConfig(level=logging.CRITICAL)
-    signal.signal(signal.SIGTERM, _interrupt)
     task: dict[str, Any] = json.load(sys.stdin)
     errand = read_errand(json.dumps(task["errand"]))
     flags = argparse.Namespace(**task["flags"])
@@ -109,7 +109,8 @@ def main() -> int:
         root | beam.Create(range(elements)) | beam.Reshuffle() | beam.ParDo(ReportFn(errand))
 
     try:
-        metrics = launch.load(flags.runner)(define, flags, task["beam"], _Silent())
+        with program.interruptible():
+            metrics = launch.load(flags.runner)(define, flags, task["beam"], _Silent())
     except KeyboardInterrupt:
         return 1
     except Exception as error:
@@ -120,9 +121,6 @@ def main() -> int:
     return 0
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    program.begin("python -m runners.checks.probe")
+    program.run(main)

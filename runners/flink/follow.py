@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from runners.flink import causes
 from runners.flink.rest import ENDED, Rest, RestError
 from runners.launch import Job, JobError, Monitor
+from runners.program import Cleanup
 from transforms.redaction import redact_url
 
 _POLL_SECONDS = 1.0
 #: How long a job manager may be away; it may be restarted meanwhile.
 _AWAY_SECONDS = 60
-_CANCEL_SECONDS = 30
+#: How long to wait until a job is cancelled, and for one to appear that was just being submitted.
+_CANCEL_SECONDS, _APPEAR_SECONDS = 6.0, 3.0
+_CANCEL_POLL_SECONDS = 0.2
 
 
 class Submission:
@@ -32,6 +35,8 @@ class Submission:
         self._job_name = job_name
         self._earlier = frozenset(rest.jobs())
         self._job_id: str | None = None
+        #: Whether the job may have been submitted.
+        self.is_begun = False
 
     def find(self) -> str | None:
         """The id of the job; None as long as the cluster has none.
@@ -141,19 +146,24 @@ class Follower:
 @contextlib.contextmanager
 def cancelled_unless_done(submission: Submission | None) -> Iterator[None]:
     """Cancels a job on the cluster if it runs at the end of the context."""
+    cancel = Cleanup(lambda: _cancel(submission))
     try:
         yield
     finally:
-        if submission is not None:
-            with contextlib.suppress(RestError):
-                _cancel(submission)
+        cancel()
 
 
-def _cancel(submission: Submission) -> None:
-    deadline = time.monotonic() + _CANCEL_SECONDS
-    while time.monotonic() < deadline:
-        job = submission.find()
-        if job is None or submission.rest.jobs()[job][1] in ENDED:
-            return
-        submission.rest.cancel(job)
-        time.sleep(_POLL_SECONDS)
+def _cancel(submission: Submission | None) -> None:
+    if submission is None or not submission.is_begun:
+        return
+    begun = time.monotonic()
+    with contextlib.suppress(RestError):
+        while (waited := time.monotonic() - begun) < _CANCEL_SECONDS:
+            job = submission.find()
+            if job is not None:
+                if submission.rest.jobs()[job][1] in ENDED:
+                    return
+                submission.rest.cancel(job)
+            elif waited > _APPEAR_SECONDS:
+                return
+            time.sleep(_CANCEL_POLL_SECONDS)

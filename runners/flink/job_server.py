@@ -17,6 +17,8 @@ from runners.launch import JobError
 _START_SECONDS = 90
 _STOP_SECONDS = 5
 _HEAP = "-Xmx1g"
+#: Runs a program that ends with the process that holds the other end of its stdin.
+_WITH_PARENT = 'exec 3<&0; (cat <&3; kill -9 0) & exec "$@" </dev/null 3<&-'
 
 
 class JobServer:
@@ -47,8 +49,8 @@ class JobServer:
     def __enter__(self) -> Self:
         with open(self._log, "wb") as output:
             self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
+                ["sh", "-c", _WITH_PARENT, "sh", *self._command],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that Ctrl-C reaches us alone
@@ -71,10 +73,11 @@ class JobServer:
                 raise JobError(f"Beam's job server for Flink didn't start: {last}")
             time.sleep(0.1)
 
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_SECONDS)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -85,6 +85,8 @@ def run(
         if server is not None:
             server.wait()
         follower = Follower(submission, monitor, flags.worker_timeout)
+        if submission is not None:
+            submission.is_begun = True
         try:
             result = root.run()
             follower.wait(result.wait_until_finish)

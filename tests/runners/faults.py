@@ -20,24 +20,6 @@ class FailFn(beam.DoFn):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class NoteFn(beam.DoFn):
-    """Notes each element in a file of its worker's; one that says so waits for all the others."""
-
-    def __init__(self, folder: Path, others: int) -> None:
-        self._folder = folder
-        self._others = others
-
-    def process(self, element: str):
-        with (self._folder / str(os.getpid())).open("a") as notes:
-            notes.write(f"{element}\n")
-        if element == "wait":
-            end = time.monotonic() + 60
-            while len(read_notes(self._folder)) <= self._others:
-                assert time.monotonic() < end, "the other worker doesn't take them all"
-                time.sleep(0.01)
-        yield element
-
-
 class FailFirstFn(FailFn):
     """Fails at the element that is there first, and takes its time to note any other."""
 
@@ -58,8 +40,3 @@ class FailFirstFn(FailFn):
 def read_notes(folder: Path) -> list[str]:
     """All elements noted."""
     return [line for notes in folder.iterdir() for line in notes.read_text().splitlines()]
-
-
-def end_at_once(_: object) -> None:
-    """A worker that ends before the runner has heard of it."""
-    os._exit(3)

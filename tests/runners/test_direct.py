@@ -1,4 +1,4 @@
-"""Workers of the direct runner: how they share the work, and what if one fails."""
+"""Workers of the direct runner: what if one fails."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from runners import direct, forked, launch
-from tests.runners.faults import FailFirstFn, FailFn, NoteFn, end_at_once, read_notes
+from runners import direct, launch, worker
+from tests.runners.faults import FailFirstFn, FailFn, read_notes
 
 
 def run() -> None:
@@ -23,20 +23,9 @@ def test_a_worker_that_is_killed_ends_the_build():
 
 
 def test_a_worker_that_never_connects_ends_the_build(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(forked, "_work", end_at_once)
-    with pytest.raises(launch.JobError, match="a worker process ended with code 3"):
+    monkeypatch.setattr(worker, "environment", lambda *_: {})
+    with pytest.raises(launch.JobError, match="a worker process ended with code 1"):
         run()
-
-
-def test_a_slow_element_holds_no_others_up(tmp_path: Path):
-    elements = ["wait", *map(str, range(99))]
-
-    def define(root: beam.Pipeline) -> None:
-        shuffled = root | beam.Create(elements) | beam.Reshuffle()
-        shuffled | beam.ParDo(NoteFn(tmp_path, others=99))
-
-    direct.run(define, argparse.Namespace(num_workers=2), [], None)
-    assert sorted(read_notes(tmp_path)) == sorted(elements)
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])

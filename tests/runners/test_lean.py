@@ -29,14 +29,6 @@ import httplib2
 print(httplib2.urlnorm("http://A")[0], "httplib2.auth" in sys.modules)
 """
 
-ENDING = """
-import atexit
-from runners import lean
-atexit.register(print, "exit function")
-lean.run(lambda: print("said") or {code})
-"""
-
-
 HEAP = """
 from runners import lean
 lean.keep_one_heap()
@@ -83,13 +75,6 @@ def test_the_collector_looks_seldom_until_work_begins():
     ended = run(COLLECTOR)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "False\nTrue\nTrue True\n"
-
-
-def test_a_program_ends_with_its_code_and_all_output():
-    for code in (0, 1, 2):
-        ended = run(ENDING.format(code=code))
-        assert (ended.returncode, ended.stderr) == (code, "")
-        assert ended.stdout == "said\nexit function\n"
 
 
 def test_views_of_options_are_one():

@@ -16,7 +16,7 @@ from transforms.elements import BucketCount, Source, SourceCount
 from transforms.failures import Stage
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.outputs.naming import SPLITS
-from transforms.wording import clean, counted
+from transforms.wording import clean, counted, exceeds, share_above
 
 _SHOWN = 3
 
@@ -95,8 +95,8 @@ def _find_lost_rows(
             continue
         if source.split not in wanted:
             continue
-        if bad > limit * rows:
-            text = f"{path}: {_share(bad, rows)} rows are bad, {_more_than(limit)}"
+        if exceeds(bad, rows, limit):
+            text = f"{path}: {_share(bad, rows, limit)} rows are bad, {_more_than(limit)}"
             failed = gathered.filter(pc.equal(gathered["source"], path))
             causes = _warnings_of([source], warnings)
             # `text` names the path: each example needs the file's name alone.
@@ -120,9 +120,9 @@ def _find_masks_without_pixels(
     limit = config.max_bad_rate
     causes = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
     for split, (masks, lacking) in sorted(_count_masks(bucket_counts).items()):
-        if lacking > limit * masks:
+        if exceeds(lacking, masks, limit):
             text = (
-                f"masks of {split}: {_share(lacking, masks)} masks have no pixels, "
+                f"masks of {split}: {_share(lacking, masks, limit)} masks have no pixels, "
                 f"{_more_than(limit, 'check --masks')}"
             )
             of_split = pc.and_(
@@ -139,11 +139,13 @@ def _find_failed_images(
     warnings: Mapping[int, str],
     gathered: pa.Table,
 ) -> Iterator[Loss]:
-    if failed_images <= config.max_failure_rate * images:
+    limit = config.max_failure_rate
+    if not exceeds(failed_images, images, limit):
         return
     text = (
-        f"{failed_images:,} of {counted(images, 'image')} failed ({failed_images / images:.2%}), "
-        f"more than --max_failure_rate {config.max_failure_rate:g}: mend the input or raise it"
+        f"{failed_images:,} of {counted(images, 'image')} failed "
+        f"({share_above(failed_images, images, limit)}), more than --max_failure_rate {limit}: "
+        "mend the input or raise it"
     )
     tables = [source.shown_name for source in config.sources if source.kind == "images"]
     of_images = pc.or_(
@@ -175,12 +177,13 @@ def _count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, i
     return counts
 
 
-def _share(some: int, total: int) -> str:
-    return f"{some:,} of {total:,}" + (f" ({some / total:.2%})" if some < total else "")
+def _share(some: int, total: int, limit: float) -> str:
+    share = f" ({share_above(some, total, limit)})" if some < total else ""
+    return f"{some:,} of {total:,}{share}"
 
 
 def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
-    return f"more than --max_bad_rate {limit:g}: {remedy}, or raise the limit"
+    return f"more than --max_bad_rate {limit}: {remedy}, or raise the limit"
 
 
 def _examples_of(failed: pa.Table) -> tuple[str, ...]:

@@ -1,0 +1,301 @@
+"""How a program begins and ends: after a signal always, and soon. Light to import.
+
+The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt wherever the program is, so that it
+ends in order. That isn't enough: the exception may come where a library drops it, and what is
+waited for afterwards may never come. So a thread watches, which Python tells of each signal by a
+pipe: where the program hasn't ended in time, the thread does what must be done and ends it.
+"""
+
+import contextlib
+import io
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TextIO
+
+#: Seconds that a program has to end in order after a signal, and after another one.
+PATIENCE, HASTE = 9.0, 1.0
+#: Seconds for what must be done when these are over, and for the last line.
+_URGENT_SECONDS = 2.0
+#: Exit code after a signal.
+INTERRUPTED = 1
+_WORD = "interrupted"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: What the kernel takes from a pipe at once.
+_LINE_BYTES = 4096
+
+
+class _Program:
+    """The program that this process runs.
+
+    Attributes:
+        name: empty where the process is another's, such as a test's.
+        is_begun: whether there is something to end in order; else a signal ends it at once.
+        is_interrupted: whether a signal has come.
+        is_raised: whether KeyboardInterrupt was raised for one.
+        busy: how many parts of it run that no signal may disturb.
+        owed: what must be done before the process ends.
+        last_words: returns what is said where it doesn't end in order.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.is_begun = False
+        self.is_interrupted = False
+        self.is_raised = False
+        self.busy = 0
+        self.owed: list[Cleanup] = []
+        self.last_words: Callable[[], str] = lambda: _WORD
+
+
+_program = _Program()
+
+
+class Cleanup:
+    """What must be done before the process ends: when it is called, or else by `run`.
+
+    Args:
+        function: does it. No signal disturbs it.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        _program.owed.append(self)
+
+    def __call__(self) -> None:
+        """Does it, unless that is done."""
+        with undisturbed():
+            if self in _program.owed:
+                self._function()
+                _program.owed.remove(self)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Has KeyboardInterrupt wait until this is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _program.busy += 1
+    try:
+        yield
+    finally:
+        _program.busy -= 1
+        _raise_if_interrupted()
+
+
+@contextlib.contextmanager
+def interruptible(last_words: Callable[[], str] = lambda: _WORD) -> Iterator[None]:
+    """Has the first signal raise KeyboardInterrupt; in a program, none does afterwards.
+
+    In another thread than the main one, signals are left to those who run that.
+
+    Args:
+        last_words: returns what is said where the program doesn't end in order.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    _handle_signals()
+    if not _program.name:
+        _program.is_interrupted = _program.is_raised = False
+    _program.is_begun = True
+    _program.last_words = last_words
+    try:
+        _raise_if_interrupted()
+        yield
+    finally:
+        _program.is_raised = True
+        if not _program.name:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def begin(name: str, last_words: str = _WORD) -> None:
+    """Begins a program: called first, since a signal may come while the rest is imported.
+
+    Args:
+        name: how it is called.
+        last_words: what is said where a signal comes before it is `interruptible`.
+    """
+    _program.name = name
+    _program.last_words = lambda: last_words
+    _handle_signals()
+    _watch_signals()
+    _open_streams()
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Runs a program that has begun, and ends this process with its exit code."""
+    code = _call(main)
+    _program.is_raised = True
+    for cleanup in _program.owed[::-1]:
+        with contextlib.suppress(Exception):  # the process ends, whatever comes of it
+            cleanup()
+    code = _call(sys.stdout.flush) or code
+    # At once: Python would take all modules apart, and wait for threads that may never end.
+    os._exit(code)
+
+
+def begin_child() -> None:
+    """Begins a process of `multiprocessing`, which ends with its parent; Ctrl-C is for that."""
+    import multiprocessing  # which few programs need
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def is_interrupted() -> bool:
+    """Whether a signal has come."""
+    return _program.is_interrupted
+
+
+def _call(main: Callable[[], int | None]) -> int:
+    """Calls a program; returns its exit code, whatever it raises."""
+    try:
+        return main() or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        _say(_WORD)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever reads has seen enough
+        return 1
+    except OSError as error:
+        from transforms.redaction import redact
+
+        where = f"{error.filename}: " if error.filename else ""
+        _say(redact(f"{where}{error.strerror or error}"))
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    return 1
+
+
+def _open_streams() -> None:
+    """Opens what of stdin, stdout and stderr is closed: else files would come in their places.
+
+    To write to such a stdout is an error still. What can't be written to stderr is lost.
+    """
+    modes = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)
+    for descriptor, mode in enumerate(modes):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # which takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may not be text
+    sys.stderr = _Lossy(sys.stderr)
+
+
+class _Lossy(io.TextIOBase):
+    """A stream that loses what can't be written, as to a full disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._stream.fileno()
+
+    def write(self, text: str, /) -> int:
+        """Writes text, if that can be."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what was written, if that can be."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+def _handle_signals() -> None:
+    for number in _SIGNALS:
+        # One that is started by nohup outlives its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _on_signal)
+
+
+def _on_signal(*_: object) -> None:
+    _program.is_interrupted = True
+    if _program.name:
+        # What threads say of workers that are being ended is of no use to anybody.
+        threading.excepthook = lambda _: None
+        import logging
+
+        logging.disable()
+    _raise_if_interrupted()
+
+
+def _raise_if_interrupted() -> None:
+    if not _program.is_begun or _program.busy or _program.is_raised:
+        return
+    if _program.is_interrupted:
+        _program.is_raised = True
+        raise KeyboardInterrupt
+
+
+def _watch_signals() -> None:
+    """Starts a thread that ends the process if it doesn't end within some time of a signal."""
+    told, told_by = os.pipe()
+    os.set_blocking(told_by, False)
+    signal.set_wakeup_fd(told_by, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(told,), daemon=True).start()
+
+
+def _watch(told: int) -> None:
+    deadline = None
+    while deadline is None or time.monotonic() < deadline:
+        wait = None if deadline is None else max(deadline - time.monotonic(), 0)
+        if not select.select([told], [], [], wait)[0]:
+            continue
+        if any(number in _SIGNALS for number in os.read(told, 64)):
+            now = time.monotonic()
+            if not _program.is_begun:
+                break
+            deadline = now + PATIENCE if deadline is None else min(deadline, now + HASTE)
+    words = [_WORD]
+    _do_within(_URGENT_SECONDS, *_program.owed, lambda: words.append(_program.last_words()))
+    _say(words[-1])
+    os._exit(INTERRUPTED)
+
+
+def _do_within(seconds: float, *functions: Callable[[], object]) -> None:
+    """Calls functions at the same time, each in a thread that is left behind if it takes longer."""
+    threads = [threading.Thread(target=function, daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+
+
+def _say(words: str) -> None:
+    """Writes a line to stderr unless that would block, as to a pipe that nobody reads."""
+    line = f"{_program.name}: error: {words}\n".encode(errors="backslashreplace")
+    with contextlib.suppress(OSError, ValueError):
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, line[:_LINE_BYTES])

@@ -1,0 +1,13 @@
+"""A few of the signals of `make fuzz`."""
+
+from tests.fuzz import signals
+
+#: With which workers come to be killed, and a single one interrupted, early and late.
+SEEDS = range(300, 310)
+
+
+def test_builds_end_after_a_signal():
+    with signals.setting() as where:
+        outcomes, findings = signals.run(SEEDS, where)
+    assert findings == []
+    assert outcomes["interrupted"] > len(SEEDS) // 3

@@ -79,6 +79,9 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.version_targets:flipped_bit --seed $(SEED) --count 2000 --mebibytes 1024
 	$(FUZZ) tests.fuzz.version_targets:damaged_file --seed $(SEED) --count 2000 --mebibytes 1024
 	$(FUZZ) tests.fuzz.version_targets:added_file --seed $(SEED) --count 500 --mebibytes 1024
+	$(FUZZ) tests.fuzz.table_targets:table --seed $(SEED) --count 30000
+	$(FUZZ) tests.fuzz.table_targets:class_file --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.table_targets:image_list --seed $(SEED) --count 20000
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

@@ -477,6 +477,8 @@ def _check(
     is_header = np.zeros(table.num_rows, bool)
     if not valid.all():
         is_blank = _blank_rows(columns, table_format)
+        for where in unconverted.values():
+            is_blank &= ~where
         is_header = _header_rows(columns, table_format)
     no_rows = is_blank | is_header
     rows.rejected |= no_rows

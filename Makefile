@@ -83,6 +83,9 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.input_targets:changed_input --seed $(SEED) --count 500 --seconds 60 --mebibytes 2000
 	$(FUZZ).signals --seed $(SEED) --count 160
 	$(FUZZ).signals --seed $(SEED) --count 40 --runner flink
+	$(FUZZ) tests.fuzz.table_targets:table --seed $(SEED) --count 30000
+	$(FUZZ) tests.fuzz.table_targets:class_file --seed $(SEED) --count 20000
+	$(FUZZ) tests.fuzz.table_targets:image_list --seed $(SEED) --count 20000
 
 # Figures are printed; RESULTS=benchmarks/RESULTS.md replaces their section there too. WORK=DIR keeps
 # the corpora for other targets, and needs 2.4 GB for a million images.

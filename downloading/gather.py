@@ -15,16 +15,14 @@ import pyarrow.compute as pc
 from downloading.client import DownloadError
 from downloading.image_list import Pictures, all_keys, among, count
 from downloading.meter import Meter
-from transforms.elements import LISTED, Block, ByteRange, Source
+from transforms.elements import LISTED, Block, Source
 from transforms.exchange import files as exchange
 from transforms.failures import PixelError
-from transforms.formats.blocks import count_quotes
 from transforms.formats.images import IMAGE_ROW
 from transforms.formats.ranges import plan_ranges
 from transforms.joining.join import Joined, join
 from transforms.keys import bucket_of
 from transforms.pixels.contents import keyed, list_source
-from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _BUCKET_IMAGES = 32_768
@@ -119,9 +117,11 @@ def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Ite
 
     bad_rows = 0
     try:
-        for piece in _ranges(source, options):
-            for data in read.read_blocks(source, piece, _BLOCK_BYTES, options):
-                parsed = read.parse_block(source, data)
+        for piece in plan_ranges(source, _BLOCK_BYTES):
+            for block in read.read_blocks(source, piece, _BLOCK_BYTES, options):
+                if block.is_rest:
+                    continue
+                parsed = read.parse_block(source, block.data)
                 bad_rows += parsed.bad_rows
                 value = parsed.table["value"].combine_chunks()
                 known = {name: pc.struct_field(value, name) for name in _ADDRESSES}
@@ -131,15 +131,3 @@ def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Ite
         raise DownloadError(f"{source.name}: compressed data: {error}: get it again") from None
     if bad_rows:
         meter.say(f"{source.name}: {bad_rows:,} bad rows are left out")
-
-
-def _ranges(source: Source, options: ObjectOptions) -> list[ByteRange]:
-    """The ranges of an image table, with the quotes before each."""
-    from transforms.formats.quotes import add_quotes  # which imports Beam
-
-    ranges = plan_ranges(source, _BLOCK_BYTES)
-    if source.compressed:
-        return ranges
-    with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
-        counted = [(piece, count_quotes(file, piece.start, piece.stop)) for piece in ranges]
-    return add_quotes(counted)

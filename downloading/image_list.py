@@ -2,9 +2,10 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ Pictures = Mapping[str, np.ndarray]
 
 _LINE = rf"^(?P<split>{'|'.join(LIST_SPLITS)})/(?P<image_id>[0-9a-f]{{16}})$"
 _LIST_CHARACTERS = 4 << 20
+_LONGEST_LINE = 1000
 _NAMES = 65_536
 
 
@@ -36,7 +38,7 @@ def read_list(path: Path, splits: Iterable[str] = LIST_SPLITS) -> Pictures:
     found = defaultdict(list)
     before = 0
     with open(path, encoding="utf-8-sig", errors="backslashreplace") as file:
-        while lines := file.readlines(_LIST_CHARACTERS):
+        for lines in _pieces(file):
             for split, keys in _parse(pa.array(lines), path, before).items():
                 found[split].append(keys)
             before += len(lines)
@@ -44,6 +46,18 @@ def read_list(path: Path, splits: Iterable[str] = LIST_SPLITS) -> Pictures:
     if not pictures:
         raise UsageError(f"--image_list: {path} holds no images of {', '.join(sorted(splits))}")
     return pictures
+
+
+def _pieces(file: TextIO) -> Iterator[list[str]]:
+    """Yields the lines of a file, many at a time; of one that is too long the beginning."""
+    rest = ""
+    while text := file.read(_LIST_CHARACTERS):
+        *lines, rest = (rest + text).split("\n")
+        if len(rest) > _LONGEST_LINE:  # which is no image, so nothing after it is read
+            lines.append(rest[:_LONGEST_LINE])
+        if lines:
+            yield lines
+    yield [rest]
 
 
 def _parse(lines: pa.Array, path: Path, before: int) -> dict[str, np.ndarray]:

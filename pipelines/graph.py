@@ -23,7 +23,7 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
     members = begun.containers | "ListMembers" >> ListMembers(config)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
-    fragments = (*rows.fragments, members.fragments)
+    fragments = (rows.fragments, members.fragments)
     buckets = fragments | "Exchange" >> Exchange(config, begun.buckets)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
@@ -31,10 +31,10 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
 
     # Parts become shards, shards a version, and the version the latest.
     reports = {
-        "source_counts": (begun.counts, *rows.counts, members.counts),
+        "source_counts": (begun.counts, rows.counts, members.counts),
         "bucket_counts": (built.counts,),
-        "failed": (begun.failed, *rows.failed, members.failed, built.failed),
+        "failed": (begun.failed, rows.failed, members.failed, built.failed),
         "classes": (begun.classes,),
-        "labels": rows.labels,
+        "labels": (rows.labels,),
     }
     built.parts | "Publish" >> Publish(config, reports)

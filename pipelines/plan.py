@@ -221,17 +221,18 @@ def read_vocabulary(
 
 
 def _content(source: Source, options: ObjectOptions) -> bytes:
-    """Reads a small file, or a small member of an archive.
+    """Reads a small file, or a small member of an archive, up to what it may hold at most.
 
     Raises:
         ValueError: Its archive is damaged.
     """
+    size = vocabulary.MAX_BYTES + 1
     if not source.member:
         with files.open_file(source.path, options, stamp=source.stamp) as file:
-            return file.read()
+            return file.read(size)
     try:
         with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
-            return stream.read_all()
+            return stream.read(size)
     except archives.DAMAGE as error:
         raise ValueError(f"{source.name}: damaged archive: {error}") from None
 

@@ -28,7 +28,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _LONGEST = (
     *("test_flink_faults", "test_flink", "test_matrix", "test_incremental", "test_dataflow"),
     *("test_pipeline", "test_object_stores", "test_killed_builds", "test_zombies"),
-    *("test_picture_targets", "test_memory", "test_doctor", "test_resumed", "test_unchanged"),
+    *(
+        "test_picture_targets",
+        "test_table_targets",
+        "test_memory",
+        "test_doctor",
+        "test_resumed",
+        "test_unchanged",
+    ),
     *("test_kubernetes", "test_airflow", "test_prism", "test_readers", "test_verify"),
     *("test_processed_pictures", "test_tfds", "test_synthetic_pictures", "test_synthetic_bulk"),
     *("test_draw", "test_lease", "test_benchmarks", "test_metrics", "test_lean", "test_direct"),

@@ -29,10 +29,11 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+from tests.oracle_records import LONGEST, decode, read_records
 from tests.oracle_repeats import merge_repeats
 from tests.oracle_rows import (
     PARSERS,
-    ROTATIONS,
+    ROTATION,
     SPLITS,
     LeftOutError,
     Lost,
@@ -185,11 +186,12 @@ def read_sources(annotations: Path) -> list[Source]:
         if path.is_dir() or suffix not in (".csv", ".txt", ".json", ".jsonl"):
             continue
         data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        text = decode(gzip.decompress(data) if path.suffix == ".gz" else data)
+        text = text.removeprefix("\ufeff")
         if suffix == ".json":
             kind, rows = "hierarchy", [json.loads(text)]
         elif suffix == ".jsonl":
-            lines = filter(str.strip, text.split("\n"))
+            lines = [line for line in text.split("\n") if line.strip(" \t\r")]
             kind, rows = "narratives", [read_json(line) for line in lines]
         else:
             kind, rows = read_csv(path, text)
@@ -200,21 +202,23 @@ def read_sources(annotations: Path) -> list[Source]:
 def read_json(line: str) -> dict | None:
     """One line of narratives, its ImageID named as in the tables."""
     try:
+        if len(line.encode()) > LONGEST:
+            return None
         row = json.loads(line)
         return row | {"ImageID": row["image_id"]}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def read_csv(path: Path, text: str) -> tuple[str, list]:
     """The kind of a CSV file, and its rows: dicts by column, or lists where they are classes."""
-    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if "".join(line).strip()]
-    header = [ALIASES.get(name.strip(), name.strip()) for name in lines[0]]
+    first, _, rest = text.lstrip("\r\n").partition("\n")
+    (names,) = csv.reader([first.rstrip("\r")])
+    header = [ALIASES.get(name.strip(), name.strip()) for name in names]
     told = [kind for column, kind in TELLING_COLUMNS.items() if column in header]
     if told and "ImageID" in header:
-        fit = [len(line) == len(header) for line in lines]
-        rows = [dict(zip(header, line, strict=False)) for line in lines]
-        return told[0], [row if ok else None for row, ok in zip(rows, fit, strict=True)][1:]
+        return told[0], [row for _, row in read_table(rest, told[0], header)]
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if "".join(line).strip()]
     if told:
         return "classes" if told[0] == "classes" else "triplets", lines[1:]
     if MID.fullmatch(header[0]):
@@ -222,6 +226,18 @@ def read_csv(path: Path, text: str) -> tuple[str, list]:
     if len(header) == 2:
         return "relationship_names", lines
     raise ValueError(f"{path}: unknown header {lines[0]}")
+
+
+def read_table(text: str, kind: str, header: list[str]) -> list[tuple[int, dict | None]]:
+    """The rows of a table below its header, each with its line there, from 1; None: a bad one."""
+    rows = []
+    for line, fields in read_records(text, kind, header):
+        row = dict(zip(header, fields, strict=True)) if fields else None
+        if row and row["ImageID"].strip(" \t").lower() == "imageid":
+            continue  # the header once more
+        if row is None or any(field.strip(" \t") for field in fields or ()):
+            rows.append((line, row))
+    return rows
 
 
 def split_of_file(path: Path) -> str:
@@ -293,7 +309,7 @@ def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
             if source.kind == "images":
                 images[image_id].append(value)
                 tables[image_id].append(source.name)
-                if row.get("Rotation", "").strip().lower() not in ROTATIONS:
+                if has_bad_rotation(row):
                     result.failures[image_id, "read", "bad_rotation"] += 1
             else:
                 annotated[image_id][COLUMNS[source.kind]].append((source.name, value))
@@ -309,6 +325,14 @@ def collect_rows(sources: list[Source], result: Expected) -> tuple[dict, dict]:
             merge_image_rows(images[image_id])
             result.repeats.update(names[1:])
     return images, annotated
+
+
+def has_bad_rotation(row: dict) -> bool:
+    """Whether a row has a rotation that is none."""
+    text = row.get("Rotation", "")
+    is_text = text.encode(errors="replace").decode() == text
+    text = text.strip()
+    return is_text and text.lower() not in ("", "nan") and not ROTATION.fullmatch(text)
 
 
 def merge_image_rows(rows: list[dict]) -> dict:

@@ -1,20 +1,24 @@
 """The naive reading of single rows, for `tests.oracle`: text in, values of examples out."""
 
+import json
 import operator
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-IMAGE_ID = re.compile(r"\s*(?:.*[/\\])?([0-9a-fA-F]{16})(?:\.(?:jpe?g|png|gif|webp|bmp|tiff?))?\s*")
-UNKNOWN = re.compile(r"\s*(nan|none|null|na|n/a|<na>)?\s*", re.I)
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-INTEGER = re.compile(r"\s*([+-]?\d+)(\.0*)?\s*", re.ASCII)
-ROTATIONS = {"": None, "nan": None, "0": 0, "90": 90, "180": 180, "270": 270}
-ROTATIONS |= {"0.0": 0, "90.0": 90, "180.0": 180, "270.0": 270}
+IMAGE_ID = re.compile(
+    r"[ \t]*(?:.*[/\\])?[ \t]*([0-9a-fA-F]{16})(?:\.(?i:jpe?g|png|gif|webp|bmp|tiff?))?[ \t]*"
+)
+UNKNOWN = re.compile(r"[ \t]*(nan|none|null|na|n/a|<na>)?[ \t]*", re.I)
+NAN = re.compile(r"[ \t]*[+-]nan[ \t]*", re.I)
+NUMBER = re.compile(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*", re.ASCII)
+INTEGER = re.compile(r"[ \t]*([+-]?)0*(\d{1,19})(\.0*)?[ \t]*", re.ASCII)
+CLICK = re.compile(r"-?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+ROTATION = re.compile(r"(0|90|180|270)(\.0*)?")
 
 
 class LeftOutError(Exception):
@@ -38,9 +42,14 @@ class Lost(list):
     def parse(self, row: dict, column: str, parse: Callable[[str], Any]) -> Any:
         """An optional field: None where there is no such column, or nothing known in it."""
         text = row.get(column)
-        return (
-            None if text is None or UNKNOWN.fullmatch(text) else self.attempt(column, parse, text)
-        )
+        unknown = text is None or UNKNOWN.fullmatch(text)
+        if unknown or (parse is number and NAN.fullmatch(text)):
+            return None
+        return self.attempt(column, parse, text)
+
+    def word(self, row: dict, column: str) -> str | None:
+        """An optional text without spaces around it: None where there is no such column."""
+        return self.attempt(column, word, row[column]) if column in row else None
 
 
 def image_id_of(text: Any) -> str | None:
@@ -60,11 +69,22 @@ def parse_row(kind: str, row: dict | None) -> tuple[dict, Lost]:
         raise LeftOutError("read", "bad_row") from None
 
 
+def free(text: str) -> str:
+    """A text that is UTF-8."""
+    text.encode()
+    return text
+
+
+def word(text: str) -> str:
+    """A text without spaces around it."""
+    return free(text).strip(" \t")
+
+
 def name(text: str) -> str:
     """A text that must not be empty."""
-    if not text.strip():
+    if not word(text):
         raise ValueError("empty")
-    return text.strip()
+    return word(text)
 
 
 def finite(value: float) -> float:
@@ -87,9 +107,9 @@ def number(text: str, low: float = -np.inf, high: float = np.inf) -> float:
 def integer(text: str, low: float, high: float = np.inf) -> int:
     """A whole number within limits; it may be written `1.0`."""
     match = INTEGER.fullmatch(text)
-    if not (match and low <= int(match[1]) <= high):
+    if not (match and low <= int(match[1] + match[2]) <= high):
         raise ValueError("not such an integer")
-    return int(match[1])
+    return int(match[1] + match[2])
 
 
 def pick(row: dict, parse: Callable[[str], Any] = str, **columns: str) -> dict:
@@ -114,18 +134,23 @@ def parse_image(row: dict, lost: Lost) -> dict:
     def size(text: str) -> int:
         return integer(text, -(2**63), 2**63 - 1)
 
+    lost.attempt("Rotation", free, row["Rotation"])
+    rotation = ROTATION.fullmatch(row["Rotation"].strip())
     return {
-        "split": SPLITS[row["Subset"].strip().lower()],
-        "rotation": ROTATIONS.get(row["Rotation"].strip().lower()),
+        "split": SPLITS[word(row["Subset"]).lower()],
+        "rotation": int(rotation[1]) if rotation else None,
         "original_size": lost.parse(row, "OriginalSize", size),
-        "original_url": row["OriginalURL"] or None,
-        "original_landing_url": row["OriginalLandingURL"] or None,
-        "license": row["License"] or None,
-        "author_profile_url": row["AuthorProfileURL"] or None,
-        "author": row["Author"] or None,
-        "title": row["Title"] or None,
-        "thumbnail_300k_url": row["Thumbnail300KURL"] or None,
-        "original_md5": row["OriginalMD5"] or None,
+        "original_url": lost.attempt("OriginalURL", free, row["OriginalURL"]) or None,
+        "original_landing_url": lost.attempt("OriginalLandingURL", free, row["OriginalLandingURL"])
+        or None,
+        "license": lost.attempt("License", free, row["License"]) or None,
+        "author_profile_url": lost.attempt("AuthorProfileURL", free, row["AuthorProfileURL"])
+        or None,
+        "author": lost.attempt("Author", free, row["Author"]) or None,
+        "title": lost.attempt("Title", free, row["Title"]) or None,
+        "thumbnail_300k_url": lost.attempt("Thumbnail300KURL", free, row["Thumbnail300KURL"])
+        or None,
+        "original_md5": lost.attempt("OriginalMD5", free, row["OriginalMD5"]) or None,
     }
 
 
@@ -133,7 +158,7 @@ def parse_image_label(row: dict, lost: Lost) -> dict:
     """A label of the whole image."""
     return {
         "label": name(row["LabelName"]),
-        "source": row.get("Source"),
+        "source": lost.word(row, "Source"),
         "confidence": number(row["Confidence"]),
     }
 
@@ -142,12 +167,12 @@ def parse_any_box(row: dict, lost: Lost) -> dict:
     """Returns the fields that a box and a MIAP person box share."""
 
     def flag(text: str) -> int:
-        text = {"true": "1", "false": "0"}.get(text.strip().lower(), text)
+        text = {"true": "1", "false": "0"}.get(text.strip(" \t").lower(), text)
         return integer(text, -1, 1)
 
     return parse_corners(row) | {
         "label": name(row["LabelName"]),
-        "source": row.get("Source"),
+        "source": lost.word(row, "Source"),
         "confidence": lost.parse(row, "Confidence", number),
         "is_occluded": lost.parse(row, "IsOccluded", flag),
         "is_truncated": lost.parse(row, "IsTruncated", flag),
@@ -160,7 +185,7 @@ def parse_any_box(row: dict, lost: Lost) -> dict:
 def parse_box(row: dict, lost: Lost) -> dict:
     """A box."""
     points = None
-    if "XClick1X" in row:
+    if all(f"XClick{i}{axis}" in row for i in (1, 2, 3, 4) for axis in "XY"):
         points = lost.attempt("extreme_points", parse_extreme_points, row)
     return parse_any_box(row, lost) | {"extreme_points": points}
 
@@ -168,15 +193,16 @@ def parse_box(row: dict, lost: Lost) -> dict:
 def parse_person_box(row: dict, lost: Lost) -> dict:
     """A MIAP person box."""
     return parse_any_box(row, lost) | {
-        "gender_presentation": row.get("GenderPresentation"),
-        "age_presentation": row.get("AgePresentation"),
+        "gender_presentation": lost.word(row, "GenderPresentation"),
+        "age_presentation": lost.word(row, "AgePresentation"),
     }
 
 
 def parse_extreme_points(row: dict) -> list[dict]:
     """The four clicks that made a box; none where it was made otherwise: one is missing, or -1."""
     texts = [row[f"XClick{i}{axis}"] for i in (1, 2, 3, 4) for axis in "XY"]
-    xy = [-1.0 if UNKNOWN.fullmatch(text) else number(text) for text in texts]
+    unknown = [UNKNOWN.fullmatch(text) or NAN.fullmatch(text) for text in texts]
+    xy = [-1.0 if none else number(text) for none, text in zip(unknown, texts, strict=True)]
     return [] if min(xy) < 0 else [{"x": x, "y": y} for x, y in zip(xy[::2], xy[1::2], strict=True)]
 
 
@@ -185,9 +211,12 @@ def parse_mask(row: dict, lost: Lost) -> dict:
 
     def parse_clicks(text: str) -> list[dict]:
         clicks = []
+        text = word(text)
         for click in text.removesuffix(";").split(";") if text else []:
             x, y, t = click.split(" ")
-            clicks.append({"x": number(x), "y": number(y), "t": integer(t, -128, 127)})
+            if not (CLICK.fullmatch(x) and CLICK.fullmatch(y) and re.fullmatch("-?[0-9]{1,2}", t)):
+                raise ValueError("not a click")
+            clicks.append({"x": number(x), "y": number(y), "t": int(t)})
         return clicks
 
     png, label = name(row["MaskPath"]), name(row["LabelName"])
@@ -195,12 +224,13 @@ def parse_mask(row: dict, lost: Lost) -> dict:
         raise LeftOutError("read", "unsafe_path")
     corners = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
     box = dict.fromkeys(("xmin", "xmax", "ymin", "ymax"))
-    if not all(UNKNOWN.fullmatch(row.get(corner, "")) for corner in corners):
+    is_known = all(corner in row for corner in corners)
+    if is_known and not all(UNKNOWN.fullmatch(row[corner]) for corner in corners):
         box = lost.attempt("box", parse_corners, row, "Box") or box
     return box | {
         "png": png,
         "label": label,
-        "box_id": row.get("BoxID"),
+        "box_id": lost.word(row, "BoxID"),
         "predicted_iou": lost.parse(row, "PredictedIoU", number),
         "clicks": lost.attempt("Clicks", parse_clicks, row["Clicks"]) if "Clicks" in row else None,
     }
@@ -217,27 +247,56 @@ def parse_relationship(row: dict, lost: Lost) -> dict:
 def parse_narrative(row: dict, lost: Lost) -> dict:
     """A line of localized narratives."""
 
-    def pick_all(items: list[dict] | None, *texts: str, numbers: Iterable[str]) -> list | None:
-        return items and [
-            pick(item, **{name: name for name in texts})
-            | pick(item, finite, **{name: name for name in numbers})
-            for item in items
-        ]
+    def text(value: Any) -> str:
+        return free(value)
+
+    def real(value: Any) -> float:
+        if isinstance(value, bool | str):
+            raise TypeError("not a number")
+        return finite(value)
+
+    def pick_all(items: list | None, parse: dict[str, Callable[[Any], Any]]) -> list | None:
+        if not isinstance(items, list):
+            return attempt_none(items)
+        return [attempt_none(item) if item is None else pick_some(item, parse) for item in items]
+
+    def attempt_none(value: None) -> None:
+        if value is not None:
+            raise TypeError("not of the format's type")
+
+    def pick_some(item: dict, parse: dict[str, Callable[[Any], Any]]) -> dict:
+        if not isinstance(item, dict):
+            raise TypeError("not an object")
+        return {
+            name: None if item.get(name) is None else function(item[name])
+            for name, function in parse.items()
+        }
 
     def attempt(field: str, parse: Callable[[Any], Any]) -> Any:
-        return None if row.get(field) is None else lost.attempt(field, parse, row[field])
+        def checked(value: Any) -> Any:
+            json.dumps(value, ensure_ascii=False).encode()  # names of unknown fields, too
+            return parse(value)
 
-    times = ("start_time", "end_time")
+        return None if row.get(field) is None else lost.attempt(field, checked, row[field])
+
+    def whole(value: Any) -> int:
+        if isinstance(value, bool) or not -(2**63) <= value < 2**63:
+            raise ValueError("not such an integer")
+        return operator.index(value)
+
+    words = {"utterance": text, "start_time": real, "end_time": real}
+
+    def pick_traces(traces: Any) -> list:
+        if not isinstance(traces, list):
+            raise TypeError("not a list")
+        return [pick_all(trace, dict.fromkeys("xyt", real)) for trace in traces]
+
     return {
-        "annotator_id": attempt("annotator_id", operator.index),
-        "caption": row.get("caption"),
-        "timed_caption": attempt(
-            "timed_caption", lambda items: pick_all(items, "utterance", numbers=times)
-        ),
-        "traces": attempt(
-            "traces", lambda traces: [pick_all(trace, numbers="xyt") for trace in traces]
-        ),
-        "voice_recording": row.get("voice_recording"),
+        "annotator_id": attempt("annotator_id", whole),
+        "caption": None if row.get("caption") is None else free(row["caption"]),
+        "timed_caption": attempt("timed_caption", lambda items: pick_all(items, words)),
+        "traces": attempt("traces", pick_traces),
+        "voice_recording": attempt("voice_recording", free),
     }
 
 
@@ -253,12 +312,14 @@ def parse_point(row: dict, lost: Lost) -> dict:
     return {
         **pick(row, coordinate, x="X", y="Y"),
         **pick(row, name, label="LabelName"),
-        **pick(row, estimated_yes_no="EstimatedYesNo"),
-        "source": row.get("Source"),
+        **pick(row, word, estimated_yes_no="EstimatedYesNo"),
+        "source": lost.word(row, "Source"),
         "yes_votes": lost.parse(row, "YesVotes", count),
         "no_votes": lost.parse(row, "NoVotes", count),
         "unsure_votes": lost.parse(row, "UnsureVotes", count),
-        "text_label": row.get("TextLabel"),
+        "text_label": lost.attempt("TextLabel", free, row["TextLabel"])
+        if "TextLabel" in row
+        else None,
     }
 
 

@@ -72,15 +72,12 @@ class Source:
 
 
 class ByteRange(NamedTuple):
-    """A piece of a source: the records that begin after the first line break at or after `start`,
-    up to the one at or after `stop`. Where line breaks may be quoted, `quotes` tells whether the
-    number of quote characters before `start` is odd (1) or even; None: it isn't known yet, -1: none
-    is taken for quoted."""
+    """A range of a source: the records that begin after the first line break at or after `start`,
+    up to the one at or after `stop`; the first range also has the record at its start."""
 
     source: int
     start: int
     stop: int
-    quotes: int | None = 0
 
 
 class Notice(NamedTuple):

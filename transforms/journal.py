@@ -56,7 +56,6 @@ def once(
     config: BuildConfig,
     name: str,
     work: Callable[[set[str]], Iterable[Any]],
-    is_counted: bool = False,
 ) -> list[Any]:
     """The outputs of some work, which is done if no attempt of this build has done it before.
 
@@ -65,15 +64,13 @@ def once(
         name: of the work, the same in every attempt.
         work: gives the outputs, and adds the paths of files in the work folder that they rely on to
             the set that it is given.
-        is_counted: whether, if it has been done, `progress` knows of it.
     """
     if config.progress_folder is None:
         return list(work(set()))
     own = os.path.join(config.work, FOLDER, name)
     with contextlib.suppress(FileNotFoundError):
         entry = _read(own)
-        if not is_counted:
-            progress.add(config.progress_folder, **entry.counted)
+        progress.add(config.progress_folder, **entry.counted)
         return entry.outputs
     with progress.recorded() as counted:
         outputs = list(work(paths := set()))

@@ -6,7 +6,6 @@ versions can be compared by a merge: of each stream no more than a shard's keys 
 
 import contextlib
 import multiprocessing
-import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +13,8 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+
+from runners import program
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -47,9 +48,7 @@ def spread(
         return
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(
-        min(num_workers, len(tasks)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    )
+    executor = ProcessPoolExecutor(min(num_workers, len(tasks)), context, program.begin_child)
     try:
         waiting = {place: executor.submit(function, task) for place, task in enumerate(tasks)}
 

@@ -135,6 +135,15 @@ def test_columns_go_by_the_names_of_the_release(tmp_path: Path):
 REFUSED = {
     "no byte in it": ("", "is empty"),
     "blank lines alone": ("\n\r\n \n", "is empty"),
+    "a byte order mark alone": (b"\xef\xbb\xbf", "is empty"),
+    "and blank lines": (b"\xef\xbb\xbf\r\n\n", "is empty"),
+    "half a byte order mark": (b"\xef\xbb", "is empty"),
+    "a third of one": (b"\xef", "is empty"),
+    "a gzipped byte order mark": (gzip.compress(b"\xef\xbb\xbf"), "is empty"),
+    "a first line without end": ("ImageID," + "x" * (1 << 20), "first line is longer than 1 MiB"),
+    "a first line of quotes": ("ImageID" + '"' * (2 << 20) + "\n", "first line is longer"),
+    "brackets": ("[" * (1 << 20), "neither a class hierarchy nor lines"),
+    "braces": ('{"a":' * 100_000, "neither a class hierarchy nor lines"),
     "an unknown header": ("apples,pears\n1,2\n", "unknown header 'apples,pears'"),
     "a column missing": (BOX.replace(",YMax", "") + "\n", "header of boxes lacks YMax"),
     "two columns missing": (

@@ -85,6 +85,24 @@ def test_any_mixture_of_lines(rows: list[str | None]):
     assert [at for at, _, _ in problems(data)] == [i for i, row in enumerate(rows, 1) if row]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([line(A)[:-1] + ', "m": [', "]}" + line(B) + "{", "}"], id="over lines"),
+        pytest.param([line(A) + line(B), line(A)[:-1], "}"], id="two and two halves"),
+        pytest.param([line(A) + '], "k": [' + line(B)], id="out of an array"),
+        pytest.param([line(A) + "]}\t{" + '"only": [' + line(B), line(A)[:-1]], id="and into one"),
+        pytest.param([line(A) + ", " + line(B)], id="with a comma"),
+    ],
+)
+def test_lines_do_not_complete_each_other(lines: list[str]):
+    data = "\n".join([line(B), *lines, line(A)]).encode()
+    parsed = parse_narratives(data)
+    assert (parsed.rows, parsed.bad_rows, len(parsed.table)) == (len(lines) + 2, len(lines), 2)
+    for each in lines:
+        assert len(parse_narratives(each.encode()).table) == 0
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99"])
 @pytest.mark.parametrize("field", ["x", "y", "t"])
 def test_traces_of_no_finite_number_are_lost_alone(number: str, field: str):

@@ -197,6 +197,60 @@ def test_a_box_is_kept_without_its_confidence(confidence: str, is_bad: bool):
     assert parsed.bad_rows == 0
 
 
+NUMBERS = st.text(st.sampled_from("0159.eE+-xXnaifty() \t_\u0661"), max_size=6) | st.sampled_from(
+    ["9" * 18, "9" * 19, "9" * 20, "0" * 30, "9223372036854775808", "nan(1)", "Infinity", "1e999"]
+)
+#: Rows that send a block the other way: a bad value, another length, no UTF-8, a stray quote.
+COMPANY = [box(B, confidence="bad").encode(), b"x\n", b"\xff\n", f'{B},"\n'.encode(), b"\t\n"]
+
+
+@given(NUMBERS, st.sampled_from(["Confidence", "XMin", "IsOccluded"]), st.sampled_from(COMPANY))
+def test_a_number_is_one_or_not_whatever_stands_beside_it(text: str, column: str, other: bytes):
+    fields = dict(zip(BOXES, box()[:-1].split(","), strict=True)) | {"IsOccluded": "0"}
+    row = ",".join((fields | {column: text}).values()).encode() + b"\n"
+    columns = (*BOXES, "IsOccluded")
+    alone = parse("boxes", columns, row)
+    beside = parse("boxes", columns, row + other)
+    assert str(values(beside, "confidence")[: len(alone.table)]) == str(values(alone, "confidence"))
+    assert beside.table.slice(0, len(alone.table)).equals(alone.table)
+    told = [failure for failure in beside.failures.to_pylist() if failure["line"] == 1]
+    assert told == alone.failures.to_pylist()
+
+
+@given(NUMBERS, st.booleans())
+def test_so_is_a_size(text: str, is_last: bool):
+    row = f"{A},train,,{text},0\n"
+    alone = parse("images", IMAGES, row)
+    beside = parse("images", IMAGES, row + f"{B},train,,bad,0\n")
+    assert values(beside, "original_size")[0] == values(alone, "original_size")[0]
+    told = [failure for failure in beside.failures.to_pylist() if failure["line"] == 1]
+    assert told == alone.failures.to_pylist()
+
+
+@pytest.mark.parametrize("space", [" ", "\t"])
+def test_spaces_are_trimmed_whatever_stands_beside_them(space: str):
+    alone = parse("boxes", BOXES, box().replace("/m/01", f"{space}/m/01{space}"))
+    assert values(alone, "label") == ["/m/01"]
+
+
+def test_many_bad_records_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parse_csv_module, "_MOST_RECORDS", 3)
+    rows = [box(A), "x\n", "\n", box(B), "y,z\n", box(A, corners="1,0,0,1"), box(B)] * 3
+    parsed = parse("boxes", BOXES, "".join(rows))
+    assert (parsed.rows, parsed.bad_rows, parsed.lines, len(parsed.table)) == (18, 9, 21, 9)
+    lines = [line for line, _, _ in problems(parsed)]
+    assert lines == [2, 5, 6, 9, 12, 13, 16, 19, 20]
+
+
+def test_a_record_that_is_too_long_is_a_bad_row(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parse_csv_module, "MAX_RECORD_BYTES", 200)
+    rows = f"{A},train,{'x' * 100},1,0\n{B},train,{'x' * 200},1,0\n{B},train,b,1,0\n"
+    parsed = parse("images", IMAGES, rows)
+    assert [len(title) for title in values(parsed, "title")] == [100, 1]
+    assert problems(parsed) == [(2, "bad_row", None)]
+    assert "longer than" in parsed.failures["detail"][0].as_py()
+
+
 def test_a_failure_of_a_field_says_that_the_rest_is_kept():
     parsed = parse("images", IMAGES, f"{A},train,,nada,0.0\n")
     (failure,) = parsed.failures.to_pylist()

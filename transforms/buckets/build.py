@@ -337,7 +337,7 @@ class BuildBucket(beam.PTransform):
         self,
         config: BuildConfig,
         known: beam.PCollection,
-        labels: tuple[beam.PCollection, ...],
+        labels: beam.PCollection,
     ) -> None:
         super().__init__()
         self._config = config
@@ -349,8 +349,7 @@ class BuildBucket(beam.PTransform):
         # reading.
         side = {"known": beam.pvalue.AsSingleton(self._known)}
         if "semantic_map" in self._config.map_columns:
-            labels = self._labels | "Labels" >> beam.Flatten()
-            side["labels"] = beam.pvalue.AsList(labels)
+            side["labels"] = beam.pvalue.AsList(self._labels)
         return grouped | beam.ParDo(BuildBucketFn(self._config), **side).with_outputs(
             "failed", "counts", main="parts"
         )

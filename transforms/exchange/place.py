@@ -21,13 +21,11 @@ class PlaceFn(beam.DoFn):
     Args:
         reader: yields blocks, and other things by tag.
         config: the build.
-        is_counted: whether what the journal has was counted as progress already.
     """
 
-    def __init__(self, reader: beam.DoFn, config: BuildConfig, is_counted: bool = False) -> None:
+    def __init__(self, reader: beam.DoFn, config: BuildConfig) -> None:
         self._reader = reader
         self._config = config
-        self._is_counted = is_counted
 
     def setup(self) -> None:
         self._reader.setup()
@@ -36,7 +34,7 @@ class PlaceFn(beam.DoFn):
         read = partial(self._read, element, side)
         if self._config.exchange == "engine":
             return read(set())
-        return journal.once(self._config, _name(element), read, self._is_counted)
+        return journal.once(self._config, _name(element), read)
 
     def _read(
         self, element: ByteRange | Source, side: dict[str, Any], paths: set[str]

@@ -1,230 +1,169 @@
 """Cutting text files into blocks of whole records, by byte range or along a stream.
 
-A line break inside quotes belongs to its field, so a cut must lie outside quotes: that depends on
-whether the number of quote characters before it is even (RFC 4180: a quote inside a quoted field is
-doubled).
+Which line begins a record is a matter of the file alone (see `records`), so every record is read
+once and whole, however a file is cut. Of a line that is longer than a record may be, a block holds
+the beginning, by which it is refused; the rest is passed on in pieces that aren't parsed, so that
+no line takes more memory.
 """
 
-import csv
 import zlib
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-_NEWLINE, _QUOTE = 10, 34
+from transforms.formats.records import MAX_RECORD_BYTES, Layout
+
+_NEWLINE = 10
 _STEP = 1 << 20
 _LOOK = 1 << 16
-#: A record longer than this is no record: an unclosed quote, or no line breaks at all.
-MAX_RECORD_BYTES = 64 << 20
+
+
+class TextBlock(NamedTuple):
+    """Consecutive bytes of a file.
+
+    Attributes:
+        start: where they begin, in the file without compression.
+        data: whole records; or the rest, or a part of it, of a line that is too long.
+        is_rest: which of these.
+    """
+
+    start: int
+    data: bytes
+    is_rest: bool = False
 
 
 def count_lines(data: bytes) -> int:
     """Line breaks."""
-    return _count(data, _NEWLINE)
-
-
-def count_quotes(file: BinaryIO, start: int, stop: int) -> int:
-    """Quote characters in a byte range."""
-    file.seek(start)
-    pieces = (file.read(min(_STEP, stop - at)) for at in range(start, stop, _STEP))
-    return sum(_count(data, _QUOTE) for data in pieces)
-
-
-def _count(data: bytes, byte: int) -> int:
-    return sum(int(np.count_nonzero(found)) for found in _where(data, byte))
-
-
-def _where(data: bytes, byte: int) -> Iterator[np.ndarray]:
-    """Where a byte is, (n,) bool of each `_LOOK` bytes. In pieces that stay in the cache this takes
-    half of the time of `bytes.count`, which is made for what is rare."""
+    # In pieces that stay in the cache this takes half of the time of `bytes.count`, which is made
+    # for what is rare.
     text = np.frombuffer(data, np.uint8)
-    for at in range(0, len(text), _LOOK):
-        yield text[at : at + _LOOK] == byte
-
-
-def _places(data: bytes, byte: int) -> np.ndarray:
-    """The offsets of a byte."""
-    pieces = [np.flatnonzero(found) + i * _LOOK for i, found in enumerate(_where(data, byte))]
-    return np.concatenate([np.empty(0, np.int64), *pieces])
-
-
-def record_breaks(data: bytes, quotes: int, free_text: bool) -> np.ndarray:
-    """Offsets of the line breaks that end a record.
-
-    Args:
-        data: the bytes.
-        quotes: how many quote characters precede them.
-        free_text: whether a line break may be quoted at all.
-    """
-    breaks = _places(data, _NEWLINE)
-    if not free_text or (quotes % 2 == 0 and b'"' not in data):
-        return breaks
-    return breaks[(np.searchsorted(_places(data, _QUOTE), breaks) + quotes) % 2 == 0]
-
-
-def _next_cut(file: BinaryIO, at: int, size: int, quotes: int, free_text: bool) -> int:
-    """The offset after the first record break at or after `at`; `size` where there is none."""
-    file.seek(at)
-    while at < size and (data := file.read(_LOOK)):
-        breaks = record_breaks(data, quotes, free_text)
-        if len(breaks):
-            return at + int(breaks[0]) + 1
-        at += len(data)
-        quotes += _count(data, _QUOTE)
-    return size
+    pieces = (text[at : at + _LOOK] == _NEWLINE for at in range(0, len(text), _LOOK))
+    return sum(int(np.count_nonzero(found)) for found in pieces)
 
 
 class RangeReader:
     """Reads ranges of a file as whole records, one after another.
 
     Consecutive ranges share their cuts, so every record is read once whatever the ranges.
-    """
-
-    def __init__(self, file: BinaryIO, size: int, quotes: int, free_text: bool) -> None:
-        """Of an uncompressed, seekable file of this size, before whose first range there are so
-        many quote characters, but for pairs; `free_text` tells whether a line break may be quoted.
-        """
-        self._file = file
-        self._size = size
-        self._quotes = quotes
-        self._free_text = free_text
-
-    def read(self, start: int, stop: int, is_first: bool) -> bytes:
-        """The records of a range: those after the first break at or after `start`, to that of
-        `stop`.
-
-        Args:
-            start: where the range starts, and the one before it has ended.
-            stop: where it ends; the file's size for the last one.
-            is_first: whether a record begins at `start` itself.
-        """
-        file, size, free_text = self._file, self._size, self._free_text
-        begin = start if is_first else _next_cut(file, start, size, self._quotes, free_text)
-        if begin > stop or begin == size:
-            self._quotes += count_quotes(file, start, stop) if free_text else 0
-            return b""
-        if not free_text:  # Then where it ends can be known first, which saves a copy.
-            end = _next_cut(file, stop, size, 0, free_text) if stop < size else size
-            file.seek(begin)
-            return file.read(end - begin)
-        file.seek(begin)
-        data = file.read(stop - begin)
-        if stop < size:
-            # A record begins outside quotes, so those before it came in pairs.
-            self._quotes = _count(data, _QUOTE)
-            end = _next_cut(file, stop, size, self._quotes, free_text)
-            file.seek(stop)
-            data += file.read(end - stop)
-        return data
-
-
-def stream_blocks(chunks: Iterator[bytes], block_size: int, free_text: bool) -> Iterator[bytes]:
-    """Blocks of whole records of about `block_size` bytes from a stream that can't be sought into.
-
-    Where `chunks` raises, the whole records before that come first, then its error.
-    """
-    pending = b""
-    try:
-        for chunk in chunks:
-            pending += chunk
-            if len(pending) < block_size:
-                continue
-            breaks = record_breaks(pending, 0, free_text)
-            cut = int(breaks[-1]) + 1 if len(breaks) else 0
-            if not cut and len(pending) > MAX_RECORD_BYTES:
-                cut = pending.rfind(b"\n") + 1 or len(pending)
-            if cut:
-                yield pending[:cut]
-                pending = pending[cut:]
-    except (EOFError, OSError, zlib.error):
-        if whole := pending[: pending.rfind(b"\n") + 1]:
-            yield whole
-        raise
-    if pending:
-        yield pending
-
-
-def _lines_and_quotes(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Where each line ends, and how many quotes it has; (n,) each."""
-    marks = [
-        np.flatnonzero(breaks | quotes) + i * _LOOK
-        for i, (breaks, quotes) in enumerate(
-            zip(_where(data, _NEWLINE), _where(data, _QUOTE), strict=True)
-        )
-    ]
-    places = np.append(np.concatenate(marks), len(data))
-    is_end = np.frombuffer(data, np.uint8).take(places, mode="clip") == _NEWLINE
-    is_end[-1] = True
-    ends = np.flatnonzero(is_end)
-    return places[ends], np.diff(ends, prepend=-1) - 1
-
-
-class QuotedLines(NamedTuple):
-    """Lines, from 0, that a quote runs out of.
-
-    Attributes:
-        unclosed: those whose quote nothing closes.
-        continued: those that belong to the record of the line before, as a quoted line break says.
-    """
-
-    unclosed: list[int]
-    continued: list[int]
-
-
-def find_quoted_lines(
-    data: bytes, fields: int, free_text: bool, delimiter: str = ","
-) -> QuotedLines:
-    """Tells quoted line breaks from stray quotes, which would take in the rows that follow.
 
     Args:
-        data: whole records.
-        fields: how many a record has; one over several lines must have just as many.
-        free_text: whether a line break may be quoted at all.
-        delimiter: the character between two fields.
+        file: uncompressed and seekable.
+        start: where its first record begins.
+        size: of the file.
+        layout: of the table; None where each line is a record.
     """
-    found = QuotedLines([], [])
-    if b'"' not in data:
-        return found
-    ends, quotes = _lines_and_quotes(data)
-    # Quotes come in pairs, unless one runs out of its line or stands for itself in a plain field.
-    odd = np.flatnonzero(quotes % 2).tolist()
 
-    def text(first: int, last: int) -> list[str]:
-        start = int(ends[first - 1]) + 1 if first else 0
-        return data[start : int(ends[last])].decode("latin-1").split("\n")
+    def __init__(self, file: BinaryIO, start: int, size: int, layout: Layout | None) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._layout = layout
+        self._cut = (-1, -1)
 
-    taken = -1
-    for line, following in zip_longest(odd, odd[1:]):
-        if line <= taken or not _runs_out(text(line, line)[0], delimiter):
-            continue
-        if (
-            free_text
-            and following is not None
-            and _is_record(text(line, following), fields, delimiter)
-        ):
-            taken = following
-            found.continued.extend(range(line + 1, following + 1))
+    def read(self, start: int, stop: int) -> Iterator[TextBlock]:
+        """Yields the records that begin after the first line break at or after `start`, up to the
+        one at or after `stop`; from `start` on where that is the first record's."""
+        if start in (self._start, self._cut[0]):
+            begin = start if start == self._start else self._cut[1]
         else:
-            found.unclosed.append(line)
-    return found
+            begin = self._next_record(start, stop)
+        if begin > stop or begin >= self._size:
+            return
+        end = self._next_record(stop, self._size) if stop < self._size else self._size
+        self._cut = (stop, end)
+        if end - stop <= MAX_RECORD_BYTES:
+            yield TextBlock(begin, self._read(begin, end))
+        else:  # with a line that is too long
+            pieces = (self._read(at, min(at + _STEP, end)) for at in range(begin, end, _STEP))
+            yield from stream_blocks(pieces, begin, max(stop - start, _STEP), self._layout)
+
+    def _read(self, start: int, stop: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start))
+
+    def _next_record(self, at: int, stop: int) -> int:
+        """Returns where the first record begins after the first line break at or after `at`.
+
+        At the end of the file, or where the line break is at or after `stop`, anything from there.
+        """
+        line = self._next_line(at, stop)
+        if line > stop or line >= self._size or not self._layout or self._begins_head(line):
+            return line
+        # Only the last head before may have taken in this line, and only if it is near.
+        since = max(self._start, line - MAX_RECORD_BYTES - 1)
+        before = self._read(since, line)
+        first = before.find(b"\n") + 1 if since > self._start else 0
+        head = self._layout.last_head(before, first, len(before))
+        if head is None:
+            return line
+        longest = since + head + MAX_RECORD_BYTES + 1
+        end = self._layout.end_of_lines(before[head:] + self._read(line, longest), 0)
+        return line if end is None else max(line, since + head + end)
+
+    def _next_line(self, at: int, stop: int) -> int:
+        """Returns where the line begins after the first line break at or after `at`."""
+        self._file.seek(at)
+        while at < stop and (data := self._file.read(_LOOK)):
+            if found := data.find(b"\n") + 1:
+                return at + found
+            at += len(data)
+        return at if at >= self._size else at + 1
+
+    def _begins_head(self, line: int) -> bool:
+        assert self._layout
+        data = self._read(line, line + _LOOK)
+        if b"\n" not in data:
+            data = self._read(line, line + MAX_RECORD_BYTES + 1)
+        return self._layout.is_head(data)
 
 
-def _runs_out(line: str, delimiter: str) -> bool:
-    """Whether a line ends inside quotes."""
-    reader = csv.reader([line, ""], delimiter=delimiter)
+def stream_blocks(
+    chunks: Iterator[bytes], start: int, block_size: int, layout: Layout | None
+) -> Iterator[TextBlock]:
+    """Yields blocks of about `block_size` bytes from a stream that can't be sought into.
+
+    Where `chunks` raises, the whole lines before that come first, then its error.
+
+    Args:
+        chunks: what the stream holds from the beginning of a record on.
+        start: where that is in the file.
+        block_size: in bytes.
+        layout: of the table; None where each line is a record.
+    """
+    pending = b""
+    is_rest = False
     try:
-        next(reader)
-    except csv.Error:
-        return True
-    return reader.line_num > 1
+        for chunk in chunks:
+            if is_rest:
+                size = chunk.find(b"\n") + 1 or len(chunk)
+                yield TextBlock(start, chunk[:size], is_rest=True)
+                is_rest = not chunk.endswith(b"\n", 0, size)
+                start += size
+                chunk = chunk[size:]
+            pending += chunk
+            last = pending.rfind(b"\n") + 1
+            if len(pending) - last > MAX_RECORD_BYTES:
+                size = last + MAX_RECORD_BYTES + 1
+                yield TextBlock(start, pending[:size])
+                yield TextBlock(start + size, pending[size:], is_rest=True)
+                start += len(pending)
+                pending, is_rest = b"", True
+            elif len(pending) >= block_size and (size := _last_record(pending, last, layout)):
+                yield TextBlock(start, pending[:size])
+                start += size
+                pending = pending[size:]
+    except (EOFError, OSError, zlib.error):
+        if whole := pending[: pending.rfind(b"\n") + 1]:
+            yield TextBlock(start, whole)
+        raise
+    if pending:
+        yield TextBlock(start, pending)
 
 
-def _is_record(lines: list[str], fields: int, delimiter: str) -> bool:
-    """Whether lines are, strictly, one record of that many fields."""
-    try:
-        records = list(csv.reader(lines, strict=True, delimiter=delimiter))
-    except csv.Error:
-        return False
-    return [len(record) for record in records] == [fields]
+def _last_record(data: bytes, last_line: int, layout: Layout | None) -> int:
+    """Returns where the last record that surely begins in some data does; 0: not known yet."""
+    if not layout:
+        return last_line
+    head = layout.last_head(data, 0, last_line) or 0
+    return head or (last_line if last_line > MAX_RECORD_BYTES else 0)

@@ -18,6 +18,7 @@ from transforms.formats.head import (
     check_dataset,
     check_ids,
     check_text,
+    first_line,
     read_head,
     read_rows,
     whole_lines,
@@ -136,8 +137,9 @@ def _recognise_json(source: Source, head: bytes, start: int, kind: str | None) -
 
 def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) -> Source:
     name = source.name
-    delimiter = _delimiter(name, head[start:].split(b"\n", 1)[0])
-    names = _first_row(name, head[start:], delimiter)
+    line = first_line(name, head, start)
+    delimiter = _delimiter(name, line)
+    names = _first_row(name, line, delimiter)
     if kind is None:
         kind = _csv_kind(name, names, head[start:], delimiter)
     if names == ["id", "name"] and not any(
@@ -231,13 +233,12 @@ def _kind_by_rows(name: str, names: list[str], head: bytes, delimiter: str) -> s
     return "classes" if sum(labels) * 2 > len(rows) else None
 
 
-def _first_row(name: str, head: bytes, delimiter: str) -> list[str]:
+def _first_row(name: str, line: bytes, delimiter: str) -> list[str]:
     """The fields of the first line.
 
     Raises:
         UnknownFileError, SourceError: It isn't UTF-8, or not CSV.
     """
-    line = head.split(b"\n", 1)[0]
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -378,7 +379,7 @@ def _json_kind(name: str, head: bytes) -> str:
     first = head.split(b"\n", 1)[0]
     try:
         value = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):
         is_narrative = "image_id" in value

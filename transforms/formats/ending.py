@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from transforms.failures import Failure, Reason, Stage
-from transforms.formats.blocks import find_quoted_lines
+from transforms.formats.parse_csv import layout_of
+from transforms.formats.records import find_quoted_lines
 from transforms.formats.tables import STRING, TableFormat
 from transforms.keys import read_image_ids
 
@@ -56,7 +57,7 @@ def find_cut(
     if not lines[-1].strip() or lines[-1].endswith(b"\r"):
         return None
     names = table.columns_of(columns)
-    quoted = find_quoted_lines(tail, len(names), table.free_text, delimiter)
+    quoted = find_quoted_lines(tail, layout_of(columns, table, delimiter))
     start = len(lines) - 1
     while start in quoted.continued:
         start -= 1

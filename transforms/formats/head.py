@@ -76,13 +76,27 @@ def read_rows(head: bytes, delimiter: str) -> list[list[str]]:
     return [row for row in rows if any(row)]
 
 
+def first_line(name: str, head: bytes, start: int) -> bytes:
+    """Returns the line that begins at an offset, as a header does.
+
+    Raises:
+        UnknownFileError: It is longer than `HEAD_BYTES`.
+    """
+    line, end, _ = head[start:].partition(b"\n")
+    if not end and len(head) == HEAD_BYTES:
+        raise UnknownFileError(
+            name, f"its first line is longer than {HEAD_BYTES >> 20} MiB, which no header is"
+        )
+    return line
+
+
 def check_text(name: str, head: bytes) -> None:
     """Checks that a file is neither empty nor an archive, UTF-16 or a web page.
 
     Raises:
         SourceError: It is; the message says which.
     """
-    if not head.strip():
+    if not head.strip() or not head.removeprefix(BOM).strip() or BOM.startswith(head):
         raise SourceError(f"{name} is empty: delete it or download it again")
     if not head.strip(b"\0"):
         raise SourceError(

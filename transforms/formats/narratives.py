@@ -1,13 +1,14 @@
 """Localized Narratives: `*_localized_narratives*.jsonl`, JSON objects of up to some 100 kB.
 
-`pyarrow.json` makes the nested columns without a Python object a value: on lines of 3 kB and 22 kB
-it takes 0.8 of the time of `orjson` followed by `pyarrow.array`. But it would take two objects on
-one line for two rows, and crashes on a block whose first value is `null`: both are excluded before
-it is asked.
+A line is a narrative if it is one JSON object, whatever stands beside it. `pyarrow.json` makes the
+nested columns of many lines at once, without a Python object a value. But it doesn't mind where
+lines end: so each is put into an object of its own, which leaves nothing for others to complete.
+Where it finds something else than narratives, `json` looks at each line.
 """
 
+from collections.abc import Iterator
 from json import dumps, loads
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,19 @@ from transforms.elements import in_one_piece
 from transforms.examples.schema import NARRATIVE
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.ending import WARNING
-from transforms.formats.parse_csv import ParsedBlock
+from transforms.formats.parse_csv import ParsedBlock, in_one_block
+from transforms.formats.records import MAX_RECORD_BYTES
 from transforms.formats.tables import Rows, TableFormat, struct_array
 from transforms.keys import read_image_ids
 
 _FIELDS = ["annotator_id", "caption", "timed_caption", "traces", "voice_recording"]
 _SCHEMA = pa.schema([("image_id", pa.string()), *(NARRATIVE.field(name) for name in _FIELDS)])
+_WRAPPED = pa.schema([("only", pa.list_(pa.struct([*_SCHEMA, ("dataset_id", pa.string())])))])
+#: White space of JSON.
+_BLANK = b" \t\r"
+#: Lines that are parsed together, where a block has more: they aren't narratives, then.
+_MOST_LINES = 1 << 17
+_DETAIL_LENGTH = 200
 
 
 def _build(rows: Rows) -> pa.StructArray:
@@ -70,11 +78,47 @@ class _Lines(NamedTuple):
     numbers: list[int]
 
 
+class _Found(NamedTuple):
+    """What lines hold.
+
+    Attributes:
+        parts: narratives.
+        lost: line number and name of each field that is lost of them.
+        bad: line number and error of each line that isn't a narrative.
+    """
+
+    parts: list[_Lines]
+    lost: list[tuple[int, str]]
+    bad: list[tuple[int, str]]
+
+
+_Numbered = list[tuple[int, bytes]]
+
+
 def parse_narratives(data: bytes) -> ParsedBlock:
     """Parses whole lines of JSON; the failures' lines count from the block's first, as 1."""
     lines = data.split(b"\n")
-    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
-    parts, lost, bad = _parse(numbered)
+    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip(_BLANK)]
+    starts = range(0, max(1, len(numbered)), _MOST_LINES)
+    blocks = [_parse_lines(numbered[at : at + _MOST_LINES]) for at in starts]
+    block = in_one_block(blocks, len(lines) - 1)
+    is_bad = block.failures["line"].to_pylist()[-1:] == [len(lines)]
+    if is_bad and len(lines[-1]) <= MAX_RECORD_BYTES and not _is_json(lines[-1]):
+        block.warning = WARNING
+    return block
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line is whole JSON."""
+    try:
+        loads(line.decode(), parse_int=_parse_int)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _parse_lines(numbered: _Numbered) -> ParsedBlock:
+    parts, lost, bad = _find_narratives(numbered)
     table = pa.concat_tables([_SCHEMA.empty_table(), *(part.table for part in parts)])
     table = table.combine_chunks()
     numbers = [number for part in parts for number in part.numbers]
@@ -96,61 +140,72 @@ def parse_narratives(data: bytes) -> ParsedBlock:
         image_id = ids[i].as_py() if valid[i] else None
         found.append(Failure(image_id, None, Stage.READ, reason, detail, line=numbers[i]))
     found.sort(key=lambda failure: failure.line or 0)
-    bad_rows = len(bad) + int(rows.rejected.sum())
-    block = ParsedBlock(parsed, found, len(numbered), bad_rows, len(lines) - 1)
-    if any(line == len(lines) for line, _ in bad) and not _is_json(lines[-1]):
-        block.warning = WARNING
-    return block
+    return ParsedBlock(parsed, found, len(numbered), len(bad) + int(rows.rejected.sum()), 0)
 
 
-def _is_json(line: bytes) -> bool:
-    """Whether a line is whole JSON."""
-    try:
-        loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _parse(
-    lines: list[tuple[int, bytes]],
-) -> tuple[list[_Lines], list[tuple[int, str]], list[tuple[int, str]]]:
-    """Parses numbered lines together; where that fails, by halves, down to the lines at fault.
-
-    Returns:
-        The parsed lines; line number and name of each field that was lost of them; line number and
-        error of each line that isn't a narrative.
-    """
+def _find_narratives(lines: _Numbered) -> _Found:
     if not lines:
-        return [], [], []
+        return _Found([], [], [])
+    try:
+        table = _read_plain([line for _, line in lines])
+        return _Found([_Lines(table, [number for number, _ in lines])], [], [])
+    except ValueError:
+        pass
+    bad: list[tuple[int, str]] = []
+    objects: _Numbered = []
+    for number, line in lines:
+        if len(line) > MAX_RECORD_BYTES:
+            bad.append((number, f"longer than {MAX_RECORD_BYTES >> 20} MiB"))
+        elif _object_of(line) is None:
+            bad.append((number, "not a narrative: the line is no JSON object"))
+        else:
+            objects.append((number, line))
+    found = _halve(objects)
+    return _Found(found.parts, found.lost, bad + found.bad)
+
+
+def _halve(lines: _Numbered) -> _Found:
+    """Parses JSON objects together; where that fails, by halves, down to the lines at fault."""
+    if not lines:
+        return _Found([], [], [])
     numbers = [number for number, _ in lines]
     try:
-        return [_Lines(_read([line for _, line in lines]), numbers)], [], []
+        return _Found([_Lines(_read([line for _, line in lines]), numbers)], [], [])
     except ValueError as error:
         if len(lines) == 1:
             kept, lost = _without_bad_fields(lines[0][1])
             if kept is not None:
-                return [_Lines(kept, numbers)], [(numbers[0], name) for name in lost], []
+                return _Found([_Lines(kept, numbers)], [(numbers[0], name) for name in lost], [])
             detail = f"not a narrative: {str(error).removeprefix('JSON parse error: ')}"
-            return [], [], [(numbers[0], detail)]
+            return _Found([], [], [(numbers[0], detail[:_DETAIL_LENGTH])])
     middle = len(lines) // 2
-    first, second = _parse(lines[:middle]), _parse(lines[middle:])
-    return first[0] + second[0], first[1] + second[1], first[2] + second[2]
+    first, second = _halve(lines[:middle]), _halve(lines[middle:])
+    return _Found(first.parts + second.parts, first.lost + second.lost, first.bad + second.bad)
+
+
+def _object_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line is; None where it is anything else."""
+    if not line.lstrip(_BLANK).startswith(b"{") or not line.rstrip(_BLANK).endswith(b"}"):
+        return None
+    try:
+        return loads(line.decode(), parse_int=_parse_int)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse_int(digits: str) -> float:
+    """A number as `json` has it; Python refuses to convert thousands of digits."""
+    return int(digits) if len(digits) < 100 else float(digits)
 
 
 def _without_bad_fields(line: bytes) -> tuple[pa.Table | None, list[str]]:
-    """Parses a line without the optional fields that can't be parsed.
+    """Parses a JSON object without the optional fields that can't be parsed.
 
     Returns:
         A table of one row, and the names of these fields; None if the line can't be parsed without
         them either.
     """
-    try:
-        narrative = loads(line)
-    except (ValueError, RecursionError):
-        return None, []
-    if not isinstance(narrative, dict):
-        return None, []
+    narrative = _object_of(line) or {}
     fields = {name: narrative[name] for name in ("image_id", "caption") if name in narrative}
     lost = []
     for name in NARRATIVES.optional:
@@ -166,23 +221,48 @@ def _without_bad_fields(line: bytes) -> tuple[pa.Table | None, list[str]]:
         return None, []
 
 
-def _read(lines: list[bytes]) -> pa.Table:
-    """One object a line to one row a line.
+def _read_plain(lines: list[bytes]) -> pa.Table:
+    """Reads narratives that have no other fields than published ones.
 
     Raises:
-        ValueError: Some line isn't one UTF-8 JSON object with fields of the right types.
+        ValueError: Some line isn't plainly one.
     """
-    if not all(line.lstrip().startswith(b"{") for line in lines):
-        raise ValueError("the line is no JSON object")
-    data = b"\n".join(lines)
-    table = json.read_json(
+    if not all(line.lstrip(_BLANK).startswith(b"{") for line in lines):
+        raise ValueError("a line is no JSON object")
+    if max(map(len, lines)) > MAX_RECORD_BYTES:
+        raise ValueError("a line is too long")
+    table = _read_json(b"".join(_wrapped(lines)), _WRAPPED, "error")
+    only = in_one_piece(table["only"])
+    # Each line ends with a whole value. So if there are as many as lines, each is of one.
+    if not len(only) == len(only.flatten()) == len(lines) or only.null_count:
+        raise ValueError("a line holds more than one value")
+    table.validate(full=True)
+    return pa.Table.from_struct_array(only.flatten()).select(_SCHEMA.names)
+
+
+def _wrapped(lines: list[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        yield b'{"only":['
+        yield line
+        yield b"]}\n"
+
+
+def _read(lines: list[bytes]) -> pa.Table:
+    """Reads JSON objects, one a line, to one row each.
+
+    Raises:
+        ValueError: Some line's fields aren't UTF-8 or of the right types.
+    """
+    table = _read_json(b"\n".join(lines), _SCHEMA, "ignore")
+    table.validate(full=True)
+    return table
+
+
+def _read_json(data: bytes, schema: pa.Schema, unexpected: str) -> pa.Table:
+    return json.read_json(
         pa.BufferReader(data),
         read_options=json.ReadOptions(use_threads=False, block_size=len(data) + 1),
         parse_options=json.ParseOptions(
-            explicit_schema=_SCHEMA, unexpected_field_behavior="ignore"
+            explicit_schema=schema, unexpected_field_behavior=unexpected
         ),
     )
-    if table.num_rows != len(lines):
-        raise ValueError("the line holds more than one value")
-    table.validate(full=True)
-    return table

@@ -1,11 +1,13 @@
 """A block of CSV text to typed, checked rows: `pyarrow.csv` with explicit types, and what it can't
 say.
 
-The fast path converts a block at once. Where a value doesn't convert, the block is parsed again as
-text and converted column by column, so that only the values at fault are lost.
+The fast path converts a block at once. Where something in it isn't plain, its records are told
+apart first, those that can't be rows are left out, and the others are read as text and converted
+column by column, so that only the values at fault are lost. What becomes of a row is the same
+either way: `tests.fuzz.table_targets` compares them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,21 +18,35 @@ import pyarrow.csv as csv
 from transforms import failures
 from transforms.elements import in_one_piece
 from transforms.failures import Failure, Reason, Stage
-from transforms.formats.blocks import QuotedLines, count_lines, find_quoted_lines
-from transforms.formats.tables import FLAG, Rows, TableFormat, trimmed
+from transforms.formats.blocks import count_lines
+from transforms.formats.records import (
+    MAX_RECORD_BYTES,
+    Layout,
+    QuotedLines,
+    Records,
+    find_quoted_lines,
+    locate_records,
+    longest_line_exceeds,
+    stray_returns,
+)
+from transforms.formats.tables import FLAG, Rows, TableFormat, empty_as_null, trimmed
 from transforms.keys import read_image_ids
 
 _FLOAT = (
-    r"^\s*([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?([nN][aA][nN]|[iI][nN][fF]))\s*$"
+    r"^[ \t]*([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
+    r"|[-+]?(?i:nan|inf|infinity))[ \t]*$"
 )
-_INTEGER = r"^\s*([-+]?[0-9]{1,18})(\.0*)?\s*$"
-_BOOLEAN = r"^\s*(?i:true|false)\s*$"
+#: A whole number without sign and leading zeros; 19 digits fit 64 bits without a sign.
+_INTEGER = r"^[ \t]*(?P<sign>[-+]?)0*(?P<digits>[0-9]{1,19})(?:\.0*)?[ \t]*$"
+_BOOLEAN = r"^[ \t]*(?i:true|false)[ \t]*$"
 #: Texts that stand for an unknown number.
-_UNKNOWN = r"^\s*(?i:nan|none|null|na|n/a|<na>)?\s*$"
+_UNKNOWN = r"^[ \t]*(?i:nan|none|null|na|n/a|<na>)?[ \t]*$"
 
 #: Text that `pyarrow.csv` is given at a time. It reserves as much for each column of texts, and
 #: gives back what it didn't need: holes in the heap, which the rows of the next chunk don't fit.
 _PART_BYTES = 2 << 20
+#: Records that are told apart at a time; only in text that isn't a table there are more in a block.
+_MOST_RECORDS = 1 << 18
 
 
 class ParsedBlock:
@@ -64,11 +80,37 @@ class ParsedBlock:
         return block
 
 
+def in_one_block(blocks: Sequence[ParsedBlock], lines: int) -> ParsedBlock:
+    """Returns blocks that were parsed one after another, with lines counted alike, as one.
+
+    Args:
+        blocks: at least one.
+        lines: how many the whole has.
+    """
+    rows, bad_rows = sum(b.rows for b in blocks), sum(b.bad_rows for b in blocks)
+    table = pa.concat_tables([block.table for block in blocks]).combine_chunks()
+    whole = ParsedBlock(table, [], rows, bad_rows, lines)
+    whole.failures = pa.concat_tables([block.failures for block in blocks])
+    whole.warning = next((block.warning for block in blocks if block.warning), "")
+    return whole
+
+
 class _Dialect(NamedTuple):
     """The character between two fields, and whether some fields are quoted."""
 
     delimiter: str
     has_quotes: bool
+
+
+class _NotPlainError(Exception):
+    """A block holds something for which its records must be told apart."""
+
+
+def layout_of(columns: Sequence[str], table_format: TableFormat, delimiter: str) -> Layout:
+    """What the records of a file with these columns look like."""
+    names = table_format.columns_of(columns)
+    place = names.index(table_format.image_id)
+    return Layout(len(names), place, delimiter, table_format.free_text)
 
 
 def parse_csv(
@@ -84,31 +126,121 @@ def parse_csv(
         delimiter: the character between two fields.
     """
     names = table_format.columns_of(columns)
+    layout = layout_of(columns, table_format, delimiter)
     dialect = _Dialect(delimiter, b'"' in data)
-    quoted = QuotedLines([], [])
-    if dialect.has_quotes:
-        quoted = find_quoted_lines(data, len(names), table_format.free_text, delimiter)
-    if quoted.unclosed:
-        lines = data.split(b"\n")
-        for line in quoted.unclosed:
-            lines[line] = b""
-        data = b"\n".join(lines)
-    malformed: list[csv.InvalidRow] = []
-    is_utf8 = _is_utf8(data)
+    quoted = find_quoted_lines(data, layout) if dialect.has_quotes else QuotedLines([], [])
     try:
-        if not is_utf8:
-            raise pa.ArrowInvalid("not UTF-8")
-        parts = list(_parts(data, quoted.continued))
-        table = _read(data, parts, names, table_format, malformed, dialect, as_text=False)
-        unconverted = {}
-    except pa.ArrowInvalid:
-        malformed.clear()
-        # `pyarrow` decodes a row with too many fields for its error, and fails if it isn't UTF-8.
-        text = data if is_utf8 else data.decode("latin-1").encode()
-        parts = list(_parts(text, quoted.continued))
-        table = _read(text, parts, names, table_format, malformed, dialect, as_text=True)
-        table, unconverted = _convert(table if is_utf8 else _as_written(table), table_format)
-    return _check(data, table, malformed, unconverted, quoted, table_format)
+        if quoted.unclosed or not _is_plain(data):
+            raise _NotPlainError
+        table = _read_typed(data, quoted.continued, names, table_format, dialect)
+    except (pa.ArrowInvalid, _NotPlainError):
+        return _parse_records(data, quoted, layout, names, table_format)
+    return _check(data, table, {}, lambda: locate_records(data, quoted.continued), table_format)
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether text is UTF-8, without carriage returns or long lines that `pyarrow` would accept."""
+    if longest_line_exceeds(data, MAX_RECORD_BYTES) or not _is_utf8(data):
+        return False
+    return not len(stray_returns(data))
+
+
+def _parse_records(
+    data: bytes,
+    quoted: QuotedLines,
+    layout: Layout,
+    names: Sequence[str],
+    table_format: TableFormat,
+) -> ParsedBlock:
+    """Parses a block record by record and column by column."""
+    records = locate_records(data, quoted.continued)
+    parts = []
+    for at in range(0, max(1, len(records.starts)), _MOST_RECORDS):
+        some = Records(*(column[at : at + _MOST_RECORDS] for column in records))
+        parts.append(_parse_some(data, some, quoted, layout, names, table_format))
+    return in_one_block(parts, count_lines(data))
+
+
+def _parse_some(
+    data: bytes,
+    records: Records,
+    quoted: QuotedLines,
+    layout: Layout,
+    names: Sequence[str],
+    table_format: TableFormat,
+) -> ParsedBlock:
+    refused, is_blank = _refuse(data, records, quoted, layout)
+    bad = [_bad_record(refused[i], int(records.lines[i])) for i in sorted(refused)]
+    is_row = ~is_blank
+    is_row[list(refused)] = False
+    rows = records.chosen(is_row)
+    # Each with an end of its own, as the last one of a file may have none.
+    text = b"".join(
+        data[start:stop] + b"\n" for start, stop in zip(rows.starts, rows.stops, strict=True)
+    )
+    dialect = _Dialect(layout.delimiter, b'"' in text)
+    continued = _continued_lines(data, rows) if quoted.continued else []
+    types = dict.fromkeys(filter(None, names), pa.binary())
+    table = _read(text, continued, names, types, table_format, dialect)
+    table, unconverted = _convert(table, table_format)
+    return _check(text, table, unconverted, lambda: rows, table_format, bad)
+
+
+def _refuse(
+    data: bytes, records: Records, quoted: QuotedLines, layout: Layout
+) -> tuple[dict[int, str], np.ndarray]:
+    """Finds the records that can't be rows.
+
+    Returns:
+        Why, for each of them by its place; and which records are blank, (n,) bool.
+    """
+    starts, stops, lines = records
+    count = len(starts)
+    refused: dict[int, str] = {}
+    text = np.frombuffer(data, np.uint8)
+    begin, end = (int(starts[0]), int(stops[-1])) if count else (0, 0)
+
+    def counted(places: np.ndarray) -> np.ndarray:
+        """How many of some offsets are in each record, (n,)."""
+        return np.searchsorted(places, stops) - np.searchsorted(places, starts)
+
+    def places_of(byte: int) -> np.ndarray:
+        return np.flatnonzero(text[begin:end] == byte) + begin
+
+    fields = counted(places_of(ord(layout.delimiter))) + 1
+    returns = counted(stray_returns(data)) > 0
+    for i in np.flatnonzero(counted(places_of(ord('"')))):
+        record = layout.unquoted(data[starts[i] : stops[i]])
+        fields[i] = record.count(layout.delimiter.encode()) + 1
+        returns[i] = b"\r" in record.rstrip(b"\r")
+    is_blank = np.zeros(count, bool)
+    blank = b" \t\r" + layout.delimiter.encode()
+    for i in np.flatnonzero(fields != layout.fields):
+        is_blank[i] = not data[starts[i] : min(stops[i], starts[i] + 100)].strip(blank) and not (
+            data[starts[i] : stops[i]].strip(blank)
+        )
+        if not is_blank[i]:
+            refused[int(i)] = f"{fields[i]} fields instead of {layout.fields}"
+    for i in np.flatnonzero(returns & ~is_blank):
+        refused[int(i)] = "a carriage return within the line"
+    unclosed = np.isin(lines, np.asarray(quoted.unclosed, np.int64) + 1)
+    for i in np.flatnonzero(unclosed):
+        refused[int(i)] = "a quote that nothing closes"
+    for i in np.flatnonzero(stops - starts > MAX_RECORD_BYTES):
+        refused[int(i)] = f"longer than {MAX_RECORD_BYTES >> 20} MiB"
+    is_blank &= ~unclosed
+    return refused, is_blank
+
+
+def _continued_lines(data: bytes, records: Records) -> list[int]:
+    """The lines, from 0, that belong to the record of the line before, if nothing lies between
+    records."""
+    found, line = [], 0
+    for start, stop in zip(records.starts, records.stops, strict=True):
+        more = data.count(b"\n", start, stop)
+        found += range(line + 1, line + 1 + more)
+        line += 1 + more
+    return found
 
 
 def _parts(data: bytes, continued: Sequence[int]) -> Iterator[memoryview]:
@@ -147,24 +279,78 @@ class _PartsFile:
         return next(self._parts, b"")
 
 
-def _read(
+def _read_typed(
     data: bytes,
-    parts: Sequence[memoryview],
+    continued: Sequence[int],
     names: Sequence[str],
     table_format: TableFormat,
-    malformed: list[csv.InvalidRow],
     dialect: _Dialect,
-    as_text: bool,
 ) -> pa.Table:
-    wanted = [name for name in names if name]
-    types = {name: pa.binary() if as_text else table_format.types[name] for name in wanted}
+    """Reads a block whose every value converts.
 
-    def skip(row: csv.InvalidRow) -> str:
-        malformed.append(row)
-        return "skip"
+    Raises:
+        pa.ArrowInvalid: A record or a value isn't as it should be.
+        _NotPlainError: `pyarrow` has taken a text for a number that may be none.
+    """
+    types = {}
+    for name in filter(None, names):
+        dtype = table_format.types[name]
+        # Of whole numbers it takes `0x10` for one, too: so they are converted here.
+        types[name] = pa.string() if pa.types.is_integer(dtype) else dtype
+    table = _read(data, continued, names, types, table_format, dialect)
+    has_parentheses = b"(" in data
+    for place, name in enumerate(table.column_names):
+        dtype, column = table_format.types[name], in_one_piece(table[name])
+        if pa.types.is_integer(dtype):
+            table = table.set_column(place, name, _plain_integers(column, dtype))
+        elif has_parentheses and pa.types.is_floating(dtype) and _has_nan(column):
+            raise _NotPlainError  # of which one may be `nan(1)`
+    return table
 
+
+def _plain_integers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
+    """Converts a column of whole numbers.
+
+    Raises:
+        pa.ArrowInvalid: Some text isn't plainly one.
+        _NotPlainError: As above, it may be hexadecimal.
+    """
+    if not len(text) or not (buffer := text.buffers()[2]):
+        return pa.nulls(len(text), dtype)
+    characters = np.frombuffer(buffer, np.uint8)
+    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
+    # Flags and votes mostly are a digit each, with a sign or without.
+    digits = characters.take(offsets[1:] - 1, mode="clip") - np.uint8(ord("0"))
+    lengths = np.diff(offsets)
+    is_negative = characters.take(offsets[:-1], mode="clip") == ord("-")
+    if (lengths == 1 + is_negative).all() and digits.max() < 10:
+        return pa.array(np.where(is_negative, -digits.astype(np.int8), digits)).cast(dtype)
+    if ((characters | 0x20) == ord("x")).any():
+        raise _NotPlainError
+    return empty_as_null(text).cast(dtype)
+
+
+def _has_nan(column: pa.FloatingPointArray) -> bool:
+    total = pc.sum(column).as_py()
+    return total is not None and total != total
+
+
+def _read(
+    data: bytes,
+    continued: Sequence[int],
+    names: Sequence[str],
+    types: Mapping[str, pa.DataType],
+    table_format: TableFormat,
+    dialect: _Dialect,
+) -> pa.Table:
+    """Reads columns of some types.
+
+    Raises:
+        pa.ArrowInvalid: A record or a value isn't as it should be.
+    """
     if not data.lstrip(b"\r\n"):  # which, unlike strip, copies no data
         return pa.table({name: pa.array([], dtype) for name, dtype in types.items()})
+    parts = list(_parts(data, continued))
     return csv.read_csv(
         _PartsFile(parts),
         read_options=csv.ReadOptions(
@@ -176,11 +362,10 @@ def _read(
             delimiter=dialect.delimiter,
             quote_char='"' if dialect.has_quotes else False,
             newlines_in_values=table_format.free_text,
-            invalid_row_handler=skip,
         ),
         convert_options=csv.ConvertOptions(
             column_types=types,
-            include_columns=wanted,
+            include_columns=list(types),
             null_values=[""],
             strings_can_be_null=False,
             check_utf8=False,
@@ -197,19 +382,6 @@ def _is_utf8(data: bytes) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _as_written(table: pa.Table) -> pa.Table:
-    """Returns texts that were decoded as Latin-1 as the bytes of the file."""
-
-    def written(column: pa.BinaryArray) -> pa.BinaryArray:
-        where = _not_ascii(column)
-        values = column.filter(where).to_pylist()
-        bytes_ = pa.array([value.decode().encode("latin-1") for value in values], pa.binary())
-        return pc.replace_with_mask(column, where, bytes_)
-
-    columns = [written(in_one_piece(column)) for column in table.columns]
-    return pa.table(columns, table.column_names)
 
 
 def _not_ascii(column: pa.BinaryArray) -> pa.BooleanArray:
@@ -230,7 +402,7 @@ def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[
         column = in_one_piece(text[name])
         if pa.types.is_string(dtype):
             ok = _valid_utf8(column)
-            lost = b"" if name in table_format.required else None
+            lost = None if name in table_format.optional else b""
             converted = pc.if_else(pa.array(ok), column, pa.scalar(lost, pa.binary())).cast(dtype)
         else:
             utf8 = pc.if_else(pa.array(_valid_utf8(column)), column, b"?").cast(pa.string())
@@ -245,19 +417,21 @@ def _convert(text: pa.Table, table_format: TableFormat) -> tuple[pa.Table, dict[
 
 def _numbers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
     """Converts texts to numbers or flags; null where a text isn't one."""
+    if pa.types.is_floating(dtype):
+        matches = pc.match_substring_regex(text, _FLOAT)
+        numbers = pc.utf8_trim(pc.if_else(matches, text, pa.scalar(None, pa.string())), " \t")
+        return pc.replace_substring_regex(numbers, r"^\+", "").cast(dtype)
     if dtype == FLAG:
         boolean = pc.match_substring_regex(text, _BOOLEAN)
         digit = pc.if_else(pc.match_substring_regex(text, "[tT]"), "1", "0")
         text = pc.if_else(boolean, digit, text)
-    is_float = pa.types.is_floating(dtype)
-    matches = pc.match_substring_regex(text, _FLOAT if is_float else _INTEGER)
-    digits = pc.utf8_trim_whitespace(pc.if_else(matches, text, pa.scalar(None, pa.string())))
-    if is_float:
-        return pc.replace_substring_regex(digits, r"^\+", "").cast(dtype)
-    wide = pc.replace_substring_regex(digits, r"(^\+|\.0*$)", "").cast(pa.int64())
-    limit = np.iinfo(str(dtype))  # `to_pandas_dtype` needs pandas
-    fits = pc.and_(pc.less_equal(limit.min, wide), pc.less_equal(wide, limit.max))
-    return pc.if_else(fits, wide, pa.scalar(None, pa.int64())).cast(dtype)
+    parsed = pc.extract_regex(text, _INTEGER)
+    digits = pc.struct_field(parsed, "digits").cast(pa.uint64()).fill_null(0).to_numpy()
+    is_negative = np.asarray(pc.fill_null(pc.equal(pc.struct_field(parsed, "sign"), "-"), False))
+    largest = np.uint64(np.iinfo(str(dtype)).max)  # `to_pandas_dtype` needs pandas
+    fits = np.asarray(parsed.is_valid()) & (digits <= largest + is_negative.astype(np.uint64))
+    numbers = np.where(fits, digits, 0).astype(np.int64)  # of the least one this is right, too
+    return pa.array(np.where(is_negative, -numbers, numbers), mask=~fits).cast(dtype)
 
 
 def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
@@ -273,16 +447,25 @@ def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
 
 
 def _check(
-    data: bytes,
+    text: bytes,
     table: pa.Table,
-    malformed: list[csv.InvalidRow],
     unconverted: dict[str, np.ndarray],
-    quoted: QuotedLines,
+    locate: Callable[[], Records],
     table_format: TableFormat,
+    refused: Sequence[Failure] = (),
 ) -> ParsedBlock:
-    """Checks converted rows and builds their values; says of each failure on which line it is."""
+    """Checks converted rows and builds their values.
+
+    Args:
+        text: what they were read from.
+        table: the rows.
+        unconverted: of a column, where its values, now null, don't convert.
+        locate: gives the records that are the rows.
+        table_format: what the columns mean.
+        refused: failures of records that are no rows.
+    """
     columns = {name: in_one_piece(table[name]) for name in table.column_names}
-    if b" " in data:
+    if b" " in text or b"\t" in text:
         for name, column in columns.items():
             if pa.types.is_string(column.type) and name not in table_format.free_texts:
                 columns[name] = trimmed(column)
@@ -294,6 +477,8 @@ def _check(
     is_header = np.zeros(table.num_rows, bool)
     if not valid.all():
         is_blank = _blank_rows(columns, table_format)
+        for where in unconverted.values():
+            is_blank &= ~where
         is_header = _header_rows(columns, table_format)
     no_rows = is_blank | is_header
     rows.rejected |= no_rows
@@ -308,11 +493,9 @@ def _check(
     parsed = pa.table({"key": keys, "value": value})
     if rows.rejected.any():
         parsed = parsed.filter(pa.array(~rows.rejected))
-    found = [
-        _bad_record("a quote that nothing closes", line + 1) for line in sorted(quoted.unclosed)
-    ]
-    if malformed or rows.notes:
-        lines = _RecordLines(data, [row.number for row in malformed], quoted.continued)
+    found = list(refused)
+    if rows.notes:
+        lines = locate().lines
         found += [
             Failure(
                 image_id=ids[i].as_py() if valid[i] else None,
@@ -320,23 +503,15 @@ def _check(
                 stage=Stage.READ,
                 reason=reason,
                 detail=detail,
-                line=lines.of_row(i),
+                line=int(lines[i]),
             )
             for i, reason, detail in sorted(rows.notes)
         ]
-        found += [
-            _bad_record(
-                f"{row.actual_columns} fields instead of {row.expected_columns}",
-                lines.of_record(row.number - 1),
-            )
-            for row in malformed
-        ]
         found.sort(key=lambda failure: failure.line or 0)
-    left_out = len(malformed) + len(quoted.unclosed)
     passed_over = int(no_rows.sum())
-    bad_rows = int(rows.rejected.sum()) - passed_over + left_out
-    all_rows = table.num_rows - passed_over + left_out
-    block = ParsedBlock(parsed, found, all_rows, bad_rows, count_lines(data))
+    bad_rows = int(rows.rejected.sum()) - passed_over + len(refused)
+    all_rows = table.num_rows - passed_over + len(refused)
+    block = ParsedBlock(parsed, found, all_rows, bad_rows, count_lines(text))
     if is_header.any():
         block.warning = "holds its header more than once, as files put together do: passed over"
     return block
@@ -368,25 +543,3 @@ def _unread(name: str, table_format: TableFormat) -> str:
 
 def _bad_record(detail: str, line: int) -> Failure:
     return Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, line=line)
-
-
-class _RecordLines:
-    """Line numbers, from 1, of the records of a block."""
-
-    def __init__(self, data: bytes, malformed: list[int], continued: list[int]) -> None:
-        text = np.frombuffer(data, np.uint8)
-        newlines = np.flatnonzero(text == 10)
-        starts = np.delete(np.concatenate([[0], newlines + 1]), continued)
-        starts = starts[starts < len(data)]
-        blank = (text[starts] == 10) | (
-            (text[starts] == 13) & (text[np.minimum(starts + 1, len(data) - 1)] == 10)
-        )
-        self._lines = np.searchsorted(newlines, starts[~blank]) + 1
-        self._records = np.setdiff1d(np.arange(len(self._lines)), np.array(malformed, int) - 1)
-
-    def of_record(self, record: int) -> int:
-        return int(self._lines[min(record, len(self._lines) - 1)])
-
-    def of_row(self, row: int) -> int:
-        """Of the row-th record that has the right number of fields."""
-        return self.of_record(int(self._records[row]) if row < len(self._records) else row)

@@ -1,6 +1,6 @@
 """How files are cut into ranges, and in which order these are dealt out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from transforms.elements import ByteRange, Source
 from transforms.formats.detect import TABLES
@@ -19,16 +19,12 @@ def spilled_by_byte(source: Source) -> float:
 
 
 def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
-    """Ranges whose rows take about `range_size` bytes; a single one where a file is compressed.
-
-    Where line breaks may be quoted, whether any of several begins inside quotes isn't known yet.
-    """
+    """Ranges whose rows take about `range_size` bytes; a single one where a file is compressed."""
     if source.compressed:
         return [ByteRange(source.index, 0, source.size)]
     step = max(1, round(range_size / spilled_by_byte(source)))
     starts = range(source.data_start, source.size, step)
-    quotes = None if has_free_text(source) and len(starts) > 1 else 0
-    return [ByteRange(source.index, at, min(at + step, source.size), quotes) for at in starts]
+    return [ByteRange(source.index, at, min(at + step, source.size)) for at in starts]
 
 
 def plan_all_ranges(sources: Sequence[Source], range_size: int) -> list[ByteRange]:
@@ -39,18 +35,8 @@ def plan_all_ranges(sources: Sequence[Source], range_size: int) -> list[ByteRang
     """
     tables = [source for source in sources if source.kind in TABLES]
     ranges = [piece for source in tables for piece in plan_ranges(source, range_size)]
-    return by_cost(ranges, sources)
-
-
-def by_cost(ranges: Iterable[ByteRange], sources: Sequence[Source]) -> list[ByteRange]:
-    """The ranges, those first that take longest to read."""
 
     def cost(piece: ByteRange) -> float:
         return _COSTS.get(sources[piece.source].kind, _OTHER_COST) * (piece.stop - piece.start)
 
-    return sorted(ranges, key=lambda piece: (-cost(piece), piece[:3]))
-
-
-def has_free_text(source: Source) -> bool:
-    """Whether line breaks may be quoted in a file."""
-    return source.kind in TABLES and TABLES[source.kind].free_text
+    return sorted(ranges, key=lambda piece: (-cost(piece), piece))

@@ -17,13 +17,13 @@ from transforms.elements import Block, ByteRange, Failed, Source, SourceCount
 from transforms.exchange.place import PlaceFn
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats import blocks
+from transforms.formats.blocks import TextBlock
 from transforms.formats.detect import TABLES
 from transforms.formats.ending import TAIL_BYTES, WARNING, find_cut
 from transforms.formats.narratives import parse_narratives
-from transforms.formats.parse_csv import ParsedBlock, parse_csv
+from transforms.formats.parse_csv import ParsedBlock, layout_of, parse_csv
 from transforms.formats.plain_labels import KnownLabels, parse_plain_labels
-from transforms.formats.quotes import ReadOrCountFn, add_all_quotes
-from transforms.formats.ranges import has_free_text, plan_all_ranges
+from transforms.formats.records import MAX_RECORD_BYTES, Layout
 from transforms.outputs.classes import decode_labels
 from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions
@@ -34,7 +34,7 @@ _READ_BYTES = 1 << 20
 
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
-) -> Iterator[bytes]:
+) -> Iterator[TextBlock]:
     """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
 
     Raises:
@@ -42,24 +42,27 @@ def read_blocks(
         StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
-    free_text = has_free_text(source)
+    layout = _layout(source)
     if source.compressed:
         with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
             chunks = _inflate(stream, source.data_start)
-            yield from blocks.stream_blocks(chunks, chunk_size, free_text)
+            yield from blocks.stream_blocks(chunks, source.data_start, chunk_size, layout)
         return
     with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
-        if piece.quotes is None:
-            raise ValueError("the quotes before a range are to be counted before it is read")
-        free_text = free_text and piece.quotes >= 0
-        reader = blocks.RangeReader(file, source.size, max(piece.quotes, 0), free_text)
+        reader = blocks.RangeReader(file, source.data_start, source.size, layout)
         size = piece.stop - piece.start
         step = -(-size // -(-size // chunk_size))  # all of about the same size
         for start in range(piece.start, piece.stop, step):
             stop = min(start + step, piece.stop)
             if stop < piece.stop:
                 files.read_ahead(source.path, stop, min(stop + step, piece.stop))
-            yield reader.read(start, stop, is_first=start == source.data_start)
+            yield from reader.read(start, stop)
+
+
+def _layout(source: Source) -> Layout | None:
+    """What tells where records begin; None where each line is one."""
+    table = TABLES[source.kind]
+    return layout_of(source.columns, table, source.delimiter) if table.free_text else None
 
 
 def _read_header(source: Source) -> bytes:
@@ -134,15 +137,22 @@ class ReadRangeFn(beam.DoFn):
         try:
             config = self._config
             tail = b""
-            for data in read_blocks(source, piece, config.chunk_size, config.object_options):
+            for block in read_blocks(source, piece, config.chunk_size, config.object_options):
+                start, data, is_rest = block
+                order = start + len(data)
+                del block
                 if source.lacks_digest:
                     checksum = checksum.extended(data)
                 tail = (tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
-                parsed, size = self._parse_block(source, piece, data, tail, known), len(data)
-                del data  # so that it isn't there while rows are spilled
-                yield from self._tell(source, order, parsed, known)
-                order += max(size, 1)
-                del parsed
+                if is_rest:
+                    lines = blocks.count_lines(data)
+                    count = SourceCount(source.index, start, rows=0, bad_rows=0, lines=lines)
+                    yield beam.pvalue.TaggedOutput("counts", count)
+                else:
+                    parsed = self._parse_block(source, piece, data, tail, known)
+                    del data  # so that it isn't there while rows are spilled
+                    yield from self._tell(source, start, parsed, known)
+                    del parsed
             if source.lacks_digest:
                 told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
                 yield beam.pvalue.TaggedOutput("counts", told)
@@ -171,8 +181,10 @@ class ReadRangeFn(beam.DoFn):
             known: encoded labels.
         """
         cut = None
-        # Blocks end after line breaks, but for the last one of a file.
-        if source.kind != "narratives" and data and not data.endswith(b"\n"):
+        # Blocks end after line breaks, but for the last one of a file, and the beginning of a line
+        # that is too long.
+        last_line = len(data) - data.rfind(b"\n") - 1
+        if source.kind != "narratives" and 0 < last_line <= MAX_RECORD_BYTES:
             tail = self._tail(source, piece, tail)
             cut = find_cut(tail, source.columns, TABLES[source.kind], source.delimiter)
         if cut is None:
@@ -230,7 +242,7 @@ class ReadRangeFn(beam.DoFn):
 
 
 class Rows(NamedTuple):
-    """What was read: of each kind some PCollections, which needn't be one.
+    """What was read.
 
     Attributes:
         fragments: of the exchange.
@@ -239,10 +251,10 @@ class Rows(NamedTuple):
         counts: `SourceCount`.
     """
 
-    fragments: tuple[beam.PCollection, ...]
-    labels: tuple[beam.PCollection, ...]
-    failed: tuple[beam.PCollection, ...]
-    counts: tuple[beam.PCollection, ...]
+    fragments: beam.PCollection
+    labels: beam.PCollection
+    failed: beam.PCollection
+    counts: beam.PCollection
 
 
 class ReadAnnotations(beam.PTransform):
@@ -262,25 +274,10 @@ class ReadAnnotations(beam.PTransform):
         config = self._config
         known = beam.pvalue.AsSingleton(self._known)
         place = PlaceFn(ReadRangeFn(config), config)
-        read = [
+        read = (
             ranges
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
-            >> beam.ParDo(ReadOrCountFn(place, config), known=known).with_outputs(
-                *Rows._fields[1:], "quotes", main="fragments"
-            )
-        ]
-        planned = plan_all_ranges(config.sources, config.range_size)
-        if any(piece.quotes is None for piece in planned):
-            # Where a range begins inside quotes depends on all ranges before it: hence the shuffle.
-            read.append(
-                read[0].quotes
-                | "OfAllFiles" >> beam.GroupByKey()
-                | "AddQuotes" >> beam.FlatMap(add_all_quotes, config.sources)
-                | "SpreadQuoted" >> beam.Reshuffle()
-                | "ReadQuoted"
-                >> beam.ParDo(
-                    PlaceFn(ReadRangeFn(config), config, is_counted=True), known=known
-                ).with_outputs(*Rows._fields[1:], main="fragments")
-            )
-        return Rows(*(tuple(outputs[tag] for outputs in read) for tag in Rows._fields))
+            >> beam.ParDo(place, known=known).with_outputs(*Rows._fields[1:], main="fragments")
+        )
+        return Rows(*(read[tag] for tag in Rows._fields))

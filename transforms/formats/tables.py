@@ -219,7 +219,7 @@ def by_value(column: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.A
 
 
 def trimmed(column: pa.StringArray) -> pa.StringArray:
-    """Trims spaces around texts; returns the column itself if there are none."""
+    """Trims spaces and tabs around texts; returns the column itself if there are none."""
     text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
     if not len(text) or not len(column):
         return column
@@ -228,4 +228,4 @@ def trimmed(column: pa.StringArray) -> pa.StringArray:
     ends = (text.take(offsets[:-1], mode="clip"), text.take(offsets[1:] - 1, mode="clip"))
     if min(ends[0].min(), ends[1].min()) > ord(" "):
         return column
-    return pc.ascii_trim_whitespace(column)
+    return pc.ascii_trim(column, " \t")

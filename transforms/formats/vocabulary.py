@@ -10,6 +10,7 @@ A reader returns what is good beside the failures of the rows that aren't.
 
 import csv
 import gzip
+import io
 import json
 import re
 import zlib
@@ -24,6 +25,12 @@ _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
 _GZIP_MAGIC = b"\x1f\x8b"
 #: Characters of a line that may need no parser: that takes longer.
 _PLAIN_LENGTH = 1000
+#: What a file of the vocabulary may hold at most, without compression: published ones have some
+#: 20,000 rows, and a megabyte or two.
+MAX_BYTES = 32 << 20
+_MAX_BAD_ROWS = 100_000
+#: Characters of a text that messages quote.
+_QUOTED = 60
 _LABEL_HEADERS = ("labelname", "id")
 _POINT_HEADER = ["labelname", "displayname", "yespoints", "points"]
 
@@ -56,7 +63,7 @@ def read_class_names(data: bytes, source: str) -> tuple[dict[str, str], list[Fai
         another name further up.
 
     Raises:
-        ValueError: the file can't be unpacked.
+        ValueError: the file can't be unpacked, or is none of classes at all.
     """
     names: dict[str, str] = {}
     failures: list[Failure] = []
@@ -74,7 +81,8 @@ def read_class_names(data: bytes, source: str) -> tuple[dict[str, str], list[Fai
                 raise _BadRowError(f"{len(row)} fields in place of {width}")
             label, name = _mid(row[label_at]), row[name_at]
             if names.setdefault(label, name) != name:
-                detail = f"{label} is {name!r} here and {names[label]!r} further up"
+                other = _short(names[label])
+                detail = f"{_cut(label)} is {_short(name)} here and {other} further up"
                 failures.append(_failure(Reason.CONFLICT, detail, source, line))
         except _BadRowError as error:
             failures.append(_failure(Reason.BAD_ROW, str(error), source, line))
@@ -118,7 +126,7 @@ def read_point_classes(data: bytes, source: str) -> tuple[dict[str, PointClass],
             mentions = [mention for mention in row[4:] if mention]
             found = PointClass(row[1], _count(row[2]), _count(row[3]), mentions)
             if classes.setdefault(label, found) != found:
-                detail = f"{label} has another row further up"
+                detail = f"{_cut(label)} has another row further up"
                 failures.append(_failure(Reason.CONFLICT, detail, source, line))
         except _BadRowError as error:
             failures.append(_failure(Reason.BAD_ROW, str(error), source, line))
@@ -140,11 +148,14 @@ def read_hierarchy(data: bytes, source: str) -> dict[str, list[str]]:
         ValueError: it is not such a file. It says at which line or below which class.
     """
     try:
-        root = json.loads(_unpack(data, source).decode("utf-8-sig"))
+        text = _unpack(data, source).decode("utf-8-sig")
+        root = json.loads(text, parse_int=float)  # which takes any number of digits
     except json.JSONDecodeError as error:
         raise ValueError(f"{source}, line {error.lineno}: not JSON: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{source}: not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{source}: not JSON: nested too deeply") from None
     parents: dict[str, list[str]] = {}
     nodes: list[tuple[Any, str | None, str]] = [(root, None, "the root")]
     while nodes:
@@ -159,25 +170,46 @@ def read_hierarchy(data: bytes, source: str) -> dict[str, list[str]]:
         for key, above in (("Subcategory", label), ("children", label), ("Part", None)):
             children = node.get(key, [])
             if not isinstance(children, list):
-                raise ValueError(f"{source}: {key} of {label} is not a list")
-            below += [(child, above, f"a node in {key} of {label}") for child in children]
+                raise ValueError(f"{source}: {key} of {_cut(label)} is not a list")
+            place = f"a node in {key} of {_cut(label)}"
+            below += [(child, above, place) for child in children]
         nodes += reversed(below)
     return parents
 
 
 def _unpack(data: bytes, source: str) -> bytes:
-    if not data.startswith(_GZIP_MAGIC):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{source}: damaged gzip file: {error}") from None
+    """Returns a file's content.
+
+    Raises:
+        ValueError: It is damaged, or larger than `MAX_BYTES`.
+    """
+    if data.startswith(_GZIP_MAGIC):
+        try:
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{source}: damaged gzip file: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(
+            f"{source} is larger than {MAX_BYTES >> 20} MiB, which no file of classes is: move it "
+            "away"
+        )
+    return data
 
 
 def _lines(data: bytes, source: str, failures: list[Failure]) -> Iterator[tuple[int, str]]:
-    """Each line that isn't blank, with its number from 1."""
+    """Each line that isn't blank, with its number from 1.
+
+    Raises:
+        ValueError: The file can't be unpacked, or too many of its rows are bad.
+    """
     # Not `splitlines`: names may hold other Unicode line ends.
-    for line, raw in enumerate(_unpack(data, source).split(b"\n"), 1):
+    for line, raw in enumerate(io.BytesIO(_unpack(data, source)), 1):
+        raw = raw.removesuffix(b"\n")
+        if len(failures) > _MAX_BAD_ROWS:
+            raise ValueError(
+                f"{source} isn't a file of classes: more than {_MAX_BAD_ROWS:,} of its lines can't "
+                "be read: move it away"
+            )
         try:
             text = raw.decode("utf-8-sig" if line == 1 else "utf-8").removesuffix("\r")
         except UnicodeDecodeError as error:
@@ -214,14 +246,24 @@ def names_header(row: Sequence[str]) -> tuple[int, int, int] | None:
 
 def _mid(text: str) -> str:
     if not _MID.fullmatch(label := text.strip()):
-        raise _BadRowError(f"{text!r} is not a MID")
+        raise _BadRowError(f"{_short(text)} is not a MID")
     return label
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.strip().isdigit()):
-        raise _BadRowError(f"{text!r} is not a count")
+    if not (text.isascii() and text.strip().isdigit() and len(text) < _PLAIN_LENGTH):
+        raise _BadRowError(f"{_short(text)} is not a count")
     return int(text)
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text that may be long."""
+    return f"{text[:_QUOTED]}…" if len(text) > _QUOTED else text
+
+
+def _short(text: str) -> str:
+    """A text as messages quote it."""
+    return repr(_cut(text))
 
 
 def _failure(reason: Reason, detail: str, source: str, line: int) -> Failure:

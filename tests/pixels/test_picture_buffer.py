@@ -13,6 +13,7 @@ from transforms.pixels.buffer import PictureBuffer
 from transforms.pixels.fetch import fetch_pictures
 from transforms.pixels.limits import HttpOptions
 from transforms.pixels.sources import open_sources
+from transforms.storage.stamps import number_of, stamp_of
 from transforms.storage.stores import ObjectOptions
 
 
@@ -64,10 +65,12 @@ def test_pieces_hold_the_bytes_of_files(tmp_path: Path, spec: ImageSpec, again: 
         path = tmp_path / f"{number}.jpg"
         path.write_bytes(data)
         member = {"container": str(path), "offset": 0, "size": len(data), "method": 0}
-        members.append([member | {"crc32": None, "source": 0}])
+        stamp = number_of(stamp_of(path.stat()))
+        members.append([member | {"crc32": None, "source": 0, "stamp": stamp}])
     address = pa.struct(
         {"container": pa.string(), "offset": pa.int64(), "size": pa.int64()}
         | {"method": pa.uint16(), "crc32": pa.int64(), "source": pa.int32()}
+        | {"stamp": pa.int64()}
     )
     count = len(pictures)
     images = pa.table(

@@ -66,6 +66,7 @@ def never() -> Callable[[], object]:
 
 def submitted(cluster: Cluster) -> follow.Submission:
     submission = follow.Submission(cluster, "build")
+    submission.is_begun = True
     cluster.found["new"] = ("build", "RUNNING")
     return submission
 

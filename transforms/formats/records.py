@@ -230,6 +230,18 @@ def locate_records(data: bytes, continued: Sequence[int]) -> Records:
     return found.chosen(~is_empty)
 
 
+def consist_of(data: bytes, records: Records, characters: bytes) -> np.ndarray:
+    """Which records, none of them empty, have no other bytes than some; (n,) bool."""
+    if not len(records.starts):
+        return np.zeros(0, bool)
+    is_other = np.ones(256, bool)
+    is_other[list(characters)] = False
+    begin, end = records.starts[0], records.stops[-1]
+    others = np.append(is_other[np.frombuffer(data, np.uint8)[begin:end]], False)
+    bounds = np.stack([records.starts, records.stops], axis=1).ravel() - begin
+    return ~np.logical_or.reduceat(others, bounds)[::2]
+
+
 def stray_returns(data: bytes) -> np.ndarray:
     """The offsets of carriage returns that belong to no end of a line."""
     if b"\r" not in data:

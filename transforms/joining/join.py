@@ -280,31 +280,57 @@ def _merge_image_rows(
             fields.append(pc.coalesce(mine, known))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     row_sources = _row_sources(batches)
-    conflicts = {}
-    for image in np.flatnonzero(conflicting).tolist():
-        rows = order[first[image] : first[image] + counts[image]]
-        paths = [sources[source].name for source in row_sources[rows]]
-        conflicts[image] = _first_conflict(values.take(pa.array(rows)), paths)
+    places = np.flatnonzero(np.repeat(conflicting, counts))
+    rows = order[places]
+    conflicts = _first_conflicts(
+        values.take(pa.array(rows)),
+        np.repeat(np.arange(len(keys)), counts)[places],
+        [sources[source].name for source in row_sources[rows]],
+    )
     is_repeat = np.ones(len(row_keys), bool)
     is_repeat[order[first]] = False
     is_repeat[order[np.repeat(conflicting, counts)]] = False
     return _Images(keys, merged, conflicts, selected, _count_by_source(batches, is_repeat))
 
 
-def _first_conflict(rows: pa.StructArray, paths: Sequence[str]) -> str:
-    """Names the first column in which rows of an image differ, with two values and their files."""
+def _first_conflicts(
+    rows: pa.StructArray, owners: np.ndarray, paths: Sequence[str]
+) -> dict[int, str]:
+    """Names the first column in which rows of an image differ, with two values and their files.
+
+    Args:
+        rows: of images whose rows contradict each other, image by image.
+        owners: the image of each row, (n,), in ascending order.
+        paths: the file of each row.
+
+    Returns:
+        An image to what its rows say.
+    """
+    found: dict[int, str] = {}
+    is_open = np.ones(owners.max(initial=0) + 1, bool)
     for name, header in HEADERS.items():
-        values = [
-            (value, path)
-            for value, path in zip(rows.field(name).to_pylist(), paths, strict=True)
-            if value is not None
-        ]
-        other = next((each for each in values if each[0] != values[0][0]), None)
-        if other:
-            return f"{header} is " + " and ".join(
-                f"{str(value)[:_SHOWN]!r} in {path}" for value, path in (values[0], other)
-            )
-    raise ValueError("the rows of this image don't contradict each other")
+        coded = rows.field(name).dictionary_encode()
+        numbers = coded.indices.fill_null(-1).to_numpy()
+        given = np.flatnonzero((numbers >= 0) & is_open[owners])
+        images, first = np.unique(owners[given], return_index=True)
+        first = given[first]
+        others = given[numbers[given] != numbers[first[np.searchsorted(images, owners[given])]]]
+        differing, other = np.unique(owners[others], return_index=True)
+        pairs = first[np.searchsorted(images, differing)], others[other]
+        texts = [_describe(rows.field(name), places, paths) for places in pairs]
+        for image, one, another in zip(differing.tolist(), *texts, strict=True):
+            found[image] = f"{header} is {one} and {another}"
+        is_open[differing] = False
+    return found
+
+
+def _describe(column: pa.Array, places: np.ndarray, paths: Sequence[str]) -> list[str]:
+    """Returns values at some places, each with its file."""
+    values = column.take(pa.array(places)).to_pylist()
+    return [
+        f"{str(value)[:_SHOWN]!r} in {paths[place]}"
+        for value, place in zip(values, places.tolist(), strict=True)
+    ]
 
 
 def _is_among(split: pa.Array, splits: Sequence[str] | None) -> np.ndarray:

@@ -6,6 +6,8 @@ lines end: so each is put into an object of its own, which leaves nothing for ot
 Where it finds something else than narratives, `json` looks at each line.
 """
 
+import collections
+import functools
 from collections.abc import Iterator, Sequence
 from json import dumps, loads
 from typing import Any, NamedTuple
@@ -29,6 +31,17 @@ from transforms.keys import read_image_ids
 _FIELDS = ["annotator_id", "caption", "timed_caption", "traces", "voice_recording"]
 _SCHEMA = pa.schema([("image_id", pa.string()), *(NARRATIVE.field(name) for name in _FIELDS)])
 _WRAPPED = pa.schema([("only", pa.list_(pa.struct([*_SCHEMA, ("dataset_id", pa.string())])))])
+#: Classes of the values that a field may have, as `json` reads them.
+_KINDS = {
+    field.name: (
+        (str, type(None))
+        if pa.types.is_string(field.type)
+        else (list, type(None))
+        if pa.types.is_list(field.type)
+        else (int, float, type(None))
+    )
+    for field in _SCHEMA
+}
 #: White space of JSON.
 _BLANK = b" \t\r"
 #: Lines that are parsed together, where a block has more: they aren't narratives, then.
@@ -161,15 +174,53 @@ def _find_narratives(data: bytes, records: Records) -> _Found:
         return _Found([_Lines(_read_plain(lines), places)], [], bad)
     except ValueError:
         pass
-    is_object = np.array([_object_of(line) is not None for line in lines])
-    bad.append(BadRows(places[~is_object], Reason.BAD_ROW, _NO_OBJECT))
-    objects = [
-        (place, line)
-        for place, line, ok in zip(places.tolist(), lines, is_object, strict=True)
-        if ok
-    ]
+    objects: _Placed = []
+    lost: list[tuple[int, str]] = []
+    refused = collections.defaultdict(list)
+    for place, line in zip(places.tolist(), lines, strict=True):
+        narrative = _object_of(line)
+        if narrative is None:
+            refused[_NO_OBJECT].append(place)
+        elif not (wrong := _wrong_fields(narrative)):
+            objects.append((place, line))
+        elif required := [name for name in wrong if name not in NARRATIVES.optional]:
+            refused[_describe_type(required[0], type(narrative[required[0]]))].append(place)
+        else:
+            lost += [(place, name) for name in wrong]
+            objects.append((place, _without(narrative, wrong)))
+    bad += [BadRows(np.array(some), Reason.BAD_ROW, detail) for detail, some in refused.items()]
     found = _halve(objects)
-    return _Found(found.parts, found.lost, bad + found.bad)
+    return _Found(found.parts, lost + found.lost, bad + found.bad)
+
+
+def _wrong_fields(narrative: dict[str, Any]) -> list[str]:
+    """The fields of a JSON object that are of another kind of value than the format's."""
+    return [
+        name
+        for name, value in narrative.items()
+        if name in _KINDS and type(value) not in _KINDS[name]
+    ]
+
+
+@functools.cache
+def _describe_type(name: str, kind: type) -> str:
+    """The message for a field whose value is of a kind that it can't be."""
+    try:
+        _read([dumps({name: kind()}).encode()])
+    except ValueError as error:
+        return _describe(error)
+    raise ValueError(f"{name} may be {kind}")
+
+
+def _describe(error: ValueError) -> str:
+    detail = f"not a narrative: {str(error).removeprefix('JSON parse error: ')}"
+    return detail[:_DETAIL_LENGTH]
+
+
+def _without(narrative: dict[str, Any], names: Sequence[str]) -> bytes:
+    """A narrative as JSON, without some fields and those that no narrative has."""
+    kept = {name: value for name, value in narrative.items() if name in _SCHEMA.names}
+    return dumps({name: value for name, value in kept.items() if name not in names}).encode()
 
 
 def _may_be_objects(data: bytes, records: Records) -> np.ndarray:
@@ -196,8 +247,7 @@ def _halve(lines: _Placed) -> _Found:
             kept, lost = _without_bad_fields(lines[0][1])
             if kept is not None:
                 return _Found([_Lines(kept, places)], [(places[0], name) for name in lost], [])
-            detail = f"not a narrative: {str(error).removeprefix('JSON parse error: ')}"
-            bad = BadRows(np.array(places), Reason.BAD_ROW, detail[:_DETAIL_LENGTH])
+            bad = BadRows(np.array(places), Reason.BAD_ROW, _describe(error))
             return _Found([], [], [bad])
     middle = len(lines) // 2
     first, second = _halve(lines[:middle]), _halve(lines[middle:])

@@ -158,6 +158,33 @@ def of_rows(
     return in_order(pa.table(columns, COMPACT))
 
 
+def of_images(
+    image_ids: pa.StringArray,
+    splits: pa.StringArray,
+    what: tuple[Stage, Reason],
+    details: pa.StringArray,
+) -> pa.Table:
+    """Returns failures of images for one reason as a table with `SCHEMA`.
+
+    Args:
+        image_ids: the images, (n,).
+        splits: theirs.
+        what: where they failed, and why.
+        details: why in words, of each.
+    """
+    is_plain = pc.match_substring_regex(details, f"^[ -~]{{0,{_LENGTHS['detail']}}}$")
+    others = details.filter(pc.invert(is_plain)).to_pylist()
+    cleaned = pa.array([clean(text, _LENGTHS["detail"]) for text in others], pa.string())
+    columns = {name: pa.nulls(len(details), SCHEMA.field(name).type) for name in SCHEMA.names}
+    columns |= {"image_id": image_ids, "split": splits}
+    columns |= {
+        name: pa.repeat(str(word), len(details))
+        for name, word in zip(("stage", "reason"), what, strict=True)
+    }
+    columns["detail"] = pc.replace_with_mask(details, pc.invert(is_plain), cleaned)
+    return pa.table(columns, SCHEMA)
+
+
 def _repeated(texts: list[str], counts: list[int]) -> pa.DictionaryArray:
     distinct = pa.array(texts, pa.string()).dictionary_encode()
     indices = np.repeat(distinct.indices.to_numpy(), counts)

@@ -232,14 +232,17 @@ def locate_records(data: bytes, continued: Sequence[int]) -> Records:
 
 def consist_of(data: bytes, records: Records, characters: bytes) -> np.ndarray:
     """Which records, none of them empty, have no other bytes than some; (n,) bool."""
-    if not len(records.starts):
-        return np.zeros(0, bool)
     is_other = np.ones(256, bool)
     is_other[list(characters)] = False
-    begin, end = records.starts[0], records.stops[-1]
-    others = np.append(is_other[np.frombuffer(data, np.uint8)[begin:end]], False)
-    bounds = np.stack([records.starts, records.stops], axis=1).ravel() - begin
-    return ~np.logical_or.reduceat(others, bounds)[::2]
+    text = np.frombuffer(data, np.uint8)
+    found = ~is_other[text[records.starts]]
+    if not found.any():
+        return found
+    starts, stops, _ = records.chosen(found)
+    others = np.append(is_other[text[starts[0] : stops[-1]]], False)
+    bounds = np.stack([starts, stops], axis=1).ravel() - starts[0]
+    found[found] = ~np.logical_or.reduceat(others, bounds)[::2]
+    return found
 
 
 def stray_returns(data: bytes) -> np.ndarray:

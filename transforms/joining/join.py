@@ -36,6 +36,8 @@ LIST_COLUMNS: Mapping[str, pa.DataType] = {
     "mask_files": MEMBER,
 }
 
+#: Images whose conflicts are described together.
+_TOGETHER = 1 << 14
 _SHOWN = 100  # characters of a value that a failure shows
 
 NO_LABELS = pa.array([], pa.string())
@@ -293,28 +295,35 @@ def _merge_image_rows(
             fields.append(pc.coalesce(mine, known))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     row_sources = _row_sources(batches)
-    places = np.flatnonzero(np.repeat(conflicting, counts))
-    rows = order[places]
-    conflicts = _first_conflicts(
-        values.take(pa.array(rows)),
-        np.repeat(np.arange(len(keys)), counts)[places],
-        pa.array([source.name for source in sources], pa.string()).take(
-            pa.array(row_sources[rows])
-        ),
-    )
+    paths = pa.array([source.name for source in sources], pa.string())
+    places = np.flatnonzero(conflicting)
+    details = [pa.array([], pa.string())]
+    for at in range(0, len(places), _TOGETHER):
+        some = np.zeros(len(keys), bool)
+        some[places[at : at + _TOGETHER]] = True
+        rows = order[np.repeat(some, counts)]
+        owners = np.repeat(np.arange(np.count_nonzero(some)), counts[some])
+        files = paths.take(pa.array(row_sources[rows]))
+        details.append(_first_conflicts(values.take(pa.array(rows)), owners, files))
+    conflicts = _Conflicts(places, pa.concat_arrays(details))
     is_repeat = np.ones(len(row_keys), bool)
     is_repeat[order[first]] = False
     is_repeat[order[np.repeat(conflicting, counts)]] = False
     return _Images(keys, merged, conflicts, selected, _count_by_source(batches, is_repeat))
 
 
-def _first_conflicts(rows: pa.StructArray, owners: np.ndarray, paths: pa.StringArray) -> _Conflicts:
+def _first_conflicts(
+    rows: pa.StructArray, owners: np.ndarray, paths: pa.StringArray
+) -> pa.StringArray:
     """Names the first column in which rows of an image differ, with two values and their files.
 
     Args:
         rows: of images whose rows contradict each other, image by image.
-        owners: the place of each row's image, (n,), in ascending order.
+        owners: the number of each row's image, from 0, in ascending order.
         paths: the file of each row.
+
+    Returns:
+        What the rows of each image say.
     """
     found, details = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
     is_open = np.ones(owners.max(initial=0) + 1, bool)
@@ -340,9 +349,8 @@ def _first_conflicts(rows: pa.StructArray, owners: np.ndarray, paths: pa.StringA
         found.append(differing)
         details.append(pc.binary_join_element_wise(f"{header} is", both, " "))
         is_open[differing] = False
-    places = np.concatenate(found)
-    order = np.argsort(places)
-    return _Conflicts(places[order], pa.concat_arrays(details).take(pa.array(order)))
+    order = np.argsort(np.concatenate(found))
+    return pa.concat_arrays(details).take(pa.array(order))
 
 
 def _is_among(split: pa.Array, splits: Sequence[str] | None) -> np.ndarray:

@@ -295,7 +295,7 @@ def _merge_image_rows(
             fields.append(pc.coalesce(mine, known))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     row_sources = _row_sources(batches)
-    paths = pa.array([source.name for source in sources], pa.string())
+    paths = pa.array([source.shown_name for source in sources], pa.string())
     places = np.flatnonzero(conflicting)
     details = [pa.array([], pa.string())]
     for at in range(0, len(places), _TOGETHER):
@@ -393,7 +393,9 @@ def _infer_images(
     selected = np.zeros(len(keys), bool)
     np.logical_or.at(selected, inverse, chosen[numbers // len(sources)])
     places = np.flatnonzero(split_of != highest // len(sources))
-    said = pa.array([f"it is of {each.split} by {each.name}" for each in sources], pa.string())
+    said = pa.array(
+        [f"it is of {each.split} by {each.shown_name}" for each in sources], pa.string()
+    )
     details = pc.binary_join_element_wise(
         *(said.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)), " and "
     )

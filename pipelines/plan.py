@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pipelines.fingerprint import basis_of, identify
 from pipelines.inputs import UsageError, find_sources
 from pipelines.secret_key import KeyFileError
-from transforms import elements, failures
+from transforms import failures
 from transforms.config import BuildConfig, Vocabulary
 from transforms.elements import Failed, Notice, Source, SourceCount
 from transforms.formats import vocabulary
@@ -214,7 +214,7 @@ def read_vocabulary(
         content[source.kind][source.name] = good
         counts.append(SourceCount(source.index, 0, len(good) + len(bad), len(bad), 0))
         if bad:
-            failed.append(Failed(source.index, 0, elements.to_ipc(failures.to_table(bad))))
+            failed.append(Failed(source.index, 0, failures.pack(failures.to_table(bad))))
     classes = build_classes(*(content[kind] for kind in VOCABULARY), labels=())
     encoded = encode_classes(classes), encode_labels(classes)
     return Vocabulary(*encoded, tuple(counts), tuple(failed))

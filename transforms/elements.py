@@ -119,14 +119,14 @@ class SourceCount(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """Failures of one block or bucket: Arrow IPC bytes of `failures.SCHEMA`.
+    """Failures of one block or bucket, as `failures.pack` makes them.
 
     Of a block, `line` counts from the block's first line; `source` and `order` tell which block.
     """
 
     source: int
     order: int
-    ipc: bytes
+    packed: bytes
 
 
 class BucketCount(NamedTuple):
@@ -221,8 +221,3 @@ def to_ipc(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
-
-
-def from_ipc(ipc: bytes) -> pa.Table:
-    """The inverse of `to_ipc`."""
-    return pa.ipc.open_stream(ipc).read_all()

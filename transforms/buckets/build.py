@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import elements, failures, journal, metrics, progress
+from transforms import failures, journal, metrics, progress
 from transforms.buckets.part_writer import PartWriter
 from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed
@@ -253,7 +253,7 @@ class BuildBucketFn(beam.DoFn):
         failed = pa.concat_tables([joined.failures, failures.to_table(found)])
         metrics.FAILURES.inc(len(failed))
         if len(failed):
-            report = Failed(len(self._config.sources), count.bucket, elements.to_ipc(failed))
+            report = Failed(len(self._config.sources), count.bucket, failures.pack(failed))
             yield beam.pvalue.TaggedOutput("failed", report)
         yield beam.pvalue.TaggedOutput("counts", count)
         progress.add(self._config.progress_folder, buckets=1, failed=joined.failures.num_rows)

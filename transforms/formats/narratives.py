@@ -6,31 +6,49 @@ lines end: so each is put into an object of its own, which leaves nothing for ot
 Where it finds something else than narratives, `json` looks at each line.
 """
 
-from collections.abc import Iterator
+import collections
+import functools
+from collections.abc import Iterator, Sequence
 from json import dumps, loads
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as json
 
+from transforms import failures
 from transforms.elements import in_one_piece
 from transforms.examples.schema import NARRATIVE
-from transforms.failures import Failure, Reason, Stage
+from transforms.failures import BadRows, Reason
+from transforms.formats.blocks import count_lines
 from transforms.formats.ending import WARNING
 from transforms.formats.parse_csv import ParsedBlock, in_one_block
-from transforms.formats.records import MAX_RECORD_BYTES
+from transforms.formats.records import MAX_RECORD_BYTES, Records, consist_of, locate_records
 from transforms.formats.tables import Rows, TableFormat, struct_array
 from transforms.keys import read_image_ids
 
 _FIELDS = ["annotator_id", "caption", "timed_caption", "traces", "voice_recording"]
 _SCHEMA = pa.schema([("image_id", pa.string()), *(NARRATIVE.field(name) for name in _FIELDS)])
 _WRAPPED = pa.schema([("only", pa.list_(pa.struct([*_SCHEMA, ("dataset_id", pa.string())])))])
+#: Classes of the values that a field may have, as `json` reads them.
+_KINDS = {
+    field.name: (
+        (str, type(None))
+        if pa.types.is_string(field.type)
+        else (list, type(None))
+        if pa.types.is_list(field.type)
+        else (int, float, type(None))
+    )
+    for field in _SCHEMA
+}
 #: White space of JSON.
 _BLANK = b" \t\r"
 #: Lines that are parsed together, where a block has more: they aren't narratives, then.
 _MOST_LINES = 1 << 17
 _DETAIL_LENGTH = 200
+_TOO_LONG = f"longer than {MAX_RECORD_BYTES >> 20} MiB"
+_NO_OBJECT = "not a narrative: the line is no JSON object"
 
 
 def _build(rows: Rows) -> pa.StructArray:
@@ -72,10 +90,10 @@ NARRATIVES = TableFormat(
 
 
 class _Lines(NamedTuple):
-    """Lines that were parsed together, with their line numbers in the block."""
+    """Lines that were parsed together, with their places among the lines of the block."""
 
     table: pa.Table
-    numbers: list[int]
+    places: Sequence[int] | np.ndarray
 
 
 class _Found(NamedTuple):
@@ -83,27 +101,29 @@ class _Found(NamedTuple):
 
     Attributes:
         parts: narratives.
-        lost: line number and name of each field that is lost of them.
-        bad: line number and error of each line that isn't a narrative.
+        lost: the place of a line and the name of a field that it loses.
+        bad: lines that aren't narratives.
     """
 
     parts: list[_Lines]
     lost: list[tuple[int, str]]
-    bad: list[tuple[int, str]]
+    bad: list[BadRows]
 
 
-_Numbered = list[tuple[int, bytes]]
+_Placed = list[tuple[int, bytes]]
 
 
 def parse_narratives(data: bytes) -> ParsedBlock:
     """Parses whole lines of JSON; the failures' lines count from the block's first, as 1."""
-    lines = data.split(b"\n")
-    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip(_BLANK)]
-    starts = range(0, max(1, len(numbered)), _MOST_LINES)
-    blocks = [_parse_lines(numbered[at : at + _MOST_LINES]) for at in starts]
-    block = in_one_block(blocks, len(lines) - 1)
-    is_bad = block.failures["line"].to_pylist()[-1:] == [len(lines)]
-    if is_bad and len(lines[-1]) <= MAX_RECORD_BYTES and not _is_json(lines[-1]):
+    records = locate_records(data, [])
+    records = records.chosen(~consist_of(data, records, _BLANK))
+    starts = range(0, max(1, len(records.lines)), _MOST_LINES)
+    parts = [Records(*(column[at : at + _MOST_LINES] for column in records)) for at in starts]
+    lines = count_lines(data)
+    block = in_one_block([_parse_lines(data, part) for part in parts], lines)
+    last_line = data[data.rfind(b"\n") + 1 :]
+    is_bad = block.failures["line"][-1:].to_pylist() == [lines + 1]
+    if is_bad and len(last_line) <= MAX_RECORD_BYTES and not _is_json(last_line):
         block.warning = WARNING
     return block
 
@@ -117,67 +137,118 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _parse_lines(numbered: _Numbered) -> ParsedBlock:
-    parts, lost, bad = _find_narratives(numbered)
-    table = pa.concat_tables([_SCHEMA.empty_table(), *(part.table for part in parts)])
+def _parse_lines(data: bytes, records: Records) -> ParsedBlock:
+    found = _find_narratives(data, records)
+    table = pa.concat_tables([_SCHEMA.empty_table(), *(part.table for part in found.parts)])
     table = table.combine_chunks()
-    numbers = [number for part in parts for number in part.numbers]
+    places = np.concatenate([np.zeros(0, np.int64), *(part.places for part in found.parts)])
     columns = {name: in_one_piece(table[name]) for name in table.column_names}
     rows = Rows(columns, table.num_rows)
     ids, keys, valid = read_image_ids(columns["image_id"])
     rows.require(valid, "image_id is not 16 hex digits")
-    for name in NARRATIVES.optional if lost else ():
-        where = np.isin(numbers, [number for number, field in lost if field == name])
+    for name in NARRATIVES.optional if found.lost else ():
+        where = np.isin(places, [place for place, field in found.lost if field == name])
         rows.note_lost(where, f"{name} is not of the format's type")
     value = NARRATIVES.build(rows)
     parsed = pa.table({"key": keys, "value": value})
     if rows.rejected.any():
         parsed = parsed.filter(pa.array(~rows.rejected))
-    found = [
-        Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, line=line) for line, detail in bad
-    ]
-    for i, reason, detail in rows.notes:
-        image_id = ids[i].as_py() if valid[i] else None
-        found.append(Failure(image_id, None, Stage.READ, reason, detail, line=numbers[i]))
-    found.sort(key=lambda failure: failure.line or 0)
-    return ParsedBlock(parsed, found, len(numbered), len(bad) + int(rows.rejected.sum()), 0)
+    refused = failures.of_rows(found.bad, records.lines)
+    known = pc.if_else(pa.array(valid), ids, None)
+    noted = failures.of_rows(rows.notes, records.lines[places], known)
+    told = failures.in_order(pa.concat_tables([refused, noted]))
+    bad_rows = len(refused) + int(rows.rejected.sum())
+    return ParsedBlock(parsed, told, len(records.lines), bad_rows, 0)
 
 
-def _find_narratives(lines: _Numbered) -> _Found:
+def _find_narratives(data: bytes, records: Records) -> _Found:
+    is_long = records.stops - records.starts > MAX_RECORD_BYTES
+    may_be = _may_be_objects(data, records) & ~is_long
+    bad = [_bad(is_long, _TOO_LONG), _bad(~may_be & ~is_long, _NO_OBJECT)]
+    starts, stops, _ = records.chosen(may_be)
+    lines = [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    places = np.flatnonzero(may_be)
     if not lines:
-        return _Found([], [], [])
+        return _Found([], [], bad)
     try:
-        table = _read_plain([line for _, line in lines])
-        return _Found([_Lines(table, [number for number, _ in lines])], [], [])
+        return _Found([_Lines(_read_plain(lines), places)], [], bad)
     except ValueError:
         pass
-    bad: list[tuple[int, str]] = []
-    objects: _Numbered = []
-    for number, line in lines:
-        if len(line) > MAX_RECORD_BYTES:
-            bad.append((number, f"longer than {MAX_RECORD_BYTES >> 20} MiB"))
-        elif _object_of(line) is None:
-            bad.append((number, "not a narrative: the line is no JSON object"))
+    objects: _Placed = []
+    lost: list[tuple[int, str]] = []
+    refused = collections.defaultdict(list)
+    for place, line in zip(places.tolist(), lines, strict=True):
+        narrative = _object_of(line)
+        if narrative is None:
+            refused[_NO_OBJECT].append(place)
+        elif not (wrong := _wrong_fields(narrative)):
+            objects.append((place, line))
+        elif required := [name for name in wrong if name not in NARRATIVES.optional]:
+            refused[_describe_type(required[0], type(narrative[required[0]]))].append(place)
         else:
-            objects.append((number, line))
+            lost += [(place, name) for name in wrong]
+            objects.append((place, _without(narrative, wrong)))
+    bad += [BadRows(np.array(some), Reason.BAD_ROW, detail) for detail, some in refused.items()]
     found = _halve(objects)
-    return _Found(found.parts, found.lost, bad + found.bad)
+    return _Found(found.parts, lost + found.lost, bad + found.bad)
 
 
-def _halve(lines: _Numbered) -> _Found:
+def _wrong_fields(narrative: dict[str, Any]) -> list[str]:
+    """The fields of a JSON object that are of another kind of value than the format's."""
+    return [
+        name
+        for name, value in narrative.items()
+        if name in _KINDS and type(value) not in _KINDS[name]
+    ]
+
+
+@functools.cache
+def _describe_type(name: str, kind: type) -> str:
+    """The message for a field whose value is of a kind that it can't be."""
+    try:
+        _read([dumps({name: kind()}).encode()])
+    except ValueError as error:
+        return _describe(error)
+    raise ValueError(f"{name} may be {kind}")
+
+
+def _describe(error: ValueError) -> str:
+    detail = f"not a narrative: {str(error).removeprefix('JSON parse error: ')}"
+    return detail[:_DETAIL_LENGTH]
+
+
+def _without(narrative: dict[str, Any], names: Sequence[str]) -> bytes:
+    """A narrative as JSON, without some fields and those that no narrative has."""
+    kept = {name: value for name, value in narrative.items() if name in _SCHEMA.names}
+    return dumps({name: value for name, value in kept.items() if name not in names}).encode()
+
+
+def _may_be_objects(data: bytes, records: Records) -> np.ndarray:
+    """Which lines, none of them empty, begin and end as an object does or with white space; (n,)
+    bool."""
+    text = np.frombuffer(data, np.uint8)
+    begins, ends = (np.isin(np.arange(256), list(_BLANK + mark)) for mark in (b"{", b"}"))
+    return begins[text[records.starts]] & ends[text[records.stops - 1]]
+
+
+def _bad(which: np.ndarray, detail: str) -> BadRows:
+    return BadRows(np.flatnonzero(which), Reason.BAD_ROW, detail)
+
+
+def _halve(lines: _Placed) -> _Found:
     """Parses JSON objects together; where that fails, by halves, down to the lines at fault."""
     if not lines:
         return _Found([], [], [])
-    numbers = [number for number, _ in lines]
+    places = [place for place, _ in lines]
     try:
-        return _Found([_Lines(_read([line for _, line in lines]), numbers)], [], [])
+        return _Found([_Lines(_read([line for _, line in lines]), places)], [], [])
     except ValueError as error:
         if len(lines) == 1:
             kept, lost = _without_bad_fields(lines[0][1])
             if kept is not None:
-                return _Found([_Lines(kept, numbers)], [(numbers[0], name) for name in lost], [])
-            detail = f"not a narrative: {str(error).removeprefix('JSON parse error: ')}"
-            return _Found([], [], [(numbers[0], detail[:_DETAIL_LENGTH])])
+                return _Found([_Lines(kept, places)], [(places[0], name) for name in lost], [])
+            bad = BadRows(np.array(places), Reason.BAD_ROW, _describe(error))
+            return _Found([], [], [bad])
     middle = len(lines) // 2
     first, second = _halve(lines[:middle]), _halve(lines[middle:])
     return _Found(first.parts + second.parts, first.lost + second.lost, first.bad + second.bad)

@@ -17,13 +17,14 @@ import pyarrow.csv as csv
 
 from transforms import failures
 from transforms.elements import in_one_piece
-from transforms.failures import Failure, Reason, Stage
+from transforms.failures import BadRows, Failure, Reason
 from transforms.formats.blocks import count_lines
 from transforms.formats.records import (
     MAX_RECORD_BYTES,
     Layout,
     QuotedLines,
     Records,
+    consist_of,
     find_quoted_lines,
     locate_records,
     longest_line_exceeds,
@@ -54,7 +55,8 @@ class ParsedBlock:
 
     Attributes:
         table: columns `key` (uint64) and `value` (the format's struct), in the block's order.
-        failures: table of `failures.SCHEMA`; `line` counts from the block's first line, as 1.
+        failures: table of `failures.COMPACT`, sorted; `line` counts from the block's first line,
+            as 1.
         rows: how many records the block holds, sound or not.
         bad_rows: how many were left out.
         lines: how many lines it holds.
@@ -62,10 +64,10 @@ class ParsedBlock:
     """
 
     def __init__(
-        self, table: pa.Table, found: Sequence[Failure], rows: int, bad_rows: int, lines: int
+        self, table: pa.Table, found: pa.Table, rows: int, bad_rows: int, lines: int
     ) -> None:
         self.table = table
-        self.failures = failures.to_table(found)
+        self.failures = found
         self.rows = rows
         self.bad_rows = bad_rows
         self.lines = lines
@@ -73,9 +75,9 @@ class ParsedBlock:
 
     def with_cut_record(self, failure: Failure, warning: str) -> "ParsedBlock":
         """Returns the block with a bad record added at its end, the one that is cut."""
-        found = failures.to_table([failure._replace(line=self.lines + 1)])
-        block = ParsedBlock(self.table, [], self.rows + 1, self.bad_rows + 1, self.lines)
-        block.failures = pa.concat_tables([self.failures, found])
+        cut = failures.compact(failures.to_table([failure._replace(line=self.lines + 1)]))
+        found = failures.compact(pa.concat_tables([self.failures, cut]))
+        block = ParsedBlock(self.table, found, self.rows + 1, self.bad_rows + 1, self.lines)
         block.warning = warning
         return block
 
@@ -89,8 +91,8 @@ def in_one_block(blocks: Sequence[ParsedBlock], lines: int) -> ParsedBlock:
     """
     rows, bad_rows = sum(b.rows for b in blocks), sum(b.bad_rows for b in blocks)
     table = pa.concat_tables([block.table for block in blocks]).combine_chunks()
-    whole = ParsedBlock(table, [], rows, bad_rows, lines)
-    whole.failures = pa.concat_tables([block.failures for block in blocks])
+    found = failures.compact(pa.concat_tables([block.failures for block in blocks]))
+    whole = ParsedBlock(table, found, rows, bad_rows, lines)
     whole.warning = next((block.warning for block in blocks if block.warning), "")
     return whole
 
@@ -170,10 +172,11 @@ def _parse_some(
     table_format: TableFormat,
 ) -> ParsedBlock:
     refused, is_blank = _refuse(data, records, quoted, layout)
-    bad = [_bad_record(refused[i], int(records.lines[i])) for i in sorted(refused)]
     is_row = ~is_blank
-    is_row[list(refused)] = False
+    for some in refused:
+        is_row[some.places] = False
     rows = records.chosen(is_row)
+    bad = failures.of_rows(refused, records.lines)
     # Each with an end of its own, as the last one of a file may have none.
     text = b"".join(
         data[start:stop] + b"\n" for start, stop in zip(rows.starts, rows.stops, strict=True)
@@ -188,15 +191,14 @@ def _parse_some(
 
 def _refuse(
     data: bytes, records: Records, quoted: QuotedLines, layout: Layout
-) -> tuple[dict[int, str], np.ndarray]:
+) -> tuple[list[BadRows], np.ndarray]:
     """Finds the records that can't be rows.
 
     Returns:
-        Why, for each of them by its place; and which records are blank, (n,) bool.
+        Which, each once; and which records are blank, (n,) bool.
     """
     starts, stops, lines = records
     count = len(starts)
-    refused: dict[int, str] = {}
     text = np.frombuffer(data, np.uint8)
     begin, end = (int(starts[0]), int(stops[-1])) if count else (0, 0)
 
@@ -209,26 +211,28 @@ def _refuse(
 
     fields = counted(places_of(ord(layout.delimiter))) + 1
     returns = counted(stray_returns(data)) > 0
-    for i in np.flatnonzero(counted(places_of(ord('"')))):
+    unclosed = np.isin(lines, np.asarray(quoted.unclosed, np.int64) + 1)
+    for i in np.flatnonzero((counted(places_of(ord('"'))) > 0) & ~unclosed):
         record = layout.unquoted(data[starts[i] : stops[i]])
         fields[i] = record.count(layout.delimiter.encode()) + 1
         returns[i] = b"\r" in record.rstrip(b"\r")
-    is_blank = np.zeros(count, bool)
+    is_long = stops - starts > MAX_RECORD_BYTES
     blank = b" \t\r" + layout.delimiter.encode()
-    for i in np.flatnonzero(fields != layout.fields):
-        is_blank[i] = not data[starts[i] : min(stops[i], starts[i] + 100)].strip(blank) and not (
-            data[starts[i] : stops[i]].strip(blank)
-        )
-        if not is_blank[i]:
-            refused[int(i)] = f"{fields[i]} fields instead of {layout.fields}"
-    for i in np.flatnonzero(returns & ~is_blank):
-        refused[int(i)] = "a carriage return within the line"
-    unclosed = np.isin(lines, np.asarray(quoted.unclosed, np.int64) + 1)
-    for i in np.flatnonzero(unclosed):
-        refused[int(i)] = "a quote that nothing closes"
-    for i in np.flatnonzero(stops - starts > MAX_RECORD_BYTES):
-        refused[int(i)] = f"longer than {MAX_RECORD_BYTES >> 20} MiB"
-    is_blank &= ~unclosed
+    is_blank = consist_of(data, records, blank) & (fields != layout.fields) & ~unclosed
+    refused: list[BadRows] = []
+    is_done = is_blank & ~is_long
+
+    def refuse(which: np.ndarray, detail: str) -> None:
+        places = np.flatnonzero(which & ~is_done)
+        if len(places):
+            is_done[places] = True
+            refused.append(BadRows(places, Reason.BAD_ROW, detail))
+
+    refuse(is_long, f"longer than {MAX_RECORD_BYTES >> 20} MiB")
+    refuse(unclosed, "a quote that nothing closes")
+    refuse(returns, "a carriage return within the line")
+    for number in np.unique(fields[(fields != layout.fields) & ~is_done]):
+        refuse(fields == number, f"{number} fields instead of {layout.fields}")
     return refused, is_blank
 
 
@@ -452,7 +456,7 @@ def _check(
     unconverted: dict[str, np.ndarray],
     locate: Callable[[], Records],
     table_format: TableFormat,
-    refused: Sequence[Failure] = (),
+    refused: pa.Table = failures.NONE,
 ) -> ParsedBlock:
     """Checks converted rows and builds their values.
 
@@ -493,21 +497,11 @@ def _check(
     parsed = pa.table({"key": keys, "value": value})
     if rows.rejected.any():
         parsed = parsed.filter(pa.array(~rows.rejected))
-    found = list(refused)
+    found = refused
     if rows.notes:
-        lines = locate().lines
-        found += [
-            Failure(
-                image_id=ids[i].as_py() if valid[i] else None,
-                split=None,
-                stage=Stage.READ,
-                reason=reason,
-                detail=detail,
-                line=int(lines[i]),
-            )
-            for i, reason, detail in sorted(rows.notes)
-        ]
-        found.sort(key=lambda failure: failure.line or 0)
+        known = ids if valid.all() else pc.if_else(pa.array(valid), ids, None)
+        noted = failures.of_rows(rows.notes, locate().lines, known)
+        found = failures.in_order(pa.concat_tables([refused, noted]))
     passed_over = int(no_rows.sum())
     bad_rows = int(rows.rejected.sum()) - passed_over + len(refused)
     all_rows = table.num_rows - passed_over + len(refused)
@@ -539,7 +533,3 @@ def _unread(name: str, table_format: TableFormat) -> str:
     if dtype == FLAG:
         return f"{name} is not -1, 0 or 1"
     return f"{name} is not {'UTF-8' if pa.types.is_string(dtype) else 'a number of its type'}"
-
-
-def _bad_record(detail: str, line: int) -> Failure:
-    return Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, line=line)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms import codes
+from transforms import codes, failures
 from transforms.formats.image_labels import IMAGE_LABELS
 from transforms.formats.parse_csv import ParsedBlock
 from transforms.keys import HEX_DIGITS, keys_of_digits
@@ -73,7 +73,7 @@ def parse_plain_labels(
         [pa.array(label), coded, pa.array(confidence)], ["label", "source", "confidence"]
     )
     table = pa.table({"key": keys, "value": value})
-    return ParsedBlock(table, [], rows=len(keys), bad_rows=0, lines=len(keys))
+    return ParsedBlock(table, failures.NONE, rows=len(keys), bad_rows=0, lines=len(keys))
 
 
 def _pieces(data: bytes) -> Iterator[tuple[np.ndarray, int]]:

@@ -162,8 +162,8 @@ class ReadRangeFn(beam.DoFn):
                 None, None, Stage.READ, Reason.TRUNCATED, f"compressed data: {error}", line=1
             )
             metrics.FAILURES.inc()
-            ipc = elements.to_ipc(failures.to_table([failure]))
-            yield beam.pvalue.TaggedOutput("failed", Failed(source.index, order, ipc))
+            failed = Failed(source.index, order, failures.pack(failures.to_table([failure])))
+            yield beam.pvalue.TaggedOutput("failed", failed)
             damage = f"compressed data is cut or damaged ({error}): download it again"
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0, damage=damage)
             yield beam.pvalue.TaggedOutput("counts", count)
@@ -217,7 +217,7 @@ class ReadRangeFn(beam.DoFn):
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
         if parsed.failures.num_rows:
-            failed = Failed(source.index, order, elements.to_ipc(parsed.failures))
+            failed = Failed(source.index, order, failures.pack(parsed.failures))
             yield beam.pvalue.TaggedOutput("failed", failed)
         count = SourceCount(
             source.index,

@@ -230,6 +230,21 @@ def locate_records(data: bytes, continued: Sequence[int]) -> Records:
     return found.chosen(~is_empty)
 
 
+def consist_of(data: bytes, records: Records, characters: bytes) -> np.ndarray:
+    """Which records, none of them empty, have no other bytes than some; (n,) bool."""
+    is_other = np.ones(256, bool)
+    is_other[list(characters)] = False
+    text = np.frombuffer(data, np.uint8)
+    found = ~is_other[text[records.starts]]
+    if not found.any():
+        return found
+    starts, stops, _ = records.chosen(found)
+    others = np.append(is_other[text[starts[0] : stops[-1]]], False)
+    bounds = np.stack([starts, stops], axis=1).ravel() - starts[0]
+    found[found] = ~np.logical_or.reduceat(others, bounds)[::2]
+    return found
+
+
 def stray_returns(data: bytes) -> np.ndarray:
     """The offsets of carriage returns that belong to no end of a line."""
     if b"\r" not in data:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.failures import Reason
+from transforms.failures import BadRows, Reason
 
 FLOAT = pa.float32()
 STRING = pa.string()
@@ -47,7 +47,7 @@ class Rows:
         self.unread = dict(unread or {})
         self._kept = kept
         self.rejected = np.zeros(length, bool)
-        self.notes: list[tuple[int, Reason, str]] = []
+        self.notes: list[BadRows] = []
 
     def get(self, name: str, dtype: pa.DataType) -> pa.Array:
         """A column, or nulls where the file has no such column."""
@@ -65,12 +65,14 @@ class Rows:
         """Rejects the rows where `ok` is False; the first reason that a row is given stays."""
         bad = ~ok & ~self.rejected
         if bad.any():
-            self.notes.extend((int(i), reason, detail) for i in np.flatnonzero(bad))
+            self.notes.append(BadRows(np.flatnonzero(bad), reason, detail))
             self.rejected |= bad
 
     def note(self, where: np.ndarray, reason: Reason, detail: str) -> None:
         """Reports rows that are kept all the same."""
-        self.notes.extend((int(i), reason, detail) for i in np.flatnonzero(where & ~self.rejected))
+        places = np.flatnonzero(where & ~self.rejected)
+        if len(places):
+            self.notes.append(BadRows(places, reason, detail))
 
     def forget(self, name: str, ok: np.ndarray, detail: str) -> None:
         """Makes the values of an optional column null where `ok` is False, and reports them."""

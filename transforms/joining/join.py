@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from transforms import codes, failures
 from transforms.elements import Source
 from transforms.examples.schema import IMAGE_FIELDS
-from transforms.failures import Failure, Reason, Stage
+from transforms.failures import Reason, Stage
 from transforms.formats.detect import TABLES
 from transforms.formats.images import HEADERS, IMAGE_ROW
 from transforms.joining.repeats import merge_repeats
@@ -36,6 +36,8 @@ LIST_COLUMNS: Mapping[str, pa.DataType] = {
     "mask_files": MEMBER,
 }
 
+#: Images whose conflicts are described together.
+_TOGETHER = 1 << 14
 _SHOWN = 100  # characters of a value that a failure shows
 
 NO_LABELS = pa.array([], pa.string())
@@ -127,12 +129,24 @@ def join(
     return Joined(
         table=pa.table(columns),
         images=int(images.selected.sum()),
-        failures=failures.to_table(images.failures()),
+        failures=images.failures(),
         rows=dict(received),
         orphans=dict(orphans),
         repeats=dict(repeats),
         left_out=left_out,
     )
+
+
+class _Conflicts(NamedTuple):
+    """Images whose rows contradict each other.
+
+    Attributes:
+        places: of the images, (n,) int64, in ascending order.
+        details: what the rows of each say, (n,).
+    """
+
+    places: np.ndarray
+    details: pa.StringArray
 
 
 class _Images(NamedTuple):
@@ -141,35 +155,36 @@ class _Images(NamedTuple):
     Attributes:
         keys: (n,) uint64, sorted.
         rows: (n,) rows of type IMAGE_ROW.
-        conflicts: place of an image whose rows contradict each other, to what they say.
+        conflicts: images whose rows contradict each other.
         selected: (n,) bool: whether some row is of one of the splits to build.
         repeats: source index to the number of rows that repeat another, conflicting ones apart.
     """
 
     keys: np.ndarray
     rows: pa.StructArray
-    conflicts: Mapping[int, str]
+    conflicts: _Conflicts
     selected: np.ndarray
     repeats: Mapping[int, int]
 
     def kept(self) -> np.ndarray:
         """The places of the images to build, (k,) int64, split by split."""
         is_sound = np.ones(len(self.keys), bool)
-        is_sound[list(self.conflicts)] = False
+        is_sound[self.conflicts.places] = False
         kept = np.flatnonzero(self.selected & is_sound)
         # Sorted by split, so that what is written together is a slice and no copy.
         rank = pc.rank(self.rows.field("split"), tiebreaker="dense").to_numpy()
         return kept[np.argsort(rank[kept], kind="stable")]
 
-    def failures(self) -> list[Failure]:
+    def failures(self) -> pa.Table:
         """A failure for each selected image whose rows contradict each other."""
-        places = sorted(place for place in self.conflicts if self.selected[place])
-        ids = image_ids(self.keys[np.array(places, np.int64)]).to_pylist()
-        splits = self.rows.field("split").take(pa.array(places, pa.int64())).to_pylist()
-        return [
-            Failure(image_id, split, Stage.JOIN, Reason.CONFLICT, self.conflicts[place])
-            for place, image_id, split in zip(places, ids, splits, strict=True)
-        ]
+        is_told = self.selected[self.conflicts.places]
+        places = self.conflicts.places[is_told]
+        return failures.of_images(
+            image_ids(self.keys[places]),
+            self.rows.field("split").take(pa.array(places)),
+            (Stage.JOIN, Reason.CONFLICT),
+            self.conflicts.details.filter(pa.array(is_told)),
+        )
 
 
 class _Nested(NamedTuple):
@@ -280,31 +295,62 @@ def _merge_image_rows(
             fields.append(pc.coalesce(mine, known))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     row_sources = _row_sources(batches)
-    conflicts = {}
-    for image in np.flatnonzero(conflicting).tolist():
-        rows = order[first[image] : first[image] + counts[image]]
-        paths = [sources[source].name for source in row_sources[rows]]
-        conflicts[image] = _first_conflict(values.take(pa.array(rows)), paths)
+    paths = pa.array([source.shown_name for source in sources], pa.string())
+    places = np.flatnonzero(conflicting)
+    details = [pa.array([], pa.string())]
+    for at in range(0, len(places), _TOGETHER):
+        some = np.zeros(len(keys), bool)
+        some[places[at : at + _TOGETHER]] = True
+        rows = order[np.repeat(some, counts)]
+        owners = np.repeat(np.arange(np.count_nonzero(some)), counts[some])
+        files = paths.take(pa.array(row_sources[rows]))
+        details.append(_first_conflicts(values.take(pa.array(rows)), owners, files))
+    conflicts = _Conflicts(places, pa.concat_arrays(details))
     is_repeat = np.ones(len(row_keys), bool)
     is_repeat[order[first]] = False
     is_repeat[order[np.repeat(conflicting, counts)]] = False
     return _Images(keys, merged, conflicts, selected, _count_by_source(batches, is_repeat))
 
 
-def _first_conflict(rows: pa.StructArray, paths: Sequence[str]) -> str:
-    """Names the first column in which rows of an image differ, with two values and their files."""
+def _first_conflicts(
+    rows: pa.StructArray, owners: np.ndarray, paths: pa.StringArray
+) -> pa.StringArray:
+    """Names the first column in which rows of an image differ, with two values and their files.
+
+    Args:
+        rows: of images whose rows contradict each other, image by image.
+        owners: the number of each row's image, from 0, in ascending order.
+        paths: the file of each row.
+
+    Returns:
+        What the rows of each image say.
+    """
+    found, details = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
+    is_open = np.ones(owners.max(initial=0) + 1, bool)
     for name, header in HEADERS.items():
-        values = [
-            (value, path)
-            for value, path in zip(rows.field(name).to_pylist(), paths, strict=True)
-            if value is not None
-        ]
-        other = next((each for each in values if each[0] != values[0][0]), None)
-        if other:
-            return f"{header} is " + " and ".join(
-                f"{str(value)[:_SHOWN]!r} in {path}" for value, path in (values[0], other)
+        coded = rows.field(name).dictionary_encode()
+        numbers = coded.indices.fill_null(-1).to_numpy()
+        given = np.flatnonzero((numbers >= 0) & is_open[owners])
+        images, first = np.unique(owners[given], return_index=True)
+        first = given[first]
+        others = given[numbers[given] != numbers[first[np.searchsorted(images, owners[given])]]]
+        differing, other = np.unique(owners[others], return_index=True)
+        pair = pa.array(first[np.searchsorted(images, differing)]), pa.array(others[other])
+        shown = pa.array(
+            [repr(str(value)[:_SHOWN]) for value in coded.dictionary.to_pylist()], pa.string()
+        )
+        one, another = (
+            pc.binary_join_element_wise(
+                shown.take(coded.indices.take(places)), paths.take(places), " in "
             )
-    raise ValueError("the rows of this image don't contradict each other")
+            for places in pair
+        )
+        both = pc.binary_join_element_wise(one, another, " and ")
+        found.append(differing)
+        details.append(pc.binary_join_element_wise(f"{header} is", both, " "))
+        is_open[differing] = False
+    order = np.argsort(np.concatenate(found))
+    return pa.concat_arrays(details).take(pa.array(order))
 
 
 def _is_among(split: pa.Array, splits: Sequence[str] | None) -> np.ndarray:
@@ -346,11 +392,12 @@ def _infer_images(
     chosen = _is_among(pa.array(names, pa.string()), splits)
     selected = np.zeros(len(keys), bool)
     np.logical_or.at(selected, inverse, chosen[numbers // len(sources)])
-    conflicts = {
-        image: " and ".join(
-            f"it is of {sources[source].split} by {sources[source].name}"
-            for source in (lowest[image] % len(sources), highest[image] % len(sources))
-        )
-        for image in np.flatnonzero(split_of != highest // len(sources)).tolist()
-    }
+    places = np.flatnonzero(split_of != highest // len(sources))
+    said = pa.array(
+        [f"it is of {each.split} by {each.shown_name}" for each in sources], pa.string()
+    )
+    details = pc.binary_join_element_wise(
+        *(said.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)), " and "
+    )
+    conflicts = _Conflicts(places, details)
     return _Images(keys, images, conflicts, selected, repeats={})

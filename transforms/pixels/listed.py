@@ -6,7 +6,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms import elements, failures, metrics, progress
+from transforms import failures, metrics, progress
 from transforms.config import BuildConfig
 from transforms.elements import Block, Failed, Source, SourceCount
 from transforms.exchange.place import PlaceFn
@@ -58,7 +58,7 @@ class ListMembersFn(beam.DoFn):
         yield beam.pvalue.TaggedOutput("counts", count)
         metrics.FAILURES.inc(len(found))
         if found:
-            failed = Failed(source.index, order, elements.to_ipc(failures.to_table(found)))
+            failed = Failed(source.index, order, failures.pack(failures.to_table(found)))
             yield beam.pvalue.TaggedOutput("failed", failed)
         if len(table):
             yield Block(source.index, order, keyed(table, source.index))

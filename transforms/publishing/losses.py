@@ -6,6 +6,7 @@ teach a detector that their objects aren't there, so losses beyond a limit fail 
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from transforms.elements import BucketCount, Source, SourceCount
 from transforms.failures import Stage
 from transforms.formats.detect import TABLES, VOCABULARY
 from transforms.outputs.naming import SPLITS
+from transforms.publishing.gathered import GatheredFailures, first_rows
 from transforms.wording import clean, counted, exceeds, share_above
 
 _SHOWN = 3
@@ -42,7 +44,7 @@ def find_losses(
     sources: Sequence[Mapping],
     source_counts: Iterable[SourceCount],
     bucket_counts: Iterable[BucketCount],
-    gathered: pa.Table,
+    found: GatheredFailures,
     built: Iterable[str],
     images: int,
     failed_images: int,
@@ -56,7 +58,7 @@ def find_losses(
         sources: accounts as of `manifest.count_sources`, by index.
         source_counts: of all blocks.
         bucket_counts: of all buckets.
-        gathered: all failures.
+        found: all failures.
         built: the splits that have examples.
         images: how many images the inputs have in the splits that are built.
         failed_images: how many of them failed.
@@ -66,9 +68,9 @@ def find_losses(
     damage = {count.source: count.damage for count in source_counts if count.damage}
     return [
         *_find_damage(sources, damage),
-        *_find_lost_rows(config, sources, damage, warnings, gathered, built),
-        *_find_masks_without_pixels(config, bucket_counts, warnings, gathered),
-        *_find_failed_images(config, images, failed_images, warnings, gathered),
+        *_find_lost_rows(config, sources, damage, warnings, found, built),
+        *_find_masks_without_pixels(config, bucket_counts, warnings, found),
+        *_find_failed_images(config, images, failed_images, warnings, found),
     ]
 
 
@@ -83,7 +85,7 @@ def _find_lost_rows(
     sources: Sequence[Mapping],
     damage: Mapping[int, str],
     warnings: Mapping[int, str],
-    gathered: pa.Table,
+    found: GatheredFailures,
     built: Iterable[str],
 ) -> Iterator[Loss]:
     """Yields files with too many bad rows, and tables none of whose rows belongs to an image."""
@@ -97,12 +99,11 @@ def _find_lost_rows(
             continue
         if exceeds(bad, rows, limit):
             text = f"{path}: {_share(bad, rows, limit)} rows are bad, {_more_than(limit)}"
-            failed = gathered.filter(pc.equal(gathered["source"], path))
             causes = _warnings_of([source], warnings)
             # `text` names the path: each example needs the file's name alone.
-            names = pa.array([os.path.basename(path)] * len(failed), pa.string())
-            failed = failed.set_column(failed.column_names.index("source"), "source", names)
-            yield Loss(path, "bad_rows", text, (*causes, *_examples_of(failed)))
+            name = os.path.basename(path)
+            rows = [row | {"source": name} for row in first_rows(found.of_file(path), _SHOWN)]
+            yield Loss(path, "bad_rows", text, (*causes, *_examples_of(rows)))
         elif 0 < account["orphans"] == rows - bad and source.split in (*built, None) and limit < 1:
             text = (
                 f"{path}: none of its {rows:,} rows is of an image of the dataset: give the image "
@@ -115,7 +116,7 @@ def _find_masks_without_pixels(
     config: BuildConfig,
     bucket_counts: Iterable[BucketCount],
     warnings: Mapping[int, str],
-    gathered: pa.Table,
+    found: GatheredFailures,
 ) -> Iterator[Loss]:
     limit = config.max_bad_rate
     causes = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
@@ -125,10 +126,8 @@ def _find_masks_without_pixels(
                 f"masks of {split}: {_share(lacking, masks, limit)} masks have no pixels, "
                 f"{_more_than(limit, 'check --masks')}"
             )
-            of_split = pc.and_(
-                pc.equal(gathered["stage"], Stage.MASK), pc.equal(gathered["split"], split)
-            )
-            examples = (*causes, *_examples_of(gathered.filter(of_split)))
+            rows = first_rows(found.tables(), _SHOWN, partial(_is_of_masks, split=split))
+            examples = (*causes, *_examples_of(rows))
             yield Loss(f"masks of {split}", "masks_without_pixels", text, examples)
 
 
@@ -137,7 +136,7 @@ def _find_failed_images(
     images: int,
     failed_images: int,
     warnings: Mapping[int, str],
-    gathered: pa.Table,
+    found: GatheredFailures,
 ) -> Iterator[Loss]:
     limit = config.max_failure_rate
     if not exceeds(failed_images, images, limit):
@@ -148,13 +147,22 @@ def _find_failed_images(
         "mend the input or raise it"
     )
     tables = [source.shown_name for source in config.sources if source.kind == "images"]
-    of_images = pc.or_(
-        pc.is_in(gathered["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
-        pc.fill_null(pc.is_in(gathered["source"], pa.array(tables, pa.string())), False),
-    )
     causes = _warnings_of([s for s in config.sources if s.kind == "pictures"], warnings)
-    examples = (*causes, *_examples_of(gathered.filter(of_images)))
-    yield Loss("images", "failed_images", text, examples)
+    rows = first_rows(found.tables(), _SHOWN, partial(_is_of_images, tables=tables))
+    yield Loss("images", "failed_images", text, (*causes, *_examples_of(rows)))
+
+
+def _is_of_masks(failed: pa.Table, split: str) -> pa.ChunkedArray:
+    """Which failures are of masks of a split."""
+    return pc.and_(pc.equal(failed["stage"], Stage.MASK), pc.equal(failed["split"], split))
+
+
+def _is_of_images(failed: pa.Table, tables: Sequence[str]) -> pa.ChunkedArray:
+    """Which failures are of images, or of rows of tables of images."""
+    return pc.or_(
+        pc.is_in(failed["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
+        pc.fill_null(pc.is_in(failed["source"], pa.array(tables, pa.string())), False),
+    )
 
 
 def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tuple[str, ...]:
@@ -186,9 +194,8 @@ def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
     return f"more than --max_bad_rate {limit}: {remedy}, or raise the limit"
 
 
-def _examples_of(failed: pa.Table) -> tuple[str, ...]:
-    """The first failures, one line each."""
-    rows = failed.slice(0, _SHOWN).to_pylist()
+def _examples_of(rows: Iterable[Mapping]) -> tuple[str, ...]:
+    """Failures, one line each."""
     return tuple(f"such as {describe_failure(row)}" for row in rows)
 
 

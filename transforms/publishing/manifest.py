@@ -8,12 +8,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from transforms import elements, failures
 from transforms.checksum import Checksum
-from transforms.elements import BucketCount, Failed, Notice, Shard, Source, SourceCount
+from transforms.elements import BucketCount, Notice, Shard, Source, SourceCount
 from transforms.formats.detect import TABLES, UNUSED, VOCABULARY
 from transforms.outputs import naming
 from transforms.redaction import redact_url
@@ -22,44 +19,6 @@ from transforms.wording import clean
 
 class LostRowsError(Exception):
     """The runner's shuffle didn't deliver what it was given."""
-
-
-def gather_failures(
-    failed: Iterable[Failed], counts: Iterable[SourceCount], sources: Sequence[Source]
-) -> pa.Table:
-    """All failures in one table, sorted; lines within a block become lines within the file.
-
-    Args:
-        failed: failures a block or bucket.
-        counts: line breaks of each block, by which those after it are displaced.
-        sources: all sources, by index.
-    """
-    displaced = _lines_before(counts, sources)
-    tables = [failures.SCHEMA.empty_table()]
-    for source, order, ipc in sorted(failed):
-        table = elements.from_ipc(ipc)
-        if source < len(sources):
-            before = displaced.get((source, order), 0)
-            path = pa.array([sources[source].shown_name] * len(table), pa.string())
-            table = table.set_column(5, "source", path)
-            table = table.set_column(6, "line", pc.add(table["line"], before))
-        tables.append(table)
-    gathered = pa.concat_tables(tables).combine_chunks()
-    return gathered.sort_by(
-        [(n, "ascending") for n in ("stage", "source", "line", "image_id", "detail")]
-    )
-
-
-def _lines_before(
-    counts: Iterable[SourceCount], sources: Sequence[Source]
-) -> dict[tuple[int, int], int]:
-    """The number of lines that precede each block in its file."""
-    lines = [source.header_lines for source in sources]
-    before = {}
-    for count in sorted(counts):
-        before[count.source, count.order] = lines[count.source]
-        lines[count.source] += count.lines
-    return before
 
 
 def tell_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> list[Source]:
@@ -245,12 +204,4 @@ def count_taken_over(buckets: Iterable[BucketCount]) -> dict[str, int]:
     return {
         "buckets": sum(bucket.taken_over for bucket in counted),
         "pictures": sum(bucket.pictures for bucket in counted),
-    }
-
-
-def count_reasons(gathered: pa.Table) -> dict[str, int]:
-    """Failures by reason."""
-    counted = gathered["reason"].value_counts().to_pylist()
-    return {
-        entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda e: e["values"])
     }

@@ -10,7 +10,7 @@ from transforms.config import BuildConfig
 from transforms.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
 from transforms.lineage import recording
 from transforms.outputs.classes import complete_encoded
-from transforms.publishing import holder, manifest, version
+from transforms.publishing import gathered, holder, manifest, version
 from transforms.publishing.documents import to_json
 from transforms.publishing.losses import find_losses
 from transforms.publishing.shards import ShardPlan, plan_shards, seal_shard
@@ -33,7 +33,7 @@ def commit(
         `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
         `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
     """
-    gathered = manifest.gather_failures(failed, source_counts, config.sources)
+    found = gathered.GatheredFailures(failed, source_counts, config.sources)
     inputs = manifest.tell_digests(config.sources, source_counts)
     sources = manifest.count_sources(inputs, source_counts, bucket_counts)
     unread = _count_unread_images(config, sources)
@@ -45,7 +45,7 @@ def commit(
         sources,
         source_counts,
         bucket_counts,
-        gathered,
+        found,
         splits,
         images=images,
         failed_images=failed_images,
@@ -54,8 +54,8 @@ def commit(
         "version": config.version,
         "images": images,
         "failed_images": failed_images,
-        "failures": manifest.count_reasons(gathered),
-        "examples_of_failures": gathered.slice(0, 5).to_pylist(),
+        "failures": gathered.count_reasons(found.tables()),
+        "examples_of_failures": gathered.first_rows(found.tables(), 5),
         "sources": sources,
         "annotations": manifest.count_annotations(bucket_counts),
         "warnings": manifest.gather_warnings(config.notices, source_counts, sources),
@@ -82,7 +82,7 @@ def commit(
     }
     all_classes = complete_encoded(classes[0], frozenset().union(*labels))
     parts = recording.parts_table(shards, bucket_counts, config.buckets)
-    version.publish(config, shards, parts, document, gathered, all_classes)
+    version.publish(config, shards, parts, document, found, all_classes)
     return outcome
 
 
@@ -159,10 +159,10 @@ class CommitFn(beam.DoFn):
         *reports: Sequence,
         names: Sequence[str],
     ) -> None:
-        gathered: dict[str, list] = {name: [] for name in names}
+        named: dict[str, list] = {name: [] for name in names}
         for name, report in zip(names, reports, strict=True):
-            gathered[name] += report
-        outcome = commit(self._config, shards, **gathered)
+            named[name] += report
+        outcome = commit(self._config, shards, **named)
         config = self._config
         path = os.path.join(config.work, version.OUTCOME)
         files.write_file(path, to_json(outcome), config.work, config.object_options)

@@ -17,15 +17,15 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from transforms.config import BuildConfig
 from transforms.elements import Shard
 from transforms.examples import features
 from transforms.lineage import recording
 from transforms.outputs import naming, tfds
-from transforms.publishing import card, holder
+from transforms.publishing import card, gathered, holder
 from transforms.publishing.documents import describe_file, seal_manifest
+from transforms.publishing.gathered import GatheredFailures
 from transforms.storage import conditional, files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.regular import move_folder_away
@@ -43,7 +43,7 @@ def publish(
     shards: Sequence[Shard],
     parts: pa.Table,
     document: dict,
-    gathered: pa.Table,
+    failed: GatheredFailures,
     classes: bytes,
 ) -> None:
     """Publishes the version whose shards are in `config.version_folder`. It may be called again.
@@ -53,7 +53,7 @@ def publish(
         shards: all of them.
         parts: as of `recording.parts_table`.
         document: the manifest.
-        gathered: all failures.
+        failed: all failures.
         classes: the content of `classes.json`.
 
     Raises:
@@ -61,7 +61,7 @@ def publish(
         StorageError: The object store lacks a shard, or can't be written to.
     """
     publish_ = _publish_in_store if is_remote(config.output) else _publish_in_folder
-    publish_(config, shards, parts, document, gathered, classes)
+    publish_(config, shards, parts, document, failed, classes)
 
 
 def discard(config: BuildConfig) -> None:
@@ -74,7 +74,7 @@ def _publish_in_folder(
     _: object,
     parts: pa.Table,
     document: dict,
-    gathered: pa.Table,
+    failed: GatheredFailures,
     classes: bytes,
 ) -> None:
     target = os.path.join(config.output, "versions", config.version)
@@ -83,7 +83,7 @@ def _publish_in_folder(
     new_card = card.render(config.version, document["splits"])
     # A retried commit finds the version where the first attempt moved it.
     if not os.path.exists(target):
-        contents = _encode_metadata(config, parts, document["splits"], gathered, classes)
+        contents = _encode_metadata(config, parts, document["splits"], failed, classes)
         _write_metadata(folder, scratch, contents)
         manifest = seal_manifest(_with_checksums(document, contents, new_card))
         files.write_file(os.path.join(folder, naming.MANIFEST), manifest, scratch)
@@ -112,7 +112,7 @@ def _publish_in_store(
     shards: Iterable[Shard],
     parts: pa.Table,
     document: dict,
-    gathered: pa.Table,
+    failed: GatheredFailures,
     classes: bytes,
 ) -> None:
     options = config.object_options
@@ -132,7 +132,7 @@ def _publish_in_store(
                 files.delete_file(manifest, options)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
-    contents = _encode_metadata(config, parts, document["splits"], gathered, classes)
+    contents = _encode_metadata(config, parts, document["splits"], failed, classes)
     _write_metadata(config.version_folder, "", contents, options)
     new_card = card.render(config.version, document["splits"])
     data = seal_manifest(_with_checksums(document, contents, new_card))
@@ -168,16 +168,14 @@ def _encode_metadata(
     config: BuildConfig,
     parts: pa.Table,
     splits: dict[str, dict],
-    gathered: pa.Table,
+    failed: GatheredFailures,
     classes: bytes,
 ) -> dict[str, bytes]:
     """Returns the content of the files beside the shards, by path below the version's folder."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(gathered, sink)
     contents = {
         _CLASSES: classes,
         recording.PARTS: recording.encode_parts(parts),
-        _FAILURES: sink.getvalue().to_pybytes(),
+        _FAILURES: gathered.encode(failed.tables()),
     }
     if "tfrecord" in config.formats:
         of_split = {

@@ -12,7 +12,7 @@ from transforms.redaction import redact_url
 from transforms.storage import files
 from transforms.storage.folders import walk_linked
 from transforms.storage.objects import StorageError, is_remote, normal
-from transforms.storage.stamps import describe_other
+from transforms.storage.regular import describe_other
 from transforms.storage.stores import ObjectOptions
 
 #: Forms that `--images FORM=PATH` takes.

@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator
 
 from pipelines import lease
 from transforms import journal
-from transforms.publishing import card
 from transforms.publishing.version import OUTCOME
 from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
+from versions.published import ENTRIES
 
-_OWN_ENTRIES = {"latest", "versions", "pins", ".work", card.NAME}
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
 
@@ -207,7 +206,7 @@ def _in_folder(
 
 
 def _refuse_foreign(output: str, names: Iterable[str]) -> None:
-    foreign = sorted({name.rstrip("/") for name in names} - _OWN_ENTRIES)
+    foreign = sorted({name.rstrip("/") for name in names} - ENTRIES)
     if foreign:
         raise OutputError(
             f"--output {output} holds other files ({foreign[0]}): name an empty folder, or one "

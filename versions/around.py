@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from transforms.publishing import card
 from transforms.storage import objects
+from transforms.storage.files import read_unlinked
 from transforms.storage.objects import is_remote
-from transforms.storage.regular import IrregularError, kind_of, read_regular
-from versions.published import LatestError, ManifestError, Output, is_name
+from transforms.storage.regular import IrregularError, irregular_kind
+from versions.published import ENTRIES, LatestError, ManifestError, Output, is_name
 
-_OWN = {"latest", "versions", "pins", ".work", card.NAME}
 _PIN_BYTES = 512
 _CARD_REMEDY = "delete it, and the next build writes it anew"
 
@@ -23,7 +23,7 @@ def check_pointer(output: Output, name: str) -> Iterator[str]:
         StorageError: The object store can't be read.
     """
     try:
-        data = read_regular(output.latest_path, output.options, len(name) + 2)
+        data = read_unlinked(output.latest_path, output.options, len(name) + 2)
     except IrregularError as error:
         raise LatestError(output.path, str(error)) from None
     if data != f"{name}\n".encode():
@@ -42,7 +42,7 @@ def check_pins(output: Output) -> Iterator[str]:
             yield f"pins/{name}: there is no such version: was it lost, or the pin renamed?"
             continue
         try:
-            data = read_regular(output.pin_path(name), output.options, _PIN_BYTES)
+            data = read_unlinked(output.pin_path(name), output.options, _PIN_BYTES)
         except IrregularError as error:
             yield f"pins/{name}: isn't as it was written: {error}"
             continue
@@ -61,7 +61,7 @@ def check_entries(output: Output) -> Iterator[str]:
         names = {name.rstrip("/") for name in objects.children(output.path, output.options)}
     else:
         names = set(os.listdir(output.path))
-    yield from (f"{name}: isn't of this output" for name in sorted(names - _OWN))
+    yield from (f"{name}: isn't of this output" for name in sorted(names - ENTRIES))
 
 
 def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
@@ -79,7 +79,7 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
         StorageError: The object store can't be read.
     """
     path = os.path.join(output.path, card.NAME)
-    if not is_remote(path) and os.path.lexists(path) and (kind := kind_of(path)):
+    if not is_remote(path) and os.path.lexists(path) and (kind := irregular_kind(path)):
         return "", f"{card.NAME}: is {kind}, so isn't checked"
     found = card.read(output.path, output.options)
     if found is None:

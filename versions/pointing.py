@@ -6,7 +6,6 @@ import os
 from transforms.publishing import card
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
-from transforms.storage.regular import move_folder_away
 from versions.published import LatestError, ManifestError, Output, VersionError, lacking
 
 #: Of following what others publish at the same time.
@@ -117,7 +116,7 @@ def _previous(output: Output) -> str | None:
 
 def _point(output: Output, name: str, scratch: str) -> None:
     if not is_remote(output.path):
-        move_folder_away(output.latest_path, scratch)
+        files.move_folder_away(output.latest_path, scratch)
     files.write_file(output.latest_path, f"{name}\n".encode(), scratch, output.options)
 
 

@@ -119,7 +119,7 @@ class _Check:
             if note:
                 self._note(note)
         beside_files = self.account.problems
-        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder, options))
+        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder))
         self._problems(beside.check_manifest(self._name, manifest))
         self._problems(beside.check_account(manifest))
         self._problems(beside.check_files(manifest, sizes, irregular))

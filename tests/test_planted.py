@@ -190,7 +190,7 @@ def test_a_build_that_was_taken_over_writes_nothing_whoever_it_belongs_to(output
     living = other_user("live", output, stdin=subprocess.PIPE)
     work = Path(living.stdout.readline().strip())
     assert work.is_dir()
-    with workspace.workspace(str(output), fingerprint="", lease="ours"):
+    with workspace.workspace(str(output), fingerprint="", token="ours"):
         assert not work.exists()
     living.communicate("")
 

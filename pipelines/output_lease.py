@@ -66,8 +66,7 @@ def lease_on(output: str, holder: Holder, options: ObjectOptions) -> OutputLease
 class _InFolder:
     """A file that is locked, made by who holds the lease: others may only read it.
 
-    It is removed rather than taken over, so it never is a file that somebody has put there for
-    another to write to.
+    It is removed rather than taken over: so nobody writes to a file that another user has made.
     """
 
     def __init__(self, output: str, holder: Holder, _: ObjectOptions) -> None:

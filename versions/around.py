@@ -73,7 +73,7 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
         manifest: its manifest.
 
     Returns:
-        The problem, and what is no problem but worth knowing; each a line, or empty.
+        A problem and a note; each a line, or empty.
 
     Raises:
         StorageError: The object store can't be read.
@@ -101,12 +101,12 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
 
 
 def _has_checksum(found: bytes, manifest: dict) -> bool:
-    """Whether a card is the one that the build has written, which may be of another release."""
+    """Whether a card is the one that the build wrote, also if that was of another release."""
     return hashlib.sha256(found).hexdigest() == manifest.get("card", {}).get("sha256")
 
 
 def _is_card_of(found: bytes, output: Output, name: str) -> bool:
-    """Whether a card is that of another version which is there."""
+    """Whether a card is as the build of another published version wrote it."""
     if not output.is_published(name):
         return False
     try:

@@ -108,7 +108,7 @@ def check_files(
     Args:
         manifest: the manifest.
         sizes: of all files of the version, by path below its folder.
-        irregular: what is there and is no file, and what it is.
+        irregular: the kind of each link, pipe and the like there, by path.
     """
     listed = [*shards_of(manifest), *manifest.get("lineage", ()), *manifest.get("files", ())]
     for file in listed:
@@ -175,7 +175,7 @@ def check_lineage(
     """
     for named in manifest.get("lineage", ()):
         if named["path"] not in sizes:
-            continue  # as was told
+            continue  # `check_files` has a line for it
         digest = hashlib.sha256()
         with files.open_file(os.path.join(folder, named["path"]), options) as file:
             while data := file.read(_READ_BYTES):
@@ -192,7 +192,7 @@ def _compare_checksum(described: Mapping[str, Any], data: bytes) -> str:
 
 
 def _expected_documents(manifest: dict) -> dict[str, Any]:
-    """Returns what JSON files must hold, by path; None for that of classes: less is known of it."""
+    """Returns the content of JSON files by path; None for classes, which the manifest lacks."""
     expected: dict[str, Any] = {_CLASSES: None}
     of_split = {
         split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
@@ -236,11 +236,11 @@ def _count_reasons(data: bytes, reasons: Counter[str]) -> str:
     return ""
 
 
-def _compare_reasons(found: Counter[str], told: Counter[str]) -> Iterator[str]:
-    for reason in sorted(found.keys() | told.keys(), key=str):
-        if found[reason] != told[reason]:
+def _compare_reasons(found: Counter[str], counts: Counter[str]) -> Iterator[str]:
+    for reason in sorted(found.keys() | counts.keys(), key=str):
+        if found[reason] != counts[reason]:
             yield (
-                f"failures: {found[reason]:,} rows of {reason}, and {told[reason]:,} by the "
+                f"failures: {found[reason]:,} rows of {reason}, and {counts[reason]:,} by the "
                 "manifest"
             )
 

@@ -37,7 +37,7 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
 
 
 def has_current_card(output: Output, manifest: dict) -> bool:
-    """Whether the dataset card is that of the latest version, or isn't ours to write.
+    """Whether the dataset card names the latest version, or is somebody's own.
 
     Args:
         output: where it is published.
@@ -66,7 +66,7 @@ def write_card(output: Output, scratch: str) -> None:
         try:
             name = output.latest()
             splits = output.manifest(name)["splits"] if name else None
-        except (LatestError, ManifestError):  # of which `verify` tells
+        except (LatestError, ManifestError):  # `verify` reports it
             return
         if not name or splits is None:
             return

@@ -197,7 +197,7 @@ def is_name(name: str) -> bool:
 
 
 def has_checksums(manifest: dict) -> bool:
-    """Whether a manifest has the checksums of all files: those of earlier releases lack some."""
+    """Whether a manifest has the checksums of all files; earlier releases wrote some of them."""
     return "files" in manifest or "sha256" in manifest
 
 
@@ -237,7 +237,7 @@ def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
 
 
 def find_irregular(folder: str) -> Iterator[tuple[str, str]]:
-    """Yields the path below a version's folder, and the kind, of whatever is no file or folder."""
+    """Yields the path and kind of each link, pipe and the like below a version's folder."""
     if is_remote(folder):
         return
     for entry in _entries(folder):

@@ -38,8 +38,7 @@ def open_file(
 ) -> io.BufferedReader:
     """Opens a file to read and seek in.
 
-    With a stamp, what is read is what was planned: opening, reading or closing raises ChangedError
-    otherwise.
+    With a stamp, opening, reading or closing raises ChangedError unless the file still has it.
 
     Args:
         path: a local path or a URI.

@@ -14,7 +14,7 @@ import tempfile
 from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.regular import IrregularError, open_unlinked
 
-#: Of what another user may do to a folder or file.
+#: Permissions by which other users may write.
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -72,7 +72,7 @@ def make_shared_folder(path: str) -> None:
 
 
 def make_private_folder(path: str, for_group: bool = False) -> os.stat_result:
-    """Makes a folder for this user alone; its status tells what the file system made of that.
+    """Makes a folder for this user alone; returns its status, as the file system set it.
 
     Args:
         path: of the folder.

@@ -14,7 +14,7 @@ _OTHERS = {
 
 
 class IrregularError(ValueError):
-    """A file is none, or too large; the message is a few words without its path."""
+    """Something isn't a regular file, or is too large; the message doesn't name it."""
 
 
 def describe_other(mode: int) -> str:

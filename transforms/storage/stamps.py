@@ -51,7 +51,7 @@ def check_descriptor(descriptor: int, path: str, number: int) -> None:
 
 
 class PlannedFile(io.FileIO):
-    """A regular file, checked when it is opened and closed: what is read is what was planned.
+    """A regular file whose stamp is checked when it is opened and closed.
 
     Opening and closing raise ChangedError.
     """

@@ -5,8 +5,7 @@ import os
 from collections.abc import Iterator
 
 from transforms.publishing import card
-from transforms.storage import objects
-from transforms.storage.files import read_unlinked
+from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
 from transforms.storage.regular import IrregularError, irregular_kind
 from versions.published import ENTRIES, LatestError, ManifestError, Output, is_name
@@ -23,7 +22,7 @@ def check_pointer(output: Output, name: str) -> Iterator[str]:
         StorageError: The object store can't be read.
     """
     try:
-        data = read_unlinked(output.latest_path, output.options, len(name) + 2)
+        data = files.read_unlinked(output.latest_path, output.options, len(name) + 2)
     except IrregularError as error:
         raise LatestError(output.path, str(error)) from None
     if data != f"{name}\n".encode():
@@ -42,7 +41,7 @@ def check_pins(output: Output) -> Iterator[str]:
             yield f"pins/{name}: there is no such version: was it lost, or the pin renamed?"
             continue
         try:
-            data = read_unlinked(output.pin_path(name), output.options, _PIN_BYTES)
+            data = files.read_unlinked(output.pin_path(name), output.options, _PIN_BYTES)
         except IrregularError as error:
             yield f"pins/{name}: isn't as it was written: {error}"
             continue

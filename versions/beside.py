@@ -17,13 +17,12 @@ from transforms.examples import features
 from transforms.examples.schema import MAP_COLUMNS
 from transforms.formats.detect import TABLES
 from transforms.outputs import naming, tfds
-from transforms.outputs.naming import MANIFEST
+from transforms.outputs.naming import CLASSES, MANIFEST
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 from versions.published import shards_of
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
-_CLASSES = "classes.json"
 _READ_BYTES = 1 << 20
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
 
@@ -115,7 +114,7 @@ def check_files(
         size = sizes.get(file["path"])
         if size is not None and size != file["bytes"]:
             yield f"{file['path']}: has {size:,} bytes, not {file['bytes']:,}"
-    wanted = {MANIFEST, _CLASSES, *(file["path"] for file in listed)}
+    wanted = {MANIFEST, CLASSES, *(file["path"] for file in listed)}
     if any(shard["format"] == "tfrecord" for shard in shards_of(manifest)):
         folder = naming.tfds_folder(manifest["config"].get("release", ""))
         wanted |= {f"{folder}/features.json", f"{folder}/dataset_info.json"}
@@ -193,7 +192,7 @@ def _compare_checksum(described: Mapping[str, Any], data: bytes) -> str:
 
 def _expected_documents(manifest: dict) -> dict[str, Any]:
     """Returns the content of JSON files by path; None for classes, which the manifest lacks."""
-    expected: dict[str, Any] = {_CLASSES: None}
+    expected: dict[str, Any] = {CLASSES: None}
     of_split = {
         split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
         for split, account in manifest["splits"].items()

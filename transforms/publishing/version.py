@@ -33,7 +33,6 @@ from transforms.storage.stores import ObjectOptions
 #: What became of a build, in its work folder.
 OUTCOME = "outcome.json"
 
-_CLASSES = "classes.json"
 _FAILURES = "failures/failures-00000-of-00001.parquet"
 
 
@@ -172,7 +171,7 @@ def _encode_metadata(
 ) -> dict[str, bytes]:
     """Returns the content of the files beside the shards, by path below the version's folder."""
     contents = {
-        _CLASSES: classes,
+        naming.CLASSES: classes,
         recording.PARTS: recording.encode_parts(parts),
         _FAILURES: gathered.encode(failed.tables()),
     }

@@ -232,13 +232,6 @@ class Inflated:
                 raise
         return b"".join(pieces)
 
-    def read_all(self) -> bytes:
-        """Returns the rest of the stream."""
-        pieces = []
-        while piece := self.read1(_BUFFER_BYTES):
-            pieces.append(piece)
-        return b"".join(pieces)
-
     def read1(self, size: int) -> bytes:
         """Returns at most `size` bytes, after at most one read."""
         with _translated():

@@ -99,8 +99,9 @@ def outcomes_of(
 
     with ThreadPoolExecutor(2) as pool:
         reports = dict(zip(counts, pool.map(run_one, counts), strict=True))
-    findings = {target: report.findings for target, report in reports.items() if report.findings}
-    assert not findings, findings
+    findings = {target: report.findings[:5] for target, report in reports.items()}
+    assert not any(findings.values()), findings
+    assert all(reports[target].outcomes.total() == count for target, count in counts.items())
     return {target: report.outcomes for target, report in reports.items()}
 
 

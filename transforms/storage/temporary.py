@@ -18,13 +18,23 @@ def temporary_folder() -> Iterator[str]:
 
     Folders of this user's processes that live no more are removed before.
     """
-    _remove_dead(tempfile.gettempdir())
+    remove_dead()
     folder, lock = _make()
     try:
         yield folder
     finally:
         folders.remove(folder)
         os.close(lock)
+
+
+def remove_dead() -> None:
+    """Removes the folders of this user's processes that live no more."""
+    parent = glob.escape(tempfile.gettempdir())
+    for folder in glob.glob(os.path.join(parent, f"{_PREFIX}*")):
+        with contextlib.suppress(OSError):  # it is another user's, or was removed meanwhile
+            if (lock := _lock(folder)) is not None:
+                folders.remove(folder)
+                os.close(lock)
 
 
 def _make() -> tuple[str, int]:
@@ -53,11 +63,3 @@ def _lock(folder: str) -> int | None:
                 stack.pop_all()
                 return descriptor
     return None
-
-
-def _remove_dead(parent: str) -> None:
-    for folder in glob.glob(os.path.join(glob.escape(parent), f"{_PREFIX}*")):
-        with contextlib.suppress(OSError):  # it is another user's, or was removed meanwhile
-            if (lock := _lock(folder)) is not None:
-                folders.remove(folder)
-                os.close(lock)

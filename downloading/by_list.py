@@ -24,7 +24,7 @@ from transforms.pixels.sources import open_sources
 from transforms.redaction import redact_url
 from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import LINE_LENGTH, clean, counted, exceeds, share_above
+from transforms.wording import counted, exceeds, printable, share_above
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -142,8 +142,9 @@ class PicturesByList:
         )
         lost = downloads.missing + downloads.failed
         if lost:
-            path = clean(str(flags.output / FAILURES), LINE_LENGTH)
-            print(f"those that can't be had are listed in {path}")
+            print(
+                f"those that can't be had are listed in {printable(str(flags.output / FAILURES))}"
+            )
         exceeded = exceeds(lost, total, flags.max_failure_rate)
         return [self._complaint(lost, total, downloads)] if exceeded else []
 

@@ -16,7 +16,7 @@ from transforms.imaging.decode import verify_pixels
 from transforms.imaging.header import check_picture
 from transforms.keys import image_ids
 from transforms.storage import files
-from transforms.storage.stamps import open_regular
+from transforms.storage.regular import open_regular
 
 # First bytes of JPEGs and PNGs to their last bytes.
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}

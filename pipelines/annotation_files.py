@@ -17,8 +17,8 @@ from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind
 from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stores import ObjectOptions
+from transforms.storage.tars import BLOCK
 
-_BLOCK = 512
 _LOCAL_HEADER = 30  # of a zip's member; then comes its name
 _NO_TABLES = "nothing in it is an annotation file of Open Images"
 _UNUSED = {
@@ -185,13 +185,13 @@ def _look_at(
 
 
 def _is_archive(path: str, options: ObjectOptions) -> bool:
-    return archive_kind(archives.head_of(path, _BLOCK, options)) is not None
+    return archive_kind(archives.head_of(path, BLOCK, options)) is not None
 
 
 def _begins_with_picture(path: str, options: ObjectOptions) -> bool:
     """Whether the first member of an archive is a picture; a zip isn't listed for that."""
     with files.open_file(path, options) as file:
-        first = file.read(_BLOCK)
+        first = file.read(BLOCK)
     if first.startswith(b"PK"):
         length = int.from_bytes(first[26:28], "little")
         name = first[_LOCAL_HEADER:][:length].decode(errors="replace")

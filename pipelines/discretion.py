@@ -1,4 +1,4 @@
-"""What a process shows of the secrets on its command line: nothing.
+"""Keeps the secrets of a command line out of the process title, logs and tracebacks.
 
 Light to import, since it comes first.
 """

@@ -15,7 +15,7 @@ from pycocotools import mask as coco
 
 from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail
 from runners import program
-from transforms.outputs.naming import MANIFEST
+from transforms.outputs.naming import CLASSES, MANIFEST
 from transforms.wording import counted, printable
 from versions.published import Output, VersionError
 
@@ -53,7 +53,7 @@ class Palette:
     """Names and colours of classes, from the `classes.json` of a version."""
 
     def __init__(self, version: Path) -> None:
-        classes = json.loads((version / "classes.json").read_bytes())
+        classes = json.loads((version / CLASSES).read_bytes())
         self._names = {entry["label"]: entry["name"] for entry in classes}
         self._indices = {entry["label"]: entry["index"] for entry in classes}
 

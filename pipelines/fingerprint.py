@@ -3,9 +3,9 @@
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in
 passing when it is read. Archives of pictures are too large for that: they count by their stamps,
-which are size, times and inode, and a folder by those of all pictures or masks in it; an object by
-its ETag. Pictures that are asked for by name, such as those over HTTP, have nothing to look at:
-they count by their address, and its secrets by a hash with this user's key.
+which are size, times and inode, folders by the stamps of all pictures or masks in them, and objects
+by their ETags. Pictures that are asked for by name, such as those over HTTP, have nothing to look
+at: they count by their address, and its secrets by a hash with this user's key.
 """
 
 import dataclasses

@@ -110,7 +110,7 @@ def _find_containers(
                 paths += archives
                 others += unused
             try:
-                # The status first: what is looked at later must be what it is of.
+                # The status first: a file that changes after it has another stamp when it is read.
                 statuses = list(each(partial(_status_of, options=options), paths))
                 kinds = list(each(partial(kind_of, options=options), paths))
             except (ValueError, StorageError) as error:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from pipelines import lease
 from transforms.publishing.holder import MAX_BYTES, Holder, lease_path
 from transforms.storage import conditional, files, objects, private
+from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -65,8 +66,7 @@ def lease_on(output: str, holder: Holder, options: ObjectOptions) -> OutputLease
 class _InFolder:
     """A file that is locked, made by who holds the lease: others may only read it.
 
-    It is removed rather than taken over, so it never is a file that somebody has put there for
-    another to write to.
+    It is removed rather than taken over: so nobody writes to a file that another user has made.
     """
 
     def __init__(self, output: str, holder: Holder, _: ObjectOptions) -> None:
@@ -151,7 +151,7 @@ class _InFolder:
         Raises:
             ForeignError: It is another user's, and this one may not.
         """
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        folder = os.open(self._folder, FOLDER_FLAGS)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)  # of those who would do the same
             with contextlib.suppress(FileNotFoundError):

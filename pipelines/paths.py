@@ -12,7 +12,7 @@ from transforms.redaction import redact_url
 from transforms.storage import files
 from transforms.storage.folders import walk_linked
 from transforms.storage.objects import StorageError, is_remote, normal
-from transforms.storage.stamps import describe_other
+from transforms.storage.regular import describe_other
 from transforms.storage.stores import ObjectOptions
 
 #: Forms that `--images FORM=PATH` takes.
@@ -89,7 +89,7 @@ def expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool
 
 
 def check_file(flag: str, path: str) -> None:
-    """Checks that a path isn't a pipe, a socket or a device, nor that of a process's own input.
+    """Checks that a path is no pipe, socket or device, and no descriptor of a process.
 
     Raises:
         UsageError: It is.

@@ -44,5 +44,5 @@ class ByteBar:
             print(printable(line), file=file or sys.stdout, flush=True)
 
     def note(self, line: str) -> None:
-        """Prints a line of what is only worth knowing, to stderr."""
+        """Prints a note to stderr."""
         self.say(f"note: {line}", sys.stderr)

@@ -1,11 +1,10 @@
 """Writes a synthetic corpus in the formats that Open Images publishes."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.arguments import Parser, fail, processes
+from pipelines.arguments import Parser, add_num_workers, count, fail
 from runners import program
 from synthesis.bulk import write_bulk
 from synthesis.corpus import write_corpus
@@ -35,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=_PROGRAM, description=__doc__, epilog=_EXAMPLES)
     add = parser.add_argument
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")
-    add("--images", metavar="N", type=_positive, default=200, help="how many images; default: 200")
+    add("--images", metavar="N", type=count, default=200, help="how many images; default: 200")
     add(
         "--pixels",
         choices=("folder", "tar", "zip", "none"),
@@ -44,28 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--release", choices=("v7", "v3"), default="v7", help="which formats; default: v7")
     add("--seed", metavar="N", type=int, default=0, help="decides on everything; default: 0")
-    add(
-        "--num_workers",
-        metavar="N",
-        type=processes,
-        default=os.cpu_count(),
-        help="processes; default: the cores",
-    )
+    add_num_workers(parser)
     add(
         "--narrative_bytes",
         metavar="N",
-        type=_positive,
+        type=count,
         default=3000,
         help="size of a narrative's line with --pixels none; default: 3000",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

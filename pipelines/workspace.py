@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator
 
 from pipelines import lease
 from transforms import journal
-from transforms.publishing import card
 from transforms.publishing.version import OUTCOME
 from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
+from versions.published import ENTRIES
 
-_OWN_ENTRIES = {"latest", "versions", "pins", ".work", card.NAME}
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
 
@@ -37,7 +36,7 @@ def workspace(
     shares_files: bool = True,
     options: ObjectOptions = files.DEFAULTS,
     fingerprint: str | None = None,
-    lease: str = "",
+    token: str = "",
     for_group: bool = False,
 ) -> Iterator[tuple[str, int]]:
     """A folder for one build, and how many pieces of its work are done already.
@@ -57,7 +56,7 @@ def workspace(
         options: how object stores are reached.
         fingerprint: of what is to be built; empty to begin anew in any case, and None to leave
             stopped builds alone.
-        lease: the token of the lease on `output` that is held; empty for a program that holds none.
+        token: of the lease on `output`; empty for a program that holds none.
         for_group: whether workers may be other users, of the folder's group.
 
     Raises:
@@ -78,7 +77,7 @@ def workspace(
             )
         else:
             work, done = stack.enter_context(
-                _in_folder(output, "--output", fingerprint, lease, for_group)
+                _in_folder(output, "--output", fingerprint, token, for_group)
             )
         yield work, done
 
@@ -166,7 +165,7 @@ def _temporary_folder() -> str:
 
 @contextlib.contextmanager
 def _in_folder(
-    parent: str, flag: str, fingerprint: str | None, lease: str = "", for_group: bool = False
+    parent: str, flag: str, fingerprint: str | None, token: str = "", for_group: bool = False
 ) -> Iterator[tuple[str, int]]:
     """A build locks its folder for as long as it lives, and the lock goes with the process."""
     builds = os.path.join(parent, ".work")
@@ -182,14 +181,14 @@ def _in_folder(
             fresh = private.make_private_folder(folder, for_group)
             stopped = None
             if fingerprint is not None:
-                stopped = _clear_away_stopped(builds, fingerprint, lease, fresh)
+                stopped = _clear_away_stopped(builds, fingerprint, token, fresh)
             if stopped:
                 locked.remove(folder)
                 os.close(lock)
                 folder, lock, done = stopped
             for name in _FOLDERS:
                 os.makedirs(os.path.join(folder, name), exist_ok=True)
-            locked.write_note(lock, lease)
+            locked.write_note(lock, token)
             private.write_file(os.path.join(folder, _FINGERPRINT), (fingerprint or "").encode())
         except OSError as error:
             raise OutputError(_complaint(flag, parent, error)) from error
@@ -207,7 +206,7 @@ def _in_folder(
 
 
 def _refuse_foreign(output: str, names: Iterable[str]) -> None:
-    foreign = sorted({name.rstrip("/") for name in names} - _OWN_ENTRIES)
+    foreign = sorted({name.rstrip("/") for name in names} - ENTRIES)
     if foreign:
         raise OutputError(
             f"--output {output} holds other files ({foreign[0]}): name an empty folder, or one "
@@ -216,21 +215,22 @@ def _refuse_foreign(output: str, names: Iterable[str]) -> None:
 
 
 def _clear_away_stopped(
-    builds: str, fingerprint: str, lease: str, fresh: os.stat_result
+    builds: str, fingerprint: str, token: str, fresh: os.stat_result
 ) -> tuple[str, int, int] | None:
     """Removes the folders of this user's builds that live no more, but for one to go on in.
 
-    Those of builds that had the lease on the output before go even if they live; another user's is
-    then renamed, so that its build finds it no more.
+    A build that had the lease on the output before loses its folder even if it lives; another
+    user's folder is then renamed, so that its build finds it no more.
 
     Args:
         builds: where the folders are.
         fingerprint: of what is to be built.
-        lease: the token of the lease that is held; or empty.
+        token: of the lease on the output; or empty.
         fresh: the status of a folder that was just made there.
 
     Returns:
-        That one, if there is any with this fingerprint, its lock, and what of it is done.
+        The folder to go on in, its lock, and how many pieces are done; None where no folder has
+        this fingerprint.
     """
     found = None
     wanted = fingerprint.encode()
@@ -241,7 +241,7 @@ def _clear_away_stopped(
         else:
             locked.remove(folder)
             os.close(lock)
-    for folder in locked.folders(builds) if lease else ():
+    for folder in locked.folders(builds) if token else ():
         if (found and folder == found[0]) or not locked.note(folder):
             continue
         if locked.is_of(folder, fresh.st_uid):

@@ -10,7 +10,7 @@ _ENOUGH = 1 << 16
 
 
 def raise_limit() -> str | None:
-    """Raises the soft limit; a line if there are too few nevertheless."""
+    """Raises the soft limit; returns a warning if it stays too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return None

@@ -6,7 +6,7 @@ so that it can be started first.
 
 The server and its workers are one process group: what a terminal sends reaches the driver alone,
 and one SIGKILL ends them all. Orders come by a pipe: at its end, which is the driver's at the
-latest, the server ends the group. By another pipe it tells which worker has ended.
+latest, the server ends the group. By another pipe it reports which worker has ended.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from typing import NoReturn
 
 from runners.program import Cleanup
 
-#: How the error begins of a worker that has ended by itself.
+#: Begins the message about a worker that has ended by itself.
 ENDED = "a worker process ended"
 _PRELOADED = "runners.preload"
 _READ_BYTES = 1 << 16
@@ -63,7 +63,7 @@ class ForkServer:
         """Starts a worker.
 
         Args:
-            worker_id: that no other worker of this process has.
+            worker_id: another for each worker of this process.
             environment: of the worker's process.
             on_end: called once, in some thread, when the worker has ended, with what went wrong; an
                 empty text where nothing did.
@@ -77,7 +77,7 @@ class ForkServer:
             return
         order = json.dumps({"worker_id": worker_id, "environment": dict(environment)})
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, which `_read_ends` tells
+        with contextlib.suppress(OSError):  # it has ended, which `_read_ends` reports
             self._process.stdin.write(order.encode() + b"\n")
             self._process.stdin.flush()
 
@@ -90,7 +90,7 @@ class ForkServer:
                     os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read_ends(self) -> None:
-        """Passes on the end of each worker, and that of the server to all that are left."""
+        """Reports the end of each worker; once the server ends, that of all workers left."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             worker_id, code = line.decode().split()
@@ -138,7 +138,7 @@ def _serve(modules: Sequence[str]) -> NoReturn:
             ready = {key.fd for key, _ in selector.select()}
             if wakeup in ready:
                 os.read(wakeup, _READ_BYTES)
-                _tell_ends(workers)
+                _report_ends(workers)
             if sys.stdin.fileno() in ready:
                 read = os.read(sys.stdin.fileno(), _READ_BYTES)
                 if not read:
@@ -149,7 +149,7 @@ def _serve(modules: Sequence[str]) -> NoReturn:
                     workers[_fork(order["environment"])] = order["worker_id"]
 
 
-def _tell_ends(workers: dict[int, str]) -> None:
+def _report_ends(workers: dict[int, str]) -> None:
     """Writes a line for each worker that has ended."""
     while workers:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -168,8 +168,8 @@ def _fork(environment: Mapping[str, str]) -> int:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # Nothing but the server reads orders or tells ends; and Beam prints the traceback of every
-        # error that it also tells the runner.
+        # The server alone reads orders and reports ends; and Beam prints the traceback of every
+        # error that it also sends to the runner.
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):
             os.dup2(null, descriptor)

@@ -1,7 +1,7 @@
 """Beam's environment of workers that are forked by the server of `runners/fork_server.py`.
 
 Beam's FnApiRunner waits for ever for a worker that has died, and for all others once one has
-failed. Here the first failure of any worker is that of all, and ends them.
+failed. Here the first failure of any worker fails and ends all of them.
 """
 
 import os
@@ -32,18 +32,18 @@ class ForkedEnvironment(Environment):
 
     @classmethod
     def default(cls) -> Self:
-        """With what this Beam can do."""
+        """Returns an environment with the capabilities of this Beam."""
         return cls(capabilities=python_sdk_capabilities())
 
     def to_runner_api_parameter(self, context: Any) -> tuple[str, None]:
-        """The environment as Beam passes it on; it has no parameters."""
+        """Returns the URN of the environment, which has no parameters."""
         return _URN, None
 
     @staticmethod
     def from_runner_api_parameter(
         _: None, capabilities: Any, artifacts: Any, resource_hints: Any, __: Any
     ) -> "ForkedEnvironment":
-        """The environment that was passed on."""
+        """Returns the environment that Beam describes."""
         return ForkedEnvironment(capabilities, artifacts, resource_hints)
 
 
@@ -72,7 +72,7 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
         self._server.fork(self.worker_id, environment, self._end)
 
     def stop_worker(self) -> None:
-        """Waits for the end of the worker, which was told by now that there is no more to do."""
+        """Waits until the worker ends, whose connection is closed by now."""
         if not self._ended.wait(_END_SECONDS):
             self._server.end(_ENDLESS)
         self._ended.wait()
@@ -86,7 +86,7 @@ class _Control:
     """A connection of Beam's, by which a worker gets instructions, that can fail.
 
     Args:
-        connection: that of the worker.
+        connection: of the worker.
         on_error: called with what went wrong, to end all workers.
     """
 
@@ -108,7 +108,7 @@ class _Control:
         return _Answer(future, self._on_error)
 
     def fail(self, cause: str) -> None:
-        """Answers all instructions, those to come too, by an error."""
+        """Answers all instructions, pending and later ones, by an error."""
         with self._lock:
             self._cause = cause
             pending, self._pending = self._pending, []

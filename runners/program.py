@@ -2,8 +2,8 @@
 
 The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt wherever the program is, so that it
 ends in order. That isn't enough: the exception may come where a library drops it, and what is
-waited for afterwards may never come. So a thread watches, which Python tells of each signal by a
-pipe: where the program hasn't ended in time, the thread does what must be done and ends it.
+waited for afterwards may never come. So a thread reads the number of each signal from a pipe: where
+the program hasn't ended in time, the thread runs the cleanups and ends the process.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from typing import NoReturn, TextIO
 
 #: Seconds that a program has to end in order after a signal, and after another one.
 PATIENCE, HASTE = 9.0, 1.0
-#: Seconds for what must be done when these are over, and for the last line.
-_URGENT_SECONDS = 2.0
+#: Seconds for the cleanups when these are over, and for the last line.
+_CLEANUP_SECONDS = 2.0
 #: Exit code after a signal.
 INTERRUPTED = 1
 _WORD = "interrupted"
@@ -37,9 +37,9 @@ class _Program:
         is_begun: whether there is something to end in order; else a signal ends it at once.
         is_interrupted: whether a signal has come.
         is_raised: whether KeyboardInterrupt was raised for one.
-        busy: how many parts of it run that no signal may disturb.
-        owed: what must be done before the process ends.
-        last_words: returns what is said where it doesn't end in order.
+        busy: how many `undisturbed` contexts there are.
+        cleanups: those that haven't run.
+        last_words: returns the error to print if it doesn't end in order.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Program:
         self.is_interrupted = False
         self.is_raised = False
         self.busy = 0
-        self.owed: list[Cleanup] = []
+        self.cleanups: list[Cleanup] = []
         self.last_words: Callable[[], str] = lambda: _WORD
 
 
@@ -56,27 +56,27 @@ _program = _Program()
 
 
 class Cleanup:
-    """What must be done before the process ends: when it is called, or else by `run`.
+    """Calls a function before the process ends: when it is called itself, or else at the end.
 
     Args:
-        function: does it. No signal disturbs it.
+        function: no signal interrupts it.
     """
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
-        _program.owed.append(self)
+        _program.cleanups.append(self)
 
     def __call__(self) -> None:
-        """Does it, unless that is done."""
+        """Calls the function, unless it was called."""
         with undisturbed():
-            if self in _program.owed:
+            if self in _program.cleanups:
                 self._function()
-                _program.owed.remove(self)
+                _program.cleanups.remove(self)
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Has KeyboardInterrupt wait until this is over."""
+    """Postpones KeyboardInterrupt until the context ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -90,12 +90,12 @@ def undisturbed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible(last_words: Callable[[], str] = lambda: _WORD) -> Iterator[None]:
-    """Has the first signal raise KeyboardInterrupt; in a program, none does afterwards.
+    """Lets the first signal raise KeyboardInterrupt; in a program, later ones don't.
 
     In another thread than the main one, signals are left to those who run that.
 
     Args:
-        last_words: returns what is said where the program doesn't end in order.
+        last_words: returns the error to print if the program doesn't end in order.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,7 +121,7 @@ def begin(name: str, last_words: str = _WORD) -> None:
 
     Args:
         name: how it is called.
-        last_words: what is said where a signal comes before it is `interruptible`.
+        last_words: the error to print if a signal comes before it is `interruptible`.
     """
     _program.name = name
     _program.last_words = lambda: last_words
@@ -134,7 +134,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     """Runs a program that has begun, and ends this process with its exit code."""
     code = _call(main)
     _program.is_raised = True
-    for cleanup in _program.owed[::-1]:
+    for cleanup in _program.cleanups[::-1]:
         with contextlib.suppress(Exception):  # the process ends, whatever comes of it
             cleanup()
     code = _call(sys.stdout.flush) or code
@@ -163,30 +163,30 @@ def is_interrupted() -> bool:
 
 
 def _call(main: Callable[[], int | None]) -> int:
-    """Calls a program; returns its exit code, whatever it raises."""
+    """Calls a program; returns its exit code, also after an exception."""
     try:
         return main() or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
-        _say(_WORD)
+        _print_error(_WORD)
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads has seen enough
         return 1
     except OSError as error:
-        from transforms.redaction import redact
+        from transforms.wording import printable
 
         where = f"{error.filename}: " if error.filename else ""
-        _say(redact(f"{where}{error.strerror or error}"))
+        _print_error(printable(f"{where}{error.strerror or error}"))
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     return 1
 
 
 def _open_streams() -> None:
-    """Opens what of stdin, stdout and stderr is closed: else files would come in their places.
+    """Opens stdin, stdout and stderr where they are closed: else files would take their places.
 
-    To write to such a stdout is an error still. What can't be written to stderr is lost.
+    Writing to such a stdout still is an error. What can't be written to stderr is lost.
     """
     modes = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)
     for descriptor, mode in enumerate(modes):
@@ -242,7 +242,7 @@ def _handle_signals() -> None:
 def _on_signal(*_: object) -> None:
     _program.is_interrupted = True
     if _program.name:
-        # What threads say of workers that are being ended is of no use to anybody.
+        # Threads would report workers that are being ended.
         threading.excepthook = lambda _: None
         import logging
 
@@ -260,30 +260,30 @@ def _raise_if_interrupted() -> None:
 
 def _watch_signals() -> None:
     """Starts a thread that ends the process if it doesn't end within some time of a signal."""
-    told, told_by = os.pipe()
-    os.set_blocking(told_by, False)
-    signal.set_wakeup_fd(told_by, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(told,), daemon=True).start()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
 
-def _watch(told: int) -> None:
+def _watch(reader: int) -> None:
     deadline = None
     while deadline is None or time.monotonic() < deadline:
         wait = None if deadline is None else max(deadline - time.monotonic(), 0)
-        if not select.select([told], [], [], wait)[0]:
+        if not select.select([reader], [], [], wait)[0]:
             continue
-        if any(number in _SIGNALS for number in os.read(told, 64)):
+        if any(number in _SIGNALS for number in os.read(reader, 64)):
             now = time.monotonic()
             if not _program.is_begun:
                 break
             deadline = now + PATIENCE if deadline is None else min(deadline, now + HASTE)
     words = [_WORD]
-    _do_within(_URGENT_SECONDS, *_program.owed, lambda: words.append(_program.last_words()))
-    _say(words[-1])
+    _call_within(_CLEANUP_SECONDS, *_program.cleanups, lambda: words.append(_program.last_words()))
+    _print_error(words[-1])
     os._exit(INTERRUPTED)
 
 
-def _do_within(seconds: float, *functions: Callable[[], object]) -> None:
+def _call_within(seconds: float, *functions: Callable[[], object]) -> None:
     """Calls functions at the same time, each in a thread that is left behind if it takes longer."""
     threads = [threading.Thread(target=function, daemon=True) for function in functions]
     for thread in threads:
@@ -293,9 +293,9 @@ def _do_within(seconds: float, *functions: Callable[[], object]) -> None:
         thread.join(max(deadline - time.monotonic(), 0))
 
 
-def _say(words: str) -> None:
+def _print_error(message: str) -> None:
     """Writes a line to stderr unless that would block, as to a pipe that nobody reads."""
-    line = f"{_program.name}: error: {words}\n".encode(errors="backslashreplace")
+    line = f"{_program.name}: error: {message}\n".encode(errors="backslashreplace")
     with contextlib.suppress(OSError, ValueError):
         if select.select([], [2], [], 0)[1]:
             os.write(2, line[:_LINE_BYTES])

@@ -32,7 +32,7 @@ def at_work(output: str) -> Iterator[tuple[str, int]]:
     """A work folder, and how many pieces are done, as a build has them that holds the lease."""
     with (
         exclusive.held(output, 0, files.DEFAULTS, print) as held,
-        workspace.workspace(output, fingerprint="theirs", lease=held.token) as work,
+        workspace.workspace(output, fingerprint="theirs", token=held.token) as work,
     ):
         yield work
 
@@ -52,7 +52,7 @@ def go_on(output: str) -> None:
 
 def live(output: str) -> None:
     """Prints its work folder, and is at work until its input ends."""
-    with workspace.workspace(output, fingerprint="theirs", lease="theirs") as (work, _):
+    with workspace.workspace(output, fingerprint="theirs", token="theirs") as (work, _):
         print(work, flush=True)
         sys.stdin.read()
 

@@ -18,7 +18,7 @@ from tests.builds import latest_version, run_build
 from tests.other_user import ANNOTATIONS, FLAGS, USER, at_work
 from transforms.lineage import recording, taking
 from transforms.lineage.previous import Previous
-from transforms.storage import files, locked, private
+from transforms.storage import files, private
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can act as another user")
 
@@ -190,7 +190,7 @@ def test_a_build_that_was_taken_over_writes_nothing_whoever_it_belongs_to(output
     living = other_user("live", output, stdin=subprocess.PIPE)
     work = Path(living.stdout.readline().strip())
     assert work.is_dir()
-    with workspace.workspace(str(output), fingerprint="", lease="ours"):
+    with workspace.workspace(str(output), fingerprint="", token="ours"):
         assert not work.exists()
     living.communicate("")
 
@@ -223,36 +223,20 @@ def temporary(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "open-images-0"
 
 
-def test_a_temporary_folder_is_ours_alone(temporary: Path, victim: Path):
+def test_the_folder_for_temporary_work_is_ours_alone(temporary: Path, victim: Path):
     temporary.symlink_to(victim)
-    with pytest.raises(private.ForeignError, match="is a link"), locked.temporary_folder():
-        pass
+    with pytest.raises(private.ForeignError, match="is a link"):
+        private.own_temporary_folder()
     temporary.unlink()
     temporary.mkdir()
     os.chown(temporary, USER, USER)
-    with pytest.raises(private.ForeignError, match="belongs to nobody"), locked.temporary_folder():
-        pass
+    with pytest.raises(private.ForeignError, match="belongs to nobody"):
+        private.own_temporary_folder()
     os.chown(temporary, 0, 0)
     temporary.chmod(0o777)
-    with locked.temporary_folder() as folder:
-        assert (temporary.stat().st_mode & 0o777, os.stat(folder).st_mode & 0o777) == (0o700,) * 2
+    assert private.own_temporary_folder() == str(temporary)
+    assert temporary.stat().st_mode & 0o777 == 0o700
     assert_unharmed(victim)
-
-
-def test_what_killed_processes_leave_in_it_is_cleared(temporary: Path):
-    script = (
-        "import os; from transforms.storage import locked\n"
-        "with locked.temporary_folder() as folder:\n"
-        "    open(f'{folder}/part', 'w').close(); print(folder); os._exit(9)"
-    )
-    command = [sys.executable, "-c", script]
-    environment = os.environ | {"TMPDIR": str(temporary.parent)}
-    left = subprocess.run(command, capture_output=True, text=True, env=environment)
-    with locked.temporary_folder() as living:
-        assert not Path(left.stdout.strip()).exists()
-        with locked.temporary_folder():
-            assert Path(living).exists()
-    assert [*temporary.rglob("*")] == [temporary / "scratch"]
 
 
 def test_lineage_names_no_file_elsewhere(output: Path, place: Path):

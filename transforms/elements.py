@@ -29,7 +29,7 @@ class Source:
     decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
     known by, as `pipelines.fingerprint` has it; a file that has a stamp and no digest gets that by
     being read. `stamp` is what changes when a file is written, as it was when the file was first
-    looked at: whatever is read of it must have this stamp still (see `files.open_file`). `notes`
+    looked at: reading it fails where it has another by then (see `files.open_file`). `notes`
     are remarks on the file that are no failures, in one line each, without its path.
 
     A table in an archive is a source of its own: `path` is the archive, `member` the table's name

@@ -1,8 +1,8 @@
-"""Secrets in addresses: what is shown, logged and published of a URL is without them.
+"""Replaces secrets in URLs, before these are shown, logged or published.
 
 A secret is the user and password before the host, the query, the fragment, and parameters of a path
-(`;jsessionid=…`). Workers and libraries get the whole URL; whatever leaves a program by another way
-goes through `redact`, or `redact_url` where all of a text is one URL.
+(`;jsessionid=…`). Workers and libraries get whole URLs; what is printed, logged or published goes
+through `redact`, or `redact_url` where all of a text is one URL.
 """
 
 import re

@@ -1,11 +1,11 @@
-"""How things are told to people: counted, without control characters, and cut to a length."""
+"""Texts for people: counted, without control characters, and cut to a length."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from transforms.redaction import redact
 
-#: Characters of a failure's detail, of a warning, and of whatever else comes from an input.
+#: Characters of a failure's detail, of a warning, and of other texts from inputs.
 DETAIL_LENGTH = 500
 #: Characters of a line, which may hold a path (4,096 of them at most) and a detail.
 LINE_LENGTH = 5000

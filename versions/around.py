@@ -5,12 +5,11 @@ import os
 from collections.abc import Iterator
 
 from transforms.publishing import card
-from transforms.storage import objects
+from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
-from transforms.storage.regular import IrregularError, kind_of, read_regular
-from versions.published import LatestError, ManifestError, Output, is_name
+from transforms.storage.regular import IrregularError, irregular_kind
+from versions.published import ENTRIES, LatestError, ManifestError, Output, is_name
 
-_OWN = {"latest", "versions", "pins", ".work", card.NAME}
 _PIN_BYTES = 512
 _CARD_REMEDY = "delete it, and the next build writes it anew"
 
@@ -23,7 +22,7 @@ def check_pointer(output: Output, name: str) -> Iterator[str]:
         StorageError: The object store can't be read.
     """
     try:
-        data = read_regular(output.latest_path, output.options, len(name) + 2)
+        data = files.read_unlinked(output.latest_path, output.options, len(name) + 2)
     except IrregularError as error:
         raise LatestError(output.path, str(error)) from None
     if data != f"{name}\n".encode():
@@ -42,7 +41,7 @@ def check_pins(output: Output) -> Iterator[str]:
             yield f"pins/{name}: there is no such version: was it lost, or the pin renamed?"
             continue
         try:
-            data = read_regular(output.pin_path(name), output.options, _PIN_BYTES)
+            data = files.read_unlinked(output.pin_path(name), output.options, _PIN_BYTES)
         except IrregularError as error:
             yield f"pins/{name}: isn't as it was written: {error}"
             continue
@@ -61,7 +60,7 @@ def check_entries(output: Output) -> Iterator[str]:
         names = {name.rstrip("/") for name in objects.children(output.path, output.options)}
     else:
         names = set(os.listdir(output.path))
-    yield from (f"{name}: isn't of this output" for name in sorted(names - _OWN))
+    yield from (f"{name}: isn't of this output" for name in sorted(names - ENTRIES))
 
 
 def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
@@ -73,13 +72,13 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
         manifest: its manifest.
 
     Returns:
-        The problem, and what is no problem but worth knowing; each a line, or empty.
+        A problem and a note; each a line, or empty.
 
     Raises:
         StorageError: The object store can't be read.
     """
     path = os.path.join(output.path, card.NAME)
-    if not is_remote(path) and os.path.lexists(path) and (kind := kind_of(path)):
+    if not is_remote(path) and os.path.lexists(path) and (kind := irregular_kind(path)):
         return "", f"{card.NAME}: is {kind}, so isn't checked"
     found = card.read(output.path, output.options)
     if found is None:
@@ -101,12 +100,12 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
 
 
 def _has_checksum(found: bytes, manifest: dict) -> bool:
-    """Whether a card is the one that the build has written, which may be of another release."""
+    """Whether a card is the one that the build wrote, also if that was of another release."""
     return hashlib.sha256(found).hexdigest() == manifest.get("card", {}).get("sha256")
 
 
 def _is_card_of(found: bytes, output: Output, name: str) -> bool:
-    """Whether a card is that of another version which is there."""
+    """Whether a card is as the build of another published version wrote it."""
     if not output.is_published(name):
         return False
     try:

@@ -17,13 +17,12 @@ from transforms.examples import features
 from transforms.examples.schema import MAP_COLUMNS
 from transforms.formats.detect import TABLES
 from transforms.outputs import naming, tfds
-from transforms.outputs.naming import MANIFEST
+from transforms.outputs.naming import CLASSES, MANIFEST
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 from versions.published import shards_of
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
-_CLASSES = "classes.json"
 _READ_BYTES = 1 << 20
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
 
@@ -108,14 +107,14 @@ def check_files(
     Args:
         manifest: the manifest.
         sizes: of all files of the version, by path below its folder.
-        irregular: what is there and is no file, and what it is.
+        irregular: the kind of each link, pipe and the like there, by path.
     """
     listed = [*shards_of(manifest), *manifest.get("lineage", ()), *manifest.get("files", ())]
     for file in listed:
         size = sizes.get(file["path"])
         if size is not None and size != file["bytes"]:
             yield f"{file['path']}: has {size:,} bytes, not {file['bytes']:,}"
-    wanted = {MANIFEST, _CLASSES, *(file["path"] for file in listed)}
+    wanted = {MANIFEST, CLASSES, *(file["path"] for file in listed)}
     if any(shard["format"] == "tfrecord" for shard in shards_of(manifest)):
         folder = naming.tfds_folder(manifest["config"].get("release", ""))
         wanted |= {f"{folder}/features.json", f"{folder}/dataset_info.json"}
@@ -175,7 +174,7 @@ def check_lineage(
     """
     for named in manifest.get("lineage", ()):
         if named["path"] not in sizes:
-            continue  # as was told
+            continue  # `check_files` has a line for it
         digest = hashlib.sha256()
         with files.open_file(os.path.join(folder, named["path"]), options) as file:
             while data := file.read(_READ_BYTES):
@@ -192,8 +191,8 @@ def _compare_checksum(described: Mapping[str, Any], data: bytes) -> str:
 
 
 def _expected_documents(manifest: dict) -> dict[str, Any]:
-    """Returns what JSON files must hold, by path; None for that of classes: less is known of it."""
-    expected: dict[str, Any] = {_CLASSES: None}
+    """Returns the content of JSON files by path; None for classes, which the manifest lacks."""
+    expected: dict[str, Any] = {CLASSES: None}
     of_split = {
         split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
         for split, account in manifest["splits"].items()
@@ -236,11 +235,11 @@ def _count_reasons(data: bytes, reasons: Counter[str]) -> str:
     return ""
 
 
-def _compare_reasons(found: Counter[str], told: Counter[str]) -> Iterator[str]:
-    for reason in sorted(found.keys() | told.keys(), key=str):
-        if found[reason] != told[reason]:
+def _compare_reasons(found: Counter[str], counts: Counter[str]) -> Iterator[str]:
+    for reason in sorted(found.keys() | counts.keys(), key=str):
+        if found[reason] != counts[reason]:
             yield (
-                f"failures: {found[reason]:,} rows of {reason}, and {told[reason]:,} by the "
+                f"failures: {found[reason]:,} rows of {reason}, and {counts[reason]:,} by the "
                 "manifest"
             )
 

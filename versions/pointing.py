@@ -6,7 +6,6 @@ import os
 from transforms.publishing import card
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
-from transforms.storage.regular import move_folder_away
 from versions.published import LatestError, ManifestError, Output, VersionError, lacking
 
 #: Of following what others publish at the same time.
@@ -38,7 +37,7 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
 
 
 def has_current_card(output: Output, manifest: dict) -> bool:
-    """Whether the dataset card is that of the latest version, or isn't ours to write.
+    """Whether the dataset card names the latest version, or is somebody's own.
 
     Args:
         output: where it is published.
@@ -67,7 +66,7 @@ def write_card(output: Output, scratch: str) -> None:
         try:
             name = output.latest()
             splits = output.manifest(name)["splits"] if name else None
-        except (LatestError, ManifestError):  # of which `verify` tells
+        except (LatestError, ManifestError):  # `verify` reports it
             return
         if not name or splits is None:
             return
@@ -117,7 +116,7 @@ def _previous(output: Output) -> str | None:
 
 def _point(output: Output, name: str, scratch: str) -> None:
     if not is_remote(output.path):
-        move_folder_away(output.latest_path, scratch)
+        files.move_folder_away(output.latest_path, scratch)
     files.write_file(output.latest_path, f"{name}\n".encode(), scratch, output.options)
 
 

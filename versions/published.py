@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterator
 
 from transforms.outputs.naming import MANIFEST
-from transforms.publishing import documents
+from transforms.publishing import card, documents
 from transforms.storage import files, objects
 from transforms.storage.folders import Entry, walk_linked
 from transforms.storage.objects import AbsentError, is_remote, normal
-from transforms.storage.regular import IrregularError, kind_of, read_regular
+from transforms.storage.regular import IrregularError, irregular_kind
 from transforms.storage.stores import ObjectOptions
 from versions.manifest_form import find_flaws
+
+#: What programs of ours make in an output.
+ENTRIES = frozenset({"latest", "versions", "pins", ".work", card.NAME})
 
 _DATED_NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,254}")
@@ -68,7 +71,7 @@ class Output:
             LatestError: The file `latest` holds no name.
         """
         try:
-            data = read_regular(self.latest_path, self.options, _POINTER_BYTES)
+            data = files.read_unlinked(self.latest_path, self.options, _POINTER_BYTES)
         except _ABSENT:
             return None
         except IrregularError as error:
@@ -103,7 +106,7 @@ class Output:
             return False
         path = os.path.join(self.folder(name), MANIFEST)
         try:
-            if not is_remote(path) and kind_of(path):
+            if not is_remote(path) and irregular_kind(path):
                 return False
             status = files.status_of(path, self.options)
         except _ABSENT:
@@ -152,7 +155,7 @@ class Output:
         """
         path = os.path.join(self.folder(name), MANIFEST)
         try:
-            data = read_regular(path, self.options)
+            data = files.read_unlinked(path, self.options)
         except _ABSENT:
             raise ManifestError(f"{MANIFEST}: is missing") from None
         except IrregularError as error:
@@ -194,7 +197,7 @@ def is_name(name: str) -> bool:
 
 
 def has_checksums(manifest: dict) -> bool:
-    """Whether a manifest has the checksums of all files: those of earlier releases lack some."""
+    """Whether a manifest has the checksums of all files; earlier releases wrote some of them."""
     return "files" in manifest or "sha256" in manifest
 
 
@@ -233,13 +236,13 @@ def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
     return {name: status.st_size for name, status in statuses if status}
 
 
-def find_irregular(folder: str, options: ObjectOptions) -> Iterator[tuple[str, str]]:
-    """Yields the path below a version's folder, and the kind, of whatever is no file or folder."""
+def find_irregular(folder: str) -> Iterator[tuple[str, str]]:
+    """Yields the path and kind of each link, pipe and the like below a version's folder."""
     if is_remote(folder):
         return
     for entry in _entries(folder):
         with contextlib.suppress(FileNotFoundError):
-            if kind := kind_of(entry.path):
+            if kind := irregular_kind(entry.path):
                 yield entry.name, kind
 
 

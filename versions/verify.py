@@ -62,7 +62,7 @@ def verify(
         sample: how many pictures to decode, spread evenly; None for all.
         num_workers: processes.
         tell: is given each problem, one line, and the first pictures that are damaged.
-        note: is given what is no problem but worth knowing, one line each.
+        note: is given notes, one line each.
         advance: is given how many bytes of shards were looked at, and how many there are.
 
     Returns:
@@ -119,7 +119,7 @@ class _Check:
             if note:
                 self._note(note)
         beside_files = self.account.problems
-        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder, options))
+        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder))
         self._problems(beside.check_manifest(self._name, manifest))
         self._problems(beside.check_account(manifest))
         self._problems(beside.check_files(manifest, sizes, irregular))

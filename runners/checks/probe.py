@@ -19,7 +19,6 @@ from runners.launch import Job
 _ELEMENTS = 64
 #: Time for the job to be cancelled on its cluster.
 _CANCEL_SECONDS = 20
-_LAST_LINES = 20
 
 
 class ProbeError(Exception):

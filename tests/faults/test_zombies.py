@@ -87,7 +87,7 @@ def to_commit(target: Target, name: str) -> Iterator[tuple[BuildConfig, list]]:
             options=target.options,
             shares_files=False,
             fingerprint="",
-            lease=held.token,
+            token=held.token,
         ) as (work, _),
     ):
         yield sealed(target, work, held.token, name)

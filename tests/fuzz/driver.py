@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import psutil
@@ -78,6 +80,29 @@ def run(
                 process.communicate()
         numbers = numbers[done:]
     return report
+
+
+def outcomes_of(
+    module: str, counts: Mapping[str, int], mebibytes: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Counter[str]]:
+    """Runs targets of a module, two at a time, and asserts that nothing is found.
+
+    Args:
+        module: its name.
+        counts: how many inputs of each target, by name.
+        mebibytes: limits of memory other than the usual one, by target.
+    """
+
+    def run_one(target: str) -> Report:
+        limit = mebibytes.get(target, MEBIBYTES)
+        return run(f"{module}:{target}", range(counts[target]), mebibytes=limit)
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = dict(zip(counts, pool.map(run_one, counts), strict=True))
+    findings = {target: report.findings[:5] for target, report in reports.items()}
+    assert not any(findings.values()), findings
+    assert all(reports[target].outcomes.total() == count for target, count in counts.items())
+    return {target: report.outcomes for target, report in reports.items()}
 
 
 def _follow(process: subprocess.Popen, first: int, seconds: float, report: Report) -> int:

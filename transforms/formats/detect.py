@@ -32,6 +32,7 @@ from transforms.formats.relationships import RELATIONSHIPS
 from transforms.formats.tables import TableFormat, fold
 from transforms.formats.vocabulary import names_header
 from transforms.storage import files
+from transforms.storage.archives import GZIP_MAGIC
 from transforms.storage.objects import is_remote, split_uri
 from transforms.storage.stores import ObjectOptions
 
@@ -59,7 +60,6 @@ UNUSED = ("relationship_names", "relationship_triplets")
 KINDS = (*TABLES, *VOCABULARY, *UNUSED)
 
 _MID = re.compile(r"^/[a-z]/[0-9a-z_]+$")
-_GZIP = b"\x1f\x8b"
 _SPLIT_WORDS = {
     "train": "train",
     "val": "validation",
@@ -98,7 +98,7 @@ def detect(
     """
     status = files.status_of(path, options)
     with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
-        compressed = file.read(2) == _GZIP
+        compressed = file.read(2) == GZIP_MAGIC
         head = read_head(path, file, compressed)
     split = split_of(path, root)
     source = Source(0, "", path, status.size, split, compressed=compressed, stamp=status.stamp)

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from transforms.failures import Failure, Reason, Stage
 from transforms.formats.tables import fold
+from transforms.storage.archives import GZIP_MAGIC
 
 _MID = re.compile(r"/[a-z]/[0-9a-z_]+")
-_GZIP_MAGIC = b"\x1f\x8b"
 #: Characters of a line that may need no parser: that takes longer.
 _PLAIN_LENGTH = 1000
 #: What a file of the vocabulary may hold at most, without compression: published ones have some
@@ -183,7 +183,7 @@ def _unpack(data: bytes, source: str) -> bytes:
     Raises:
         ValueError: It is damaged, or larger than `MAX_BYTES`.
     """
-    if data.startswith(_GZIP_MAGIC):
+    if data.startswith(GZIP_MAGIC):
         try:
             data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:

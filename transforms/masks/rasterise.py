@@ -1,6 +1,7 @@
 """Rasterising masks: their PNGs read, brought to the picture's size, and encoded."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,45 +47,20 @@ def rasterise_masks(
     rasters: list[tuple] = []
     found: list[Failure] = []
     if joined["mask_files"].null_count < len(joined):
-        names = _names(masks)
-        listed = joined["mask_files"].to_pylist()
-        files_of = [
-            {member["name"].rpartition("/")[2]: member for member in reversed(members)}
-            for members in listed
-        ]
+        images = _collect_images(joined, masks, sizes, rotations)
         reader.expect(
-            address_of(files[name])
-            for rows, files, known in zip(names, files_of, kept, strict=True)
-            for name in rows
-            if known is None and name in files
+            address_of(image.files[name])
+            for image, known in zip(images, kept, strict=True)
+            for name in image.names
+            if known is None and name in image.files
         )
-        for image_id, split, size, rotation, rows, files, members, known in zip(
-            joined["image_id"].to_pylist(),
-            joined["split"].to_pylist(),
-            sizes,
-            rotations,
-            names,
-            files_of,
-            listed,
-            kept,
-            strict=True,
-        ):
+        for image, known in zip(images, kept, strict=True):
             if known is not None:
                 rasters += known
                 continue
-            repeats = _find_repeats(members) if len(files) < len(members) else {}
-            for name in rows:
-                try:
-                    if name in repeats:
-                        _check_repeats(repeats[name], reader)
-                    rasters.append(_rasterise(name, files, size, rotation, reader))
-                except PixelError as error:
-                    rasters.append(_NO_RASTER)
-                    source = None
-                    if member := files.get(name):
-                        source = path_of(sources[member["source"]], member["container"])
-                    detail = f"{name}: {error.detail}"
-                    found.append(Failure(image_id, split, Stage.MASK, error.reason, detail, source))
+            drawn, failures = _rasterise_image(image, reader, sources)
+            rasters += drawn
+            found += failures
     else:
         rasters = [_NO_RASTER] * len(masks.flatten())
     size, counts, area = zip(*rasters, strict=True) if rasters else ((), (), ())
@@ -100,6 +76,67 @@ def rasterise_masks(
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     absent = masks.is_null() if masks.null_count else None
     return pa.ListArray.from_arrays(offsets, values, mask=absent), found
+
+
+class _Image(NamedTuple):
+    """An image whose masks are rasterised.
+
+    Attributes:
+        image_id: of the image.
+        split: of the image.
+        size: (width, height) of its picture, if there is one.
+        rotation: by which the picture was turned.
+        names: of the PNGs of its masks.
+        members: mask files that were listed for it.
+        files: the first of these by base name.
+    """
+
+    image_id: str
+    split: str
+    size: tuple[int, int] | None
+    rotation: int | None
+    names: list[str]
+    members: list[Mapping]
+    files: Mapping[str, Mapping]
+
+
+def _collect_images(
+    joined: pa.Table,
+    masks: pa.ListArray,
+    sizes: Sequence[tuple[int, int] | None],
+    rotations: Sequence[int | None],
+) -> list[_Image]:
+    listed = joined["mask_files"].to_pylist()
+    files = (
+        {member["name"].rpartition("/")[2]: member for member in reversed(members)}
+        for members in listed
+    )
+    ids, splits = joined["image_id"].to_pylist(), joined["split"].to_pylist()
+    columns = (ids, splits, sizes, rotations, _names(masks), listed, files)
+    return [_Image(*values) for values in zip(*columns, strict=True)]
+
+
+def _rasterise_image(
+    image: _Image, reader: MemberReader, sources: Sequence[Source]
+) -> tuple[list[tuple], list[Failure]]:
+    """Returns a raster for each mask of an image, and a failure for each without pixels."""
+    has_repeats = len(image.files) < len(image.members)
+    repeats = _find_repeats(image.members) if has_repeats else {}
+    rasters: list[tuple] = []
+    found: list[Failure] = []
+    for name in image.names:
+        try:
+            if name in repeats:
+                _check_repeats(repeats[name], reader)
+            rasters.append(_rasterise(name, image.files, image.size, image.rotation, reader))
+        except PixelError as error:
+            rasters.append(_NO_RASTER)
+            source = None
+            if member := image.files.get(name):
+                source = path_of(sources[member["source"]], member["container"])
+            where = image.image_id, image.split, Stage.MASK, error.reason
+            found.append(Failure(*where, f"{name}: {error.detail}", source))
+    return rasters, found
 
 
 def _names(masks: pa.ListArray) -> list[list[str]]:

@@ -6,6 +6,7 @@ TFDS_NAME = "open_images"
 TFDS_VERSION = "1.0.0"
 #: Without it a version is none.
 MANIFEST = "manifest.json"
+CLASSES = "classes.json"
 #: The folder of what the next build needs to know, and the form of its parts.
 LINEAGE = "lineage"
 

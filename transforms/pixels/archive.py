@@ -61,7 +61,7 @@ def reader_of(path: str, file: BinaryIO) -> Callable[[int, int], bytes]:
 def walk_zip(
     path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Member]:
-    """The members of a zip in the order of its central directory, a piece of which is in memory.
+    """The members of a zip in the order of its central directory, with a MiB of it in memory.
 
     Raises:
         ChangedError: The archive hasn't the stamp that is given.

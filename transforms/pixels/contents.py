@@ -64,7 +64,7 @@ def path_of(source: Source, container: str) -> str:
 
 
 def digest_folder(source: Source, options: ObjectOptions) -> str:
-    """Returns what the content of a folder is known by.
+    """Returns a hash of the listing of a folder.
 
     Args:
         source: of kind `pictures` or `mask_files`, and `folder` its medium.

@@ -14,6 +14,7 @@ from transforms.pixels.archive import reader_of, walk_tar, walk_zip
 from transforms.pixels.folder import walk_folder
 from transforms.pixels.members import Member
 from transforms.storage import files
+from transforms.storage.archives import GZIP_MAGIC, ZIP_MAGICS
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
@@ -40,9 +41,7 @@ SCHEMA = pa.schema(
 
 _WALKS = {"tar": walk_tar, "zip": walk_zip}
 
-_GZIP = b"\x1f\x8b"
 _COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 # Absolute, climbing, with a backslash or null byte, or not text (undecodable bytes are surrogates).
 _UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
@@ -131,11 +130,11 @@ def kind_of(
         raise ValueError(f"{path}: no such folder or file; check the path")
     with files.open_file(path, options, stamp=stamp) as file:
         start = file.read(8)
-        if start.startswith(_GZIP):
+        if start.startswith(GZIP_MAGIC):
             return "tar.gz"
         if start.startswith(_COMPRESSED):
             raise ValueError(f"{path}: of compressed tars only .tar.gz is supported; unpack it")
-        if start.startswith(_ZIP):
+        if start.startswith(ZIP_MAGICS):
             return "zip"
         if not start:
             raise ValueError(f"{path} is empty: download it again")

@@ -17,7 +17,8 @@ from transforms.elements import Source
 from transforms.failures import PixelError, Reason
 from transforms.pixels.ranges import RangeFetcher
 from transforms.storage.objects import is_remote
-from transforms.storage.stamps import ChangedError, check_descriptor, number_of, open_regular
+from transforms.storage.regular import open_regular
+from transforms.storage.stamps import ChangedError, check_descriptor, number_of
 from transforms.storage.stores import ObjectOptions
 
 STORED, DEFLATED = 0, 8

@@ -18,7 +18,7 @@ from transforms.outputs import naming
 from transforms.storage import conditional, files
 from transforms.storage.conditional import Mark
 from transforms.storage.objects import AbsentError, is_remote
-from transforms.storage.regular import IrregularError, read_regular
+from transforms.storage.regular import IrregularError
 from transforms.storage.stores import ObjectOptions
 
 NAME = "README.md"
@@ -96,7 +96,7 @@ def read(output: str, options: ObjectOptions) -> bytes | None:
         StorageError: The object store can't be read.
     """
     try:
-        return read_regular(os.path.join(output, NAME), options)
+        return files.read_unlinked(os.path.join(output, NAME), options)
     except (FileNotFoundError, NotADirectoryError, AbsentError):
         return None
     except IrregularError:

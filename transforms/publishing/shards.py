@@ -19,7 +19,7 @@ from transforms.lineage import recording, taking
 from transforms.outputs import naming, parquet_concat, tfrecord
 from transforms.outputs.part import Crc32, HashingFile
 from transforms.outputs.shard_count import shards_at_least
-from transforms.storage import files, locked, objects
+from transforms.storage import files, objects, temporary
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -137,7 +137,7 @@ def _scratch(parts: Iterable[BuiltPart]) -> Iterator[str]:
     beside = (os.path.dirname(part.path) for part in parts if not is_remote(part.path))
     above = next(beside, None)
     if above is None:
-        with locked.temporary_folder() as folder:
+        with temporary.temporary_folder() as folder:
             yield folder
         return
     folder = tempfile.mkdtemp(dir=above)

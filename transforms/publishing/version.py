@@ -28,13 +28,11 @@ from transforms.publishing.documents import describe_file, seal_manifest
 from transforms.publishing.gathered import GatheredFailures
 from transforms.storage import conditional, files
 from transforms.storage.objects import StorageError, is_remote
-from transforms.storage.regular import move_folder_away
 from transforms.storage.stores import ObjectOptions
 
 #: What became of a build, in its work folder.
 OUTCOME = "outcome.json"
 
-_CLASSES = "classes.json"
 _FAILURES = "failures/failures-00000-of-00001.parquet"
 
 
@@ -99,7 +97,7 @@ def _publish_in_folder(
         files.sync_folder(os.path.dirname(target))
     holder.check(config)
     latest = os.path.join(config.output, "latest")
-    move_folder_away(latest, scratch)
+    files.move_folder_away(latest, scratch)
     os.replace(pointer, latest)
     with contextlib.suppress(OSError):  # it is published; see `card` for what comes of that
         if card.may_write(card.read(config.output, config.object_options)):
@@ -173,7 +171,7 @@ def _encode_metadata(
 ) -> dict[str, bytes]:
     """Returns the content of the files beside the shards, by path below the version's folder."""
     contents = {
-        _CLASSES: classes,
+        naming.CLASSES: classes,
         recording.PARTS: recording.encode_parts(parts),
         _FAILURES: gathered.encode(failed.tables()),
     }

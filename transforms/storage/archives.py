@@ -23,8 +23,10 @@ from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import TarError, is_tar, read_members
 from transforms.storage.zips import ZipError, find_directory
 
-_GZIP = b"\x1f\x8b"
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+#: The first bytes of gzipped files, and of zips with members and without.
+GZIP_MAGIC = b"\x1f\x8b"
+ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+
 _BUFFER_BYTES = 1 << 20
 _ENCRYPTED = 1
 # About a million members, of which zipfile keeps a kB each.
@@ -61,7 +63,7 @@ class Member(NamedTuple):
 
 def archive_kind(head: bytes) -> Literal["zip", "tar"] | None:
     """The kind of an archive, by its first 512 bytes without gzip; None for any other file."""
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP_MAGICS):
         return "zip"
     return "tar" if any(head) and is_tar(head) else None
 
@@ -129,7 +131,7 @@ def head_of(path: str, size: int, options: ObjectOptions = files.DEFAULTS) -> by
 
 
 def _members(file: BinaryIO, stack: contextlib.ExitStack) -> Iterator[Member]:
-    if file.read(4) in _ZIP:
+    if file.read(4) in ZIP_MAGICS:
         size = find_directory(file).size
         if size > _MAX_DIRECTORY_BYTES:  # which zipfile holds in memory
             limit = f"at most {_MAX_DIRECTORY_BYTES:,} bytes"
@@ -137,7 +139,7 @@ def _members(file: BinaryIO, stack: contextlib.ExitStack) -> Iterator[Member]:
         yield from _zip_members(stack.enter_context(zipfile.ZipFile(file)))
         return
     file.seek(0)
-    if file.read(2) == _GZIP:
+    if file.read(2) == GZIP_MAGIC:
         file.seek(0)
         yield from _tar_members(_Careful(file))
     else:
@@ -215,7 +217,7 @@ class Inflated:
     def __init__(self, stream: BinaryIO) -> None:
         """Unpacks the stream if it is gzipped."""
         peek = getattr(stream, "peek")  # noqa: B009 - every stream that is opened here has it
-        gzipped = peek(2)[:2] == _GZIP
+        gzipped = peek(2)[:2] == GZIP_MAGIC
         self._stream: Any = gzip.GzipFile(fileobj=stream) if gzipped else stream
 
     def read(self, size: int) -> bytes:
@@ -228,13 +230,6 @@ class Inflated:
         except DAMAGE:
             if not pieces:
                 raise
-        return b"".join(pieces)
-
-    def read_all(self) -> bytes:
-        """Returns the rest of the stream."""
-        pieces = []
-        while piece := self.read1(_BUFFER_BYTES):
-            pieces.append(piece)
         return b"".join(pieces)
 
     def read1(self, size: int) -> bytes:

@@ -17,7 +17,8 @@ from typing import BinaryIO
 from transforms.storage import folders, objects
 from transforms.storage.eager import EagerFile
 from transforms.storage.objects import AbsentError, Status, is_remote
-from transforms.storage.stamps import PlannedFile, open_regular, stamp_of
+from transforms.storage.regular import IrregularError, open_regular, open_unlinked
+from transforms.storage.stamps import PlannedFile, stamp_of
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter, open_object
 
@@ -37,8 +38,7 @@ def open_file(
 ) -> io.BufferedReader:
     """Opens a file to read and seek in.
 
-    With a stamp, what is read is what was planned: opening, reading or closing raises ChangedError
-    otherwise.
+    With a stamp, opening, reading or closing raises ChangedError unless the file still has it.
 
     Args:
         path: a local path or a URI.
@@ -88,9 +88,31 @@ def create_lasting_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryI
 
 
 def read_file(path: str, options: ObjectOptions = DEFAULTS) -> bytes:
-    """The content of a small file."""
+    """Returns the content of a small file; links are followed."""
     with open_file(path, options) as file:
         return file.read()
+
+
+def read_unlinked(path: str, options: ObjectOptions = DEFAULTS, limit: int | None = None) -> bytes:
+    """Returns the content of a file that anybody may have put there, or of an object.
+
+    Args:
+        path: a local path or a URI.
+        options: how object stores are reached.
+        limit: the most bytes that it may have.
+
+    Raises:
+        IrregularError: It is a link, folder, pipe, socket or device, or has too many bytes.
+        OSError: It isn't there, or can't be read.
+        StorageError: The object store can't be read.
+    """
+    with (
+        open_file(path, options) if is_remote(path) else open(path, "rb", opener=open_unlinked)
+    ) as file:
+        data = file.read() if limit is None else file.read(limit + 1)
+    if limit is not None and len(data) > limit:
+        raise IrregularError(f"it has more than {limit:,} bytes")
+    return data
 
 
 def write_file(path: str, data: bytes, scratch: str, options: ObjectOptions = DEFAULTS) -> None:
@@ -146,6 +168,17 @@ def vanish(folder: str, in_background: bool = False) -> None:
         threading.Thread(target=folders.remove, args=(gone,), daemon=True).start()
     else:
         folders.remove(gone)
+
+
+def move_folder_away(path: str, scratch: str) -> None:
+    """Moves a local folder that is where a file belongs, for no rename replaces it.
+
+    Args:
+        path: where the file is to be; a file or link there is left.
+        scratch: a folder of the same file system, which is cleared away later.
+    """
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rename(path, os.path.join(scratch, uuid.uuid4().hex))
 
 
 @contextlib.contextmanager

@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 MAGIC = re.compile(r"[*?[]")
 
+#: Opens a folder, and no link to one.
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 #: The trouble of a pipe, socket or device.
 NO_FILE = "not a regular file"
 #: The trouble of a link that leads in circles.
 LOOP = "a link to a folder that it lies in: not followed"
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -209,7 +211,7 @@ def remove(folder: str) -> None:
     can't be removed stays.
     """
     try:
-        top = os.open(folder, _FOLDER)
+        top = os.open(folder, FOLDER_FLAGS)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(folder)
@@ -220,7 +222,7 @@ def remove(folder: str) -> None:
         while pending:
             name = pending.pop()
             with contextlib.suppress(OSError):
-                descriptor = os.open(name, _FOLDER, dir_fd=top)
+                descriptor = os.open(name, FOLDER_FLAGS, dir_fd=top)
                 try:
                     pending += _empty(descriptor, top)
                 finally:

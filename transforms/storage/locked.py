@@ -7,7 +7,6 @@ that its process is dead.
 import contextlib
 import fcntl
 import os
-import uuid
 from collections.abc import Iterator
 
 from transforms.storage import files, private
@@ -118,25 +117,3 @@ def remove(path: str) -> None:
     files.vanish(path)
     with contextlib.suppress(OSError):
         os.remove(path + _SUFFIX)
-
-
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[str]:
-    """A folder of this process in the system's temporary one, where what dead ones left goes.
-
-    Raises:
-        OSError: It can't be made.
-    """
-    above = os.path.join(private.own_temporary_folder(), "scratch")
-    private.make_shared_folder(above)
-    for path, descriptor in dead(above, os.geteuid()):
-        remove(path)
-        os.close(descriptor)
-    path = os.path.join(above, uuid.uuid4().hex)
-    descriptor = lock_new(path)
-    try:
-        private.make_private_folder(path)
-        yield path
-    finally:
-        remove(path)
-        os.close(descriptor)

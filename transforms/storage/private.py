@@ -11,11 +11,11 @@ import pwd
 import stat
 import tempfile
 
-#: Of what another user may do to a folder or file.
+from transforms.storage.folders import FOLDER_FLAGS
+from transforms.storage.regular import IrregularError, open_unlinked
+
+#: Permissions by which other users may write.
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A pipe in place of a file would keep who opens it waiting.
-_NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class ForeignError(PermissionError):
@@ -72,7 +72,7 @@ def make_shared_folder(path: str) -> None:
 
 
 def make_private_folder(path: str, for_group: bool = False) -> os.stat_result:
-    """Makes a folder for this user alone; its status tells what the file system made of that.
+    """Makes a folder for this user alone; returns its status, as the file system set it.
 
     Args:
         path: of the folder.
@@ -123,7 +123,7 @@ def own_temporary_folder() -> str:
 
 def _open_folder(path: str) -> int:
     try:
-        return os.open(path, _FOLDER)
+        return os.open(path, FOLDER_FLAGS)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise ForeignError(f"{path} is a link, or no folder", path) from None
@@ -135,7 +135,7 @@ def open_file(path: str, flags: int, mode: int = 0o600) -> int:
 
     Args:
         path: of the file.
-        flags: of `os.open`, without `O_TRUNC`, which would come before the look at the file.
+        flags: as of `open_unlinked`.
         mode: of a new one.
 
     Returns:
@@ -146,14 +146,10 @@ def open_file(path: str, flags: int, mode: int = 0o600) -> int:
         OSError: It can't be opened.
     """
     try:
-        descriptor = os.open(path, flags | _NO_LINK, mode)
-    except OSError as error:
-        # A pipe that nobody reads can't be written to, a socket can't be opened at all.
-        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise ForeignError(f"{path} is a link, or no file", path) from None
-        raise
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        descriptor = open_unlinked(path, flags, mode)
+    except IrregularError:
+        raise ForeignError(f"{path} is a link, or no file", path) from None
+    if os.fstat(descriptor).st_nlink > 1:
         os.close(descriptor)
         raise ForeignError(f"{path} is a link, or no file", path)
     return descriptor

@@ -1,22 +1,30 @@
-"""Files that anybody may have put there: read without following a link, or waiting for a pipe."""
+"""Regular files, opened without waiting for the writer of a pipe, or waking a device."""
 
 import errno
 import os
 import stat
-import uuid
-from typing import BinaryIO
 
-from transforms.storage.files import DEFAULTS, open_file
-from transforms.storage.objects import is_remote
-from transforms.storage.stamps import describe_other
-from transforms.storage.stores import ObjectOptions
+#: What may be found in a folder that is neither a file nor a folder.
+_OTHERS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class IrregularError(ValueError):
-    """A file is none, or too large; the message is a few words without its path."""
+    """Something isn't a regular file, or is too large; the message doesn't name it."""
 
 
-def kind_of(path: str) -> str | None:
+def describe_other(mode: int) -> str:
+    """Returns what is neither a regular file nor a folder, such as `a pipe`; empty for those."""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return _OTHERS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def irregular_kind(path: str) -> str | None:
     """Returns what a local path is in place of a file; None if it is one.
 
     Raises:
@@ -30,52 +38,41 @@ def kind_of(path: str) -> str | None:
     return "a folder" if stat.S_ISDIR(mode) else describe_other(mode)
 
 
-def read_regular(path: str, options: ObjectOptions = DEFAULTS, limit: int | None = None) -> bytes:
-    """Returns the content of a file or object.
-
-    Args:
-        path: a local path or a URI.
-        options: how object stores are reached.
-        limit: the most bytes that it may have.
+def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
+    """Opens a file, unless it is a pipe, socket or device; links are followed.
 
     Raises:
-        IrregularError: It is a link, folder, pipe, socket or device, or has too many bytes.
-        OSError: It isn't there, or can't be read.
-        StorageError: The object store can't be read.
+        OSError: It is one of these, or can't be opened.
     """
-    if is_remote(path):
-        with open_file(path, options) as file:
-            return _read(file, limit)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
-            raise IrregularError(f"it is {kind_of(path) or 'no file'}") from None
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise IrregularError(f"it is {kind_of(path) or 'no file'}")
-        with open(descriptor, "rb", closefd=False) as file:
-            return _read(file, limit)
-    finally:
-        os.close(descriptor)
+    # A device isn't even opened, as that may do something.
+    if other := describe_other(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, f"it is {other}, not a file", path)
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _read(file: BinaryIO, limit: int | None) -> bytes:
-    if limit is None:
-        return file.read()
-    data = file.read(limit + 1)
-    if len(data) > limit:
-        raise IrregularError(f"it has more than {limit:,} bytes")
-    return data
-
-
-def move_folder_away(path: str, scratch: str) -> None:
-    """Moves a local folder that is where a file belongs, for no rename replaces it.
+def open_unlinked(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    """Opens a regular file that anybody may have put there, and no link to one.
 
     Args:
-        path: where the file is to be; whatever else is there is left.
-        scratch: a folder of the same file system, which is cleared away later.
+        path: of the file.
+        flags: of `os.open`, without `O_TRUNC`, which would come before the look at the file.
+        mode: of a new one.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        IrregularError: It is a link, folder, pipe, socket or device.
+        OSError: It can't be opened.
     """
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.rename(path, os.path.join(scratch, uuid.uuid4().hex))
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:
+        # A link, a folder, a pipe that nobody reads and a socket.
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise IrregularError(f"it is {irregular_kind(path) or 'no file'}") from None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise IrregularError(f"it is {irregular_kind(path) or 'no file'}")

@@ -1,20 +1,12 @@
-"""Regular files, and what changes when one is written: its size, times and inode."""
+"""Stamps of files: what changes when one is written, its size, times and inode."""
 
-import errno
 import io
 import os
-import stat
 from typing import Self
 
 import xxhash
 
-#: What may be found in a folder that is neither a file nor a folder.
-_OTHERS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+from transforms.storage.regular import open_regular
 
 
 class ChangedError(Exception):
@@ -58,27 +50,8 @@ def check_descriptor(descriptor: int, path: str, number: int) -> None:
         raise ChangedError.of(path)
 
 
-def describe_other(mode: int) -> str:
-    """Returns what is neither a regular file nor a folder, such as `a pipe`; empty for those."""
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return ""
-    return _OTHERS.get(stat.S_IFMT(mode), "no regular file")
-
-
-def open_regular(path: str, flags: int = os.O_RDONLY) -> int:
-    """Opens a file, unless it is a pipe, socket or device: a pipe would wait for its writer.
-
-    Raises:
-        OSError: It is one of these, or can't be opened.
-    """
-    # A device isn't even opened, as that may do something.
-    if other := describe_other(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, f"it is {other}, not a file", path)
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
 class PlannedFile(io.FileIO):
-    """A regular file, checked when it is opened and closed: what is read is what was planned.
+    """A regular file whose stamp is checked when it is opened and closed.
 
     Opening and closing raise ChangedError.
     """

@@ -130,7 +130,7 @@ def open_object(
         buffer_size: bytes that a request asks for at least; what lies between two places that are
             read isn't asked for, unless it is less.
         size: of the object, where it is known.
-        stamp: that it must have, where it is known: reading raises ChangedError for another.
+        stamp: that it must have; reading raises ChangedError for another. Empty: any.
     """
     if size is None:
         size = _size_of(uri, options, stamp)

@@ -1,4 +1,4 @@
-"""Finds the members of a tar from its headers, of which none is trusted.
+"""Finds the members of a tar from its headers, without trusting any.
 
 `tarfile` allocates what a long name or a pax header claims to need, keeps what a sparse member's
 map claims, and takes minutes to parse a pax header of digits.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 BLOCK = 512
 
-#: Bytes of all the headers before one member, such as its long name; those of a name itself.
+#: Most bytes of all headers before one member, such as its long name, and of a name.
 MAX_HEADER_BYTES = 1 << 20
 MAX_NAME_BYTES = 4096
 
@@ -231,8 +231,8 @@ def _name_of(header: bytes) -> bytes:
     return b"/".join(names if names[0] and header[156:157] != _SPARSE else names[1:])
 
 
-def _parse_pax(body: bytes, place: int, known: _Extension) -> _Extension:
-    """What the records `LENGTH NAME=VALUE` of a pax header add to what is known."""
+def _parse_pax(body: bytes, place: int, extension: _Extension) -> _Extension:
+    """Returns an extension with what the records `LENGTH NAME=VALUE` of a pax header add."""
     at = 0
     while at < len(body) and body[at]:
         found = _RECORD.match(body, at, at + 1024)
@@ -243,13 +243,13 @@ def _parse_pax(body: bytes, place: int, known: _Extension) -> _Extension:
         if key == b"size":
             if not value.isdigit() or len(value) > 19 or int(value) >= _MAX_SIZE:
                 raise TarError(f"impossible size in the pax header at offset {place}")
-            known = known._replace(size=int(value))
+            extension = extension._replace(size=int(value))
         elif key in (b"path", b"GNU.sparse.name"):
-            known = known._replace(name=value)
+            extension = extension._replace(name=value)
         if key.startswith(b"GNU.sparse."):
-            known = known._replace(is_sparse=True)
+            extension = extension._replace(is_sparse=True)
         at = end
-    return known
+    return extension
 
 
 def _skip_map(read: Callable[[int, int], bytes], header: bytes, place: int) -> int:

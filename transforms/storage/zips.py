@@ -1,4 +1,4 @@
-"""Reads the central directory of a zip a piece at a time, whatever it claims to hold.
+"""Reads the central directory of a zip a piece at a time, in little memory for any claim.
 
 `zipfile` reads a directory as a whole, however long it claims to be, and keeps some kB for each
 member.

@@ -223,6 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if flags.images < 1 or flags.output.suffix not in (".png", ".jpg"):
             raise DrawError("--images must be at least 1, and --output end in .png or .jpg")
+        if flags.output.exists() and not flags.output.is_file():
+            raise DrawError(f"--output {flags.output} is no file: name one")
         version = find_version(flags.dataset)
         split = SPLIT_NAMES.get(flags.split, flags.split)
         examples = find_examples(version, split, flags.image_id, flags.images)

@@ -43,7 +43,8 @@ def find_sources(
         found = find_annotations(annotations, Claimed(pixels), options)
         tables, copies = drop_copies(_number(found.sources), options)
     except OSError as error:
-        raise UsageError(f"{error.filename} can't be read: {error.strerror}") from None
+        problem = f"{error.filename} can't be read: {error.strerror}"
+        raise UsageError(f"{problem}: check the path and who may read it") from None
     except StorageError as error:
         raise UsageError(str(error)) from None
     tables = [dataclasses.replace(source, index=i) for i, source in enumerate(tables)]

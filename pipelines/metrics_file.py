@@ -4,6 +4,7 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-
 """
 
 import contextlib
+import errno
 import os
 import time
 import uuid
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from pipelines.report import Ending
 from transforms.storage.objects import StorageError
+from transforms.storage.regular import describe_other
 from transforms.wording import LINE_LENGTH, clean
 from versions.published import Output, VersionError
 
@@ -20,9 +22,16 @@ _Samples = Mapping[tuple[tuple[str, str], ...], float]
 
 def complaint(path: str) -> str | None:
     """Why no file can be written there, with the remedy; None if one can."""
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder) or os.path.isdir(path) or not os.access(folder, os.W_OK):
-        return f"--metrics_file {path} can't be written: name a file in a folder that is there"
+    folder = os.path.dirname(os.path.realpath(path))
+    what = ""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            what = describe_other(os.stat(path).st_mode)
+    except OSError as error:
+        what = error.strerror or ""
+    if what or not os.path.isdir(folder) or os.path.isdir(path) or not os.access(folder, os.W_OK):
+        why = f": {what}" if what else ""
+        return f"--metrics_file {path} can't be written{why}: name a file in a folder that is there"
     return None
 
 
@@ -31,9 +40,17 @@ def write(path: str, ending: Ending, output: Output) -> None:
 
     A reader sees the old file or the new one.
 
+    Args:
+        path: the file; of a link, the file that it leads to.
+        ending: of the build.
+        output: that it was for.
+
     Raises:
-        OSError: It can't be written.
+        OSError: It can't be written, or isn't to be replaced by a file.
     """
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # it may have been put there meanwhile
+        raise FileExistsError(errno.EEXIST, "it is no file", path)
     # The collector reads what ends in .prom: not this.
     attempt = f"{path}.{uuid.uuid4().hex}"
     try:

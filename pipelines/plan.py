@@ -68,7 +68,8 @@ def make_config(
     try:
         sources = identify([*annotations, *pixels], manifest, hasty)
     except OSError as error:
-        raise UsageError(f"{error.filename} can't be read: {error.strerror}") from None
+        problem = f"{error.filename} can't be read: {error.strerror}"
+        raise UsageError(f"{problem}: check the path and who may read it") from None
     except KeyFileError as error:
         raise UsageError(str(error)) from None
     release = flags.release or _release_of(annotations)

@@ -142,10 +142,12 @@ def rejections(outcome: dict, config: BuildConfig) -> list[tuple[str, list[str]]
     """Why nothing was published and what to do, each cause with the first failures behind it."""
     causes = [(loss["text"], loss["examples"]) for loss in outcome["losses"]]
     if not causes:
-        cause = "no images to publish: the annotations hold no rows"
-        if config.splits:
-            cause = f"no images to publish: none is of --splits {','.join(config.splits)}"
-        causes.append((cause, []))
+        cause = "the annotations hold no row that can be read: check --annotations"
+        if failed := outcome["failed_images"]:
+            cause = f"all {counted(failed, 'image')} failed: mend the input"
+        elif config.splits:
+            cause = f"none is of --splits {','.join(config.splits)}"
+        causes.append((f"no images to publish: {cause}", []))
     return causes
 
 

@@ -233,7 +233,7 @@ def read_table(text: str, kind: str, header: list[str]) -> list[tuple[int, dict 
     rows = []
     for line, fields in read_records(text, kind, header):
         row = dict(zip(header, fields, strict=True)) if fields else None
-        if row and row["ImageID"].strip(" \t").lower() == "imageid":
+        if row and row["ImageID"].strip(" \t").strip('\ufeff"').lower() == "imageid":
             continue  # the header once more
         if row is None or any(field.strip(" \t") for field in fields or ()):
             rows.append((line, row))

@@ -183,6 +183,34 @@ def test_wrong_use(annotations: Path, tmp_path: Path):
     assert json.loads(wrong.stdout)["outcome"] == "wrong_use"
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "circle", "long name"])
+def test_figures_never_replace_what_is_no_file(annotations: Path, tmp_path: Path, kind: str):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link to a pipe").symlink_to("pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    path = tmp_path / (kind if kind != "long name" else "n" * 300)
+    flags = ["--images", "none", "--output", tmp_path / "output"]
+    wrong = run_build("--annotations", annotations, *flags, "--metrics_file", path)
+    (line,) = wrong.stderr.splitlines()
+    assert (wrong.returncode, "can't be written: " in line, "name a file" in line) == (
+        2,
+        True,
+        True,
+    )
+    assert {each.name for each in tmp_path.iterdir()} == {"pipe", "link to a pipe", "circle"}
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "circle").is_symlink()
+
+
+def test_figures_go_where_a_link_leads(annotations: Path, tmp_path: Path):
+    (tmp_path / "link.prom").symlink_to("build.prom")
+    flags = ["--annotations", annotations / "none", "--images", "none", "--output", tmp_path / "o"]
+    for _ in range(2):
+        run_build(*flags, "--metrics_file", tmp_path / "link.prom")
+        assert read_metrics(tmp_path / "build.prom")["build_exit_code", None] == 2
+        assert (tmp_path / "link.prom").is_symlink()
+
+
 def test_a_report_that_is_none(capfd: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         build.main(["--annotations", "a", "--images", "none", "--output", "o", "--report", "xml"])

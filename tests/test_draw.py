@@ -1,6 +1,7 @@
 """The contact sheet: what is drawn where, and what is said of wrong use."""
 
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -202,6 +203,13 @@ def test_wrong_use_gets_a_line(
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(60)
+def test_a_sheet_is_no_pipe(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    os.mkfifo(tmp_path / "sheet.png")
+    assert draw.main([str(output), "--output", str(tmp_path / "sheet.png")]) == 2
+    assert "sheet.png is no file: name one" in capsys.readouterr().err
 
 
 def test_nothing_to_draw_gets_a_line(

@@ -252,6 +252,26 @@ UNSOUND: dict[str, tuple[Files, list[str]]] = {
         ["not one a line"],
     ),
     "vertical bars": ({"train.csv": BOXES.replace(",", "|")}, ["'|'", "commas"]),
+    "gzip in gzip": (
+        {"train.csv.gz": gzip.compress(gzip.compress(BOXES.encode()))},
+        ["gzipped more than once", "unpack it"],
+    ),
+    "gzip in gzip in a zip": (
+        {"t.zip": pack_zip({"train.csv.gz": gzip.compress(gzip.compress(BOXES.encode()))})},
+        ["t.zip/train.csv.gz is gzipped more than once"],
+    ),
+    "one path twice in a zip": (
+        {"t.zip": pack_zip({"train.csv": BOXES, "./train.csv": BOXES + BOXES[-1:]})},
+        ["has two files train.csv", "unpack it"],
+    ),
+    "one path twice in a tar": (
+        {
+            "t.tar.gz": pack_tar(
+                {"./a/train.csv": BOXES, "a/b/../train.csv": BOXES, "a//train.csv": BOXES}
+            )
+        },
+        ["has two files a/train.csv", "unpack it"],
+    ),
     "a tar": ({"train.csv": pack_tar({"a.csv": BOXES}, "w:")}, ["is a tar", ".tar.gz"]),
     "a tar.gz": ({"train.csv.gz": pack_tar({"a.csv": BOXES})}, ["is a tar", ".tar.gz"]),
     "a zip": ({"train.csv": pack_zip({"a.csv": BOXES})}, ["is a zip", ".zip"]),

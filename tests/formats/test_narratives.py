@@ -115,6 +115,20 @@ def test_traces_of_no_finite_number_are_lost_alone(number: str, field: str):
     assert kept == good | {"traces": None}
 
 
+@pytest.mark.parametrize("other", [', "traces": null', "", ', "traces": [null, [null], []]'])
+def test_traces_of_no_finite_number_beside_a_narrative_without_traces(other: str):
+    bad = f'{{"image_id": "{A}", "caption": "b", "traces": [[{{"x": NaN, "y": 0, "t": 0}}]]}}'
+    sound = f'{{"image_id": "{B}", "caption": "s"{other}}}'
+    for lines in ([bad, sound], [sound, bad, sound]):
+        parsed = parse_narratives("\n".join(lines).encode())
+        assert (parsed.rows, parsed.bad_rows) == (len(lines), 0)
+        assert [failure["image_id"] for failure in parsed.failures.to_pylist()] == [A]
+        values = parsed.table["value"].to_pylist()
+        traces = parse_narratives(sound.encode()).table["value"].to_pylist()[0]["traces"]
+        assert [value["traces"] for value in values if value["caption"] == "b"] == [None]
+        assert all(value["traces"] == traces for value in values if value["caption"] == "s")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -233,6 +233,17 @@ def test_spaces_are_trimmed_whatever_stands_beside_them(space: str):
     assert values(alone, "label") == ["/m/01"]
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", '\ufeff"', "\ufeff\ufeff"])
+def test_a_byte_order_mark_within_a_file_counts_alike_wherever_a_block_begins(mark: str):
+    row = f"{mark}{A}{mark[1:].strip(chr(0xFEFF))},train,,5,0.0\n"
+    header = f"{mark}{','.join(IMAGES)}\n".replace('"ImageID', '"ImageID"')
+    for text, rows in ((row, 1), (header, 0)):
+        for before in ("", f"{B},train,,5,0.0\n", "short\n"):
+            parsed = parse("images", IMAGES, before + text)
+            assert parsed.rows == bool(before) + rows
+            assert parsed.bad_rows == (before == "short\n") + rows
+
+
 def test_many_bad_records_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(parse_csv_module, "_MOST_RECORDS", 3)
     rows = [box(A), "x\n", "\n", box(B), "y,z\n", box(A, corners="1,0,0,1"), box(B)] * 3

@@ -53,6 +53,7 @@ _LABELS = ["/m/01", "/m/02", "/m/0abc"]
 #: What is put where it doesn't belong.
 _SCRAPS = [
     *(b'"', b'""', b",", b"\t", b"\n", b"\r", b"\r\n", b"\n\n", b";", b" ", b"\0", b"\x1a", b"\\"),
+    b"\n\xef\xbb\xbf",
     *(b"\xef\xbb\xbf", b"\xef", b"\xff", b"\xe9", b"\xc3\xa9", b"\xed\xa0\x80", b"\xf0\x9f\x92"),
     *(b"0x10", b"1e5", b"+5", b" 5", b"nan", b"NaN(1)", b"-nan", b"inf", b"Infinity", b"1e999"),
     *(b"9" * 19, b"9223372036854775808", b"-1", b"1.0", b"1_0", "١٢".encode(), b"1,000", b"True"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import posixpath
 from typing import NamedTuple
 
 from transforms.elements import Notice, Source
@@ -49,15 +50,16 @@ def detect_members(
                 pictures += role is Role.PICTURE
                 if role is Role.HIDDEN:
                     continue
-                if member.name in sources:
-                    raise SourceError(f"{path} has two files {member.name}: unpack it")
+                place = posixpath.normpath(member.name)  # `./a.csv` is unpacked to `a.csv`
+                if place in sources:
+                    raise SourceError(f"{path} has two files {place}: unpack it")
                 if source := _detect_member(member, path, kind, root, unused):
-                    sources[member.name] = dataclasses.replace(source, stamp=stamp)
+                    sources[place] = dataclasses.replace(source, stamp=stamp)
                 if pictures == _MANY_PICTURES and not sources and not is_zip:
                     reason = "an archive of pictures or masks: give it to --images or --masks"
                     return Found([], [Notice(path, f"not used: {reason}")])
     except archives.MemberDamageError as error:
-        if str(error) not in sources:  # else its reader reports the damage
+        if posixpath.normpath(str(error)) not in sources:  # else its reader reports the damage
             raise SourceError(f"{path} is cut or damaged at {error}: download it again") from None
     except archives.DAMAGE as error:
         raise SourceError(f"{path} is cut or damaged ({error}): download it again") from None

@@ -8,7 +8,7 @@ import re
 import zlib
 from typing import BinaryIO
 
-from transforms.storage.archives import archive_kind
+from transforms.storage.archives import GZIP_MAGIC, archive_kind
 
 #: Bytes of a file that tell what it is.
 HEAD_BYTES = 1 << 20
@@ -91,7 +91,7 @@ def first_line(name: str, head: bytes, start: int) -> bytes:
 
 
 def check_text(name: str, head: bytes) -> None:
-    """Checks that a file is neither empty nor an archive, UTF-16 or a web page.
+    """Checks that a file is not empty, an archive, gzipped still, UTF-16 or a web page.
 
     Raises:
         SourceError: It is; the message says which.
@@ -103,6 +103,8 @@ def check_text(name: str, head: bytes) -> None:
             f"{name} holds nothing but zero bytes, as a download leaves that broke off: download "
             "it again"
         )
+    if head.startswith(GZIP_MAGIC):
+        raise SourceError(f"{name} is gzipped more than once: unpack it")
     if head.startswith(_LFS_POINTER):
         raise SourceError(
             f"{name} is Git LFS's pointer to a file, not the file: run 'git lfs pull' in its "

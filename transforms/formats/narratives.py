@@ -53,27 +53,18 @@ _NO_OBJECT = "not a narrative: the line is no JSON object"
 
 def _build(rows: Rows) -> pa.StructArray:
     traces = rows.columns["traces"]
-    sound = np.ones(rows.length, bool)
-    for field in traces.flatten().flatten().flatten():
-        values = field.fill_null(0).to_numpy(zero_copy_only=False)
-        if not np.isfinite(values).all():
-            # Rare, so found row by row only where some number is infinite or NaN.
-            sound &= np.array([_is_finite(trace) for trace in traces])
-            break
-    if not sound.all():
-        rows.columns["traces"] = pa.array(
-            [trace if ok else None for trace, ok in zip(traces, sound, strict=True)], traces.type
-        )
+    if not _are_finite(traces):  # rare, so found row by row only then
+        sound = np.array([_are_finite(traces.slice(i, 1)) for i in range(rows.length)])
+        rows.columns["traces"] = pc.if_else(pa.array(sound), traces, pa.scalar(None, traces.type))
         rows.note_lost(~sound, "traces hold a number that is not finite")
     return struct_array(NARRATIVE, rows.columns, rows.length)
 
 
-def _is_finite(trace: pa.ListScalar) -> bool:
-    points = [pa.array([trace]).flatten().flatten()] if trace.is_valid else []
+def _are_finite(traces: pa.ListArray) -> bool:
+    """Whether no number of some rows' traces is infinite or NaN."""
+    numbers = traces.flatten().flatten().flatten()
     return all(
-        np.isfinite(field.fill_null(0).to_numpy(zero_copy_only=False)).all()
-        for point in points
-        for field in point.flatten()
+        np.isfinite(field.fill_null(0).to_numpy(zero_copy_only=False)).all() for field in numbers
     )
 
 

@@ -19,6 +19,7 @@ from transforms import failures
 from transforms.elements import in_one_piece
 from transforms.failures import BadRows, Failure, Reason
 from transforms.formats.blocks import count_lines
+from transforms.formats.head import BOM
 from transforms.formats.records import (
     MAX_RECORD_BYTES,
     Layout,
@@ -276,7 +277,7 @@ class _PartsFile:
 
     closed = False
 
-    def __init__(self, parts: Iterable[memoryview]) -> None:
+    def __init__(self, parts: Iterable[memoryview | bytes]) -> None:
         self._parts = iter(parts)
 
     def read(self, _: int) -> memoryview | bytes:
@@ -354,7 +355,9 @@ def _read(
     """
     if not data.lstrip(b"\r\n"):  # which, unlike strip, copies no data
         return pa.table({name: pa.array([], dtype) for name, dtype in types.items()})
-    parts = list(_parts(data, continued))
+    parts: list[memoryview | bytes] = list(_parts(data, continued))
+    if data.startswith(BOM):  # `pyarrow` passes over one, wherever in its file the block is
+        parts[0] = BOM + bytes(parts[0])
     return csv.read_csv(
         _PartsFile(parts),
         read_options=csv.ReadOptions(
@@ -522,9 +525,9 @@ def _blank_rows(columns: Mapping[str, pa.Array], table_format: TableFormat) -> n
 
 
 def _header_rows(columns: Mapping[str, pa.Array], table_format: TableFormat) -> np.ndarray:
-    """Finds the rows that are a header, (n,) bool."""
-    header = table_format.image_id.casefold()
-    return np.asarray(pc.equal(pc.utf8_lower(columns[table_format.image_id]), header))
+    """Finds the rows that are a header, maybe with the byte order mark of its file, (n,) bool."""
+    first = pc.utf8_trim(columns[table_format.image_id], '\ufeff"')
+    return np.asarray(pc.equal(pc.utf8_lower(first), table_format.image_id.casefold()))
 
 
 def _unread(name: str, table_format: TableFormat) -> str:

@@ -6,6 +6,7 @@ example's column holds), so the steps after reading treat all kinds alike.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -171,14 +172,19 @@ class TableFormat:
         """Whether a field may hold a line break inside quotes."""
         return bool(self.free_texts)
 
+    @functools.cached_property
+    def _names(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The columns by their names and aliases, as they are and folded."""
+        exact = {**{name: name for name in self.types}, **self.aliases}
+        return exact, {fold(name): column for name, column in exact.items()}
+
     def columns_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The columns of a file by the table's names; '' for a column that the table doesn't have.
 
         Case, and characters that are no letters or digits, are ignored, unless another column of
         the file has exactly the table's name.
         """
-        exact = {**{name: name for name in self.types}, **self.aliases}
-        folded = {fold(name): column for name, column in exact.items()}
+        exact, folded = self._names
         columns = [exact.get(name.strip(), "") for name in names]
         alike = [folded.get(fold(name), "") for name in names]
         return tuple(

@@ -3,10 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from downloading import catalogue
-from pipelines.arguments import SPLIT_NAMES, Parser, choices, fraction
+from pipelines.arguments import SPLIT_NAMES, Parser, add_store, choices, fraction, seconds, url
 
 #: The public bucket of pictures.
 PUBLIC_URL = "https://open-images-dataset.s3.amazonaws.com/{split}/{image_id}.jpg"
@@ -44,31 +43,10 @@ class UsageError(ValueError):
     """The use is wrong; the message is one line with the remedy."""
 
 
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or any(character.isspace() for character in text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no URL that starts with http:// or https://")
-    return text
-
-
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return value
 
 
 def parse(
@@ -117,7 +95,7 @@ def parse(
     add(
         "--base_url",
         metavar="URL",
-        type=_url,
+        type=url,
         help="a mirror: below it are the published paths, such as v5/test-annotations-bbox.csv, "
         "or the files by their names; default: where each file is published",
     )
@@ -140,7 +118,7 @@ def parse(
         help="image tables, or folders of them: they hold the addresses that --images original "
         "and thumbnail ask for",
     )
-    add("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3:// pictures")
+    add_store(parser)
     add(
         "--allow_private_hosts",
         action="store_true",
@@ -169,7 +147,7 @@ def parse(
     add(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=60.0,
         help="without bytes, after which a connection is tried anew; default: 60",
     )

@@ -11,7 +11,7 @@ from downloading.fetch import fetch
 from downloading.flags import UsageError
 from downloading.meter import Meter
 from downloading.parallel import for_each
-from transforms.wording import clean_lines, counted
+from transforms.wording import clean_lines, counted, printable
 
 
 def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
@@ -47,7 +47,7 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
         if items and not flags.kinds and optional:
             print(f"left out, since --kinds doesn't name them: {', '.join(optional)}")
         if pictures:
-            print(pictures.describe())
+            print(printable(pictures.describe()))
         return []
     try:
         flags.output.mkdir(parents=True, exist_ok=True)

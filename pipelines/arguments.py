@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import io
 import os
 import sys
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from runners import launch
+from transforms.storage.endpoints import is_endpoint
 from transforms.wording import printable
 
 #: The split that some of the published files, and many people, call by another name.
@@ -19,6 +21,9 @@ SPLIT_NAMES = MappingProxyType({"val": "validation"})
 _LIKENESS = 0.7
 #: How many letters two names begin with where no other name does.
 _START = 3
+#: Of a number that Python reads at once, and of no disk's size.
+_MOST_DIGITS, _MOST_BYTES = 1000, 1 << 60
+_DAY_SECONDS = 86400
 _REQUIRED = "the following arguments are required: "
 
 
@@ -124,6 +129,24 @@ def say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
 
 
+def print_result(program: str, text: str, done: str) -> None:
+    """Prints what a program says of what it has done; where that can't be, a line says so instead.
+
+    It is done still, so it isn't an error.
+
+    Args:
+        program: how it is called.
+        text: for stdout.
+        done: what is done, in a few words for that line; empty if nothing is.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        reason = error.strerror or errno.errorcode.get(error.errno or 0, str(error))
+        fate = f"{done}; " if done else ""
+        say(f"{program}: {fate}the report can't be printed to stdout: {reason}")
+
+
 def fail(program: str, message: str, code: int) -> int:
     """Says in a line what went wrong; the exit code."""
     say(f"{program}: error: {message}")
@@ -132,7 +155,9 @@ def fail(program: str, message: str, code: int) -> int:
 
 def add_store(parser: argparse._ActionsContainer) -> None:
     """Adds the flag for stores like S3."""
-    parser.add_argument("--s3_endpoint_url", metavar="URL", help="of a store like S3, for s3://")
+    parser.add_argument(
+        "--s3_endpoint_url", type=url, metavar="URL", help="of a store like S3, for s3://"
+    )
 
 
 def add_num_workers(parser: argparse.ArgumentParser) -> None:
@@ -164,9 +189,29 @@ def choices(
 
 def count(text: str) -> int:
     """A number from 1."""
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or natural(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def natural(text: str) -> int:
+    """A number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    if len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"a number of {len(text):,} digits is too large")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time from above 0 to a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= _DAY_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return value
 
 
 def processes(text: str) -> int:
@@ -188,6 +233,13 @@ def fraction(text: str) -> float:
     return value
 
 
+def url(text: str) -> str:
+    """An address of a server that is asked by HTTP."""
+    if not is_endpoint(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no URL that starts with http:// or https://")
+    return text
+
+
 def size(text: str) -> int:
     """A number of bytes such as 268435456, 256MiB or 64k."""
     units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -197,6 +249,10 @@ def size(text: str) -> int:
         value = int(float(number.removesuffix(unit)) * units[unit])
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size: try 256MiB") from None
+    except OverflowError:
+        value = _MOST_BYTES + 1
+    if value > _MOST_BYTES:
+        raise argparse.ArgumentTypeError("a size of more than an exbibyte is too large")
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be positive")
     return value

@@ -7,16 +7,14 @@ _PROGRAM = "python -m pipelines.build"
 if __name__ == "__main__":
     program.begin(_PROGRAM, "interrupted: nothing was published")
 
-import errno
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines import discretion, options
-from pipelines.arguments import fail, say
+from pipelines.arguments import fail, print_result, say
 from runners import descriptors, launch, lean
 from transforms.wording import clean_lines, clean_values
 
@@ -76,17 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print(text: str, ending: "Ending") -> None:
     """Prints a report. Where that can't be, says in a line what became of the build."""
-    try:
-        if text:
-            print(text, flush=True)
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
-        outcome = ""
-        if ending.folder and ending.code == 0:
-            word = "unchanged:" if ending.unchanged else "published"
-            outcome = f"{word} {ending.folder}; "
-        reason = error.strerror or errno.errorcode.get(error.errno or 0, str(error))
-        say(f"{_PROGRAM}: {outcome}the report can't be printed to stdout: {reason}")
+    outcome = ""
+    if ending.folder and ending.code == 0:
+        outcome = f"{'unchanged:' if ending.unchanged else 'published'} {ending.folder}"
+    if text:
+        print_result(_PROGRAM, text, outcome)
 
 
 def _is_not_of_a_worker(record: logging.LogRecord) -> bool:

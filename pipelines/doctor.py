@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines import discretion, options
-from pipelines.arguments import Parser, fail, size
+from pipelines.arguments import Parser, fail, seconds, size
 from runners import program
 from transforms.wording import printable
 
@@ -51,7 +51,7 @@ def make_parser() -> Parser:
     doctor = parser.add_argument_group("doctor")
     doctor.add_argument(
         "--time_limit",
-        type=float,
+        type=seconds,
         default=60,
         metavar="SECONDS",
         help="for workers to start and answer; default: 60",

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
-from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail
+from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail, natural, print_result
 from runners import program
 from transforms.outputs.naming import CLASSES, MANIFEST
 from transforms.wording import counted, printable
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("dataset", type=Path, help="the --output of a build, or one version in it; with Parquet")
     add("--output", metavar="PNG", type=Path, required=True, help="the sheet; .jpg works too")
     add("--split", metavar="NAME", help="train, validation or test; default: train, if there")
-    add("--images", metavar="N", type=int, default=6, help="how many; default: 6")
+    add("--images", metavar="N", type=natural, default=6, help="how many; default: 6")
     add("--image_id", metavar="ID", action="append", default=[], help="this image; repeatable")
     flags = parser.parse_args(arguments)
     try:
@@ -234,7 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, KeyError, TypeError) as error:  # the files of a version aren't sound
         problem = f"{flags.dataset} can't be drawn ({error}): see python -m pipelines.verify"
         return fail(parser.prog, problem, 2)
-    print(f"drew {counted(len(examples), 'example')} on {printable(str(flags.output))}")
+    done = f"drew {counted(len(examples), 'example')} on {printable(str(flags.output))}"
+    print_result(_PROGRAM, done, done)
     return 0
 
 

@@ -22,7 +22,7 @@ from transforms import journal
 from transforms.config import BuildConfig
 from transforms.publishing.holder import LostLeaseError
 from transforms.redaction import redact
-from transforms.storage import files
+from transforms.storage import files, temporary
 from transforms.storage.objects import StorageError
 from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
@@ -90,12 +90,27 @@ class _Build:
         flags = self._flags
         launch.check(flags, self._beam_arguments)
         if manifest := self._examine():
+            self._clear_up()
             return self._unchanged(manifest)
         with exclusive.held(flags.output, flags.wait, self._options, say) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (manifest := self._examine()):
                 return self._unchanged(manifest)
             return self._run_pipeline(held.token)
+
+    def _clear_up(self) -> None:
+        """Removes what killed builds have left, as a build does that has something to do."""
+        flags, options = self._flags, self._options.hasty()
+        temporary.remove_dead()
+        with contextlib.suppress(
+            workspace.OutputError, StorageError, OSError
+        ):  # it may be read-only
+            if workspace.leftovers(flags.output, flags.work_folder, options):
+                with workspace.workspace(
+                    flags.output, flags.work_folder, options=options, fingerprint=""
+                ):
+                    pass
+            exclusive.clear_away(flags.output, options)
 
     def _examine(self) -> dict | None:
         """Plans the build; returns the manifest of the latest version if it is the same."""

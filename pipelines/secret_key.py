@@ -38,6 +38,7 @@ def keyed_hash(text: str) -> str:
 def _read_key() -> bytes:
     path = key_path()
     try:
+        _check_folder(path.parent)
         with contextlib.suppress(FileExistsError):
             _make_key(path)
         descriptor = private.open_file(os.fspath(path), os.O_RDONLY)
@@ -60,6 +61,14 @@ def _read_key() -> bytes:
     if len(key) != _BYTES:
         raise KeyFileError(f"{path} is no key: remove it, and a new one is made")
     return key
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises `ForeignError` where another user has made the folder, or a link in its place."""
+    with contextlib.suppress(FileNotFoundError):
+        uid = os.lstat(folder).st_uid
+        if uid not in (os.geteuid(), 0):
+            raise private.ForeignError(f"{folder} belongs to {private.owner(uid)}", str(folder))
 
 
 def _make_key(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from pipelines.arguments import Parser, add_num_workers, count, fail
@@ -30,7 +31,7 @@ with the pixels. The same flags and seed give the same bytes, whatever --num_wor
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog=_PROGRAM, description=__doc__, epilog=_EXAMPLES)
     add = parser.add_argument
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: of the command line, without the program's name.
 
     Returns:
-      The exit code: 0 done, 2 wrong use.
+      The exit code: 0 done, 1 failed, 2 wrong use.
     """
     parser = _parser()
     flags = parser.parse_args(arguments)
@@ -71,6 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise FileExistsError(0, "is not empty; name a new folder")
     except OSError as error:
         return fail(parser.prog, f"--output {flags.output}: {error.strerror}", 2)
+    try:
+        _write(flags)
+    except BrokenProcessPool:
+        return fail(_PROGRAM, "a process died: is memory short? Try --num_workers 1", 1)
+    return 0
+
+
+def _write(flags: argparse.Namespace) -> None:
     write_definitions(flags.output / "annotations", flags.release)
     if flags.pixels == "none":
         write_bulk(
@@ -90,7 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flags.seed,
             flags.num_workers,
         )
-    return 0
 
 
 if __name__ == "__main__":

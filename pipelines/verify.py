@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 
 from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, natural
 from runners import program
 from runners.temporary import temporary_folder
-from transforms.wording import counted
+from transforms.wording import counted, printable
 
 _PROGRAM = "python -m pipelines.verify"
 
@@ -40,7 +40,7 @@ def _sample(text: str) -> int | None:
         return None
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
-    return int(text)
+    return natural(text)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{name}: {counted(account.problems, 'problem')}; {looked_at}\n"
             "build it again with --rebuild, or let readers see another version: "
-            f"python -m pipelines.versions {flags.output} rollback VERSION"
+            f"python -m pipelines.versions {printable(flags.output)} rollback VERSION"
         )
         return 1
     print(f"{name}: whole; {looked_at}")

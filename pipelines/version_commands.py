@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines import exclusive, report, workspace
+from pipelines.arguments import print_result
 from pipelines.progress_bar import ByteBar
 from runners.temporary import temporary_folder
 from transforms.outputs.naming import SPLITS
 from transforms.publishing.holder import lease_path
 from transforms.storage import files
 from transforms.storage.objects import is_remote
-from transforms.wording import LINE_LENGTH, clean, clean_values
+from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printable
 from versions import pointing, removal
 from versions.difference import Difference, ImageChange, compare
 from versions.published import LatestError, ManifestError, Output, VersionError, count_bytes
 
+_PROGRAM = "python -m pipelines.versions"
 _MIB = 1 << 20
 
 
@@ -183,27 +185,27 @@ def roll_back(output: Output, flags: argparse.Namespace) -> None:
     """Points `latest` to a version."""
     name = output.choose(flags.version)
     if read_latest(output)[0] == name:
-        print(f"{name} is the latest already")
+        _print_done(f"{name} is the latest already")
         return
     if is_remote(output.path):
         pointing.roll_back(output, name, scratch="")
     else:
         with workspace.workspace(output.path) as (work, _):
             pointing.roll_back(output, name, work)
-    print(f"{name} is the latest now")
+    _print_done(f"{name} is the latest now")
 
 
 def pin(output: Output, flags: argparse.Namespace) -> None:
     """Marks a version."""
     pointing.pin(output, flags.version)
-    print(f"{flags.version} is pinned: gc leaves it alone")
+    _print_done(f"{flags.version} is pinned: gc leaves it alone")
 
 
 def unpin(output: Output, flags: argparse.Namespace) -> None:
     """Unmarks a version."""
     if not pointing.unpin(output, flags.version):
         raise VersionError(f"{output.path}: version {flags.version} isn't pinned")
-    print(f"{flags.version} is pinned no more")
+    _print_done(f"{flags.version} is pinned no more")
 
 
 def collect(output: Output, flags: argparse.Namespace) -> None:
@@ -214,13 +216,13 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
     names = removal.old_versions(output, flags.keep)
     word = "would remove" if flags.dry_run else "removed"
     for path in leftovers:
-        print(f"{word} {path}, left by a dead build")
+        _print_done(f"{word} {path}, left by a dead build")
     has_lease = exclusive.is_left if flags.dry_run else exclusive.clear_away
     if has_lease(output.path, output.options):
-        print(f"{word} {lease_path(output.path)}, left by a dead build")
+        _print_done(f"{word} {lease_path(output.path)}, left by a dead build")
     if flags.dry_run:
         for name in names:
-            print(f"{word} {name}")
+            _print_done(f"{word} {name}")
         return
     # Which removes what dead builds have left, at its beginning and end.
     with workspace.workspace(
@@ -229,9 +231,14 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
         pointing.write_card(output, work)  # which may name an old one, after a crash
         for name in names:
             done = removal.remove(output, name, work)
-            print(f"{word} {name}" if done else f"kept {name}, which is wanted by now", flush=True)
+            _print_done(f"{word} {name}" if done else f"kept {name}, which is wanted by now")
     kept = output.published()
-    print(f"{len(kept)} version{'s' * (len(kept) != 1)} left")
+    _print_done(f"{counted(len(kept), 'version')} left")
+
+
+def _print_done(line: str) -> None:
+    line = printable(line)
+    print_result(_PROGRAM, line, line)
 
 
 COMMANDS: dict[str, Callable[[Output, argparse.Namespace], None]] = {

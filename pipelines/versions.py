@@ -1,12 +1,10 @@
 """Lists, compares and removes versions: `python -m pipelines.versions --help`."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, say
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, natural, say
 from runners import program
 
 _PROGRAM = "python -m pipelines.versions"
@@ -34,12 +32,6 @@ examples:
 
 exit codes: 0 done, 1 failed, 2 wrong use.
 """
-
-
-def _keep(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -92,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     collect = add("gc", "remove old versions, and what dead builds have left")
     collect.add_argument(
         "--keep",
-        type=_keep,
+        type=natural,
         required=True,
         metavar="K",
         help="how many of the newest versions to keep, beside the latest and those that are pinned",
@@ -139,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(_PROGRAM, str(error), 2)
     except (StorageError, WorkerError) as error:
         return fail(_PROGRAM, str(error), 1)
-    except BrokenPipeError:  # whoever reads has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+    except BrokenPipeError:
+        pass  # whoever reads has seen enough
     except OSError as error:
         return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
     except KeyboardInterrupt:

@@ -16,8 +16,10 @@ from collections.abc import Iterable, Iterator
 from pipelines import lease
 from transforms import journal
 from transforms.publishing.version import OUTCOME
+from transforms.redaction import redact_url
 from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.regular import irregular_kind
 from transforms.storage.stores import ObjectOptions
 from versions.published import ENTRIES
 
@@ -62,10 +64,12 @@ def workspace(
     Raises:
         OutputError: `output` or `work_folder` can't be written, or `output` holds other files.
     """
+    _check_path("--output", output)
     with contextlib.ExitStack() as stack:
         if is_remote(output):
             work, done = stack.enter_context(_in_store(output, options)), 0
             if work_folder or shares_files:
+                _check_path("--work_folder", work_folder or "")
                 folder = work_folder or _temporary_folder()
                 work, done = stack.enter_context(
                     _in_folder(folder, "--work_folder", fingerprint, for_group=for_group)
@@ -88,6 +92,7 @@ def prepare(output: str, options: ObjectOptions = files.DEFAULTS) -> None:
     Raises:
         OutputError: it can't be written, or holds other files.
     """
+    _check_path("--output", output)
     try:
         if is_remote(output):
             _refuse_foreign(output, objects.children(output, options.hasty()))
@@ -251,11 +256,21 @@ def _clear_away_stopped(
     return found
 
 
+def _check_path(flag: str, path: str) -> None:
+    """Raises OutputError where nothing can be written to a path, whatever is there."""
+    if "://" in path and not is_remote(path):
+        raise OutputError(f"{flag} {redact_url(path)}: use a local path, s3://… or gs://…")
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # Arrow takes no other paths
+        raise OutputError(f"{flag} {path}: its name isn't UTF-8: name another folder") from None
+
+
 def _refuse_links(output: str) -> None:
     """Raises `ForeignError` where a version would be moved to wherever a link leads."""
     versions = os.path.join(output, "versions")
-    if os.path.islink(versions):
-        raise private.ForeignError(f"{versions} is a link", versions)
+    if os.path.lexists(versions) and (kind := irregular_kind(versions)) != "a folder":
+        raise private.ForeignError(f"{versions} is {kind or 'a file'}, not a folder", versions)
 
 
 def _read_fingerprint(folder: str, fresh: os.stat_result) -> bytes | None:

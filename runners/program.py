@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TextIO
 
+from runners.descriptors import raise_limit
+
 #: Seconds that a program has to end in order after a signal, and after another one.
 PATIENCE, HASTE = 9.0, 1.0
 #: Seconds for the cleanups when these are over, and for the last line.
@@ -124,10 +126,13 @@ def begin(name: str, last_words: str = _WORD) -> None:
         last_words: the error to print if a signal comes before it is `interruptible`.
     """
     _program.name = name
+    # What a process that ends at once has of semaphores is removed for it, with a warning.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     _program.last_words = lambda: last_words
+    _open_streams()  # else what is opened here would come in the place of one that is closed
     _handle_signals()
     _watch_signals()
-    _open_streams()
+    raise_limit()
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -200,11 +205,12 @@ def _open_streams() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may not be text
+    sys.stdout = _Stdout(sys.stdout)
     sys.stderr = _Lossy(sys.stderr)
 
 
-class _Lossy(io.TextIOBase):
-    """A stream that loses what can't be written, as to a full disk."""
+class _Stream(io.TextIOBase):
+    """Another stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -219,6 +225,33 @@ class _Lossy(io.TextIOBase):
     def fileno(self) -> int:
         """Its descriptor."""
         return self._stream.fileno()
+
+
+class _Stdout(_Stream):
+    """A stream whose errors name it. After one, what is written is lost."""
+
+    def write(self, text: str, /) -> int:
+        """Writes text."""
+        with self._named_errors():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what was written."""
+        with self._named_errors():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._stream = open(os.devnull, "w")  # noqa: SIM115 - until the end
+            raise OSError(error.errno, error.strerror, "stdout") from None
+
+
+class _Lossy(_Stream):
+    """A stream that loses what can't be written, as to a full disk."""
 
     def write(self, text: str, /) -> int:
         """Writes text, if that can be."""

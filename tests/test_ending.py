@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,43 @@ def test_a_report_that_cannot_be_printed(inputs: list[str], tmp_path: Path):
     published = f"published {latest_version(tmp_path).folder}"
     assert (built.returncode, built.stderr) == (0, said.format(published, "Broken pipe"))
     latest_version(tmp_path).assert_whole()
+
+
+def close_all() -> None:
+    for descriptor in range(3):
+        os.close(descriptor)
+
+
+def test_what_programs_have_done_is_done_whatever_becomes_of_stdout(
+    inputs: list[str], tmp_path: Path
+):
+    assert run(inputs, tmp_path, stdout=subprocess.DEVNULL).returncode == 0
+    first = latest_version(tmp_path).folder.name
+    assert run([*inputs, "--rebuild"], tmp_path, stdout=subprocess.DEVNULL).returncode == 0
+    program = [sys.executable, "-m", "pipelines.versions", str(tmp_path)]
+
+    def call(*arguments: str, **options: object) -> tuple[int, str]:
+        done = subprocess.run(
+            [*program, *arguments], stderr=subprocess.PIPE, text=True, check=False, **options
+        )
+        return done.returncode, done.stderr.removeprefix("python -m pipelines.versions: ")
+
+    not_said = "; the report can't be printed to stdout: {}\n"
+    full_disk = not_said.format("No space left on device")
+    with open("/dev/full", "w") as full:
+        assert call("rollback", first, stdout=full) == (0, f"{first} is the latest now{full_disk}")
+        assert call("list", stdout=full) == (1, "error: stdout: No space left on device\n")
+    assert call("list", preexec_fn=close_stdout) == (1, "error: stdout: Bad file descriptor\n")
+    assert call("list", preexec_fn=close_all) == (1, "")
+    read, written = os.pipe()
+    os.close(read)
+    code, said = call("gc", "--keep", "0", stdout=written)
+    os.close(written)
+    assert (code, said.endswith(not_said.format("Broken pipe")), said.count("\n")) == (0, True, 1)
+    assert [path.name for path in (tmp_path / "versions").iterdir()] == [first]
+
+    program[2:] = ["pipelines.verify", str(tmp_path)]
+    assert call("--num_workers", "2", preexec_fn=limit(20, 2048)) == (0, "")
 
 
 def test_what_is_said_in_another_encoding(inputs: list[str], tmp_path: Path):

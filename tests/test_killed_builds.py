@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,3 +152,56 @@ def test_stopped(inputs: list[str], published: tuple[Path, float], number: int, 
     assert not (output / ".work").exists()
     assert latest_version(output).folder == before
     latest_version(output).assert_whole()
+
+
+def test_killed_and_then_unchanged(
+    inputs: list[str],
+    published: tuple[Path, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The next build clears up even if it has nothing to build."""
+    output, _ = published
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with running_build(inputs, output) as process:
+        wait_for(output, "*/exchange/*", process)
+        process.kill()
+        assert survivors(process.pid) == set()
+    assert (output / ".work").exists()
+    assert [*tmp_path.iterdir()]
+    flags = [flag for flag in inputs if flag != "--rebuild"]
+    again = subprocess.run(
+        [*COMMAND, *flags, "--output", str(output)], capture_output=True, text=True, check=False
+    )
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "unchanged" in again.stdout
+    assert not (output / ".work").exists()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_killed_worker_of_another_program(tmp_path: Path):
+    command = [sys.executable, "-m", "pipelines.synthesize", "--output", str(tmp_path / "corpus")]
+    process = subprocess.Popen(
+        [*command, "--images", "200", "--num_workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    workers: set[int] = set()
+    while not workers:
+        assert process.poll() is None
+        members = members_of_session(process.pid)
+        workers = {pid for pid in members if "spawn_main" in command_line(pid)}
+    os.kill(workers.pop(), signal.SIGKILL)
+    _, said = process.communicate()
+    assert said == (
+        "python -m pipelines.synthesize: error: a process died: is memory short? "
+        "Try --num_workers 1\n"
+    )
+    assert (process.returncode, survivors(process.pid)) == (1, set())
+
+
+def command_line(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""

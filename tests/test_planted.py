@@ -126,6 +126,10 @@ def second_name(path: Path, victim: Path) -> None:
     os.link(victim / "file", path)
 
 
+def file(path: Path, _: Path) -> None:
+    path.touch()
+
+
 def pipe(path: Path, _: Path) -> None:
     os.mkfifo(path)
 
@@ -136,6 +140,7 @@ def pipe(path: Path, _: Path) -> None:
         (".work", link),
         (".work", link_to_file),
         ("versions", link),
+        ("versions", file),
         (".work/lease", link_to_file),
         (".work/lease", second_name),
         (".work/lease", pipe),
@@ -150,7 +155,8 @@ def test_what_is_no_folder_or_file_of_a_build_is_refused(
     built = run_build(*FLAGS, "--output", output)
     assert built.returncode == 2
     assert built.stderr.count("\n") == 1
-    assert f"{output / name} is a link" in built.stderr
+    found = "file, not a folder" if put is file else "link"
+    assert f"{output / name} is a {found}" in built.stderr
     assert "have that removed, or name another folder" in built.stderr
     (victim / "second").unlink(missing_ok=True)
     assert_unharmed(victim)

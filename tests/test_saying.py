@@ -87,6 +87,29 @@ def test_what_is_like_nothing_gets_no_guess(arguments: tuple[str, ...]):
     assert line.endswith(": see --help")
 
 
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (options.parse, (*BUILD, "--shard_size", "inf")),
+        (options.parse, (*BUILD, "--chunk_size", "1e400")),
+        (options.parse, (*BUILD, "--shard_size", "1e30")),
+        (options.parse, (*BUILD, "--num_workers", "9" * 5000)),
+        (doctor.main, ("--free_space", "inf")),
+        (doctor.main, ("--time_limit", "nan")),
+        (doctor.main, ("--time_limit", "-1")),
+        (verify.main, ("o", "--sample", "9" * 5000)),
+        (versions.main, ("o", "gc", "--keep", "9" * 5000)),
+        (synthesize.main, ("--output", "o", "--images", "9" * 5000)),
+        (draw.main, ("o", "--output", "e.png", "--images", "9" * 5000)),
+        (parse_download, ("--output", "o", "--timeout", "inf")),
+    ],
+)
+def test_numbers_that_are_none_for_it(program: Callable, arguments: tuple[str, ...]):
+    line = said(program, arguments)
+    assert f"argument {arguments[-2]}: " in line
+    assert re.search("is too large|is not a positive number", line)
+
+
 def test_val_is_validation():
     flags, _ = options.parse([*BUILD, "--splits", "val,train,validation"])
     assert flags.splits == ("validation", "train")

@@ -69,6 +69,18 @@ MISTAKES: dict[str, tuple[dict[str, str | list[str]], list[str]]] = {
         {"--annotations": "ftp://openimages/a.csv"},
         ["--annotations ftp://openimages/a.csv", "s3://… or gs://…"],
     ),
+    "an output that can't be written": (
+        {"--output": "http://user:secret@host/?a=b"},
+        ["--output http://***@host/?***", "use a local path, s3://… or gs://…"],
+    ),
+    "an output whose name isn't UTF-8": (
+        {"--output": "{}/out\udcff\x1b"},
+        ["out\\udcff\\x1b: its name isn't UTF-8: name another folder"],
+    ),
+    "an endpoint without a scheme": (
+        {"--s3_endpoint_url": "user:secret@127.0.0.1:1"},
+        ["--s3_endpoint_url: '***@127.0.0.1:1' is no URL", "http://"],
+    ),
     "a work folder beside a local output": (
         {"--work_folder": "{}/work"},
         ["--work_folder", "drop it"],

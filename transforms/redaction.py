@@ -10,9 +10,18 @@ from typing import Any
 
 SHOWN = "***"
 
+#: What comes before the user or host of a URL. Such as `http:/\\user:password@host`, without its
+#: scheme or with one that is mistyped, is refused, and named in a message.
+_SCHEME = r"\b(?:https?|ftps?|s3|gs):[/\\]*|://"
+_MISTYPED = r"(?<!:)[/\\]{2}(?=[^\s/?#@]*:[^\s@]*@)|\w:[/\\]+(?=[^\s/\\?#@]*:[^\s@]*@)"
+_BARE = r"(?=[^\s/\\:@=\"'(<]+:(?!:)[^\s/\\@]+@)"
+_START = re.compile(rf"{_SCHEME}|{_MISTYPED}|(?:\A|(?<==)){_BARE}", re.IGNORECASE)
 #: Where a URL may be in a text, up to where white space ends it; and the end of one that is quoted
 #: without its scheme and host, as libraries do: `/path?token=…`.
-_IN_TEXT = re.compile(r"(?:\bs3|\bgs)?://\S+|(?<=[^\s?])\?[\w.%\[\]-]+=\S+")
+_IN_TEXT = re.compile(
+    rf"(?:{_SCHEME}|{_MISTYPED}|(?<![^\s=\"'(<]){_BARE})\S+|(?<=[^\s?])\?[\w.%\[\]-]+=\S+",
+    re.IGNORECASE,
+)
 #: What comes after a URL in a sentence, rather than being its end.
 _AFTER = "\"'`)]},;:.!…"
 #: In a store `?` is a wildcard of keys, unless a name and value come after it.
@@ -27,8 +36,6 @@ def redact(text: str) -> str:
     >>> redact("asked http://alice:secret@host/a.jpg?token=b, twice")
     'asked http://***@host/a.jpg?***, twice'
     """
-    if "://" not in text and "?" not in text:
-        return text
     return _IN_TEXT.sub(_redact_match, text)
 
 
@@ -54,12 +61,12 @@ def redact_value(value: Any) -> Any:
 
 def find_secrets(url: str) -> list[tuple[int, int]]:
     """Returns where the secrets of a URL start and stop, in order; a path has none."""
-    scheme, separator, _ = url.partition("://")
-    if not separator:
+    begun = _START.search(url)
+    if begun is None:
         return []
-    is_store = scheme.rpartition("=")[2].lower() in ("s3", "gs")
+    is_store = begun[0][:3].lower() in ("s3:", "gs:")
     found = []
-    user = len(scheme) + len(separator)
+    user = begun.end()
     while True:
         path = _end_of_user(url, user)
         found.append((user, path))
@@ -76,7 +83,7 @@ def find_secrets(url: str) -> list[tuple[int, int]]:
 def _redact_match(match: re.Match[str]) -> str:
     url = match[0].rstrip(_AFTER)
     rest = match[0][len(url) :]
-    return (redact_url(url) if "://" in url else f"?{SHOWN}") + rest
+    return (f"?{SHOWN}" if url.startswith("?") else redact_url(url)) + rest
 
 
 def _end_of_user(url: str, start: int) -> int:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 
+from transforms.outputs.naming import MANIFEST
 from transforms.publishing import card
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
@@ -36,6 +37,9 @@ def check_pins(output: Output) -> Iterator[str]:
         OSError: One can't be read.
         StorageError: The object store can't be read.
     """
+    pins = os.path.dirname(output.pin_path(""))
+    if not is_remote(pins) and os.path.lexists(pins) and not os.path.isdir(pins):
+        yield f"pins: is {irregular_kind(pins) or 'a file'}, not a folder: no version is pinned"
     for name in sorted(output.pinned()):
         if not is_name(name) or not output.is_published(name):
             yield f"pins/{name}: there is no such version: was it lost, or the pin renamed?"
@@ -49,8 +53,12 @@ def check_pins(output: Output) -> Iterator[str]:
             yield f"pins/{name}: isn't as it was written: unpin and pin the version again"
 
 
-def check_entries(output: Output) -> Iterator[str]:
+def check_entries(output: Output, checked: str) -> Iterator[str]:
     """Yields a line for each file or folder of an output that no program of ours has made.
+
+    Args:
+        output: where versions are published.
+        checked: the name of the version that is looked at by itself.
 
     Raises:
         OSError: The output can't be read.
@@ -61,6 +69,10 @@ def check_entries(output: Output) -> Iterator[str]:
     else:
         names = set(os.listdir(output.path))
     yield from (f"{name}: isn't of this output" for name in sorted(names - ENTRIES))
+    if not is_remote(output.path):  # where a version being published or removed lacks its manifest
+        for name in sorted(os.listdir(os.path.join(output.path, "versions"))):
+            if name != checked and not output.is_published(name):
+                yield f"versions/{name}: isn't a version, for it has no {MANIFEST}"
 
 
 def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:

@@ -237,9 +237,12 @@ def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
 
 
 def find_irregular(folder: str) -> Iterator[tuple[str, str]]:
-    """Yields the path and kind of each link, pipe and the like below a version's folder."""
+    """Yields the path below a version's folder, and the kind, of what is no file nor holds one."""
     if is_remote(folder):
         return
+    for above, folders, names in os.walk(folder):
+        if not folders and not names:
+            yield os.path.relpath(above, folder), "an empty folder"
     for entry in _entries(folder):
         with contextlib.suppress(FileNotFoundError):
             if kind := irregular_kind(entry.path):

@@ -46,9 +46,10 @@ def url(number: int) -> str:
         return text
 
     scheme = rng.choice(("http", "https", "HTTP", "http=https", "ftp", "simplecache::http"))
+    separator = rng.choice(("://", "://", ":/\\", ":\\\\", ":/", ":"))  # some are mistyped
     host, path = rng.choice(_HOSTS), rng.choice(_PATHS)
     user = rng.choice(("", "name", "both", "token"))
-    drawn = f"{scheme}://"
+    drawn = scheme + separator
     if user == "name":  # a `/` in it couldn't be told from a path
         drawn += draw("-._~%25!$&'()*+,;=") + "@"
     elif user == "token":

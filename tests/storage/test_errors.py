@@ -147,3 +147,22 @@ def test_a_server_that_is_no_object_store(
     error = failure(doing, uri, with_credentials)
     place = server.url if uri.startswith("s3") else "the network"
     assert f"no answer of an object store: check {place}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "user:secret@127.0.0.1:1"),
+        ("AWS_ENDPOINT_URL_S3", "http://[::1"),
+        ("AWS_ENDPOINT_URL", ""),
+        ("STORAGE_EMULATOR_HOST", "user:secret@host:port"),
+    ],
+)
+def test_an_endpoint_that_is_none(variable: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    for each in VARIABLES:
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(variable, value)
+    scheme = "gs" if variable.startswith("STORAGE") else "s3"
+    with pytest.raises(StorageError, match=f"^{variable}: .* is no ") as raised:
+        files.read_file(f"{scheme}://bucket/endpoint-{len(value)}", ObjectOptions(retries=0))
+    assert "secret" not in str(raised.value)

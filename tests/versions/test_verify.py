@@ -466,6 +466,18 @@ SPOILED |= {
         lambda version: (version.folder.parents[1] / "notes.txt").write_text(""),
         ["notes.txt: isn't of this output"],
     ),
+    "a file among the versions": (
+        lambda version: (version.folder.parent / "notes.txt").write_text(""),
+        ["versions/notes.txt: isn't a version, for it has no manifest.json"],
+    ),
+    "a file for the pins": (
+        lambda version: (version.folder.parents[1] / "pins").write_text(""),
+        ["pins: is a file, not a folder: no version is pinned"],
+    ),
+    "an empty folder": (
+        lambda version: (version.folder / "parquet" / "more").mkdir(),
+        ["parquet/more: is an empty folder, not a file"],
+    ),
 }
 
 

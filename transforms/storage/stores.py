@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore, ObjectStore, S3Store
 
+from transforms.storage.endpoints import is_endpoint
+
 _AWS_VARIABLES = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -97,9 +99,7 @@ def open_bucket(scheme: str, bucket: str, options: ObjectOptions) -> list[Object
 
 
 def _open_s3(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
-    endpoint = options.s3_endpoint_url or os.environ.get(
-        "AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")
-    )
+    endpoint = options.s3_endpoint_url or _endpoint_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     config: dict[str, Any] = {}
     if endpoint:
         config["endpoint"] = endpoint
@@ -116,9 +116,26 @@ def _open_s3(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
     return [*stores, S3Store(bucket, skip_signature=True, **config, **client)]
 
 
+def _endpoint_of(*variables: str) -> str | None:
+    """The first of these variables that is set.
+
+    Raises:
+        ValueError: It isn't a URL.
+    """
+    for name in variables:
+        url = os.environ.get(name)
+        if url is not None:  # an empty one isn't unset for obstore
+            if not is_endpoint(url):
+                raise ValueError(f"{name}: {url!r} is no URL that starts with http:// or https://")
+            return url
+    return None
+
+
 def _open_gcs(bucket: str, client: dict[str, Any]) -> list[ObjectStore]:
     if emulator := os.environ.get("STORAGE_EMULATOR_HOST"):
         root = emulator if "://" in emulator else f"http://{emulator}"
+        if not is_endpoint(root):
+            raise ValueError(f"STORAGE_EMULATOR_HOST: {emulator!r} is no HOST:PORT")
         account = _EMULATED_ACCOUNT | {"gcs_base_url": root.rstrip("/")}
         return [GCSStore(bucket, service_account_key=json.dumps(account), **client)]
     stores: list[ObjectStore] = []

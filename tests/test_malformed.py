@@ -255,6 +255,13 @@ ROWS = {
         (3, 2, 0),
         [C],
     ),
+    "clicks that are infinitely far": Case(
+        "masks",
+        table("masks", mask(A, "a.png", "0.5 1e999 1"), mask(B, "b.png", "0.5 0.5 1")),
+        [(2, BAD, A)],
+        (2, 0, 0),
+        [A, B],
+    ),
     "clicks that are none": Case(
         "masks",
         table("masks", mask(A, "a.png", "0.5;0.5"), mask(B, "b.png", "0.5 0.5 1;")),

@@ -53,12 +53,10 @@ def check_pins(output: Output) -> Iterator[str]:
             yield f"pins/{name}: isn't as it was written: unpin and pin the version again"
 
 
-def check_entries(output: Output, checked: str) -> Iterator[str]:
-    """Yields a line for each file or folder of an output that no program of ours has made.
+def find_strangers(output: Output) -> Iterator[str]:
+    """Yields a line for each file or folder beside the versions that no program of ours has made.
 
-    Args:
-        output: where versions are published.
-        checked: the name of the version that is looked at by itself.
+    They are no problem: no reader goes by them, and systems leave files such as `.DS_Store`.
 
     Raises:
         OSError: The output can't be read.
@@ -69,10 +67,23 @@ def check_entries(output: Output, checked: str) -> Iterator[str]:
     else:
         names = set(os.listdir(output.path))
     yield from (f"{name}: isn't of this output" for name in sorted(names - ENTRIES))
-    if not is_remote(output.path):  # where a version being published or removed lacks its manifest
-        for name in sorted(os.listdir(os.path.join(output.path, "versions"))):
-            if name != checked and not output.is_published(name):
-                yield f"versions/{name}: isn't a version, for it has no {MANIFEST}"
+
+
+def check_versions(output: Output, checked: str) -> Iterator[str]:
+    """Yields a line for each file or folder among the versions that is none.
+
+    Args:
+        output: where versions are published.
+        checked: the name of the version that is looked at by itself.
+
+    Raises:
+        OSError: The output can't be read.
+    """
+    if is_remote(output.path):  # where a version being published or removed lacks its manifest
+        return
+    for name in sorted(os.listdir(os.path.join(output.path, "versions"))):
+        if name != checked and not output.is_published(name):
+            yield f"versions/{name}: isn't a version, for it has no {MANIFEST}"
 
 
 def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:

@@ -101,7 +101,9 @@ class _Check:
         is_latest = self._is_latest()
         if is_latest:
             self._problems(around.check_pointer(self._output, self._name))
-            self._problems(around.check_entries(self._output, self._name))
+            self._problems(around.check_versions(self._output, self._name))
+            for stranger in around.find_strangers(self._output):
+                self._note(stranger)
             self._problems(around.check_pins(self._output))
         try:
             manifest, data = self._output.read_manifest(self._name)

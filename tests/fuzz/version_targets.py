@@ -120,8 +120,8 @@ def added_file(number: int) -> str:
     rng = random.Random(f"added {number}")
     folders = [path for path in _OUTPUT.rglob("*") if path.is_dir()]
     path = rng.choice([_VERSION, *folders]) / rng.choice(["notes", "a b", "x.parquet", ".hidden"])
-    if path.parent == _OUTPUT / "versions":
-        path = _OUTPUT / path.name
+    if path.parent == _OUTPUT:  # where it is told, and no problem
+        path = _VERSION / path.name
     kind = rng.choice(["file", "copy", "link", "pipe"])
     if kind == "link":
         path.symlink_to(rng.choice([_FILES[0], Path("/etc/passwd"), Path("nowhere")]))

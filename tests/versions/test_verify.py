@@ -462,10 +462,6 @@ SPOILED |= {
         ["latest: isn't as a build writes it"],
     ),
     "a pin of no version": (pin_no_version, ["pins/20260101T000000000-0a: there is no such"]),
-    "a file beside the versions": (
-        lambda version: (version.folder.parents[1] / "notes.txt").write_text(""),
-        ["notes.txt: isn't of this output"],
-    ),
     "a file among the versions": (
         lambda version: (version.folder.parent / "notes.txt").write_text(""),
         ["versions/notes.txt: isn't a version, for it has no manifest.json"],
@@ -658,3 +654,10 @@ def test_a_card_that_is_none_of_ours_is_told(
     change(output / "README.md")
     assert verify.main([str(output), "--num_workers", "1"]) == 0
     assert capfd.readouterr().err.startswith(f"note: {line}")
+
+
+def test_a_file_beside_the_versions_is_no_problem(copy: Version, capfd: pytest.CaptureFixture[str]):
+    output = copy.folder.parents[1]
+    (output / ".DS_Store").write_bytes(b"")
+    assert verify.main([str(output), "--num_workers", "1"]) == 0
+    assert "note: .DS_Store: isn't of this output" in capfd.readouterr().err

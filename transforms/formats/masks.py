@@ -47,7 +47,7 @@ def _build(rows: Rows) -> pa.StructArray:
 
 
 def _parse_clicks(rows: Rows) -> pa.ListArray:
-    """Parses `X Y T;X Y T;…` to lists of clicks; null where a text has another form."""
+    """Parses `X Y T;X Y T;…` to lists of clicks; null for another form and for infinite numbers."""
     text = rows.columns["Clicks"]
     sound = pc.fill_null(pc.match_substring_regex(text, _CLICKS_PATTERN), True)
     rows.forget("Clicks", sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")
@@ -55,7 +55,22 @@ def _parse_clicks(rows: Rows) -> pa.ListArray:
     # Piece by piece, since each word by itself takes many times its text.
     pieces = [_split_clicks(text.slice(at, _STEP)) for at in range(0, max(len(text), 1), _STEP)]
     clicks = pa.concat_arrays(pieces)
+    infinite = _rows_of_infinite(clicks)
+    if len(infinite):
+        finite = np.ones(rows.length, bool)
+        finite[infinite] = False
+        rows.forget("Clicks", finite, "Clicks hold a number that is not finite")
+        text = rows.columns["Clicks"]
     return pc.if_else(text.is_valid(), clicks, None) if text.null_count else clicks
+
+
+def _rows_of_infinite(clicks: pa.ListArray) -> np.ndarray:
+    """Returns the rows whose clicks hold an infinite number, such as `1e999`; (n,) int64."""
+    flat = clicks.flatten()
+    sound = np.isfinite(flat.field("x").to_numpy()) & np.isfinite(flat.field("y").to_numpy())
+    if sound.all():
+        return np.empty(0, np.int64)
+    return np.unique(pc.list_parent_indices(clicks).to_numpy()[~sound])
 
 
 def _split_clicks(text: pa.StringArray) -> pa.ListArray:

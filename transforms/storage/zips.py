@@ -83,7 +83,8 @@ def find_directory(file: BinaryIO) -> Directory:
     length = file.seek(0, 2)
     tail_start = max(0, length - _END.size - _MAX_COMMENT)
     tail = _read(file, tail_start, length - tail_start)
-    place = tail.rfind(_END_SIGNATURE, 0, max(0, len(tail) - _END.size) + len(_END_SIGNATURE))
+    room = len(tail) - _END.size  # where the record begins at the latest
+    place = tail.rfind(_END_SIGNATURE, 0, room + len(_END_SIGNATURE)) if room >= 0 else -1
     if place < 0:
         raise ZipError("no central directory: cut short", is_cut=True)
     _, size, start, _ = _END.unpack_from(tail, place)

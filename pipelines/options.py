@@ -34,8 +34,8 @@ examples:
       --masks 'oid/masks/*.zip' --output oid/dataset
 
   # annotations alone, as Parquet for DuckDB or Polars
-  python -m pipelines.build --annotations oid/annotations --images none --format parquet --output
-  ann
+  python -m pipelines.build --annotations oid/annotations --images none \\
+      --format parquet --output ann
 
   # pictures upright, their shorter side 256 pixels
   python -m pipelines.build --annotations oid/annotations --images oid/images \\

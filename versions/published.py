@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from transforms.outputs.naming import MANIFEST
 from transforms.publishing import card, documents
 from transforms.storage import files, objects
-from transforms.storage.folders import Entry, walk_linked
+from transforms.storage.folders import Entry, find_empty, walk_linked
 from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.regular import IrregularError, irregular_kind
 from transforms.storage.stores import ObjectOptions
@@ -240,9 +240,8 @@ def find_irregular(folder: str) -> Iterator[tuple[str, str]]:
     """Yields the path below a version's folder, and the kind, of what is no file nor holds one."""
     if is_remote(folder):
         return
-    for above, folders, names in os.walk(folder):
-        if not folders and not names:
-            yield os.path.relpath(above, folder), "an empty folder"
+    if os.path.isdir(folder):
+        yield from ((path, "an empty folder") for path in find_empty(folder))
     for entry in _entries(folder):
         with contextlib.suppress(FileNotFoundError):
             if kind := irregular_kind(entry.path):

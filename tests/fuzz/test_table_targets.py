@@ -4,7 +4,7 @@ import pytest
 
 from tests.fuzz import driver
 
-TARGETS = {"table": 1_400, "class_file": 1_000, "image_list": 500}
+TARGETS = {"table": 1_000, "class_file": 700, "image_list": 500}
 
 
 @pytest.mark.timeout(600)

@@ -70,6 +70,17 @@ def walk_linked(folder: str) -> Iterator[Entry]:
         yield from entries
 
 
+def find_empty(folder: str) -> Iterator[str]:
+    """Yields the paths below a folder of the folders at any depth that hold nothing.
+
+    Raises:
+        OSError: A folder can't be read.
+    """
+    for (inside, path), entries in _walk(folder):
+        if inside and not entries and not os.listdir(path):
+            yield inside.rstrip("/")
+
+
 def _walk(top: str) -> Iterator[tuple[_Folder, list[Entry]]]:
     """Yields the folders at and below a folder, as `walk_linked` does, each with its files."""
     entered: set[tuple[int, int]] = set()

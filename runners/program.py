@@ -21,8 +21,9 @@ from runners.descriptors import raise_limit
 
 #: Seconds that a program has to end in order after a signal, and after another one.
 PATIENCE, HASTE = 9.0, 1.0
-#: Seconds for the cleanups when these are over, and for the last line.
-_CLEANUP_SECONDS = 2.0
+#: Seconds for the cleanups when these are over, and for the last line: more than the 3 s in which a
+#: job that is being submitted appears on a cluster and can be cancelled.
+_CLEANUP_SECONDS = 5.0
 #: Exit code after a signal.
 INTERRUPTED = 1
 _WORD = "interrupted"

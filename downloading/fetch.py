@@ -62,8 +62,8 @@ class _Download:
         self._meter.add(self._file.tell())
         if item.size is not None and self._file.tell() > item.size:
             self._restart()
-        if not item.checksum and not self._validator():
-            self._restart()  # nothing would tell if the server's file were another one by now
+        if not self._may_go_on():
+            self._restart()
         resumed = self._file.tell() > 0
         self._receive()
         while self._checksum and digest(item.part, self._checksum) != self._checksum:
@@ -97,8 +97,7 @@ class _Download:
         start = self._file.tell()
         if start and start == self._size:
             return
-        if start and not self._checksum and not self._validator():
-            # The server may send the rest of another file, and nothing would tell.
+        if start and not self._may_go_on():
             self._restart()
             start = 0
         headers = {"Range": f"bytes={start}-"} if start else {}
@@ -147,6 +146,10 @@ class _Download:
         self._file.truncate(0)
         self._file.seek(0)
         self._note.unlink(missing_ok=True)
+
+    def _may_go_on(self) -> bool:
+        """Whether a checksum or the server would tell if the rest were that of another file."""
+        return bool(self._checksum or self._validator())
 
     def _validator(self) -> str:
         """The ETag or date of the file that the part began with."""

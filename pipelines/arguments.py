@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import errno
-import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -46,9 +45,6 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses what it knows; the rest is left over."""
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # As stderr does: a terminal without some letter is no reason to end a program.
-            sys.stdout.reconfigure(errors="backslashreplace")
         self._given = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
@@ -124,7 +120,7 @@ def _plain(word: str) -> str:
     return word.lower().lstrip("-").replace("-", "_")
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Prints a line to stderr."""
     print(printable(line), file=sys.stderr, flush=True)
 
@@ -144,12 +140,12 @@ def print_result(program: str, text: str, done: str) -> None:
     except OSError as error:
         reason = error.strerror or errno.errorcode.get(error.errno or 0, str(error))
         fate = f"{done}; " if done else ""
-        say(f"{program}: {fate}the report can't be printed to stdout: {reason}")
+        print_line(f"{program}: {fate}the report can't be printed to stdout: {reason}")
 
 
 def fail(program: str, message: str, code: int) -> int:
     """Says in a line what went wrong; the exit code."""
-    say(f"{program}: error: {message}")
+    print_line(f"{program}: error: {message}")
     return code
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines import discretion, options
-from pipelines.arguments import fail, print_result, say
+from pipelines.arguments import fail, print_line, print_result
 from runners import descriptors, launch, lean
 from transforms.wording import clean_lines, clean_values
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     discretion.keep_secrets()
     flags, beam_arguments = options.parse(sys.argv[1:] if arguments is None else arguments)
     if too_few := descriptors.raise_limit():
-        say(f"{_PROGRAM}: note: {too_few}")
+        print_line(f"{_PROGRAM}: note: {too_few}")
     # OpenCV is only imported where there are pictures, so each worker would do it by itself.
     pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
     launch.prepare(flags, ["pipelines.graph", *pictures])
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for cause, examples in ending.causes:
         fail(_PROGRAM, cause, ending.code)
         for example in examples:
-            say(f"  {example}")
+            print_line(f"  {example}")
     if ending.error and not ending.causes:
         fail(_PROGRAM, ending.error, ending.code)
     return ending.code

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from pipelines.annotation_files import find_annotations
-from pipelines.paths import CONTAINERS, Claimed, UsageError, each, expand, files_below
+from pipelines.paths import CONTAINERS, Claimed, UsageError, each, expand, files_below, unreadable
 from pipelines.same_content import drop_copies
 from transforms.elements import Notice, Source
 from transforms.formats.filenames import PICTURES, Role, understand
@@ -43,8 +43,7 @@ def find_sources(
         found = find_annotations(annotations, Claimed(pixels), options)
         tables, copies = drop_copies(_number(found.sources), options)
     except OSError as error:
-        problem = f"{error.filename} can't be read: {error.strerror}"
-        raise UsageError(f"{problem}: check the path and who may read it") from None
+        raise unreadable(error) from None
     except StorageError as error:
         raise UsageError(str(error)) from None
     tables = [dataclasses.replace(source, index=i) for i, source in enumerate(tables)]

@@ -142,5 +142,4 @@ def _one(value: float) -> _Samples:
 
 
 def _escaped(text: str) -> str:
-    cleaned = clean(text, LINE_LENGTH)
-    return cleaned.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return clean(text, LINE_LENGTH).replace("\\", "\\\\").replace('"', '\\"')

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from pipelines import dataset_card, exclusive, fingerprint, plan, report, workspace
-from pipelines.arguments import say
+from pipelines.arguments import print_line
 from pipelines.report import Ending
 from pipelines.watch import Watch
 from runners import launch, lean, program
@@ -47,7 +47,7 @@ def run(flags: argparse.Namespace, beam_arguments: list[str]) -> Ending:
 
 
 class _Result(NamedTuple):
-    """What a pipeline that has run left.
+    """The outcome of a pipeline that has run, and the notes that it showed.
 
     Attributes:
         outcome: as `publishing.publish.commit` returns it.
@@ -72,11 +72,11 @@ class _Build:
             with program.interruptible(lambda: self._interrupted().error or ""):
                 built = self._build()
         except exclusive.BusyError as error:
-            return self._end(report.BUSY, str(error))
+            return self._make_ending(report.BUSY, str(error))
         except (plan.UsageError, launch.UsageError, workspace.OutputError) as error:
-            return self._end(2, str(error))
+            return self._make_ending(2, str(error))
         except launch.NotRunError as ended:
-            return self._end(0, text=redact(str(ended)))
+            return self._make_ending(0, text=redact(str(ended)))
         except KeyboardInterrupt:
             return self._interrupted()
         except LostLeaseError as error:
@@ -92,7 +92,7 @@ class _Build:
         if manifest := self._examine():
             self._clear_up()
             return self._unchanged(manifest)
-        with exclusive.held(flags.output, flags.wait, self._options, say) as held:
+        with exclusive.held(flags.output, flags.wait, self._options, print_line) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (manifest := self._examine()):
                 return self._unchanged(manifest)
@@ -116,7 +116,7 @@ class _Build:
         """Plans the build; returns the manifest of the latest version if it is the same."""
         latest, problem = fingerprint.latest_manifest(self._output)
         if problem:
-            say(f"note: {problem}")
+            print_line(f"note: {problem}")
         self._config = plan.make_config(self._flags, manifest=latest)
         if not latest or self._flags.rebuild:
             return None
@@ -143,7 +143,7 @@ class _Build:
 
             run_on_runner = launch.load(flags.runner)
             lean.collect_again()
-            with self._not_kept_once_published(config), Watch(config) as watch:
+            with self._forgotten_once_published(config), Watch(config) as watch:
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
                     watch.tell(f"going on from a build that was stopped: {pieces}")
@@ -157,8 +157,8 @@ class _Build:
         return _Result(outcome, watch.told)
 
     @contextlib.contextmanager
-    def _not_kept_once_published(self, config: BuildConfig) -> Iterator[None]:
-        """Has no work folder kept to go on in if a signal comes after the version is published."""
+    def _forgotten_once_published(self, config: BuildConfig) -> Iterator[None]:
+        """Removes the journal if a signal comes after the version is published."""
         try:
             yield
         except KeyboardInterrupt:
@@ -175,14 +175,14 @@ class _Build:
         if outcome["version"] is None:
             causes = report.rejections(outcome, config)
             error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
-            return self._end(1, error, text, outcome=outcome, causes=causes)
+            return self._make_ending(1, error, text, outcome=outcome, causes=causes)
         folder = f"{config.output}/versions/{outcome['version']}"
-        return self._end(0, text=text, outcome=outcome, folder=folder)
+        return self._make_ending(0, text=text, outcome=outcome, folder=folder)
 
     def _unchanged(self, manifest: dict) -> Ending:
         dataset_card.mend(self._output, manifest)
         folder = self._output.folder(manifest["version"])
-        return self._end(0, text=report.unchanged(folder), folder=folder, unchanged=True)
+        return self._make_ending(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     def _interrupted(self) -> Ending:
         is_kept = self._config is not None and os.path.isdir(self._config.work)
@@ -195,12 +195,15 @@ class _Build:
             config = self._config
             if config and self._output.latest() == config.version:
                 folder = self._output.folder(config.version)
-                return self._end(1, f"{cause}; {folder} was published before that", folder=folder)
+                error = f"{cause}; {folder} was published before that"
+                return self._make_ending(1, error, folder=folder)
         except (StorageError, VersionError, OSError):
             consequence = "; whether anything was published can't be told"
-        return self._end(1, cause + consequence)
+        return self._make_ending(1, cause + consequence)
 
-    def _end(self, code: int, error: str | None = None, text: str = "", **built: Any) -> Ending:
+    def _make_ending(
+        self, code: int, error: str | None = None, text: str = "", **built: Any
+    ) -> Ending:
         return Ending(code, self._seconds(), error and redact(error), text, **built)
 
     def _seconds(self) -> float:

@@ -182,7 +182,7 @@ class _InFolder:
 
 
 def _mark(descriptor: int) -> tuple[int, int]:
-    """What changes whenever a lease's file is renewed, or replaced."""
+    """Returns inode and time of change, which differ once a lease is renewed or replaced."""
     status = os.fstat(descriptor)
     return status.st_ino, status.st_mtime_ns
 

@@ -31,6 +31,12 @@ class UsageError(ValueError):
     """A mistake in what the user asked for; the message is one line with the remedy."""
 
 
+def unreadable(error: OSError) -> UsageError:
+    """Returns the error for an input that can't be read."""
+    problem = f"{error.filename} can't be read: {error.strerror}"
+    return UsageError(f"{problem}: check the path and who may read it")
+
+
 class File(NamedTuple):
     """A file in a folder that was named.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pipelines.fingerprint import basis_of, identify
 from pipelines.inputs import UsageError, find_sources
+from pipelines.paths import unreadable
 from pipelines.secret_key import KeyFileError
 from transforms import failures
 from transforms.config import BuildConfig, Vocabulary
@@ -68,8 +69,7 @@ def make_config(
     try:
         sources = identify([*annotations, *pixels], manifest, hasty)
     except OSError as error:
-        problem = f"{error.filename} can't be read: {error.strerror}"
-        raise UsageError(f"{problem}: check the path and who may read it") from None
+        raise unreadable(error) from None
     except KeyFileError as error:
         raise UsageError(str(error)) from None
     release = flags.release or _release_of(annotations)

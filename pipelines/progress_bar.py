@@ -38,11 +38,11 @@ class ByteBar:
             self._shown = time.monotonic()
             print(f"{self._label}: {done / max(total, 1):.0%}", file=sys.stderr, flush=True)
 
-    def say(self, line: str, file: TextIO | None = None) -> None:
+    def print_line(self, line: str, file: TextIO | None = None) -> None:
         """Prints a line without tearing the bar, to stdout or another file."""
         with tqdm.external_write_mode(file or sys.stdout):
             print(printable(line), file=file or sys.stdout, flush=True)
 
     def note(self, line: str) -> None:
         """Prints a note to stderr."""
-        self.say(f"note: {line}", sys.stderr)
+        self.print_line(f"note: {line}", sys.stderr)

@@ -89,7 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name = output.choose(flags.version)
             with ByteBar(f"checking {name}") as bar:
                 account = verify(
-                    output, name, flags.sample, flags.num_workers, bar.say, bar.note, bar.show
+                    output,
+                    name,
+                    flags.sample,
+                    flags.num_workers,
+                    bar.print_line,
+                    bar.note,
+                    bar.show,
                 )
     except LatestError as error:
         return fail(_PROGRAM, str(error), 1)

@@ -96,10 +96,11 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
 
     def tell(change: ImageChange) -> None:
         if as_json:
-            bar.say(json.dumps(change._asdict()))
+            bar.print_line(json.dumps(change._asdict()))
         else:
             columns = ",".join(change.columns)
-            bar.say(" ".join([change.change, change.split, change.image_id, columns]).rstrip())
+            line = " ".join([change.change, change.split, change.image_id, columns])
+            bar.print_line(line.rstrip())
 
     with temporary_folder(), ByteBar("comparing") as bar:
         found = compare(

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, natural, say
+from pipelines.arguments import Parser, add_num_workers, add_store, fail, natural, print_line
 from runners import program
 
 _PROGRAM = "python -m pipelines.versions"
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with program.interruptible(lambda: _INTERRUPTED):
             version_commands.COMMANDS[flags.command](output, flags)
             if problem := version_commands.read_latest(output)[1]:
-                say(f"note: {problem}")
+                print_line(f"note: {problem}")
     except LatestError as error:
         return fail(_PROGRAM, str(error), 1)
     except (ManifestError, DamagedShardError) as error:

@@ -97,4 +97,4 @@ def _with_workers(finish: Callable[[], _Result]) -> _Result:
         raise
     finally:
         if not promise.done():
-            server.end("the build was ended")
+            server.kill("the build was ended")

@@ -54,7 +54,7 @@ class ForkServer:
 
     @property
     def failure(self) -> str:
-        """What went wrong with a worker; the server has ended then. Empty where nothing did."""
+        """The error of a worker, after which the server has ended; empty if there is none."""
         return self._cause
 
     def fork(
@@ -81,8 +81,8 @@ class ForkServer:
             self._process.stdin.write(order.encode() + b"\n")
             self._process.stdin.flush()
 
-    def end(self, cause: str) -> None:
-        """Ends the server and all workers at once; `cause` is what went wrong."""
+    def kill(self, cause: str) -> None:
+        """Kills the server and all workers; `cause` is the error to report."""
         with self._lock:
             self._cause = self._cause or cause
             if self._process.returncode is None:  # else the group's id may be another's by now
@@ -97,7 +97,7 @@ class ForkServer:
             with self._lock:
                 on_end = self._on_ends.pop(worker_id)
             on_end("" if code == "0" else f"{ENDED} with code {code}: is memory short?")
-        self.end(f"{ENDED} with all others: is memory short?")
+        self.kill(f"{ENDED} with all others: is memory short?")
         with self._lock:
             self._process.wait()
             self._has_ended = True
@@ -118,7 +118,7 @@ def start(modules: Sequence[str]) -> ForkServer:
     global _server
     if _server is None or _server.failure:
         _server = ForkServer(modules)
-        Cleanup(partial(_server.end, "the program ends"))
+        Cleanup(partial(_server.kill, "the program ends"))
     return _server
 
 

@@ -54,7 +54,7 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
     def __init__(self, _: None, state: Any, provision_info: Any, grpc_server: Any) -> None:
         super().__init__(state, provision_info, grpc_server)
         self._server = fork_server.start([])
-        self._control = _Control(self.control_conn, self._server.end)
+        self._control = _Control(self.control_conn, self._server.kill)
         self.control_conn: Any = self._control
         self._ended = threading.Event()
         self._ended.set()
@@ -69,15 +69,15 @@ class ForkedWorkerHandler(GrpcWorkerHandler):
             self.provision_info.provision_info.pipeline_options,
         )
         self._ended.clear()
-        self._server.fork(self.worker_id, environment, self._end)
+        self._server.fork(self.worker_id, environment, self._on_end)
 
     def stop_worker(self) -> None:
         """Waits until the worker ends, whose connection is closed by now."""
         if not self._ended.wait(_END_SECONDS):
-            self._server.end(_ENDLESS)
+            self._server.kill(_ENDLESS)
         self._ended.wait()
 
-    def _end(self, cause: str) -> None:
+    def _on_end(self, cause: str) -> None:
         self._control.fail(cause or f"{fork_server.ENDED} too early")
         self._ended.set()
 
@@ -126,7 +126,7 @@ class _Control:
 
 
 class _Answer:
-    """What a worker will answer; `on_error` is called with what went wrong."""
+    """A promise of a worker's answer, which calls `on_error` with the error in it."""
 
     def __init__(self, future: ControlFuture, on_error: Callable[[str], None]) -> None:
         self._future = future

@@ -14,7 +14,7 @@ from transforms.storage import temporary
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[str]:
-    """Has this process, and those that it starts, put temporary files into a new folder."""
+    """Sends temporary files of this process, and of those that it starts, to a new folder."""
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     stack = contextlib.ExitStack()
     folder = stack.enter_context(temporary.temporary_folder())

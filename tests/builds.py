@@ -19,6 +19,13 @@ import pyarrow.parquet as pq
 from pipelines import build, watch
 
 COMMAND = (sys.executable, "-m", "pipelines.build")
+#: Runs a command and prints the most memory that a process of it had, in KiB.
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,3 +136,19 @@ def run_build(*arguments: object, own_process: bool = False) -> Build:
         logging.getLogger().removeHandler(logged)
         signal.signal(signal.SIGTERM, on_terminate)
     return Build(code, stdout.getvalue(), stderr.getvalue(), output)
+
+
+def build_measured(annotations: Path, output: Path, *flags: str) -> tuple[Version, int]:
+    """Builds annotations alone in one worker, however many rows are bad.
+
+    Returns:
+        The version, and the most bytes that a process had in memory.
+    """
+    flags = ("--images", "none", "--format", "parquet", "--num_workers", "1", *flags)
+    flags += ("--max_failure_rate", "1", "--max_bad_rate", "1")
+    command = [*COMMAND, "--annotations", str(annotations), "--output", str(output), *flags]
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return latest_version(output), int(done.stderr.split()[-1]) * 1024

@@ -2,26 +2,17 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.builds import COMMAND, Version, latest_version
+from tests.builds import Version, build_measured
 
 MEBIBYTE = 1 << 20
 #: Of one worker, whatever the input; Python and libraries alone take some 200.
 MOST_MEMORY = 600 * MEBIBYTE
 
 IMAGES = "ImageID,Subset,Title,OriginalSize,Rotation\n"
-#: Runs a command and prints the most memory that a process of it had, in KiB.
-MEASURED = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
-sys.exit(code)
-"""
 
 
 def image(number: int, title: str = "a title") -> str:
@@ -60,14 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Version, int]:
     folder = tmp_path_factory.mktemp("hostile")
     (annotations := folder / "annotations").mkdir()
     write(annotations)
-    flags = ["--images", "none", "--format", "parquet", "--num_workers", "1"]
-    flags += ["--max_failure_rate", "1", "--max_bad_rate", "1"]
-    command = [*COMMAND, "--annotations", str(annotations), "--output", str(folder / "out"), *flags]
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *command], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return latest_version(folder / "out"), int(done.stderr.split()[-1]) * 1024
+    return build_measured(annotations, folder / "out")
 
 
 @pytest.mark.timeout(300)

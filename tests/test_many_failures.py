@@ -2,8 +2,6 @@
 memory."""
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.builds import COMMAND, Version, latest_version
-from tests.test_hostile_tables import IMAGES, MEASURED, MEBIBYTE, image, narrative
+from tests.builds import Version, build_measured
+from tests.test_hostile_tables import IMAGES, MEBIBYTE, image, narrative
 from transforms import failures
 
 #: Python and libraries alone take some 200.
@@ -99,14 +97,7 @@ def built(
     (annotations := folder / "annotations").mkdir()
     for name, table in TABLES.items():
         (annotations / name).write_text(table.text)
-    flags = ["--images", "none", "--format", "parquet", "--num_workers", "1"]
-    flags += ["--max_failure_rate", "1", "--max_bad_rate", "1", "--exchange", request.param]
-    command = [*COMMAND, "--annotations", str(annotations), "--output", str(folder / "out"), *flags]
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *command], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return latest_version(folder / "out"), int(done.stderr.split()[-1]) * 1024
+    return build_measured(annotations, folder / "out", "--exchange", request.param)
 
 
 @pytest.mark.timeout(300)

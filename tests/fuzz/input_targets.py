@@ -1,4 +1,4 @@
-"""What is tried on inputs: drawn folders, and files that change while a build reads them."""
+"""Fuzz targets for inputs: drawn folders, and files that change while a build reads them."""
 
 import contextlib
 import functools

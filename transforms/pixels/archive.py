@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO
 
 from transforms.failures import PixelError, Reason
@@ -50,12 +51,7 @@ def reader_of(path: str, file: BinaryIO) -> Callable[[int, int], bytes]:
     """Returns what reads so many bytes from a place on."""
     if not is_remote(path):
         return lambda place, size: os.pread(file.fileno(), size, place)  # a third of the time
-
-    def read(place: int, size: int) -> bytes:
-        file.seek(place)
-        return file.read(size)
-
-    return read
+    return partial(files.read_at, file)
 
 
 def walk_zip(

@@ -166,13 +166,8 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
 def _tar_members(packed: "BinaryIO | _Careful") -> Iterator[Member]:
     # Buffered, since headers are read from the byte before on.
     file = io.BufferedReader(packed, _BUFFER_BYTES) if isinstance(packed, _Careful) else packed
-
-    def read(place: int, size: int) -> bytes:
-        file.seek(place)
-        return file.read(size)
-
     try:
-        for name, start, size, refused, is_folder in read_members(read):
+        for name, start, size, refused, is_folder in read_members(partial(files.read_at, file)):
             if not is_folder:
                 refusal = _LINK if refused else _unsafe(name)
                 yield Member(name, size, refusal, partial(_open_section, file, start, size))

@@ -87,6 +87,12 @@ def create_lasting_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryI
     return io.BufferedWriter(EagerFile(path), _GATHERED_BYTES)
 
 
+def read_at(file: BinaryIO, place: int, size: int) -> bytes:
+    """Returns so many bytes of an open file from a place on; fewer at its end."""
+    file.seek(place)
+    return file.read(size)
+
+
 def read_file(path: str, options: ObjectOptions = DEFAULTS) -> bytes:
     """Returns the content of a small file; links are followed."""
     with open_file(path, options) as file:

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from transforms.storage.files import read_at
 from transforms.storage.tars import MAX_NAME_BYTES
 
 _END = struct.Struct("<4s4x4xIIH")  # signature, bytes and place of the directory, of the comment
@@ -82,7 +83,7 @@ def find_directory(file: BinaryIO) -> Directory:
     """
     length = file.seek(0, 2)
     tail_start = max(0, length - _END.size - _MAX_COMMENT)
-    tail = _read(file, tail_start, length - tail_start)
+    tail = read_at(file, tail_start, length - tail_start)
     room = len(tail) - _END.size  # where the record begins at the latest
     place = tail.rfind(_END_SIGNATURE, 0, room + len(_END_SIGNATURE)) if room >= 0 else -1
     if place < 0:
@@ -90,8 +91,8 @@ def find_directory(file: BinaryIO) -> Directory:
     _, size, start, _ = _END.unpack_from(tail, place)
     end = tail_start + place
     locator, end_64 = end - _LOCATOR.size, end - _LOCATOR.size - _END_64.size
-    if end_64 >= 0 and _read(file, locator, 4) == _LOCATOR_SIGNATURE:
-        signature, size_64, start_64 = _END_64.unpack(_read(file, end_64, _END_64.size))
+    if end_64 >= 0 and read_at(file, locator, 4) == _LOCATOR_SIGNATURE:
+        signature, size_64, start_64 = _END_64.unpack(read_at(file, end_64, _END_64.size))
         if signature == _END_64_SIGNATURE:
             size, start, end = size_64, start_64, end_64
     shift = end - size - start
@@ -117,7 +118,7 @@ def _walk(file: BinaryIO, directory: Directory) -> Iterator[ZipEntry]:
     data, at = b"", 0
     while place < end:
         if len(data) - at < _ENTRY.size + 3 * _MAX_COMMENT:
-            data, at = _read(file, place, min(_PIECE_BYTES, end - place)), 0
+            data, at = read_at(file, place, min(_PIECE_BYTES, end - place)), 0
         entry_end = at + _ENTRY.size
         if entry_end > len(data):
             raise ZipError(f"the directory ends within an entry at offset {place}")
@@ -177,8 +178,3 @@ def _find_overlaps(entries: Iterator[ZipEntry]) -> list[bool]:
     found = np.zeros(len(order), bool)
     found[order] = begins_within & ~same
     return found.tolist()
-
-
-def _read(file: BinaryIO, place: int, size: int) -> bytes:
-    file.seek(place)
-    return file.read(size)

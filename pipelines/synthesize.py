@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from pipelines.arguments import Parser, add_num_workers, count, fail
 from runners import program
+from runners.processes import WorkerError
 from synthesis.bulk import write_bulk
 from synthesis.corpus import write_corpus
 from synthesis.definitions import write_definitions
@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(parser.prog, f"--output {flags.output}: {error.strerror}", 2)
     try:
         _write(flags)
-    except BrokenProcessPool:
-        return fail(_PROGRAM, "a process died: is memory short? Try --num_workers 1", 1)
+    except WorkerError as error:
+        return fail(_PROGRAM, str(error), 1)
     return 0
 
 

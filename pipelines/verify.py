@@ -76,9 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.progress_bar import ByteBar
+    from runners.processes import WorkerError
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
-    from versions.merging import WorkerError
     from versions.published import LatestError, Output, VersionError
     from versions.verify import verify
 

@@ -111,10 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines import version_commands, workspace
+    from runners.processes import WorkerError
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
     from versions.changes import DamagedShardError
-    from versions.merging import WorkerError
     from versions.published import LatestError, ManifestError, Output, VersionError
 
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))

@@ -148,21 +148,6 @@ def run(main: Callable[[], int]) -> NoReturn:
     os._exit(code)
 
 
-def begin_child() -> None:
-    """Begins a process of `multiprocessing`, which ends with its parent; Ctrl-C is for that."""
-    import multiprocessing  # which few programs need
-
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(INTERRUPTED)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
 def is_interrupted() -> bool:
     """Whether a signal has come."""
     return _program.is_interrupted

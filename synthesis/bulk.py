@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from runners.processes import in_order
 from synthesis import layout
 from synthesis.batches import Batch
 from synthesis.bulk_tables import MAKERS
 from synthesis.columns import joined_bytes
 from synthesis.identity import split_ranges
-from synthesis.parallel import in_order
 from synthesis.spread import Proportion, Spread
 
 # Of V7: 9.18M images, of which 1.9M have boxes. The tables that speak of boxes reach fewer images

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from runners.processes import in_order
 from synthesis import layout
 from synthesis.archives import PictureStore
 from synthesis.boxes import box_of, box_row, person_row, relationship_rows
@@ -25,7 +26,6 @@ from synthesis.identity import image_id, split_ranges
 from synthesis.labels import human_rows, machine_rows, names_in, point_rows
 from synthesis.masks import MaskArchives, mask_of
 from synthesis.narrate import narrative_line
-from synthesis.parallel import in_order
 from synthesis.photos import photo_row, rotation_of
 from synthesis.regions import regions_of
 from synthesis.render import jpeg, render, turn

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runners.processes import spread
 from transforms.keys import image_ids
 from versions.changes import COLUMNS, SOURCES, DigestTask, digest_shard
-from versions.merging import Batch, align, spread
+from versions.merging import Batch, align
 from versions.published import Output
 
 _BEFORE, _AFTER = 0, 1

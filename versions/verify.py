@@ -4,9 +4,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from runners.processes import spread
 from versions import around, beside, digests
 from versions.comparing import Comparison, Stream
-from versions.merging import Batch, align, spread
+from versions.merging import Batch, align
 from versions.published import (
     MANIFEST,
     LatestError,

@@ -115,8 +115,8 @@ def _check_restarts(configuration: dict[str, str]) -> Finding:
     if kind in ("none", "off", "disable"):
         return fix(
             "restarts: the cluster has no restart strategy, and that of a job isn't minded: the "
-            "loss of one task manager fails the build: set restart-strategy.type: fixed-delay, "
-            "restart-strategy.fixed-delay.attempts: 3"
+            "loss of one task manager fails the build: set restart-strategy.type: "
+            "exponential-delay, restart-strategy.exponential-delay.attempts-before-reset-backoff: 4"
         )
     return ok(f"restarts: {kind}")
 

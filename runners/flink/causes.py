@@ -13,7 +13,7 @@ _REMEDIES = {
     "NoResourceAvailableException": "the cluster has too few free slots: wait for other jobs, or "
     "lower --num_workers",
     "NoRestartBackoffTimeStrategy": "a task was lost and the cluster doesn't restart any: set "
-    "restart-strategy.type: fixed-delay in its configuration",
+    "restart-strategy.type: exponential-delay in its configuration",
     "call already cancelled": "workers have died again and again: is memory short? See the task "
     "managers' logs",
     "Heartbeat of TaskManager": "task managers were lost, or too busy to answer, again and again: "

@@ -62,10 +62,13 @@ def _configuration(
         "taskmanager.memory.jvm-overhead.min": "128m",
         "taskmanager.memory.jvm-overhead.max": "128m",
         # Of batch jobs only the cluster's own strategy counts. Without it the loss of one task
-        # manager or worker fails a job. The delay must exceed --environment_cache_millis.
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 4,
-        "restart-strategy.fixed-delay.delay": "6 s",
+        # manager or worker fails a job. The delay must exceed --environment_cache_millis. By this
+        # strategy tasks that fail within a delay are one attempt; by fixed-delay each is one.
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "6 s",
+        "restart-strategy.exponential-delay.max-backoff": "7 s",
+        "restart-strategy.exponential-delay.jitter-factor": 0,
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": 4,
         "cluster.registration.error-delay": 500,
         # Beam keeps workers from one stage to the next only where its classes are Flink's own.
         "classloader.resolve-order": "parent-first",

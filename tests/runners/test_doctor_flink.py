@@ -114,7 +114,7 @@ def test_one_pool_beside_each_task_manager(serve: Serve):
 def test_a_cluster_that_does_not_restart(serve: Serve, configuration: dict[str, str]):
     mark, text = look(serve(**configuration))["restarts"]
     assert mark == "fix"
-    assert "restart-strategy.type: fixed-delay" in text
+    assert "restart-strategy.type: exponential-delay" in text
 
 
 def test_a_cluster_that_is_not_there():

@@ -159,7 +159,7 @@ def test_the_doctor_looks_at_what_is_built():
 
 def test_the_cluster_is_one_that_the_doctor_lets_pass():
     configuration = read("cluster.yaml")["spec"]["flinkConfiguration"]
-    assert configuration["restart-strategy.type"] == "fixed-delay"
+    assert configuration["restart-strategy.type"] == "exponential-delay"
     assert configuration["classloader.resolve-order"] == "parent-first"
     jars = (ROOT / "runners" / "flink" / "jars.txt").read_text()
     (version,) = re.findall(r"(?m)^org\.apache\.beam:beam-runners-flink-([\d.]+):", jars)

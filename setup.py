@@ -12,13 +12,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(
-        include=["pipelines*", "transforms*", "runners*", "downloading*", "synthesis*", "versions*"]
-    ),
+    packages=find_packages(include=["open_images*", "pipelines*", "runners*", "transforms*"]),
     package_data={
-        "downloading.catalogue": ["*"],
+        "open_images.downloading.catalogue": ["*"],
         "runners": ["flink/jars.txt", "flink/start_worker", "kubernetes/*", "schedules/*"],
-        "synthesis.vocabulary": ["*"],
+        "open_images.synthesis.vocabulary": ["*"],
     },
     install_requires=[
         "apache-beam>=2.77,<2.78",

@@ -43,7 +43,7 @@ from benchmarks.report import (
     table,
     work_folder,
 )
-from runners.processes import in_order
+from transforms.system.processes import in_order
 
 TARGET = 0.10
 #: Of a picture that was made smaller, by the square of its shorter side: 0.46 were measured.

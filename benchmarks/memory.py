@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from transforms.keys import image_keys
+from transforms.dataset.keys import image_keys
 
 #: Normal pictures, of a MiB each: as many as a build holds when it comes to the huge one.
 _NORMAL = 24

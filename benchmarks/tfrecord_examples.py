@@ -32,14 +32,14 @@ from benchmarks.report import (
     table,
     work_folder,
 )
-from transforms.examples import features, wire
-from transforms.examples.encoder import encode_examples
-from transforms.outputs.tfrecord import TFRecordWriter
-from versions.records import read_records
+from transforms.formats import features, wire
+from transforms.formats.encoder import encode_examples
+from transforms.formats.tfrecord import TFRecordWriter
+from transforms.releases.records import read_records
 
 _IMAGES = 20_000
 _TARGET = 5
-_SLICE_ROWS = 1024  # as `outputs.tfrecord` does
+_SLICE_ROWS = 1024  # as `formats.tfrecord` does
 _PACKAGES = ("tensorflow-cpu", "protobuf", "pyarrow", "numpy")
 _NAMES = features.columns(with_image=False)
 _OURS, _THEIRS = "this project", "tf.train.Example"

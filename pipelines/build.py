@@ -1,6 +1,6 @@
 """Builds a dataset: `python -m pipelines.build --help`."""
 
-from runners import program
+from transforms.system import program
 
 _PROGRAM = "python -m pipelines.build"
 
@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines import discretion, options
-from pipelines.arguments import fail, print_line, print_result
-from runners import descriptors, launch, lean
+from pipelines.cli import discretion, options
+from pipelines.cli.arguments import fail, print_line, print_result
+from runners import launch, lean
+from transforms.system import descriptors
 from transforms.wording import clean_lines, clean_values
 
 if TYPE_CHECKING:
-    from pipelines.report import Ending
+    from pipelines.cli.report import Ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if too_few := descriptors.raise_limit():
         print_line(f"{_PROGRAM}: note: {too_few}")
     # OpenCV is only imported where there are pictures, so each worker would do it by itself.
-    pictures = [] if flags.images == ["none"] else ["transforms.imaging.opencv"]
-    launch.prepare(flags, ["pipelines.graph", *pictures])
+    pictures = [] if flags.images == ["none"] else ["transforms.examples.imaging.opencv"]
+    launch.prepare(flags, ["open_images.building.graph", *pictures])
     # These take a while to import: not before the flags are known to be right.
-    from pipelines import metrics_file, one_build, report
+    from pipelines.cli import metrics_file, one_build, report
+    from transforms.releases.published import Output
     from transforms.storage.stores import ObjectOptions
-    from versions.published import Output
 
     wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
     ending = report.Ending(2, 0, wrong) if wrong else one_build.run(flags, beam_arguments)

@@ -4,9 +4,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pipelines import discretion, options
-from pipelines.arguments import Parser, fail, seconds, size
-from runners import program
+from pipelines.cli import discretion, options
+from pipelines.cli.arguments import Parser, fail, seconds, size
+from transforms.system import program
 from transforms.wording import printable
 
 _PROGRAM = "python -m pipelines.doctor"
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     flags, beam_arguments = options.parse(given, make_parser())
     # Beam takes a second to import: not before the flags are known to be right.
-    from pipelines.examine import examine
+    from open_images.building.examine import examine
 
     todo = 0
     try:

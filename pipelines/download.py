@@ -4,12 +4,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from downloading import catalogue, flags, run
-from downloading.client import DownloadError
-from pipelines import discretion
-from pipelines.arguments import fail
-from runners import program
+from open_images.downloading import catalogue, run
+from open_images.downloading.client import DownloadError
+from pipelines.cli import discretion
+from pipelines.cli import download_flags as flags
+from pipelines.cli.arguments import fail
+from transforms.errors import UsageError
 from transforms.storage.stamps import ChangedError
+from transforms.system import program
 
 _PROGRAM = "python -m pipelines.download"
 _INTERRUPTED = "interrupted: run the same command again to go on"
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, files: Path = catalogue.PUBLISH
     try:
         with program.interruptible(lambda: _INTERRUPTED):
             failures = run.run(parsed, entries)
-    except flags.UsageError as error:
+    except UsageError as error:
         return fail(_PROGRAM, str(error), 2)
     except KeyboardInterrupt:
         return fail(_PROGRAM, _INTERRUPTED, 1)

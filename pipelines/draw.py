@@ -13,11 +13,11 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco
 
-from pipelines.arguments import SPLIT_NAMES, Parser, did_you_mean, fail, natural, print_result
-from runners import program
-from transforms.outputs.naming import CLASSES, MANIFEST
+from pipelines.cli.arguments import SPLIT_NAMES, Parser, did_you_mean, fail, natural, print_result
+from transforms.dataset.naming import CLASSES, MANIFEST
+from transforms.releases.published import Output, VersionError
+from transforms.system import program
 from transforms.wording import counted, printable
-from versions.published import Output, VersionError
 
 _PROGRAM = "python -m pipelines.draw"
 

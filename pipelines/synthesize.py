@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.arguments import Parser, add_num_workers, count, fail
-from runners import program
-from runners.processes import WorkerError
-from synthesis.bulk import write_bulk
-from synthesis.corpus import write_corpus
-from synthesis.definitions import write_definitions
+from open_images.synthesis.bulk import write_bulk
+from open_images.synthesis.corpus import write_corpus
+from open_images.synthesis.definitions import write_definitions
+from pipelines.cli.arguments import Parser, add_num_workers, count, fail
+from transforms.system import program
+from transforms.system.processes import WorkerError
 
 _PROGRAM = "python -m pipelines.synthesize"
 

@@ -4,10 +4,10 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, natural
-from runners import program
+from pipelines.cli import discretion
+from pipelines.cli.arguments import Parser, add_num_workers, add_store, fail, natural
 from runners.temporary import temporary_folder
+from transforms.system import program
 from transforms.wording import counted, printable
 
 _PROGRAM = "python -m pipelines.verify"
@@ -75,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     discretion.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
-    from pipelines.progress_bar import ByteBar
-    from runners.processes import WorkerError
+    from pipelines.cli.progress_bar import ByteBar
+    from transforms.releases.published import LatestError, Output, VersionError
+    from transforms.releases.verify import verify
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
-    from versions.published import LatestError, Output, VersionError
-    from versions.verify import verify
+    from transforms.system.processes import WorkerError
 
     started = time.monotonic()
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from pipelines import discretion
-from pipelines.arguments import Parser, add_num_workers, add_store, fail, natural, print_line
-from runners import program
+from pipelines.cli import discretion
+from pipelines.cli.arguments import Parser, add_num_workers, add_store, fail, natural, print_line
+from transforms.system import program
 
 _PROGRAM = "python -m pipelines.versions"
 _INTERRUPTED = "interrupted: run it again to go on"
@@ -110,12 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     discretion.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
-    from pipelines import version_commands, workspace
-    from runners.processes import WorkerError
+    from pipelines.cli import version_commands
+    from transforms.releases import workspace
+    from transforms.releases.changes import DamagedShardError
+    from transforms.releases.published import LatestError, ManifestError, Output, VersionError
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
-    from versions.changes import DamagedShardError
-    from versions.published import LatestError, ManifestError, Output, VersionError
+    from transforms.system.processes import WorkerError
 
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:

@@ -22,7 +22,8 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from runners.launch import Define, Job, JobError, Monitor, NotRunError, UsageError, with_defaults
+from runners.launch import Define, Job, JobError, Monitor, NotRunError, with_defaults
+from transforms.errors import UsageError
 
 #: What workers install the project from; there is none beside an installed package.
 SETUP_FILE = Path(__file__).parents[1] / "setup.py"

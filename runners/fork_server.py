@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NoReturn
 
-from runners.program import Cleanup
+from transforms.system.program import Cleanup
 
 #: Begins the message about a worker that has ended by itself.
 ENDED = "a worker process ended"

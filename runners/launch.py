@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runners import fork_server
+from transforms.errors import UsageError
 
 if TYPE_CHECKING:  # it takes a second, and `--help` shall not
     import apache_beam as beam
@@ -31,10 +32,6 @@ RUNNERS = tuple(_MODULES)
 MOST_PROCESSES = max(32, 8 * (os.cpu_count() or 1))
 #: As many tasks at once as Flink can number.
 _MOST_TASKS = 1 << 15
-
-
-class UsageError(ValueError):
-    """A mistake in how a runner is used; the message is one line with the remedy."""
 
 
 class JobError(RuntimeError):
@@ -96,7 +93,7 @@ class Run(Protocol):
 
         Args:
             define: adds the transforms to a pipeline.
-            flags: ours, as `pipelines.options` parses them.
+            flags: ours, as `pipelines.cli.options` parses them.
             beam_arguments: flags for Beam, which win over the runner's defaults.
             monitor: is told how the job gets on.
 

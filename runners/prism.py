@@ -22,9 +22,10 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
 
-from runners.launch import Define, JobError, Monitor, UsageError, with_defaults
+from runners.launch import Define, JobError, Monitor, with_defaults
 from runners.pool import WorkerPool
 from runners.portable import quiet
+from transforms.errors import UsageError
 
 #: Where `make prism` puts it.
 BINARY = os.path.join(sys.prefix, "prism", "prism")

@@ -8,8 +8,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from runners.program import Cleanup
 from transforms.storage import temporary
+from transforms.system.program import Cleanup
 
 
 @contextlib.contextmanager

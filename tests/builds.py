@@ -16,7 +16,8 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import build, watch
+from pipelines import build
+from pipelines.cli import watch
 
 COMMAND = (sys.executable, "-m", "pipelines.build")
 #: Runs a command and prints the most memory that a process of it had, in KiB.

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines import exclusive, workspace
 from tests.builds import run_build
 from transforms import progress
+from transforms.releases import exclusive, workspace
 from transforms.storage import files
 
 USER = 65534

@@ -12,8 +12,8 @@ from benchmarks import duckdb_join, polars_join, report, tfrecord_examples
 from benchmarks.contents import read_contents
 from benchmarks.measure import LimitError, Limits, Watch, disk_below, run
 from pipelines import synthesize
-from transforms.examples import features
-from transforms.examples.schema import EXAMPLE
+from transforms.dataset.schema import EXAMPLE
+from transforms.formats import features
 
 
 @pytest.fixture(scope="module")

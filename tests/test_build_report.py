@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import build, workspace
+from pipelines import build
 from tests.builds import Build, run_build
+from transforms.releases import workspace
 
 _SAMPLE = re.compile(r'open_images_(\w+)(?:\{(?:kind="\w+",)?(\w+)="((?:[^"\\]|\\.)*)"\})? (\S+)')
 

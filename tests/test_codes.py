@@ -7,10 +7,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import codes
-from transforms.examples.schema import BOX, EXAMPLE
-from transforms.keys import find
-from transforms.outputs.parquet import ParquetWriter
+from transforms.dataset import codes
+from transforms.dataset.keys import find
+from transforms.dataset.schema import BOX, EXAMPLE
+from transforms.formats.parquet import ParquetWriter
 
 LABELS = [f"/m/{i}" for i in range(12)]
 

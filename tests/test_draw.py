@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 from pipelines import draw
 from tests import builds
 from tests.conftest import CorpusMaker
-from transforms.examples.schema import ANNOTATION_COLUMNS
+from transforms.dataset.schema import ANNOTATION_COLUMNS
 
 DATA = Path(__file__).with_name("data") / "real_v4"
 

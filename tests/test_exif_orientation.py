@@ -15,9 +15,9 @@ from PIL import Image, ImageOps
 
 from pipelines import verify
 from tests.builds import Version, run_build
-from tests.imaging.oriented import HEIGHT, TURNED, UPRIGHT, WIDTH
-from transforms.imaging.process import ImageSpec
-from transforms.pixels.fetch import Answer, fetch_pictures
+from tests.examples.imaging.oriented import HEIGHT, TURNED, UPRIGHT, WIDTH
+from transforms.examples.imaging.process import ImageSpec
+from transforms.sources.fetch import Answer, fetch_pictures
 
 CASES = TURNED | UPRIGHT
 IDS = {name: f"{number:016x}" for number, name in enumerate(CASES)}

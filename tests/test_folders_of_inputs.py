@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from pipelines import download, verify
-from pipelines.paths import UsageError
 from tests.builds import Build, latest_version, run_build
 from tests.deep import dug
 from tests.test_found_files import BOXES, IDS, IMAGES, find, write
-from versions import removal
-from versions.published import Output
+from transforms.errors import UsageError
+from transforms.releases import removal
+from transforms.releases.published import Output
 
 _CAPABILITIES = (1, 2)  # by which root reads what its mode forbids
 _DROP = 24

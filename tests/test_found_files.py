@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.inputs import find_sources
-from pipelines.paths import UsageError
+from open_images.building.inputs import find_sources
 from tests.builds import run_build
-from transforms.elements import Source
-from transforms.formats.detect import UNUSED
+from transforms.dataset.elements import Source
+from transforms.errors import UsageError
+from transforms.kinds.detect import UNUSED
 from transforms.storage.stores import ObjectOptions
 
 IDS = [f"{n:016x}" for n in range(0xA, 0xE)]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines import build, doctor, download, draw, synthesize, verify, versions
 from tests.builds import Build, run_build
-from transforms.failures import Failure, Reason, Stage, to_table
+from transforms.dataset.failures import Failure, Reason, Stage, to_table
 from transforms.wording import DETAIL_LENGTH, LINE_LENGTH, clean, clean_lines
 
 ESCAPE = "\x1b[31m\x07"

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import plan
+from open_images.building import plan
 from tests.builds import COMMAND, Version, latest_version
 from tests.changing import (
     CHANGES,
@@ -30,12 +30,12 @@ from tests.changing import (
 )
 from tests.moments import watched
 from tests.serving import served
-from transforms.elements import BuiltPart
-from transforms.lineage import taking
-from transforms.lineage.previous import Previous
-from transforms.lineage.recording import ROW
-from transforms.outputs.naming import FORMATS
-from transforms.outputs.part import Crc32
+from transforms.dataset.elements import BuiltPart
+from transforms.dataset.naming import FORMATS
+from transforms.formats.part import Crc32
+from transforms.reuse import taking
+from transforms.reuse.previous import Previous
+from transforms.reuse.recording import ROW
 from transforms.storage.stores import ObjectOptions
 
 IMAGES = 60

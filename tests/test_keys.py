@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import oracle
-from transforms import keys
+from transforms.dataset import keys
 
 WORDS = st.integers(0, 2**64 - 1)
 IDS = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)

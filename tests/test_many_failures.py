@@ -12,7 +12,7 @@ import pytest
 
 from tests.builds import Version, build_measured
 from tests.test_hostile_tables import IMAGES, MEBIBYTE, image, narrative
-from transforms import failures
+from transforms.dataset import failures
 
 #: Python and libraries alone take some 200.
 MOST_MEMORY = 330 * MEBIBYTE

@@ -16,11 +16,13 @@ import obstore
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import lease, options, plan
+from open_images.building import plan
+from pipelines.cli import options
 from tests.builds import COMMAND, Build, latest_version, run_build
 from tests.emulators import GcsServer, S3Server
-from tests.publishing.test_publish import ROWS, commit, write_part
-from transforms.publishing.shards import plan_shards, seal_shard
+from tests.releases.test_publish import ROWS, commit, write_part
+from transforms.releases import lease
+from transforms.releases.shards import plan_shards, seal_shard
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import plan
+from open_images.building import plan
 from tests import builds, compare, oracle, spoiled
 
 SPLITS = ("train", "validation", "test")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.plan import _choose_range_size, _count_buckets
-from transforms.elements import Source
-from transforms.formats.ranges import plan_ranges, spilled_by_byte
+from open_images.building.plan import _choose_range_size, _count_buckets
+from transforms.dataset.elements import Source
+from transforms.kinds.ranges import plan_ranges, spilled_by_byte
 
 
 @pytest.mark.parametrize(

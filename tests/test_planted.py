@@ -13,11 +13,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import options, plan, versions, workspace
+from open_images.building import plan
+from pipelines import versions
+from pipelines.cli import options
 from tests.builds import latest_version, run_build
 from tests.other_user import ANNOTATIONS, FLAGS, USER, at_work
-from transforms.lineage import recording, taking
-from transforms.lineage.previous import Previous
+from transforms.releases import workspace
+from transforms.reuse import recording, taking
+from transforms.reuse.previous import Previous
 from transforms.storage import files, private
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can act as another user")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from downloading import flags as download_flags
-from pipelines import doctor, draw, options, synthesize, verify, versions
-from pipelines.arguments import choices
+from pipelines import doctor, draw, synthesize, verify, versions
+from pipelines.cli import download_flags as download_flags
+from pipelines.cli import options
+from pipelines.cli.arguments import choices
 from tests.builds import COMMAND, Build, run_build
 from tests.test_shards import write_tables
 

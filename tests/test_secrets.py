@@ -12,15 +12,18 @@ from typing import ClassVar
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import discretion, doctor, download, examine, options, plan, watch
+from open_images.building import examine, plan
+from pipelines import doctor, download
+from pipelines.cli import discretion, options, watch
 from runners.checks.finding import Finding
 from runners.launch import Job
 from tests.builds import COMMAND, Build, run_build
-from tests.imaging.pictures import jpeg
+from tests.examples.imaging.pictures import jpeg
 from tests.serving import served
-from transforms.failures import PixelError, Reason
-from transforms.pixels.http import HttpFetcher, Request
-from transforms.pixels.limits import HttpOptions
+from transforms.dataset.failures import PixelError, Reason
+from transforms.errors import UsageError
+from transforms.sources.http import HttpFetcher, Request
+from transforms.sources.limits import HttpOptions
 from transforms.storage.objects import StorageError
 
 SECRETS = ("al1ceUser", "s3cr3tPassw0rd", "t0k3nValue", "fr4gm3nt", "s1gnature")
@@ -130,11 +133,11 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
     key.rename(key.with_suffix(".kept"))
     assert fingerprint(url) != first
     key.chmod(0o644)
-    with pytest.raises(plan.UsageError, match="can be read by others: remove it"):
+    with pytest.raises(UsageError, match="can be read by others: remove it"):
         fingerprint(url)
     key.unlink()
     key.symlink_to(key.with_suffix(".kept"))
-    with pytest.raises(plan.UsageError, match="is a link"):
+    with pytest.raises(UsageError, match="is a link"):
         fingerprint(url)
     key.with_suffix(".kept").rename(key)
     assert fingerprint(url) == first
@@ -144,7 +147,7 @@ def test_without_secrets_no_key_is_made(built: Build, monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     flags = ["--annotations", str(ANNOTATIONS), "--output", "o", "--images"]
     plan.make_config(options.parse([*flags, "http://host/{image_id}.jpg"])[0])
-    with pytest.raises(plan.UsageError, match="set XDG_STATE_HOME to a folder of yours, or leave"):
+    with pytest.raises(UsageError, match="set XDG_STATE_HOME to a folder of yours, or leave"):
         plan.make_config(options.parse([*flags, "http://host/{image_id}.jpg?t=x"])[0])
 
 

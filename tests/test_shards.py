@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
-from pipelines import plan
+from open_images.building import plan
 from tests.builds import Build, Version, run_build
-from transforms.buckets.part_writer import PartWriter
-from transforms.elements import BuiltPart
-from transforms.examples.schema import EXAMPLE
-from transforms.outputs import shard_count
-from transforms.publishing.shards import plan_shards
+from transforms.dataset.elements import BuiltPart
+from transforms.dataset.schema import EXAMPLE
+from transforms.examples.part_writer import PartWriter
+from transforms.formats import shard_count
+from transforms.releases.shards import plan_shards
 from transforms.storage.files import DEFAULTS
 
 IMAGES = {"train": 640, "validation": 200, "test": 3}

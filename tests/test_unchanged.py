@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import fingerprint
-from pipelines.inputs import find_sources
+from open_images.building import fingerprint
+from open_images.building.inputs import find_sources
 from tests.builds import Build, latest_version, run_build
 from tests.changing import overwrite_alike, replace_alike
-from transforms.formats.detect import TABLES
+from transforms.kinds.detect import TABLES
 from transforms.storage.stores import ObjectOptions
 
 

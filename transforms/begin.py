@@ -8,8 +8,8 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.config import BuildConfig, Vocabulary
-from transforms.elements import LISTED
-from transforms.formats.ranges import plan_all_ranges
+from transforms.dataset.elements import LISTED
+from transforms.kinds.ranges import plan_all_ranges
 
 _CODEC = "zstd"
 

@@ -3,9 +3,9 @@
 import dataclasses
 import os
 
-from transforms.elements import Failed, Notice, Source, SourceCount
-from transforms.imaging.process import ImageSpec
-from transforms.pixels.limits import HttpOptions
+from transforms.dataset.elements import Failed, Notice, Source, SourceCount
+from transforms.examples.imaging.process import ImageSpec
+from transforms.sources.limits import HttpOptions
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -39,7 +39,7 @@ class BuildConfig:
         sources: all inputs, by index.
         release: the dataset's version for readers.
         splits: which to build; None for all.
-        formats: of `outputs.naming.FORMATS`.
+        formats: of `dataset.naming.FORMATS`.
         with_pictures: whether examples carry pictures.
         map_columns: of `schema.MAP_COLUMNS`.
         verify_pixels: whether pictures are decoded in full.

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from transforms.checksum import Checksum
-from transforms.elements import BucketCount, BuiltPart, ByteRange, Failed, Origin, SourceCount
+from transforms.dataset.elements import (
+    BucketCount,
+    BuiltPart,
+    ByteRange,
+    Failed,
+    Origin,
+    SourceCount,
+)
 from transforms.exchange.files import Spill
 
 #: The records that steps emit, in alphabetical order; one that is new is added here.

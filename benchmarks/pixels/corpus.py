@@ -18,11 +18,11 @@ from benchmarks.pixels.photographs import (
     install_photographs,
     make_picture,
 )
-from runners.processes import in_order
-from synthesis import layout
-from synthesis.archives import PictureStore
-from synthesis.definitions import boxable_mids, write_definitions
-from synthesis.identity import image_id
+from open_images.synthesis import layout
+from open_images.synthesis.archives import PictureStore
+from open_images.synthesis.definitions import boxable_mids, write_definitions
+from open_images.synthesis.identity import image_id
+from transforms.system.processes import in_order
 
 #: All pictures are of one split.
 SPLIT = "validation"

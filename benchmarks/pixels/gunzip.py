@@ -18,8 +18,8 @@ from benchmarks.measure import Measurement, run
 from benchmarks.pixels.corpus import Corpus
 from benchmarks.report import judged, median, mib, say
 from runners.lean import keep_one_heap
-from transforms.pixels.listing import PICTURES, list_members
-from transforms.pixels.unpack import unpack
+from transforms.sources.listing import PICTURES, list_members
+from transforms.sources.unpack import unpack
 
 _BUFFER = 256 << 10
 

@@ -15,9 +15,9 @@ import simplejpeg
 from benchmarks.pixels.loop import SIZE
 from benchmarks.pixels.photographs import LONGEST, read_photographs
 from benchmarks.report import judged
-from transforms.imaging.decode import choose_reduction, decode_pixels
-from transforms.imaging.header import check_picture
-from transforms.imaging.resize import resize_pixels, target_size
+from transforms.examples.imaging.decode import choose_reduction, decode_pixels
+from transforms.examples.imaging.header import check_picture
+from transforms.examples.imaging.resize import resize_pixels, target_size
 
 _TARGET = 38
 _QUALITY = 90

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from runners.checks import software
 from runners.checks.finding import Finding, fix, ok
 from runners.flink.java import find_java
-from runners.launch import UsageError
+from transforms.errors import UsageError
 
 _JAVA = (11, 21)
 _OLDEST_PYTHON = (3, 11)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from runners import program
 from runners.checks.worker import NAMESPACE, Errand, Report, ReportFn, read_errand
 from runners.launch import Job
+from transforms.system import program
 
 _ELEMENTS = 64
 #: Time for the job to be cancelled on its cluster.

@@ -22,7 +22,7 @@ from runners.flink import installed, java
 from runners.flink.configuration import FRAMEWORK_HEAP_MB, write_configuration
 from runners.flink.ports import free_ports
 from runners.flink.rest import Rest, RestError
-from runners.launch import UsageError
+from transforms.errors import UsageError
 from transforms.wording import clean_lines, printable
 
 _PROGRAM = "python -m runners.flink.cluster"

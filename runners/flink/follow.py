@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from runners.flink import causes
 from runners.flink.rest import ENDED, Rest, RestError
 from runners.launch import Job, JobError, Monitor
-from runners.program import Cleanup
 from transforms.redaction import redact_url
+from transforms.system.program import Cleanup
 
 _POLL_SECONDS = 1.0
 #: How long a job manager may be away; it may be restarted meanwhile.

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from runners.launch import UsageError
+from transforms.errors import UsageError
 
 FOLDER = Path(sys.prefix) / "flink"
 JOB_SERVER = FOLDER / "job-server.jar"

@@ -4,7 +4,7 @@ import os
 import shutil
 
 from runners.flink import installed
-from runners.launch import UsageError
+from transforms.errors import UsageError
 
 _OPENED = (
     "java.lang",

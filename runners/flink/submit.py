@@ -24,9 +24,10 @@ from runners.flink import causes, installed
 from runners.flink.follow import Follower, Submission, cancelled_unless_done
 from runners.flink.job_server import JobServer
 from runners.flink.rest import Rest, RestError
-from runners.launch import Define, JobError, Monitor, UsageError, with_defaults
+from runners.launch import Define, JobError, Monitor, with_defaults
 from runners.pool import WorkerPool
 from runners.portable import quiet
+from transforms.errors import UsageError
 
 #: What a task manager runs to start a worker.
 START_WORKER = Path(__file__).with_name("start_worker")

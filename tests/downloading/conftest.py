@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from downloading import client
+from open_images.downloading import client
 from pipelines import download
 from tests.downloading.server import Server, running
 

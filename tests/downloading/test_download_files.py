@@ -142,7 +142,7 @@ def test_a_broken_connection_is_resumed(run: Run, server: Server, output: Path):
 
 
 def test_a_later_run_resumes(run: Run, server: Server, output: Path, monkeypatch):
-    monkeypatch.setattr("downloading.client.ATTEMPTS", 1)
+    monkeypatch.setattr("open_images.downloading.client.ATTEMPTS", 1)
     server.behaviours[BOXES] = [servers.drop(30_000)]
     result = run("--kinds", "boxes")
     assert result.code == 1
@@ -348,7 +348,7 @@ def test_nobody_listens(run: Run):
 
 
 def test_progress_is_told_in_lines(run: Run, server: Server, monkeypatch):
-    monkeypatch.setattr("downloading.meter.LINE_SECONDS", 0.1)
+    monkeypatch.setattr("open_images.downloading.meter.LINE_SECONDS", 0.1)
     server.behaviours[BOXES] = [servers.stall(20_000)]
     lines = run("--kinds", "boxes", "--timeout", "0.5").err.splitlines()
     assert re.fullmatch(
@@ -357,7 +357,7 @@ def test_progress_is_told_in_lines(run: Run, server: Server, monkeypatch):
 
 
 def test_progress_is_a_bar_on_a_terminal(run: Run, server: Server, monkeypatch):
-    monkeypatch.setattr("downloading.meter.on_terminal", lambda: True)
+    monkeypatch.setattr("open_images.downloading.meter.on_terminal", lambda: True)
     result = run("--kinds", "boxes,image_labels")
     assert re.search(r"2 files: 100%\|.* 97\.7k/97\.7k ", result.err)
     assert "of unknown checksum" in result.err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from downloading.parallel import for_each
+from open_images.downloading.parallel import for_each
 from tests.downloading import server as servers
 from tests.downloading.conftest import IDS, Run, encoded, failures, picture
 from tests.downloading.server import Server
@@ -121,8 +121,8 @@ def test_private_hosts_are_refused(run: Run, server: Server, listed: list[str], 
 def test_servers_that_refuse_all_are_given_up(
     run: Run, server: Server, listed: list[str], output: Path, monkeypatch
 ):
-    monkeypatch.setattr("downloading.pictures._FAILURES_BEFORE_GIVING_UP", 3)
-    monkeypatch.setattr("downloading.by_list._TOGETHER", 2)
+    monkeypatch.setattr("open_images.downloading.pictures._FAILURES_BEFORE_GIVING_UP", 3)
+    monkeypatch.setattr("open_images.downloading.by_list._TOGETHER", 2)
     for image_id in IDS:
         server.behaviours[f"/train/{image_id}.jpg"] = [servers.fail(401)]
     result = run(*listed, "--num_connections", "1")

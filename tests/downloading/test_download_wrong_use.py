@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from downloading import catalogue as catalogues
-from downloading.catalogue import OPTIONAL_KINDS, read, select
-from downloading.plan import human, make_plan
+from open_images.downloading import catalogue as catalogues
+from open_images.downloading.catalogue import OPTIONAL_KINDS, read, select
+from open_images.downloading.plan import human, make_plan
 from tests.downloading.conftest import Run
-from transforms.formats.detect import KINDS
+from transforms.kinds.detect import KINDS
 
 MISTAKES = {
     "no such release": (["--release", "v9"], "--release"),

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from downloading.flags import UsageError
-from downloading.image_list import count, read_list, without_present
+from open_images.downloading.image_list import count, read_list, without_present
 from tests.downloading.conftest import IDS, Run, encoded, failures, picture
-from transforms.keys import image_ids
+from transforms.dataset.keys import image_ids
+from transforms.errors import UsageError
 
 BAD_LINES = [
     "train/0123",
@@ -27,10 +27,10 @@ def ids_of(keys: np.ndarray) -> set[str]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads lists, folders and buckets in pieces of a few pictures."""
-    monkeypatch.setattr("downloading.image_list._LIST_CHARACTERS", 60)
-    monkeypatch.setattr("downloading.image_list._NAMES", 3)
-    monkeypatch.setattr("downloading.gather._BUCKET_IMAGES", 4)
-    monkeypatch.setattr("downloading.by_list._TOGETHER", 3)
+    monkeypatch.setattr("open_images.downloading.image_list._LIST_CHARACTERS", 60)
+    monkeypatch.setattr("open_images.downloading.image_list._NAMES", 3)
+    monkeypatch.setattr("open_images.downloading.gather._BUCKET_IMAGES", 4)
+    monkeypatch.setattr("open_images.downloading.by_list._TOGETHER", 3)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "  \n\n", "\r"])

@@ -211,7 +211,7 @@ def tables(server: Server, tmp_path: Path) -> Path:
 def test_originals_are_checked(
     get: Callable[..., str], output: Path, tables: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("downloading.gather._BLOCK_BYTES", 200)
+    monkeypatch.setattr("open_images.downloading.gather._BLOCK_BYTES", 200)
     flags = ("--annotations", str(tables), "--allow_private_hosts")
     said = get("original", flags=flags, code=1)
     assert "6 pictures downloaded, 0 were there, 2 missing, 2 failed" in said
@@ -246,7 +246,7 @@ def test_a_thumbnail_that_was_not_published_is_the_original(
 def test_a_broken_image_table_is_named(
     get: Callable[..., str], server: Server, output: Path, tables: Path, monkeypatch
 ):
-    monkeypatch.setattr("transforms.formats.head.HEAD_BYTES", 200)
+    monkeypatch.setattr("transforms.kinds.head.HEAD_BYTES", 200)
     path = tables / "b.csv.gz"
     path.write_bytes(path.read_bytes()[:-12])
     flags = ("--annotations", str(tables), "--allow_private_hosts")

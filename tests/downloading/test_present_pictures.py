@@ -7,7 +7,7 @@ import pytest
 
 from tests.downloading.conftest import IDS, JPEG, Run, encoded, failures, picture
 from tests.downloading.server import Server
-from tests.imaging.pictures import jpeg
+from tests.examples.imaging.pictures import jpeg
 
 BIG = encoded("JPEG") + bytes(5000)
 MIDDLE = JPEG.index(b"\xff\xda") + 20
@@ -127,7 +127,7 @@ def test_a_link_to_nowhere_is_replaced(run: Run, listed: list[str], folder: Path
 def test_looking_is_done_in_pieces(
     run: Run, listed: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("downloading.present._TOGETHER", 3)
+    monkeypatch.setattr("open_images.downloading.present._TOGETHER", 3)
     for image_id in IDS:
         (folder / f"{image_id}.jpg").write_bytes(JPEG if image_id in IDS[:6] else b"")
     result = run(*listed)

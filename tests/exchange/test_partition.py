@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.dataset.keys import bucket_of
 from transforms.exchange.partition import sort_by_bucket
-from transforms.keys import bucket_of
 
 
 def block(keys: list[int], first: int) -> pa.Table:

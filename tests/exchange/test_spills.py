@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from transforms import codes
-from transforms.elements import Block, ByteRange
-from transforms.examples.schema import IMAGE_LABEL
+from transforms.dataset import codes
+from transforms.dataset.elements import Block, ByteRange
+from transforms.dataset.keys import bucket_of
+from transforms.dataset.schema import IMAGE_LABEL
 from transforms.exchange import files
 from transforms.exchange.files import Spilled, combine, spill
 from transforms.exchange.place import PlaceFn
-from transforms.keys import bucket_of
 
 KNOWN = pa.array(["/m/1", "/m/2"])
 BUCKETS = 7

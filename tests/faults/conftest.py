@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import lease, versions
+from pipelines import versions
 from tests.builds import Build, Version, run_build
 from tests.emulators import S3Server
 from tests.faults import launcher
 from tests.faults.launcher import Fault, Launched
 from tests.faults.reader import Reader
-from transforms.publishing import card
+from transforms.releases import card, lease
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 

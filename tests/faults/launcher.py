@@ -21,8 +21,11 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines import build, graph, lease, output_lease, plan, watch  # noqa: F401
+from open_images.building import plan
+from pipelines import build
+from pipelines.cli import watch
 from runners import direct  # noqa: F401
+from transforms.releases import lease, output_lease
 from transforms.storage import conditional  # noqa: F401
 
 _CONTEXT = multiprocessing.get_context("forkserver")

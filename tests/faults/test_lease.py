@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import exclusive, lease, output_lease, versions
+from pipelines import versions
 from tests.builds import run_build
 from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import LOCAL
-from transforms.publishing.holder import Holder, holder_of, lease_path
+from transforms.releases import exclusive, lease, output_lease
+from transforms.releases.holder import Holder, holder_of, lease_path
 from transforms.storage import files, objects
 
 ELSEWHERE = Holder("0" * 32, f"not-{socket.gethostname()}", 1, "2026-01-01 00:00:00 UTC")

@@ -30,34 +30,34 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import lease, output_lease
 from tests.emulators import S3Server
 from tests.faults import proxy
 from tests.faults.conftest import BUCKET, Target, in_store
 from tests.faults.launcher import Fault, Place
 from tests.serving import served
+from transforms.releases import lease, output_lease
 from transforms.storage.stores import ObjectOptions
 
 LOCAL = {
-    "read": Place("transforms.formats.read:parse_block"),
+    "read": Place("transforms.kinds.read:parse_block"),
     "exchange": Place("transforms.exchange.files:spill"),
-    "bucket": Place("transforms.buckets.build:join"),
-    "write": Place("transforms.outputs.tfrecord:TFRecordWriter.write"),
-    "verify": Place("transforms.publishing.shards:_read_back"),
+    "bucket": Place("transforms.examples.build:join"),
+    "write": Place("transforms.formats.tfrecord:TFRecordWriter.write"),
+    "verify": Place("transforms.releases.shards:_read_back"),
     "rename": Place("os:rename", of="/output/versions/"),
     "pointer": Place("os:replace", of="/output/latest"),
     "after it": Place("os:replace", of="/output/latest", after=True),
 }
 STORE = LOCAL | {
     "exchange": Place("transforms.exchange.engine:ship"),
-    "rename": Place("transforms.publishing.holder:check", after=True),
+    "rename": Place("transforms.releases.holder:check", after=True),
     "pointer": Place("transforms.storage.conditional:write", of="/latest"),
     "after it": Place("transforms.storage.conditional:write", of="/latest", after=True),
 }
 
 #: Where a local disk is written to in phases that else are but renames.
 WRITTEN = {
-    "rename": Place("transforms.publishing.version:_write_metadata"),
+    "rename": Place("transforms.releases.version:_write_metadata"),
     "pointer": Place("transforms.storage.files:write_file", of="/latest."),
 }
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from pipelines import exclusive, lease, options, output_lease, plan, workspace
+from open_images.building import plan
+from pipelines.cli import options
 from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import cells, place
-from tests.publishing.test_publish import ROWS, commit, write_part
+from tests.releases.test_publish import ROWS, commit, write_part
 from transforms.config import BuildConfig
-from transforms.publishing import holder
-from transforms.publishing.holder import LostLeaseError
-from transforms.publishing.shards import plan_shards, seal_shard
+from transforms.releases import exclusive, holder, lease, output_lease, workspace
+from transforms.releases.holder import LostLeaseError
+from transforms.releases.shards import plan_shards, seal_shard
 from transforms.storage import conditional
 
 

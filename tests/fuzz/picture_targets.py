@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.imaging import mutations
-from tests.imaging.pictures import KINDS, jpeg, photo, save
-from transforms.failures import PixelError, Reason
-from transforms.imaging.decode import decode_pixels, verify_pixels
-from transforms.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
-from transforms.imaging.process import ImageSpec, process_picture
-from transforms.masks.png import decode_mask
-from transforms.pixels.archive import walk_zip
-from transforms.pixels.listing import MASKS, PICTURES, kind_of, list_members
-from transforms.pixels.members import MemberReader, address_of
-from transforms.pixels.unpack import unpack
+from tests.examples.imaging import mutations
+from tests.examples.imaging.pictures import KINDS, jpeg, photo, save
+from transforms.dataset.failures import PixelError, Reason
+from transforms.examples.imaging.decode import decode_pixels, verify_pixels
+from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
+from transforms.examples.imaging.process import ImageSpec, process_picture
+from transforms.examples.masks.png import decode_mask
+from transforms.sources.archive import walk_zip
+from transforms.sources.listing import MASKS, PICTURES, kind_of, list_members
+from transforms.sources.members import MemberReader, address_of
+from transforms.sources.unpack import unpack
 
 MASK_SIZE = (50, 40)
 

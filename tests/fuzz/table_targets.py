@@ -22,18 +22,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from downloading.flags import UsageError
-from downloading.image_list import read_list
+from open_images.downloading.image_list import read_list
 from tests import oracle
 from tests.oracle_records import decode
 from tests.oracle_rows import LeftOutError, image_id_of, parse_row
-from transforms import failures
-from transforms.elements import Block, ByteRange, Source, SourceCount
-from transforms.formats import read, vocabulary
-from transforms.formats.detect import detect
-from transforms.formats.head import SourceError
-from transforms.keys import image_ids
-from transforms.outputs.classes import encode_labels
+from transforms.dataset import failures
+from transforms.dataset.classes import encode_labels
+from transforms.dataset.elements import Block, ByteRange, Source, SourceCount
+from transforms.dataset.keys import image_ids
+from transforms.errors import UsageError
+from transforms.kinds import read, vocabulary
+from transforms.kinds.detect import detect
+from transforms.kinds.head import SourceError
 from transforms.storage.files import DEFAULTS
 
 _CLICKS = ",".join(f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4))

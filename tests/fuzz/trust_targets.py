@@ -7,7 +7,7 @@ from typing import Any
 
 from apache_beam.pvalue import TaggedOutput
 
-from pipelines.discretion import _mask
+from pipelines.cli.discretion import _mask
 from transforms import element_json
 from transforms.redaction import redact, redact_url, redact_value
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipelines import synthesize, verify, versions
 from tests.builds import latest_version, run_build
 from tests.conftest import drop_unused_classes
-from transforms.publishing import card
+from transforms.releases import card
 
 IMAGES = 12
 

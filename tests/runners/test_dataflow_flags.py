@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import options
+from pipelines.cli import options
 from runners import dataflow
 from runners.checks.dataflow import check_credentials
 from tests import builds

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from open_images.building.examine import examine
 from pipelines import doctor
-from pipelines.examine import examine
 from runners.checks import machine, software, worker, workers
 from runners.checks.finding import Finding
 from runners.checks.worker import Errand, Report

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines import options
+from pipelines.cli import options
 from runners.launch import with_defaults
 
 BUILD = ("--annotations", "a", "--images", "none", "--output", "o")

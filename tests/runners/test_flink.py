@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor, plan, watch
+from open_images.building import plan
+from pipelines import doctor
+from pipelines.cli import watch
 from runners import launch
 from runners.flink import cluster, installed
 from runners.flink.job_server import JobServer

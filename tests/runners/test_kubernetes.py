@@ -19,7 +19,8 @@ import pytest
 import referencing
 import yaml
 
-from pipelines import doctor, options
+from pipelines import doctor
+from pipelines.cli import options
 from tests import builds
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ import pytest
 from runners import launch, prism
 from tests import builds
 from tests.runners.faults import FailFn
+from transforms.errors import UsageError
 
 
 def run(how: str) -> None:
@@ -54,7 +55,7 @@ def test_a_worker_that_is_killed_ends_the_job():
 
 def test_where_prism_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(prism, "BINARY", str(tmp_path / "prism"))
-    with pytest.raises(launch.UsageError, match="run 'make prism'"):
+    with pytest.raises(UsageError, match="run 'make prism'"):
         run("raise")
-    with pytest.raises(launch.UsageError, match="--prism_location nowhere: no such file"):
+    with pytest.raises(UsageError, match="--prism_location nowhere: no such file"):
         prism.check(argparse.Namespace(), ["--prism_location=nowhere"])

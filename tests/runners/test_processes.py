@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.processes import WorkerError, in_order, spread
+from transforms.system.processes import WorkerError, in_order, spread
 
 
 def doubled(number: int) -> int:

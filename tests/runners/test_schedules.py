@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
-from pipelines import options, verify, versions
+from pipelines import verify, versions
+from pipelines.cli import options
 from tests.runners.test_kubernetes import FOLDER, ROOT, read, validate
 
 SCHEDULES = ROOT / "runners" / "schedules"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulators import GcsServer, S3Server
-from transforms.pixels.members import MemberReader
+from transforms.sources.members import MemberReader
 from transforms.storage import files, objects, streams
 from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stamps import ChangedError, number_of

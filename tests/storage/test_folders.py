@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.deep import dug
-from transforms.pixels.listing import PICTURES, list_members
+from transforms.sources.listing import PICTURES, list_members
 from transforms.storage import files, folders
 from transforms.storage.stamps import ChangedError
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.imaging import mutations
+from tests.examples.imaging import mutations
 from transforms.storage.tars import (
     MAX_HEADER_BYTES,
     MAX_NAME_BYTES,

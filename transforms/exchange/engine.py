@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from transforms.elements import Block
+from transforms.dataset.elements import Block
 from transforms.exchange.partition import sort_by_bucket
 
 #: Runners want elements well under 10 MB.

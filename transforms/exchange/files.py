@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from transforms.elements import Block, in_one_piece
+from transforms.dataset.elements import Block, in_one_piece
 from transforms.exchange.partition import sort_by_bucket
 from transforms.storage.files import read_ahead
 

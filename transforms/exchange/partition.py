@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.elements import in_one_piece
-from transforms.keys import bucket_of
+from transforms.dataset.elements import in_one_piece
+from transforms.dataset.keys import bucket_of
 
 
 def sort_by_bucket(tables: list[pa.Table], buckets: int) -> tuple[pa.RecordBatch, list[int]]:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from transforms import journal
 from transforms.config import BuildConfig
-from transforms.elements import Block, ByteRange, Source
+from transforms.dataset.elements import Block, ByteRange, Source
 from transforms.exchange import engine, files
 
 

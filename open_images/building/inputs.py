@@ -1,0 +1,222 @@
+"""Which files and other sources the flags name, and what they are."""
+
+import contextlib
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from open_images.building.annotation_files import find_annotations
+from open_images.building.paths import (
+    CONTAINERS,
+    Claimed,
+    each,
+    expand,
+    files_below,
+    unreadable,
+)
+from open_images.building.same_content import drop_copies
+from transforms.dataset.elements import Notice, Source
+from transforms.errors import UsageError
+from transforms.kinds.filenames import PICTURES, Role, understand
+from transforms.kinds.unused import Unused
+from transforms.redaction import redact_url
+from transforms.sources.listing import kind_of
+from transforms.sources.objects import ObjectFetcher
+from transforms.storage import files, objects
+from transforms.storage.objects import Status, StorageError, is_remote
+from transforms.storage.stores import ObjectOptions
+
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
+
+
+def find_sources(
+    annotations: list[str], images: list[str], masks: list[str], options: ObjectOptions
+) -> tuple[list[Source], list[Source], list[Notice]]:
+    """Finds and recognises what flags name; `images` and `masks` may be `none`.
+
+    Returns:
+        Annotation files; sources of pictures and masks; notices about all these, and about files
+        that aren't used. `index` counts through both lists of sources.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be, or addresses are wrong.
+        ChangedError: A file changes while it is looked at.
+    """
+    try:
+        pictures, others = _find_containers("--images", "pictures", images, options)
+        mask_files, more = _find_containers("--masks", "mask_files", masks, options)
+        pixels = [*pictures, *mask_files]
+        found = find_annotations(annotations, Claimed(pixels), options)
+        tables, copies = drop_copies(_number(found.sources), options)
+    except OSError as error:
+        raise unreadable(error) from None
+    except StorageError as error:
+        raise UsageError(str(error)) from None
+    tables = [dataclasses.replace(source, index=i) for i, source in enumerate(tables)]
+    _check_remote(pictures, tables, options)
+    first = len(tables)
+    pixels = [dataclasses.replace(source, index=first + i) for i, source in enumerate(pixels)]
+    unused = Unused()
+    for path, suffix, reason in {*others, *more}:
+        if not found.looked_at.holds(path):
+            unused.add(path, suffix, reason)
+    return tables, pixels, sorted({*found.notices, *_ignored(tables), *copies, *unused.notices()})
+
+
+def _ignored(tables: Iterable[Source]) -> Iterator[Notice]:
+    """Notices about columns of tables that are ignored."""
+    return (Notice(source.name, note) for source in tables for note in source.notes)
+
+
+def _number(sources: Iterable[Source]) -> list[Source]:
+    """Sources in published order, each file once, under a path without links if there is one."""
+    by_file: dict[tuple[str, str], Source] = {}
+    for source in sorted(sources, key=lambda source: (_is_linked(source.path), source.path)):
+        path = source.path if is_remote(source.path) else os.path.realpath(source.path)
+        by_file.setdefault((path, source.member), source)
+    ordered = sorted(
+        by_file.values(), key=lambda source: (os.path.basename(source.name), source.name)
+    )
+    return [dataclasses.replace(source, index=i) for i, source in enumerate(ordered)]
+
+
+def _is_linked(path: str) -> bool:
+    return not is_remote(path) and os.path.realpath(path) != os.path.abspath(path)
+
+
+#: A file that isn't used: path, suffix, reason.
+_Other = tuple[str, str, str]
+
+
+def _find_containers(
+    flag: str, kind: str, arguments: list[str], options: ObjectOptions
+) -> tuple[list[Source], list[_Other]]:
+    """Returns folders and archives in the order given, and other files that aren't used.
+
+    A folder stands for the archives in it too; other files are those in a folder that are neither
+    pictures nor archives.
+    """
+    if "none" in arguments:
+        if len(arguments) > 1:
+            raise UsageError(f"{flag} none can't be combined with other sources: drop one of them")
+        return [], []
+    sources: list[Source] = []
+    others: list[_Other] = []
+    for argument in arguments:
+        if kind == "pictures" and (remote := _remote_source(argument)):
+            sources.append(remote)
+            continue
+        wanted, _, path = argument.partition("=")
+        if not path or wanted not in CONTAINERS or os.path.exists(argument):
+            wanted, path = None, argument
+        for found, is_folder in expand(flag, path, options):
+            paths = [found]
+            if is_folder:
+                archives, unused = _look_through(found, options)
+                paths += archives
+                others += unused
+            try:
+                # The status first: a file that changes after it has another stamp when it is read.
+                statuses = list(each(partial(_status_of, options=options), paths))
+                kinds = list(each(partial(kind_of, options=options), paths))
+            except (ValueError, StorageError) as error:
+                raise UsageError(f"{flag} {error}") from None
+            for container, actual, status in zip(paths, kinds, statuses, strict=True):
+                if wanted and not actual.startswith(wanted) and container == found:
+                    raise UsageError(
+                        f"{flag} {redact_url(argument)}: it is a {actual}, not a {wanted}: drop "
+                        f"'{wanted}='"
+                    )
+                size, stamp = (status.size, status.stamp) if status else (0, "")
+                sources.append(Source(0, kind, container, size, medium=actual, stamp=stamp))
+    return sources, others
+
+
+def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[_Other]]:
+    """Returns the archives below a folder, and the files that are neither pictures nor archives."""
+    archives: list[str] = []
+    others: list[_Other] = []
+    for file in files_below(folder, options):
+        if file.name.endswith(PICTURES):  # nearly all, and there may be millions
+            continue
+        name = understand(file.name)
+        if name.role is Role.ARCHIVE and not file.trouble:
+            archives.append(file.path)
+        elif name.role not in (Role.HIDDEN, Role.PICTURE):
+            reason = "annotations go to --annotations" if name.role is Role.TABLE else name.reason
+            others.append((file.path, name.suffix, file.trouble or reason or "no picture"))
+    return sorted(archives), others
+
+
+def _status_of(path: str, options: ObjectOptions) -> Status | None:
+    """Returns the status of an archive; None for a folder."""
+    return None if files.is_folder(path, options) else files.status_of(path, options)
+
+
+def _remote_source(argument: str) -> Source | None:
+    """A source of pictures that are asked for by name, if it is one.
+
+    Raises:
+        UsageError: A template lacks `{image_id}`, or names something else.
+    """
+    path = argument.removeprefix("http=")
+    shown = redact_url(argument)
+    if path in ("original", "thumbnail"):
+        return Source(0, "pictures", path, 0, medium=path)
+    scheme, separator, _ = path.partition("://")
+    if not separator or (is_remote(path) and _is_container(path)):
+        return None
+    if path.partition("=")[0] in CONTAINERS:
+        return None
+    if scheme not in ("http", "https", "s3", "gs"):
+        raise UsageError(f"--images {shown}: use http://, https://, s3:// or gs://")
+    fields = set(re.findall(r"{[^}]*}?|}", path))
+    if fields - {"{split}", "{image_id}"}:
+        raise UsageError(f"--images {shown}: only {{split}} and {{image_id}} are known")
+    medium = "http" if scheme in ("http", "https") else scheme
+    if medium == "http" and "{image_id}" not in fields:
+        raise UsageError(f"--images {shown}: put {{image_id}}, and {{split}}, where they belong")
+    return Source(0, "pictures", path, 0, medium=medium)
+
+
+def _is_container(uri: str) -> bool:
+    """Whether a URI means archives, to be listed, and not a prefix or template to ask by name."""
+    name = uri.rstrip("/").removesuffix(".gz")
+    return name.endswith(_ARCHIVE_SUFFIXES) or ("{" not in uri and any(c in uri for c in "*?["))
+
+
+def _check_remote(
+    pictures: list[Source], annotations: list[Source], object_options: ObjectOptions
+) -> None:
+    """Checks what each source of pictures that are asked for by name needs.
+
+    Raises:
+        UsageError: Credentials can't be used, or no image table publishes addresses.
+    """
+    for source in pictures:
+        if source.medium in ("s3", "gs"):
+            try:
+                ObjectFetcher(source.path, object_options).close()
+                _probe(source.path, object_options)
+            except (ValueError, StorageError) as error:
+                raise UsageError(f"--images {source.name}: {error}") from None
+        published = any("OriginalURL" in source.columns for source in annotations)
+        if source.medium in ("original", "thumbnail") and not published:
+            raise UsageError(
+                f"--images {source.name}: its addresses are in the image tables: give one to "
+                "--annotations"
+            )
+
+
+def _probe(uri: str, options: ObjectOptions) -> None:
+    """Asks a bucket of pictures for a listing; that it may refuse, since none is needed.
+
+    Raises:
+        StorageError: There is no such bucket, it can't be reached, or nothing is below the prefix.
+    """
+    prefix = uri.partition("{")[0].rpartition("/")[0] if "{" in uri else uri
+    with contextlib.suppress(objects.DeniedError):
+        if not files.is_folder(prefix, options):
+            raise StorageError("nothing is below it: check the path")

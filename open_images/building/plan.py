@@ -1,0 +1,271 @@
+"""From flags to a plan: what the inputs are, what is to become of them, how the work is cut."""
+
+import argparse
+import datetime
+import os
+from collections.abc import Iterable
+
+from open_images.building.fingerprint import basis_of, identify
+from open_images.building.inputs import find_sources
+from open_images.building.paths import unreadable
+from open_images.building.secret_key import KeyFileError
+from transforms.config import BuildConfig, Vocabulary
+from transforms.dataset import failures
+from transforms.dataset.classes import build_classes, encode_classes, encode_labels
+from transforms.dataset.elements import Failed, Notice, Source, SourceCount
+from transforms.errors import UsageError
+from transforms.examples.imaging.process import ImageSpec
+from transforms.kinds import vocabulary
+from transforms.kinds.detect import TABLES, VOCABULARY
+from transforms.kinds.ranges import spilled_by_byte
+from transforms.redaction import redact_value
+from transforms.releases.manifest import fingerprint
+from transforms.sources.limits import HttpOptions
+from transforms.storage import archives, files
+from transforms.storage.objects import is_remote, normal
+from transforms.storage.stores import ObjectOptions
+
+#: Flags that change nothing about what is published.
+_NOT_RECORDED = (
+    *("output", "rebuild", "report", "metrics_file"),
+    *("runner", "num_workers", "work_folder", "worker_timeout", "wait"),
+)
+
+#: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
+#: fewer images where there wouldn't be enough buckets for all workers.
+_BUCKET_BYTES = 32 << 20
+_BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 192
+_ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
+#: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
+#: about.
+_CHUNK_BYTES = 8 << 20
+_MAX_RANGES = 384
+#: Some runners deal buckets out to workers like cards, and none should get more than the others:
+#: their number is a multiple of this, unless it is smaller.
+_BALANCED = 8
+# What an image costs in an image table, and in annotations where there is no such table, about.
+_IMAGE_ROW_BYTES = 330
+_IMAGE_BYTES = 2500
+_GZIP_RATIO = 5
+
+
+def make_config(
+    flags: argparse.Namespace, work: str = "", manifest: dict | None = None
+) -> BuildConfig:
+    """Finds and recognises all inputs.
+
+    Args:
+        flags: as `options.parse` returns them.
+        work: the build's own folder.
+        manifest: of the version before, which saves the reading of files that haven't changed.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be.
+    """
+    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+    # Impatiently: what is wrong shall be told in seconds.
+    hasty = object_options.hasty()
+    annotations, pixels, notices = find_inputs(flags, hasty)
+    with_pictures = any(source.kind == "pictures" for source in pixels)
+    try:
+        sources = identify([*annotations, *pixels], manifest, hasty)
+    except OSError as error:
+        raise unreadable(error) from None
+    except KeyFileError as error:
+        raise UsageError(str(error)) from None
+    release = flags.release or _release_of(annotations)
+    recorded = {
+        name: redact_value(value)
+        for name, value in sorted(vars(flags).items())
+        if name not in _NOT_RECORDED
+    }
+    buckets = _count_buckets(annotations, with_pictures)
+    chunk_size = flags.chunk_size or _CHUNK_BYTES
+    basis = basis_of(recorded, release)
+    digest = fingerprint(sources, basis, buckets)
+    output = normal(flags.output) if is_remote(flags.output) else flags.output
+    previous = None
+    if manifest and manifest.get("basis") == basis and not flags.rebuild:
+        previous = os.path.join(output, "versions", manifest["version"])
+    now = datetime.datetime.now(datetime.UTC)
+    return BuildConfig(
+        output=output,
+        work=work,
+        version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
+        fingerprint=digest,
+        flags=recorded | {"release": release, "chunk_size": chunk_size},
+        sources=tuple(sources),
+        release=release,
+        splits=flags.splits,
+        formats=flags.format,
+        with_pictures=with_pictures,
+        map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
+        verify_pixels=flags.verify_pixels,
+        image_spec=check_image_flags(flags),
+        http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
+        object_options=object_options,
+        shard_size=flags.shard_size,
+        num_shards=flags.num_shards,
+        max_failure_rate=flags.max_failure_rate,
+        max_bad_rate=flags.max_bad_rate,
+        exchange=flags.exchange,
+        chunk_size=chunk_size,
+        range_size=_choose_range_size(annotations, chunk_size),
+        buckets=buckets,
+        notices=tuple(notices),
+        basis=basis,
+        previous=previous,
+    )
+
+
+def find_inputs(
+    flags: argparse.Namespace, options: ObjectOptions
+) -> tuple[list[Source], list[Source], list[Notice]]:
+    """Finds and recognises all inputs; checks that there is a table, and a split for each table.
+
+    Raises:
+        UsageError: There isn't, a file is missing, or it isn't what it should be.
+    """
+    annotations, pixels, notices = find_sources(
+        flags.annotations, flags.images, flags.masks, options
+    )
+    if not any(source.kind in TABLES for source in annotations):
+        skipped = f" ({notices[0].path}: {notices[0].text})" if notices else ""
+        raise UsageError(
+            f"--annotations: no table of annotations there{skipped}: name a folder that holds the "
+            "CSV files, or what a file is (KIND=PATH)"
+        )
+    _check_splits(annotations)
+    if not flags.masks:
+        if flags.mask_maps:
+            raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
+        notices += [
+            Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
+            for source in annotations
+            if source.kind == "masks"
+        ]
+    return annotations, pixels, notices
+
+
+def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
+    """What pictures are to become.
+
+    Raises:
+        UsageError: Flags contradict each other.
+    """
+    if (flags.resize == "none") != (flags.image_size is None):
+        raise UsageError("--resize and --image_size go together: give both, or neither")
+    if flags.image_encoding == "webp" and "tfrecord" in flags.format:
+        raise UsageError(
+            "--image_encoding webp: TensorFlow can't decode it: add --format parquet, or use jpeg"
+        )
+    return ImageSpec(
+        resize=flags.resize,
+        image_size=flags.image_size or 0,
+        apply_rotation=flags.apply_rotation,
+        image_encoding=flags.image_encoding,
+        quality=flags.quality,
+        allow_upscale=flags.allow_upscale,
+        keep_exif_orientation=flags.keep_exif_orientation,
+    )
+
+
+def _check_splits(annotations: list[Source]) -> None:
+    """Without an image table, file names must tell the splits."""
+    tables = [source for source in annotations if source.kind in TABLES]
+    if any(source.kind == "images" for source in tables):
+        return
+    for source in tables:
+        if source.split is None:
+            raise UsageError(
+                f"--annotations {source.name}: which split? Put train, validation or test into its "
+                "name or folder, or give an image table"
+            )
+
+
+_VOCABULARY_READERS = {
+    "classes": vocabulary.read_class_names,
+    "class_list": vocabulary.read_class_list,
+    "point_classes": vocabulary.read_point_classes,
+}
+
+
+def read_vocabulary(
+    sources: Iterable[Source], options: ObjectOptions = files.DEFAULTS
+) -> Vocabulary:
+    """Reads class names, lists and hierarchies: small files, needed before anything else is read.
+
+    Raises:
+        StorageError: The object store can't be read.
+        UsageError: A file isn't what its kind says.
+    """
+    content: dict[str, dict] = {kind: {} for kind in VOCABULARY}
+    counts, failed = [], []
+    for source in sources:
+        if source.kind not in content:
+            continue
+        bad = []
+        try:
+            data = _content(source, options)
+            if source.kind == "hierarchy":
+                good = vocabulary.read_hierarchy(data, source.name)
+            else:
+                good, bad = _VOCABULARY_READERS[source.kind](data, source.name)
+        except ValueError as error:
+            raise UsageError(f"--annotations {error}") from None
+        content[source.kind][source.name] = good
+        counts.append(SourceCount(source.index, 0, len(good) + len(bad), len(bad), 0))
+        if bad:
+            failed.append(Failed(source.index, 0, failures.pack(failures.to_table(bad))))
+    classes = build_classes(*(content[kind] for kind in VOCABULARY), labels=())
+    encoded = encode_classes(classes), encode_labels(classes)
+    return Vocabulary(*encoded, tuple(counts), tuple(failed))
+
+
+def _content(source: Source, options: ObjectOptions) -> bytes:
+    """Reads a small file, or a small member of an archive, up to what it may hold at most.
+
+    Raises:
+        ValueError: Its archive is damaged.
+    """
+    size = vocabulary.MAX_BYTES + 1
+    if not source.member:
+        with files.open_file(source.path, options, stamp=source.stamp) as file:
+            return file.read(size)
+    try:
+        with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
+            return stream.read(size)
+    except archives.DAMAGE as error:
+        raise ValueError(f"{source.name}: damaged archive: {error}") from None
+
+
+def _release_of(annotations: list[Source]) -> str:
+    tables = [source for source in annotations if source.kind == "images"]
+    return "v3" if tables and not any("Rotation" in source.columns for source in tables) else "v7"
+
+
+def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
+    """Larger for large inputs: every range has rows for every bucket, and to write and to read each
+    such pair takes time, so that it would grow by the square."""
+    tables = [source for source in annotations if source.kind in TABLES]
+    total = sum(source.size * spilled_by_byte(source) for source in tables)
+    return max(chunk_size, round(total / _MAX_RANGES))
+
+
+def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
+    """Depends on the inputs alone, so that the bytes don't depend on where or how it runs."""
+    sizes = {
+        # The size of a member of an archive is that without compression.
+        source: source.size * (_GZIP_RATIO if source.compressed and not source.member else 1)
+        for source in annotations
+        if source.kind in TABLES
+    }
+    total = sum(sizes.values())
+    buckets = total / _BUCKET_BYTES
+    if with_pictures:
+        tables = sum(size for source, size in sizes.items() if source.kind == "images")
+        images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
+        few = min(images / _FEW_BUCKET_IMAGES, _ENOUGH_BUCKETS)
+        buckets = max(buckets, few, images / _BUCKET_IMAGES)
+    count = min(max(1, round(buckets)), _MAX_BUCKETS)
+    return count - count % _BALANCED if count > _BALANCED else count

@@ -1,0 +1,112 @@
+"""What is to be downloaded, how much that is, and whether there is room."""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from open_images.downloading.catalogue import Entry
+from transforms.wording import counted
+
+
+class NoRoomError(OSError):
+    """The disk is too full; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A file to have: any of `urls` holds it; `size` and `checksum` where they are known."""
+
+    urls: tuple[str, ...]
+    path: Path
+    size: int | None
+    checksum: str
+
+    @property
+    def part(self) -> Path:
+        """Where the file grows until it is whole."""
+        return self.path.with_name(self.path.name + ".part")
+
+    @property
+    def part_size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def is_there(self, verify: bool) -> bool:
+        """Whether the file is there and right: by its size, and with `verify` by its checksum."""
+        if not self.path.is_file():
+            return False
+        if self.size is not None and self.path.stat().st_size != self.size:
+            return False
+        return not verify or not self.checksum or digest(self.path, self.checksum) == self.checksum
+
+
+def digest(path: Path, like: str) -> str:
+    """The checksum of a file by the algorithm of the checksum `like`."""
+    algorithm = like.partition(":")[0]
+    with open(path, "rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def make_plan(entries: Iterable[Entry], output: Path, base_url: str | None) -> list[Item]:
+    """One item an entry, below `output` in the folders that `pipelines.build` takes them from."""
+    return [
+        Item(
+            tuple(entry.addresses(base_url)),
+            output / entry.folder / entry.name,
+            entry.size,
+            entry.checksum,
+        )
+        for entry in entries
+    ]
+
+
+def describe(plan: Sequence[Item], output: Path) -> str:
+    """A table of the files with sizes and how they will be checked, and their total."""
+    lines = []
+    for item in plan:
+        size = "?" if item.size is None else f"{item.size:,}"
+        check = item.checksum.partition(":")[0] or "-"
+        lines.append(f"{item.path.relative_to(output)}\t{size}\t{check}")
+    width = max(len(line.split("\t")[0]) for line in lines)
+    table = [
+        "{:<{width}}  {:>15}  {}".format(*line.split("\t"), width=width)
+        for line in ("file\tbytes\tchecked by", *lines)
+    ]
+    total = sum(item.size or 0 for item in plan)
+    unknown = sum(item.size is None for item in plan)
+    text = f"{counted(len(plan), 'file')}, {counted(total, 'byte')} ({human(total)})"
+    if unknown:
+        text += f" and {counted(unknown, 'file')} of unknown size"
+    return "\n".join([*table, text])
+
+
+def check_room(plan: Iterable[Item], output: Path) -> None:
+    """Checks the free disk.
+
+    Raises:
+        NoRoomError: It is less than the files that are known by size still need.
+    """
+    need = sum(max((item.size or 0) - item.part_size, 0) for item in plan)
+    folder = output.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise NoRoomError(
+            f"{output}: {human(need)} to download, but {human(free)} free: "
+            "free some space, name another --output or fewer --kinds"
+        )
+
+
+def human(count: float) -> str:
+    """A number of bytes for people.
+
+    >>> human(1670796438)
+    '1.6 GiB'
+    """
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while count >= 1024 and len(units) > 1:
+        count /= 1024
+        del units[0]
+    return f"{count:.0f} B" if units[0] == "B" else f"{count:.1f} {units[0]}"

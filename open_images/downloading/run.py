@@ -1,0 +1,101 @@
+"""From flags to files: what is asked for, what is there, and what is to be downloaded."""
+
+import argparse
+import sys
+import threading
+from collections.abc import Sequence
+
+from open_images.downloading import catalogue, plan
+from open_images.downloading.client import Client, DownloadError
+from open_images.downloading.fetch import fetch
+from open_images.downloading.meter import Meter
+from open_images.downloading.parallel import for_each
+from transforms.errors import UsageError
+from transforms.wording import clean_lines, counted, printable
+
+
+def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
+    """Does what the flags ask for.
+
+    Returns:
+        A line each for what isn't there at the end and should be: files, pictures.
+
+    Raises:
+        UsageError: Flags, the image list or a source are wrong.
+        OSError: The disk is full, or something can't be written.
+        KeyboardInterrupt: The user wants no more.
+    """
+    items: list[plan.Item] = []
+    pictures = None
+    if flags.image_list:
+        # Only here, since it takes a second to import.
+        from open_images.downloading.by_list import PicturesByList
+
+        pictures = PicturesByList(flags)
+    elif flags.images:
+        raise UsageError("--images: which pictures? Give their list by --image_list")
+    if flags.kinds or not flags.image_list:
+        try:
+            chosen = catalogue.select(entries, flags.release, flags.kinds, flags.splits)
+        except catalogue.SelectionError as error:
+            raise UsageError(str(error)) from None
+        items = plan.make_plan(chosen, flags.output, flags.base_url)
+    if flags.list:
+        if items:
+            print(clean_lines(plan.describe(items, flags.output)))
+        optional = catalogue.optional_kinds(entries, flags.release)
+        if items and not flags.kinds and optional:
+            print(f"left out, since --kinds doesn't name them: {', '.join(optional)}")
+        if pictures:
+            print(printable(pictures.describe()))
+        return []
+    try:
+        flags.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output: {flags.output}: {error.strerror}") from None
+    stop = threading.Event()
+    failures = []
+    if items:
+        client = Client(flags.num_connections, flags.timeout, stop)
+        failures += _get_files(flags, items, client)
+    if pictures:
+        failures += pictures.download(stop)
+    return failures
+
+
+def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client) -> list[str]:
+    there: dict[plan.Item, bool] = {}
+
+    def look(item: plan.Item) -> None:
+        there[item] = item.is_there(flags.verify)
+
+    for_each(look, items, flags.num_connections, client.stop)
+    wanted = [item for item in items if not there[item]]
+    plan.check_room(wanted, flags.output)
+    for item in wanted:
+        if item.path.exists():
+            print(f"{item.path.name}: there, but not as published: again", file=sys.stderr)
+    errors: list[str] = []
+    total = sum(item.size or 0 for item in wanted)
+    with Meter(counted(len(wanted), "file"), total, "B") as meter:
+
+        def work(item: plan.Item) -> None:
+            try:
+                fetch(item, client, meter)
+            except DownloadError as error:
+                errors.append(str(error))
+                meter.say(str(error))
+
+        # The largest first, so that none is left alone at the end.
+        wanted.sort(key=lambda item: -(item.size or 1 << 62))
+        for_each(work, wanted, flags.num_connections, client.stop)
+    print(
+        f"{counted(len(wanted) - len(errors), 'file')} downloaded, "
+        f"{len(items) - len(wanted)} were there, {len(errors)} failed"
+    )
+    if not errors:
+        return []
+    return [
+        f"{len(errors)} of {counted(len(items), 'file')} failed, as said above: run the same "
+        "command again"
+    ]

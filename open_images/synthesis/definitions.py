@@ -1,0 +1,103 @@
+"""The files that say what classes, attributes and relationships there are."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+
+from open_images.synthesis.kinds import KINDS
+from open_images.synthesis.text import csv_bytes
+from open_images.synthesis.vocabulary import (
+    ATTRIBUTES,
+    RELATIONSHIPS,
+    all_classes,
+    boxable_classes,
+    by_popularity,
+    mid_of,
+    read_text,
+)
+
+SEGMENTABLE = 350
+_TRIPLETS = (
+    *((someone, "Hat", "wears") for someone in ("Man", "Woman", "Boy", "Girl")),
+    *((someone, "Balloon", "holds") for someone in ("Man", "Woman", "Boy", "Girl")),
+    ("Man", "Table", "at"),
+    ("Cat", "Tree", "under"),
+    ("Bottle", "Table", "on"),
+    ("Table", "Wood", "is"),
+)
+
+
+def boxable_mids() -> list[str]:
+    """The MIDs of the boxable classes, those that scenes are made of first."""
+    return by_popularity(boxable_classes(), [mid_of(name) for name in KINDS])
+
+
+def write_definitions(annotations: Path, release: str) -> None:
+    """Writes class names, class lists, hierarchy, attributes and relationships of a release.
+
+    Args:
+      annotations: the folder of the corpus's annotations.
+      release: `v7` or `v3`.
+    """
+    files = _v7() if release == "v7" else _v3()
+    for name, data in files.items():
+        path = annotations / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _v7() -> dict[str, bytes]:
+    names = dict(all_classes())
+    attributes = csv_bytes((mid_of(name), names[mid_of(name)]) for name in ATTRIBUTES)
+    known = {line.split(",")[0] for line in _published("oidv6-relationships-description.csv")}
+    relationships = csv_bytes((name, name) for name in RELATIONSHIPS if name not in known)
+    triplets = csv_bytes((mid_of(a), mid_of(b), relation) for a, b, relation in _TRIPLETS)
+    return {
+        "oidv7-class-descriptions.csv": csv_bytes([("LabelName", "DisplayName"), *all_classes()]),
+        "class-descriptions-boxable.csv": read_text("class-descriptions-boxable.csv").encode(),
+        "classes-segmentation.txt": _lines(boxable_mids()[:SEGMENTABLE]),
+        "oidv6-attributes-description.csv": _extended("attributes-description", attributes),
+        "oidv6-relationships-description.csv": _extended(
+            "relationships-description", relationships
+        ),
+        "oidv6-relationship-triplets.csv": _extended("relationship-triplets", triplets),
+        "oidv7-point-classes.csv": _point_classes(),
+        # As published, with CRLF line ends and no final newline.
+        "bbox_labels_600_hierarchy.json": read_text("bbox_labels_600_hierarchy.json").encode(),
+    }
+
+
+def _v3() -> dict[str, bytes]:
+    everything = [mid for mid, _ in all_classes()]
+    boxable = boxable_mids()
+    files = {
+        "class-descriptions.csv": csv_bytes(all_classes()),
+        "classes.txt": _lines(everything),
+        "classes-trainable.txt": _lines(everything[::4]),
+        "classes-bbox.txt": _lines(boxable),
+        "classes-bbox-trainable.txt": _lines(boxable[:545]),
+    }
+    return {f"2017_11/{name}": data for name, data in files.items()}
+
+
+def _point_classes() -> bytes:
+    """A ragged CSV: from the fifth field on, each is one more way in which the class is named."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("LabelName", "DisplayName", "YesPoints", "Points", "TextMentions"))
+    for number, (mid, name) in enumerate(all_classes()[::5]):
+        mentions = (name.lower(), f"{name.lower()}s", f"a {name.lower()}, maybe")[: number % 4]
+        writer.writerow((mid, name, str(number % 97), str(97 + number % 89), *mentions))
+    return out.getvalue().encode()
+
+
+def _published(name: str) -> list[str]:
+    return read_text(name).splitlines()
+
+
+def _extended(stem: str, more: bytes) -> bytes:
+    return read_text(f"oidv6-{stem}.csv").encode() + more
+
+
+def _lines(texts: list[str]) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()

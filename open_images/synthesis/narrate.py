@@ -1,0 +1,128 @@
+"""Localized Narratives: what somebody says of a picture while the pointer hovers over it."""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from open_images.synthesis.regions import Bounds, Region, edge_bounds
+from open_images.synthesis.render import Picture
+
+_PLACES = {
+    "meadow": "In this image we can see a meadow with",
+    "sea": "This picture shows the sea with",
+    "snow": "In this winter picture there is snow, and we see",
+    "room": "In this image, taken in a room, we can see",
+}
+_PLURAL = {"Flower": "flowers", "Mushroom": "mushrooms", "Balloon": "balloons"}
+_SECONDS_PER_CHARACTER = 0.065
+_TRACE_STEP = 0.06  # seconds between two positions of the pointer
+
+
+class Utterance(NamedTuple):
+    """Some words, and where the pointer is meanwhile; without `over` it rests."""
+
+    words: str
+    over: Bounds | None = None
+
+
+def narrative_line(
+    image_id: str, split: str, picture: Picture, regions: list[Region], rng: np.random.Generator
+) -> bytes:
+    """One line of a Localized Narratives file.
+
+    Args:
+      image_id: of the picture.
+      split: of the picture.
+      picture: gives setting and relations.
+      regions: what is spoken about.
+      rng: for speed and gesture.
+
+    Returns:
+      JSON and a line feed; the caption is the utterances joined, the traces are normalised
+      positions over each thing while its words are spoken, slightly outside [0, 1] at times.
+    """
+    utterances = _say(picture, regions)
+    timed, clock = [], 0.0
+    for words, _ in utterances:
+        start = clock + rng.uniform(0.0, 0.15)
+        clock = start + _SECONDS_PER_CHARACTER * len(words)
+        times = {"start_time": round(start, 2), "end_time": round(clock, 2)}
+        timed.append({"utterance": words, **times})
+    annotator = int(rng.integers(1, 200))
+    record = {
+        "dataset_id": f"open_images_{split}",
+        "image_id": image_id,
+        "annotator_id": annotator,
+        "caption": " ".join(words for words, _ in utterances),
+        "timed_caption": timed,
+        "traces": _traces(utterances, timed, rng),
+        "voice_recording": f"open_images_{split}/open_images_{split}_{image_id}_{annotator}.ogg",
+    }
+    return json.dumps(record).encode() + b"\n"
+
+
+def _say(picture: Picture, regions: list[Region]) -> list[Utterance]:
+    """The nearest things first, each with what it holds, wears or stands under."""
+    boxes = {region.thing.key: edge_bounds(region.mask) for region in regions}
+    by_key = {region.thing.key: region for region in regions}
+    said: set[int] = set()
+    utterances = [Utterance(_PLACES[picture.scene.setting.name])]
+    for region in reversed(regions):
+        key = region.thing.key
+        if key in said or region.thing.carrier in by_key:
+            continue
+        said.add(key)
+        joint = "and" if len(utterances) > 1 else ""
+        utterances.append(Utterance(f"{joint} {_name(region)}".strip(), boxes[key]))
+        for relation in picture.scene.relations:
+            other = by_key.get(relation.object)
+            if relation.subject != key or relation.object in said:
+                continue
+            if other is not None and not other.group_of:
+                verb = {"holds": "holding", "wears": "wearing"}.get(relation.name, relation.name)
+                utterances.append(Utterance(f"{verb} {_name(other)}", boxes[relation.object]))
+                said.add(relation.object)
+    utterances[-1] = Utterance(utterances[-1].words + ".", utterances[-1].over)
+    for name, mask in (("upper", picture.upper), ("lower", picture.lower)):
+        if mask.mean() > 0.1:
+            stuff = getattr(picture.scene.setting, name).lower()
+            side = "top" if name == "upper" else "bottom"
+            words = f"At the {side} there is the {stuff}."
+            utterances.append(Utterance(words, edge_bounds(mask)))
+    return utterances
+
+
+def _name(region: Region) -> str:
+    name = region.name.lower()
+    if region.group_of:
+        return f"a group of {_PLURAL[region.name]}"
+    if region.name == "Picture frame":
+        return "a picture frame on the wall"
+    if region.depiction:
+        return f"a picture of a {name}"
+    if region.name in ("Man", "Woman", "Boy", "Girl"):
+        return f"a {name} in {region.thing.colour}"
+    article = "an" if region.thing.colour == "orange" else "a"
+    return f"{article} {region.thing.colour} {name}"
+
+
+def _traces(
+    utterances: list[Utterance], timed: list[dict], rng: np.random.Generator
+) -> list[list[dict]]:
+    """Strokes of {x, y, t}: an ellipse within each box while its words are spoken."""
+    strokes = []
+    for utterance, times in zip(utterances, timed, strict=True):
+        if utterance.over is None:
+            continue
+        box = utterance.over
+        t = np.arange(times["start_time"], times["end_time"], _TRACE_STEP)
+        turn = 2 * np.pi * (t - t[0]) / 1.2 + rng.uniform(0, 6)
+        # The pointer circles near the outline, so at the picture's edge it slips out of it.
+        radius = 0.5 + rng.uniform(-0.12, 0.02)
+        x = (box.xmin + box.xmax) / 2 + radius * (box.xmax - box.xmin) * np.cos(turn)
+        y = (box.ymin + box.ymax) / 2 + radius * (box.ymax - box.ymin) * np.sin(turn)
+        x, y = (v + rng.normal(0, 0.004, len(t)) for v in (x, y))
+        places = zip(x.round(4).tolist(), y.round(4).tolist(), t.round(3).tolist(), strict=True)
+        strokes.append([{"x": px, "y": py, "t": pt} for px, py, pt in places])
+    return strokes

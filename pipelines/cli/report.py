@@ -1,0 +1,234 @@
+"""What a build says at its end."""
+
+import dataclasses
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from transforms.config import BuildConfig
+from transforms.dataset import naming
+from transforms.kinds.detect import UNUSED
+from transforms.releases.losses import describe_failure
+from transforms.storage.objects import is_remote
+from transforms.wording import LINE_LENGTH, clean, counted
+
+#: The exit code of a build that left the output to another one, which is at work.
+BUSY = 3
+
+#: Kinds of source that are places with members rather than tables.
+MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+
+#: What became of a source's rows, as a manifest has it, and as tables call it.
+COUNTS = {
+    "rows": "rows",
+    "kept": "kept",
+    "repeats": "repeats",
+    "orphans": "orphans",
+    "bad_rows": "bad",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a build ended.
+
+    Attributes:
+        code: its exit code.
+        seconds: it took.
+        error: what went wrong, in a line.
+        text: what it says to people.
+        outcome: what became of its images, as `releases.publish.commit` returns it; None where it
+            didn't come to that.
+        folder: of the version that it published, or that is what it would have published.
+        unchanged: whether that version was there before.
+        causes: what went wrong once more, each cause with lines of examples, where there are some.
+    """
+
+    code: int
+    seconds: float
+    error: str | None = None
+    text: str = ""
+    outcome: dict | None = None
+    folder: str | None = None
+    unchanged: bool = False
+    causes: Sequence[tuple[str, Sequence[str]]] = ()
+
+
+def document(ending: Ending) -> dict[str, Any]:
+    """How a build ended, for machines: what is null isn't known, for it failed before."""
+    outcome = ending.outcome or {}
+    splits = outcome.get("splits", {})
+    size: Counter[str] = Counter()
+    for split in splits.values():
+        for shard in split["shards"]:
+            size[shard["format"]] += shard["bytes"]
+    if ending.folder and ending.code == 0:
+        word = "unchanged" if ending.unchanged else "published"
+    else:
+        word = {0: "not_run", 1: "failed", 2: "wrong_use", BUSY: "busy"}[ending.code]
+    return {
+        "outcome": word,
+        "exit_code": ending.code,
+        "error": ending.error,
+        "seconds": round(ending.seconds, 3),
+        "version": os.path.basename(ending.folder) if ending.folder else None,
+        "folder": ending.folder,
+        "images": outcome.get("images"),
+        "failed_images": outcome.get("failed_images"),
+        "failures": outcome.get("failures"),
+        "losses": outcome.get("losses"),
+        "warnings": outcome.get("warnings"),
+        "sources": _told_sources(outcome.get("sources")),
+        "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
+        "bytes": dict(size) or None,
+        "taken_over": outcome.get("taken_over"),
+        "exif_reset": outcome.get("exif_reset"),
+    }
+
+
+def _told_sources(sources: Sequence[dict] | None) -> list[dict] | None:
+    """Returns the accounts of sources for `--report json`."""
+    if sources is None:
+        return None
+    return [{name: source[name] for name in ("kind", "path", *COUNTS)} for source in sources]
+
+
+def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
+    """The closing report: sources, splits, failures, and how to load what was published."""
+    lines = accounts(outcome)
+    if outcome["failures"]:
+        lines += [f"  such as {describe_failure(row)}" for row in outcome["examples_of_failures"]]
+    if outcome["warnings"]:
+        lines += ["", *(f"note: {each['path']}: {each['text']}" for each in outcome["warnings"])]
+    if count := outcome["exif_reset"]:
+        lines += [
+            "",
+            f"{count:,} of the pictures had an orientation in their metadata, which is 1 now, as "
+            "annotations are in the frame of the stored pixels (--keep_exif_orientation leaves it)",
+        ]
+    rate = outcome["images"] / seconds
+    lines += ["", f"{counted(outcome['images'], 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
+    if config.previous:
+        taken = _taken_over(outcome["taken_over"], config)
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
+    if outcome["version"]:
+        lines += _loading(outcome, config)
+    return "\n".join(lines)
+
+
+def unchanged(folder: str) -> str:
+    """What is said where the latest version, in this folder, is what a build would publish."""
+    return (
+        f"unchanged: {folder} was built from these inputs with these flags; --rebuild builds it "
+        "again"
+    )
+
+
+def accounts(outcome: dict) -> list[str]:
+    """Tables of sources, splits and failures, as an outcome or a manifest has them."""
+    lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome["sources"]))]
+    # Of a build that isn\'t published there are none.
+    if outcome["splits"] and outcome["version"]:
+        header = ("split", "format", "examples", "shards", "MiB")
+        lines += ["", *table(header, _split_rows(outcome))]
+    if outcome["failures"]:
+        lines += ["", *table(("failures", "rows"), list(outcome["failures"].items()))]
+    return lines
+
+
+def rejections(outcome: dict, config: BuildConfig) -> list[tuple[str, list[str]]]:
+    """Why nothing was published and what to do, each cause with the first failures behind it."""
+    causes = [(loss["text"], loss["examples"]) for loss in outcome["losses"]]
+    if not causes:
+        cause = "the annotations hold no row that can be read: check --annotations"
+        if failed := outcome["failed_images"]:
+            cause = f"all {counted(failed, 'image')} failed: mend the input"
+        elif config.splits:
+            cause = f"none is of --splits {','.join(config.splits)}"
+        causes.append((f"no images to publish: {cause}", []))
+    return causes
+
+
+def _taken_over(taken: dict[str, int], config: BuildConfig) -> str:
+    what = [f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"]
+    if config.with_pictures:
+        what.append(counted(taken["pictures"], "picture"))
+    return " and ".join(what)
+
+
+def _loading(outcome: dict, config: BuildConfig) -> list[str]:
+    """Where it was published, and lines of Python to be pasted that load it."""
+    folder = f"{config.output}/versions/{outcome['version']}"
+    split = min(outcome["splits"], key=naming.SPLITS.index)
+    lines = [f"published {folder}"]
+    lines += [
+        f"  --num_shards {config.num_shards}: {name} has no more shards than images, "
+        f"{account['num_examples']:,}"
+        for name, account in outcome["splits"].items()
+        if config.num_shards and account["num_examples"] < config.num_shards
+    ]
+    place = folder if is_remote(folder) else os.path.abspath(folder)
+    if "parquet" in config.formats:
+        files = {split: f"{glob.escape(place)}/parquet/{split}-*.parquet"}
+        lines.append(
+            "  from datasets import load_dataset; "
+            f"dataset = load_dataset('parquet', data_files={files!r}, split={split!r})"
+        )
+    if "tfrecord" in config.formats:
+        name = f"{naming.TFDS_NAME}/{config.release}"
+        lines.append(
+            "  import tensorflow_datasets as tfds; "
+            f"dataset = tfds.load({name!r}, split={split!r}, data_dir={f'{place}/tfrecord'!r})"
+        )
+    return lines
+
+
+def _source_rows(sources: Sequence[dict]) -> list[tuple]:
+    """A row a file; of places with members, of which there may be dozens, one row a kind."""
+    tables = [source for source in sources if source["kind"] not in (*MEMBERS, *UNUSED)]
+    paths = [s["path"] if is_remote(s["path"]) else os.path.abspath(s["path"]) for s in tables]
+    parents = [os.path.dirname(path).split("/") for path in paths]
+    shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
+    named = [
+        ("/".join(path.split("/")[len(shared) :]), [s])
+        for path, s in zip(paths, tables, strict=True)
+    ]
+    for kind, name in MEMBERS.items():
+        some = [source for source in sources if source["kind"] == kind]
+        if some:
+            named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
+    # Versions of earlier releases tell no repeats.
+    return [
+        (name, *(sum(s.get(count, 0) for s in some) for count in COUNTS)) for name, some in named
+    ]
+
+
+def _split_rows(outcome: dict) -> list[tuple]:
+    rows = []
+    for split in sorted(outcome["splits"], key=naming.SPLITS.index):
+        account = outcome["splits"][split]
+        for form in sorted({shard["format"] for shard in account["shards"]}):
+            shards = [shard for shard in account["shards"] if shard["format"] == form]
+            size = sum(shard["bytes"] for shard in shards) / (1 << 20)
+            examples = sum(shard["num_examples"] for shard in shards)
+            rows.append((split, form, examples, len(shards), f"{size:,.1f}"))
+    return rows
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Columns aligned: the first to the left, numbers to the right."""
+    cells = [
+        [f"{c:,}" if isinstance(c, int) else clean(str(c), LINE_LENGTH) for c in row]
+        for row in [header, *rows]
+    ]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = []
+    for row in cells:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return lines

@@ -1,0 +1,259 @@
+"""What `python -m pipelines.versions` does, a function a command."""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipelines.cli import report
+from pipelines.cli.arguments import print_result
+from pipelines.cli.progress_bar import ByteBar
+from runners.temporary import temporary_folder
+from transforms.dataset.naming import SPLITS
+from transforms.releases import exclusive, pointing, removal, workspace
+from transforms.releases.difference import Difference, ImageChange, compare
+from transforms.releases.holder import lease_path
+from transforms.releases.published import (
+    LatestError,
+    ManifestError,
+    Output,
+    VersionError,
+    count_bytes,
+)
+from transforms.storage import files
+from transforms.storage.objects import is_remote
+from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printable
+
+_PROGRAM = "python -m pipelines.versions"
+_MIB = 1 << 20
+
+
+def list_versions(output: Output, flags: argparse.Namespace) -> None:
+    """Prints a line a version, the oldest first."""
+    latest, pinned = read_latest(output)[0], output.pinned()
+    found: list[dict[str, Any]] = []
+    for name in output.published():
+        marks = [
+            word for word, true in (("latest", name == latest), ("pinned", name in pinned)) if true
+        ]
+        entry = {"version": name, "date": output.date(name).isoformat(timespec="seconds")}
+        try:
+            manifest = output.manifest(name)
+        except ManifestError as error:
+            found.append(entry | {"marks": [*marks, "damaged"], "error": str(error)})
+            continue
+        examples = {split: account["num_examples"] for split, account in manifest["splits"].items()}
+        found.append(entry | {"examples": examples, "bytes": count_bytes(manifest), "marks": marks})
+    if flags.report == "json":
+        print(json.dumps(clean_values(found)))
+        return
+    if not found:
+        raise VersionError(
+            f"{output.path}: nothing is published there: name the --output of a build"
+        )
+    splits = [name for name in SPLITS if any(name in each.get("examples", ()) for each in found)]
+    rows = [
+        (
+            each["version"],
+            each["date"],
+            *(each.get("examples", {}).get(split, 0) for split in splits),
+            f"{each.get('bytes', 0) / _MIB:,.1f}",
+            ", ".join(each["marks"]),
+        )
+        for each in found
+    ]
+    print("\n".join(report.table(("version", "built", *splits, "MiB", ""), rows)))
+
+
+def read_latest(output: Output) -> tuple[str | None, str]:
+    """The version that `latest` names, and why it names none, a line or empty."""
+    try:
+        return output.published_latest(), ""
+    except LatestError as error:
+        return None, str(error)
+
+
+def show(output: Output, flags: argparse.Namespace) -> None:
+    """Prints what a manifest says."""
+    name = output.choose(flags.version)
+    manifest = output.manifest(name)
+    if flags.report == "json":
+        print(json.dumps(clean_values(manifest)))
+        return
+    date = output.date(name).isoformat(timespec="seconds")
+    fingerprint = clean(str(manifest.get("fingerprint")))
+    lines = [f"{name}, built {date}, fingerprint {fingerprint}", ""]
+    lines += [
+        clean(f"  --{flag} {_spelled(value)}", LINE_LENGTH)
+        for flag, value in manifest["config"].items()
+        if value
+    ]
+    print("\n".join([*lines, *report.accounts(manifest)]))
+
+
+def _spelled(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def diff(output: Output, flags: argparse.Namespace) -> None:
+    """Prints what changed from one version to another."""
+    before, after = output.choose(flags.before), output.choose(flags.after)
+    as_json = flags.report == "json"
+
+    def tell(change: ImageChange) -> None:
+        if as_json:
+            bar.print_line(json.dumps(change._asdict()))
+        else:
+            columns = ",".join(change.columns)
+            line = " ".join([change.change, change.split, change.image_id, columns])
+            bar.print_line(line.rstrip())
+
+    with temporary_folder(), ByteBar("comparing") as bar:
+        found = compare(
+            output, before, after, flags.num_workers, tell if flags.images else None, bar.show
+        )
+    accounts = _compare_accounts(output.manifest(before), output.manifest(after))
+    if as_json:
+        summary = {"before": before, "after": after, "splits": _by_split(found)}
+        summary |= {"sources": found.sources, "columns": found.columns} | accounts
+        print(json.dumps(clean_values(summary)))
+        return
+    print("\n".join(_describe(found, accounts)))
+
+
+def _by_split(found: Difference) -> dict[str, dict[str, int]]:
+    kinds = {
+        "appeared": found.appeared,
+        "vanished": found.vanished,
+        "changed": found.changed,
+        "unchanged": found.unchanged,
+    }
+    present = [name for name in SPLITS if any(name in counts for counts in kinds.values())]
+    return {split: {kind: counts[split] for kind, counts in kinds.items()} for split in present}
+
+
+def _compare_accounts(before: dict, after: dict) -> dict[str, dict]:
+    """What manifests say differently of flags, input files and failures: both values."""
+
+    def files_of(manifest: dict) -> dict[str, list[int]]:
+        counts: dict[str, list[int]] = {}
+        for source in manifest["sources"]:
+            name = source["kind"]
+            if name not in report.MEMBERS:  # which lie in dozens of places
+                name = f"{name} {source['path'].rpartition('/')[2]}"
+            total = counts.setdefault(name, [0] * len(report.COUNTS))
+            for place, count in enumerate(report.COUNTS):
+                total[place] += source.get(count, 0)
+        return counts
+
+    def pairs(one: Mapping, other: Mapping) -> dict[str, list]:
+        names = sorted(one.keys() | other.keys())
+        found = {name: [one.get(name), other.get(name)] for name in names}
+        return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+    return {
+        "config": pairs(before["config"], after["config"]),
+        "files": pairs(files_of(before), files_of(after)),
+        "failures": pairs(before["failures"], after["failures"]),
+    }
+
+
+def _describe(found: Difference, accounts: dict[str, dict]) -> list[str]:
+    by_split = _by_split(found)
+    kinds = ("appeared", "vanished", "changed", "unchanged")
+    lines = report.table(
+        ("split", *kinds),
+        [(split, *(counts[kind] for kind in kinds)) for split, counts in by_split.items()],
+    )
+    for title, counts in (("changed by source", found.sources), ("by column", found.columns)):
+        if counts:
+            rows = [(name, *(its[split] for split in by_split)) for name, its in counts.items()]
+            lines += ["", *report.table((title, *by_split), rows)]
+    for title, names in (
+        (f"file: {', '.join(report.COUNTS.values())}", accounts["files"]),
+        ("failures", accounts["failures"]),
+        ("flag", accounts["config"]),
+    ):
+        if names:
+            rows = [(name, *map(_shown, pair)) for name, pair in names.items()]
+            lines += ["", *report.table((title, "before", "after"), rows)]
+    return lines
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(f"{each:,}" if isinstance(each, int) else str(each) for each in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def roll_back(output: Output, flags: argparse.Namespace) -> None:
+    """Points `latest` to a version."""
+    name = output.choose(flags.version)
+    if read_latest(output)[0] == name:
+        _print_done(f"{name} is the latest already")
+        return
+    if is_remote(output.path):
+        pointing.roll_back(output, name, scratch="")
+    else:
+        with workspace.workspace(output.path) as (work, _):
+            pointing.roll_back(output, name, work)
+    _print_done(f"{name} is the latest now")
+
+
+def pin(output: Output, flags: argparse.Namespace) -> None:
+    """Marks a version."""
+    pointing.pin(output, flags.version)
+    _print_done(f"{flags.version} is pinned: gc leaves it alone")
+
+
+def unpin(output: Output, flags: argparse.Namespace) -> None:
+    """Unmarks a version."""
+    if not pointing.unpin(output, flags.version):
+        raise VersionError(f"{output.path}: version {flags.version} isn't pinned")
+    _print_done(f"{flags.version} is pinned no more")
+
+
+def collect(output: Output, flags: argparse.Namespace) -> None:
+    """Removes old versions, and what dead builds have left."""
+    if output.published_latest() is None and not files.is_folder(output.path, output.options):
+        raise VersionError(f"{output.path}: there is no such folder: name the --output of a build")
+    leftovers = workspace.leftovers(output.path, flags.work_folder, output.options)
+    names = removal.old_versions(output, flags.keep)
+    word = "would remove" if flags.dry_run else "removed"
+    for path in leftovers:
+        _print_done(f"{word} {path}, left by a dead build")
+    has_lease = exclusive.is_left if flags.dry_run else exclusive.clear_away
+    if has_lease(output.path, output.options):
+        _print_done(f"{word} {lease_path(output.path)}, left by a dead build")
+    if flags.dry_run:
+        for name in names:
+            _print_done(f"{word} {name}")
+        return
+    # Which removes what dead builds have left, at its beginning and end.
+    with workspace.workspace(
+        output.path, flags.work_folder, options=output.options, fingerprint=""
+    ) as (work, _):
+        pointing.write_card(output, work)  # which may name an old one, after a crash
+        for name in names:
+            done = removal.remove(output, name, work)
+            _print_done(f"{word} {name}" if done else f"kept {name}, which is wanted by now")
+    kept = output.published()
+    _print_done(f"{counted(len(kept), 'version')} left")
+
+
+def _print_done(line: str) -> None:
+    line = printable(line)
+    print_result(_PROGRAM, line, line)
+
+
+COMMANDS: dict[str, Callable[[Output, argparse.Namespace], None]] = {
+    "list": list_versions,
+    "show": show,
+    "diff": diff,
+    "rollback": roll_back,
+    "pin": pin,
+    "unpin": unpin,
+    "gc": collect,
+}

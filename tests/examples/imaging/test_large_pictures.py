@@ -1,0 +1,113 @@
+"""What is done differently with large pictures, to spare memory, comes to the same."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.examples.imaging.pictures import KINDS, jpeg, photo, raw_png
+from transforms.dataset.failures import PixelError, Reason
+from transforms.examples.imaging import decode, encode, rotate
+from transforms.examples.imaging.decode import decode_pixels, verify_pixels
+from transforms.examples.imaging.encode import encode_pixels
+from transforms.examples.imaging.header import check_picture
+
+PNGS = [name for name in KINDS if name.startswith("png")]
+
+
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    rest=st.sampled_from([(), (3,)]),
+    rotation=st.sampled_from([90, 180, 270]),
+)
+@settings(max_examples=200)
+def test_turned_in_place(height: int, width: int, rest: tuple, rotation: int) -> None:
+    shape = (height, width, *rest)
+    pixels = np.random.default_rng(height).integers(0, 256, shape, np.uint8)
+    wanted = np.rot90(pixels, rotation // 90)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rotate, "LARGE_BYTES", 0)
+        given_pixels = pixels.copy()
+        turned = rotate.turn(given_pixels, rotation)
+    assert np.shares_memory(turned, given_pixels)
+    assert turned.flags.c_contiguous
+    assert np.array_equal(turned, wanted)
+
+
+@pytest.mark.parametrize("encoding", ["png", "webp", "jpeg"])
+def test_encoded(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    pixels = np.asarray(photo())
+    wanted = Image.open(io.BytesIO(encode_pixels(pixels, encoding, 90)))
+    monkeypatch.setattr(encode, "LARGE_BYTES", 0)
+    found = Image.open(io.BytesIO(encode_pixels(pixels.copy(), encoding, 90)))
+    assert found.format == wanted.format == encoding.upper()
+    assert np.array_equal(np.asarray(found), np.asarray(wanted))
+
+
+def test_what_is_too_large_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.asarray(photo())
+    size = len(encode_pixels(pixels, "png", 90))
+    monkeypatch.setattr(encode, "MAX_ENCODED_BYTES", size)
+    encode_pixels(pixels, "png", 90)
+    monkeypatch.setattr(encode, "MAX_ENCODED_BYTES", size - 1)
+    with pytest.raises(PixelError) as caught:
+        encode_pixels(pixels, "png", 90)
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("encoding", ["png", "webp"])
+def test_too_many_pixels_to_encode(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    pixels = np.asarray(photo())
+    limit = f"_MAX_{encoding.upper()}_PIXELS"
+    monkeypatch.setattr(encode, limit, 120 * 75)
+    encode_pixels(pixels, encoding, 90)
+    monkeypatch.setattr(encode, limit, 120 * 75 - 1)
+    with pytest.raises(PixelError) as caught:
+        encode_pixels(pixels, encoding, 90)
+    assert caught.value.reason is Reason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("reduction", [1, 3])
+@pytest.mark.parametrize("name", PNGS)
+def test_pngs_in_strips(monkeypatch: pytest.MonkeyPatch, name: str, reduction: int) -> None:
+    header = check_picture(KINDS[name])
+    wanted = decode_pixels(KINDS[name], header, reduction)
+    monkeypatch.setattr(decode, "_STRIP_PIXELS", 2 * header.width + 1)
+    assert np.array_equal(decode_pixels(KINDS[name], header, reduction), wanted)
+
+
+@pytest.mark.parametrize("treat", [verify_pixels, decode_pixels])
+def test_a_png_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch, treat: Callable) -> None:
+    data = raw_png(13, 7, 16, 6)
+    header = check_picture(data)
+    monkeypatch.setattr(decode, "MAX_PNG_PIXELS", 13 * 7)
+    treat(data, header)
+    monkeypatch.setattr(decode, "MAX_PNG_PIXELS", 13 * 7 - 1)
+    with pytest.raises(PixelError) as caught:
+        treat(data, header)
+    assert caught.value.reason is Reason.TOO_MANY_PIXELS
+    assert "at most 90 pixels" in caught.value.detail
+
+
+def test_coefficients_of_several_scans_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = jpeg(progressive=True)  # 120 x 75, 4:2:0
+    header = check_picture(data)
+    coefficients = (15 * 10 + 2 * 8 * 5) * 64 * 2
+    pixels = 120 * 75 * 3
+    monkeypatch.setattr(decode, "_MAX_BYTES", coefficients + pixels)
+    decode_pixels(data, header)
+    monkeypatch.setattr(decode, "_MAX_BYTES", coefficients + pixels - 1)
+    with pytest.raises(PixelError) as caught:
+        decode_pixels(data, header)
+    assert caught.value.reason is Reason.TOO_MANY_PIXELS
+    verify_pixels(data, header)
+    monkeypatch.setattr(decode, "_MAX_BYTES", pixels)
+    decode_pixels(jpeg(), header)
+    monkeypatch.setattr(decode, "_MAX_BYTES", coefficients - 1)
+    with pytest.raises(PixelError):
+        verify_pixels(data, header)

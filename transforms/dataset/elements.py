@@ -1,0 +1,223 @@
+"""What travels between the steps: small frozen records, never rows.
+
+A Beam element is a range of a file or a bucket of images; the rows themselves travel inside Arrow
+batches (see `exchange`).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from transforms.checksum import Checksum
+from transforms.redaction import redact_url
+from transforms.wording import LINE_LENGTH, clean
+
+#: Media of pixel sources whose members are listed, rather than asked for by name.
+LISTED = ("folder", "tar", "tar.gz", "zip")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One input file, recognised.
+
+    `index` is its place in published order (base name, then path) among the sources of a build, so
+    that the order in which files were named changes nothing; pixel sources follow in the order
+    given, and `medium` tells how one is reached (`folder`, `tar`, …). `columns` are the file's
+    columns by the names that this project has for them, '' for one that it doesn't know; empty for
+    JSON Lines. `data_start` is the offset of the first row in the
+    decompressed file, `header_lines` how many lines precede it. `digest` is what its content is
+    known by, as `building.fingerprint` has it; a file that has a stamp and no digest gets that by
+    being read. `stamp` is what changes when a file is written, as it was when the file was first
+    looked at: reading it fails where it has another by then (see `files.open_file`). `notes`
+    are remarks on the file that are no failures, in one line each, without its path.
+
+    A table in an archive is a source of its own: `path` is the archive, `member` the table's name
+    in it, and `size` its bytes without compression. Like a gzipped file it is read as one stream,
+    so it is `compressed` too.
+    """
+
+    index: int
+    kind: str
+    path: str
+    size: int
+    split: str | None = None
+    columns: tuple[str, ...] = ()
+    data_start: int = 0
+    header_lines: int = 0
+    compressed: bool = False
+    medium: str = ""
+    stamp: str = ""
+    digest: str = ""
+    notes: tuple[str, ...] = ()
+    member: str = ""
+    delimiter: str = ","
+
+    @property
+    def name(self) -> str:
+        """The name in all that is shown and published: the path, followed by the name in an
+        archive, without the secrets of a URL."""
+        path = redact_url(self.path)
+        return f"{path}/{self.member}" if self.member else path
+
+    @property
+    def shown_name(self) -> str:
+        """The name as it is published and printed, without control characters."""
+        return clean(self.name, LINE_LENGTH)
+
+    @property
+    def lacks_digest(self) -> bool:
+        """Whether its digest is that of what its readers will have read."""
+        return bool(self.stamp) and not self.digest
+
+
+class ByteRange(NamedTuple):
+    """A range of a source: the records that begin after the first line break at or after `start`,
+    up to the one at or after `stop`; the first range also has the record at its start."""
+
+    source: int
+    start: int
+    stop: int
+
+
+class Notice(NamedTuple):
+    """A remark on an input that is no failure: why a file isn't used, or which part of it is
+    ignored. `text` is one line without the path."""
+
+    path: str
+    text: str
+
+
+class Block(NamedTuple):
+    """Rows of one source that were read together: what the exchange partitions.
+
+    `order` tells the place of the block in its source; `table` has the columns `key` (uint64) and
+    `value` (a struct, the same for every block of a kind).
+    """
+
+    source: int
+    order: int
+    table: pa.Table
+
+
+class SourceCount(NamedTuple):
+    """Rows of one block of a source; by its line breaks (`lines`) failures find their line.
+
+    A whole range has one without rows, with the checksum of its bytes. `damage` says that the
+    source is cut or damaged, so that rows are lost and nothing is published; `warning` that
+    something is missing or looks cut. Both are one line without the path, or empty.
+    """
+
+    source: int
+    order: int
+    rows: int
+    bad_rows: int
+    lines: int
+    checksum: Checksum = Checksum()
+    damage: str = ""
+    warning: str = ""
+
+
+class Failed(NamedTuple):
+    """Failures of one block or bucket, as `failures.pack` makes them.
+
+    Of a block, `line` counts from the block's first line; `source` and `order` tell which block.
+    """
+
+    source: int
+    order: int
+    packed: bytes
+
+
+class BucketCount(NamedTuple):
+    """How many images a bucket was to have and how many of them failed; by source index, how many
+    rows it received and how many of those were orphans.
+
+    `digest` is that of its input, None where something failed that another build should try again.
+    `repeats` counts, by source index, rows that repeat a row of another file. `written` and
+    `left_out` count, by column, annotations in examples, and those of images without an example.
+    `masks` holds, for each split, how many masks were written and how many of them lack pixels
+    although mask files were given. `taken_over` tells whether the whole bucket comes from the
+    version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
+    orientation was set to 1.
+    """
+
+    bucket: int
+    images: int
+    failed: int
+    rows: tuple[tuple[int, int], ...]
+    orphans: tuple[tuple[int, int], ...]
+    digest: str | None = None
+    taken_over: bool = False
+    pictures: int = 0
+    repeats: tuple[tuple[int, int], ...] = ()
+    written: tuple[tuple[str, int], ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
+    masks: tuple[tuple[str, int, int], ...] = ()
+    exif_reset: int = 0
+
+
+class Origin(NamedTuple):
+    """Where a part that is taken over lies, in a shard of the version before.
+
+    `number` and `of` are its place among the shard's parts, and how many these are; `start` is the
+    sum of `bytes` of those before it, and `row` that of their examples. `bytes`, `sha256` and
+    `footer` are the shard's.
+    """
+
+    number: int
+    of: int
+    start: int
+    row: int
+    bytes: int
+    sha256: str
+    footer: str
+
+
+class BuiltPart(NamedTuple):
+    """Consecutive examples of one bucket and split in a file: written, not yet published.
+
+    `body` is the CRC-32 of all that precedes a footer. The file is the part itself, or with an
+    `origin` the shard that it lies in.
+    """
+
+    format: str
+    split: str
+    bucket: int
+    sequence: int
+    path: str
+    num_examples: int
+    bytes: int
+    crc32: str
+    body: str = ""
+    origin: Origin | None = None
+
+
+class Shard(NamedTuple):
+    """A published file and what it was made of; `path` is relative to the version's folder.
+
+    `footer` is the CRC-32 of the footer, empty where the format has none.
+    """
+
+    format: str
+    split: str
+    index: int
+    path: str
+    num_examples: int
+    bytes: int
+    sha256: str
+    parts: tuple[BuiltPart, ...] = ()
+    footer: str = ""
+
+
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array. What is one already isn't copied, as `combine_chunks` would."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def to_ipc(table: pa.Table) -> bytes:
+    """A table as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()

@@ -1,0 +1,397 @@
+"""Which kind of source a file is, told from its header or content, never from its name."""
+
+import csv
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from transforms.dataset.elements import Source
+from transforms.kinds.boxes import BOXES, PERSON_BOXES
+from transforms.kinds.head import (
+    BOM,
+    IMAGE_ID,
+    SourceError,
+    UnknownFileError,
+    check_dataset,
+    check_ids,
+    check_text,
+    first_line,
+    read_head,
+    read_rows,
+    whole_lines,
+)
+from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.kinds.images import IMAGES
+from transforms.kinds.masks import MASKS
+from transforms.kinds.narratives import NARRATIVES
+from transforms.kinds.points import POINTS
+from transforms.kinds.relationships import RELATIONSHIPS
+from transforms.kinds.tables import TableFormat, fold
+from transforms.kinds.vocabulary import names_header
+from transforms.storage import files
+from transforms.storage.archives import GZIP_MAGIC
+from transforms.storage.objects import is_remote, split_uri
+from transforms.storage.stores import ObjectOptions
+
+#: The tables, by kind.
+TABLES: dict[str, TableFormat] = {
+    table.kind: table
+    for table in (
+        IMAGES,
+        BOXES,
+        PERSON_BOXES,
+        MASKS,
+        RELATIONSHIPS,
+        NARRATIVES,
+        POINTS,
+        IMAGE_LABELS,
+    )
+}
+
+#: Small files that say what labels mean; they end in `classes.json`.
+VOCABULARY = ("classes", "class_list", "hierarchy", "point_classes")
+
+#: Small files that are recognised and carry nothing that an example or `classes.json` would hold.
+UNUSED = ("relationship_names", "relationship_triplets")
+
+KINDS = (*TABLES, *VOCABULARY, *UNUSED)
+
+_MID = re.compile(r"^/[a-z]/[0-9a-z_]+$")
+_SPLIT_WORDS = {
+    "train": "train",
+    "val": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+_NARRATIVE_ID = re.compile(rb'"image_id"\s*:\s*"[0-9a-fA-F]{16}"')
+_NARRATIVE_KEY = re.compile(rb'"(caption|timed_caption|traces|annotator_id|dataset_id)"\s*:')
+_HIERARCHY = re.compile(rb'"(LabelName|name)"\s*:\s*"/[a-z]/|"(Subcategory|Part)"\s*:\s*\[')
+_NO_JSON = "no annotations of Open Images: neither a class hierarchy nor lines of narratives"
+_SEPARATORS = {";": "semicolons", "|": "vertical bars"}
+
+
+def detect(
+    path: str,
+    kind: str | None = None,
+    root: str | None = None,
+    options: ObjectOptions = files.DEFAULTS,
+) -> Source:
+    """Recognises a file.
+
+    Args:
+        path: the file.
+        kind: what the user says that it is, if they do.
+        root: the folder in which it was found; its name and those below it may tell the split.
+        options: how object stores are reached.
+
+    Returns:
+        The source, with `index` 0.
+
+    Raises:
+        StorageError: The object store can't be read.
+        ChangedError: It changes while it is looked at.
+        SourceError: It is empty, of no known kind, or of another than `kind`.
+    """
+    status = files.status_of(path, options)
+    with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
+        compressed = file.read(2) == GZIP_MAGIC
+        head = read_head(path, file, compressed)
+    split = split_of(path, root)
+    source = Source(0, "", path, status.size, split, compressed=compressed, stamp=status.stamp)
+    return recognise(source, head, kind)
+
+
+def recognise(source: Source, head: bytes, kind: str | None = None) -> Source:
+    """Completes a source by its first bytes.
+
+    Args:
+        source: where it is.
+        head: up to `head.HEAD_BYTES`, decompressed.
+        kind: what the user says that it is, if they do.
+
+    Raises:
+        UnknownFileError: It has nothing of Open Images' annotations.
+        SourceError: It is empty, damaged, not as published, or of another kind than `kind`.
+    """
+    check_text(source.name, head)
+    start = len(BOM) if head.startswith(BOM) else 0
+    start += len(head[start:]) - len(head[start:].lstrip(b"\r\n"))
+    if head[start:].lstrip()[:1] in (b"{", b"["):
+        return _recognise_json(source, head, start, kind)
+    return _recognise_csv(source, head, start, kind)
+
+
+def _recognise_json(source: Source, head: bytes, start: int, kind: str | None) -> Source:
+    kind = kind or _json_kind(source.name, head[start:])
+    if kind == "narratives":
+        check_dataset(source.name, head)
+        check_ids(source.name, re.findall(r'"image_id"\s*:\s*"([^"]*)"', whole_lines(head)))
+    return dataclasses.replace(
+        source, kind=kind, data_start=start, header_lines=head[:start].count(b"\n")
+    )
+
+
+def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) -> Source:
+    name = source.name
+    line = first_line(name, head, start)
+    delimiter = _delimiter(name, line)
+    names = _first_row(name, line, delimiter)
+    if kind is None:
+        kind = _csv_kind(name, names, head[start:], delimiter)
+    if names == ["id", "name"] and not any(
+        _MID.match(row[0]) for row in read_rows(head, delimiter)
+    ):
+        raise UnknownFileError(name, "names of other things than MIDs")
+    source = dataclasses.replace(source, kind=kind, delimiter=delimiter)
+    if kind not in TABLES:
+        return dataclasses.replace(source, notes=_class_notes(kind, names))
+    columns = _check_columns(name, names, TABLES[kind])
+    start = head.find(b"\n", start) + 1 or len(head)
+    lines = head[:start].count(b"\n")
+    at = columns.index(TABLES[kind].image_id)
+    check_ids(name, [row[at] for row in read_rows(head[start:], delimiter) if len(row) > at])
+    return dataclasses.replace(
+        source,
+        columns=columns,
+        data_start=start,
+        header_lines=lines,
+        notes=_notes(names, columns),
+    )
+
+
+def split_of(path: str, root: str | None = None) -> str | None:
+    """The split that a file's name speaks of, or else the nearest folder's up to `root`.
+
+    Folders further up are the user's own, and may be called `test` for any reason.
+    """
+    file = _absolute(path)
+    top = _absolute(root) if root else file.parent
+    for part in reversed(file.relative_to(top.parent).parts):
+        for word in re.split(r"[^a-z]+", part.lower()):
+            if word in _SPLIT_WORDS:
+                return _SPLIT_WORDS[word]
+    return None
+
+
+def _absolute(path: str) -> PurePath:
+    """A path from the root of this machine, or of its bucket, whose name tells no split."""
+    return PurePath("/", split_uri(path)[2]) if is_remote(path) else PurePath(os.path.abspath(path))
+
+
+def _delimiter(name: str, line: bytes) -> str:
+    """The delimiter of a file by its first line: a comma or a tab.
+
+    Raises:
+        SourceError: It is a semicolon or a vertical bar.
+    """
+    text = line.decode(errors="replace")
+    if text.strip(' "\r') in ("sep=,", "sep=\t", "sep="):
+        raise SourceError(
+            f"{name}: the first line, 'sep=', is a spreadsheet's: delete it, so that the columns' "
+            "names are in the first line"
+        )
+    if _is_ours([field.strip() for field in text.split("\t")]) and "\t" in text:
+        return "\t"
+    for separator, plural in _SEPARATORS.items():
+        fields = [field.strip(' "\r\ufeff') for field in text.split(separator)]
+        if (len(fields) > 1 and _is_ours(fields)) or text.strip() == f"sep={separator}":
+            raise SourceError(
+                f"{name} has {plural} ('{separator}') between its fields, as some spreadsheets "
+                "write: save it with commas"
+            )
+    return ","
+
+
+def _is_ours(names: list[str]) -> bool:
+    """Whether a first line looks like that of an Open Images file: has an ImageID, a MID, or names
+    of columns."""
+    if _MID.match(names[0]) or IMAGE_ID.fullmatch(names[0]):
+        return True
+    folded = {name.casefold().replace("_", "").replace(" ", "") for name in names}
+    tables = [{column.casefold() for column in table.types} for table in TABLES.values()]
+    if any(len(folded & columns) > 1 for columns in (*tables, {"labelname", "displayname"})):
+        return True
+    return len(folded) < len(names) and len(folded & set().union(*tables)) > 0
+
+
+def _kind_by_rows(name: str, names: list[str], head: bytes, delimiter: str) -> str | None:
+    """The kind of a file whose first line would mislead; None where the first line tells the kind.
+
+    A list of classes may begin with a class whose MID and name are alike, or with two MIDs.
+    """
+    if len(names) not in (2, 3) or (names[0] != names[1] and not _MID.match(names[1])):
+        return None
+    rows = read_rows(head, delimiter)
+    labels = [len(row) > 1 and bool(_MID.match(row[0])) for row in rows]
+    pairs = [len(row) > 1 and bool(_MID.match(row[0]) and _MID.match(row[1])) for row in rows]
+    if sum(pairs) * 2 > len(rows):
+        raise UnknownFileError(name, "two MIDs a row, and no names")
+    return "classes" if sum(labels) * 2 > len(rows) else None
+
+
+def _first_row(name: str, line: bytes, delimiter: str) -> list[str]:
+    """The fields of the first line.
+
+    Raises:
+        UnknownFileError, SourceError: It isn't UTF-8, or not CSV.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        if _is_ours(line.decode(errors="replace").split(delimiter)):
+            raise SourceError(f"{name} is not UTF-8 text: save it as UTF-8") from None
+        raise UnknownFileError(name, "it is not UTF-8 text") from None
+    try:
+        row = next(csv.reader([text], delimiter=delimiter, skipinitialspace=delimiter != "\t"), [])
+        return [name.strip() for name in row]
+    except csv.Error:
+        raise SourceError(
+            f"{name}: the first line is no CSV: if lines end in a bare carriage return, make it \\n"
+        ) from None
+
+
+def _csv_kind(name: str, names: list[str], head: bytes, delimiter: str) -> str:
+    """The kind of a CSV file, by its first line `names`, or by its rows where that would mislead.
+
+    Raises:
+        UnknownFileError: It has nothing of Open Images' annotations.
+        SourceError: It looks like one of Open Images' files, and can't be read.
+    """
+    if len(names) == 1 and IMAGE_ID.fullmatch(names[0]):
+        raise UnknownFileError(name, "a list of images, as 'download --image_list' takes it")
+    try:
+        return _kind_by_rows(name, names, head, delimiter) or _kind_by_header(name, names)
+    except SourceError as error:
+        if isinstance(error, UnknownFileError) or _is_ours(names):
+            raise
+        header = delimiter.join(names)[:120]
+        raise UnknownFileError(name, f"unknown header '{header}'") from None
+
+
+def _kind_by_header(path: str, names: list[str]) -> str:
+    """The kind of a CSV file by its first line, which may be a header or a class.
+
+    Raises:
+        SourceError: No kind has such a first line.
+    """
+    table = _nearest_table(names)
+    if not _missing(names, table):
+        return table.kind
+    folded = [fold(name) for name in names]
+    if folded[:4] == ["labelname", "displayname", "yespoints", "points"]:
+        return "point_classes"
+    if {"labelname", "displayname"} <= set(folded) or folded == ["id", "name"]:
+        return "classes"
+    if folded == ["labelname"]:
+        return "class_list"
+    if names == ["LabelName1", "LabelName2", "RelationshipLabel"]:
+        return "relationship_triplets"
+    if _MID.match(names[0]) and not any(map(IMAGE_ID.fullmatch, names)):
+        return "class_list" if len(names) == 1 else "classes"
+    if len(names) == 2 and names[0] == names[1]:
+        return "relationship_names"
+    if any(map(IMAGE_ID.fullmatch, names)):
+        raise SourceError(f"{path} has no header: put its columns' names into the first line")
+    if len(_known(names, table)) < 2:
+        header = ",".join(names)[:120]
+        raise SourceError(
+            f"{path}: unknown header '{header}': name its kind (KIND=PATH) or move it away"
+        )
+    raise SourceError(_column_error(path, names, table))
+
+
+def _nearest_table(names: list[str]) -> TableFormat:
+    """The kind of table that has most of the columns; of several, the one that lacks the fewest."""
+
+    def likeness(table: TableFormat) -> tuple[int, int]:
+        return len(_known(names, table)), -len(_missing(names, table))
+
+    return max(TABLES.values(), key=likeness)
+
+
+def _known(names: list[str], table: TableFormat) -> set[str]:
+    """The table's columns that a header has."""
+    return {*table.columns_of(names)} - {""}
+
+
+def _missing(names: list[str], table: TableFormat) -> list[str]:
+    """The required columns that a header lacks."""
+    known = _known(names, table)
+    return [name for name in (table.image_id, *table.required) if name not in known]
+
+
+def _column_error(path: str, names: list[str], table: TableFormat) -> str:
+    """The message for a header that lacks required columns."""
+    unknown = [
+        name
+        for name, column in zip(names, table.columns_of(names), strict=True)
+        if name and not column
+    ]
+    has = f" and has unknown {', '.join(unknown)[:120]}" if unknown else ""
+    return (
+        f"{path}: header of {table.kind} lacks {', '.join(_missing(names, table))}{has}: "
+        "save it with these columns, by these names, or move it away"
+    )
+
+
+def _check_columns(path: str, names: list[str], table: TableFormat) -> tuple[str, ...]:
+    """A header's columns by the table's names, '' for one that the table doesn't have.
+
+    Raises:
+        SourceError: A required column is missing, or a column is there twice.
+    """
+    if _missing(names, table):
+        raise SourceError(_column_error(path, names, table))
+    columns = table.columns_of(names)
+    if len(_known(names, table)) < len(columns) - columns.count(""):
+        raise SourceError(
+            f"{path}: the header names a column twice: '{','.join(names)[:120]}': drop one of them"
+        )
+    return columns
+
+
+def _notes(names: list[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """A note that names the columns that are ignored, which are '' in `columns`."""
+    unknown = [name or "(no name)" for name, c in zip(names, columns, strict=True) if not c]
+    return (f"unknown columns are ignored: {', '.join(unknown)[:120]}",) if unknown else ()
+
+
+def _class_notes(kind: str, names: list[str]) -> tuple[str, ...]:
+    """Notes on a file of class names, whose first line may be a class; see `_notes`."""
+    if kind != "classes" or len(names) <= 2:
+        return ()
+    if (header := names_header(names)) is None:
+        return ("columns after the second are ignored",)
+    columns = ["" if i not in header[:2] else name for i, name in enumerate(names)]
+    return _notes(names, columns)
+
+
+def _json_kind(name: str, head: bytes) -> str:
+    """The kind of a JSON file.
+
+    Raises:
+        UnknownFileError: It is neither a class hierarchy nor lines of narratives.
+    """
+    first = head.split(b"\n", 1)[0]
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        is_narrative = "image_id" in value
+    else:  # a broken first line is a bad row of its file, not a reason to refuse it
+        is_narrative = b'"image_id"' in first and bool(_NARRATIVE_KEY.search(first))
+    if is_narrative and head[:1] == b"{":
+        return "narratives"
+    if is_narrative or (_NARRATIVE_ID.search(head) and _NARRATIVE_KEY.search(head)):
+        raise SourceError(
+            f"{name}: narratives, but not one a line: write each as one line of JSON, for example "
+            "by jq -c '.[]' of a list"
+        )
+    if head[:1] == b"{" and _HIERARCHY.search(head):
+        return "hierarchy"
+    raise UnknownFileError(name, _NO_JSON)

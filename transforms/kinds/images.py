@@ -1,0 +1,97 @@
+"""Image tables: what is known of each image, and the universe of a build.
+
+`Rotation` is in degrees counter-clockwise by which image and boxes together should be turned; V3
+lacks it.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.failures import Reason
+from transforms.dataset.schema import IMAGE_FIELDS
+from transforms.kinds.tables import (
+    STRING,
+    Rows,
+    TableFormat,
+    by_value,
+    empty_as_null,
+    struct_array,
+)
+
+IMAGE_ROW = pa.struct([("split", STRING), *IMAGE_FIELDS.items()])
+
+SPLITS = ("train", "validation", "test")
+_ROTATIONS = ("0", "90", "180", "270")
+
+_TEXTS = {
+    "original_url": "OriginalURL",
+    "original_landing_url": "OriginalLandingURL",
+    "license": "License",
+    "author_profile_url": "AuthorProfileURL",
+    "author": "Author",
+    "title": "Title",
+    "original_md5": "OriginalMD5",
+    "thumbnail_300k_url": "Thumbnail300KURL",
+}
+
+
+#: Field of `IMAGE_ROW` to its published column.
+HEADERS = {
+    "split": "Subset",
+    "rotation": "Rotation",
+    "original_size": "OriginalSize",
+    **_TEXTS,
+}
+
+
+def _known_splits(names: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(names, "val"), "validation", names)
+
+
+def _build(rows: Rows) -> pa.StructArray:
+    split = by_value(
+        rows.columns["Subset"],
+        lambda names: _known_splits(pc.utf8_lower(names)),
+    )
+    known = pc.is_in(split, pa.array(SPLITS)).to_numpy(zero_copy_only=False)
+    rows.require(known, f"Subset is none of {', '.join(SPLITS)}")
+    return struct_array(
+        IMAGE_ROW,
+        {
+            "split": split,
+            "rotation": _rotation(rows),
+            "original_size": rows.get("OriginalSize", pa.int64()),
+            **{field: empty_as_null(rows.get(name, STRING)) for field, name in _TEXTS.items()},
+        },
+        rows.length,
+    )
+
+
+def _rotation(rows: Rows) -> pa.Array:
+    """Degrees as int16; null where unknown (empty or `nan`) or not one of the four."""
+    text = by_value(
+        rows.get("Rotation", STRING),
+        lambda texts: pc.utf8_lower(pc.utf8_trim_whitespace(texts)),
+    )
+    degrees = by_value(text, lambda texts: pc.replace_substring_regex(texts, r"\.0*$", ""))
+    sound = pc.is_in(degrees, pa.array(_ROTATIONS))
+    unknown = pc.is_in(text, pa.array(["", "nan", None], STRING))
+    bad = ~np.asarray(pc.or_(sound, unknown))
+    rows.note(bad, Reason.BAD_ROTATION, "Rotation is none of 0, 90, 180, 270, empty, nan")
+    return pc.if_else(sound, degrees, pa.scalar(None, STRING)).cast(pa.int16())
+
+
+IMAGES = TableFormat(
+    kind="images",
+    column="image",
+    required={"Subset": STRING},
+    optional={
+        **dict.fromkeys(_TEXTS.values(), STRING),
+        "OriginalSize": pa.int64(),
+        "Rotation": STRING,
+    },
+    value=IMAGE_ROW,
+    build=_build,
+    free_texts=tuple(_TEXTS.values()),
+)

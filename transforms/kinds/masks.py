@@ -1,0 +1,108 @@
+"""Segmentation masks: `*-annotations-object-segmentation.csv`, whose rows name a PNG each.
+
+The published box is the one from which the mask was drawn, not the mask's own.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.failures import Reason
+from transforms.dataset.schema import CLICK, MASK
+from transforms.kinds.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+
+_BOX = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
+_NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
+_CLICK_PATTERN = rf"{_NUMBER} {_NUMBER} -?[0-9]{{1,2}}"
+_CLICKS_PATTERN = rf"^({_CLICK_PATTERN}(;{_CLICK_PATTERN})*;?)?$"
+_STEP = 4096  # rows
+
+#: A mask before its PNG is read: as in an example, with the PNG's name in place of the pixels.
+MASK_ROW = pa.struct(
+    [
+        *(field for field in MASK if field.name not in ("size", "counts", "area")),
+        ("mask_path", STRING),
+    ]
+)
+
+
+def _build(rows: Rows) -> pa.StructArray:
+    rows.require_text("MaskPath", "LabelName")
+    path = rows.columns["MaskPath"]
+    unsafe = pc.match_substring_regex(path, r"[/\\]|\.\.").to_numpy(zero_copy_only=False)
+    rows.require(~unsafe, "MaskPath is not a plain file name", Reason.UNSAFE_PATH)
+    corners = zip(("xmin", "xmax", "ymin", "ymax"), rows.optional_box(*_BOX), strict=True)
+    return struct_array(
+        MASK_ROW,
+        {
+            "label": rows.columns["LabelName"],
+            "box_id": rows.get("BoxID", STRING),
+            **dict(corners),
+            "predicted_iou": rows.optional_number("PredictedIoU"),
+            **({"clicks": _parse_clicks(rows)} if "Clicks" in rows.columns else {}),
+            "mask_path": path,
+        },
+        rows.length,
+    )
+
+
+def _parse_clicks(rows: Rows) -> pa.ListArray:
+    """Parses `X Y T;X Y T;…` to lists of clicks; null for another form and for infinite numbers."""
+    text = rows.columns["Clicks"]
+    sound = pc.fill_null(pc.match_substring_regex(text, _CLICKS_PATTERN), True)
+    rows.forget("Clicks", sound.to_numpy(zero_copy_only=False), "Clicks is not 'X Y T;X Y T;…'")
+    text = rows.columns["Clicks"]
+    # Piece by piece, since each word by itself takes many times its text.
+    pieces = [_split_clicks(text.slice(at, _STEP)) for at in range(0, max(len(text), 1), _STEP)]
+    clicks = pa.concat_arrays(pieces)
+    infinite = _rows_of_infinite(clicks)
+    if len(infinite):
+        finite = np.ones(rows.length, bool)
+        finite[infinite] = False
+        rows.forget("Clicks", finite, "Clicks hold a number that is not finite")
+        text = rows.columns["Clicks"]
+    return pc.if_else(text.is_valid(), clicks, None) if text.null_count else clicks
+
+
+def _rows_of_infinite(clicks: pa.ListArray) -> np.ndarray:
+    """Returns the rows whose clicks hold an infinite number, such as `1e999`; (n,) int64."""
+    flat = clicks.flatten()
+    sound = np.isfinite(flat.field("x").to_numpy()) & np.isfinite(flat.field("y").to_numpy())
+    if sound.all():
+        return np.empty(0, np.int64)
+    return np.unique(pc.list_parent_indices(clicks).to_numpy()[~sound])
+
+
+def _split_clicks(text: pa.StringArray) -> pa.ListArray:
+    text = pc.utf8_rtrim(pc.fill_null(text, ""), ";")
+    clicks = pc.split_pattern(text, ";")
+    present = pc.not_equal(text, "").to_numpy(zero_copy_only=False)
+    counts = np.where(present, pc.list_value_length(clicks).to_numpy(), 0)
+    words = pc.split_pattern(
+        clicks.flatten().filter(pc.not_equal(clicks.flatten(), "")), " "
+    ).flatten()
+    fields = [words.take(pa.array(np.arange(i, len(words), 3))) for i in range(3)]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(
+        offsets,
+        pa.StructArray.from_arrays(
+            [word.cast(field.type) for word, field in zip(fields, CLICK, strict=True)],
+            fields=list(CLICK),
+        ),
+    )
+
+
+MASKS = TableFormat(
+    kind="masks",
+    column="masks",
+    required={"MaskPath": STRING, "LabelName": STRING},
+    optional={
+        "BoxID": STRING,
+        **dict.fromkeys(_BOX, FLOAT),
+        "PredictedIoU": FLOAT,
+        "Clicks": STRING,
+    },
+    value=MASK_ROW,
+    build=_build,
+    identity=("xmin", "xmax", "ymin", "ymax"),
+)

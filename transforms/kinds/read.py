@@ -1,0 +1,284 @@
+"""ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
+
+import functools
+import gzip
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import metrics, progress
+from transforms.checksum import Checksum
+from transforms.config import BuildConfig
+from transforms.dataset import codes, elements, failures
+from transforms.dataset.classes import decode_labels
+from transforms.dataset.elements import Block, ByteRange, Failed, Source, SourceCount
+from transforms.dataset.failures import Failure, Reason, Stage
+from transforms.exchange.place import PlaceFn
+from transforms.kinds import blocks
+from transforms.kinds.blocks import TextBlock
+from transforms.kinds.detect import TABLES
+from transforms.kinds.ending import TAIL_BYTES, WARNING, find_cut
+from transforms.kinds.narratives import parse_narratives
+from transforms.kinds.parse_csv import ParsedBlock, layout_of, parse_csv
+from transforms.kinds.plain_labels import KnownLabels, parse_plain_labels
+from transforms.kinds.records import MAX_RECORD_BYTES, Layout
+from transforms.storage import archives, files
+from transforms.storage.stores import ObjectOptions
+
+_LABEL_FIELDS = ("label", "label1", "label2")
+_READ_BYTES = 1 << 20
+
+
+def read_blocks(
+    source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
+) -> Iterator[TextBlock]:
+    """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
+
+    Raises:
+        ChangedError: The file isn't what was planned, as is found at the end of the range at last.
+        StorageError: The object store can't be read.
+        EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
+    """
+    layout = _layout(source)
+    if source.compressed:
+        with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
+            chunks = _inflate(stream, source.data_start)
+            yield from blocks.stream_blocks(chunks, source.data_start, chunk_size, layout)
+        return
+    with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
+        reader = blocks.RangeReader(file, source.data_start, source.size, layout)
+        size = piece.stop - piece.start
+        step = -(-size // -(-size // chunk_size))  # all of about the same size
+        for start in range(piece.start, piece.stop, step):
+            stop = min(start + step, piece.stop)
+            if stop < piece.stop:
+                files.read_ahead(source.path, stop, min(stop + step, piece.stop))
+            yield from reader.read(start, stop)
+
+
+def _layout(source: Source) -> Layout | None:
+    """What tells where records begin; None where each line is one."""
+    table = TABLES[source.kind]
+    return layout_of(source.columns, table, source.delimiter) if table.free_text else None
+
+
+def _read_header(source: Source) -> bytes:
+    with files.open_file(source.path, stamp=source.stamp) as file:
+        return file.read(source.data_start)
+
+
+def _inflate(stream: archives.Inflated, start: int) -> Iterator[bytes]:
+    """Yields chunks of about `_READ_BYTES` from `start` on; what precedes damage comes first."""
+    pieces: list[bytes] = []
+    try:
+        stream.read(start)
+        while piece := stream.read1(_READ_BYTES):
+            pieces.append(piece)
+            if sum(map(len, pieces)) >= _READ_BYTES:
+                yield b"".join(pieces)
+                pieces = []
+    except (EOFError, OSError, zlib.error):
+        yield b"".join(pieces)
+        raise
+    yield b"".join(pieces)
+
+
+def parse_block(source: Source, data: bytes) -> ParsedBlock:
+    """Parses the records of a block by the kind of its source."""
+    if source.kind == "narratives":
+        return parse_narratives(data)
+    return parse_csv(data, source.columns, TABLES[source.kind], source.delimiter)
+
+
+def parse_coded(source: Source, data: bytes, known: bytes) -> ParsedBlock:
+    """As `parse_block`, with texts as `codes.encode` makes them, by encoded labels."""
+    if (source.kind, source.delimiter) == ("image_labels", ",") and (
+        plain := parse_plain_labels(data, source.columns, _known_labels(known))
+    ):
+        return plain
+    parsed = parse_block(source, data)
+    value = elements.in_one_piece(parsed.table["value"])
+    value = codes.encode(value, TABLES[source.kind].column, decode_labels(known))
+    parsed.table = parsed.table.set_column(1, "value", value)
+    return parsed
+
+
+@functools.lru_cache(maxsize=1)
+def _known_labels(known: bytes) -> KnownLabels:
+    return KnownLabels(decode_labels(known))
+
+
+def uncoded_labels(value: pa.StructArray) -> pa.Array:
+    """The distinct labels of a block; not those that are coded, which are known."""
+    fields = [field.name for field in value.type if field.name in _LABEL_FIELDS]
+    columns = [pc.struct_field(value, field) for field in fields]
+    columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
+    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+
+
+class ReadRangeFn(beam.DoFn):
+    """Reads and parses a range of a source."""
+
+    def __init__(self, config: BuildConfig) -> None:
+        self._config = config
+
+    def setup(self) -> None:
+        progress.sign_on(self._config.progress_folder)
+
+    def process(self, piece: ByteRange, known: bytes) -> Iterator[Any]:
+        source = self._config.sources[piece.source]
+        order = piece.start
+        checksum = Checksum()
+        if source.lacks_digest and piece.start == source.data_start:
+            checksum = checksum.extended(_read_header(source))
+        try:
+            config = self._config
+            tail = b""
+            for block in read_blocks(source, piece, config.chunk_size, config.object_options):
+                start, data, is_rest = block
+                order = start + len(data)
+                del block
+                if source.lacks_digest:
+                    checksum = checksum.extended(data)
+                tail = (tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+                if is_rest:
+                    lines = blocks.count_lines(data)
+                    count = SourceCount(source.index, start, rows=0, bad_rows=0, lines=lines)
+                    yield beam.pvalue.TaggedOutput("counts", count)
+                else:
+                    parsed = self._parse_block(source, piece, data, tail, known)
+                    del data  # so that it isn't there while rows are spilled
+                    yield from self._tell(source, start, parsed, known)
+                    del parsed
+            if source.lacks_digest:
+                told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
+                yield beam.pvalue.TaggedOutput("counts", told)
+            progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            failure = Failure(
+                None, None, Stage.READ, Reason.TRUNCATED, f"compressed data: {error}", line=1
+            )
+            metrics.FAILURES.inc()
+            failed = Failed(source.index, order, failures.pack(failures.to_table([failure])))
+            yield beam.pvalue.TaggedOutput("failed", failed)
+            damage = f"compressed data is cut or damaged ({error}): download it again"
+            count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0, damage=damage)
+            yield beam.pvalue.TaggedOutput("counts", count)
+
+    def _parse_block(
+        self, source: Source, piece: ByteRange, data: bytes, tail: bytes, known: bytes
+    ) -> ParsedBlock:
+        """Parses a block; a last record of the file that is cut is a bad row.
+
+        Args:
+            source: the file.
+            piece: the range to which the block belongs.
+            data: the block.
+            tail: the last bytes that were read of the range, up to the end of the block.
+            known: encoded labels.
+        """
+        cut = None
+        # Blocks end after line breaks, but for the last one of a file, and the beginning of a line
+        # that is too long.
+        last_line = len(data) - data.rfind(b"\n") - 1
+        if source.kind != "narratives" and 0 < last_line <= MAX_RECORD_BYTES:
+            tail = self._tail(source, piece, tail)
+            cut = find_cut(tail, source.columns, TABLES[source.kind], source.delimiter)
+        if cut is None:
+            return self._parse(source, data, known)
+        parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known)
+        return parsed.with_cut_record(cut.failure, WARNING)
+
+    def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
+        """The last lines of a file, which don't depend on its ranges and blocks."""
+        if not source.compressed and piece.start > source.data_start:
+            start = max(source.data_start, source.size - TAIL_BYTES)
+            options = self._config.object_options
+            with files.open_file(
+                source.path, options, size=source.size, stamp=source.stamp
+            ) as file:
+                file.seek(start)
+                read = file.read(source.size - start)
+        return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read
+
+    def _parse(self, source: Source, data: bytes, known: bytes) -> ParsedBlock:
+        metrics.BYTES_READ.inc(len(data))
+        if self._config.exchange == "files":
+            return parse_coded(source, data, known)
+        return parse_block(source, data)  # each small element would need the dictionaries
+
+    def _tell(self, source: Source, order: int, parsed: ParsedBlock, known: bytes) -> Iterator[Any]:
+        metrics.FAILURES.inc(parsed.failures.num_rows)
+        labels = uncoded_labels(elements.in_one_piece(parsed.table["value"]))
+        unknown = labels.filter(pc.invert(pc.is_in(labels, decode_labels(known))))
+        if len(unknown):
+            yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
+        if parsed.failures.num_rows:
+            failed = Failed(source.index, order, failures.pack(parsed.failures))
+            yield beam.pvalue.TaggedOutput("failed", failed)
+        count = SourceCount(
+            source.index,
+            order,
+            parsed.rows,
+            parsed.bad_rows,
+            parsed.lines,
+            warning=parsed.warning,
+        )
+        yield beam.pvalue.TaggedOutput("counts", count)
+        if source.kind == "images":
+            progress.add(self._config.progress_folder, image_rows=self._count_wanted(parsed.table))
+        if parsed.table.num_rows:
+            yield Block(source.index, order, parsed.table)
+
+    def _count_wanted(self, images: pa.Table) -> int:
+        """How many rows of an image table are of the splits to build."""
+        if self._config.splits is None:
+            return images.num_rows
+        wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self._config.splits))
+        return pc.sum(wanted).as_py() or 0
+
+
+class Rows(NamedTuple):
+    """What was read.
+
+    Attributes:
+        fragments: of the exchange.
+        labels: that no class file names; frozensets.
+        failed: `Failed`.
+        counts: `SourceCount`.
+    """
+
+    fragments: beam.PCollection
+    labels: beam.PCollection
+    failed: beam.PCollection
+    counts: beam.PCollection
+
+
+class ReadAnnotations(beam.PTransform):
+    """Ranges → checked rows, placed for the exchange.
+
+    Args:
+        config: the build.
+        known: the labels that class files name, encoded.
+    """
+
+    def __init__(self, config: BuildConfig, known: beam.PCollection) -> None:
+        super().__init__()
+        self._config = config
+        self._known = known
+
+    def expand(self, ranges: beam.PCollection) -> Rows:
+        config = self._config
+        known = beam.pvalue.AsSingleton(self._known)
+        place = PlaceFn(ReadRangeFn(config), config)
+        read = (
+            ranges
+            | "SpreadRanges" >> beam.Reshuffle()
+            | "ReadRanges"
+            >> beam.ParDo(place, known=known).with_outputs(*Rows._fields[1:], main="fragments")
+        )
+        return Rows(*(read[tag] for tag in Rows._fields))

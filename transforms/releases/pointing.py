@@ -1,0 +1,130 @@
+"""Which version readers see, and which are never removed."""
+
+import contextlib
+import os
+
+from transforms.releases import card
+from transforms.releases.published import LatestError, ManifestError, Output, VersionError, lacking
+from transforms.storage import files, objects, private
+from transforms.storage.objects import is_remote
+
+#: Of following what others publish at the same time.
+_TRIES = 5
+
+
+def roll_back(output: Output, name: str, scratch: str) -> None:
+    """Lets `latest` name another version, atomically.
+
+    Args:
+        output: where it is published.
+        name: of the version.
+        scratch: a local folder in the output's file system; not needed for an object store.
+
+    Raises:
+        VersionError: There is no such version, or it lacks shards; `latest` is as it was.
+        StorageError: The object store can't be read, or written to.
+    """
+    _check_whole(output, name)
+    before = _previous(output)
+    _point(output, name, scratch)
+    # What is removed at the same time is first hidden, and then isn't if `latest` names it. So
+    # either that is seen here, or this was seen there.
+    if not output.is_published(name):
+        if before is not None:
+            _point(output, before, scratch)
+        raise VersionError(f"version {name} is being removed: choose another")
+    write_card(output, scratch)
+
+
+def has_current_card(output: Output, manifest: dict) -> bool:
+    """Whether the dataset card names the latest version, or is somebody's own.
+
+    Args:
+        output: where it is published.
+        manifest: of the latest version.
+
+    Raises:
+        StorageError: The object store can't be read.
+    """
+    found = card.read(output.path, output.options)
+    if not card.may_write(found):
+        return True
+    return found == card.render(manifest["version"], manifest["splits"])
+
+
+def write_card(output: Output, scratch: str) -> None:
+    """Has the dataset card name the version that `latest` does.
+
+    Args:
+        output: where it is published.
+        scratch: a local folder in the output's file system; not needed for an object store.
+
+    Raises:
+        StorageError: The object store can't be read, or written to.
+    """
+    for _ in range(_TRIES):
+        try:
+            name = output.latest()
+            splits = output.manifest(name)["splits"] if name else None
+        except (LatestError, ManifestError):  # `verify` reports it
+            return
+        if not name or splits is None:
+            return
+        card.write(output.path, card.render(name, splits), scratch, output.options)
+        if output.latest() == name:  # else a build has published meanwhile
+            return
+
+
+def pin(output: Output, name: str) -> None:
+    """Keeps a version from being removed.
+
+    Raises:
+        VersionError: There is no such version.
+        StorageError: The object store can't be written to.
+    """
+    output.choose(name)
+    marker = output.pin_path(name)
+    if is_remote(marker):
+        objects.upload(marker, f"{name}\n".encode(), output.options)
+    else:
+        private.make_shared_folder(os.path.dirname(marker))
+        private.write_file(marker, f"{name}\n".encode())
+    if not output.is_published(name):
+        unpin(output, name)
+        raise VersionError(f"version {name} is being removed: choose another")
+
+
+def unpin(output: Output, name: str) -> bool:
+    """Lets a version be removed again; whether it was pinned."""
+    if name not in output.pinned():
+        return False
+    marker = output.pin_path(name)
+    files.delete_file(marker, output.options)
+    if not is_remote(marker):
+        with contextlib.suppress(OSError):  # where others are pinned
+            os.rmdir(os.path.dirname(marker))
+    return True
+
+
+def _previous(output: Output) -> str | None:
+    """The version that `latest` names; None also where it names none."""
+    try:
+        return output.latest()
+    except LatestError:
+        return None
+
+
+def _point(output: Output, name: str, scratch: str) -> None:
+    if not is_remote(output.path):
+        files.move_folder_away(output.latest_path, scratch)
+    files.write_file(output.latest_path, f"{name}\n".encode(), scratch, output.options)
+
+
+def _check_whole(output: Output, name: str) -> None:
+    """Raises VersionError unless all shards of a version are there with their sizes."""
+    output.choose(name)
+    if path := lacking(output, name, output.manifest(name)):
+        raise VersionError(
+            f"version {name} isn't whole ({path}): see python -m pipelines.verify "
+            f"{output.path} --version {name}"
+        )

@@ -1,0 +1,196 @@
+"""TFRecord files read back, record by record, without TensorFlow or protobuf.
+
+The framing is described in `transforms.formats.tfrecord`, the messages in
+`transforms.formats.encoder`. Nothing of either is used here: what wrote a file doesn't judge it.
+"""
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import google_crc32c
+import numpy as np
+
+from transforms.storage import files
+
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+_MASK_DELTA = 0xA282EAD8
+
+_ENTRY, _VALUE = 0x0A, 0x12  # fields 1 and 2, length-delimited
+_MORE = 0x80
+
+BYTES, FLOAT, INT64 = 1, 2, 3
+
+
+class RecordError(ValueError):
+    """A TFRecord file or a tf.train.Example is damaged."""
+
+
+class Feature(NamedTuple):
+    """A feature of an example.
+
+    Attributes:
+        kind: BYTES, FLOAT or INT64.
+        values: bytes, float32 or int64, a list or array.
+    """
+
+    kind: int
+    values: Sequence[Any] | np.ndarray
+
+
+def read_records(path: str) -> Iterator[bytes]:
+    """The records of a local file, checked by both of their checksums.
+
+    Raises:
+        RecordError: A checksum is wrong, or the file ends inside a record.
+    """
+    with files.open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        position = 0
+        while position < size:
+            header = file.read(_LENGTH.size + _CRC.size)
+            if len(header) < _LENGTH.size + _CRC.size:
+                raise RecordError(f"ends inside the record at offset {position}")
+            if _masked_crc(header[: _LENGTH.size]) != _CRC.unpack_from(header, _LENGTH.size)[0]:
+                raise RecordError(f"wrong CRC of the length at offset {position}")
+            (length,) = _LENGTH.unpack_from(header)
+            if position + len(header) + length + _CRC.size > size:
+                raise RecordError(f"ends inside the record at offset {position}")
+            data = file.read(length)
+            if _masked_crc(data) != _CRC.unpack(file.read(_CRC.size))[0]:
+                raise RecordError(f"wrong CRC of the record at offset {position}")
+            yield data
+            position += len(header) + length + _CRC.size
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def key_prefix(key: str) -> bytes:
+    """How the entry of a feature with this name begins, after its own length."""
+    encoded = key.encode()
+    return bytes((_ENTRY, len(encoded))) + encoded + bytes((_VALUE,))
+
+
+def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
+    """Where the entries of an example's features lie, which are just these, in this order.
+
+    Args:
+        record: a tf.train.Example.
+        prefixes: of the features' names; see `key_prefix`.
+
+    Returns:
+        Offsets of the first byte of each entry, and of the end.
+
+    Raises:
+        RecordError: The features are others.
+    """
+    try:
+        end, at = _open(record, 0, _ENTRY)
+        if end != len(record):
+            raise IndexError(f"{len(record) - end} bytes too many")
+        bounds = [at]
+        for prefix in prefixes:
+            if record[at] != _ENTRY:
+                raise IndexError(f"tag {record[at]} at offset {at}")
+            length, at = record[at + 1], at + 2
+            if length >= _MORE:
+                length, at = _varint(record, at - 1)
+            if not record.startswith(prefix, at):
+                raise RecordError(f"lacks the feature {prefix[2:-1].decode()} where it should be")
+            at += length
+            bounds.append(at)
+    except IndexError as error:
+        raise RecordError(f"is no tf.train.Example: {error}") from None
+    if at != end:
+        raise RecordError("has features that it shouldn't have")
+    return bounds
+
+
+def parse_example(record: bytes) -> dict[str, Feature]:
+    """The features of an example by name, in whatever order they stand.
+
+    Raises:
+        RecordError: It is no tf.train.Example.
+    """
+    try:
+        found = {}
+        end, at = _open(record, 0, _ENTRY)
+        while at < end:
+            stop, at = _open(record, at, _ENTRY)
+            key_end, at = _open(record, at, _ENTRY)
+            key = record[at:key_end].decode()
+            feature_end, at = _open(record, key_end, _VALUE)
+            if feature_end != stop:
+                raise IndexError(f"feature {key}: its length is wrong")
+            found[key] = _parse_feature(record[at:feature_end])
+            at = stop
+    except (IndexError, ValueError) as error:
+        raise RecordError(f"is no tf.train.Example: {error}") from None
+    return found
+
+
+def count_values(entry: bytes) -> int:
+    """Counts the values of the feature of an entry; see `entry_bounds`.
+
+    Raises:
+        RecordError: It is no entry of an example.
+    """
+    try:
+        _, at = _open(entry, 0, _ENTRY)
+        at, _ = _open(entry, at, _ENTRY)
+        end, at = _open(entry, at, _VALUE)
+        return len(_parse_feature(entry[at:end]).values)
+    except IndexError as error:
+        raise RecordError(f"is no tf.train.Example: {error}") from None
+
+
+def _parse_feature(data: bytes) -> Feature:
+    kind = data[0] >> 3
+    end, at = _open(data, 0, kind << 3 | 2)
+    if kind == BYTES:
+        texts = []
+        while at < end:
+            stop, at = _open(data, at, _ENTRY)
+            texts.append(data[at:stop])
+            at = stop
+        return Feature(kind, texts)
+    packed = b""
+    if at < end:
+        stop, at = _open(data, at, _ENTRY)
+        packed = data[at:stop]
+    if kind == FLOAT:
+        return Feature(kind, np.frombuffer(packed, "<f4"))
+    if kind != INT64:
+        raise IndexError(f"a feature of kind {kind}")
+    numbers, at = [], 0
+    while at < len(packed):
+        number, at = _varint(packed, at)
+        numbers.append(number - (1 << 64) if number >> 63 else number)
+    return Feature(kind, np.array(numbers, np.int64))
+
+
+def _open(data: bytes, at: int, tag: int) -> tuple[int, int]:
+    """Where a length-delimited field with this tag ends, and where its content begins."""
+    if data[at] != tag:
+        raise IndexError(f"tag {data[at]} at offset {at}, not {tag}")
+    length, at = _varint(data, at + 1)
+    if at + length > len(data):
+        raise IndexError(f"a field at offset {at} is longer than what holds it")
+    return at + length, at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends."""
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & ~_MORE) << shift
+        shift += 7
+        at += 1
+        if byte < _MORE:
+            return number, at

@@ -1,0 +1,236 @@
+"""Shards from parts: which parts make a shard, and putting them together."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate, groupby, pairwise, zip_longest
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from transforms.dataset import naming
+from transforms.dataset.elements import BuiltPart, Shard
+from transforms.formats import parquet_concat, tfrecord
+from transforms.formats.part import Crc32, HashingFile
+from transforms.formats.shard_count import shards_at_least
+from transforms.reuse import recording, taking
+from transforms.storage import files, objects, temporary
+from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.stores import ObjectOptions
+
+#: A shard may exceed its target by this much before another is begun.
+_SLACK = 1.25
+#: A part of this fraction of the target is a shard by itself: to put it together with others would
+#: mean to write all of it once more.
+_ALONE = 1 / 8
+_DOWNLOAD_BYTES = 8 << 20
+_READ_BYTES = 256 << 10  # which stay in the cache while they are checked, hashed and written
+
+
+class ShardPlan(NamedTuple):
+    """A shard to be made of consecutive parts."""
+
+    form: str
+    split: str
+    index: int
+    shards: int
+    parts: tuple[BuiltPart, ...]
+
+
+class DamagedPartError(Exception):
+    """What was read back isn't what was written."""
+
+
+def plan_shards(
+    parts: Iterable[BuiltPart], shard_size: int, num_shards: int | None = None
+) -> Iterator[ShardPlan]:
+    """Groups the parts of each format and split, in key order, into shards.
+
+    A part of an eighth of `shard_size` or more is a shard by itself; smaller neighbours are put
+    together to shards of about `shard_size`. Where these would be fewer than a split is to have, or
+    their number is given, they are made of about as many examples each.
+
+    Args:
+        parts: all of them.
+        shard_size: bytes of a shard, about.
+        num_shards: how many each split is to have, if it has so many parts.
+    """
+    for (form, split), some in groupby(sorted(parts), lambda part: (part.format, part.split)):
+        of_split = list(some)
+        shards = _by_size(of_split, shard_size)
+        if form != naming.LINEAGE:
+            examples = sum(part.num_examples for part in of_split)
+            number = min(shards_at_least(examples, num_shards), len(of_split))
+            if num_shards or len(shards) < number:
+                shards = _evenly(of_split, number)
+        for index, group in enumerate(shards):
+            yield ShardPlan(form, split, index, len(shards), tuple(group))
+
+
+def _by_size(parts: Iterable[BuiltPart], shard_size: int) -> list[list[BuiltPart]]:
+    shards: list[list[BuiltPart]] = []
+    room = 0.0
+    for part in parts:
+        alone = part.bytes >= shard_size * _ALONE
+        if alone or part.bytes > room:
+            shards.append([])
+            room = shard_size * _SLACK
+        shards[-1].append(part)
+        room = 0 if alone else room - part.bytes
+    return shards
+
+
+def _evenly(parts: Sequence[BuiltPart], shards: int) -> list[Sequence[BuiltPart]]:
+    """By examples, so that the shards of all formats have the same, wherever parts do."""
+    ends = list(accumulate(part.num_examples for part in parts))
+    middles = [end - part.num_examples / 2 for end, part in zip(ends, parts, strict=True)]
+    borders = [0]
+    for number in range(1, shards):
+        nearest = bisect_left(middles, ends[-1] * number / shards)
+        # Each shard, those to come too, has a part.
+        borders.append(min(max(nearest, borders[-1] + 1), len(parts) - shards + number))
+    return [parts[start:stop] for start, stop in pairwise([*borders, len(parts)])]
+
+
+def seal_shard(
+    plan: ShardPlan, folder: str, release: str, options: ObjectOptions = files.DEFAULTS
+) -> Shard:
+    """Makes a shard of its parts, having read every byte of them back; it isn't flushed.
+
+    Args:
+        plan: the shard.
+        folder: the version's folder, local or in an object store; so may the parts be.
+        release: names the TFDS config.
+        options: how object stores are reached.
+
+    Raises:
+        DamagedPartError: A part's checksum or number of examples isn't what its writer reported.
+        StorageError: The object store can't be read, or written to.
+    """
+    path = naming.shard_path(plan.form, release, plan.split, plan.index, plan.shards)
+    target = os.path.join(folder, path)
+    num_examples = sum(part.num_examples for part in plan.parts)
+    parts = tuple(part._replace(path="", origin=None) for part in plan.parts)
+    shard = partial(Shard, plan.form, plan.split, plan.index, path, num_examples, parts=parts)
+    origin = plan.parts[0].origin
+    if origin and _is_whole(plan.parts) and _copy_whole(plan.parts[0].path, target, options):
+        return shard(bytes=origin.bytes, sha256=origin.sha256, footer=origin.footer)
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(_scratch(plan.parts))
+        local = tuple(_localise(part, scratch, options) for part in plan.parts)
+        attempt = stack.enter_context(files.staged(target, scratch, options))
+        size, sha256 = _put_together(plan._replace(parts=local), attempt)
+        if count_examples(plan.form, attempt) != num_examples:
+            raise DamagedPartError(f"{path}: not the number of examples that its parts have")
+        footer = parquet_concat.footer_checksum(attempt) if plan.form == "parquet" else ""
+    return shard(bytes=size, sha256=sha256, footer=footer)
+
+
+@contextlib.contextmanager
+def _scratch(parts: Iterable[BuiltPart]) -> Iterator[str]:
+    """A folder for copies, beside the parts where these are local."""
+    beside = (os.path.dirname(part.path) for part in parts if not is_remote(part.path))
+    above = next(beside, None)
+    if above is None:
+        with temporary.temporary_folder() as folder:
+            yield folder
+        return
+    folder = tempfile.mkdtemp(dir=above)
+    try:
+        yield folder
+    finally:
+        # `TemporaryDirectory` of Python 3.11 recurses without end where it may not remove it.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_whole(parts: Sequence[BuiltPart]) -> bool:
+    """Whether parts make up a shard of the version before."""
+    origin = parts[0].origin
+    places = [(part.path, part.origin and part.origin.number) for part in parts]
+    return origin is not None and places == [(parts[0].path, n) for n in range(origin.of)]
+
+
+def _copy_whole(path: str, target: str, options: ObjectOptions) -> bool:
+    """Puts a shard of the version before in its new place: a link, or a copy within the store.
+
+    Returns:
+        Whether that could be done.
+    """
+    if is_remote(path) != is_remote(target):
+        return False
+    if is_remote(path):
+        with contextlib.suppress(StorageError):
+            objects.copy(path, target, options)
+            return True
+        return False
+    with files.staged(target, None, options) as attempt:
+        os.link(path, attempt)
+    return True
+
+
+def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPart:
+    """A part that is a local file."""
+    if part.origin:
+        return taking.take_out(part, os.path.join(scratch, uuid.uuid4().hex), options)
+    return _download(part, scratch, options) if is_remote(part.path) else part
+
+
+def _download(part: BuiltPart, folder: str, options: ObjectOptions) -> BuiltPart:
+    """Copies a part from an object store."""
+    path = os.path.join(folder, os.path.basename(part.path))
+    with (
+        files.open_file(part.path, options, buffer_size=_DOWNLOAD_BYTES) as source,
+        open(path, "wb") as copy,
+    ):
+        shutil.copyfileobj(source, copy, _DOWNLOAD_BYTES)
+    return part._replace(path=path)
+
+
+def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
+    """Makes a file of verified parts; its size and SHA-256."""
+    digest = hashlib.sha256()
+    if len(plan.parts) == 1:
+        (part,) = plan.parts
+        _read_back(part, digest.update)
+        os.link(part.path, attempt)
+        return part.bytes, digest.hexdigest()
+    with files.create_lasting_file(attempt) as raw:
+        file = HashingFile(raw, digest)
+        for part, following in zip_longest(plan.parts, plan.parts[1:]):
+            if following:
+                files.read_ahead(following.path, 0, following.bytes)
+            # Records stand end to end, whatever file they are in.
+            _read_back(part, None if plan.form == "parquet" else file.write)
+        if plan.form == "parquet":
+            parquet_concat.concatenate([part.path for part in plan.parts], file)
+        return file.tell(), file.digest
+
+
+def count_examples(form: str, path: str) -> int:
+    """How many examples a shard holds, by its own account."""
+    if form == "parquet":
+        return pq.read_metadata(path).num_rows
+    if form == naming.LINEAGE:
+        return recording.count_rows(path)
+    return tfrecord.count_records(path)
+
+
+def _read_back(part: BuiltPart, take: Callable[[memoryview], object] | None = None) -> None:
+    """Reads a part to its end, and verifies it; `take` is given its bytes on the way."""
+    crc = Crc32()
+    room = memoryview(bytearray(_READ_BYTES))
+    with open(part.path, "rb", buffering=0) as file:
+        while count := file.readinto(room):
+            crc.update(room[:count])
+            if take:
+                take(room[:count])
+    if crc.hexdigest() != part.crc32:
+        raise DamagedPartError(
+            f"{part.path}: was not read back as it was written; is the disk sound?"
+        )

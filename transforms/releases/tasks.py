@@ -1,0 +1,74 @@
+"""Which shards to look at, in which order, and which of their pictures to decode."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from transforms.releases.beside import columns_of
+from transforms.releases.shard_check import ShardTask
+from transforms.storage.stores import ObjectOptions
+
+
+def plan_tasks(
+    folder: str,
+    manifest: dict,
+    sizes: Mapping[str, int],
+    sample: int | None,
+    options: ObjectOptions,
+) -> list[ShardTask]:
+    """The shards that are there, those of all splits and formats side by side as their keys are.
+
+    Args:
+        folder: of the version.
+        manifest: the manifest.
+        sizes: of the files that are there.
+        sample: how many pictures to decode, evenly spread; None for all.
+        options: how object stores are reached.
+    """
+    columns = columns_of(manifest)
+    shards = [
+        (split, shard)
+        for split, account in manifest["splits"].items()
+        for shard in account["shards"]
+        if shard["path"] in sizes
+    ]
+    formats = {shard["format"] for _, shard in shards}
+    of_pictures = "parquet" if "parquet" in formats else "tfrecord"  # they are the same in both
+    total = sum(shard["num_examples"] for _, shard in shards if shard["format"] == of_pictures)
+    if "image" not in columns:
+        sample = 0
+    chosen = _spaced(total, total if sample is None else min(sample, total))
+    tasks = []
+    first = 0
+    before: dict[tuple[str, str], int] = {}
+    for split, shard in shards:
+        wanted = chosen[:0]
+        form, num_examples = shard["format"], shard["num_examples"]
+        if form == of_pictures:
+            start, stop = np.searchsorted(chosen, [first, first + num_examples])
+            wanted = chosen[start:stop] - first
+            first += num_examples
+        task = ShardTask(
+            folder=folder,
+            path=shard["path"],
+            form=form,
+            split=split,
+            sha256=shard["sha256"],
+            num_examples=num_examples,
+            columns=columns,
+            compare=len(formats) > 1,
+            count=form == of_pictures,
+            sample=wanted,
+            options=options,
+            strict=bool(manifest["config"].get("verify_pixels")),
+        )
+        # Keys are spread evenly: the share of examples before a shard tells where its keys begin.
+        start = before.get((split, form), 0)
+        before[split, form] = start + num_examples
+        tasks.append((start / max(1, manifest["splits"][split]["num_examples"]), task))
+    return [task for _, task in sorted(tasks, key=lambda pair: pair[0])]
+
+
+def _spaced(total: int, count: int) -> np.ndarray:
+    """Positions of `count` of `total` examples, evenly spaced; (count,) int64."""
+    return (np.arange(count) * 2 + 1) * total // (2 * max(count, 1))

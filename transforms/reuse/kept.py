@@ -1,0 +1,121 @@
+"""Pictures and rasters of the version before, in place of fetching, decoding and encoding them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transforms.dataset.elements import BuiltPart, in_one_piece
+from transforms.examples.imaging.process import Picture
+from transforms.examples.masks.rasterise import Raster
+from transforms.reuse import pages, taking
+from transforms.reuse.previous import Match
+from transforms.sources.buffer import PictureBuffer
+from transforms.sources.fetch import Size
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+_PICTURE = ["image.path", "width", "height", "original_width", "original_height"]
+_RASTER = ("size", "counts", "area")
+_MASKS = [f"masks.list.element.{name}" for name in _RASTER]
+_REMOTE_BYTES = 8 << 20
+_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+
+
+class Kept:
+    """What is taken over of some images: read as it is asked for, in their order.
+
+    Attributes:
+        pictures: (n,) bool: of which of n images there are pictures.
+        masks: (n,) bool: likewise, all rasters of their masks.
+    """
+
+    def __init__(self, match: Match, options: ObjectOptions) -> None:
+        """Nothing is read yet."""
+        self.pictures = match.places >= 0
+        self.masks = match.masks
+        self._parts = match.parts
+        self._places = match.places
+        self._options = options
+        self._next_rasters = self._rasters()
+
+    def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
+        """The pictures, one after the other, each with its size as it was stored once.
+
+        Args:
+            buffer: what they are read to, as long as there is room.
+        """
+        for part, shard, number, rows in self._groups(self._places[self.pictures]):
+            chosen = shard.read_row_group(number, _PICTURE).take(pa.array(rows))
+            paths = pc.struct_field(chosen["image"], "path").to_pylist()
+            sizes = zip(*(chosen[name].to_pylist() for name in _PICTURE[1:]), strict=True)
+            start = _start_of_pictures(shard.metadata.row_group(number))
+            with files.open_file(part.path, self._options, _REMOTE_BYTES) as file:
+                found = pages.read_pictures(file, start, rows.tolist(), buffer)
+                for data, path, (width, height, *stored) in zip(found, paths, sizes, strict=True):
+                    form = _FORMATS[path.rpartition(".")[2]]
+                    yield Size(*stored), Picture(data, form, width, height)
+
+    def read_rasters(self, places: np.ndarray) -> list[list[Raster] | None]:
+        """The rasters of the masks of some images; None where they aren't taken over.
+
+        Args:
+            places: (k,) of the images, ascending; none may be left out for good that has some.
+        """
+        known = self.masks[places].tolist()
+        return [next(self._next_rasters) if is_known else None for is_known in known]
+
+    def _rasters(self) -> Iterator[list[Raster]]:
+        for _, shard, number, rows in self._groups(self._places[self.masks]):
+            table = shard.read_row_group(number, _MASKS)
+            masks = in_one_piece(table["masks"]).take(pa.array(rows))
+            values = masks.flatten()
+            columns = [values.field(name).to_pylist() for name in _RASTER]
+            rasters = zip(*columns, strict=True)
+            for length in masks.value_lengths().fill_null(0).to_pylist():
+                yield [next(rasters) for _ in range(length)]
+
+    def _groups(
+        self, places: np.ndarray
+    ) -> Iterator[tuple[BuiltPart, pq.ParquetFile, int, np.ndarray]]:
+        """The row groups with rows at these places: of which part, its shard, their number there,
+        and which of their rows these are."""
+        before = 0
+        for part in self._parts:
+            origin = part.origin
+            assert origin is not None
+            stop = before + part.num_examples
+            if not len(_within(places, before, stop)):
+                before = stop
+                continue
+            shard = taking.open_shard(part.path, origin.sha256, self._options)
+            for number, start, rows in _row_groups(shard, part):
+                first = before + start - origin.row
+                wanted = _within(places, first, first + rows)
+                if len(wanted):
+                    yield part, shard, number, wanted - first
+            before = stop
+
+
+def _start_of_pictures(group: pq.RowGroupMetaData) -> int:
+    """Where the pages of a row group's pictures begin."""
+    columns = map(group.column, range(group.num_columns))
+    return next(each.data_page_offset for each in columns if each.path_in_schema == "image.bytes")
+
+
+def _within(places: np.ndarray, start: int, stop: int) -> np.ndarray:
+    first, last = np.searchsorted(places, [start, stop])
+    return places[first:last]
+
+
+def _row_groups(file: pq.ParquetFile, part: BuiltPart) -> Iterator[tuple[int, int, int]]:
+    """The number, first row and rows of each row group of a part."""
+    assert part.origin is not None
+    start = 0
+    for number in range(file.num_row_groups):
+        rows = file.metadata.row_group(number).num_rows
+        if part.origin.row <= start < part.origin.row + part.num_examples:
+            yield number, start, rows
+        start += rows

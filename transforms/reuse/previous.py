@@ -1,0 +1,201 @@
+"""The version before, and what of it a build may take over."""
+
+import itertools
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.dataset import naming
+from transforms.dataset.elements import BuiltPart, Origin
+from transforms.dataset.keys import bucket_of, find
+from transforms.formats.part import Crc32
+from transforms.reuse import taking
+from transforms.reuse.identity import UNKNOWN
+from transforms.reuse.recording import PART, PARTS, ROW
+from transforms.storage import files
+from transforms.storage.objects import StorageError, is_remote
+from transforms.storage.stores import ObjectOptions
+
+#: What a part says of itself, its path apart, which here is the shard's.
+_OF_PART = [name for name in PART.names if name in BuiltPart._fields and name != "path"]
+_ERRORS = (OSError, ValueError, KeyError, TypeError, pa.ArrowException, StorageError)
+
+
+class Match(NamedTuple):
+    """Images of which something may be taken over.
+
+    Attributes:
+        parts: sound parts of the version before that hold such images, in order.
+        places: (n,) int64: where each of n images of this build is among the rows of these parts;
+            -1 where its picture isn't to be taken over.
+        masks: (n,) bool: whether its masks are to be, too.
+    """
+
+    parts: list[BuiltPart]
+    places: np.ndarray
+    masks: np.ndarray
+
+
+class _Known(NamedTuple):
+    """A part of the version before, and the digest of its bucket's input."""
+
+    part: BuiltPart
+    digest: str | None
+
+
+class Previous:
+    """A published version with its lineage."""
+
+    def __init__(
+        self, folder: str, known: Iterable[_Known], buckets: int, work: str, options: ObjectOptions
+    ) -> None:
+        """See `open`."""
+        self._folder = folder
+        self._buckets = buckets
+        self._work = work
+        self._options = options
+        self._of_bucket: dict[int, list[_Known]] = defaultdict(list)
+        for each in known:
+            self._of_bucket[each.part.bucket].append(each)
+
+    @classmethod
+    def open(cls, folder: str, work: str, options: ObjectOptions) -> Self | None:
+        """Reads what a version says of its parts.
+
+        Args:
+            folder: of the version.
+            work: a folder of this build; local shards are linked into it.
+            options: how object stores are reached.
+
+        Returns:
+            None where that can't be read.
+        """
+        try:
+            data = files.read_file(os.path.join(folder, PARTS), options)
+            table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+            metadata = table.schema.metadata or {}
+            if table.schema.remove_metadata() != PART.remove_metadata():
+                return None
+            known = _read(folder, table, options)
+            return cls(folder, known, int(metadata[b"buckets"]), work, options)
+        except _ERRORS:
+            return None
+
+    def bucket(
+        self, bucket: int, buckets: int, digest: str, images: int, forms: Sequence[str]
+    ) -> list[BuiltPart] | None:
+        """The parts of a bucket whose input has this digest, if all are there and sound.
+
+        Args:
+            bucket: its number.
+            buckets: of how many.
+            digest: of its input.
+            images: how many it has.
+            forms: the formats of the build.
+        """
+        if buckets != self._buckets:
+            return None
+        found = [
+            part
+            for part, known in self._of_bucket.get(bucket, ())
+            if known == digest and part.format in forms
+        ]
+        examples: Counter[str] = Counter()
+        for part in found:
+            examples[part.format] += part.num_examples
+        if any(examples[form] != images for form in forms):
+            return None
+        return self._sound(found)
+
+    def match(self, split: str, images: np.ndarray) -> Match | None:
+        """Looks for images that were in this version, and are known by the same.
+
+        Args:
+            split: of the images.
+            images: (n,) of `ROW`, by key; n isn't 0.
+
+        Returns:
+            None where there is nothing to be taken over.
+        """
+        ends = np.ascontiguousarray(images["key"][[0, -1]])
+        first, last = bucket_of(ends, self._buckets).tolist()
+        parts = list(self._between(first, last, "parquet", split))
+        try:
+            rows = self._rows(self._between(first, last, naming.LINEAGE, split))
+        except _ERRORS:
+            return None
+        if not len(rows) or len(rows) != sum(part.num_examples for part in parts):
+            return None
+        places, known = find(rows["key"], images["key"])
+        before = rows[np.where(known, places, 0)]
+        known &= (before["picture"] == images["picture"]) & (images["picture"] != UNKNOWN)
+        with_masks = (before["masks"] == images["masks"]) & (images["masks"] != UNKNOWN)
+        sound = self._sound(parts) if known.any() else None
+        return Match(sound, np.where(known, places, -1), known & with_masks) if sound else None
+
+    def _between(self, first: int, last: int, form: str, split: str) -> Iterator[BuiltPart]:
+        """The parts of some buckets, in order."""
+        for bucket in range(first, last + 1):
+            for part, _ in self._of_bucket.get(bucket, ()):
+                if (part.format, part.split) == (form, split):
+                    yield part
+
+    def _rows(self, parts: Iterable[BuiltPart]) -> np.ndarray:
+        """What is known of images, (n,) of `ROW`.
+
+        Raises:
+            ValueError: It isn't as it was written.
+        """
+        pieces = [np.empty(0, ROW)]
+        for part in parts:
+            assert part.origin is not None
+            with files.open_file(part.path, self._options, part.bytes, part.origin.bytes) as file:
+                file.seek(part.origin.start)
+                data = file.read(part.bytes)
+            crc = Crc32()
+            crc.update(data)
+            if crc.hexdigest() != part.crc32:
+                raise ValueError(f"{part.path}: its bytes have changed")
+            pieces.append(np.frombuffer(data, ROW))
+        return np.concatenate(pieces)
+
+    def _sound(self, parts: list[BuiltPart]) -> list[BuiltPart] | None:
+        """The parts, where they stay; None if one isn't as it was written.
+
+        Objects are known by their ETags to be so; local shards are read.
+        """
+        if is_remote(self._folder):
+            return parts
+        try:
+            linked = [part._replace(path=taking.link_into(self._work, part.path)) for part in parts]
+        except OSError:
+            return None
+        return linked if all(map(taking.is_sound, linked)) else None
+
+
+def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Known]:
+    """All parts, but for those of objects that aren't what they were."""
+    etags = None
+    if is_remote(folder):
+        etags = {status.path: status.version for status in files.walk(folder, options)}
+    for name, rows in itertools.groupby(table.to_pylist(), key=lambda row: row["path"]):
+        some = list(rows)
+        path = os.path.join(folder, name)
+        if os.path.isabs(name) or ".." in name.split("/"):
+            continue  # which no build has written
+        if etags is not None and (some[0]["etag"] is None or etags.get(path) != some[0]["etag"]):
+            continue
+        start = first = 0
+        for number, row in enumerate(some):
+            origin = Origin(
+                number, len(some), start, first, row["size"], row["sha256"], row["footer"]
+            )
+            start += row["bytes"]
+            first += row["num_examples"]
+            own = {name: row[name] for name in _OF_PART}
+            yield _Known(BuiltPart(**own | {"path": path, "origin": origin}), row["digest"])

@@ -1,0 +1,118 @@
+"""What a version keeps of how it came about, in the folder `lineage` beside its shards.
+
+- `<split>-00000-of-00001`, or several: a row of `ROW` an image, in the order of the examples: what
+  its picture and masks are known by.
+- `parts.parquet`: a row a part, in the order in which they stand in the shards, with the digest of
+  its bucket's input.
+
+By these the next build tells what it needn't do again: see `reuse.previous`.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.dataset import naming
+from transforms.dataset.elements import BucketCount, BuiltPart, Shard
+from transforms.formats.part import Crc32, HashingFile
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+PARTS = f"{naming.LINEAGE}/parts.parquet"
+
+#: An image of a version; identities as of `reuse.identity`.
+ROW = np.dtype([("key", "<u8"), ("picture", "<u8"), ("masks", "<u8")])
+
+#: A part of a shard; what is said of the shard, too.
+PART = pa.schema(
+    {
+        "format": pa.string(),
+        "split": pa.string(),
+        "bucket": pa.int32(),
+        "sequence": pa.int32(),
+        "num_examples": pa.int64(),
+        "bytes": pa.int64(),
+        "crc32": pa.string(),
+        "body": pa.string(),
+        "digest": pa.string(),  # of the bucket's input; null where something of it failed
+        "path": pa.string(),
+        "size": pa.int64(),
+        "sha256": pa.string(),
+        "footer": pa.string(),
+        "etag": pa.string(),  # of an object
+    }
+)
+
+
+def write_rows(
+    rows: np.ndarray, path: str, split: str, bucket: int, options: ObjectOptions
+) -> BuiltPart:
+    """Writes (n,) of `ROW`, all images of a bucket and split, as a part.
+
+    Args:
+        rows: by key.
+        path: of the part.
+        split: of the images.
+        bucket: likewise.
+        options: how object stores are reached.
+    """
+    file = HashingFile(files.create_file(path, options), Crc32())
+    file.write(np.ascontiguousarray(rows).view(np.uint8))
+    file.close()
+    return BuiltPart(
+        naming.LINEAGE, split, bucket, 0, path, len(rows), file.tell(), file.digest, file.digest
+    )
+
+
+def count_rows(path: str) -> int:
+    """How many images a file has rows of.
+
+    Raises:
+        ValueError: it ends inside a row.
+    """
+    rows, rest = divmod(os.path.getsize(path), ROW.itemsize)
+    if rest:
+        raise ValueError(f"{path}: ends inside a row")
+    return rows
+
+
+def parts_table(shards: Iterable[Shard], counts: Iterable[BucketCount], buckets: int) -> pa.Table:
+    """The content of `parts.parquet`, but for ETags.
+
+    Args:
+        shards: of the version.
+        counts: of all buckets.
+        buckets: how many the build had.
+    """
+    digests = {count.bucket: count.digest for count in counts}
+    rows: list[Sequence] = [
+        (
+            *(part.format, part.split, part.bucket, part.sequence),
+            *(part.num_examples, part.bytes, part.crc32, part.body, digests.get(part.bucket)),
+            *(shard.path, shard.bytes, shard.sha256, shard.footer, None),
+        )
+        for shard in sorted(shards)
+        for part in shard.parts
+    ]
+    columns = list(zip(*rows, strict=True))
+    table = pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, PART, strict=True)],
+        schema=PART,
+    )
+    return table.replace_schema_metadata({"buckets": str(buckets)})
+
+
+def with_etags(table: pa.Table, etags: Mapping[str, str | int | None]) -> pa.Table:
+    """The table with the ETags of shards by their paths."""
+    column = pa.array([etags.get(path) for path in table["path"].to_pylist()], pa.string())
+    return table.set_column(PART.get_field_index("etag"), PART.field("etag"), column)
+
+
+def encode_parts(table: pa.Table) -> bytes:
+    """The file, with checksums of its pages."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    return sink.getvalue().to_pybytes()

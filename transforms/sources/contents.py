@@ -1,0 +1,108 @@
+"""What a pixel source holds, as rows that are keyed like those of a table."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import xxhash
+
+from transforms.dataset.elements import Source, in_one_piece, to_ipc
+from transforms.dataset.failures import PixelError, Reason
+from transforms.dataset.keys import image_keys
+from transforms.sources import listing
+from transforms.sources.unpack import unpack
+from transforms.storage.stamps import ChangedError
+from transforms.storage.stores import ObjectOptions
+
+#: Kinds of source that are listed, with what counts as a member.
+CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
+
+
+def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator[listing.Listing]:
+    """Lists a folder or archive.
+
+    A `.tar.gz` can't be sought into: it is unpacked into `folder`, and its members are those of the
+    tar there.
+
+    Args:
+        source: of kind `pictures` or `mask_files`.
+        folder: for what is unpacked.
+        options: how object stores are reached.
+
+    Raises:
+        ChangedError: The archive hasn't the source's stamp, or the folder not its digest.
+        PixelError: TRUNCATED or CORRUPT for a damaged archive, TOO_LARGE for one that unpacks to
+            far more than it has, after what could still be listed.
+    """
+    contents = CONTENTS[source.kind]
+    if source.medium == "folder":
+        digest = _FolderDigest()
+        for listed in listing.list_members(source.path, contents, options):
+            digest.add(listed)
+            yield listed
+        if source.digest and source.digest != str(digest):
+            raise ChangedError.of(source.path)
+        return
+    if source.medium != "tar.gz":
+        yield from listing.list_members(source.path, contents, options, source.stamp)
+        return
+    path, damage = unpack(source.path, folder, options, source.stamp)
+    try:
+        yield from listing.list_members(path, contents, options)
+    except (PixelError, ValueError) as error:
+        # Where the compressed data is damaged, so is the tar: the former is the cause.
+        raise damage or PixelError(Reason.CORRUPT, str(error)) from None
+    if damage:
+        raise damage
+
+
+def path_of(source: Source, container: str) -> str:
+    """The path by which a user knows the container of a member.
+
+    An unpacked archive is in a temporary file, whose name would tell nobody anything.
+    """
+    return source.path if source.medium == "tar.gz" else container
+
+
+def digest_folder(source: Source, options: ObjectOptions) -> str:
+    """Returns a hash of the listing of a folder.
+
+    Args:
+        source: of kind `pictures` or `mask_files`, and `folder` its medium.
+        options: how object stores are reached.
+
+    Raises:
+        StorageError: The object store can't be read.
+        OSError: A folder can't be read.
+    """
+    digest = _FolderDigest()
+    for listed in listing.list_members(source.path, CONTENTS[source.kind], options):
+        digest.add(listed)
+    return str(digest)
+
+
+class _FolderDigest:
+    """A hash of the names and stamps of a folder's members, in the order in which they are listed.
+
+    Other files don't count, such as those that a download has yet to rename.
+    """
+
+    def __init__(self) -> None:
+        self._hash = xxhash.xxh3_128()
+
+    def add(self, listed: listing.Listing) -> None:
+        self._hash.update(to_ipc(listed.table.select(["name", "stamp"])))
+        refused = [(failure.reason, failure.detail) for failure in listed.failures]
+        self._hash.update(repr((refused, listed.similar)).encode())
+
+    def __str__(self) -> str:
+        return f"list:{self._hash.hexdigest()}"
+
+
+def keyed(members: pa.Table, index: int) -> pa.Table:
+    """The members of source `index`, (n,) of `listing.SCHEMA`, as n rows of `key` and `value`."""
+    members = members.combine_chunks()
+    keys, _ = image_keys(members["image_id"].chunk(0))
+    source_index = pa.array([index] * len(members), pa.int32())
+    members = members.append_column("source", source_index).drop_columns("image_id")
+    value = in_one_piece(members.to_struct_array())
+    return pa.table({"key": keys, "value": value})

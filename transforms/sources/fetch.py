@@ -1,0 +1,342 @@
+"""Fetching the pictures of images, each from the first source that has a sound one."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.dataset.failures import Failure, PixelError, Reason, Stage
+from transforms.dataset.schema import IMAGE
+from transforms.examples.imaging.decode import verify_pixels
+from transforms.examples.imaging.header import PictureHeader, check_picture
+from transforms.examples.imaging.orientation import reset_orientation
+from transforms.examples.imaging.process import (
+    ImageSpec,
+    Picture,
+    process_picture,
+    stays_as_stored,
+)
+from transforms.redaction import redact_url
+from transforms.sources.buffer import PictureBuffer
+
+#: Pictures that are in memory together, as processed.
+HELD_BYTES = 32 << 20
+
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+
+
+class Answer(NamedTuple):
+    """What a source has for an image: the picture's bytes, or why there are none.
+
+    `source` is a file, an archive, or the picture's own URL. A thumbnail's size isn't that of the
+    original picture.
+    """
+
+    source: str
+    picture: bytes | memoryview | PixelError
+    is_thumbnail: bool = False
+
+
+class PictureSource(Protocol):
+    """A source of pictures, or several that are asked together."""
+
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        """Answers for each of some images, in the order in which they should be tried."""
+
+    def close(self) -> None:
+        """Gives back files and connections."""
+
+
+class Size(NamedTuple):
+    """The size in pixels of a picture as its source has it; None for a thumbnail."""
+
+    width: int | None
+    height: int | None
+
+
+class KeptPictures(Protocol):
+    """Pictures, as processed, that needn't be asked for."""
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(n,) bool: of which of n images there are some."""
+
+    def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
+        """These, in order; in the buffer's room, where there is some when one is asked for."""
+
+
+class Fetched(NamedTuple):
+    """The pictures of some consecutive images.
+
+    Attributes:
+        images: the rows of those whose picture is sound.
+        columns: for these, the columns `image`, `width`, `height`, `original_width`,
+            `original_height`.
+        failures: one for each of the others.
+        fetch_seconds: of each image, for how long its picture was waited for.
+        decode_seconds: likewise, how long it took to check and process it.
+        exif_reset: how many pictures had an orientation in their metadata that was set to 1.
+    """
+
+    images: pa.Table
+    columns: dict[str, pa.Array]
+    failures: list[Failure]
+    fetch_seconds: Sequence[float] = ()
+    decode_seconds: Sequence[float] = ()
+    exif_reset: int = 0
+
+
+class _Outcome(NamedTuple):
+    """An image's picture, or None, and a failure for each source that had no sound one.
+
+    `exif_reset` tells whether the picture's orientation was set to 1.
+    """
+
+    index: int
+    picture: tuple[Size, Picture] | None
+    refused: list[Failure]
+    fetch_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    exif_reset: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.picture[1].data) if self.picture else 0
+
+    def kept_in(self, buffer: PictureBuffer) -> "_Outcome":
+        """It with its picture in a buffer, unless that has no room."""
+        if not self.picture:
+            return self
+        size, (data, form, width, height) = self.picture
+        picture = Picture(buffer.add(data), form, width, height)
+        return self._replace(picture=(size, picture))
+
+
+def fetch_pictures(
+    joined: pa.Table,
+    sources: Sequence[PictureSource],
+    verify: bool,
+    spec: ImageSpec,
+    held_bytes: int = HELD_BYTES,
+    buffer: PictureBuffer | None = None,
+    kept: KeptPictures | None = None,
+) -> Iterator[Fetched]:
+    """Fetches, checks and processes pictures, each from the first source that has a sound one.
+
+    Args:
+        joined: n rows of `join.Joined.table`.
+        sources: in the order in which they are to be tried.
+        verify: whether to decode in full, strictly, what needn't be decoded otherwise.
+        spec: what the pictures are to become.
+        held_bytes: processed pictures that are in memory together, and as many again for each
+            source but the last while those after it are asked; a larger picture is alone.
+        buffer: of `held_bytes`, to use it again; a new one by default.
+        kept: pictures that are there already; of these images no source is asked.
+
+    Yields:
+        Consecutive pieces of the n images. Where they are cut depends on the sizes of the processed
+        pictures alone. The pictures of one are there until the next one is asked for.
+    """
+    held: list[_Outcome] = []
+    size = 0
+    buffer = buffer or PictureBuffer(held_bytes)
+    buffer.clear()
+    resolver = _Resolver(joined, verify, spec, held_bytes)
+    for outcome in _outcomes(resolver, len(joined), sources, kept, buffer):
+        if held and size + outcome.size > held_bytes:
+            yield _take_out(joined, held, buffer)
+            buffer.clear()
+            size = 0
+        held.append(outcome.kept_in(buffer))
+        size += outcome.size
+        del outcome  # which would stay until the next one is there
+        if size >= held_bytes:
+            yield _take_out(joined, held, buffer)
+            buffer.clear()
+            size = 0
+    if held:
+        yield _take_out(joined, held, buffer)
+
+
+def _outcomes(
+    resolver: "_Resolver",
+    images: int,
+    sources: Sequence[PictureSource],
+    kept: KeptPictures | None,
+    buffer: PictureBuffer,
+) -> Iterator[_Outcome]:
+    """What comes of all images, in order."""
+    if kept is None:
+        yield from resolver.resolve(range(images), sources)
+        return
+    found = resolver.resolve(np.flatnonzero(~kept.pictures).tolist(), sources)
+    pictures = kept.read_pictures(buffer)
+    for index, is_kept in enumerate(kept.pictures.tolist()):
+        yield _Outcome(index, next(pictures), []) if is_kept else next(found)
+
+
+class _Resolver:
+    """Settles which source each image's picture is from; arguments as of `fetch_pictures`."""
+
+    def __init__(self, joined: pa.Table, verify: bool, spec: ImageSpec, held_bytes: int) -> None:
+        self._joined = joined
+        self._verify = verify
+        self._spec = spec
+        self._held_bytes = held_bytes
+
+    def resolve(
+        self, indices: Sequence[int], sources: Sequence[PictureSource]
+    ) -> Iterator[_Outcome]:
+        """What comes of asking for some images, in order, and no sooner than they are taken.
+
+        From the first that a source doesn't have on, its pictures are held back, so that later
+        sources are asked for many images at a time.
+        """
+        if not sources:
+            yield from (_Outcome(index, None, []) for index in indices)
+            return
+        source, *others = sources
+        images = self._joined
+        if len(indices) < len(images):
+            images = images.take(pa.array(indices, pa.int64()))
+        rows = images.select(("image_id", "split", "rotation")).to_pylist()
+        held: deque[_Outcome] = deque()
+        size = 0
+        since = time.perf_counter()
+        for index, row, answers in zip(indices, rows, source.ask(images), strict=True):
+            held.append(self._first_sound(index, row, answers, since))
+            if not others or (held[-1].picture and len(held) == 1):
+                yield held.pop()
+            else:
+                size += held[-1].size
+                if size >= self._held_bytes:
+                    yield from self._settle(held, others)
+                    size = 0
+            since = time.perf_counter()
+        yield from self._settle(held, others)
+
+    def _settle(
+        self, held: deque[_Outcome], sources: Sequence[PictureSource]
+    ) -> Iterator[_Outcome]:
+        """Takes what is held back, with what further sources have for those without a picture."""
+        missing = [outcome.index for outcome in held if not outcome.picture]
+        found = self.resolve(missing, sources)
+        while held:
+            outcome = held.popleft()
+            if not outcome.picture:
+                later = next(found)
+                outcome = later._replace(
+                    refused=outcome.refused + later.refused,
+                    fetch_seconds=outcome.fetch_seconds + later.fetch_seconds,
+                    decode_seconds=outcome.decode_seconds + later.decode_seconds,
+                )
+            yield outcome
+
+    def _first_sound(
+        self, index: int, row: dict, answers: Iterator[Answer], since: float
+    ) -> _Outcome:
+        """The first answer that is a sound picture, processed; waited for since then."""
+        refused: list[Failure] = []
+        fetched = decoded = 0.0
+        for source, answer, is_thumbnail in answers:
+            arrived = time.perf_counter()
+            fetched += arrived - since
+            stage = Stage.FETCH
+            try:
+                if isinstance(answer, PixelError):
+                    raise answer
+                stage = Stage.DECODE
+                given = [answer]
+                del answer  # so that processing can free it
+                size, picture, exif_reset = self._process(given, row["rotation"])
+                decoded += time.perf_counter() - arrived
+                size = Size(None, None) if is_thumbnail else size
+                return _Outcome(
+                    index, (size, picture), refused, fetched, decoded, exif_reset=exif_reset
+                )
+            except PixelError as error:
+                where = (row["image_id"], row["split"], stage, error.reason, error.detail)
+                refused.append(Failure(*where, redact_url(source)))
+            since = time.perf_counter()
+            decoded += since - arrived
+        return _Outcome(index, None, refused, fetched, decoded)
+
+    def _process(
+        self, given: list[bytes | memoryview], rotation: int | None
+    ) -> tuple[Size, Picture, bool]:
+        """Processes a picture, which is taken out of `given`.
+
+        Returns:
+            Its size as stored, the picture, and whether its orientation was reset.
+
+        Raises:
+            PixelError: It isn't sound.
+        """
+
+        def is_decoded(header: PictureHeader) -> bool:
+            return self._verify or not stays_as_stored(header, self._spec, rotation)
+
+        header = check_picture(given[0], is_decoded=is_decoded)
+        size = Size(header.width, header.height)
+        if not stays_as_stored(header, self._spec, rotation):
+            return size, process_picture(bytes(given.pop()), header, self._spec, rotation), False
+        data = given[0]
+        if self._verify:
+            verify_pixels(bytes(data), header)
+        upright = None
+        if not self._spec.keep_exif_orientation:
+            upright = reset_orientation(data, header.format)
+        return size, Picture(upright or data, *header), upright is not None
+
+
+def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
+    """A piece of what is held, which is emptied, as pictures are in the piece by then."""
+    rows = images = joined.slice(held[0].index, len(held))
+    sound = [outcome.picture is not None for outcome in held]
+    if not all(sound):
+        images = rows.filter(pa.array(sound))
+    pictures = [outcome.picture for outcome in held if outcome.picture]
+    columns = _columns(images["image_id"].to_pylist(), pictures, buffer)
+    names = zip(rows["image_id"].to_pylist(), rows["split"].to_pylist(), strict=True)
+    failures = [
+        _summarise(*name, outcome.refused)
+        for name, outcome in zip(names, held, strict=True)
+        if not outcome.picture
+    ]
+    fetch_seconds = [outcome.fetch_seconds for outcome in held]
+    decode_seconds = [outcome.decode_seconds for outcome in held]
+    exif_reset = sum(outcome.exif_reset for outcome in held)
+    held.clear()
+    return Fetched(images, columns, failures, fetch_seconds, decode_seconds, exif_reset)
+
+
+def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
+    """One failure for an image: that of the first source, with what the others answered."""
+    if not refused:
+        detail = "no source of pictures has it"
+        return Failure(image_id, split, Stage.FETCH, Reason.MISSING, detail)
+    others = [f"{other.source}: {other.reason}: {other.detail}" for other in refused[1:]]
+    return refused[0]._replace(detail="; ".join([refused[0].detail, *others]))
+
+
+def _columns(
+    image_ids: Sequence[str],
+    pictures: Sequence[tuple[Size, Picture]],
+    buffer: PictureBuffer,
+) -> dict[str, pa.Array]:
+    paths = [
+        f"{image_id}.{_EXTENSIONS[picture.format]}"
+        for image_id, (_, picture) in zip(image_ids, pictures, strict=True)
+    ]
+    data = buffer.column([picture.data for _, picture in pictures])
+    image = pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE))
+    return {
+        "image": image,
+        "width": pa.array([picture.width for _, picture in pictures], pa.int32()),
+        "height": pa.array([picture.height for _, picture in pictures], pa.int32()),
+        "original_width": pa.array([size.width for size, _ in pictures], pa.int32()),
+        "original_height": pa.array([size.height for size, _ in pictures], pa.int32()),
+    }

@@ -1,0 +1,229 @@
+"""Fetching pictures over HTTP: many at once, and safe against what URLs may lead to."""
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pycurl
+
+from transforms.dataset.failures import PixelError, Reason
+from transforms.sources import addresses
+from transforms.sources.budget import ByteBudget, Room, in_order
+from transforms.sources.limits import HttpOptions
+from transforms.sources.retry import Attempts, PassingError
+from transforms.sources.transfer import LargerError, Redirect, Refusal, Transfer
+
+USER_AGENT = "open-images-beam (dataset builder)"
+
+#: Room that is made for a picture before its size is known: first this, then the mean of about so
+#: many before it.
+_FIRST_USUAL_BYTES = 256 << 10
+_USUAL_OF = 32
+
+#: Answers that are taken, if they are there, before all connections are served again.
+_TAKEN_AT_ONCE = 8
+
+#: In the path of the picture to which Flickr redirects from one that was deleted or made private.
+_PLACEHOLDER = "photo_unavailable"
+
+
+class Request(NamedTuple):
+    """One picture.
+
+    Attributes:
+        url: http or https.
+        size: bytes that it must have, or None if that isn't known.
+        md5: its MD5 in base64, as published, or None likewise.
+    """
+
+    url: str
+    size: int | None = None
+    md5: str | None = None
+
+
+class HttpFetcher:
+    """Fetches pictures for one thread at a time, by connections that serve until `close`.
+
+    Args:
+        options: of which the fetcher is made; they can be pickled, it can't.
+        refusal: says which addresses aren't connected to, unless private hosts are allowed.
+        uses_netrc: whether the passwords in this user's netrc file are for the hosts that are
+            asked. A host that one of these redirects to gets none.
+    """
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        refusal: Refusal = addresses.refusal,
+        uses_netrc: bool = False,
+    ) -> None:
+        self._options = options
+        self._uses_netrc = uses_netrc
+        self._refusal = None if options.allow_private_hosts else refusal
+        self._usual_bytes = _FIRST_USUAL_BYTES
+        self._idle: list[Transfer] = []
+        self._hosts: dict[str, _Host] = {}
+        self._slots = asyncio.Semaphore(options.max_requests)
+        self._multi = pycurl.AsyncCurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, options.max_requests)
+        # Runs in the thread that takes the answers, while that waits for the next: a thread of its
+        # own would contend for the interpreter with the decoder's over each piece of each answer.
+        self._loop = asyncio.SelectorEventLoop()
+
+    def fetch(self, requests: Sequence[Request]) -> Iterator[bytes | PixelError]:
+        """Fetches some pictures: for each, in the same order, its bytes or why there are none.
+
+        While one is used, those after it are under way, as far as a `ByteBudget` allows. A picture
+        for which there is no room, as it turns out, is broken off and asked for again later.
+
+        Reasons are `missing` (404, 410, or a placeholder in its stead), `http_status` (with the
+        status, or why there was no answer), `timeout`, `truncated`, `too_large`,
+        `size_mismatch`, `md5_mismatch`, `not_image` (compressed for transport, which nobody asked
+        for) and `blocked_address`. Whether the bytes are a picture is for others to check.
+        """
+        budget = ByteBudget()
+
+        def start(number: int) -> asyncio.Task[bytes | PixelError]:
+            return self._loop.create_task(self._answer_within(budget, number, requests[number]))
+
+        taken = itertools.count(1)
+
+        def take(answer: asyncio.Task[bytes | PixelError]) -> bytes | PixelError:
+            if answer.done() and next(taken) % _TAKEN_AT_ONCE:
+                return answer.result()
+            return self._loop.run_until_complete(answer)
+
+        return in_order(len(requests), start, take, budget)
+
+    def close(self) -> None:
+        """Gives connections back; what is still being fetched is cancelled."""
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(self._shut())
+            self._loop.close()
+
+    async def _shut(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._multi.aclose()
+        for transfer in self._idle:
+            transfer.close()
+
+    async def _answer_within(
+        self, budget: ByteBudget, number: int, request: Request
+    ) -> bytes | PixelError:
+        """The answer to a request, which gets as much of a budget as it turns out to need."""
+        size = min(request.size or self._usual_bytes, self._options.max_bytes)
+        room = Room(budget, number, size)
+        while True:
+            if not (granted := room.claim()).done():
+                await asyncio.wrap_future(granted)
+            try:
+                answer = await self._answer(request, room)
+            except LargerError:
+                continue
+            size = len(answer) if isinstance(answer, bytes) else 0
+            room.resize(size)
+            if size:
+                self._usual_bytes += (size - self._usual_bytes) // _USUAL_OF
+            return answer
+
+    async def _answer(self, request: Request, room: Room) -> bytes | PixelError:
+        options = self._options
+        attempts = Attempts(
+            options.retries, options.total_seconds, options.first_wait, options.longest_wait
+        )
+        while True:
+            try:
+                data = await self._follow(request.url, attempts, room)
+                return _verified(data, request)
+            except PassingError as error:
+                wait = attempts.wait(error)
+                if wait is None:
+                    detail = f"{error.detail} ({attempts.failed} attempts)"
+                    return PixelError(error.reason, detail)
+            except PixelError as error:
+                return error
+            await asyncio.sleep(wait)
+
+    async def _follow(self, url: str, attempts: Attempts, room: Room) -> bytes:
+        url = addresses.checked_url(url)
+        asked_first = _origin(url)
+        for _ in range(self._options.max_redirects + 1):
+            logs_in = self._uses_netrc and _origin(url) == asked_first
+            answer = await self._ask(url, attempts, room, logs_in)
+            if isinstance(answer, bytes):
+                return answer
+            url = addresses.checked_url(answer.url, base=url)
+            if _PLACEHOLDER in urlsplit(url).path:
+                raise PixelError(Reason.MISSING, f"redirected to {url}")
+        limit = self._options.max_redirects
+        raise PixelError(Reason.HTTP_STATUS, f"more than {limit} redirects, the last to {url}")
+
+    async def _ask(
+        self, url: str, attempts: Attempts, room: Room, logs_in: bool
+    ) -> bytes | Redirect:
+        name = urlsplit(url).netloc.lower()
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _Host(self._options.max_per_host)
+        async with host.slots:
+            while (pause := host.paused_until - time.monotonic()) > 0:
+                await asyncio.sleep(pause)
+            async with self._slots:
+                try:
+                    return await self._transfer(url, attempts.seconds_left(), room, logs_in)
+                except PassingError as error:
+                    # "Too many requests" means the others too.
+                    if error.after is not None and error.detail == "429":
+                        wait = min(error.after, self._options.longest_wait)
+                        host.paused_until = time.monotonic() + wait
+                    raise
+
+    async def _transfer(
+        self, url: str, seconds: float, room: Room, logs_in: bool
+    ) -> bytes | Redirect:
+        options = self._options
+        transfer = self._idle.pop() if self._idle else None
+        if transfer is None:
+            transfer = Transfer(
+                options.connect_seconds,
+                options.read_seconds,
+                options.max_bytes,
+                self._refusal,
+                USER_AGENT,
+            )
+        try:
+            return await transfer.ask(self._multi, url, seconds, room, logs_in)
+        finally:
+            self._idle.append(transfer)
+
+
+class _Host:
+    """What requests to one host share."""
+
+    def __init__(self, max_requests: int) -> None:
+        self.slots = asyncio.Semaphore(max_requests)
+        self.paused_until = 0.0
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """What a password is for: the scheme, and the host with its port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
+
+
+def _verified(data: bytes, request: Request) -> bytes:
+    if request.size is not None and len(data) != request.size:
+        raise PixelError(Reason.SIZE_MISMATCH, f"{len(data)} bytes, {request.size} were published")
+    if request.md5 is not None:
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        if md5 != request.md5:
+            raise PixelError(Reason.MD5_MISMATCH, f"{md5}, {request.md5} was published")
+    return data

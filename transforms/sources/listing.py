@@ -1,0 +1,262 @@
+"""Listing pixel and mask sources as tables that travel to the buckets of their images."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+
+from transforms.dataset.failures import Failure, PixelError, Reason, Stage
+from transforms.sources.archive import reader_of, walk_tar, walk_zip
+from transforms.sources.folder import walk_folder
+from transforms.sources.members import Member
+from transforms.storage import files
+from transforms.storage.archives import GZIP_MAGIC, ZIP_MAGICS
+from transforms.storage.objects import is_remote
+from transforms.storage.stores import ObjectOptions
+from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
+from transforms.storage.zips import ZipError, find_directory
+
+ROWS = 65_536
+
+_SHOWN = 200  # characters of a name that a failure shows
+_FAR = 1 << 62  # beyond any file, and 64-bit arithmetic with it can't overflow
+
+#: One row a member: the ImageID, then the fields of `Member` but for refusals.
+SCHEMA = pa.schema(
+    {
+        "image_id": pa.string(),
+        "name": pa.string(),
+        "container": pa.string(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+        "method": pa.uint16(),
+        "crc32": pa.int64(),
+        "stamp": pa.int64(),
+    }
+)
+
+_WALKS = {"tar": walk_tar, "zip": walk_zip}
+
+_COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+
+# Absolute, climbing, with a backslash or null byte, or not text (undecodable bytes are surrogates).
+_UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
+
+
+class Contents(NamedTuple):
+    """What a source is listed for: which base names count, and the stage of its failures.
+
+    `similar` matches base names of other pictures or PNGs, which may have been meant; messages call
+    one of them `noun`, and say with `form` how it has to be named.
+    """
+
+    base_name: re.Pattern[str]  # its first group is the ImageID
+    stage: Stage
+    similar: re.Pattern[str]
+    noun: str
+    form: str
+
+
+_PICTURE_ENDS = r"(?i:jpe?g|png|gif|webp|bmp|tiff?)"
+_PICTURE = rf"([0-9a-f]{{16}})\.{_PICTURE_ENDS}"
+_MASK = r"([0-9a-f]{16})_[a-z]\w+_\w+\.png"
+#: `<imageid>.jpg` and the like; content decides about the format, later.
+PICTURES = Contents(
+    re.compile(_PICTURE),
+    Stage.FETCH,
+    re.compile(rf"(?!\.|(?a:{_MASK})$).*\.{_PICTURE_ENDS}", re.DOTALL),
+    "picture",
+    "by an ImageID",
+)
+#: `<imageid>_m<mid without slashes>_<boxid>.png`
+MASKS = Contents(
+    re.compile(_MASK, re.ASCII),
+    Stage.MASK,
+    re.compile(rf"(?!\.|{_PICTURE}$).*\.(?i:png)", re.DOTALL),
+    "mask PNG",
+    "IMAGE_ID_MID_BOX_ID.png",
+)
+
+
+_ARCHIVE = re.compile(r"\.(?i:tar|tgz|tar\.gz|zip)$")
+
+
+class Unused(NamedTuple):
+    """Files of a source that aren't used: how many, and the name of the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def followed_by(self, other: "Unused") -> "Unused":
+        """Returns these and further ones as one."""
+        return Unused(self.count + other.count, self.first or other.first)
+
+
+class Listing(NamedTuple):
+    """A batch of a listing: `table` has `SCHEMA`; `skipped` counts members that aren't used.
+
+    Of these, `similar` match `Contents.similar`, and `others` are other files.
+    """
+
+    table: pa.Table
+    skipped: int
+    failures: list[Failure]
+    similar: Unused = Unused()
+    others: Unused = Unused()
+
+
+def kind_of(
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Literal["folder", "tar", "zip", "tar.gz"]:
+    """What a pixel source is, told from its content.
+
+    Args:
+        path: the source.
+        options: how object stores are reached.
+        stamp: of an archive that must be as it was planned.
+
+    Raises:
+        ChangedError: It has another stamp, or is gone.
+        StorageError: The object store can't be read.
+        ValueError: with one line that says what to do, when it is none of these.
+    """
+    if not stamp and files.is_folder(path, options):
+        return "folder"
+    if not stamp and not is_remote(path) and not os.path.exists(path):
+        raise ValueError(f"{path}: no such folder or file; check the path")
+    with files.open_file(path, options, stamp=stamp) as file:
+        start = file.read(8)
+        if start.startswith(GZIP_MAGIC):
+            return "tar.gz"
+        if start.startswith(_COMPRESSED):
+            raise ValueError(f"{path}: of compressed tars only .tar.gz is supported; unpack it")
+        if start.startswith(ZIP_MAGICS):
+            return "zip"
+        if not start:
+            raise ValueError(f"{path} is empty: download it again")
+        if start.lstrip().startswith(b"<"):
+            raise ValueError(
+                f"{path} is a web page, the server's answer in place of the archive: download it "
+                "again"
+            )
+        why = ""
+        file.seek(0)
+        if is_tar(file.read(BLOCK)):
+            try:
+                next(read_members(reader_of(path, file)), None)
+                return "tar"
+            except TarError as error:
+                why = f" (as a tar: {error})"
+        with contextlib.suppress(ZipError):
+            find_directory(file)  # with something in front, such as an unpacker
+            return "zip"
+    raise ValueError(f"{path}: neither a folder, a tar nor a zip{why}; give one of these")
+
+
+def list_members(
+    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Iterator[Listing]:
+    """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
+
+    Members with an unsafe path, links and devices become failures; other names are skipped. In a
+    folder the order is that of the names, in an archive its own.
+
+    Args:
+        path: a folder, tar or zip, local or in an object store.
+        contents: `PICTURES` or `MASKS`.
+        options: how object stores are reached.
+        stamp: of an archive that must be as it was planned; members of folders get their own.
+
+    Yields:
+        Batches of up to `ROWS` members and failures; none for an empty source.
+
+    Raises:
+        ValueError: when the path is none of these.
+        ChangedError: The archive has another stamp, as opening, reading or closing finds.
+        StorageError: The object store can't be read.
+        PixelError: TRUNCATED or CORRUPT for a damaged archive, after what could still be listed.
+    """
+    kind = kind_of(path, options, stamp)
+    if kind == "tar.gz":
+        raise ValueError(f"{path}: compressed; unpack it first")
+    walk = walk_folder if kind == "folder" else partial(_WALKS[kind], stamp=stamp)
+    rows: list[tuple] = []
+    failures: list[Failure] = []
+    skipped = 0
+    similar = others = Unused()
+    damage = None
+    try:
+        for member in walk(path, options):
+            match = contents.base_name.fullmatch(member.name.rpartition("/")[2])
+            image_id = match and match[1]
+            if refusal := _refusal(member):
+                reason, detail = refusal
+                detail = f"{member.name[:_SHOWN]!a}: {detail}"
+                failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
+            elif image_id is None:
+                skipped += 1
+                base_name = member.name.rpartition("/")[2]
+                if contents.similar.fullmatch(base_name):
+                    similar = similar.followed_by(Unused(1, member.name))
+                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
+                    others = others.followed_by(Unused(1, member.name))
+            else:
+                rows.append((image_id, *member[:6], member.stamp))
+            if len(rows) + len(failures) == ROWS:
+                yield Listing(_table(rows), skipped, failures, similar, others)
+                rows, failures, skipped = [], [], 0
+                similar = others = Unused()
+    except PixelError as error:
+        damage = error
+    if rows or failures or skipped:
+        yield Listing(_table(rows), skipped, failures, similar, others)
+    if damage:
+        raise damage
+
+
+def describe_unused(
+    contents: Contents, members: int, similar: Unused, others: Unused, is_empty: bool
+) -> str:
+    """Returns one line about the unused files of a source; empty if there is nothing to say.
+
+    Args:
+        contents: what the source was listed for.
+        members: how many files of this kind it has.
+        similar: files that match `contents.similar`.
+        others: other files, which are named if there are no `similar` ones. Archives are sources of
+            their own, so they aren't among them.
+        is_empty: whether the source has no files at all.
+    """
+    noun, form = contents.noun, contents.form
+    example = f"for example {(similar.first or others.first)!a}"
+    if members and similar.count:
+        return f"{noun}s that aren't named {form}, and so aren't used: {similar.count:,}, {example}"
+    if members:
+        return ""
+    if similar.count == 1:
+        return f"1 {noun} is there, not named {form}: {similar.first!a}"
+    if similar.count:
+        return f"{similar.count:,} {noun}s are there, none named {form}, {example}"
+    if others.count:
+        return f"no {noun}s are there, but other files: {others.count:,}, {example}"
+    return f"no {noun}s are there, nor any other file" if is_empty else ""
+
+
+def _refusal(member: Member) -> tuple[Reason, str] | None:
+    if _UNSAFE.search(member.name):
+        return Reason.UNSAFE_PATH, "the name could lead out of the source"
+    if not (0 <= member.offset < _FAR and 0 <= member.size < _FAR):
+        return Reason.CORRUPT, "an impossible offset or size"
+    return member.refusal
+
+
+def _table(rows: list[tuple]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )

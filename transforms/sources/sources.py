@@ -1,0 +1,49 @@
+"""From the pixel sources of a build to what fetches from them."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from transforms.dataset.elements import LISTED, Source
+from transforms.sources.buffer import PictureBuffer
+from transforms.sources.fetch import PictureSource
+from transforms.sources.limits import HttpOptions
+from transforms.sources.stored import MemberSource
+from transforms.storage.stores import ObjectOptions
+
+
+def open_sources(
+    sources: Sequence[Source],
+    http_options: HttpOptions,
+    object_options: ObjectOptions,
+    buffer: PictureBuffer | None = None,
+) -> list[PictureSource]:
+    """What to ask for pictures, in the order of `--images`; neighbours that are listed as one.
+
+    Args:
+        sources: all sources, by index; those of other kinds are passed over.
+        http_options: of those that are asked over HTTP.
+        object_options: of those in object stores.
+        buffer: that of `fetch_pictures`.
+    """
+    pictures = [source for source in sources if source.kind == "pictures"]
+    opened: list[PictureSource] = []
+    for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED):
+        if listed:
+            some_indices = [source.index for source in some]
+            # What several sources have is held back until it is its turn.
+            room = buffer if len(some_indices) == len(pictures) else None
+            opened.append(MemberSource(sources, some_indices, object_options, room))
+        else:
+            opened += [_open_remote(source, http_options, object_options) for source in some]
+    return opened
+
+
+def _open_remote(
+    source: Source, http_options: HttpOptions, object_options: ObjectOptions
+) -> PictureSource:
+    # Only here, since libcurl can't be loaded beside TensorFlow's own once that has been.
+    from transforms.sources.remote import HttpSource, ObjectSource
+
+    if source.medium in ("s3", "gs"):
+        return ObjectSource(source, object_options)
+    return HttpSource(source, http_options)

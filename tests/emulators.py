@@ -69,9 +69,9 @@ class GcsServer(NamedTuple):
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An empty S3, which takes any credentials."""
-    moto = made_once("moto", _MOTO, _install) / "moto_server"
+    python = made_once("moto", _MOTO, _install) / "python"
     port = _free_port()
-    command = [str(moto), "-H", "127.0.0.1", "-p", str(port)]
+    command = [str(python), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, port, tmp_path_factory.mktemp("moto")) as url:
         yield S3Server(url)
 

@@ -1,207 +1,112 @@
-"""The account of a version: its shards, its sources row by row, and its failures."""
+"""What a manifest must look like for programs to go by it."""
 
-import collections
-import dataclasses
-import hashlib
-import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import numpy as np
-
-from transforms.checksum import Checksum
 from transforms.dataset import naming
-from transforms.dataset.elements import BucketCount, Notice, Shard, Source, SourceCount
-from transforms.kinds.detect import TABLES, UNUSED, VOCABULARY
-from transforms.redaction import redact_url
-from transforms.wording import clean
+
+_Check = Callable[[Any], bool]
 
 
-class LostRowsError(Exception):
-    """The runner's shuffle didn't deliver what it was given."""
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def tell_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> list[Source]:
-    """Sources with the digests of those that were read to have one.
-
-    What became shorter or longer meanwhile keeps none.
-    """
-    checksums = collections.defaultdict(Checksum)
-    for count in sorted(counts):
-        checksums[count.source] = checksums[count.source].followed_by(count.checksum)
-    return [
-        dataclasses.replace(source, digest=str(checksums[source.index]))
-        if source.lacks_digest and checksums[source.index].length == source.size
-        else source
-        for source in sources
-    ]
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def fingerprint(sources: Iterable[Source], basis: str, buckets: int) -> str:
-    """SHA-256 of all that decides about the output, wherever its inputs lie.
-
-    Args:
-        sources: with their digests.
-        basis: of all else, as of `open_images.building.fingerprint.basis_of`.
-        buckets: how the work is cut.
-    """
-    inputs = [
-        # What is asked for by name has nothing but its address.
-        (source.kind, os.path.basename(redact_url(source.path)), source.size, source.digest)
-        if source.digest
-        else (source.kind, source.path, source.size, source.stamp)
-        for source in sources
-    ]
-    content = {"inputs": inputs, "layout": {"buckets": buckets}, "basis": basis}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
 
 
-def count_sources(
-    sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
-) -> list[dict]:
-    """Returns each source with its counts of rows, its digest and its stamp.
-
-    Each row is exactly one of: kept, a repeat of another file's row, an orphan without an image, or
-    bad.
-
-    Raises:
-        LostRowsError: Rows that were read were lost on the way to a bucket, or doubled; or the rows
-            that were kept aren't the annotations of examples and of images that were left out.
-    """
-    rows, bad = np.zeros((2, len(sources)), int)
-    for count in counts:
-        rows[count.source] += count.rows
-        bad[count.source] += count.bad_rows
-    arrived: collections.Counter[int] = collections.Counter()
-    orphans: collections.Counter[int] = collections.Counter()
-    repeats: collections.Counter[int] = collections.Counter()
-    buckets = list(buckets)
-    for bucket in buckets:
-        arrived.update(dict(bucket.rows))
-        orphans.update(dict(bucket.orphans))
-        repeats.update(dict(bucket.repeats))
-    for source in sources:
-        sound = rows[source.index] - bad[source.index]
-        if source.kind not in (*VOCABULARY, *UNUSED) and arrived[source.index] != sound:
-            raise LostRowsError(
-                f"{source.name}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
-                "the runner lost or doubled some"
-            )
-    kept = {
-        source.index: int(rows[source.index] - bad[source.index])
-        - orphans[source.index]
-        - repeats[source.index]
-        for source in sources
-    }
-    _check_columns(sources, kept, count_annotations(buckets))
-    return [
-        {
-            "kind": source.kind,
-            "path": source.shown_name,
-            "rows": int(rows[source.index]),
-            "kept": kept[source.index],
-            "repeats": repeats[source.index],
-            "orphans": orphans[source.index],
-            "bad_rows": int(bad[source.index]),
-            "digest": source.digest,
-            "stamp": source.stamp,
-        }
-        for source in sources
-    ]
+def _is_path(value: Any) -> bool:
+    """Whether a path stays in the version's folder."""
+    return _is_text(value) and not value.startswith("/") and ".." not in value.split("/")
 
 
-def _check_columns(
-    sources: Iterable[Source], kept: Mapping[int, int], annotations: Mapping[str, Mapping[str, int]]
-) -> None:
-    """Checks that the annotations of each column are the rows that were kept.
-
-    Raises:
-        LostRowsError: They aren't.
-    """
-    expected: collections.Counter[str] = collections.Counter()
-    for source in sources:
-        if source.kind in TABLES and source.kind != "images":
-            expected[TABLES[source.kind].column] += kept[source.index]
-    for column, count in expected.items():
-        found = annotations.get(column, {"written": 0, "left_out": 0})
-        if sum(found.values()) != count:
-            raise LostRowsError(
-                f"{column}: {count:,} rows were kept, but {found['written']:,} written and "
-                f"{found['left_out']:,} left out: this is a fault of the program, so report it"
-            )
+_FILE = {"path": _is_path, "bytes": _is_count, "sha256": _is_text}
+_SHARD = {**_FILE, "format": naming.FORMATS.__contains__, "num_examples": _is_count}
+_SOURCE = {
+    "kind": _is_text,
+    "path": _is_text,
+    "rows": _is_count,
+    "bad_rows": _is_count,
+    "orphans": _is_count,
+}
+_LATER_OF_SOURCE = ("kept", "repeats")
 
 
-def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, dict[str, int]]:
-    """Counts, by column, annotations in examples (`written`), and those of images that failed or
-    are of other splits (`left_out`)."""
-    counted: dict[str, dict[str, int]] = {}
-    for bucket in buckets:
-        for key, counts in (("written", bucket.written), ("left_out", bucket.left_out)):
-            for column, count in counts:
-                entry = counted.setdefault(column, {"written": 0, "left_out": 0})
-                entry[key] += count
-    return counted
+def find_flaws(manifest: Any) -> Iterator[str]:
+    """Yields where a manifest isn't as a build writes it: keys, separated by dots.
 
-
-def gather_warnings(
-    notices: Iterable[Notice], counts: Iterable[SourceCount], sources: Sequence[Mapping]
-) -> list[dict[str, str]]:
-    """Returns warnings about sources as `path` and `text`, sorted.
+    What earlier releases didn't write yet may be lacking.
 
     Args:
-        notices: remarks on the inputs.
-        counts: of all blocks.
-        sources: as of `count_sources`, by index.
+        manifest: as parsed from JSON.
     """
-    found = {(notice.path, notice.text) for notice in notices}
-    found |= {(sources[count.source]["path"], count.warning) for count in counts if count.warning}
-    for source in sources:
-        if source["kind"] not in TABLES:
-            continue
-        if not source["rows"]:
-            found.add((source["path"], "has no rows"))
-        elif 0 < source["orphans"] == source["rows"] - source["bad_rows"]:
-            found.add((source["path"], "none of its rows is of an image of the dataset"))
-    return [{"path": path, "text": clean(text)} for path, text in sorted(found)]
-
-
-def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:
-    """Examples and shards of each split; examples are counted once, whatever the formats."""
-    splits: dict[str, dict] = {}
-    for shard in sorted(shard for shard in shards if shard.format != naming.LINEAGE):
-        split = splits.setdefault(shard.split, {"num_examples": 0, "shards": []})
-        split["shards"].append(
-            {
-                "path": shard.path,
-                "format": shard.format,
-                "num_examples": shard.num_examples,
-                "bytes": shard.bytes,
-                "sha256": shard.sha256,
-            }
+    if not isinstance(manifest, Mapping):
+        yield "all of it"
+        return
+    yield from _check_members(manifest, {"version": _is_text}, "")
+    config = manifest.get("config")
+    if (
+        not isinstance(config, Mapping)
+        or not _is_text(config.get("release", ""))
+        or not all(_is_list_of_texts(config.get(name, [])) for name in ("format", "mask_maps"))
+    ):
+        yield "config"
+    yield from _check_splits(manifest.get("splits"))
+    yield from _check_list(manifest.get("sources"), _SOURCE, "sources", _LATER_OF_SOURCE)
+    for name in ("lineage", "files"):
+        yield from _check_list(manifest.get(name, []), _FILE, name)
+    if "card" in manifest:
+        yield from _check_members(manifest["card"], _FILE, "card.")
+    yield from _check_counts(manifest.get("failures"), "failures")
+    annotations = manifest.get("annotations", {})
+    if not isinstance(annotations, Mapping):
+        yield "annotations"
+        return
+    for column, counts in annotations.items():
+        yield from _check_members(
+            counts, {"written": _is_count, "left_out": _is_count}, f"annotations.{column}."
         )
-    for split in splits.values():
-        by_format: collections.Counter[str] = collections.Counter()
-        for shard in split["shards"]:
-            by_format[shard["format"]] += shard["num_examples"]
-        if len(set(by_format.values())) != 1:
-            raise ValueError(f"formats differ in their number of examples: {dict(by_format)}")
-        split["num_examples"] = next(iter(by_format.values()))
-    return splits
 
 
-def count_lineage(shards: Iterable[Shard]) -> list[dict]:
-    """The files of `reuse.recording` that images have rows in."""
-    return [
-        {"path": shard.path, "bytes": shard.bytes, "sha256": shard.sha256}
-        for shard in sorted(shards)
-        if shard.format == naming.LINEAGE
-    ]
+def _check_splits(splits: Any) -> Iterator[str]:
+    if not isinstance(splits, Mapping) or not splits.keys() <= set(naming.SPLITS):
+        yield "splits"
+        return
+    for split, account in splits.items():
+        yield from _check_members(account, {"num_examples": _is_count}, f"splits.{split}.")
+        if isinstance(account, Mapping):
+            yield from _check_list(account.get("shards"), _SHARD, f"splits.{split}.shards")
 
 
-def count_taken_over(buckets: Iterable[BucketCount]) -> dict[str, int]:
-    """What comes of the version before: whole buckets, and pictures, of these and of others."""
-    counted = list(buckets)
-    return {
-        "buckets": sum(bucket.taken_over for bucket in counted),
-        "pictures": sum(bucket.pictures for bucket in counted),
-    }
+def _check_list(
+    entries: Any, checks: Mapping[str, _Check], name: str, later: tuple[str, ...] = ()
+) -> Iterator[str]:
+    if not isinstance(entries, list):
+        yield name
+        return
+    for place, entry in enumerate(entries):
+        yield from _check_members(entry, checks, f"{name}.{place}.")
+        if isinstance(entry, Mapping):
+            counts = {key: entry[key] for key in later if key in entry}
+            yield from _check_counts(counts, f"{name}.{place}")
+
+
+def _check_members(value: Any, checks: Mapping[str, _Check], above: str) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield above.rstrip(".")
+        return
+    yield from (
+        above + key for key, check in checks.items() if key not in value or not check(value[key])
+    )
+
+
+def _check_counts(counts: Any, name: str) -> Iterator[str]:
+    if not isinstance(counts, Mapping):
+        yield name
+        return
+    yield from (f"{name}.{key}" for key, count in counts.items() if not _is_count(count))

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launch.prepare(flags, ["open_images.building.graph", *pictures])
     # These take a while to import: not before the flags are known to be right.
     from pipelines.cli import metrics_file, one_build, report
-    from transforms.releases.published import Output
+    from transforms.releases.output import Output
     from transforms.storage.stores import ObjectOptions
 
     wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None

@@ -15,7 +15,7 @@ from pycocotools import mask as coco
 
 from pipelines.cli.arguments import SPLIT_NAMES, Parser, did_you_mean, fail, natural, print_result
 from transforms.dataset.naming import CLASSES, MANIFEST
-from transforms.releases.published import Output, VersionError
+from transforms.releases.output import Output, VersionError
 from transforms.system import program
 from transforms.wording import counted, printable
 

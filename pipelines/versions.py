@@ -112,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.cli import version_commands
     from transforms.releases import workspace
-    from transforms.releases.changes import DamagedShardError
-    from transforms.releases.published import LatestError, ManifestError, Output, VersionError
+    from transforms.releases.diff_shard import DamagedShardError
+    from transforms.releases.output import LatestError, ManifestError, Output, VersionError
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
     from transforms.system.processes import WorkerError

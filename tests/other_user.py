@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.builds import run_build
 from transforms import progress
-from transforms.releases import exclusive, workspace
+from transforms.releases import lease, workspace
 from transforms.storage import files
 
 USER = 65534
@@ -31,7 +31,7 @@ def become_other_user() -> None:
 def at_work(output: str) -> Iterator[tuple[str, int]]:
     """A work folder, and how many pieces are done, as a build has them that holds the lease."""
     with (
-        exclusive.held(output, 0, files.DEFAULTS, print) as held,
+        lease.held(output, 0, files.DEFAULTS, print) as held,
         workspace.workspace(output, fingerprint="theirs", token=held.token) as work,
     ):
         yield work

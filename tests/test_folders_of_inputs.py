@@ -19,7 +19,7 @@ from tests.deep import dug
 from tests.test_found_files import BOXES, IDS, IMAGES, find, write
 from transforms.errors import UsageError
 from transforms.releases import removal
-from transforms.releases.published import Output
+from transforms.releases.output import Output
 
 _CAPABILITIES = (1, 2)  # by which root reads what its mode forbids
 _DROP = 24

@@ -21,7 +21,7 @@ from pipelines.cli import options
 from tests.builds import COMMAND, Build, latest_version, run_build
 from tests.emulators import GcsServer, S3Server
 from tests.releases.test_publish import ROWS, commit, write_part
-from transforms.releases import lease
+from transforms.releases import heartbeat
 from transforms.releases.shards import plan_shards, seal_shard
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError
@@ -355,7 +355,7 @@ def test_what_another_build_has_written(
     for key in (*LEFT, "versions/whole/manifest.json"):
         objects.upload(f"{output}/{key}", b"{}", store.options)
     if not lives:
-        monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)  # its clock tells whole seconds
+        monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)  # its clock tells whole seconds
     built = build_labels(store, labels, output)
     assert built.returncode == 0, built.stderr
     found = store.read(output)
@@ -366,7 +366,7 @@ def test_what_another_build_has_written(
 
 def test_a_lease_is_renewed(store: Store, monkeypatch: pytest.MonkeyPatch):
     renewed = []
-    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "RENEWAL_SECONDS", 0.01)
     output = store.uri("renewed", OUTPUTS)
     upload = objects.upload
 
@@ -375,7 +375,7 @@ def test_a_lease_is_renewed(store: Store, monkeypatch: pytest.MonkeyPatch):
         renewed.append(uri)
 
     monkeypatch.setattr(objects, "upload", note)
-    with lease.held(output, store.options) as work:
+    with heartbeat.held(output, store.options) as work:
         while len(renewed) < 4:
             threading.Event().wait(0.01)
     assert set(renewed) == {f"{work}/lease"}
@@ -490,7 +490,7 @@ def test_killed_while_it_writes(store: Store, labels: str, monkeypatch: pytest.M
         killed.kill()
     assert store.latest(output) == before
     assert store.read(before) == whole
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
+    monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)
     assert build_labels(store, labels, output, "--rebuild").returncode == 0
     assert sorted(objects.children(output, store.options)) == ["README.md", "latest", "versions/"]
     assert len(objects.children(f"{output}/versions", store.options)) == 2

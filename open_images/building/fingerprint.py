@@ -23,7 +23,7 @@ from open_images.building.secret_key import keyed_hash
 from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
 from transforms.kinds.detect import TABLES
-from transforms.releases.published import LatestError, ManifestError, Output, lacking
+from transforms.releases.output import LatestError, ManifestError, Output, lacking
 from transforms.sources.contents import digest_folder
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote

@@ -19,7 +19,7 @@ from transforms.kinds import vocabulary
 from transforms.kinds.detect import TABLES, VOCABULARY
 from transforms.kinds.ranges import spilled_by_byte
 from transforms.redaction import redact_value
-from transforms.releases.manifest import fingerprint
+from transforms.releases.counts import fingerprint
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal

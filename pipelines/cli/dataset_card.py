@@ -2,18 +2,18 @@
 
 import contextlib
 
-from transforms.releases import pointing, workspace
-from transforms.releases.published import Output
+from transforms.releases import latest, workspace
+from transforms.releases.output import Output
 from transforms.storage.objects import StorageError, is_remote
 
 
 def mend(output: Output, manifest: dict) -> None:
     """Writes the card of the latest version, which has this manifest, where it can be written."""
     with contextlib.suppress(StorageError, OSError, workspace.OutputError):
-        if pointing.has_current_card(output, manifest):
+        if latest.has_current_card(output, manifest):
             return
         if is_remote(output.path):
-            pointing.write_card(output, scratch="")
+            latest.write_card(output, scratch="")
             return
         with workspace.workspace(output.path) as (work, _):
-            pointing.write_card(output, work)
+            latest.write_card(output, work)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipelines.cli.report import Ending
-from transforms.releases.published import Output, VersionError
+from transforms.releases.output import Output, VersionError
 from transforms.storage.objects import StorageError
 from transforms.storage.regular import describe_other
 from transforms.wording import LINE_LENGTH, clean

@@ -23,9 +23,9 @@ from transforms import journal
 from transforms.config import BuildConfig
 from transforms.errors import UsageError
 from transforms.redaction import redact
-from transforms.releases import exclusive, workspace
-from transforms.releases.holder import LostLeaseError
-from transforms.releases.published import Output, VersionError
+from transforms.releases import lease, workspace
+from transforms.releases.lease import LostLeaseError
+from transforms.releases.output import Output, VersionError
 from transforms.storage import files, temporary
 from transforms.storage.objects import StorageError
 from transforms.storage.stamps import ChangedError
@@ -54,7 +54,7 @@ class _Result(NamedTuple):
     """The outcome of a pipeline that has run, and the notes that it showed.
 
     Attributes:
-        outcome: as `releases.publish.commit` returns it.
+        outcome: as `releases.commit.commit` returns it.
         notes: lines that were shown meanwhile.
     """
 
@@ -75,7 +75,7 @@ class _Build:
         try:
             with program.interruptible(lambda: self._interrupted().error or ""):
                 built = self._build()
-        except exclusive.BusyError as error:
+        except lease.BusyError as error:
             return self._make_ending(report.BUSY, str(error))
         except (UsageError, workspace.OutputError) as error:
             return self._make_ending(2, str(error))
@@ -96,7 +96,7 @@ class _Build:
         if manifest := self._examine():
             self._clear_up()
             return self._unchanged(manifest)
-        with exclusive.held(flags.output, flags.wait, self._options, print_line) as held:
+        with lease.held(flags.output, flags.wait, self._options, print_line) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (manifest := self._examine()):
                 return self._unchanged(manifest)
@@ -114,7 +114,7 @@ class _Build:
                     flags.output, flags.work_folder, options=options, fingerprint=""
                 ):
                     pass
-            exclusive.clear_away(flags.output, options)
+            lease.clear_away(flags.output, options)
 
     def _examine(self) -> dict | None:
         """Plans the build; returns the manifest of the latest version if it is the same."""

@@ -10,7 +10,7 @@ from typing import Any
 from transforms.config import BuildConfig
 from transforms.dataset import naming
 from transforms.kinds.detect import UNUSED
-from transforms.releases.losses import describe_failure
+from transforms.releases.loss_limits import describe_failure
 from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, counted
 
@@ -39,7 +39,7 @@ class Ending:
         seconds: it took.
         error: what went wrong, in a line.
         text: what it says to people.
-        outcome: what became of its images, as `releases.publish.commit` returns it; None where it
+        outcome: what became of its images, as `releases.commit.commit` returns it; None where it
             didn't come to that.
         folder: of the version that it published, or that is what it would have published.
         unchanged: whether that version was there before.

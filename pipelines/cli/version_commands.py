@@ -10,10 +10,10 @@ from pipelines.cli.arguments import print_result
 from pipelines.cli.progress_bar import ByteBar
 from runners.temporary import temporary_folder
 from transforms.dataset.naming import SPLITS
-from transforms.releases import exclusive, pointing, removal, workspace
-from transforms.releases.difference import Difference, ImageChange, compare
-from transforms.releases.holder import lease_path
-from transforms.releases.published import (
+from transforms.releases import latest, lease, removal, workspace
+from transforms.releases.diff import Difference, ImageChange, compare
+from transforms.releases.lease import lease_path
+from transforms.releases.output import (
     LatestError,
     ManifestError,
     Output,
@@ -195,22 +195,22 @@ def roll_back(output: Output, flags: argparse.Namespace) -> None:
         _print_done(f"{name} is the latest already")
         return
     if is_remote(output.path):
-        pointing.roll_back(output, name, scratch="")
+        latest.roll_back(output, name, scratch="")
     else:
         with workspace.workspace(output.path) as (work, _):
-            pointing.roll_back(output, name, work)
+            latest.roll_back(output, name, work)
     _print_done(f"{name} is the latest now")
 
 
 def pin(output: Output, flags: argparse.Namespace) -> None:
     """Marks a version."""
-    pointing.pin(output, flags.version)
+    latest.pin(output, flags.version)
     _print_done(f"{flags.version} is pinned: gc leaves it alone")
 
 
 def unpin(output: Output, flags: argparse.Namespace) -> None:
     """Unmarks a version."""
-    if not pointing.unpin(output, flags.version):
+    if not latest.unpin(output, flags.version):
         raise VersionError(f"{output.path}: version {flags.version} isn't pinned")
     _print_done(f"{flags.version} is pinned no more")
 
@@ -224,7 +224,7 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
     word = "would remove" if flags.dry_run else "removed"
     for path in leftovers:
         _print_done(f"{word} {path}, left by a dead build")
-    has_lease = exclusive.is_left if flags.dry_run else exclusive.clear_away
+    has_lease = lease.is_left if flags.dry_run else lease.clear_away
     if has_lease(output.path, output.options):
         _print_done(f"{word} {lease_path(output.path)}, left by a dead build")
     if flags.dry_run:
@@ -235,7 +235,7 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
     with workspace.workspace(
         output.path, flags.work_folder, options=output.options, fingerprint=""
     ) as (work, _):
-        pointing.write_card(output, work)  # which may name an old one, after a crash
+        latest.write_card(output, work)  # which may name an old one, after a crash
         for name in names:
             done = removal.remove(output, name, work)
             _print_done(f"{word} {name}" if done else f"kept {name}, which is wanted by now")

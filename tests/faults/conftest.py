@@ -16,7 +16,7 @@ from tests.emulators import S3Server
 from tests.faults import launcher
 from tests.faults.launcher import Fault, Launched
 from tests.faults.reader import Reader
-from transforms.releases import card, lease
+from transforms.releases import card, heartbeat
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 
@@ -181,4 +181,4 @@ def target(request: pytest.FixtureRequest) -> Target:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases in stores have expired at once, for those who come now; clocks tell whole seconds."""
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
+    monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)

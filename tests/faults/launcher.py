@@ -25,7 +25,7 @@ from open_images.building import plan
 from pipelines import build
 from pipelines.cli import watch
 from runners import direct  # noqa: F401
-from transforms.releases import lease, output_lease
+from transforms.releases import heartbeat, lease
 from transforms.storage import conditional  # noqa: F401
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -193,7 +193,7 @@ def _work(
     if bound:
         _bind_by_permissions()
     if quick:  # to find out that it isn't the holder any more
-        output_lease.RENEWAL_SECONDS = lease.RENEWAL_SECONDS = 0.2
+        lease.RENEWAL_SECONDS = heartbeat.RENEWAL_SECONDS = 0.2
     _put(fault)
     code = build.main(arguments)
     sys.stdout.flush()

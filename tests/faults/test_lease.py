@@ -14,8 +14,8 @@ from tests.builds import run_build
 from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import LOCAL
-from transforms.releases import exclusive, lease, output_lease
-from transforms.releases.holder import Holder, holder_of, lease_path
+from transforms.releases import heartbeat, lease
+from transforms.releases.lease import Holder, holder_of, lease_path
 from transforms.storage import files, objects
 
 ELSEWHERE = Holder("0" * 32, f"not-{socket.gethostname()}", 1, "2026-01-01 00:00:00 UTC")
@@ -23,14 +23,14 @@ ELSEWHERE = Holder("0" * 32, f"not-{socket.gethostname()}", 1, "2026-01-01 00:00
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output_lease, "EXPIRY_SECONDS", 1.0)
-    monkeypatch.setattr(output_lease, "RENEWAL_SECONDS", 0.1)
-    monkeypatch.setattr(exclusive, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.05)
 
 
 def take(target: Target, wait: float = 0, told: list[str] | None = None) -> str:
     """Takes the lease for a moment; the token that it had."""
-    with exclusive.held(target.path, wait, target.options, (told or []).append) as held:
+    with lease.held(target.path, wait, target.options, (told or []).append) as held:
         now = holder_of(target.path, target.options)
         assert (now.token, now.pid) == (held.token, os.getpid())
         return held.token
@@ -48,8 +48,8 @@ def put(target: Target, holder: Holder) -> None:
 
 @pytest.mark.parametrize("target", ["local", "s3"], indirect=True)
 def test_one_has_it_and_gives_it_up(target: Target):
-    with exclusive.held(target.path, 0, target.options, print) as held:
-        with pytest.raises(exclusive.BusyError, match=f"process {os.getpid()} on "):
+    with lease.held(target.path, 0, target.options, print) as held:
+        with pytest.raises(lease.BusyError, match=f"process {os.getpid()} on "):
             take(target)
         assert holder_of(target.path, target.options).token == held.token
     assert take(target) != held.token
@@ -60,17 +60,17 @@ def test_one_has_it_and_gives_it_up(target: Target):
 def test_of_another_machine(target: Target, quick: None, monkeypatch: pytest.MonkeyPatch):
     """Whose lock can't be seen here, and whose signs of life can."""
     put(target, ELSEWHERE)
-    with pytest.raises(exclusive.BusyError, match=f"process 1 on not-{socket.gethostname()}"):
+    with pytest.raises(lease.BusyError, match=f"process 1 on not-{socket.gethostname()}"):
         take(target)
-    assert not exclusive.is_left(target.path, target.options)
-    assert not exclusive.clear_away(target.path, target.options)
+    assert not lease.is_left(target.path, target.options)
+    assert not lease.clear_away(target.path, target.options)
     if target.is_remote:
-        monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
+        monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)
     else:
         os.utime(lease_path(target.path), (0, 0))
-    assert exclusive.is_left(target.path, target.options)
+    assert lease.is_left(target.path, target.options)
     assert holder_of(target.path, target.options) == ELSEWHERE
-    assert exclusive.clear_away(target.path, target.options)
+    assert lease.clear_away(target.path, target.options)
     assert holder_of(target.path, target.options) is None
 
 
@@ -85,12 +85,12 @@ def test_a_clock_that_jumps_takes_no_lease_away(local: Target, quick: None, seco
             time = os.stat(path).st_mtime + seconds
             os.utime(path, (time, time))
 
-    with exclusive.held(local.path, 0, local.options, print) as held:
+    with lease.held(local.path, 0, local.options, print) as held:
         thread = threading.Thread(target=jump)
         thread.start()
         other = threading.Timer(1, stopped.set)
         other.start()
-        with pytest.raises(exclusive.BusyError):
+        with pytest.raises(lease.BusyError):
             take(local)
         other.join()
         thread.join()
@@ -112,7 +112,7 @@ def test_waiting_for_the_same_build(local: Target, whole: dict[str, str]):
 
 def test_what_a_scheduler_is_told(local: Target, tmp_path: Path):
     figures = tmp_path / "figures.prom"
-    with exclusive.held(local.path, 0, local.options, print):
+    with lease.held(local.path, 0, local.options, print):
         built = local.build("--report", "json", "--metrics_file", str(figures))
     assert built.returncode == 3
     report = json.loads(built.stdout)
@@ -121,7 +121,7 @@ def test_what_a_scheduler_is_told(local: Target, tmp_path: Path):
 
 
 def test_unchanged_needs_no_lease(local: Target, before: Path, inputs: list[str]):
-    with exclusive.held(local.path, 0, local.options, print):
+    with lease.held(local.path, 0, local.options, print):
         built = run_build(*inputs, "--format", "parquet", "--output", local.path)
     assert (built.returncode, built.stdout.split(":")[0]) == (0, "unchanged")
 

@@ -35,7 +35,7 @@ from tests.faults import proxy
 from tests.faults.conftest import BUCKET, Target, in_store
 from tests.faults.launcher import Fault, Place
 from tests.serving import served
-from transforms.releases import lease, output_lease
+from transforms.releases import heartbeat, lease
 from transforms.storage.stores import ObjectOptions
 
 LOCAL = {
@@ -50,14 +50,14 @@ LOCAL = {
 }
 STORE = LOCAL | {
     "exchange": Place("transforms.exchange.engine:ship"),
-    "rename": Place("transforms.releases.holder:check", after=True),
+    "rename": Place("transforms.releases.lease:check", after=True),
     "pointer": Place("transforms.storage.conditional:write", of="/latest"),
     "after it": Place("transforms.storage.conditional:write", of="/latest", after=True),
 }
 
 #: Where a local disk is written to in phases that else are but renames.
 WRITTEN = {
-    "rename": Place("transforms.releases.version:_write_metadata"),
+    "rename": Place("transforms.releases.commit:_write_metadata"),
     "pointer": Place("transforms.storage.files:write_file", of="/latest."),
 }
 
@@ -232,8 +232,8 @@ def test_a_slow_disk(
     capfd: pytest.CaptureFixture[str],
 ):
     """A build that takes longer than a lease lasts without a sign of life keeps it."""
-    monkeypatch.setattr(output_lease, "EXPIRY_SECONDS", 1.0)
-    monkeypatch.setattr(output_lease, "RENEWAL_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.2)
     was = local.latest()
     with local.reader() as reader:
         slow = local.launch(Fault("slow disk", None), quick=True)
@@ -254,7 +254,7 @@ def test_a_slow_store(
     capfd: pytest.CaptureFixture[str],
 ):
     target, server = refusing
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 3.0)
+    monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", 3.0)
     server.delay = 0.05
     was = target.latest()
     with target.reader() as reader:

@@ -15,8 +15,8 @@ from tests.faults.launcher import Fault
 from tests.faults.test_matrix import cells, place
 from tests.releases.test_publish import ROWS, commit, write_part
 from transforms.config import BuildConfig
-from transforms.releases import exclusive, holder, lease, output_lease, workspace
-from transforms.releases.holder import LostLeaseError
+from transforms.releases import heartbeat, lease, workspace
+from transforms.releases.lease import LostLeaseError
 from transforms.releases.shards import plan_shards, seal_shard
 from transforms.storage import conditional
 
@@ -24,10 +24,10 @@ from transforms.storage import conditional
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases expire at once, for those who come now."""
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", -2.0)
-    monkeypatch.setattr(output_lease, "EXPIRY_SECONDS", 0.5)
-    monkeypatch.setattr(output_lease, "RENEWAL_SECONDS", 0.2)
-    monkeypatch.setattr(exclusive, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.1)
 
 
 @cells("bucket, verify, rename, pointer")
@@ -82,7 +82,7 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[BuildConfi
 def to_commit(target: Target, name: str) -> Iterator[tuple[BuildConfig, list]]:
     """A build up to its commit, and to its end."""
     with (
-        exclusive.held(target.path, 0, target.options, lambda _: None) as held,
+        lease.held(target.path, 0, target.options, lambda _: None) as held,
         workspace.workspace(
             target.path,
             options=target.options,
@@ -112,7 +112,7 @@ def test_a_commit_that_an_engine_tried_twice(
         after.update(target.content())
 
     checks = iter(range(1, 9))
-    check, replace, write = holder.check, os.replace, conditional.write
+    check, replace, write = lease.check, os.replace, conditional.write
 
     def check_then_sleep(config: BuildConfig) -> None:
         check(config)
@@ -133,7 +133,7 @@ def test_a_commit_that_an_engine_tried_twice(
         monkeypatch.setattr(os, "replace", sleep_then("/output/latest", replace))
         monkeypatch.setattr(conditional, "write", sleep_then("/latest", write))
     else:
-        monkeypatch.setattr(holder, "check", check_then_sleep)
+        monkeypatch.setattr(lease, "check", check_then_sleep)
     with pytest.raises((LostLeaseError, FileNotFoundError)):
         commit(*attempt)
     assert after

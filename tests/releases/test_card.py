@@ -14,7 +14,7 @@ from tests.builds import Build, run_build
 from tests.emulators import S3Server
 from tests.test_shards import write_tables
 from transforms.releases import card, removal
-from transforms.releases.published import Output
+from transforms.releases.output import Output
 from transforms.storage import conditional, files, objects
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions

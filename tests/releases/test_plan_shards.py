@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from transforms.releases import holder
+from transforms.releases import lease
 from transforms.releases.publish import PlanShardsFn
 from transforms.storage.files import DEFAULTS
 
@@ -35,6 +35,6 @@ def test_it_goes(config: SimpleNamespace):
 
 def test_it_stays_where_the_lease_is_lost(config: SimpleNamespace):
     config.lease = "its own"
-    with pytest.raises(holder.LostLeaseError):
+    with pytest.raises(lease.LostLeaseError):
         list(PlanShardsFn(config).process(b"", []))
     assert [path.name for path in Path(config.exchange_folder).iterdir()] == ["some.arrow"]

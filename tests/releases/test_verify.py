@@ -22,10 +22,10 @@ from tests.releases.conftest import IMAGES
 from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
 from transforms.formats import features
-from transforms.releases.digests import feature_kinds, row_features
+from transforms.releases.example_checksums import feature_kinds, row_features
 from transforms.releases.records import parse_example, read_records
-from transforms.releases.shard_check import ShardTask, check_shard
 from transforms.releases.shard_files import sha256_of
+from transforms.releases.verify_shard import ShardTask, check_shard
 from transforms.storage import files
 
 

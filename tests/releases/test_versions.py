@@ -23,9 +23,9 @@ from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
 from transforms.formats.tfrecord import TFRecordWriter
-from transforms.releases import lease, pointing, removal, workspace
+from transforms.releases import heartbeat, latest, removal, workspace
 from transforms.releases.documents import seal_manifest
-from transforms.releases.published import Output, VersionError
+from transforms.releases.output import Output, VersionError
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 
@@ -346,10 +346,10 @@ def test_pins_are_no_foreign_files_to_a_build(published: Build, tmp_path: Path, 
 
 DEAD_BUILD = """
 import os, sys
-from pipelines import exclusive, workspace
+from transforms.releases import lease, workspace
 from transforms.storage import files
 output = sys.argv[1]
-with exclusive.held(output, 0, files.DEFAULTS, print), workspace.workspace(output) as (work, _):
+with lease.held(output, 0, files.DEFAULTS, print), workspace.workspace(output) as (work, _):
     open(os.path.join(work, "parts", "part"), "w").close()
     os._exit(9)
 """
@@ -382,16 +382,16 @@ def test_what_becomes_wanted_meanwhile_is_kept(
     """Readers are led to a version after gc chose to remove it, or it is pinned."""
     output = Output(str(output_of(both[0])))
     name = both[0].folder.name
-    pointing.roll_back(output, OTHER, str(output_of(both[0])))
+    latest.roll_back(output, OTHER, str(output_of(both[0])))
     for want in (
-        lambda: pointing.pin(output, name),
-        lambda: pointing.roll_back(output, name, output.path),
+        lambda: latest.pin(output, name),
+        lambda: latest.roll_back(output, name, output.path),
     ):
         monkeypatch.setattr(removal, "old_versions", lambda *_, want=want: [want() or name])
         code, lines = run(output.path, "gc", "--keep", 1)
         assert (code, lines) == (0, [f"kept {name}, which is wanted by now", "2 versions left"])
         both[0].assert_whole()
-        pointing.unpin(output, name)
+        latest.unpin(output, name)
 
 
 def test_what_is_hidden_meanwhile_is_not_rolled_back_to(
@@ -407,7 +407,7 @@ def test_what_is_hidden_meanwhile_is_not_rolled_back_to(
 
     monkeypatch.setattr(files, "write_file", hide_and_write)
     with pytest.raises(VersionError, match="is being removed"):
-        pointing.roll_back(output, OTHER, output.path)
+        latest.roll_back(output, OTHER, output.path)
     assert output.latest() == both[0].folder.name
 
 
@@ -504,7 +504,7 @@ def test_in_object_stores(
         f"would remove {name}",
     ]
     assert store.published() == [name, OTHER]
-    with lease.held(f"{store.path}", store.options):
+    with heartbeat.held(f"{store.path}", store.options):
         # Which has cleared away both; another build that lives has begun to publish.
         objects.upload(unpublished, b"being written", store.options)
         code, lines = run(store.path, "gc", "--keep", 0, *endpoint)
@@ -517,7 +517,7 @@ def test_in_object_stores(
 def test_removal_in_a_store_hides_first(store: Output, monkeypatch: pytest.MonkeyPatch):
     """Cut off after any request, no version is listed of which something is gone."""
     name, _ = store.published()
-    pointing.roll_back(store, OTHER, "")
+    latest.roll_back(store, OTHER, "")
     whole = set(files.list_files(store.folder(name), store.options))
 
     def fail(*_: object) -> None:

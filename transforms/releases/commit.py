@@ -20,51 +20,99 @@ import pyarrow as pa
 
 from transforms.config import BuildConfig
 from transforms.dataset import naming
-from transforms.dataset.elements import Shard
+from transforms.dataset.classes import complete_encoded
+from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
 from transforms.formats import features, tfds
-from transforms.releases import card, gathered, holder
+from transforms.releases import card, counts, failure_table, lease
 from transforms.releases.documents import describe_file, seal_manifest
-from transforms.releases.gathered import GatheredFailures
+from transforms.releases.failure_table import FailureTable
+from transforms.releases.loss_limits import find_losses
 from transforms.reuse import recording
 from transforms.storage import conditional, files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
-#: What became of a build, in its work folder.
-OUTCOME = "outcome.json"
-
 _FAILURES = "failures/failures-00000-of-00001.parquet"
 
 
-def publish(
+def commit(
     config: BuildConfig,
     shards: Sequence[Shard],
-    parts: pa.Table,
-    document: dict,
-    failed: GatheredFailures,
-    classes: bytes,
-) -> None:
-    """Publishes the version whose shards are in `config.version_folder`. It may be called again.
+    source_counts: Sequence[SourceCount],
+    bucket_counts: Sequence[BucketCount],
+    failed: Sequence[Failed],
+    classes: Sequence[bytes],
+    labels: Iterable[frozenset[str]],
+) -> dict:
+    """Publishes a version, unless it has no examples or `find_losses` finds a loss.
 
-    Args:
-        config: the build.
-        shards: all of them.
-        parts: as of `recording.parts_table`.
-        document: the manifest.
-        failed: all failures.
-        classes: the content of `classes.json`.
-
-    Raises:
-        LostLeaseError: Another build has taken over the output.
-        StorageError: The object store lacks a shard, or can't be written to.
+    Returns:
+        The outcome of the build: `version` (null if nothing was published), `images`,
+        `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
+        `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
     """
-    publish_ = _publish_in_store if is_remote(config.output) else _publish_in_folder
-    publish_(config, shards, parts, document, failed, classes)
+    found = failure_table.FailureTable(failed, source_counts, config.sources)
+    inputs = counts.tell_digests(config.sources, source_counts)
+    sources = counts.count_sources(inputs, source_counts, bucket_counts)
+    unread = _count_unread_images(config, sources)
+    images = sum(bucket.images for bucket in bucket_counts) + unread
+    failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
+    splits = counts.count_splits(shards)
+    lost = find_losses(
+        config,
+        sources,
+        source_counts,
+        bucket_counts,
+        found,
+        splits,
+        images=images,
+        failed_images=failed_images,
+    )
+    outcome = {
+        "version": config.version,
+        "images": images,
+        "failed_images": failed_images,
+        "failures": failure_table.count_reasons(found.tables()),
+        "examples_of_failures": failure_table.first_rows(found.tables(), 5),
+        "sources": sources,
+        "annotations": counts.count_annotations(bucket_counts),
+        "warnings": counts.gather_warnings(config.notices, source_counts, sources),
+        "losses": [loss._asdict() for loss in lost],
+        "splits": splits,
+        "taken_over": counts.count_taken_over(bucket_counts),
+        "exif_reset": sum(bucket.exif_reset for bucket in bucket_counts),
+    }
+    if lost or not shards:
+        files.delete_folder(config.version_folder, config.object_options)
+        return outcome | {"version": None}
+    document = {
+        "version": config.version,
+        "fingerprint": counts.fingerprint(inputs, config.basis, config.buckets),
+        "basis": config.basis,
+        "config": config.flags,
+        "splits": splits,
+        "sources": sources,
+        "annotations": outcome["annotations"],
+        "warnings": outcome["warnings"],
+        "exif_reset": outcome["exif_reset"],
+        "failures": outcome["failures"],
+        "lineage": counts.count_lineage(shards),
+    }
+    all_classes = complete_encoded(classes[0], frozenset().union(*labels))
+    parts = recording.parts_table(shards, bucket_counts, config.buckets)
+    publish = _publish_in_store if is_remote(config.output) else _publish_in_folder
+    publish(config, shards, parts, document, found, all_classes)
+    return outcome
 
 
-def discard(config: BuildConfig) -> None:
-    """Removes the shards of a version that isn't to be published."""
-    files.delete_folder(config.version_folder, config.object_options)
+def _count_unread_images(config: BuildConfig, sources: Sequence[Mapping]) -> int:
+    """How many image rows of the splits that are built couldn't be read: their images failed."""
+    return sum(
+        account["bad_rows"]
+        for source, account in zip(config.sources, sources, strict=True)
+        if source.kind == "images"
+        and (source.split is None or not config.splits or source.split in config.splits)
+    )
 
 
 def _publish_in_folder(
@@ -72,7 +120,7 @@ def _publish_in_folder(
     _: object,
     parts: pa.Table,
     document: dict,
-    failed: GatheredFailures,
+    failed: FailureTable,
     classes: bytes,
 ) -> None:
     target = os.path.join(config.output, "versions", config.version)
@@ -92,10 +140,10 @@ def _publish_in_folder(
     card_path = os.path.join(scratch, f"card.{uuid.uuid4().hex}")
     files.write_file(card_path, new_card, scratch)
     if not os.path.exists(target):
-        holder.check(config)
+        lease.check(config)
         os.rename(folder, target)
         files.sync_folder(os.path.dirname(target))
-    holder.check(config)
+    lease.check(config)
     latest = os.path.join(config.output, "latest")
     files.move_folder_away(latest, scratch)
     os.replace(pointer, latest)
@@ -110,7 +158,7 @@ def _publish_in_store(
     shards: Iterable[Shard],
     parts: pa.Table,
     document: dict,
-    failed: GatheredFailures,
+    failed: FailureTable,
     classes: bytes,
 ) -> None:
     options = config.object_options
@@ -134,11 +182,11 @@ def _publish_in_store(
     _write_metadata(config.version_folder, "", contents, options)
     new_card = card.render(config.version, document["splits"])
     data = seal_manifest(_with_checksums(document, contents, new_card))
-    holder.check(config)
+    lease.check(config)
     if place is None or not conditional.write(manifest, data, place[1], options):
         place = conditional.read(manifest, options)
         if place is None or place[0] != data:  # which another attempt may have written
-            raise holder.LostLeaseError(f"{config.version_folder} was cleared away: build again")
+            raise lease.LostLeaseError(f"{config.version_folder} was cleared away: build again")
     seen = conditional.read(os.path.join(config.output, card.NAME), options)
     _point_in_store(config)
     with contextlib.suppress(StorageError):  # it is published; see `card` for what comes of that
@@ -154,26 +202,26 @@ def _point_in_store(config: BuildConfig) -> None:
     pointer = os.path.join(config.output, "latest")
     data = f"{config.version}\n".encode()
     found = conditional.read(pointer, config.object_options)
-    holder.check(config)
+    lease.check(config)
     if conditional.write(pointer, data, found[1] if found else None, config.object_options):
         return
     found = conditional.read(pointer, config.object_options)
     if found is None or found[0] != data:
-        raise holder.LostLeaseError(f"{pointer} was changed by somebody else just now: build again")
+        raise lease.LostLeaseError(f"{pointer} was changed by somebody else just now: build again")
 
 
 def _encode_metadata(
     config: BuildConfig,
     parts: pa.Table,
     splits: dict[str, dict],
-    failed: GatheredFailures,
+    failed: FailureTable,
     classes: bytes,
 ) -> dict[str, bytes]:
     """Returns the content of the files beside the shards, by path below the version's folder."""
     contents = {
         naming.CLASSES: classes,
         recording.PARTS: recording.encode_parts(parts),
-        _FAILURES: gathered.encode(failed.tables()),
+        _FAILURES: failure_table.encode(failed.tables()),
     }
     if "tfrecord" in config.formats:
         of_split = {

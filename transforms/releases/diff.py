@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from transforms.dataset.keys import image_ids
-from transforms.releases.changes import COLUMNS, SOURCES, DigestTask, digest_shard
+from transforms.releases.diff_shard import COLUMNS, SOURCES, ChecksumTask, checksum_shard
 from transforms.releases.merging import Batch, align
-from transforms.releases.published import Output
+from transforms.releases.output import Output
 from transforms.system.processes import spread
 
 _BEFORE, _AFTER = 0, 1
@@ -85,7 +85,7 @@ def compare(
             read += size
             advance(read, total)
 
-    with spread(digest_shard, [each.task for each in planned], num_workers) as results:
+    with spread(checksum_shard, [each.task for each in planned], num_workers) as results:
         waiting: dict[tuple[int, str], list] = {}
         for each, result in zip(planned, results, strict=True):
             waiting.setdefault((each.side, each.split), []).append((each.size, result))
@@ -102,7 +102,7 @@ class _Planned(NamedTuple):
     side: int
     split: str
     size: int
-    task: DigestTask
+    task: ChecksumTask
 
 
 def _plan(output: Output, before: str, after: str, difference: Difference) -> list[_Planned]:
@@ -121,7 +121,7 @@ def _plan(output: Output, before: str, after: str, difference: Difference) -> li
                     difference.unchanged[split] += shard["num_examples"]
                 continue
             path = f"{output.folder(name)}/{shard['path']}"
-            task = DigestTask(path, shard["format"], output.options)
+            task = ChecksumTask(path, shard["format"], output.options)
             planned.append(_Planned(share, side, split, shard["bytes"], task))
     return sorted(planned, key=lambda each: each[:3])
 
@@ -142,21 +142,21 @@ class _Side(NamedTuple):
     """The images that a version has in a range of keys, once each."""
 
     keys: np.ndarray
-    digests: np.ndarray
+    checksums: np.ndarray
     splits: np.ndarray
 
 
 def _side(window: dict[tuple[int, str], Batch], side: int) -> _Side:
     batches = [(split, *batch) for (its, split), batch in window.items() if its == side]
     keys = np.concatenate([np.empty(0, np.uint64), *(keys for _, keys, _ in batches)])
-    digests = np.concatenate(
-        [np.empty((0, len(COLUMNS)), np.uint64), *(digests for _, _, digests in batches)]
+    checksums = np.concatenate(
+        [np.empty((0, len(COLUMNS)), np.uint64), *(checksums for _, _, checksums in batches)]
     )
     splits = np.concatenate(
         [np.empty(0, object), *(np.full(len(keys), split, object) for split, keys, _ in batches)]
     )
     keys, first = np.unique(keys, return_index=True)
-    return _Side(keys, digests[first], splits[first])
+    return _Side(keys, checksums[first], splits[first])
 
 
 def _compare_window(
@@ -168,7 +168,7 @@ def _compare_window(
     _, was, now = np.intersect1d(before.keys, after.keys, return_indices=True)
     splits = after.splits[now]
     differ = np.column_stack(
-        [before.digests[was] != after.digests[now], before.splits[was] != splits]
+        [before.checksums[was] != after.checksums[now], before.splits[was] != splits]
     )
     changed = differ.any(axis=1)
     difference.changed.update(splits[changed])

@@ -1,7 +1,7 @@
-"""Digests of examples, by which they are compared without being kept.
+"""Checksums of examples, by which they are compared without being kept.
 
-An example's digest is that of its tf.train.Example, as `transforms.formats.encoder` writes it: of
-a Parquet row, which is encoded again, and of a record alike. A column's digest is that of its
+An example's checksum is that of its tf.train.Example, as `transforms.formats.encoder` writes it: of
+a Parquet row, which is encoded again, and of a record alike. A column's checksum is that of its
 features' entries in that message.
 """
 
@@ -25,7 +25,7 @@ from transforms.releases.records import (
     parse_example,
 )
 
-DIGEST_BYTES = 8
+CHECKSUM_BYTES = 8
 
 
 def feature_kinds(columns: Sequence[str]) -> dict[str, int]:
@@ -41,25 +41,25 @@ def feature_kinds(columns: Sequence[str]) -> dict[str, int]:
     }
 
 
-def digest(*pieces: bytes | pa.Buffer) -> int:
-    """Digest of bytes that stand end to end: 64 bits."""
-    digest_ = hashlib.blake2b(digest_size=DIGEST_BYTES)
+def checksum(*pieces: bytes | pa.Buffer) -> int:
+    """Checksum of bytes that stand end to end: 64 bits."""
+    hash_ = hashlib.blake2b(digest_size=CHECKSUM_BYTES)
     for piece in pieces:
-        digest_.update(piece)
-    return int.from_bytes(digest_.digest(), "little")
+        hash_.update(piece)
+    return int.from_bytes(hash_.digest(), "little")
 
 
-def row_digests(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
-    """Digests of (n,) rows with the columns of `EXAMPLE`, by some of these; (n,) uint64."""
+def row_checksums(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """Checksums of (n,) rows with the columns of `EXAMPLE`, by some of these; (n,) uint64."""
     pieces = map(wire.cells, wire.runs(encode_examples(table, columns)))
-    return np.array([digest(*row) for row in zip(*pieces, strict=True)], np.uint64)
+    return np.array([checksum(*row) for row in zip(*pieces, strict=True)], np.uint64)
 
 
-def column_digests(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
-    """Digests of each column of (n,) rows; (n, c) uint64."""
+def column_checksums(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """Checksums of each column of (n,) rows; (n, c) uint64."""
     found = np.empty((len(table), len(columns)), np.uint64)
     for place, name in enumerate(columns):
-        found[:, place] = row_digests(table, [name])
+        found[:, place] = row_checksums(table, [name])
     return found
 
 
@@ -89,7 +89,7 @@ class RecordColumns:
         self._image_id = self.columns.index("image_id")
 
     def read(self, record: bytes) -> tuple[str, list[int]]:
-        """The ImageID of a record, and digests of its columns, equal to those of its row.
+        """The ImageID of a record, and checksums of its columns, equal to those of its row.
 
         Raises:
             RecordError: Its features are others.
@@ -97,7 +97,7 @@ class RecordColumns:
         bounds = entry_bounds(record, self._prefixes)
         parts = [wire.field(1, record[bounds[first] : bounds[last]]) for first, last in self._spans]
         (image_id,) = parse_example(parts[self._image_id])["image_id"].values
-        return image_id.decode(), [digest(part) for part in parts]
+        return image_id.decode(), [checksum(part) for part in parts]
 
 
 def row_features(table: pa.Table, row: int, columns: Sequence[str]) -> dict[str, Feature]:

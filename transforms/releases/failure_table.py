@@ -22,7 +22,7 @@ from transforms.kinds.detect import TABLES, VOCABULARY
 _GROUP_ROWS = 1 << 16
 
 
-class GatheredFailures:
+class FailureTable:
     """All failures, in the order of `failures.in_order`.
 
     Lines within a block become lines within the file.

@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from transforms.releases import card
-from transforms.releases.published import LatestError, ManifestError, Output, VersionError, lacking
+from transforms.releases.output import LatestError, ManifestError, Output, VersionError, lacking
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
 

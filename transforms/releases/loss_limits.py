@@ -17,7 +17,7 @@ from transforms.dataset.elements import BucketCount, Source, SourceCount
 from transforms.dataset.failures import Stage
 from transforms.dataset.naming import SPLITS
 from transforms.kinds.detect import TABLES, VOCABULARY
-from transforms.releases.gathered import GatheredFailures, first_rows
+from transforms.releases.failure_table import FailureTable, first_rows
 from transforms.wording import clean, counted, exceeds, share_above
 
 _SHOWN = 3
@@ -44,7 +44,7 @@ def find_losses(
     sources: Sequence[Mapping],
     source_counts: Iterable[SourceCount],
     bucket_counts: Iterable[BucketCount],
-    found: GatheredFailures,
+    found: FailureTable,
     built: Iterable[str],
     images: int,
     failed_images: int,
@@ -85,7 +85,7 @@ def _find_lost_rows(
     sources: Sequence[Mapping],
     damage: Mapping[int, str],
     warnings: Mapping[int, str],
-    found: GatheredFailures,
+    found: FailureTable,
     built: Iterable[str],
 ) -> Iterator[Loss]:
     """Yields files with too many bad rows, and tables none of whose rows belongs to an image."""
@@ -116,7 +116,7 @@ def _find_masks_without_pixels(
     config: BuildConfig,
     bucket_counts: Iterable[BucketCount],
     warnings: Mapping[int, str],
-    found: GatheredFailures,
+    found: FailureTable,
 ) -> Iterator[Loss]:
     limit = config.max_bad_rate
     causes = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
@@ -136,7 +136,7 @@ def _find_failed_images(
     images: int,
     failed_images: int,
     warnings: Mapping[int, str],
-    found: GatheredFailures,
+    found: FailureTable,
 ) -> Iterator[Loss]:
     limit = config.max_failure_rate
     if not exceeds(failed_images, images, limit):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from transforms.dataset.naming import MANIFEST
 from transforms.releases import card, documents
-from transforms.releases.manifest_form import find_flaws
+from transforms.releases.manifest import find_flaws
 from transforms.storage import files, objects
 from transforms.storage.folders import Entry, find_empty, walk_linked
 from transforms.storage.objects import AbsentError, is_remote, normal

@@ -7,93 +7,12 @@ import apache_beam as beam
 
 from transforms import progress
 from transforms.config import BuildConfig
-from transforms.dataset.classes import complete_encoded
-from transforms.dataset.elements import BucketCount, BuiltPart, Failed, Shard, SourceCount
-from transforms.releases import gathered, holder, manifest, version
+from transforms.dataset.elements import BuiltPart, Shard
+from transforms.releases import lease, workspace
+from transforms.releases.commit import commit
 from transforms.releases.documents import to_json
-from transforms.releases.losses import find_losses
 from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
-from transforms.reuse import recording
 from transforms.storage import files
-
-
-def commit(
-    config: BuildConfig,
-    shards: Sequence[Shard],
-    source_counts: Sequence[SourceCount],
-    bucket_counts: Sequence[BucketCount],
-    failed: Sequence[Failed],
-    classes: Sequence[bytes],
-    labels: Iterable[frozenset[str]],
-) -> dict:
-    """Publishes a version, unless it has no examples or `find_losses` finds a loss.
-
-    Returns:
-        The outcome of the build: `version` (null if nothing was published), `images`,
-        `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
-        `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
-    """
-    found = gathered.GatheredFailures(failed, source_counts, config.sources)
-    inputs = manifest.tell_digests(config.sources, source_counts)
-    sources = manifest.count_sources(inputs, source_counts, bucket_counts)
-    unread = _count_unread_images(config, sources)
-    images = sum(bucket.images for bucket in bucket_counts) + unread
-    failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
-    splits = manifest.count_splits(shards)
-    lost = find_losses(
-        config,
-        sources,
-        source_counts,
-        bucket_counts,
-        found,
-        splits,
-        images=images,
-        failed_images=failed_images,
-    )
-    outcome = {
-        "version": config.version,
-        "images": images,
-        "failed_images": failed_images,
-        "failures": gathered.count_reasons(found.tables()),
-        "examples_of_failures": gathered.first_rows(found.tables(), 5),
-        "sources": sources,
-        "annotations": manifest.count_annotations(bucket_counts),
-        "warnings": manifest.gather_warnings(config.notices, source_counts, sources),
-        "losses": [loss._asdict() for loss in lost],
-        "splits": splits,
-        "taken_over": manifest.count_taken_over(bucket_counts),
-        "exif_reset": sum(bucket.exif_reset for bucket in bucket_counts),
-    }
-    if lost or not shards:
-        version.discard(config)
-        return outcome | {"version": None}
-    document = {
-        "version": config.version,
-        "fingerprint": manifest.fingerprint(inputs, config.basis, config.buckets),
-        "basis": config.basis,
-        "config": config.flags,
-        "splits": splits,
-        "sources": sources,
-        "annotations": outcome["annotations"],
-        "warnings": outcome["warnings"],
-        "exif_reset": outcome["exif_reset"],
-        "failures": outcome["failures"],
-        "lineage": manifest.count_lineage(shards),
-    }
-    all_classes = complete_encoded(classes[0], frozenset().union(*labels))
-    parts = recording.parts_table(shards, bucket_counts, config.buckets)
-    version.publish(config, shards, parts, document, found, all_classes)
-    return outcome
-
-
-def _count_unread_images(config: BuildConfig, sources: Sequence[Mapping]) -> int:
-    """How many image rows of the splits that are built couldn't be read: their images failed."""
-    return sum(
-        account["bad_rows"]
-        for source, account in zip(config.sources, sources, strict=True)
-        if source.kind == "images"
-        and (source.split is None or not config.splits or source.split in config.splits)
-    )
 
 
 class PlanShardsFn(beam.DoFn):
@@ -104,7 +23,7 @@ class PlanShardsFn(beam.DoFn):
 
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
         if self._config.exchange == "files":
-            holder.check(self._config)  # else another build may be going on in this folder
+            lease.check(self._config)  # else another build may be going on in this folder
             # Of a large build that takes seconds of waiting for the disk. A build that is stopped
             # from here on reads its input again.
             files.vanish(self._config.exchange_folder, in_background=True)
@@ -164,7 +83,7 @@ class CommitFn(beam.DoFn):
             named[name] += report
         outcome = commit(self._config, shards, **named)
         config = self._config
-        path = os.path.join(config.work, version.OUTCOME)
+        path = os.path.join(config.work, workspace.OUTCOME)
         files.write_file(path, to_json(outcome), config.work, config.object_options)
 
 

@@ -9,7 +9,7 @@ import os
 import uuid
 
 from transforms.releases import card
-from transforms.releases.published import MANIFEST, LatestError, Output
+from transforms.releases.output import MANIFEST, LatestError, Output
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
 

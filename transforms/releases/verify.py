@@ -4,10 +4,9 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from transforms.releases import around, beside, digests
-from transforms.releases.comparing import Comparison, Stream
+from transforms.releases import example_checksums, verify_files, verify_output
 from transforms.releases.merging import Batch, align
-from transforms.releases.published import (
+from transforms.releases.output import (
     MANIFEST,
     LatestError,
     ManifestError,
@@ -17,8 +16,9 @@ from transforms.releases.published import (
     find_irregular,
     has_checksums,
 )
-from transforms.releases.shard_check import ShardReport, ShardTask, check_shard, find_example
-from transforms.releases.tasks import plan_tasks
+from transforms.releases.verify_agreement import Comparison, Stream
+from transforms.releases.verify_plan import plan_tasks
+from transforms.releases.verify_shard import ShardReport, ShardTask, check_shard, find_example
 from transforms.system.processes import spread
 
 #: How many damaged pictures that are no problem have a line.
@@ -101,11 +101,11 @@ class _Check:
         folder, options = self._output.folder(self._name), self._output.options
         is_latest = self._is_latest()
         if is_latest:
-            self._problems(around.check_pointer(self._output, self._name))
-            self._problems(around.check_versions(self._output, self._name))
-            for stranger in around.find_strangers(self._output):
+            self._problems(verify_output.check_pointer(self._output, self._name))
+            self._problems(verify_output.check_versions(self._output, self._name))
+            for stranger in verify_output.find_strangers(self._output):
                 self._note(stranger)
-            self._problems(around.check_pins(self._output))
+            self._problems(verify_output.check_pins(self._output))
         try:
             manifest, data = self._output.read_manifest(self._name)
         except ManifestError as error:
@@ -116,18 +116,18 @@ class _Check:
         if not has_checksums(manifest):
             self._note(_NO_CHECKSUMS)
         elif is_latest:
-            problem, note = around.check_card(self._output, self._name, manifest)
+            problem, note = verify_output.check_card(self._output, self._name, manifest)
             if problem:
                 self._problem(problem)
             if note:
                 self._note(note)
         beside_files = self.account.problems
         sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder))
-        self._problems(beside.check_manifest(self._name, manifest))
-        self._problems(beside.check_account(manifest))
-        self._problems(beside.check_files(manifest, sizes, irregular))
-        self._problems(beside.check_content(folder, manifest, sizes, options))
-        self._problems(beside.check_lineage(folder, manifest, sizes, options))
+        self._problems(verify_files.check_manifest(self._name, manifest))
+        self._problems(verify_files.check_account(manifest))
+        self._problems(verify_files.check_files(manifest, sizes, irregular))
+        self._problems(verify_files.check_content(folder, manifest, sizes, options))
+        self._problems(verify_files.check_lineage(folder, manifest, sizes, options))
         tasks = plan_tasks(folder, manifest, sizes, sample, options)
         self.account.formats = tuple(sorted({task.form for task in tasks}))
         self._lacking = {
@@ -192,7 +192,7 @@ class _Check:
         sizes: Mapping[str, int],
         total: int,
     ) -> Iterator[Batch]:
-        """The keys and digests of a stream's shards, whose problems are told on the way."""
+        """The keys and checksums of a stream's shards, whose problems are told on the way."""
         before: tuple[str, int] | None = None
         for task, result in shards:
             report = result()
@@ -217,7 +217,7 @@ class _Check:
                     # Then streams don't meet any more.
                     self._lacking |= {(task.split, form) for form in self.account.formats}
                 before = task.path, int(report.keys[-1])
-            yield report.keys, report.digests
+            yield report.keys, report.checksums
 
 
 def _differing_features(tasks: Sequence[ShardTask], image_id: str) -> list[str]:
@@ -228,4 +228,4 @@ def _differing_features(tasks: Sequence[ShardTask], image_id: str) -> list[str]:
             example = find_example(task, image_id)
             if example is not None:
                 found[task.form] = example
-    return digests.differing_features(*found.values())
+    return example_checksums.differing_features(*found.values())

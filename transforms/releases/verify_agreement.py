@@ -48,7 +48,7 @@ class Comparison:
         self.examples = 0
 
     def add(self, window: Mapping[Stream, Batch]) -> None:
-        """Takes a window of `merging.align`: keys and, where formats are compared, digests."""
+        """Takes a window of `merging.align`: keys and, where formats are compared, checksums."""
         of_split = []
         for split, formats in self._formats.items():
             batches = [window[split, form] for form in formats if (split, form) in window]

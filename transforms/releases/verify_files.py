@@ -17,7 +17,7 @@ from transforms.dataset.naming import CLASSES, MANIFEST
 from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats import features, tfds
 from transforms.kinds.detect import TABLES
-from transforms.releases.published import shards_of
+from transforms.releases.output import shards_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 

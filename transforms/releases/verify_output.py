@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from transforms.dataset.naming import MANIFEST
 from transforms.releases import card
-from transforms.releases.published import ENTRIES, LatestError, ManifestError, Output, is_name
+from transforms.releases.output import ENTRIES, LatestError, ManifestError, Output, is_name
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
 from transforms.storage.regular import IrregularError, irregular_kind

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from transforms.releases.beside import columns_of
-from transforms.releases.shard_check import ShardTask
+from transforms.releases.verify_files import columns_of
+from transforms.releases.verify_shard import ShardTask
 from transforms.storage.stores import ObjectOptions
 
 

@@ -18,8 +18,12 @@ from transforms.dataset.keys import image_keys
 from transforms.dataset.schema import ANNOTATION_COLUMNS, EXAMPLE, count_annotations
 from transforms.examples.imaging.decode import verify_pixels
 from transforms.examples.imaging.header import PILLOW_ERRORS, check_picture
-from transforms.releases import digests
-from transforms.releases.comparing import Tally
+from transforms.releases.example_checksums import (
+    checksum,
+    feature_kinds,
+    row_checksums,
+    row_features,
+)
 from transforms.releases.records import (
     Feature,
     RecordError,
@@ -30,6 +34,7 @@ from transforms.releases.records import (
     read_records,
 )
 from transforms.releases.shard_files import local_copy, read_batches, sha256_of
+from transforms.releases.verify_agreement import Tally
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
 
@@ -53,7 +58,7 @@ class ShardTask(NamedTuple):
         sha256: that it should have.
         num_examples: likewise.
         columns: of `EXAMPLE`, which features come from.
-        compare: whether examples' digests are wanted.
+        compare: whether examples' checksums are wanted.
         count: whether annotations are to be counted.
         sample: which examples' pictures to decode, by position, ascending; (k,) int64.
         options: how object stores are reached.
@@ -81,7 +86,7 @@ class ShardReport(NamedTuple):
         problems: a line each, without the path.
         damaged: a line for each damaged picture that isn't a problem, without the path.
         keys: of its examples, ascending; (n,) uint64. Empty where it couldn't be read.
-        digests: of these; (n,) uint64, or empty.
+        checksums: of these; (n,) uint64, or empty.
         pictures: how many were decoded, or should have been.
         annotations: how many annotations each column has, if they are counted.
         readable: whether all examples are in `keys`.
@@ -90,18 +95,18 @@ class ShardReport(NamedTuple):
     problems: list[str]
     damaged: list[str]
     keys: np.ndarray
-    digests: np.ndarray
+    checksums: np.ndarray
     pictures: int
     annotations: Counter[str]
     readable: bool
 
 
 class _Rows(NamedTuple):
-    """Some examples: their ImageIDs, digests, samples whose pictures are to be decoded, and how
+    """Some examples: their ImageIDs, checksums, samples whose pictures are to be decoded, and how
     many annotations each column has."""
 
     ids: pa.Array
-    digests: np.ndarray
+    checksums: np.ndarray
     of_split: int
     samples: list[tuple[str, bytes | None, tuple[int, int]]]
     annotations: Counter[str]
@@ -150,10 +155,10 @@ def check_shard(task: ShardTask) -> ShardReport:
     if strangers:
         problems.append(f"{strangers:,} of its examples aren't of {task.split}")
     keys, ordered = _ordered_keys([some.ids for some in found], problems)
-    all_digests = np.concatenate([nothing, *(some.digests for some in found)])
+    all_checksums = np.concatenate([nothing, *(some.checksums for some in found)])
     if task.compare:
-        all_digests = all_digests[ordered]
-    return ShardReport(problems, damaged, keys, all_digests, pictures, annotations, readable=True)
+        all_checksums = all_checksums[ordered]
+    return ShardReport(problems, damaged, keys, all_checksums, pictures, annotations, readable=True)
 
 
 def find_example(task: ShardTask, image_id: str) -> dict[str, Feature] | None:
@@ -163,7 +168,7 @@ def find_example(task: ShardTask, image_id: str) -> dict[str, Feature] | None:
             for table in read_batches(path):
                 row = pc.index(table["image_id"], image_id).as_py()
                 if row >= 0:
-                    return digests.row_features(table, row, task.columns)
+                    return row_features(table, row, task.columns)
             return None
         wanted = image_id.encode()
         examples = map(parse_example, read_records(path))
@@ -181,7 +186,7 @@ def _parquet_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
         wanted = _within(task.sample, first, len(table))
         yield _Rows(
             table["image_id"].chunk(0),
-            digests.row_digests(table, task.columns) if task.compare else np.empty(0, np.uint64),
+            row_checksums(table, task.columns) if task.compare else np.empty(0, np.uint64),
             pc.sum(pc.equal(table["split"], task.split)).as_py() or 0,
             [_sample_of_row(table, row) for row in wanted],
             count_annotations(table) if task.count else Counter(),
@@ -208,7 +213,7 @@ def _sample_of_row(table: pa.Table, row: int) -> tuple[str, bytes | None, tuple[
 
 
 def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
-    kinds = digests.feature_kinds(task.columns)
+    kinds = feature_kinds(task.columns)
     names = list(kinds)
     prefixes = [key_prefix(name) for name in names]
     image_id, split = names.index("image_id"), names.index("split")
@@ -222,8 +227,8 @@ def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
     counted = {column: names.index(name) for column, name in _COUNTED.items() if task.count}
 
     def rows() -> _Rows:
-        digests_of = np.array(found, np.uint64)
-        return _Rows(pa.array(ids, pa.string()), digests_of, of_split, samples, annotations)
+        checksums_of = np.array(found, np.uint64)
+        return _Rows(pa.array(ids, pa.string()), checksums_of, of_split, samples, annotations)
 
     for place, record in enumerate(read_records(path)):
         try:
@@ -241,7 +246,7 @@ def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
             raise RecordError(f"example {place}: {error}") from None
         ids.append(name)
         if task.compare:
-            found.append(digests.digest(record))
+            found.append(checksum(record))
         if len(ids) == _BATCH_RECORDS:
             yield rows()
             ids, found, samples, of_split, annotations = [], [], [], 0, Counter()

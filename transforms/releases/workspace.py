@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator
 
 from transforms import journal
 from transforms.redaction import redact_url
-from transforms.releases import lease
-from transforms.releases.published import ENTRIES
-from transforms.releases.version import OUTCOME
+from transforms.releases import heartbeat
+from transforms.releases.output import ENTRIES
 from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.regular import irregular_kind
 from transforms.storage.stores import ObjectOptions
+
+#: What became of a build, in its folder.
+OUTCOME = "outcome.json"
 
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
@@ -132,7 +134,7 @@ def leftovers(
     Raises:
         StorageError: the output can't be listed.
     """
-    found = lease.leftovers(objects.normal(output), options) if is_remote(output) else []
+    found = heartbeat.leftovers(objects.normal(output), options) if is_remote(output) else []
     folder = work_folder or (_temporary_folder() if is_remote(output) else output)
     builds = os.path.join(folder, ".work")
     there = os.path.isdir(builds) and not os.path.islink(builds)
@@ -152,7 +154,7 @@ def _in_store(output: str, options: ObjectOptions) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             _refuse_foreign(output, objects.children(output, options.hasty()))
-            work = stack.enter_context(lease.held(objects.normal(output), options))
+            work = stack.enter_context(heartbeat.held(objects.normal(output), options))
         except StorageError as error:
             raise OutputError(f"--output {output} can't be used: {error}") from None
         yield work

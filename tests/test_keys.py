@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests import oracle
 from transforms.dataset import keys
+from transforms.exchange.batches import bucket_of
 
 WORDS = st.integers(0, 2**64 - 1)
 IDS = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
@@ -56,14 +57,14 @@ def test_every_byte_but_a_hex_digit_is_refused_in_every_place(digit: str, place:
 @given(st.lists(WORDS, min_size=1, max_size=50), st.integers(1, 1024))
 def test_buckets_are_equal_ranges_in_key_order(numbers: list[int], buckets: int):
     ordered = np.sort(np.array(numbers, np.uint64))
-    found = keys.bucket_of(ordered, buckets).tolist()
+    found = bucket_of(ordered, buckets).tolist()
     assert found == sorted(found)
     assert found == [(number >> 32) * buckets >> 32 for number in sorted(numbers)]
 
 
 def test_buckets_of_consecutive_ids_are_of_one_size():
     ids = np.arange(100_000, dtype=np.uint64)
-    counts = np.bincount(keys.bucket_of(keys.mix(ids), 64), minlength=64)
+    counts = np.bincount(bucket_of(keys.mix(ids), 64), minlength=64)
     # A binomial count strays by five standard deviations once in some 10^6 buckets.
     mean = len(ids) / 64
     assert abs(counts - mean).max() < 5 * mean**0.5

@@ -22,7 +22,6 @@ class Begun(NamedTuple):
         labels: their labels, encoded, one.
         ranges: to be read; `ByteRange`.
         containers: folders and archives to be listed; `Source`.
-        buckets: their numbers.
         counts: `SourceCount` of the vocabulary files.
         failed: `Failed` likewise.
     """
@@ -31,7 +30,6 @@ class Begun(NamedTuple):
     labels: beam.PCollection
     ranges: beam.PCollection
     containers: beam.PCollection
-    buckets: beam.PCollection
     counts: beam.PCollection
     failed: beam.PCollection
 
@@ -54,7 +52,6 @@ class BeginFn(beam.DoFn):
             ("labels", [vocabulary.labels]),
             ("ranges", plan_all_ranges(config.sources, config.range_size)),
             ("containers", [source for source in config.sources if source.medium in LISTED]),
-            ("buckets", range(config.buckets)),
             ("counts", vocabulary.counts),
             ("failed", vocabulary.failed),
         ):

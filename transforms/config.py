@@ -8,6 +8,7 @@ from transforms.examples.imaging.process import ImageSpec
 from transforms.sources.limits import HttpOptions
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
+from transforms.work_folder import WorkFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +94,16 @@ class BuildConfig:
     lease: str | None = None
 
     @property
+    def work_folder(self) -> WorkFolder:
+        return WorkFolder(self.work)
+
+    @property
     def exchange_folder(self) -> str:
-        return os.path.join(self.work, "exchange")
+        return self.work_folder.exchange
 
     @property
     def parts_folder(self) -> str:
-        return os.path.join(self.work, "parts")
+        return self.work_folder.parts
 
     @property
     def version_folder(self) -> str:
@@ -114,4 +119,4 @@ class BuildConfig:
     @property
     def progress_folder(self) -> str | None:
         """Where workers leave word of how far they are; None where they have no folder for it."""
-        return None if is_remote(self.work) else os.path.join(self.work, "progress")
+        return self.work_folder.progress

@@ -16,7 +16,7 @@ from transforms.dataset.elements import (
     Origin,
     SourceCount,
 )
-from transforms.exchange.files import Spill
+from transforms.exchange.spills import Spill
 
 #: The records that steps emit, in alphabetical order; one that is new is added here.
 RECORDS = (BucketCount, BuiltPart, ByteRange, Checksum, Failed, Origin, SourceCount, Spill)

@@ -1,31 +1,35 @@
-"""What the steps of a build have done, kept in its work folder: one that was stopped goes on there.
+"""The journal of a build in its work folder: a build that was stopped goes on from there.
 
-An entry is one element's outputs and the files that they name. It appears at once or not at all,
-and the names of files are unique to an attempt, so that what an attempt left unfinished is never
-taken for its work.
+An entry holds the outputs of one piece of work, and the files that they rely on. It appears at once
+or not at all, and the names of files are unique to an attempt, so that what an attempt left
+unfinished is never taken for its work.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from transforms import element_json, progress
-from transforms.config import BuildConfig
 from transforms.storage import private
+from transforms.storage.objects import is_remote
+from transforms.work_folder import WorkFolder
 
 FOLDER = "journal"
 
 
 class _Entry(NamedTuple):
-    """Attributes:
-    files: names within the work folder, and sizes in bytes.
-    counted: what was added to the counters of `progress`.
-    outputs: the elements.
+    """An entry of the journal.
+
+    Attributes:
+        files: names within the work folder, and sizes in bytes.
+        counted: what was added to the counters of `progress`.
+        outputs: the elements.
     """
 
     files: dict[str, int]
@@ -52,35 +56,58 @@ class _Entry(NamedTuple):
         return cls(sizes, amounts, element_json.decode(outputs))
 
 
-def once(
-    config: BuildConfig,
-    name: str,
-    work: Callable[[set[str]], Iterable[Any]],
-) -> list[Any]:
-    """The outputs of some work, which is done if no attempt of this build has done it before.
+@dataclasses.dataclass(frozen=True)
+class Journal:
+    """What steps have done, by name, to be done once however often a build is stopped and goes on.
 
-    Args:
-        config: the build. Where its work isn't on a file system, nothing is kept.
-        name: of the work, the same in every attempt.
-        work: gives the outputs, and adds the paths of files in the work folder that they rely on to
-            the set that it is given.
+        outputs = journal.load(name)
+        if outputs is None:
+            outputs = journal.save(name, work())
+
+    Attributes:
+        work: the build's folder. Without one on a file system nothing is kept: `load` finds nothing
+            and `save` gives back the outputs as they come.
     """
-    if config.progress_folder is None:
-        return list(work(set()))
-    own = os.path.join(config.work, FOLDER, name)
-    with contextlib.suppress(FileNotFoundError):
-        entry = _read(own)
-        progress.add(config.progress_folder, **entry.counted)
-        return entry.outputs
-    with progress.recorded() as counted:
-        outputs = list(work(paths := set()))
-    files = {os.path.relpath(path, config.work): os.stat(path).st_size for path in paths}
-    entry = _Entry(files, dict(counted), outputs)
-    attempt = f"{own}.{uuid.uuid4().hex}"
-    with open(attempt, "wb") as file:
-        file.write(entry.encode())
-    os.replace(attempt, own)
-    return outputs
+
+    work: WorkFolder | None
+
+    def load(self, name: str) -> list[Any] | None:
+        """Returns the outputs of an earlier attempt; None if there is none.
+
+        Args:
+            name: of the work, the same in every attempt.
+        """
+        if self.work is None or self.work.is_remote:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            entry = _read(os.path.join(self.work.path, FOLDER, name))
+            progress.add(self.work.progress, **entry.counted)
+            return entry.outputs
+        return None
+
+    def save(self, name: str, outputs: Iterable[Any], files: Iterable[str] = ()) -> Iterable[Any]:
+        """Returns outputs once all are there and written down.
+
+        Args:
+            name: of the work.
+            outputs: of the work, which may be done while they are iterated. One that has a local
+                `path` relies on that file.
+            files: paths of other files in the work folder that the outputs rely on.
+        """
+        if self.work is None or self.work.is_remote:
+            return outputs
+        work = self.work.path
+        with progress.recorded() as counted:
+            outputs = list(outputs)
+        named = [path for output in outputs if (path := getattr(output, "path", None))]
+        paths = [*files, *(path for path in named if not is_remote(path))]
+        sizes = {os.path.relpath(path, work): os.stat(path).st_size for path in paths}
+        own = os.path.join(work, FOLDER, name)
+        attempt = f"{own}.{uuid.uuid4().hex}"
+        with open(attempt, "wb") as file:
+            file.write(_Entry(sizes, dict(counted), outputs).encode())
+        os.replace(attempt, own)
+        return outputs
 
 
 def clear_up(work: str, folders: Iterable[str]) -> int:
@@ -123,7 +150,7 @@ def _is_whole(work: str, name: str, size: int) -> bool:
 
 
 def _files_below(folders: Iterable[Path]) -> Iterator[Path]:
-    """All that is no folder; links are not followed."""
+    """Yields everything that is no folder; links are not followed."""
     for folder in folders:
         for parent, _, names in os.walk(folder):
             yield from (Path(parent, name) for name in names)

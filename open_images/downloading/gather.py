@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 from open_images.downloading.client import DownloadError
 from open_images.downloading.image_list import Pictures, all_keys, among, count
 from open_images.downloading.meter import Meter
-from transforms.dataset.elements import LISTED, Block, Source
+from transforms.dataset.elements import LISTED, Source, to_batch
 from transforms.dataset.failures import PixelError
-from transforms.dataset.keys import bucket_of
 from transforms.examples.join import Joined, join
-from transforms.exchange import files as exchange
+from transforms.exchange import spills
+from transforms.exchange.batches import KeyedBatch, bucket_of
 from transforms.kinds.images import IMAGE_ROW
 from transforms.kinds.ranges import plan_ranges
-from transforms.sources.contents import keyed, list_source
+from transforms.sources.contents import keyed, list_source, unpack_source
 from transforms.storage.stores import ObjectOptions
 
 _BUCKET_IMAGES = 32_768
@@ -54,30 +54,30 @@ def gather(
     """
     wanted = all_keys(pictures)
     buckets = min(-(-count(pictures) // _BUCKET_IMAGES), _MAX_BUCKETS)
-    spills: list[exchange.Spill] = []
+    written: list[spills.Spill] = []
     for source in sources:
         if source.kind == "images" and with_addresses:
-            tables = _read_addresses(source, meter, options)
+            batches = _read_addresses(source, meter, options)
         elif source.medium in LISTED:
-            tables = _list_members(source, folder, meter, options)
+            batches = _list_members(source, folder, meter, options)
         else:
             continue
         found = 0
-        for order, table in enumerate(tables):
-            rows = table.filter(pa.array(among(table["key"].to_numpy(), wanted)))
+        for order, batch in enumerate(batches):
+            rows = batch.filter(pa.array(among(batch["key"].to_numpy(), wanted)))
             found += len(rows)
             if len(rows):
-                spills.append(exchange.spill([Block(source.index, order, rows)], buckets, folder))
+                known = [KeyedBatch(source.index, order, rows)]
+                written.append(spills.write_spill(known, buckets, folder))
         meter.say(f"{source.name}: knows {found:,} of the pictures")
     the_list = Source(len(sources), "images", "", 0)
-    files = exchange.Spilled(buckets)
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
-        fragments = [(spill.source, files.load(spill, bucket)) for spill in sorted(spills)]
+        batches = [*spills.SpilledBatches(folder, bucket, buckets, tuple(sorted(written)))]
         for split, keys in pictures.items():
             listed = keys[of_bucket[split] == bucket]
-            fragments.append((the_list.index, _list_rows(split, listed)))
-        yield join(fragments, [*sources, the_list], None)
+            batches.append(KeyedBatch(the_list.index, 0, _list_rows(split, listed)))
+        yield join(batches, [*sources, the_list], None)
 
 
 def _list_rows(split: str, keys: np.ndarray) -> pa.RecordBatch:
@@ -93,11 +93,11 @@ def _image_rows(known: dict[str, pa.Array], length: int) -> pa.StructArray:
 
 def _list_members(
     source: Source, folder: str, meter: Meter, options: ObjectOptions
-) -> Iterator[pa.Table]:
-    """Addresses of a source's members."""
+) -> Iterator[pa.RecordBatch]:
+    """Yields addresses of a source's members, keyed."""
     refused, first = 0, ""
     try:
-        for listing in list_source(source, folder, options):
+        for listing in list_source(source, options, unpack_source(source, folder, options)):
             if listing.failures:
                 first = first or listing.failures[0].detail
                 refused += len(listing.failures)
@@ -109,7 +109,9 @@ def _list_members(
         meter.say(f"{source.path}: {refused:,} members are left out, the first: {first}")
 
 
-def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Iterator[pa.Table]:
+def _read_addresses(
+    source: Source, meter: Meter, options: ObjectOptions
+) -> Iterator[pa.RecordBatch]:
     """Where an image table says that pictures are; nothing else of it, so that nothing else of it
     can contradict the list."""
     # Only here, since Beam takes a second or two to import.
@@ -126,7 +128,7 @@ def _read_addresses(source: Source, meter: Meter, options: ObjectOptions) -> Ite
                 value = parsed.table["value"].combine_chunks()
                 known = {name: pc.struct_field(value, name) for name in _ADDRESSES}
                 rows = _image_rows(known, len(value))
-                yield pa.table({"key": parsed.table["key"], "value": rows})
+                yield to_batch(pa.table({"key": parsed.table["key"], "value": rows}))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DownloadError(f"{source.name}: compressed data: {error}: get it again") from None
     if bad_rows:

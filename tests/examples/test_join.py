@@ -12,6 +12,7 @@ from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_key
 from transforms.dataset.schema import BOX, IMAGE_FIELDS, IMAGE_LABEL
 from transforms.examples.join import LIST_COLUMNS, MEMBER, Joined, join
+from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.images import IMAGE_ROW, SPLITS
 
 #: Few, so that rows meet; the last three are in no image table.
@@ -32,7 +33,10 @@ def batch(kind: str, rows: list[Row]) -> pa.RecordBatch:
 def run(
     fragments: Sequence[Fragment], sources: Sequence[Source], splits: Sequence[str] | None = None
 ) -> Joined:
-    batches = [(source, batch(sources[source].kind, rows)) for source, rows in fragments]
+    batches = [
+        KeyedBatch(source, order, batch(sources[source].kind, rows))
+        for order, (source, rows) in enumerate(fragments)
+    ]
     return join(batches, sources, splits)
 
 

@@ -11,6 +11,7 @@ from tests.oracle_repeats import merge_repeats
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_key
 from transforms.examples.join import join
+from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.detect import TABLES
 
 BOX = {"label": "/m/1", "source": "xclick", "confidence": 1.0, "xmin": 0.0, "xmax": 0.5}
@@ -45,7 +46,8 @@ def run(kind: str, files: list[list[tuple[int, dict]]], coded: bool = False) -> 
                 )
             ]
             value = pa.StructArray.from_arrays(columns, [field.name for field in table.value])
-        batches.append((source, pa.record_batch({"key": keys, "value": value})))
+        rows = pa.record_batch({"key": keys, "value": value})
+        batches.append(KeyedBatch(source, 0, rows))
     joined = join(batches, sources, None)
     rows = joined.table.select(["image_id", table.column]).to_pylist()
     return {int(row["image_id"], 16): row[table.column] for row in rows}, joined.repeats

@@ -40,7 +40,7 @@ from transforms.storage.stores import ObjectOptions
 
 LOCAL = {
     "read": Place("transforms.kinds.read:parse_block"),
-    "exchange": Place("transforms.exchange.files:spill"),
+    "exchange": Place("transforms.exchange.files:write_spill"),
     "bucket": Place("transforms.examples.build:join"),
     "write": Place("transforms.formats.tfrecord:TFRecordWriter.write"),
     "verify": Place("transforms.releases.shards:_read_back"),
@@ -49,7 +49,7 @@ LOCAL = {
     "after it": Place("os:replace", of="/output/latest", after=True),
 }
 STORE = LOCAL | {
-    "exchange": Place("transforms.exchange.engine:ship"),
+    "exchange": Place("transforms.exchange.shuffle:encode_fragments"),
     "rename": Place("transforms.releases.lease:check", after=True),
     "pointer": Place("transforms.storage.conditional:write", of="/latest"),
     "after it": Place("transforms.storage.conditional:write", of="/latest", after=True),

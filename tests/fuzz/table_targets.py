@@ -17,7 +17,6 @@ import random
 import re
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,13 +27,13 @@ from tests.oracle_records import decode
 from tests.oracle_rows import LeftOutError, image_id_of, parse_row
 from transforms.dataset import failures
 from transforms.dataset.classes import encode_labels
-from transforms.dataset.elements import Block, ByteRange, Source, SourceCount
+from transforms.dataset.elements import ByteRange, Source, SourceCount
 from transforms.dataset.keys import image_ids
 from transforms.errors import UsageError
+from transforms.exchange.batches import KeyedBatch
 from transforms.kinds import read, vocabulary
 from transforms.kinds.detect import detect
 from transforms.kinds.head import SourceError
-from transforms.storage.files import DEFAULTS
 
 _CLICKS = ",".join(f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4))
 _HEADERS = {
@@ -232,14 +231,7 @@ def _check_oracle(source: Source, data: bytes, whole: Verdict) -> None:
 def _read(source: Source, chunk_size: int, step: int | None = None) -> Verdict:
     """What reading a file gives, in blocks and ranges of so many bytes."""
     source = dataclasses.replace(source, stamp="")  # whose file is written again meanwhile
-    config: Any = SimpleNamespace(
-        sources=(source,),
-        chunk_size=chunk_size,
-        object_options=DEFAULTS,
-        exchange="engine",
-        progress_folder=None,
-        splits=None,
-    )
+    reader = read.RangeReader((source,), chunk_size, is_coded=False)
     step = step or max(source.size, 1)
     ranges = [ByteRange(0, 0, source.size)]
     if not source.compressed:
@@ -247,8 +239,8 @@ def _read(source: Source, chunk_size: int, step: int | None = None) -> Verdict:
         ranges = [ByteRange(0, at, min(at + step, source.size)) for at in starts]
     blocks, counts, failed = [], [], []
     for piece in ranges:
-        for output in read.ReadRangeFn(config).process(piece, encode_labels([])):
-            if isinstance(output, Block):
+        for output in reader.read(piece, encode_labels([])):
+            if isinstance(output, KeyedBatch):
                 blocks.append(output)
             elif output.tag == "counts":
                 counts.append(output.value)
@@ -264,8 +256,8 @@ def _read(source: Source, chunk_size: int, step: int | None = None) -> Verdict:
     assert all(len(detail) <= 300 for _, _, detail, _ in told)
     rows = []
     for block in sorted(blocks, key=lambda block: block.order):
-        ids = image_ids(block.table["key"].to_numpy()).to_pylist()
-        values = block.table["value"].to_pylist()
+        ids = image_ids(block.rows["key"].to_numpy()).to_pylist()
+        values = block.rows["value"].to_pylist()
         rows += [(id_, _text(value)) for id_, value in zip(ids, values, strict=True)]
     total = [sum(count[i] for count in counts) for i in (2, 3, 4)]
     assert len(rows) == total[0] - total[1], (len(rows), total)

@@ -4,17 +4,16 @@ import gzip
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from tests.builds import run_build
 from transforms.dataset.classes import encode_labels
-from transforms.dataset.elements import Block, ByteRange, SourceCount
+from transforms.dataset.elements import ByteRange, SourceCount
+from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.detect import TABLES, detect
 from transforms.kinds.ending import find_cut
-from transforms.kinds.read import ReadRangeFn
-from transforms.storage.files import DEFAULTS
+from transforms.kinds.read import RangeReader
 
 CUT = Path(__file__).parent.parent / "data" / "field_cases" / "cut-in-last-number"
 A = f"{10:016x}"
@@ -138,22 +137,17 @@ def test_wherever_a_table_of_one_width_is_cut():
     assert all(cuts)
 
 
-def read(path: Path, chunk_size: int, step: int | None = None) -> Iterator[SourceCount | Block]:
+def read(
+    path: Path, chunk_size: int, step: int | None = None
+) -> Iterator[SourceCount | KeyedBatch]:
     """What reading a file gives, in ranges of so many bytes."""
     source = detect(str(path))
-    config = SimpleNamespace(
-        sources=(source,),
-        chunk_size=chunk_size,
-        object_options=DEFAULTS,
-        exchange="files",
-        progress_folder=None,
-        splits=None,
-    )
+    reader = RangeReader((source,), chunk_size, is_coded=True)
     starts = range(0 if source.compressed else source.data_start, source.size, step or source.size)
     for start in starts:
         piece = ByteRange(0, start, min(start + (step or source.size), source.size))
-        for output in ReadRangeFn(config).process(piece, encode_labels([])):
-            yield output if isinstance(output, Block) else output.value
+        for output in reader.read(piece, encode_labels([])):
+            yield output if isinstance(output, KeyedBatch) else output.value
 
 
 @pytest.mark.parametrize("form", ["plain", "gzip", "ranges"])
@@ -171,7 +165,7 @@ def test_in_whatever_blocks_a_file_is_read(tmp_path: Path, form: str, rows: int,
     assert (sum(c.rows for c in counts), sum(c.bad_rows for c in counts)) == (rows + 1, 1)
     (warning,) = {count.warning for count in counts} - {""}
     assert "download it again" in warning
-    assert sum(each.table.num_rows for each in found if isinstance(each, Block)) == rows
+    assert sum(each.rows.num_rows for each in found if isinstance(each, KeyedBatch)) == rows
     path.write_bytes(path.read_bytes() + b"\n" if form != "gzip" else gzip.compress(data + b"\n"))
     counts = [each for each in read(path, chunk_size) if isinstance(each, SourceCount)]
     assert sum(count.bad_rows for count in counts) == 0

@@ -1,7 +1,6 @@
 """Files of a source of pictures or masks that aren't used: how many there are, and what one is."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import apache_beam as beam
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from tests.sources.test_listing_sources import WRITERS
 from transforms.dataset.elements import Source, SourceCount
 from transforms.sources import listing
-from transforms.sources.listed import ListMembersFn
-from transforms.storage.stores import ObjectOptions
+from transforms.sources.contents import unpack_source
+from transforms.sources.listed import list_outputs
+from transforms.storage.files import DEFAULTS
 
 A, B = "0123456789abcdef", "00000000000000bb"
 MASK = f"{A}_m0bl9f_05580497.png"
@@ -84,10 +84,9 @@ CASES = {
 
 
 def counts_of(path: str, medium: str, kind: str, tmp_path: Path) -> list[SourceCount]:
-    config = SimpleNamespace(
-        exchange_folder=str(tmp_path), object_options=ObjectOptions(), progress_folder=None
-    )
-    outputs = ListMembersFn(config).process(Source(3, kind, path, 0, medium=medium))
+    source = Source(3, kind, path, 0, medium=medium)
+    unpacked = unpack_source(source, str(tmp_path), DEFAULTS)
+    outputs = list_outputs(source, DEFAULTS, unpacked)
     tagged = [output for output in outputs if isinstance(output, beam.pvalue.TaggedOutput)]
     return [output.value for output in tagged if output.tag == "counts"]
 

@@ -88,18 +88,6 @@ class Notice(NamedTuple):
     text: str
 
 
-class Block(NamedTuple):
-    """Rows of one source that were read together: what the exchange partitions.
-
-    `order` tells the place of the block in its source; `table` has the columns `key` (uint64) and
-    `value` (a struct, the same for every block of a kind).
-    """
-
-    source: int
-    order: int
-    table: pa.Table
-
-
 class SourceCount(NamedTuple):
     """Rows of one block of a source; by its line breaks (`lines`) failures find their line.
 
@@ -213,6 +201,11 @@ class Shard(NamedTuple):
 def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
     """A column as one array. What is one already isn't copied, as `combine_chunks` would."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def to_batch(table: pa.Table) -> pa.RecordBatch:
+    """Returns a table as one batch; columns that are in one piece aren't copied."""
+    return pa.record_batch([*map(in_one_piece, table.columns)], names=table.column_names)
 
 
 def to_ipc(table: pa.Table) -> bytes:

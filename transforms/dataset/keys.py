@@ -157,11 +157,6 @@ def image_key(image_id: str) -> int:
     return int(mix(np.array([int(image_id, 16)], np.uint64))[0])
 
 
-def bucket_of(keys: np.ndarray, buckets: int) -> np.ndarray:
-    """The bucket of each key: `buckets` equal ranges of keys, in key order; uint16."""
-    return (((keys >> np.uint64(32)) * np.uint64(buckets)) >> np.uint64(32)).astype(np.uint16)
-
-
 def _u64(byte: int) -> np.uint64:
     """A word of eight equal bytes."""
     return np.uint64(byte * 0x0101010101010101)

@@ -4,7 +4,6 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import journal, metrics, progress
+from transforms import metrics, progress
 from transforms.config import BuildConfig
 from transforms.dataset import failures
 from transforms.dataset.classes import class_index, decode_labels
@@ -23,8 +22,8 @@ from transforms.examples.imaging.annotations import turn_annotations
 from transforms.examples.join import Joined, join
 from transforms.examples.masks.rasterise import Raster, draw_maps, rasterise_masks
 from transforms.examples.part_writer import PartWriter
-from transforms.exchange.exchange import load_fragments
-from transforms.exchange.files import Spilled
+from transforms.exchange.batches import BucketBatches
+from transforms.journal import Journal
 from transforms.reuse import recording
 from transforms.reuse.bucket import SplitLineage, digest_bucket
 from transforms.reuse.kept import Kept
@@ -33,7 +32,6 @@ from transforms.sources.buffer import PictureBuffer
 from transforms.sources.fetch import HELD_BYTES, Fetched, fetch_pictures
 from transforms.sources.members import MemberReader, archive_stamps
 from transforms.sources.sources import open_sources
-from transforms.storage.objects import is_remote
 
 #: Images that are written together where they have no pictures.
 PIECE_IMAGES = 16_384
@@ -118,7 +116,7 @@ class BuildBucketFn(beam.DoFn):
         self._picture_sources = open_sources(
             config.sources, config.http_options, config.object_options, self._buffer
         )
-        self._spilled = Spilled(config.buckets)
+        self._journal = Journal(config.work_folder)
         self._mask_reader = MemberReader(
             _MAX_MASK_BYTES,
             options=config.object_options,
@@ -129,9 +127,6 @@ class BuildBucketFn(beam.DoFn):
             options = config.object_options
             self._previous = Previous.open(config.previous, config.parts_folder, options)
 
-    def finish_bundle(self) -> None:
-        self._spilled = Spilled(self._config.buckets)
-
     def teardown(self) -> None:
         for source in self._picture_sources:
             source.close()
@@ -139,25 +134,26 @@ class BuildBucketFn(beam.DoFn):
 
     def process(
         self,
-        element: tuple[int, Iterable],
+        element: tuple[int, BucketBatches],
         known: bytes,
         labels: Sequence[frozenset] = (),
     ) -> Iterable[Any]:
-        bucket, fragments = element
-        build = partial(self._build, bucket, fragments, known, labels)
-        return journal.once(self._config, f"bucket-{bucket}", build)
+        bucket, batches = element
+        name = f"bucket-{bucket}"
+        outputs = self._journal.load(name)
+        if outputs is None:
+            outputs = self._journal.save(name, self._build(bucket, batches, known, labels))
+        return outputs
 
     def _build(
         self,
         bucket: int,
-        fragments: Iterable,
+        batches: BucketBatches,
         known: bytes,
         labels: Sequence[frozenset],
-        paths: set[str],
     ) -> Iterator[Any]:
         config = self._config
-        loaded = load_fragments(bucket, fragments, self._spilled)
-        joined = join(loaded, config.sources, config.splits, decode_labels(known))
+        joined = join(batches, config.sources, config.splits, decode_labels(known))
         splits = [
             (split, images, SplitLineage(images, config))
             for split, images in _by_split(joined.table)
@@ -174,14 +170,11 @@ class BuildBucketFn(beam.DoFn):
                 taken.append(self._record(lineage.rows, split, bucket))
                 pictures = len(images) if config.with_pictures else 0
                 built.append(_BuiltSplit(split, count_annotations(images), pictures=pictures))
-            paths.update(part.path for part in taken if not is_remote(part.path))
             yield from taken
             yield from self._reports(joined, [], _count(bucket, joined, built, digest, True))
             return
         for split, images, lineage in splits:
-            built.append(
-                (yield from self._build_split(bucket, split, images, lineage, index, paths))
-            )
+            built.append((yield from self._build_split(bucket, split, images, lineage, index)))
         found = [failure for split in built for failure in split.failed]
         count = _count(bucket, joined, built, None if found else digest)
         yield from self._reports(joined, found, count)
@@ -193,7 +186,6 @@ class BuildBucketFn(beam.DoFn):
         images: pa.Table,
         lineage: SplitLineage,
         index: Mapping[str, int],
-        paths: set[str],
     ) -> Generator[BuiltPart, None, _BuiltSplit]:
         """Writes and yields the parts of a split; returns what was built."""
         config = self._config
@@ -222,7 +214,6 @@ class BuildBucketFn(beam.DoFn):
         rows = lineage.written()
         if len(rows):
             parts.append(self._record(rows, split, bucket))
-        paths.update(part.path for part in parts)
         yield from parts
         pictures = int(kept.pictures.sum()) if kept and config.with_pictures else 0
         return _BuiltSplit(split, annotations, found, failed_images, pictures, exif_reset)
@@ -328,7 +319,7 @@ class BuildBucketFn(beam.DoFn):
 
 
 class BuildBucket(beam.PTransform):
-    """Fragments by bucket → files of examples.
+    """Batches by bucket → files of examples.
 
     Outputs, by tag: `parts` (`BuiltPart`), failures (`failed`) and counts (`counts`,
     `BucketCount`).

@@ -19,6 +19,7 @@ from transforms.dataset.failures import Reason, Stage
 from transforms.dataset.keys import find, image_ids
 from transforms.dataset.schema import IMAGE_FIELDS
 from transforms.examples.repeats import merge_repeats
+from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.detect import TABLES
 from transforms.kinds.images import HEADERS, IMAGE_ROW
 from transforms.sources import listing
@@ -77,22 +78,23 @@ def column_of(kind: str) -> str:
 
 
 def join(
-    fragments: Iterable[tuple[int, pa.RecordBatch]],
+    batches: Iterable[KeyedBatch],
     sources: Sequence[Source],
     splits: Sequence[str] | None,
     labels: pa.Array = NO_LABELS,
 ) -> Joined:
-    """Joins the fragments of a bucket.
+    """Joins the rows of a bucket.
 
     Args:
-        fragments: source index and rows (`key`, `value`), in published order.
+        batches: in published order; the origin is the index of a source, and rows have the columns
+            `key` and `value`.
         sources: all sources of the build, by index.
         splits: the splits to keep; None keeps all.
         labels: those that coded labels are the numbers of, as of `codes.encode`.
     """
     by_column = collections.defaultdict(list)
     received: collections.Counter[int] = collections.Counter()
-    for source, batch in fragments:
+    for source, _, batch in batches:
         received[source] += batch.num_rows
         by_column[column_of(sources[source].kind)].append((source, batch))
     given = {column_of(source.kind) for source in sources}

@@ -1,61 +1,92 @@
-"""Exchange: fragments of blocks → those of each bucket of images, together."""
+"""Exchange: keyed Arrow batches → the batches of each bucket, together.
 
-import itertools
-from collections.abc import Iterable, Iterator
+Example:
+    import apache_beam as beam
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from transforms.exchange.batches import BucketBatches, KeyedBatch
+    from transforms.exchange.exchange import Exchange
+    from transforms.exchange.shuffle import ShuffleTransport
+
+    def read(file: int) -> KeyedBatch:
+        keys = np.random.default_rng(file).integers(0, 1 << 64, 1000, np.uint64)
+        rows = pa.record_batch({"key": keys, "score": np.full(1000, file / 10)})
+        return KeyedBatch(origin=file, order=0, rows=rows)
+
+    def add_up(bucket: int, batches: BucketBatches) -> tuple[int, float]:
+        return bucket, sum(pc.sum(batch.rows["score"]).as_py() for batch in batches)
+
+    with beam.Pipeline() as pipeline:
+        (
+            pipeline
+            | beam.Create([0, 1, 2])
+            | beam.Map(read)
+            | Exchange(num_buckets=8, transport=ShuffleTransport())
+            | beam.MapTuple(add_up)
+            | beam.Map(print)
+        )
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 
-from transforms.config import BuildConfig
-from transforms.exchange import engine, files
-
-FORMS = ("files", "engine")
+from transforms.exchange.batches import BucketBatches, KeyedBatch, Transport
 
 
+class PartitionFn(beam.DoFn):
+    """Cuts each batch into the fragments of its buckets."""
+
+    def __init__(self, num_buckets: int, transport: Transport) -> None:
+        self._num_buckets = num_buckets
+        self._transport = transport
+
+    def process(self, batch: KeyedBatch) -> Iterator[Any]:
+        return self._transport.partition([batch], self._num_buckets)
+
+
+@dataclasses.dataclass(eq=False)
 class Exchange(beam.PTransform):
-    """Brings the fragments of one bucket together.
+    """Brings the rows of one bucket together: the one shuffle of data of a pipeline.
 
-    They travel through the runner's own shuffle (`engine`), or lie in files of the work folder
-    (`files`): `place` has made them where their blocks were read. Each file has rows of every
-    bucket, so all that a bucket need be told is which files there are: a shuffle of one reference
-    for each bucket and file would grow with the square of the input. Takes a tuple of
-    PCollections of fragments.
+    Takes `KeyedBatch`es, best of a few MiB or more, as each has a fragment for every bucket. Gives
+    `(bucket, batches)`: the bucket's rows of each batch, in the order of the batches' tags
+    `(origin, order)`. Rows of a batch keep their order; one batch is in memory at a time.
 
-    Args:
-        config: the build.
-        buckets: the numbers of all buckets.
+    Attributes:
+        num_buckets: into how many ranges of keys the rows are divided.
+        transport: `FileTransport(folder)`, for workers that all see a folder, in which case every
+            bucket comes out; or `ShuffleTransport()`, which gives the buckets that have rows.
     """
 
-    def __init__(self, config: BuildConfig, buckets: beam.PCollection) -> None:
-        super().__init__()
-        self._config = config
-        self._buckets = buckets
+    num_buckets: int
+    transport: Transport
 
-    def expand(self, fragments: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        if self._config.exchange == "engine":
-            return fragments | beam.Flatten() | "OfOneBucket" >> beam.GroupByKey()
-        return (
-            self._buckets
-            | "SpreadBuckets" >> beam.Reshuffle()
-            | "TellFiles" >> beam.Map(_tell, *map(beam.pvalue.AsList, fragments))
+    def expand(
+        self, batches: beam.PCollection[KeyedBatch]
+    ) -> beam.PCollection[tuple[int, BucketBatches]]:
+        fragments = batches | "Partition" >> beam.ParDo(
+            PartitionFn(self.num_buckets, self.transport)
         )
+        return (fragments,) | "Gather" >> GatherBuckets(self.num_buckets, self.transport)
 
 
-def _tell(bucket: int, *spills: list[files.Spill]) -> tuple[int, list[files.Spill]]:
-    return bucket, [*itertools.chain.from_iterable(spills)]
+@dataclasses.dataclass(eq=False)
+class GatherBuckets(beam.PTransform):
+    """The second half of `Exchange`, for DoFns that partition what they read themselves.
 
+    Such a DoFn returns `transport.partition(outputs, num_buckets)`, and so may keep a journal of
+    the fragments that it has written. Takes a tuple of PCollections of fragments.
+    """
 
-def load_fragments(
-    bucket: int, fragments: Iterable[files.Spill | engine.Payload], spilled: files.Spilled
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The source index and rows of each fragment of a bucket, in published order."""
-    fragments = sorted(fragments)
-    spills = [fragment for fragment in fragments if isinstance(fragment, files.Spill)]
-    spilled.expect(spills, bucket)
-    for fragment in fragments:
-        if isinstance(fragment, files.Spill):
-            yield fragment.source, spilled.load(fragment, bucket)
-        else:
-            (source, _, _), payload = fragment
-            yield source, engine.load(payload)
-    spilled.expect_next(spills, bucket)
+    num_buckets: int
+    transport: Transport
+
+    def expand(
+        self, fragments: Sequence[beam.PCollection]
+    ) -> beam.PCollection[tuple[int, BucketBatches]]:
+        return self.transport.gather(fragments, self.num_buckets)

@@ -1,52 +1,61 @@
-"""Splitting blocks of rows into fragments by bucket."""
+"""Sorts the rows of keyed batches by bucket."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.dataset.elements import in_one_piece
-from transforms.dataset.keys import bucket_of
+from transforms.exchange.batches import bucket_of
 
 
-def sort_by_bucket(tables: list[pa.Table], buckets: int) -> tuple[pa.RecordBatch, list[int]]:
+def sort_by_bucket(
+    batches: list[pa.RecordBatch], num_buckets: int
+) -> tuple[pa.RecordBatch, list[int]]:
     """Sorts rows by bucket; within a bucket they keep their order.
 
     Args:
-        tables: the rows, in order: columns `key` (uint64) and `value` (structs of one type). The
-            list is emptied, and each field let go of when it is sorted, since all of it would be in
-            memory twice.
-        buckets: how many buckets there are.
+        batches: of one schema with a column `key` (uint64). The list is emptied, and each column
+            released once it is sorted: otherwise all rows would be in memory twice.
+        num_buckets: how many buckets there are.
 
     Returns:
         The rows, and where those of each bucket begin, followed by where the last ones end.
 
     Raises:
-        pa.ArrowInvalid: the dictionaries of a field have too many texts together.
+        pa.ArrowInvalid: The dictionaries of a column have too many values together.
     """
-    key_pieces = [in_one_piece(table["key"]) for table in tables]
-    values = [in_one_piece(table["value"]) for table in tables]
-    fields = list(values[0].type)
-    columns = list(zip(*(value.flatten() for value in values), strict=True))
-    tables.clear()
-    del values
-    keys = pa.concat_arrays(key_pieces)
-    del key_pieces
-    bucket = bucket_of(keys.to_numpy(), buckets)
+    schema = batches[0].schema
+    columns = [list(pieces) for pieces in zip(*(batch.columns for batch in batches), strict=True)]
+    batches.clear()
+    key = schema.get_field_index("key")
+    columns[key] = [pa.concat_arrays(columns[key])]
+    bucket = bucket_of(columns[key][0].to_numpy(), num_buckets)
+    starts = [0, *np.cumsum(np.bincount(bucket, minlength=num_buckets)).tolist()]
     order = pa.array(_stable_order(bucket))
-    starts = [0, *np.cumsum(np.bincount(bucket, minlength=buckets)).tolist()]
-    keys = pc.take(keys, order, boundscheck=False)
     columns.reverse()
     arrays = []
     while columns:
-        column = pa.concat_arrays(columns.pop())
-        arrays.append(pc.take(column, order, boundscheck=False))
-        del column
-    value = pa.StructArray.from_arrays(arrays, fields=fields)
-    return pa.record_batch({"key": keys, "value": value}), starts
+        arrays.append(_take(columns.pop(), order))
+    return pa.record_batch(arrays, names=schema.names), starts
+
+
+def _take(pieces: list[pa.Array], order: pa.Array) -> pa.Array:
+    """Concatenates arrays, which it removes from their list, and takes the values in `order`."""
+    dtype = pieces[0].type
+    if pa.types.is_struct(dtype) and not any(piece.null_count for piece in pieces):
+        fields = [list(field) for field in zip(*(p.flatten() for p in pieces), strict=True)]
+        pieces.clear()
+        fields.reverse()
+        arrays = []
+        while fields:
+            arrays.append(_take(fields.pop(), order))
+        return pa.StructArray.from_arrays(arrays, fields=list(dtype))
+    column = pa.concat_arrays(pieces)
+    pieces.clear()
+    return pc.take(column, order, boundscheck=False)
 
 
 def _stable_order(bucket: np.ndarray) -> np.ndarray:
-    """The places of (n,) uint16 numbers in their order, equal ones in that of their places.
+    """Returns the places of (n,) uint16 numbers in their order; equal ones keep their order.
 
     With their places they are sorted as 32-bit numbers, for which NumPy has vector instructions:
     5 ns a row where its radix sort takes 12, of two million among 656 buckets.

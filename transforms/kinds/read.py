@@ -1,9 +1,10 @@
-"""ReadAnnotations: files → typed Arrow blocks, one a range of a file."""
+"""ReadAnnotations: ranges of files → checked rows, partitioned by bucket of images."""
 
+import dataclasses
 import functools
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -12,12 +13,12 @@ import pyarrow.compute as pc
 
 from transforms import metrics, progress
 from transforms.checksum import Checksum
-from transforms.config import BuildConfig
 from transforms.dataset import codes, elements, failures
 from transforms.dataset.classes import decode_labels
-from transforms.dataset.elements import Block, ByteRange, Failed, Source, SourceCount
+from transforms.dataset.elements import ByteRange, Failed, Source, SourceCount
 from transforms.dataset.failures import Failure, Reason, Stage
-from transforms.exchange.place import PlaceFn
+from transforms.exchange.batches import KeyedBatch
+from transforms.journal import Journal
 from transforms.kinds import blocks
 from transforms.kinds.blocks import TextBlock
 from transforms.kinds.detect import TABLES
@@ -120,25 +121,42 @@ def uncoded_labels(value: pa.StructArray) -> pa.Array:
     return pa.concat_arrays([pa.array([], pa.string()), *columns])
 
 
-class ReadRangeFn(beam.DoFn):
-    """Reads and parses a range of a source."""
+@dataclasses.dataclass(frozen=True)
+class RangeReader:
+    """Reads and parses ranges of sources.
 
-    def __init__(self, config: BuildConfig) -> None:
-        self._config = config
+    Attributes:
+        sources: all sources, by index.
+        chunk_size: bytes of a file that are read and parsed at once.
+        is_coded: whether labels and texts of few values become codes (`dataset.codes`); where each
+            batch travels by itself it would have to carry their dictionaries.
+        splits: whose image rows are counted; None for all.
+        options: how object stores are reached.
+        progress_folder: where what was read is counted; None for nowhere.
+    """
 
-    def setup(self) -> None:
-        progress.sign_on(self._config.progress_folder)
+    sources: Sequence[Source]
+    chunk_size: int
+    is_coded: bool
+    splits: Sequence[str] | None = None
+    options: ObjectOptions = files.DEFAULTS
+    progress_folder: str | None = None
 
-    def process(self, piece: ByteRange, known: bytes) -> Iterator[Any]:
-        source = self._config.sources[piece.source]
+    def read(self, piece: ByteRange, known: bytes) -> Iterator[Any]:
+        """Yields keyed batches of rows, and by tag the other outputs of `ReadAnnotations`.
+
+        Args:
+            piece: the range.
+            known: encoded labels that class files name.
+        """
+        source = self.sources[piece.source]
         order = piece.start
         checksum = Checksum()
         if source.lacks_digest and piece.start == source.data_start:
             checksum = checksum.extended(_read_header(source))
         try:
-            config = self._config
             tail = b""
-            for block in read_blocks(source, piece, config.chunk_size, config.object_options):
+            for block in read_blocks(source, piece, self.chunk_size, self.options):
                 start, data, is_rest = block
                 order = start + len(data)
                 del block
@@ -157,7 +175,7 @@ class ReadRangeFn(beam.DoFn):
             if source.lacks_digest:
                 told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
                 yield beam.pvalue.TaggedOutput("counts", told)
-            progress.add(self._config.progress_folder, bytes_read=piece.stop - piece.start)
+            progress.add(self.progress_folder, bytes_read=piece.stop - piece.start)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             failure = Failure(
                 None, None, Stage.READ, Reason.TRUNCATED, f"compressed data: {error}", line=1
@@ -197,9 +215,8 @@ class ReadRangeFn(beam.DoFn):
         """The last lines of a file, which don't depend on its ranges and blocks."""
         if not source.compressed and piece.start > source.data_start:
             start = max(source.data_start, source.size - TAIL_BYTES)
-            options = self._config.object_options
             with files.open_file(
-                source.path, options, size=source.size, stamp=source.stamp
+                source.path, self.options, size=source.size, stamp=source.stamp
             ) as file:
                 file.seek(start)
                 read = file.read(source.size - start)
@@ -207,9 +224,7 @@ class ReadRangeFn(beam.DoFn):
 
     def _parse(self, source: Source, data: bytes, known: bytes) -> ParsedBlock:
         metrics.BYTES_READ.inc(len(data))
-        if self._config.exchange == "files":
-            return parse_coded(source, data, known)
-        return parse_block(source, data)  # each small element would need the dictionaries
+        return parse_coded(source, data, known) if self.is_coded else parse_block(source, data)
 
     def _tell(self, source: Source, order: int, parsed: ParsedBlock, known: bytes) -> Iterator[Any]:
         metrics.FAILURES.inc(parsed.failures.num_rows)
@@ -230,16 +245,41 @@ class ReadRangeFn(beam.DoFn):
         )
         yield beam.pvalue.TaggedOutput("counts", count)
         if source.kind == "images":
-            progress.add(self._config.progress_folder, image_rows=self._count_wanted(parsed.table))
+            progress.add(self.progress_folder, image_rows=self._count_wanted(parsed.table))
         if parsed.table.num_rows:
-            yield Block(source.index, order, parsed.table)
+            yield KeyedBatch(source.index, order, elements.to_batch(parsed.table))
 
     def _count_wanted(self, images: pa.Table) -> int:
         """How many rows of an image table are of the splits to build."""
-        if self._config.splits is None:
+        if self.splits is None:
             return images.num_rows
-        wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self._config.splits))
+        wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self.splits))
         return pc.sum(wanted).as_py() or 0
+
+
+class ReadRangeFn(beam.DoFn):
+    """Reads a range of a source and partitions its rows, unless the journal has both."""
+
+    def __init__(
+        self,
+        reader: RangeReader,
+        partition: Callable[[Iterable[Any]], Iterator[Any]],
+        journal: Journal,
+    ) -> None:
+        self._reader = reader
+        self._partition = partition
+        self._journal = journal
+
+    def setup(self) -> None:
+        progress.sign_on(self._reader.progress_folder)
+
+    def process(self, piece: ByteRange, known: bytes) -> Iterable[Any]:
+        name = f"range-{piece.source}-{piece.start}-{piece.stop}"
+        outputs = self._journal.load(name)
+        if outputs is None:
+            rows = self._reader.read(piece, known)
+            outputs = self._journal.save(name, self._partition(rows))
+        return outputs
 
 
 class Rows(NamedTuple):
@@ -258,27 +298,31 @@ class Rows(NamedTuple):
     counts: beam.PCollection
 
 
+@dataclasses.dataclass(eq=False)
 class ReadAnnotations(beam.PTransform):
-    """Ranges → checked rows, placed for the exchange.
+    """Ranges → checked rows, as fragments of the exchange.
 
-    Args:
-        config: the build.
+    Rows are partitioned by the DoFn that reads them, so that no runner keeps them in between.
+
+    Attributes:
+        reader: reads a range.
+        partition: turns keyed batches into fragments: that of a transport.
+        journal: of the fragments that were written.
         known: the labels that class files name, encoded.
     """
 
-    def __init__(self, config: BuildConfig, known: beam.PCollection) -> None:
-        super().__init__()
-        self._config = config
-        self._known = known
+    reader: RangeReader
+    partition: Callable[[Iterable[Any]], Iterator[Any]]
+    journal: Journal
+    known: beam.PCollection
 
     def expand(self, ranges: beam.PCollection) -> Rows:
-        config = self._config
-        known = beam.pvalue.AsSingleton(self._known)
-        place = PlaceFn(ReadRangeFn(config), config)
-        read = (
+        read = ReadRangeFn(self.reader, self.partition, self.journal)
+        known = beam.pvalue.AsSingleton(self.known)
+        outputs = (
             ranges
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
-            >> beam.ParDo(place, known=known).with_outputs(*Rows._fields[1:], main="fragments")
+            >> beam.ParDo(read, known=known).with_outputs(*Rows._fields[1:], main="fragments")
         )
-        return Rows(*(read[tag] for tag in Rows._fields))
+        return Rows(*(outputs[tag] for tag in Rows._fields))

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Origin
-from transforms.dataset.keys import bucket_of, find
+from transforms.dataset.keys import find
+from transforms.exchange.batches import bucket_of
 from transforms.formats.part import Crc32
 from transforms.reuse import taking
 from transforms.reuse.identity import UNKNOWN

@@ -9,7 +9,7 @@ from transforms.dataset.elements import Source, in_one_piece, to_ipc
 from transforms.dataset.failures import PixelError, Reason
 from transforms.dataset.keys import image_keys
 from transforms.sources import listing
-from transforms.sources.unpack import unpack
+from transforms.sources.unpack import Unpacked, unpack
 from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
 
@@ -17,16 +17,15 @@ from transforms.storage.stores import ObjectOptions
 CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
 
 
-def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator[listing.Listing]:
+def list_source(
+    source: Source, options: ObjectOptions, unpacked: Unpacked | None = None
+) -> Iterator[listing.Listing]:
     """Lists a folder or archive.
-
-    A `.tar.gz` can't be sought into: it is unpacked into `folder`, and its members are those of the
-    tar there.
 
     Args:
         source: of kind `pictures` or `mask_files`.
-        folder: for what is unpacked.
         options: how object stores are reached.
+        unpacked: the tar of a `.tar.gz`, which can't be sought into: its members are listed.
 
     Raises:
         ChangedError: The archive hasn't the source's stamp, or the folder not its digest.
@@ -42,17 +41,27 @@ def list_source(source: Source, folder: str, options: ObjectOptions) -> Iterator
         if source.digest and source.digest != str(digest):
             raise ChangedError.of(source.path)
         return
-    if source.medium != "tar.gz":
+    if unpacked is None:
         yield from listing.list_members(source.path, contents, options, source.stamp)
         return
-    path, damage = unpack(source.path, folder, options, source.stamp)
     try:
-        yield from listing.list_members(path, contents, options)
+        yield from listing.list_members(unpacked.path, contents, options)
     except (PixelError, ValueError) as error:
         # Where the compressed data is damaged, so is the tar: the former is the cause.
-        raise damage or PixelError(Reason.CORRUPT, str(error)) from None
-    if damage:
-        raise damage
+        raise unpacked.damage or PixelError(Reason.CORRUPT, str(error)) from None
+    if unpacked.damage:
+        raise unpacked.damage
+
+
+def unpack_source(source: Source, folder: str, options: ObjectOptions) -> Unpacked | None:
+    """Unpacks a `.tar.gz` into a folder; returns None for a source that can be read where it lies.
+
+    Raises:
+        ChangedError: The archive hasn't the source's stamp.
+    """
+    if source.medium != "tar.gz":
+        return None
+    return unpack(source.path, folder, options, source.stamp)
 
 
 def path_of(source: Source, container: str) -> str:
@@ -98,11 +107,12 @@ class _FolderDigest:
         return f"list:{self._hash.hexdigest()}"
 
 
-def keyed(members: pa.Table, index: int) -> pa.Table:
-    """The members of source `index`, (n,) of `listing.SCHEMA`, as n rows of `key` and `value`."""
+def keyed(members: pa.Table, index: int) -> pa.RecordBatch:
+    """Returns the members of source `index`, (n,) of `listing.SCHEMA`, as n rows of `key` and
+    `value`."""
     members = members.combine_chunks()
     keys, _ = image_keys(members["image_id"].chunk(0))
     source_index = pa.array([index] * len(members), pa.int32())
     members = members.append_column("source", source_index).drop_columns("image_id")
     value = in_one_piece(members.to_struct_array())
-    return pa.table({"key": keys, "value": value})
+    return pa.record_batch({"key": keys, "value": value})

@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from isal import igzip_lib
 
@@ -22,17 +22,25 @@ _STREAM_BYTES = 8 << 20
 _BLOCKS_BEHIND = 8
 
 
+class Unpacked(NamedTuple):
+    """A tar that was unpacked.
+
+    Attributes:
+        path: the new file.
+        damage: TRUNCATED or CORRUPT, or TOO_LARGE for more than may come of the compressed data
+            (`storage.inflation`); the file then ends before that place.
+    """
+
+    path: str
+    damage: PixelError | None
+
+
 def unpack(
     path: str, folder: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
-) -> tuple[str, PixelError | None]:
+) -> Unpacked:
     """Decompresses a file into a folder, under a name unique to the attempt.
 
     ISA-L inflates faster than zlib (docs/decisions.md).
-
-    Returns:
-        The new file, and what is wrong with the compressed data, if anything: TRUNCATED, CORRUPT,
-        or TOO_LARGE for more than may come of it (see `storage/inflation.py`); the file then ends
-        before that place.
 
     Raises:
         ChangedError: The file hasn't the stamp that is given.
@@ -51,7 +59,7 @@ def unpack(
             damage = PixelError(Reason.TRUNCATED, f"compressed data: {error}")
         except igzip_lib.error as error:  # pyrefly: ignore[not-a-type]
             damage = PixelError(Reason.CORRUPT, f"compressed data: {error}")
-    return target, damage
+    return Unpacked(target, damage)
 
 
 def _write_behind(file: BinaryIO | ObjectWriter, blocks: Iterable[bytes]) -> None:

@@ -1,0 +1,65 @@
+"""What an exchange carries, and what a transport of it does."""
+
+import abc
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:  # it takes a second or two, and some programs need no pipeline
+    import apache_beam as beam
+
+
+class KeyedBatch(NamedTuple):
+    """Rows that go to buckets by their keys.
+
+    Attributes:
+        origin: the number of what the rows come from, such as a file.
+        order: the place of the batch among those of its origin.
+        rows: a column `key` (uint64, spread evenly, such as a hash) and any others; every batch of
+            an origin has the same ones.
+    """
+
+    origin: int
+    order: int
+    rows: pa.RecordBatch
+
+
+class BucketBatches(abc.ABC):
+    """The batches of one bucket, in order of their tags: each is there when it is asked for.
+
+    They may be iterated more than once.
+    """
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[KeyedBatch]:
+        """Yields them."""
+
+
+class Transport(Protocol):
+    """How the fragments of a bucket come together; a fragment is what the transport makes of it."""
+
+    def partition(self, outputs: Iterable[Any], num_buckets: int) -> Iterator[Any]:
+        """Yields fragments in place of keyed batches.
+
+        Args:
+            outputs: of a DoFn: keyed batches in order of their tags, `(origin, order)`; other
+                outputs pass as they are.
+            num_buckets: how many buckets there are.
+        """
+
+    def gather(
+        self, fragments: "Sequence[beam.PCollection]", num_buckets: int
+    ) -> "beam.PCollection[tuple[int, BucketBatches]]":
+        """Returns buckets and their batches."""
+
+
+def bucket_of(keys: np.ndarray, num_buckets: int) -> np.ndarray:
+    """Returns the bucket of each key, uint16: equal ranges of keys, in key order.
+
+    >>> bucket_of(np.array([0, 1 << 62, 1 << 63], np.uint64), 4).tolist()
+    [0, 1, 2]
+    """
+    buckets = ((keys >> np.uint64(32)) * np.uint64(num_buckets)) >> np.uint64(32)
+    return buckets.astype(np.uint16)

@@ -17,7 +17,8 @@ from pipelines import verify
 from tests.builds import Version, run_build
 from tests.examples.imaging.oriented import HEIGHT, TURNED, UPRIGHT, WIDTH
 from transforms.examples.imaging.process import ImageSpec
-from transforms.sources.fetch import Answer, fetch_pictures
+from transforms.examples.pictures import fetch_pictures
+from transforms.sources.answers import Answer
 
 CASES = TURNED | UPRIGHT
 IDS = {name: f"{number:016x}" for number, name in enumerate(CASES)}

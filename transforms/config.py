@@ -5,6 +5,8 @@ import os
 
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
 from transforms.examples.imaging.process import ImageSpec
+from transforms.examples.options import ExampleOptions
+from transforms.examples.part_writer import PartOptions
 from transforms.sources.limits import HttpOptions
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
@@ -104,6 +106,31 @@ class BuildConfig:
     @property
     def parts_folder(self) -> str:
         return self.work_folder.parts
+
+    @property
+    def example_options(self) -> ExampleOptions:
+        return ExampleOptions(
+            self.sources,
+            self.splits,
+            self.image_spec,
+            self.verify_pixels,
+            self.map_columns,
+            self.http_options,
+            self.object_options,
+        )
+
+    @property
+    def part_options(self) -> PartOptions:
+        return PartOptions(
+            self.formats,
+            self.shard_size,
+            self.num_shards,
+            self.buckets,
+            self.parts_folder,
+            self.with_pictures,
+            self.map_columns,
+            self.object_options,
+        )
 
     @property
     def version_folder(self) -> str:

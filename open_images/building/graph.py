@@ -7,12 +7,14 @@ import apache_beam as beam
 from transforms.begin import Begin
 from transforms.config import BuildConfig, Vocabulary
 from transforms.examples.build import BuildBucket
+from transforms.examples.write import PartBuilder
 from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport
 from transforms.exchange.shuffle import ShuffleTransport
 from transforms.journal import Journal
 from transforms.kinds.read import RangeReader, ReadAnnotations
 from transforms.releases.publish import Publish
+from transforms.reuse.builder import ReusingBuilder
 from transforms.sources.listed import ListMembers
 
 
@@ -51,7 +53,13 @@ def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabu
     buckets = fragments | "Exchange" >> GatherBuckets(config.buckets, transport)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
-    built = buckets | "BuildBucket" >> BuildBucket(config, begun.labels, rows.labels)
+    examples, parts, counters = config.example_options, config.part_options, config.progress_folder
+    builder = ReusingBuilder(
+        PartBuilder(examples, parts, counters), examples, parts, config.previous, counters
+    )
+    built = buckets | "BuildBucket" >> BuildBucket(
+        examples, builder, Journal(config.work_folder), counters, begun.labels, rows.labels
+    )
 
     # Parts become shards, shards a version, and the version the latest.
     reports = {

@@ -12,7 +12,8 @@ from open_images.downloading.client import DownloadError, StoppedError
 from open_images.downloading.meter import Meter
 from transforms.dataset.failures import Failure, Reason
 from transforms.examples.imaging.process import ImageSpec
-from transforms.sources.fetch import Fetched, PictureSource, fetch_pictures
+from transforms.examples.pictures import Fetched, fetch_pictures
+from transforms.sources.answers import PictureSource
 from transforms.storage import private
 from transforms.wording import clean, counted
 

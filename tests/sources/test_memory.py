@@ -28,7 +28,7 @@ import re, sys
 import pyarrow as pa
 from transforms.dataset.elements import Source
 from transforms.examples.imaging.process import ImageSpec
-from transforms.sources.fetch import fetch_pictures
+from transforms.examples.pictures import fetch_pictures
 from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage.stores import ObjectOptions

@@ -9,8 +9,8 @@ import pytest
 from tests.examples.imaging.pictures import jpeg
 from transforms.dataset.elements import Source
 from transforms.examples.imaging.process import ImageSpec
+from transforms.examples.pictures import fetch_pictures
 from transforms.sources.buffer import PictureBuffer
-from transforms.sources.fetch import fetch_pictures
 from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage.stamps import number_of, stamp_of

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from transforms.dataset.elements import BuiltPart, in_one_piece
 from transforms.examples.imaging.process import Picture
 from transforms.examples.masks.rasterise import Raster
+from transforms.examples.pictures import Size
 from transforms.reuse import pages, taking
+from transforms.reuse.lineage import places_of
 from transforms.reuse.previous import Match
 from transforms.sources.buffer import PictureBuffer
-from transforms.sources.fetch import Size
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -32,8 +33,15 @@ class Kept:
         masks: (n,) bool: likewise, all rasters of their masks.
     """
 
-    def __init__(self, match: Match, options: ObjectOptions) -> None:
-        """Nothing is read yet."""
+    def __init__(self, match: Match, images: np.ndarray, options: ObjectOptions) -> None:
+        """Nothing is read yet.
+
+        Args:
+            match: what there is of the images.
+            images: (n,) of `recording.ROW`.
+            options: how object stores are reached.
+        """
+        self._images = images
         self.pictures = match.places >= 0
         self.masks = match.masks
         self._parts = match.parts
@@ -58,12 +66,13 @@ class Kept:
                     form = _FORMATS[path.rpartition(".")[2]]
                     yield Size(*stored), Picture(data, form, width, height)
 
-    def read_rasters(self, places: np.ndarray) -> list[list[Raster] | None]:
-        """The rasters of the masks of some images; None where they aren't taken over.
+    def read_rasters(self, image_ids: pa.ChunkedArray) -> list[list[Raster] | None]:
+        """Returns the rasters of the masks of some images; None where they aren't taken over.
 
         Args:
-            places: (k,) of the images, ascending; none may be left out for good that has some.
+            image_ids: of the images, in order; none may be left out for good that has some.
         """
+        places = places_of(self._images, image_ids)
         known = self.masks[places].tolist()
         return [next(self._next_rasters) if is_known else None for is_known in known]
 

@@ -9,24 +9,30 @@ import pyarrow as pa
 class PictureBuffer:
     """Pictures end to end in memory that stays: new memory costs more than reading into it.
 
-    Who adds pictures, and who reads them into `room`, share it. All that was taken from it is
-    overwritten once it has been cleared.
+    Who adds pictures, and who reads them into `room`, share it.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, is_recycled: bool = True) -> None:
         """Nothing is taken of the system before it is used.
 
         Args:
             capacity: in bytes.
+            is_recycled: whether all that was taken from it is overwritten once it has been cleared;
+                otherwise it has new memory then.
         """
-        self._bytes = np.zeros(capacity, np.uint8)
+        self._capacity = capacity
+        self._is_recycled = is_recycled
+        self._allocate()
+
+    def _allocate(self) -> None:
+        self._bytes = np.zeros(self._capacity, np.uint8)
         self._memory = self._bytes.data
         self._used = 0
 
     @property
     def capacity(self) -> int:
         """Bytes that it has room for when it is empty."""
-        return len(self._memory)
+        return self._capacity
 
     def room(self, size: int) -> memoryview | None:
         """The next bytes, to read a picture into that may then be added; None where it is full."""
@@ -58,4 +64,7 @@ class PictureBuffer:
 
     def clear(self) -> None:
         """Forgets all pictures."""
-        self._used = 0
+        if self._is_recycled:
+            self._used = 0
+        else:
+            self._allocate()

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from transforms.dataset.elements import Source
 from transforms.dataset.failures import PixelError
-from transforms.sources.fetch import Answer
+from transforms.sources.answers import Answer
 from transforms.sources.http import HttpFetcher, Request
 from transforms.sources.limits import HttpOptions
 from transforms.sources.objects import ObjectFetcher

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from transforms.dataset.elements import LISTED, Source
+from transforms.sources.answers import PictureSource
 from transforms.sources.buffer import PictureBuffer
-from transforms.sources.fetch import PictureSource
 from transforms.sources.limits import HttpOptions
 from transforms.sources.stored import MemberSource
 from transforms.storage.stores import ObjectOptions

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 
 from transforms.dataset.elements import Source
 from transforms.dataset.failures import PixelError
+from transforms.sources.answers import Answer
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.contents import path_of
-from transforms.sources.fetch import Answer
 from transforms.sources.members import ADDRESS, MemberReader, archive_stamps
 from transforms.sources.repeats import check_alike, group_by_place
 from transforms.storage.objects import is_remote

@@ -20,34 +20,13 @@ from transforms.examples.imaging.process import (
     stays_as_stored,
 )
 from transforms.redaction import redact_url
+from transforms.sources.answers import Answer, PictureSource
 from transforms.sources.buffer import PictureBuffer
 
 #: Pictures that are in memory together, as processed.
 HELD_BYTES = 32 << 20
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-
-
-class Answer(NamedTuple):
-    """What a source has for an image: the picture's bytes, or why there are none.
-
-    `source` is a file, an archive, or the picture's own URL. A thumbnail's size isn't that of the
-    original picture.
-    """
-
-    source: str
-    picture: bytes | memoryview | PixelError
-    is_thumbnail: bool = False
-
-
-class PictureSource(Protocol):
-    """A source of pictures, or several that are asked together."""
-
-    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
-        """Answers for each of some images, in the order in which they should be tried."""
-
-    def close(self) -> None:
-        """Gives back files and connections."""
 
 
 class Size(NamedTuple):
@@ -57,15 +36,15 @@ class Size(NamedTuple):
     height: int | None
 
 
-class KeptPictures(Protocol):
-    """Pictures, as processed, that needn't be asked for."""
+class FinishedPictures(Protocol):
+    """Pictures of some of n images that are processed already."""
 
     @property
     def pictures(self) -> np.ndarray:
-        """(n,) bool: of which of n images there are some."""
+        """(n,) bool: which images these are."""
 
     def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
-        """These, in order; in the buffer's room, where there is some when one is asked for."""
+        """Yields their pictures in order; in the buffer's room, where it has some at that time."""
 
 
 class Fetched(NamedTuple):
@@ -122,7 +101,7 @@ def fetch_pictures(
     spec: ImageSpec,
     held_bytes: int = HELD_BYTES,
     buffer: PictureBuffer | None = None,
-    kept: KeptPictures | None = None,
+    finished: FinishedPictures | None = None,
 ) -> Iterator[Fetched]:
     """Fetches, checks and processes pictures, each from the first source that has a sound one.
 
@@ -134,7 +113,7 @@ def fetch_pictures(
         held_bytes: processed pictures that are in memory together, and as many again for each
             source but the last while those after it are asked; a larger picture is alone.
         buffer: of `held_bytes`, to use it again; a new one by default.
-        kept: pictures that are there already; of these images no source is asked.
+        finished: pictures that are processed already; of their images no source is asked.
 
     Yields:
         Consecutive pieces of the n images. Where they are cut depends on the sizes of the processed
@@ -145,7 +124,7 @@ def fetch_pictures(
     buffer = buffer or PictureBuffer(held_bytes)
     buffer.clear()
     resolver = _Resolver(joined, verify, spec, held_bytes)
-    for outcome in _outcomes(resolver, len(joined), sources, kept, buffer):
+    for outcome in _outcomes(resolver, len(joined), sources, finished, buffer):
         if held and size + outcome.size > held_bytes:
             yield _take_out(joined, held, buffer)
             buffer.clear()
@@ -165,17 +144,17 @@ def _outcomes(
     resolver: "_Resolver",
     images: int,
     sources: Sequence[PictureSource],
-    kept: KeptPictures | None,
+    finished: FinishedPictures | None,
     buffer: PictureBuffer,
 ) -> Iterator[_Outcome]:
     """What comes of all images, in order."""
-    if kept is None:
+    if finished is None:
         yield from resolver.resolve(range(images), sources)
         return
-    found = resolver.resolve(np.flatnonzero(~kept.pictures).tolist(), sources)
-    pictures = kept.read_pictures(buffer)
-    for index, is_kept in enumerate(kept.pictures.tolist()):
-        yield _Outcome(index, next(pictures), []) if is_kept else next(found)
+    found = resolver.resolve(np.flatnonzero(~finished.pictures).tolist(), sources)
+    pictures = finished.read_pictures(buffer)
+    for index, is_finished in enumerate(finished.pictures.tolist()):
+        yield _Outcome(index, next(pictures), []) if is_finished else next(found)
 
 
 class _Resolver:

@@ -9,7 +9,8 @@ import pytest
 from tests.examples.imaging.pictures import jpeg
 from transforms.dataset.failures import PixelError, Reason
 from transforms.examples.imaging.process import ImageSpec
-from transforms.sources.fetch import Answer, fetch_pictures
+from transforms.examples.pictures import fetch_pictures
+from transforms.sources.answers import Answer
 
 SIZE = 20_000
 

@@ -1,0 +1,94 @@
+"""Completes joined images to examples: their annotations turned, masks and maps drawn."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.failures import Failure
+from transforms.dataset.schema import EXAMPLE
+from transforms.examples.imaging.annotations import turn_annotations
+from transforms.examples.masks.rasterise import Raster, draw_maps, rasterise_masks
+from transforms.examples.options import ExampleOptions
+from transforms.examples.pictures import Fetched, FinishedPictures
+from transforms.sources.members import MemberReader
+
+
+class Finished(FinishedPictures, Protocol):
+    """Pictures and masks of some images that are finished already."""
+
+    def read_rasters(self, image_ids: pa.ChunkedArray) -> list[list[Raster] | None]:
+        """Returns the rasters of the masks of the next images; None where they aren't finished."""
+
+
+class Window(NamedTuple):
+    """Examples of consecutive images, made together.
+
+    Attributes:
+        examples: a table with the columns of `EXAMPLE`; texts may be coded (`dataset.codes`).
+        failures: of images that are left out, and of single masks.
+        failed_images: how many images are left out.
+        exif_reset: how many pictures had an orientation in their metadata that was set to 1.
+    """
+
+    examples: pa.Table
+    failures: list[Failure]
+    failed_images: int
+    exif_reset: int
+
+
+def complete_examples(
+    fetched: Fetched,
+    options: ExampleOptions,
+    reader: MemberReader,
+    class_index: Mapping[str, int],
+    finished: Finished | None = None,
+) -> Window:
+    """Returns the examples of images whose pictures are there.
+
+    Args:
+        fetched: the images with their pictures, if examples carry any.
+        options: what examples are made of.
+        reader: reads mask PNGs.
+        class_index: MID to class index, for semantic maps.
+        finished: has masks that are drawn already.
+    """
+    images, columns = fetched.images, dict(fetched.columns)
+    columns["published_rotation"] = images["rotation"]
+    rotations: Sequence[int | None] = [None] * len(images)
+    if options.image_spec.apply_rotation:
+        rotations = images["rotation"].to_pylist()
+        images = turn_annotations(images, images["rotation"])
+        # Nothing is left to turn, but where it is unknown: there it stays null.
+        columns["rotation"] = pc.multiply(images["rotation"], pa.scalar(0, pa.int16()))
+    sizes: Sequence[tuple[int, int] | None] = [None] * len(images)
+    if options.with_pictures:
+        sizes = list(zip(columns["width"].to_pylist(), columns["height"].to_pylist(), strict=True))
+    rasters: Sequence[Sequence[Raster] | None] = [None] * len(images)
+    if finished:
+        rasters = finished.read_rasters(images["image_id"])
+    columns["masks"], failures = rasterise_masks(
+        images, sizes, rotations, reader, rasters, options.sources
+    )
+    if options.map_columns:
+        image_ids = images["image_id"].to_pylist()
+        columns |= draw_maps(image_ids, columns["masks"], sizes, class_index, options.map_columns)
+    refused = fetched.failures
+    examples = _to_examples(images, columns)
+    return Window(examples, refused + failures, len(refused), fetched.exif_reset)
+
+
+def _to_examples(images: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """Returns a table with the columns of `EXAMPLE`: those given, those of images, or nulls."""
+    arrays = [
+        columns[field.name]
+        if field.name in columns
+        else images[field.name]
+        if field.name in images.column_names
+        else pa.nulls(len(images), field.type)
+        for field in EXAMPLE
+    ]
+    # The types are those of `EXAMPLE`, but for texts that come as dictionaries.
+    fields = [field.with_type(array.type) for field, array in zip(EXAMPLE, arrays, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, EXAMPLE.metadata))

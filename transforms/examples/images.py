@@ -1,0 +1,199 @@
+"""Finds the images of a bucket: in image tables, or else by their annotations."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.elements import Source
+from transforms.kinds.images import HEADERS, IMAGE_ROW
+
+#: Images whose conflicts are described together.
+_TOGETHER = 1 << 14
+_SHOWN = 100  # characters of a value that a failure shows
+
+#: Source index and rows.
+SourceRows = tuple[int, pa.RecordBatch]
+
+
+class Conflicts(NamedTuple):
+    """Images whose rows contradict each other.
+
+    Attributes:
+        places: of the images, (n,) int64, in ascending order.
+        details: what the rows of each say, (n,).
+    """
+
+    places: np.ndarray
+    details: pa.StringArray
+
+
+class Images(NamedTuple):
+    """The images of a bucket; n of them, with m rows that name their splits.
+
+    Attributes:
+        keys: (n,) uint64, sorted.
+        rows: (n,) rows of type IMAGE_ROW.
+        conflicts: images whose rows contradict each other.
+        row_images: (m,) the place of the image of each row.
+        row_splits: (m,) the split that each row names; null where none.
+        repeats: source index to the number of rows that repeat another, conflicting ones apart.
+    """
+
+    keys: np.ndarray
+    rows: pa.StructArray
+    conflicts: Conflicts
+    row_images: np.ndarray
+    row_splits: pa.Array
+    repeats: Mapping[int, int]
+
+
+def row_sources(batches: Sequence[SourceRows]) -> np.ndarray:
+    """Returns the source index of each row."""
+    sources = np.array([source for source, _ in batches], np.int32)
+    return np.repeat(sources, [batch.num_rows for _, batch in batches])
+
+
+def row_keys(batches: Iterable[SourceRows]) -> np.ndarray:
+    """Returns the key of each row."""
+    return np.concatenate(
+        [np.empty(0, np.uint64), *(batch["key"].to_numpy() for _, batch in batches)]
+    )
+
+
+def count_by_source(batches: Sequence[SourceRows], wanted: np.ndarray) -> dict[int, int]:
+    """Returns how many `wanted` rows, (n,) bool, each source has that has any."""
+    if not wanted.any():
+        return {}
+    counts = np.bincount(row_sources(batches)[wanted])
+    return {int(source): int(counts[source]) for source in np.flatnonzero(counts)}
+
+
+def merge_image_rows(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Images:
+    """Merges the rows of image tables to one for each image.
+
+    A field that is null in one row is filled from another; rows with different values conflict.
+    """
+    keys_of_rows = row_keys(batches)
+    values = pa.concat_arrays([pa.array([], IMAGE_ROW), *(batch["value"] for _, batch in batches)])
+    order = np.argsort(keys_of_rows, kind="stable")
+    keys, first, counts = np.unique(keys_of_rows[order], return_index=True, return_counts=True)
+    merged = values.take(pa.array(order[first]))
+    conflicting = np.zeros(len(keys), bool)
+    for nth in range(1, counts.max(initial=1)):
+        again = np.flatnonzero(counts > nth)
+        others = values.take(pa.array(order[first[again] + nth]))
+        fields = []
+        for field in IMAGE_ROW:
+            mine, other = merged.field(field.name), others.field(field.name)
+            differs = pc.fill_null(pc.not_equal(mine.take(pa.array(again)), other), False)
+            conflicting[again[differs.to_numpy(zero_copy_only=False)]] = True
+            row = np.zeros(len(keys), np.int64)
+            row[again] = np.arange(len(again))
+            filled = pc.if_else(
+                pa.array(counts > nth), other.take(pa.array(row)), pa.scalar(None, field.type)
+            )
+            fields.append(pc.coalesce(mine, filled))
+        merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
+    sources_of_rows = row_sources(batches)
+    paths = pa.array([source.shown_name for source in sources], pa.string())
+    places = np.flatnonzero(conflicting)
+    details = [pa.array([], pa.string())]
+    for at in range(0, len(places), _TOGETHER):
+        some = np.zeros(len(keys), bool)
+        some[places[at : at + _TOGETHER]] = True
+        rows = order[np.repeat(some, counts)]
+        owners = np.repeat(np.arange(np.count_nonzero(some)), counts[some])
+        files = paths.take(pa.array(sources_of_rows[rows]))
+        details.append(_first_conflicts(values.take(pa.array(rows)), owners, files))
+    is_repeat = np.ones(len(keys_of_rows), bool)
+    is_repeat[order[first]] = False
+    is_repeat[order[np.repeat(conflicting, counts)]] = False
+    row_images = np.empty(len(order), np.int64)
+    row_images[order] = np.repeat(np.arange(len(keys)), counts)
+    return Images(
+        keys,
+        merged,
+        Conflicts(places, pa.concat_arrays(details)),
+        row_images,
+        values.field("split"),
+        count_by_source(batches, is_repeat),
+    )
+
+
+def _first_conflicts(
+    rows: pa.StructArray, owners: np.ndarray, paths: pa.StringArray
+) -> pa.StringArray:
+    """Names the first column in which rows of an image differ, with two values and their files.
+
+    Args:
+        rows: of images whose rows contradict each other, image by image.
+        owners: the number of each row's image, from 0, in ascending order.
+        paths: the file of each row.
+
+    Returns:
+        What the rows of each image say.
+    """
+    found, details = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
+    is_open = np.ones(owners.max(initial=0) + 1, bool)
+    for name, header in HEADERS.items():
+        coded = rows.field(name).dictionary_encode()
+        numbers = coded.indices.fill_null(-1).to_numpy()
+        given = np.flatnonzero((numbers >= 0) & is_open[owners])
+        images, first = np.unique(owners[given], return_index=True)
+        first = given[first]
+        others = given[numbers[given] != numbers[first[np.searchsorted(images, owners[given])]]]
+        differing, other = np.unique(owners[others], return_index=True)
+        pair = pa.array(first[np.searchsorted(images, differing)]), pa.array(others[other])
+        shown = pa.array(
+            [repr(str(value)[:_SHOWN]) for value in coded.dictionary.to_pylist()], pa.string()
+        )
+        one, another = (
+            pc.binary_join_element_wise(
+                shown.take(coded.indices.take(places)), paths.take(places), " in "
+            )
+            for places in pair
+        )
+        both = pc.binary_join_element_wise(one, another, " and ")
+        found.append(differing)
+        details.append(pc.binary_join_element_wise(f"{header} is", both, " "))
+        is_open[differing] = False
+    order = np.argsort(np.concatenate(found))
+    return pa.concat_arrays(details).take(pa.array(order))
+
+
+def infer_images(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Images:
+    """Returns every image that has annotations, with the split of their files.
+
+    An image with annotations in files of two splits is a conflict.
+
+    Args:
+        batches: rows of annotations, of all kinds.
+        sources: all sources, by index.
+    """
+    names = sorted({source.split for source in sources if source.split})
+    code: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    # Numbers that sort by split and then source: an image whose lowest and highest number are of
+    # different splits conflicts, and the two numbers name the files.
+    number_of = [code[sources[source].split] * len(sources) + source for source, _ in batches]
+    numbers = np.repeat(np.array(number_of, np.int64), [batch.num_rows for _, batch in batches])
+    keys, row_images = np.unique(row_keys(batches), return_inverse=True)
+    lowest = np.full(len(keys), len(names) * len(sources))
+    highest = np.full(len(keys), -1)
+    np.minimum.at(lowest, row_images, numbers)
+    np.maximum.at(highest, row_images, numbers)
+    split_of = lowest // len(sources)
+    split = pa.array(names, pa.string()).take(pa.array(split_of))
+    fields = [split, *(pa.nulls(len(keys), field.type) for field in list(IMAGE_ROW)[1:])]
+    images = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
+    places = np.flatnonzero(split_of != highest // len(sources))
+    said = pa.array(
+        [f"it is of {each.split} by {each.shown_name}" for each in sources], pa.string()
+    )
+    details = pc.binary_join_element_wise(
+        *(said.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)), " and "
+    )
+    row_splits = pa.DictionaryArray.from_arrays(numbers // len(sources), names)
+    return Images(keys, images, Conflicts(places, details), row_images, row_splits, repeats={})

@@ -1,0 +1,115 @@
+"""The account of a bucket: what was built of it, what failed, what was left out."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from transforms import metrics
+from transforms.dataset import failures
+from transforms.dataset.elements import BucketCount, BuiltPart, Failed
+from transforms.dataset.failures import Failure, Stage
+from transforms.dataset.schema import count_annotations
+from transforms.examples.complete import Window
+from transforms.examples.join import Joined
+
+
+@dataclasses.dataclass
+class BuiltSplit:
+    """What was built of a bucket and split.
+
+    Attributes:
+        split: its name.
+        parts: files that were written.
+        image_ids: of the examples.
+        annotations: how many annotations examples have, by column.
+        failures: of images and of single masks.
+        failed_images: how many images failed.
+        reused_pictures: how many pictures are those of the version before.
+        exif_reset: how many other pictures had an orientation that was set to 1.
+    """
+
+    split: str
+    parts: list[BuiltPart] = dataclasses.field(default_factory=list)
+    image_ids: list[pa.Array] = dataclasses.field(default_factory=list)
+    annotations: Counter[str] = dataclasses.field(default_factory=Counter)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    failed_images: int = 0
+    reused_pictures: int = 0
+    exif_reset: int = 0
+
+    def add(self, window: Window) -> None:
+        """Takes a window of examples into account."""
+        self.image_ids += window.examples["image_id"].chunks
+        self.annotations += count_annotations(window.examples)
+        self.failures += window.failures
+        self.failed_images += window.failed_images
+        self.exif_reset += window.exif_reset
+        metrics.IMAGES.inc(len(window.examples))
+
+    @property
+    def masks(self) -> tuple[str, int, int]:
+        """The split, how many masks its examples have, and how many of them lack pixels."""
+        lacking = sum(failure.stage == Stage.MASK for failure in self.failures)
+        return self.split, self.annotations["masks"], lacking
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltBucket:
+    """What was built of a bucket.
+
+    Attributes:
+        splits: its splits.
+        digest: of its input; None where something failed that another build should try again.
+        is_reused: whether all of it comes from the version before.
+    """
+
+    splits: Sequence[BuiltSplit]
+    digest: str | None = None
+    is_reused: bool = False
+
+
+def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) -> Iterator[Any]:
+    """Yields the `Failed` (`failed`) and the `BucketCount` (`counts`) of a bucket, by tag.
+
+    Args:
+        bucket: its number.
+        joined: its images.
+        built: what was built of them.
+        source: the index that stands for buckets in `Failed`: the one after those of all sources.
+    """
+    found = [failure for split in built.splits for failure in split.failures]
+    failed = pa.concat_tables([joined.failures, failures.to_table(found)])
+    metrics.FAILURES.inc(len(failed))
+    if len(failed):
+        packed = Failed(source, bucket, failures.pack(failed))
+        yield beam.pvalue.TaggedOutput("failed", packed)
+    yield beam.pvalue.TaggedOutput("counts", _count(bucket, joined, built))
+
+
+def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
+    splits = built.splits
+    written = sum((split.annotations for split in splits), Counter())
+    joined_annotations = count_annotations(joined.table)
+    left_out = [
+        (name, joined.left_out.get(name, 0) + count - written[name])
+        for name, count in joined_annotations.items()
+    ]
+    return BucketCount(
+        bucket,
+        joined.images,
+        joined.failures.num_rows + sum(split.failed_images for split in splits),
+        rows=tuple(joined.rows.items()),
+        orphans=tuple(joined.orphans.items()),
+        digest=built.digest,
+        taken_over=built.is_reused,
+        pictures=sum(split.reused_pictures for split in splits),
+        repeats=tuple(joined.repeats.items()),
+        written=tuple((name, written[name]) for name in joined_annotations),
+        left_out=tuple(left_out),
+        masks=tuple(split.masks for split in splits),
+        exif_reset=sum(split.exif_reset for split in splits),
+    )

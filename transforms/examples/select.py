@@ -1,0 +1,75 @@
+"""Selects the images of a bucket that become examples."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset import failures
+from transforms.dataset.failures import Reason, Stage
+from transforms.dataset.keys import image_ids
+from transforms.examples.images import Images
+
+
+class Selection(NamedTuple):
+    """The images of a bucket that are to be built.
+
+    Attributes:
+        places: those that can be, (k,) int64, split by split and in key order within a split.
+        images: how many were asked for, failed ones included.
+        failures: table of `failures.SCHEMA`, one row for each image that was asked for and whose
+            rows contradict each other.
+    """
+
+    places: np.ndarray
+    images: int
+    failures: pa.Table
+
+
+def select_images(images: Images, splits: Sequence[str] | None) -> Selection:
+    """Selects the images of some splits, but for those whose rows contradict each other.
+
+    Args:
+        images: of a bucket.
+        splits: those to build; None for all.
+    """
+    is_wanted = _is_of_splits(images, splits)
+    is_sound = np.ones(len(images.keys), bool)
+    is_sound[images.conflicts.places] = False
+    places = np.flatnonzero(is_wanted & is_sound)
+    # Sorted by split, so that what is written together is a slice and no copy.
+    rank = pc.rank(images.rows.field("split"), tiebreaker="dense").to_numpy()
+    places = places[np.argsort(rank[places], kind="stable")]
+    return Selection(places, int(is_wanted.sum()), _conflicts(images, is_wanted))
+
+
+def split_table(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yields each split of a joined table, with its slice of it."""
+    start = 0
+    for count in pc.value_counts(joined["split"]).to_pylist():
+        yield count["values"], joined.slice(start, count["counts"])
+        start += count["counts"]
+
+
+def _is_of_splits(images: Images, splits: Sequence[str] | None) -> np.ndarray:
+    """Returns for which images, (n,) bool, some row names a split that is wanted."""
+    if splits is None:
+        return np.ones(len(images.keys), bool)
+    wanted = pc.is_in(images.row_splits, pa.array(splits, pa.string()))
+    is_wanted = np.zeros(len(images.keys), bool)
+    is_wanted[images.row_images[wanted.to_numpy(zero_copy_only=False)]] = True
+    return is_wanted
+
+
+def _conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
+    """Returns a failure for each wanted image whose rows contradict each other."""
+    is_reported = is_wanted[images.conflicts.places]
+    places = images.conflicts.places[is_reported]
+    return failures.of_images(
+        image_ids(images.keys[places]),
+        images.rows.field("split").take(pa.array(places)),
+        (Stage.JOIN, Reason.CONFLICT),
+        images.conflicts.details.filter(pa.array(is_reported)),
+    )

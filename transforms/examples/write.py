@@ -1,0 +1,95 @@
+"""Makes and writes the examples of a bucket, window by window, so that memory holds one."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import pyarrow as pa
+
+from transforms import progress
+from transforms.examples.complete import Finished
+from transforms.examples.join import Joined
+from transforms.examples.make import ExampleMaker
+from transforms.examples.options import ExampleOptions
+from transforms.examples.part_writer import PartOptions, PartWriter
+from transforms.examples.pictures import HELD_BYTES
+from transforms.examples.report import BuiltBucket, BuiltSplit
+from transforms.examples.select import split_table
+
+
+class BucketBuilder(Protocol):
+    """What turns the joined images of a bucket into files of examples."""
+
+    def open(self) -> None:
+        """Opens what is read; called once in each worker, before `build`."""
+
+    def close(self) -> None:
+        """Closes it."""
+
+    def build(self, bucket: int, joined: Joined, class_index: Mapping[str, int]) -> BuiltBucket:
+        """Returns what was written of a bucket.
+
+        Args:
+            bucket: its number.
+            joined: its images.
+            class_index: MID to class index, for semantic maps.
+        """
+
+
+class PartBuilder:
+    """A `BucketBuilder` that makes all examples and writes them to parts."""
+
+    def __init__(
+        self, options: ExampleOptions, parts: PartOptions, progress_folder: str | None
+    ) -> None:
+        self._options = options
+        self._parts = parts
+        self._progress_folder = progress_folder
+
+    def open(self) -> None:
+        window_bytes = min(HELD_BYTES, self._parts.shard_size)
+        self._maker = ExampleMaker(self._options, window_bytes, keeps_windows=False)
+
+    def close(self) -> None:
+        self._maker.close()
+
+    def build(
+        self,
+        bucket: int,
+        joined: Joined,
+        class_index: Mapping[str, int],
+        finished: Mapping[str, Finished] | None = None,
+    ) -> BuiltBucket:
+        """As of `BucketBuilder`; some images of a split may be `finished` already."""
+        finished = finished or {}
+        return BuiltBucket(
+            [
+                self._build_split(bucket, split, images, class_index, finished.get(split))
+                for split, images in split_table(joined.table)
+            ]
+        )
+
+    def _build_split(
+        self,
+        bucket: int,
+        split: str,
+        images: pa.Table,
+        class_index: Mapping[str, int],
+        finished: Finished | None,
+    ) -> BuiltSplit:
+        built = BuiltSplit(split)
+        writers = [
+            PartWriter(self._parts, form, split, bucket, len(images))
+            for form in self._parts.formats
+        ]
+        for window in self._maker.make(images, class_index, finished):
+            built.add(window)
+            for writer in writers:
+                writer.write(window.examples, window.failed_images)
+            progress.add(
+                self._progress_folder,
+                images=len(window.examples) + window.failed_images,
+                failed=window.failed_images,
+            )
+            del window  # which would stay until the next one is there
+        built.parts += [part for writer in writers for part in writer.close()]
+        return built

@@ -1,0 +1,134 @@
+"""Reuse of the version before: a layer around the builder of buckets."""
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Mapping
+
+import numpy as np
+
+from transforms import metrics, progress
+from transforms.dataset.elements import BuiltPart
+from transforms.dataset.schema import count_annotations
+from transforms.examples.join import Joined
+from transforms.examples.options import ExampleOptions
+from transforms.examples.part_writer import PartOptions
+from transforms.examples.report import BuiltBucket, BuiltSplit
+from transforms.examples.select import split_table
+from transforms.examples.write import PartBuilder
+from transforms.reuse import recording
+from transforms.reuse.kept import Kept
+from transforms.reuse.lineage import digest_bucket, lineage_of, written_rows
+from transforms.reuse.previous import Previous
+
+
+class ReusingBuilder:
+    """A `BucketBuilder` that takes over from the version before what hasn't changed.
+
+    It has another builder make the rest, and writes lineage rows for the next build. Buckets whose
+    input is the same are taken over whole; of others, the pictures and masks of images of which
+    these are the same.
+    """
+
+    def __init__(
+        self,
+        builder: PartBuilder,
+        options: ExampleOptions,
+        parts: PartOptions,
+        previous: str | None,
+        progress_folder: str | None,
+    ) -> None:
+        """Args:
+        builder: makes what isn't taken over.
+        options: what examples are made of.
+        parts: how they are written.
+        previous: the folder of the version before; None where there is nothing to take over.
+        progress_folder: where images are counted; None for nowhere.
+        """
+        self._builder = builder
+        self._options = options
+        self._parts = parts
+        self._folder = previous
+        self._progress_folder = progress_folder
+
+    def open(self) -> None:
+        self._builder.open()
+        self._previous = None
+        if self._folder:
+            options = self._options.object_options
+            self._previous = Previous.open(self._folder, self._parts.parts_folder, options)
+
+    def close(self) -> None:
+        self._builder.close()
+
+    def build(self, bucket: int, joined: Joined, class_index: Mapping[str, int]) -> BuiltBucket:
+        turned = self._options.image_spec.apply_rotation
+        lineage = {
+            split: lineage_of(images, self._options.sources, turned)
+            for split, images in split_table(joined.table)
+        }
+        classes = repr(sorted(class_index.items())).encode()
+        digest = digest_bucket(joined.table, lineage.values(), [classes])
+        parts = self._reuse_bucket(bucket, digest, len(joined.table))
+        if parts:
+            built = BuiltBucket(self._account_for(joined), digest, is_reused=True)
+            built.splits[0].parts += parts
+            written = lineage
+        else:
+            finished = self._find_finished(lineage)
+            built = self._builder.build(bucket, joined, class_index, finished)
+            failed = any(split.failures for split in built.splits)
+            built = dataclasses.replace(built, digest=None if failed else digest)
+            written = {
+                each.split: written_rows(
+                    lineage[each.split],
+                    each.image_ids,
+                    (failure.image_id for failure in each.failures),
+                )
+                for each in built.splits
+            }
+            for split in built.splits:
+                if self._options.with_pictures and split.split in finished:
+                    split.reused_pictures = int(finished[split.split].pictures.sum())
+        for split in built.splits:
+            if len(written[split.split]):
+                split.parts.append(self._write_lineage(written[split.split], split.split, bucket))
+        return built
+
+    def _reuse_bucket(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:
+        """Returns the parts of a bucket whose input is that of the version before."""
+        if not self._previous or not images:
+            return None
+        reused = self._previous.bucket(
+            bucket, self._parts.buckets, digest, images, self._parts.formats
+        )
+        if reused:
+            metrics.IMAGES.inc(images)
+            progress.add(self._progress_folder, images=images)
+        return reused
+
+    def _account_for(self, joined: Joined) -> list[BuiltSplit]:
+        """Returns the account of a bucket that is reused as a whole."""
+        return [
+            BuiltSplit(
+                split,
+                annotations=count_annotations(images),
+                reused_pictures=len(images) if self._options.with_pictures else 0,
+            )
+            for split, images in split_table(joined.table)
+        ]
+
+    def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, Kept]:
+        """Returns, by split, pictures and masks of images of which these haven't changed."""
+        if not self._previous:
+            return {}
+        matches = {split: self._previous.match(split, rows) for split, rows in lineage.items()}
+        return {
+            split: Kept(match, lineage[split], self._options.object_options)
+            for split, match in matches.items()
+            if match
+        }
+
+    def _write_lineage(self, rows: np.ndarray, split: str, bucket: int) -> BuiltPart:
+        path = os.path.join(self._parts.parts_folder, uuid.uuid4().hex)
+        return recording.write_rows(rows, path, split, bucket, self._options.object_options)

@@ -1,72 +1,91 @@
 """The flow of a build, on one screen."""
 
 import functools
+from typing import NamedTuple
 
 import apache_beam as beam
 
-from transforms.begin import Begin
-from transforms.config import BuildConfig, Vocabulary
+from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
+from open_images.building.list_work import ListWork, Work
 from transforms.examples.build import BuildBucket
+from transforms.examples.make import MakeExamples
 from transforms.examples.write import PartBuilder
 from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport
 from transforms.exchange.shuffle import ShuffleTransport
 from transforms.journal import Journal
-from transforms.kinds.read import RangeReader, ReadAnnotations
+from transforms.kinds.read import RangeReader, ReadAnnotations, Rows
 from transforms.releases.publish import Publish
 from transforms.reuse.builder import ReusingBuilder
 from transforms.sources.listed import ListMembers
 
 
-def define_pipeline(root: beam.Pipeline, config: BuildConfig, vocabulary: Vocabulary) -> None:
-    """Annotation files, pictures and masks → a published version of the dataset."""
-    # Rows meet in files of the work folder, which a build that was stopped finds again, or in the
-    # runner's shuffle, whose rows it has to read again.
-    in_files = config.exchange == "files"
-    transport = FileTransport(config.exchange_folder) if in_files else ShuffleTransport()
-    partition = functools.partial(transport.partition, num_buckets=config.buckets)
-    journal = Journal(config.work_folder if in_files else None)
+class Gathered(NamedTuple):
+    """What was read, and the rows of each bucket of images."""
+
+    work: Work
+    rows: Rows
+    members: beam.pvalue.DoOutputsTuple
+    buckets: beam.PCollection
+
+
+def gather_rows(root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary) -> Gathered:
+    """Annotation files, pictures and masks → rows by bucket of images."""
+    # Rows meet in files, which a build that was stopped finds again, or in the runner's shuffle.
+    in_files = plan.exchange == "files"
+    transport = FileTransport(plan.work.exchange) if in_files else ShuffleTransport()
+    partition = functools.partial(transport.partition, num_buckets=plan.buckets)
+    journal = Journal(plan.work if in_files else None)
+    sources, options = plan.examples.sources, plan.examples.object_options
     reader = RangeReader(
-        config.sources,
-        config.chunk_size,
-        in_files,
-        config.splits,
-        config.object_options,
-        config.progress_folder,
+        sources, plan.chunk_size, in_files, plan.examples.splits, options, plan.work.progress
     )
 
-    # Ranges of files to read, folders and archives to list, buckets to build; and what classes are
-    # called, from files that are read already.
-    begun = root | "Begin" >> Begin(config, vocabulary)
+    # Ranges of files to read, folders and archives to list; and what classes are called, from files
+    # that are read already.
+    work = root | "ListWork" >> ListWork(sources, plan.range_size, vocabulary)
 
-    # Rows of annotations, as checked Arrow blocks cut by bucket, and addresses of pictures and mask
-    # PNGs likewise.
-    rows = begun.ranges | "ReadAnnotations" >> ReadAnnotations(
-        reader, partition, journal, begun.labels
-    )
-    members = begun.containers | "ListMembers" >> ListMembers(
-        config.work_folder, partition, journal, config.object_options
-    )
+    # Rows of annotations, checked and cut by bucket, and addresses of pictures and mask PNGs
+    # likewise.
+    rows = work.ranges | ReadAnnotations(reader, partition, journal, work.labels)
+    members = work.containers | ListMembers(plan.work, partition, journal, options)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
     fragments = (rows.fragments, members.fragments)
-    buckets = fragments | "Exchange" >> GatherBuckets(config.buckets, transport)
+    buckets = fragments | "Exchange" >> GatherBuckets(plan.buckets, transport)
+    return Gathered(work, rows, members, buckets)
 
-    # Joins, reads pixels, rasterises masks, encodes; writes parts in key order.
-    examples, parts, counters = config.example_options, config.part_options, config.progress_folder
-    builder = ReusingBuilder(
-        PartBuilder(examples, parts, counters), examples, parts, config.previous, counters
+
+def define_examples(
+    root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary
+) -> beam.pvalue.DoOutputsTuple:
+    """Annotation files, pictures and masks → Arrow batches of examples, as of `MakeExamples`."""
+    gathered = gather_rows(root, plan, vocabulary)
+    return gathered.buckets | MakeExamples(
+        plan.examples, gathered.work.labels, gathered.rows.labels
     )
-    built = buckets | "BuildBucket" >> BuildBucket(
-        examples, builder, Journal(config.work_folder), counters, begun.labels, rows.labels
+
+
+def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary) -> None:
+    """Annotation files, pictures and masks → a published version of the dataset."""
+    work, rows, members, buckets = gather_rows(root, plan, vocabulary)
+
+    # Joins, reads pixels, rasterises masks, encodes; writes parts in key order. What hasn't changed
+    # is taken over from the version before.
+    parts, progress = plan.part_options, plan.work.progress
+    builder = PartBuilder(plan.examples, parts, progress)
+    builder = ReusingBuilder(builder, plan.examples, parts, plan.previous, progress)
+    built = buckets | BuildBucket(
+        plan.examples, builder, Journal(plan.work), progress, work.labels, rows.labels
     )
 
     # Parts become shards, shards a version, and the version the latest.
     reports = {
-        "source_counts": (begun.counts, rows.counts, members.counts),
+        "source_counts": (work.counts, rows.counts, members.counts),
         "bucket_counts": (built.counts,),
-        "failed": (begun.failed, rows.failed, members.failed, built.failed),
-        "classes": (begun.classes,),
+        "failed": (work.failed, rows.failed, members.failed, built.failed),
+        "classes": (work.classes,),
         "labels": (rows.labels,),
     }
-    built.parts | "Publish" >> Publish(config, reports)
+    exchange = plan.work.exchange if plan.exchange == "files" else None
+    built.parts | Publish(plan.publication, parts, exchange, reports)

@@ -5,25 +5,28 @@ import datetime
 import os
 from collections.abc import Iterable
 
+from open_images.building.build_plan import BuildPlan, Vocabulary
 from open_images.building.fingerprint import basis_of, identify
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.secret_key import KeyFileError
-from transforms.config import BuildConfig, Vocabulary
 from transforms.dataset import failures
 from transforms.dataset.classes import build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
 from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
+from transforms.examples.options import ExampleOptions
 from transforms.kinds import vocabulary
 from transforms.kinds.detect import TABLES, VOCABULARY
 from transforms.kinds.ranges import spilled_by_byte
 from transforms.redaction import redact_value
 from transforms.releases.counts import fingerprint
+from transforms.releases.publication import LossLimits
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
+from transforms.work_folder import WorkFolder
 
 #: Flags that change nothing about what is published.
 _NOT_RECORDED = (
@@ -49,9 +52,7 @@ _IMAGE_BYTES = 2500
 _GZIP_RATIO = 5
 
 
-def make_config(
-    flags: argparse.Namespace, work: str = "", manifest: dict | None = None
-) -> BuildConfig:
+def make_plan(flags: argparse.Namespace, work: str = "", manifest: dict | None = None) -> BuildPlan:
     """Finds and recognises all inputs.
 
     Args:
@@ -88,32 +89,33 @@ def make_config(
     if manifest and manifest.get("basis") == basis and not flags.rebuild:
         previous = os.path.join(output, "versions", manifest["version"])
     now = datetime.datetime.now(datetime.UTC)
-    return BuildConfig(
-        output=output,
-        work=work,
-        version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
-        fingerprint=digest,
-        flags=recorded | {"release": release, "chunk_size": chunk_size},
+    examples = ExampleOptions(
         sources=tuple(sources),
-        release=release,
         splits=flags.splits,
-        formats=flags.format,
-        with_pictures=with_pictures,
-        map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
-        verify_pixels=flags.verify_pixels,
         image_spec=check_image_flags(flags),
+        verify_pixels=flags.verify_pixels,
+        map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
         http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
         object_options=object_options,
-        shard_size=flags.shard_size,
-        num_shards=flags.num_shards,
-        max_failure_rate=flags.max_failure_rate,
-        max_bad_rate=flags.max_bad_rate,
+    )
+    return BuildPlan(
+        examples=examples,
         exchange=flags.exchange,
         chunk_size=chunk_size,
         range_size=_choose_range_size(annotations, chunk_size),
         buckets=buckets,
-        notices=tuple(notices),
+        work=WorkFolder(work),
+        output=output,
+        version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
+        release=release,
+        formats=flags.format,
+        shard_size=flags.shard_size,
+        num_shards=flags.num_shards,
+        limits=LossLimits(flags.max_failure_rate, flags.max_bad_rate),
+        flags=recorded | {"release": release, "chunk_size": chunk_size},
+        fingerprint=digest,
         basis=basis,
+        notices=tuple(notices),
         previous=previous,
     )
 

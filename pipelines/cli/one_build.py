@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from open_images.building import fingerprint, plan
+from open_images.building.build_plan import BuildPlan
 from pipelines.cli import dataset_card, report
 from pipelines.cli.arguments import print_line
 from pipelines.cli.report import Ending
@@ -20,7 +21,6 @@ from pipelines.cli.watch import Watch
 from runners import launch, lean
 from runners.temporary import temporary_folder
 from transforms import journal
-from transforms.config import BuildConfig
 from transforms.errors import UsageError
 from transforms.redaction import redact
 from transforms.releases import lease, workspace
@@ -32,6 +32,7 @@ from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
 from transforms.system import program
 from transforms.wording import counted
+from transforms.work_folder import WorkFolder
 
 #: Errors whose message is one line for the user.
 _ONE_LINE = (StorageError, ChangedError, LostLeaseError)
@@ -69,7 +70,7 @@ class _Build:
         self._started = time.monotonic()
         self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
         self._output = Output(flags.output, self._options.hasty())
-        self._config: BuildConfig | None = None
+        self._config: BuildPlan | None = None
 
     def run(self) -> Ending:
         try:
@@ -121,7 +122,7 @@ class _Build:
         latest, problem = fingerprint.latest_manifest(self._output)
         if problem:
             print_line(f"note: {problem}")
-        self._config = plan.make_config(self._flags, manifest=latest)
+        self._config = plan.make_plan(self._flags, manifest=latest)
         if not latest or self._flags.rebuild:
             return None
         is_same = fingerprint.is_published(self._config.fingerprint, latest, self._output)
@@ -141,8 +142,8 @@ class _Build:
             for_group=flags.runner == "flink",
         ) as (work, done):
             lease = None if launch.is_run_later(self._beam_arguments) else token
-            config = self._config = dataclasses.replace(config, work=work, lease=lease)
-            vocabulary = plan.read_vocabulary(config.sources, self._options)
+            config = self._config = dataclasses.replace(config, work=WorkFolder(work), lease=lease)
+            vocabulary = plan.read_vocabulary(config.examples.sources, self._options)
             from open_images.building import graph  # Beam takes a second
 
             run_on_runner = launch.load(flags.runner)
@@ -151,7 +152,7 @@ class _Build:
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
                     watch.tell(f"going on from a build that was stopped: {pieces}")
-                define = partial(graph.define_pipeline, config=config, vocabulary=vocabulary)
+                define = partial(graph.define_pipeline, plan=config, vocabulary=vocabulary)
                 # Whoever looks at a cluster finds the version by the job's name.
                 named = {"job_name": f"open-images-{config.version.lower()}"}
                 arguments = launch.with_defaults(self._beam_arguments, named)
@@ -161,14 +162,14 @@ class _Build:
         return _Result(outcome, watch.told)
 
     @contextlib.contextmanager
-    def _forgotten_once_published(self, config: BuildConfig) -> Iterator[None]:
+    def _forgotten_once_published(self, config: BuildPlan) -> Iterator[None]:
         """Removes the journal if a signal comes after the version is published."""
         try:
             yield
         except KeyboardInterrupt:
             with contextlib.suppress(StorageError, OSError):
                 if self._output.latest() == config.version:
-                    files.vanish(os.path.join(config.work, journal.FOLDER))
+                    files.vanish(os.path.join(config.work.path, journal.FOLDER))
             raise
 
     def _judge(self, result: _Result) -> Ending:
@@ -189,7 +190,7 @@ class _Build:
         return self._make_ending(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     def _interrupted(self) -> Ending:
-        is_kept = self._config is not None and os.path.isdir(self._config.work)
+        is_kept = self._config is not None and os.path.isdir(self._config.work.path)
         goes_on = "; the same command goes on where it was" if is_kept else ""
         return self._failed("interrupted", f": nothing was published{goes_on}")
 

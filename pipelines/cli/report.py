@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from transforms.config import BuildConfig
+from open_images.building.build_plan import BuildPlan
 from transforms.dataset import naming
 from transforms.kinds.detect import UNUSED
 from transforms.releases.loss_limits import describe_failure
@@ -95,7 +95,7 @@ def _told_sources(sources: Sequence[dict] | None) -> list[dict] | None:
     return [{name: source[name] for name in ("kind", "path", *COUNTS)} for source in sources]
 
 
-def render(outcome: dict, config: BuildConfig, seconds: float) -> str:
+def render(outcome: dict, config: BuildPlan, seconds: float) -> str:
     """The closing report: sources, splits, failures, and how to load what was published."""
     lines = accounts(outcome)
     if outcome["failures"]:
@@ -138,27 +138,27 @@ def accounts(outcome: dict) -> list[str]:
     return lines
 
 
-def rejections(outcome: dict, config: BuildConfig) -> list[tuple[str, list[str]]]:
+def rejections(outcome: dict, config: BuildPlan) -> list[tuple[str, list[str]]]:
     """Why nothing was published and what to do, each cause with the first failures behind it."""
     causes = [(loss["text"], loss["examples"]) for loss in outcome["losses"]]
     if not causes:
         cause = "the annotations hold no row that can be read: check --annotations"
         if failed := outcome["failed_images"]:
             cause = f"all {counted(failed, 'image')} failed: mend the input"
-        elif config.splits:
-            cause = f"none is of --splits {','.join(config.splits)}"
+        elif config.examples.splits:
+            cause = f"none is of --splits {','.join(config.examples.splits)}"
         causes.append((f"no images to publish: {cause}", []))
     return causes
 
 
-def _taken_over(taken: dict[str, int], config: BuildConfig) -> str:
+def _taken_over(taken: dict[str, int], config: BuildPlan) -> str:
     what = [f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"]
-    if config.with_pictures:
+    if config.examples.with_pictures:
         what.append(counted(taken["pictures"], "picture"))
     return " and ".join(what)
 
 
-def _loading(outcome: dict, config: BuildConfig) -> list[str]:
+def _loading(outcome: dict, config: BuildPlan) -> list[str]:
     """Where it was published, and lines of Python to be pasted that load it."""
     folder = f"{config.output}/versions/{outcome['version']}"
     split = min(outcome["splits"], key=naming.SPLITS.index)

@@ -9,9 +9,9 @@ from typing import Self
 
 from tqdm import tqdm
 
+from open_images.building.build_plan import BuildPlan
 from runners.launch import Job, JobError
 from transforms import progress
-from transforms.config import BuildConfig
 from transforms.kinds.detect import TABLES
 from transforms.redaction import redact
 from transforms.releases.documents import to_json
@@ -33,10 +33,10 @@ class Watch:
     image table tells how many there are, in buckets).
     """
 
-    def __init__(self, config: BuildConfig) -> None:
+    def __init__(self, config: BuildPlan) -> None:
         self._config = config
-        self._total_bytes = sum(s.size for s in config.sources if s.kind in TABLES)
-        self._files = sum(s.kind in TABLES for s in config.sources)
+        self._total_bytes = sum(s.size for s in config.examples.sources if s.kind in TABLES)
+        self._files = sum(s.kind in TABLES for s in config.examples.sources)
         self._terminal = sys.stderr.isatty()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
@@ -64,8 +64,8 @@ class Watch:
         data = to_json(job._asdict() | {"version": config.version})
         # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
         with contextlib.suppress(OSError, StorageError):
-            path = os.path.join(config.work, JOB)
-            files.write_file(path, data, config.work, config.object_options)
+            path = os.path.join(config.work.path, JOB)
+            files.write_file(path, data, config.work.path, config.examples.object_options)
 
     def tell(self, line: str) -> None:
         """Shows a line above the bar, without the secrets of URLs in it."""
@@ -86,25 +86,25 @@ class Watch:
             JobError: The work folder is gone, without which no build can end well.
         """
         try:
-            return progress.last_sign(self._config.progress_folder)
+            return progress.last_sign(self._config.work.progress)
         except FileNotFoundError:
             raise JobError(f"the work folder {self._config.work} is gone") from None
 
     def _show(self) -> None:
         interval = _BAR_SECONDS if self._terminal else _LINE_SECONDS
         while not self._stopped.wait(interval):
-            counters = progress.total(self._config.progress_folder)
+            counters = progress.total(self._config.work.progress)
             if self._terminal:
                 self._draw(counters)
             else:
                 print(self._line(counters), file=sys.stderr, flush=True)
         if self._bar is not None:
-            self._draw(progress.total(self._config.progress_folder))
+            self._draw(progress.total(self._config.work.progress))
 
     def _draw(self, counters: progress.Counters) -> None:
         reading = not counters.buckets and not counters.images
         phase = f"reading {counted(self._files, 'file')}" if reading else "building"
-        if self._config.progress_folder is None:
+        if self._config.work.progress is None:
             phase = "running"
         if self._bar is None or self._bar.desc != phase:
             if self._bar is not None:
@@ -133,7 +133,7 @@ class Watch:
     def _counted(self, counters: progress.Counters) -> str:
         now = time.monotonic()
         line = f"{now - self._started:6.0f} s  "
-        if self._config.progress_folder is None:
+        if self._config.work.progress is None:
             return line + "running"
         if not counters.buckets and not counters.images:
             share = counters.bytes_read / max(self._total_bytes, 1)

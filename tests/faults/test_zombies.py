@@ -14,9 +14,9 @@ from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import cells, place
 from tests.releases.test_publish import ROWS, commit, write_part
-from transforms.config import BuildConfig
 from transforms.releases import heartbeat, lease, workspace
 from transforms.releases.lease import LostLeaseError
+from transforms.releases.publication import Publication
 from transforms.releases.shards import plan_shards, seal_shard
 from transforms.storage import conditional
 
@@ -60,7 +60,7 @@ def test_a_build_that_was_stopped_and_goes_on(
     target.assert_clean(whole)
 
 
-def sealed(target: Target, work: str, token: str, name: str) -> tuple[BuildConfig, list]:
+def sealed(target: Target, work: str, token: str, name: str) -> tuple[Publication, list]:
     """A build whose shards are sealed and not yet published."""
     path = target.folder / "train-labels.csv"
     rows = (f"{i:016x},machine,/m/01,1\n" for i in range(ROWS))
@@ -68,8 +68,8 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[BuildConfi
     endpoint = target.options.s3_endpoint_url
     given = ["--annotations", str(path), "--images", "none", "--output", target.path]
     given += ["--s3_endpoint_url", endpoint] if endpoint else []
-    config = plan.make_config(options.parse(given)[0], work)
-    config = dataclasses.replace(config, version=name, lease=token)
+    config = plan.make_plan(options.parse(given)[0], work)
+    config = dataclasses.replace(config, version=name, lease=token).publication
     folder = target.folder / name
     folder.mkdir()
     parts = [write_part(folder, form, 0) for form in ("parquet", "tfrecord")]
@@ -79,7 +79,7 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[BuildConfi
 
 
 @contextlib.contextmanager
-def to_commit(target: Target, name: str) -> Iterator[tuple[BuildConfig, list]]:
+def to_commit(target: Target, name: str) -> Iterator[tuple[Publication, list]]:
     """A build up to its commit, and to its end."""
     with (
         lease.held(target.path, 0, target.options, lambda _: None) as held,
@@ -114,7 +114,7 @@ def test_a_commit_that_an_engine_tried_twice(
     checks = iter(range(1, 9))
     check, replace, write = lease.check, os.replace, conditional.write
 
-    def check_then_sleep(config: BuildConfig) -> None:
+    def check_then_sleep(config: Publication) -> None:
         check(config)
         if next(checks) == (1 if at == "first" else 2):
             sleep()

@@ -11,30 +11,29 @@ from transforms.storage.files import DEFAULTS
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> SimpleNamespace:
-    """A build's, with a file in its exchange."""
+def exchange(tmp_path: Path) -> Path:
+    """A build's, with a file in it."""
     exchange = tmp_path / "work" / "exchange"
     exchange.mkdir(parents=True)
     (exchange / "some.arrow").write_bytes(b"ARROW1")
-    return SimpleNamespace(
-        exchange="files",
-        exchange_folder=str(exchange),
-        output=str(tmp_path),
-        object_options=DEFAULTS,
-        lease=None,
-        shard_size=1,
-        num_shards=None,
+    return exchange
+
+
+def plan(exchange: Path, token: str | None = None) -> list:
+    publication = SimpleNamespace(
+        output=str(exchange.parent.parent), object_options=DEFAULTS, lease=token
     )
+    parts = SimpleNamespace(shard_size=1, num_shards=None)
+    return list(PlanShardsFn(publication, parts, str(exchange)).process(b"", []))
 
 
-def test_it_goes(config: SimpleNamespace):
+def test_it_goes(exchange: Path):
     for _ in range(2):  # retried
-        assert list(PlanShardsFn(config).process(b"", [])) == []
-        assert not Path(config.exchange_folder).exists()
+        assert plan(exchange) == []
+        assert not exchange.exists()
 
 
-def test_it_stays_where_the_lease_is_lost(config: SimpleNamespace):
-    config.lease = "its own"
+def test_it_stays_where_the_lease_is_lost(exchange: Path):
     with pytest.raises(lease.LostLeaseError):
-        list(PlanShardsFn(config).process(b"", []))
-    assert [path.name for path in Path(config.exchange_folder).iterdir()] == ["some.arrow"]
+        plan(exchange, "its own")
+    assert [path.name for path in exchange.iterdir()] == ["some.arrow"]

@@ -15,13 +15,13 @@ import pytest
 from open_images.building import plan
 from pipelines.cli import options
 from tests.builds import Version, latest_version, run_build
-from transforms.config import BuildConfig
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
 from transforms.dataset.schema import EXAMPLE
 from transforms.formats import features
 from transforms.formats.parquet import ParquetWriter
 from transforms.formats.tfrecord import TFRecordWriter
 from transforms.releases import publish, workspace
+from transforms.releases.publication import Publication
 from transforms.releases.shards import DamagedPartError, ShardPlan, plan_shards, seal_shard
 
 FORMATS = ("parquet", "tfrecord")
@@ -127,21 +127,21 @@ def inputs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[BuildConfig, list]]:
+def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publication, list]]:
     """Makes a build whose shards are sealed and not yet published."""
 
-    def make(work: Path, name: str = "it") -> tuple[BuildConfig, list[Shard]]:
+    def make(work: Path, name: str = "it") -> tuple[Publication, list[Shard]]:
         arguments = ["--annotations", inputs, "--images", "none", "--output", tmp_path / "out"]
         flags, _ = options.parse([str(argument) for argument in arguments])
-        config = dataclasses.replace(plan.make_config(flags, str(work)), version=name)
-        parts = [write_part(Path(config.parts_folder), form, 0) for form in FORMATS]
+        config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name).publication
+        parts = [write_part(Path(config.work.parts), form, 0) for form in FORMATS]
         plans = plan_shards(parts, 1 << 20)
         return config, [seal_shard(p, config.version_folder, config.release) for p in plans]
 
     return make
 
 
-def commit(config: BuildConfig, shards: list[Shard], failed: int = 0) -> dict:
+def commit(config: Publication, shards: list[Shard], failed: int = 0) -> dict:
     counts = [BucketCount(0, ROWS + failed, failed, rows=(), orphans=())]
     return publish.commit(config, shards, [], counts, [], [b"[]"], [frozenset({"/m/01"})])
 

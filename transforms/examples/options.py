@@ -1,4 +1,4 @@
-"""What examples are made of, and what becomes of it."""
+"""What examples are made of, and how they are written."""
 
 import dataclasses
 
@@ -39,3 +39,28 @@ class ExampleOptions:
     def needs_all_labels(self) -> bool:
         """Whether examples depend on labels that occur anywhere: indices of classes do."""
         return "semantic_map" in self.map_columns
+
+
+@dataclasses.dataclass(frozen=True)
+class PartOptions:
+    """How examples are written.
+
+    Attributes:
+        formats: in which examples are written, each in files of its own.
+        shard_size: bytes a shard is to have, about.
+        num_shards: how many shards each split is to have; None where their size decides.
+        buckets: how many buckets the build has.
+        parts_folder: for the files.
+        with_pictures: whether examples carry pictures.
+        map_columns: of `schema.MAP_COLUMNS`, those that examples have.
+        object_options: how object stores are reached.
+    """
+
+    formats: tuple[str, ...]
+    shard_size: int
+    num_shards: int | None
+    buckets: int
+    parts_folder: str
+    with_pictures: bool
+    map_columns: tuple[str, ...]
+    object_options: ObjectOptions

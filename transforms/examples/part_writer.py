@@ -1,45 +1,19 @@
 """The files that a bucket's examples are written to."""
 
-import dataclasses
 import os
 import uuid
 
 import pyarrow as pa
 
 from transforms.dataset.elements import BuiltPart
+from transforms.examples.options import PartOptions
 from transforms.formats import features
 from transforms.formats.parquet import ParquetWriter
 from transforms.formats.shard_count import parts_at_least
 from transforms.formats.tfrecord import TFRecordWriter
-from transforms.storage.stores import ObjectOptions
 
 #: Of a shard's size, what isn't worth a part of its own.
 _SMALL_REST = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class PartOptions:
-    """How examples are written.
-
-    Attributes:
-        formats: in which examples are written, each in files of its own.
-        shard_size: bytes a shard is to have, about.
-        num_shards: how many shards each split is to have; None where their size decides.
-        buckets: how many buckets the build has.
-        parts_folder: for the files.
-        with_pictures: whether examples carry pictures.
-        map_columns: of `schema.MAP_COLUMNS`, those that examples have.
-        object_options: how object stores are reached.
-    """
-
-    formats: tuple[str, ...]
-    shard_size: int
-    num_shards: int | None
-    buckets: int
-    parts_folder: str
-    with_pictures: bool
-    map_columns: tuple[str, ...]
-    object_options: ObjectOptions
 
 
 class PartWriter:

@@ -9,8 +9,8 @@ from transforms import progress
 from transforms.examples.complete import Finished
 from transforms.examples.join import Joined
 from transforms.examples.make import ExampleMaker
-from transforms.examples.options import ExampleOptions
-from transforms.examples.part_writer import PartOptions, PartWriter
+from transforms.examples.options import ExampleOptions, PartOptions
+from transforms.examples.part_writer import PartWriter
 from transforms.examples.pictures import HELD_BYTES
 from transforms.examples.report import BuiltBucket, BuiltSplit
 from transforms.examples.select import split_table

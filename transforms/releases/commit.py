@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from transforms.config import BuildConfig
 from transforms.dataset import naming
 from transforms.dataset.classes import complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
@@ -27,6 +26,7 @@ from transforms.releases import card, counts, failure_table, lease
 from transforms.releases.documents import describe_file, seal_manifest
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.loss_limits import find_losses
+from transforms.releases.publication import Publication
 from transforms.reuse import recording
 from transforms.storage import conditional, files
 from transforms.storage.objects import StorageError, is_remote
@@ -36,7 +36,7 @@ _FAILURES = "failures/failures-00000-of-00001.parquet"
 
 
 def commit(
-    config: BuildConfig,
+    config: Publication,
     shards: Sequence[Shard],
     source_counts: Sequence[SourceCount],
     bucket_counts: Sequence[BucketCount],
@@ -51,8 +51,8 @@ def commit(
         `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
         `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
     """
-    found = failure_table.FailureTable(failed, source_counts, config.sources)
-    inputs = counts.tell_digests(config.sources, source_counts)
+    found = failure_table.FailureTable(failed, source_counts, config.examples.sources)
+    inputs = counts.tell_digests(config.examples.sources, source_counts)
     sources = counts.count_sources(inputs, source_counts, bucket_counts)
     unread = _count_unread_images(config, sources)
     images = sum(bucket.images for bucket in bucket_counts) + unread
@@ -105,18 +105,22 @@ def commit(
     return outcome
 
 
-def _count_unread_images(config: BuildConfig, sources: Sequence[Mapping]) -> int:
+def _count_unread_images(config: Publication, sources: Sequence[Mapping]) -> int:
     """How many image rows of the splits that are built couldn't be read: their images failed."""
     return sum(
         account["bad_rows"]
-        for source, account in zip(config.sources, sources, strict=True)
+        for source, account in zip(config.examples.sources, sources, strict=True)
         if source.kind == "images"
-        and (source.split is None or not config.splits or source.split in config.splits)
+        and (
+            source.split is None
+            or not config.examples.splits
+            or source.split in config.examples.splits
+        )
     )
 
 
 def _publish_in_folder(
-    config: BuildConfig,
+    config: Publication,
     _: object,
     parts: pa.Table,
     document: dict,
@@ -154,7 +158,7 @@ def _publish_in_folder(
 
 
 def _publish_in_store(
-    config: BuildConfig,
+    config: Publication,
     shards: Iterable[Shard],
     parts: pa.Table,
     document: dict,
@@ -193,7 +197,7 @@ def _publish_in_store(
         card.write_as_seen(config.output, new_card, seen, options)
 
 
-def _point_in_store(config: BuildConfig) -> None:
+def _point_in_store(config: Publication) -> None:
     """Lets `latest` name a version, unless somebody else has written it meanwhile.
 
     Raises:
@@ -211,7 +215,7 @@ def _point_in_store(config: BuildConfig) -> None:
 
 
 def _encode_metadata(
-    config: BuildConfig,
+    config: Publication,
     parts: pa.Table,
     splits: dict[str, dict],
     failed: FailureTable,
@@ -229,7 +233,9 @@ def _encode_metadata(
             for split, account in splits.items()
         }
         encoded = tfds.encode_metadata(
-            features.columns(with_image=config.with_pictures, maps=config.map_columns),
+            features.columns(
+                with_image=config.examples.with_pictures, maps=config.examples.map_columns
+            ),
             config=config.release,
             splits={
                 split: [s["num_examples"] for s in shards] for split, shards in of_split.items()

@@ -21,8 +21,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
-from transforms.config import BuildConfig
 from transforms.releases import heartbeat, workspace
+from transforms.releases.publication import Publication
 from transforms.storage import conditional, files, objects, private
 from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.objects import AbsentError, StorageError, is_remote
@@ -107,7 +107,7 @@ def holder_of(output: str, options: ObjectOptions) -> Holder | None:
         return None
 
 
-def check(config: BuildConfig) -> None:
+def check(config: Publication) -> None:
     """Makes sure that a build has its lease still; where it needs none, that is always so.
 
     Raises:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.config import BuildConfig
 from transforms.dataset.elements import BucketCount, Source, SourceCount
 from transforms.dataset.failures import Stage
 from transforms.dataset.naming import SPLITS
 from transforms.kinds.detect import TABLES, VOCABULARY
 from transforms.releases.failure_table import FailureTable, first_rows
+from transforms.releases.publication import Publication
 from transforms.wording import clean, counted, exceeds, share_above
 
 _SHOWN = 3
@@ -40,7 +40,7 @@ class Loss(NamedTuple):
 
 
 def find_losses(
-    config: BuildConfig,
+    config: Publication,
     sources: Sequence[Mapping],
     source_counts: Iterable[SourceCount],
     bucket_counts: Iterable[BucketCount],
@@ -81,7 +81,7 @@ def _find_damage(sources: Sequence[Mapping], damage: Mapping[int, str]) -> Itera
 
 
 def _find_lost_rows(
-    config: BuildConfig,
+    config: Publication,
     sources: Sequence[Mapping],
     damage: Mapping[int, str],
     warnings: Mapping[int, str],
@@ -89,9 +89,9 @@ def _find_lost_rows(
     built: Iterable[str],
 ) -> Iterator[Loss]:
     """Yields files with too many bad rows, and tables none of whose rows belongs to an image."""
-    limit = config.max_bad_rate
-    wanted = (*(config.splits or SPLITS), None)
-    for source, account in zip(config.sources, sources, strict=True):
+    limit = config.limits.max_bad_rate
+    wanted = (*(config.examples.splits or SPLITS), None)
+    for source, account in zip(config.examples.sources, sources, strict=True):
         path, rows, bad = account["path"], account["rows"], account["bad_rows"]
         if source.kind not in (*TABLES, *VOCABULARY) or source.index in damage:
             continue
@@ -113,13 +113,13 @@ def _find_lost_rows(
 
 
 def _find_masks_without_pixels(
-    config: BuildConfig,
+    config: Publication,
     bucket_counts: Iterable[BucketCount],
     warnings: Mapping[int, str],
     found: FailureTable,
 ) -> Iterator[Loss]:
-    limit = config.max_bad_rate
-    causes = _warnings_of([s for s in config.sources if s.kind == "mask_files"], warnings)
+    limit = config.limits.max_bad_rate
+    causes = _warnings_of([s for s in config.examples.sources if s.kind == "mask_files"], warnings)
     for split, (masks, lacking) in sorted(_count_masks(bucket_counts).items()):
         if exceeds(lacking, masks, limit):
             text = (
@@ -132,13 +132,13 @@ def _find_masks_without_pixels(
 
 
 def _find_failed_images(
-    config: BuildConfig,
+    config: Publication,
     images: int,
     failed_images: int,
     warnings: Mapping[int, str],
     found: FailureTable,
 ) -> Iterator[Loss]:
-    limit = config.max_failure_rate
+    limit = config.limits.max_failure_rate
     if not exceeds(failed_images, images, limit):
         return
     text = (
@@ -146,8 +146,8 @@ def _find_failed_images(
         f"({share_above(failed_images, images, limit)}), more than --max_failure_rate {limit}: "
         "mend the input or raise it"
     )
-    tables = [source.shown_name for source in config.sources if source.kind == "images"]
-    causes = _warnings_of([s for s in config.sources if s.kind == "pictures"], warnings)
+    tables = [source.shown_name for source in config.examples.sources if source.kind == "images"]
+    causes = _warnings_of([s for s in config.examples.sources if s.kind == "pictures"], warnings)
     rows = first_rows(found.tables(), _SHOWN, partial(_is_of_images, tables=tables))
     yield Loss("images", "failed_images", text, (*causes, *_examples_of(rows)))
 

@@ -1,16 +1,18 @@
 """Publish: parts → verified shards, manifest, version folder, pointer."""
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import apache_beam as beam
 
 from transforms import progress
-from transforms.config import BuildConfig
 from transforms.dataset.elements import BuiltPart, Shard
+from transforms.examples.options import PartOptions
 from transforms.releases import lease, workspace
 from transforms.releases.commit import commit
 from transforms.releases.documents import to_json
+from transforms.releases.publication import Publication
 from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
 
@@ -18,16 +20,20 @@ from transforms.storage import files
 class PlanShardsFn(beam.DoFn):
     """Decides which parts make a shard; sees all parts at once, so that all buckets are built."""
 
-    def __init__(self, config: BuildConfig) -> None:
+    def __init__(
+        self, config: Publication, part_options: PartOptions, exchange_folder: str | None
+    ) -> None:
         self._config = config
+        self._part_options = part_options
+        self._exchange_folder = exchange_folder
 
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
-        if self._config.exchange == "files":
+        if self._exchange_folder:
             lease.check(self._config)  # else another build may be going on in this folder
             # Of a large build that takes seconds of waiting for the disk. A build that is stopped
             # from here on reads its input again.
-            files.vanish(self._config.exchange_folder, in_background=True)
-        return plan_shards(parts, self._config.shard_size, self._config.num_shards)
+            files.vanish(self._exchange_folder, in_background=True)
+        return plan_shards(parts, self._part_options.shard_size, self._part_options.num_shards)
 
 
 class SealShardFn(beam.DoFn):
@@ -37,12 +43,12 @@ class SealShardFn(beam.DoFn):
     waiting.
     """
 
-    def __init__(self, config: BuildConfig) -> None:
+    def __init__(self, config: Publication) -> None:
         self._config = config
         self._last: Shard | None = None
 
     def setup(self) -> None:
-        progress.sign_on(self._config.progress_folder)
+        progress.sign_on(self._config.work.progress)
 
     def start_bundle(self) -> None:
         self._last = None
@@ -65,11 +71,11 @@ class SealShardFn(beam.DoFn):
 class CommitFn(beam.DoFn):
     """Publishes, and leaves word in the work folder of what became of the build."""
 
-    def __init__(self, config: BuildConfig) -> None:
+    def __init__(self, config: Publication) -> None:
         self._config = config
 
     def setup(self) -> None:
-        progress.sign_on(self._config.progress_folder)
+        progress.sign_on(self._config.work.progress)
 
     def process(
         self,
@@ -83,25 +89,26 @@ class CommitFn(beam.DoFn):
             named[name] += report
         outcome = commit(self._config, shards, **named)
         config = self._config
-        path = os.path.join(config.work, workspace.OUTCOME)
-        files.write_file(path, to_json(outcome), config.work, config.object_options)
+        path = os.path.join(config.work.path, workspace.OUTCOME)
+        files.write_file(path, to_json(outcome), config.work.path, config.object_options)
 
 
+@dataclasses.dataclass(eq=False)
 class Publish(beam.PTransform):
     """Parts → a published version.
 
-    Args:
-        config: the build.
+    Attributes:
+        config: what is published, where, and within which limits.
+        part_options: of how many bytes, or how many, shards are to be.
+        exchange_folder: is removed once all parts are there; None where there is none.
         reports: of what `commit` takes by name some PCollections each. They aren't flattened, which
             a runner would do in a stage by itself.
     """
 
-    def __init__(
-        self, config: BuildConfig, reports: Mapping[str, tuple[beam.PCollection, ...]]
-    ) -> None:
-        super().__init__()
-        self._config = config
-        self._reports = reports
+    config: Publication
+    part_options: PartOptions
+    exchange_folder: str | None
+    reports: Mapping[str, tuple[beam.PCollection, ...]]
 
     def expand(self, parts: beam.PCollection) -> beam.PCollection:
         root = parts.pipeline
@@ -109,18 +116,19 @@ class Publish(beam.PTransform):
             root
             | "OncePlan" >> beam.Impulse()
             | "PlanShards"
-            >> beam.ParDo(PlanShardsFn(self._config), beam.pvalue.AsList(parts)).with_output_types(
-                ShardPlan
-            )
+            >> beam.ParDo(
+                PlanShardsFn(self.config, self.part_options, self.exchange_folder),
+                beam.pvalue.AsList(parts),
+            ).with_output_types(ShardPlan)
             | "SpreadShards" >> beam.Reshuffle()
-            | "SealShards" >> beam.ParDo(SealShardFn(self._config)).with_output_types(Shard)
+            | "SealShards" >> beam.ParDo(SealShardFn(self.config)).with_output_types(Shard)
         )
-        named = [(name, report) for name, some in self._reports.items() for report in some]
+        named = [(name, report) for name, some in self.reports.items() for report in some]
         reports = [beam.pvalue.AsList(report) for _, report in named]
         names = [name for name, _ in named]
         return (
             root
             | "OnceCommit" >> beam.Impulse()
             | "Commit"
-            >> beam.ParDo(CommitFn(self._config), beam.pvalue.AsList(shards), *reports, names=names)
+            >> beam.ParDo(CommitFn(self.config), beam.pvalue.AsList(shards), *reports, names=names)
         )

@@ -11,8 +11,7 @@ from transforms import metrics, progress
 from transforms.dataset.elements import BuiltPart
 from transforms.dataset.schema import count_annotations
 from transforms.examples.join import Joined
-from transforms.examples.options import ExampleOptions
-from transforms.examples.part_writer import PartOptions
+from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket, BuiltSplit
 from transforms.examples.select import split_table
 from transforms.examples.write import PartBuilder

@@ -1,0 +1,100 @@
+"""The plan of a build, and what each step of it is told."""
+
+import dataclasses
+
+from transforms.dataset.elements import Failed, Notice, SourceCount
+from transforms.examples.options import ExampleOptions, PartOptions
+from transforms.releases.publication import LossLimits, Publication
+from transforms.work_folder import WorkFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What the vocabulary files say: the content of `classes.json`, its labels as `encode_labels`
+    has them, rows, and failures.
+
+    Apart from the plan, since it is large and few steps need it.
+    """
+
+    classes: bytes
+    labels: bytes
+    counts: tuple[SourceCount, ...]
+    failed: tuple[Failed, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExamplePlan:
+    """How the rows of images come together, and what becomes of them.
+
+    Attributes:
+        examples: what they are made of.
+        exchange: `files` of the work folder, or the `engine`'s shuffle.
+        chunk_size: bytes of a file that are read at once.
+        range_size: bytes of rows, about, of one element that is read, some chunks of a file.
+        buckets: how many groups of images are joined one by one.
+        work: a folder that all workers see.
+    """
+
+    examples: ExampleOptions
+    exchange: str
+    chunk_size: int
+    range_size: int
+    buckets: int
+    work: WorkFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildPlan(ExamplePlan):
+    """How examples become a published version.
+
+    Attributes:
+        output: the folder, or URI, that versions are published to.
+        version: the name of the version to publish.
+        release: the dataset's version for readers.
+        formats: in which examples are written.
+        shard_size: bytes a shard is to have, about.
+        num_shards: how many shards each split is to have; None where their size decides.
+        limits: how much may be lost.
+        flags: the flags that decide about the output, as recorded in the manifest.
+        fingerprint: of inputs and flags, as far as inputs are known before they are read.
+        basis: what the fingerprint is of, but for the inputs.
+        notices: remarks on the inputs that are no failures.
+        previous: the folder of the version before, if it has the same basis: what hasn't changed
+            since is taken over from it.
+        lease: the token of the lease on the output without which nothing is to be published; None
+            for a build that needs none.
+    """
+
+    output: str
+    version: str
+    release: str
+    formats: tuple[str, ...]
+    shard_size: int
+    num_shards: int | None
+    limits: LossLimits
+    flags: dict[str, object]
+    fingerprint: str
+    basis: str
+    notices: tuple[Notice, ...]
+    previous: str | None
+    lease: str | None = None
+
+    @property
+    def part_options(self) -> PartOptions:
+        """How examples are written."""
+        return PartOptions(
+            self.formats,
+            self.shard_size,
+            self.num_shards,
+            self.buckets,
+            self.work.parts,
+            self.examples.with_pictures,
+            self.examples.map_columns,
+            self.examples.object_options,
+        )
+
+    @property
+    def publication(self) -> Publication:
+        """What is published, where, and within which limits."""
+        names = {field.name for field in dataclasses.fields(Publication)}
+        return Publication(**{name: getattr(self, name) for name in names})

@@ -84,11 +84,14 @@ class _Build:
             return self._make_ending(0, text=redact(str(ended)))
         except KeyboardInterrupt:
             return self._interrupted()
-        except LostLeaseError as error:
-            return self._failed(str(error), "; nothing was published by this one")
         except Exception as error:
-            # What a worker raises for a signal may have become another exception on its way.
-            return self._interrupted() if program.is_interrupted() else self._failed(explain(error))
+            # After a second signal the work folder is removed while this thread still works in it;
+            # and what a worker raises for a signal may become another exception on its way.
+            if program.is_interrupted():
+                return self._interrupted()
+            if isinstance(error, LostLeaseError):
+                return self._failed(str(error), "; nothing was published by this one")
+            return self._failed(explain(error))
         return self._judge(built) if isinstance(built, _Result) else built
 
     def _build(self) -> Ending | _Result:

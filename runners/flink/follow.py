@@ -37,6 +37,8 @@ class Submission:
         self._job_id: str | None = None
         #: Whether the job may have been submitted.
         self.is_begun = False
+        #: Ends whatever submits the job.
+        self.stop_submitting: Callable[[], None] = lambda: None
 
     def find(self) -> str | None:
         """The id of the job; None as long as the cluster has none.
@@ -156,6 +158,7 @@ def cancelled_unless_done(submission: Submission | None) -> Iterator[None]:
 def _cancel(submission: Submission | None) -> None:
     if submission is None or not submission.is_begun:
         return
+    submission.stop_submitting()  # else the job might come after nobody looks for it any more
     begun = time.monotonic()
     with contextlib.suppress(RestError):
         while (waited := time.monotonic() - begun) < _CANCEL_SECONDS:

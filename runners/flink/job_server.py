@@ -78,7 +78,14 @@ class JobServer:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self.kill()
         self._folder.cleanup()
+
+    def kill(self) -> None:
+        """Ends it at once; may be called again, from any thread."""
+        if self._process.returncode is None:  # else the group's id may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # at which what is left of the group ends

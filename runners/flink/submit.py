@@ -81,6 +81,8 @@ def run(
         if not endpoint:
             server = stack.enter_context(JobServer(_find_jar(given), master if rest else "[local]"))
             arguments.append(f"--job_endpoint={server.endpoint}")
+            if submission is not None:
+                submission.stop_submitting = server.kill
         root = beam.Pipeline(runner=PortableRunner(), options=PipelineOptions(arguments))
         define(root)
         if server is not None:

@@ -7,8 +7,7 @@ import apache_beam as beam
 
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.list_work import ListWork, Work
-from transforms.examples.build import BuildBucket
-from transforms.examples.make import MakeExamples
+from transforms.examples.build import BuildBucket, MakeExamples
 from transforms.examples.write import PartBuilder
 from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport

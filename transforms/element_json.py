@@ -1,4 +1,4 @@
-"""Elements as JSON values and back: what a build writes down of its steps, to go on from there.
+"""Encodes outputs of steps as JSON values, and decodes them: for the journal of a build.
 
 JSON names no code that could run. What is read becomes one of the classes below and nothing else.
 """

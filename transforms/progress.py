@@ -1,4 +1,4 @@
-"""How far the workers are: counters in the work folder, which whoever waits for the build adds up.
+"""Progress of a build: counters of its workers in a folder, which the waiting program adds up.
 
 Each process keeps a small file of its own, which it touches every few seconds as long as it lives.
 A retried bundle counts twice: this is for people to watch, not for the manifest.
@@ -25,7 +25,7 @@ class WorkFolderError(Exception):
 
 
 class Counters(NamedTuple):
-    """Work done so far."""
+    """Work that is done."""
 
     bytes_read: int = 0
     image_rows: int = 0
@@ -42,10 +42,10 @@ _recording = threading.local()
 
 
 class _CounterFile:
-    """This process's file in a folder, whose parent must be there.
+    """The counters of this process, in a file of a folder, whose parent must exist.
 
     Raises:
-        WorkFolderError: It isn't.
+        WorkFolderError: It doesn't, or this user may not write there.
     """
 
     def __init__(self, folder: str) -> None:
@@ -71,7 +71,7 @@ class _CounterFile:
         threading.Thread(target=self._sign, daemon=True).start()
 
     def _sign(self) -> None:
-        """Gives signs of life until the file is removed."""
+        """Touches the file until it is removed."""
         while os.fstat(self.descriptor).st_nlink:
             os.utime(self.descriptor)
             time.sleep(_SIGN_SECONDS)
@@ -84,15 +84,17 @@ def _own_file(folder: str) -> _CounterFile:
 
 
 def sign_on(folder: str | None) -> None:
-    """Gives signs of life from now on, whatever this process does; None where nobody sees them."""
+    """Has this process touch its file in a folder from now on; does nothing without a folder."""
     if folder is not None:
         with _lock:
             _own_file(folder)
 
 
 def last_sign(folder: str | None) -> int | None:
-    """When a process gave a sign of life last, in nanoseconds by the clock of the folder's file
-    system; 0 if none did so far, None where none can be seen.
+    """Returns when a process touched its file last; 0 if there is none, None without a folder.
+
+    Returns:
+        Nanoseconds by the clock of the folder's file system.
 
     Raises:
         FileNotFoundError: The folder is gone.
@@ -106,7 +108,7 @@ def last_sign(folder: str | None) -> int | None:
 
 
 def add(folder: str | None, **amounts: int) -> None:
-    """Adds to this process's counters; None where nobody can see them."""
+    """Adds to this process's counters; does nothing without a folder."""
     if folder is None:
         return
     if hasattr(_recording, "counted"):
@@ -120,7 +122,7 @@ def add(folder: str | None, **amounts: int) -> None:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[collections.Counter[str]]:
-    """Gathers what this thread adds meanwhile."""
+    """Returns a counter of what this thread adds within the context."""
     _recording.counted = collections.Counter()
     try:
         yield _recording.counted
@@ -129,7 +131,7 @@ def recorded() -> Iterator[collections.Counter[str]]:
 
 
 def total(folder: str | None) -> Counters:
-    """The sum over all processes."""
+    """Returns the sum over all processes."""
     if folder is None:
         return Counters()
     files = []

@@ -7,8 +7,7 @@ import apache_beam as beam
 
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.list_work import ListWork, Work
-from transforms.examples.build import BuildBucket
-from transforms.examples.make import MakeExamples
+from transforms.examples.build import BuildBucket, MakeExamples
 from transforms.examples.write import PartBuilder
 from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport
@@ -29,13 +28,13 @@ class Gathered(NamedTuple):
     buckets: beam.PCollection
 
 
-def gather_rows(root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary) -> Gathered:
+def gather_rows(
+    root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary, journal: Journal
+) -> Gathered:
     """Annotation files, pictures and masks → rows by bucket of images."""
-    # Rows meet in files, which a build that was stopped finds again, or in the runner's shuffle.
     in_files = plan.exchange == "files"
     transport = FileTransport(plan.work.exchange) if in_files else ShuffleTransport()
     partition = functools.partial(transport.partition, num_buckets=plan.buckets)
-    journal = Journal(plan.work if in_files else None)
     sources, options = plan.examples.sources, plan.examples.object_options
     reader = RangeReader(
         sources, plan.chunk_size, in_files, plan.examples.splits, options, plan.work.progress
@@ -59,8 +58,11 @@ def gather_rows(root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary) 
 def define_examples(
     root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary
 ) -> beam.pvalue.DoOutputsTuple:
-    """Annotation files, pictures and masks → Arrow batches of examples, as of `MakeExamples`."""
-    gathered = gather_rows(root, plan, vocabulary)
+    """Annotation files, pictures and masks → Arrow batches of examples, as of `MakeExamples`.
+
+    Nothing is written but rows on their way, and unpacked archives, to `plan.work.exchange`.
+    """
+    gathered = gather_rows(root, plan, vocabulary, Journal(None))
     return gathered.buckets | MakeExamples(
         plan.examples, gathered.work.labels, gathered.rows.labels
     )
@@ -68,7 +70,9 @@ def define_examples(
 
 def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary) -> None:
     """Annotation files, pictures and masks → a published version of the dataset."""
-    work, rows, members, buckets = gather_rows(root, plan, vocabulary)
+    # A build that was stopped finds rows in files again, and reads those of a shuffle again.
+    journal = Journal(plan.work if plan.exchange == "files" else None)
+    work, rows, members, buckets = gather_rows(root, plan, vocabulary, journal)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order. What hasn't changed
     # is taken over from the version before.

@@ -49,7 +49,7 @@ def test_rows_of_a_bucket_meet_in_the_order_of_their_tags(transport: str, tmp_pa
         for bucket in set(buckets):
             mine = [row for row, of in zip(rows, buckets, strict=True) if of == bucket]
             expected[bucket].append((each.origin, each.order, mine))
-    with beam.Pipeline() as pipeline:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
         found = (
             pipeline
             | beam.Create(reversed(tags))

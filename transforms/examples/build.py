@@ -1,4 +1,7 @@
-"""BuildBucket: rows by bucket → join → select → pictures → masks → examples → files."""
+"""BuildBucket: rows by bucket → join → select → pictures → masks → examples → files.
+
+`MakeExamples` is the same without the last step.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,18 +10,24 @@ from typing import Any
 import apache_beam as beam
 
 from transforms import progress
-from transforms.dataset.classes import decode_labels
+from transforms.dataset.classes import class_index, decode_labels
 from transforms.examples.join import join
-from transforms.examples.make import index_classes, label_inputs
+from transforms.examples.make import BatchBuilder, BucketBuilder
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import report_bucket
-from transforms.examples.write import BucketBuilder
 from transforms.exchange.batches import BucketBatches
 from transforms.journal import Journal
 
 
 class BuildBucketFn(beam.DoFn):
-    """Builds the examples of a bucket, unless the journal has them."""
+    """Builds the examples of a bucket, unless the journal has what became of them.
+
+    Args:
+        options: what examples are made of.
+        builder: makes them, and perhaps writes them.
+        journal: of the builder's outputs.
+        progress_folder: where buckets are counted; None for nowhere.
+    """
 
     def __init__(
         self,
@@ -63,10 +72,10 @@ class BuildBucketFn(beam.DoFn):
         options = self._options
         labels = decode_labels(encoded_labels)
         joined = join(batches, options.sources, options.splits, labels)
-        indices = index_classes(options, labels, new_labels)
-        built = self._builder.build(bucket, joined, indices)
-        for split in built.splits:
-            yield from split.parts
+        classes: dict[str, int] = {}
+        if options.needs_class_index:
+            classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
+        built = yield from self._builder.build(bucket, joined, classes)
         yield from report_bucket(bucket, joined, built, len(options.sources))
         progress.add(self._progress_folder, buckets=1, failed=joined.failures.num_rows)
 
@@ -75,11 +84,10 @@ class BuildBucketFn(beam.DoFn):
 class BuildBucket(beam.PTransform):
     """Batches by bucket → files of examples.
 
-    Examples are written by the DoFn that makes them, so that memory holds one window of them:
-    `MakeExamples` makes the same ones and writes nothing.
+    Examples are written by the DoFn that makes them, so that memory holds one window of them.
 
-    Outputs, by tag: `parts` (`BuiltPart`), failures (`failed`) and counts (`counts`,
-    `BucketCount`).
+    Outputs, by tag: what the builder yields (`parts`: `BuiltPart`), failures (`failed`: `Failed`)
+    and counts (`counts`: `BucketCount`).
 
     Attributes:
         options: what examples are made of.
@@ -96,8 +104,29 @@ class BuildBucket(beam.PTransform):
     progress_folder: str | None
     labels: beam.PCollection
     new_labels: beam.PCollection
+    main = "parts"
 
     def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+        inputs: dict[str, Any] = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
+        if self.options.needs_class_index:
+            # It depends on labels that occur anywhere, so all has to be read by then.
+            inputs["new_labels"] = beam.pvalue.AsList(self.new_labels)
         build = BuildBucketFn(self.options, self.builder, self.journal, self.progress_folder)
-        inputs = label_inputs(self.options, self.labels, self.new_labels)
-        return buckets | beam.ParDo(build, **inputs).with_outputs("failed", "counts", main="parts")
+        return buckets | beam.ParDo(build, **inputs).with_outputs(
+            "failed", "counts", main=self.main
+        )
+
+
+class MakeExamples(BuildBucket):
+    """Batches by bucket → examples as `pa.RecordBatch`es of `EXAMPLE`, with nothing written.
+
+    Outputs, by tag: `examples`, each of consecutive images of one split in key order; and `failed`
+    and `counts` as of `BuildBucket`.
+    """
+
+    main = "examples"
+
+    def __init__(
+        self, options: ExampleOptions, labels: beam.PCollection, new_labels: beam.PCollection
+    ) -> None:
+        super().__init__(options, BatchBuilder(options), Journal(None), None, labels, new_labels)

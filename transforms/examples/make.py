@@ -1,23 +1,19 @@
-"""MakeExamples: the joined rows of buckets → examples as Arrow batches, with nothing written."""
+"""Makes examples of joined images, window by window."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Protocol
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import metrics
-from transforms.dataset.classes import class_index, decode_labels
 from transforms.dataset.schema import EXAMPLE
 from transforms.examples.complete import Finished, Window, complete_examples
-from transforms.examples.join import join
+from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
 from transforms.examples.pictures import HELD_BYTES, Fetched, fetch_pictures
-from transforms.examples.report import BuiltBucket, BuiltSplit, report_bucket
+from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
-from transforms.exchange.batches import BucketBatches
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.members import MemberReader, archive_stamps
 from transforms.sources.sources import open_sources
@@ -99,98 +95,53 @@ class ExampleMaker:
             del fetched  # which would stay until the next one is there
 
 
-def index_classes(
-    options: ExampleOptions, labels: pa.Array, new_labels: Sequence[frozenset[str]]
-) -> dict[str, int]:
-    """Returns MID to class index, from 1; nothing where examples need no indices.
+class BucketBuilder(Protocol):
+    """Turns the joined images of a bucket into what comes out of a step."""
 
-    Args:
-        options: what examples are made of.
-        labels: that class files name.
-        new_labels: others that occur.
-    """
-    if not options.needs_all_labels:
-        return {}
-    return class_index(labels.to_pylist(), frozenset().union(*new_labels))
+    def open(self) -> None:
+        """Opens what is read; called once in each worker, before `build`."""
 
+    def close(self) -> None:
+        """Closes it."""
 
-def label_inputs(
-    options: ExampleOptions, labels: beam.PCollection, new_labels: beam.PCollection
-) -> dict[str, Any]:
-    """Returns the side inputs of a DoFn that makes examples.
+    def build(
+        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+    ) -> Generator[Any, None, BuiltBucket]:
+        """Yields the outputs of a bucket; returns its account.
 
-    Class indices depend on labels that occur anywhere, so semantic maps wait for all of reading.
-
-    Args:
-        options: what examples are made of.
-        labels: that class files name, encoded; one element.
-        new_labels: others that occur; frozensets.
-    """
-    inputs: dict[str, Any] = {"encoded_labels": beam.pvalue.AsSingleton(labels)}
-    if options.needs_all_labels:
-        inputs["new_labels"] = beam.pvalue.AsList(new_labels)
-    return inputs
+        Args:
+            bucket: its number.
+            joined: its images.
+            class_index: MID to class index, for semantic maps.
+        """
 
 
-class MakeExamplesFn(beam.DoFn):
-    """Makes the examples of a bucket."""
+class BatchBuilder:
+    """A `BucketBuilder` that yields examples as record batches."""
 
     def __init__(self, options: ExampleOptions) -> None:
         self._options = options
 
-    def setup(self) -> None:
+    def open(self) -> None:
         self._maker = ExampleMaker(self._options)
 
-    def teardown(self) -> None:
+    def close(self) -> None:
         self._maker.close()
 
-    def process(
-        self,
-        element: tuple[int, BucketBatches],
-        encoded_labels: bytes,
-        new_labels: Sequence[frozenset[str]] = (),
-    ) -> Iterator[Any]:
-        bucket, batches = element
-        labels = decode_labels(encoded_labels)
-        joined = join(batches, self._options.sources, self._options.splits, labels)
-        indices = index_classes(self._options, labels, new_labels)
-        built = []
+    def build(
+        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+    ) -> Generator[Any, None, BuiltBucket]:
+        built = BuiltBucket()
         for split, images in split_table(joined.table):
-            account = BuiltSplit(split)
-            for window in self._maker.make(images, indices):
+            account = built.add_split(split)
+            for window in self._maker.make(images, class_index):
                 account.add(window)
                 if len(window.examples):
                     yield _to_batch(window.examples)
-            built.append(account)
-        source = len(self._options.sources)
-        yield from report_bucket(bucket, joined, BuiltBucket(built), source)
+        return built
 
 
 def _to_batch(examples: pa.Table) -> pa.RecordBatch:
     """Returns examples as one batch of `EXAMPLE`, with their texts in plain."""
     (batch,) = examples.cast(EXAMPLE).combine_chunks().to_batches()
     return batch
-
-
-@dataclasses.dataclass(eq=False)
-class MakeExamples(beam.PTransform):
-    """Batches by bucket, as `Exchange` gives them → examples as `pa.RecordBatch`es of `EXAMPLE`.
-
-    Outputs, by tag: `examples`, each of consecutive images of one split in key order; failures
-    (`failed`, `Failed`); and counts (`counts`, `BucketCount`).
-
-    Attributes:
-        options: what examples are made of.
-        labels: that class files name, encoded; one element.
-        new_labels: others that occur; frozensets.
-    """
-
-    options: ExampleOptions
-    labels: beam.PCollection
-    new_labels: beam.PCollection
-
-    def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        inputs = label_inputs(self.options, self.labels, self.new_labels)
-        return buckets | beam.ParDo(MakeExamplesFn(self.options), **inputs).with_outputs(
-            "failed", "counts", main="examples"
-        )

@@ -36,8 +36,8 @@ class ExampleOptions:
         return any(source.kind == "pictures" for source in self.sources)
 
     @property
-    def needs_all_labels(self) -> bool:
-        """Whether examples depend on labels that occur anywhere: indices of classes do."""
+    def needs_class_index(self) -> bool:
+        """Whether examples have indices of classes, which depend on the labels of all images."""
         return "semantic_map" in self.map_columns
 
 

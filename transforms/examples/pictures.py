@@ -1,4 +1,4 @@
-"""Fetching the pictures of images, each from the first source that has a sound one."""
+"""Fetches, checks and processes the pictures of images."""
 
 import time
 from collections import deque
@@ -23,14 +23,14 @@ from transforms.redaction import redact_url
 from transforms.sources.answers import Answer, PictureSource
 from transforms.sources.buffer import PictureBuffer
 
-#: Pictures that are in memory together, as processed.
+#: Bytes of processed pictures that are in memory together.
 HELD_BYTES = 32 << 20
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 class Size(NamedTuple):
-    """The size in pixels of a picture as its source has it; None for a thumbnail."""
+    """The size in pixels of a picture as its source has it; None and None for a thumbnail."""
 
     width: int | None
     height: int | None
@@ -48,15 +48,14 @@ class FinishedPictures(Protocol):
 
 
 class Fetched(NamedTuple):
-    """The pictures of some consecutive images.
+    """Consecutive images with their pictures.
 
     Attributes:
-        images: the rows of those whose picture is sound.
-        columns: for these, the columns `image`, `width`, `height`, `original_width`,
-            `original_height`.
-        failures: one for each of the others.
-        fetch_seconds: of each image, for how long its picture was waited for.
-        decode_seconds: likewise, how long it took to check and process it.
+        images: rows of the images whose picture is sound.
+        columns: of these images: `image`, `width`, `height`, `original_width`, `original_height`.
+        failures: one for each of the other images.
+        fetch_seconds: how long each image's picture was waited for.
+        decode_seconds: how long it took to check and process each image's picture.
         exif_reset: how many pictures had an orientation in their metadata that was set to 1.
     """
 
@@ -85,8 +84,8 @@ class _Outcome(NamedTuple):
     def size(self) -> int:
         return len(self.picture[1].data) if self.picture else 0
 
-    def kept_in(self, buffer: PictureBuffer) -> "_Outcome":
-        """It with its picture in a buffer, unless that has no room."""
+    def stored_in(self, buffer: PictureBuffer) -> "_Outcome":
+        """Returns the outcome with its picture in a buffer, unless that has no room."""
         if not self.picture:
             return self
         size, (data, form, width, height) = self.picture
@@ -107,17 +106,17 @@ def fetch_pictures(
 
     Args:
         joined: n rows of `join.Joined.table`.
-        sources: in the order in which they are to be tried.
-        verify: whether to decode in full, strictly, what needn't be decoded otherwise.
-        spec: what the pictures are to become.
-        held_bytes: processed pictures that are in memory together, and as many again for each
+        sources: in the order in which they are tried.
+        verify: whether to decode in full, strictly, also pictures that stay as they are stored.
+        spec: what the pictures become.
+        held_bytes: of processed pictures that are in memory together, and as many again for each
             source but the last while those after it are asked; a larger picture is alone.
-        buffer: of `held_bytes`, to use it again; a new one by default.
+        buffer: of `held_bytes`, to be used again; a new one by default.
         finished: pictures that are processed already; of their images no source is asked.
 
     Yields:
-        Consecutive pieces of the n images. Where they are cut depends on the sizes of the processed
-        pictures alone. The pictures of one are there until the next one is asked for.
+        The n images in windows. Where these are cut depends on the sizes of the processed pictures
+        alone. A window's pictures are valid until the next one is asked for.
     """
     held: list[_Outcome] = []
     size = 0
@@ -129,7 +128,7 @@ def fetch_pictures(
             yield _take_out(joined, held, buffer)
             buffer.clear()
             size = 0
-        held.append(outcome.kept_in(buffer))
+        held.append(outcome.stored_in(buffer))
         size += outcome.size
         del outcome  # which would stay until the next one is there
         if size >= held_bytes:
@@ -147,7 +146,7 @@ def _outcomes(
     finished: FinishedPictures | None,
     buffer: PictureBuffer,
 ) -> Iterator[_Outcome]:
-    """What comes of all images, in order."""
+    """Yields the outcome of each image, in order."""
     if finished is None:
         yield from resolver.resolve(range(images), sources)
         return
@@ -158,7 +157,7 @@ def _outcomes(
 
 
 class _Resolver:
-    """Settles which source each image's picture is from; arguments as of `fetch_pictures`."""
+    """Finds the source of each image's picture; arguments as of `fetch_pictures`."""
 
     def __init__(self, joined: pa.Table, verify: bool, spec: ImageSpec, held_bytes: int) -> None:
         self._joined = joined
@@ -169,9 +168,9 @@ class _Resolver:
     def resolve(
         self, indices: Sequence[int], sources: Sequence[PictureSource]
     ) -> Iterator[_Outcome]:
-        """What comes of asking for some images, in order, and no sooner than they are taken.
+        """Yields the outcomes of some images, in order; each is asked for when it is due.
 
-        From the first that a source doesn't have on, its pictures are held back, so that later
+        From the first picture that a source doesn't have, its pictures are held back, so that later
         sources are asked for many images at a time.
         """
         if not sources:
@@ -200,7 +199,7 @@ class _Resolver:
     def _settle(
         self, held: deque[_Outcome], sources: Sequence[PictureSource]
     ) -> Iterator[_Outcome]:
-        """Takes what is held back, with what further sources have for those without a picture."""
+        """Yields outcomes that were held back, after further sources were asked for pictures."""
         missing = [outcome.index for outcome in held if not outcome.picture]
         found = self.resolve(missing, sources)
         while held:
@@ -217,7 +216,14 @@ class _Resolver:
     def _first_sound(
         self, index: int, row: dict, answers: Iterator[Answer], since: float
     ) -> _Outcome:
-        """The first answer that is a sound picture, processed; waited for since then."""
+        """Returns the first answer that is a sound picture, processed.
+
+        Args:
+            index: of the image.
+            row: of the image.
+            answers: of a source.
+            since: when waiting for the first answer began, by `time.perf_counter`.
+        """
         refused: list[Failure] = []
         fetched = decoded = 0.0
         for source, answer, is_thumbnail in answers:
@@ -246,7 +252,7 @@ class _Resolver:
     def _process(
         self, given: list[bytes | memoryview], rotation: int | None
     ) -> tuple[Size, Picture, bool]:
-        """Processes a picture, which is taken out of `given`.
+        """Processes a picture, which is removed from the list `given` to free its memory.
 
         Returns:
             Its size as stored, the picture, and whether its orientation was reset.
@@ -272,7 +278,7 @@ class _Resolver:
 
 
 def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
-    """A piece of what is held, which is emptied, as pictures are in the piece by then."""
+    """Returns a window of the outcomes that are held, and empties their list."""
     rows = images = joined.slice(held[0].index, len(held))
     sound = [outcome.picture is not None for outcome in held]
     if not all(sound):
@@ -293,7 +299,7 @@ def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> 
 
 
 def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:
-    """One failure for an image: that of the first source, with what the others answered."""
+    """Returns an image's failure: the first source's, with what the others answered."""
     if not refused:
         detail = "no source of pictures has it"
         return Failure(image_id, split, Stage.FETCH, Reason.MISSING, detail)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from transforms import metrics
 from transforms.dataset import failures
-from transforms.dataset.elements import BucketCount, BuiltPart, Failed
+from transforms.dataset.elements import BucketCount, Failed
 from transforms.dataset.failures import Failure, Stage
 from transforms.dataset.schema import count_annotations
 from transforms.examples.complete import Window
@@ -23,7 +23,6 @@ class BuiltSplit:
 
     Attributes:
         split: its name.
-        parts: files that were written.
         image_ids: of the examples.
         annotations: how many annotations examples have, by column.
         failures: of images and of single masks.
@@ -33,7 +32,6 @@ class BuiltSplit:
     """
 
     split: str
-    parts: list[BuiltPart] = dataclasses.field(default_factory=list)
     image_ids: list[pa.Array] = dataclasses.field(default_factory=list)
     annotations: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: list[Failure] = dataclasses.field(default_factory=list)
@@ -57,7 +55,7 @@ class BuiltSplit:
         return self.split, self.annotations["masks"], lacking
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class BuiltBucket:
     """What was built of a bucket.
 
@@ -67,9 +65,14 @@ class BuiltBucket:
         is_reused: whether all of it comes from the version before.
     """
 
-    splits: Sequence[BuiltSplit]
+    splits: list[BuiltSplit] = dataclasses.field(default_factory=list)
     digest: str | None = None
     is_reused: bool = False
+
+    def add_split(self, split: str) -> BuiltSplit:
+        """Returns the account of another split, to be filled."""
+        self.splits.append(BuiltSplit(split))
+        return self.splits[-1]
 
 
 def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) -> Iterator[Any]:

@@ -1,38 +1,18 @@
 """Makes and writes the examples of a bucket, window by window, so that memory holds one."""
 
-from collections.abc import Mapping
-from typing import Protocol
-
-import pyarrow as pa
+from collections.abc import Generator, Mapping
+from types import MappingProxyType
 
 from transforms import progress
+from transforms.dataset.elements import BuiltPart
 from transforms.examples.complete import Finished
 from transforms.examples.join import Joined
 from transforms.examples.make import ExampleMaker
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.part_writer import PartWriter
 from transforms.examples.pictures import HELD_BYTES
-from transforms.examples.report import BuiltBucket, BuiltSplit
+from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
-
-
-class BucketBuilder(Protocol):
-    """What turns the joined images of a bucket into files of examples."""
-
-    def open(self) -> None:
-        """Opens what is read; called once in each worker, before `build`."""
-
-    def close(self) -> None:
-        """Closes it."""
-
-    def build(self, bucket: int, joined: Joined, class_index: Mapping[str, int]) -> BuiltBucket:
-        """Returns what was written of a bucket.
-
-        Args:
-            bucket: its number.
-            joined: its images.
-            class_index: MID to class index, for semantic maps.
-        """
 
 
 class PartBuilder:
@@ -57,39 +37,26 @@ class PartBuilder:
         bucket: int,
         joined: Joined,
         class_index: Mapping[str, int],
-        finished: Mapping[str, Finished] | None = None,
-    ) -> BuiltBucket:
+        finished: Mapping[str, Finished] = MappingProxyType({}),
+    ) -> Generator[BuiltPart, None, BuiltBucket]:
         """As of `BucketBuilder`; some images of a split may be `finished` already."""
-        finished = finished or {}
-        return BuiltBucket(
-            [
-                self._build_split(bucket, split, images, class_index, finished.get(split))
-                for split, images in split_table(joined.table)
+        built = BuiltBucket()
+        for split, images in split_table(joined.table):
+            account = built.add_split(split)
+            writers = [
+                PartWriter(self._parts, form, split, bucket, len(images))
+                for form in self._parts.formats
             ]
-        )
-
-    def _build_split(
-        self,
-        bucket: int,
-        split: str,
-        images: pa.Table,
-        class_index: Mapping[str, int],
-        finished: Finished | None,
-    ) -> BuiltSplit:
-        built = BuiltSplit(split)
-        writers = [
-            PartWriter(self._parts, form, split, bucket, len(images))
-            for form in self._parts.formats
-        ]
-        for window in self._maker.make(images, class_index, finished):
-            built.add(window)
+            for window in self._maker.make(images, class_index, finished.get(split)):
+                account.add(window)
+                for writer in writers:
+                    writer.write(window.examples, window.failed_images)
+                progress.add(
+                    self._progress_folder,
+                    images=len(window.examples) + window.failed_images,
+                    failed=window.failed_images,
+                )
+                del window  # which would stay until the next one is there
             for writer in writers:
-                writer.write(window.examples, window.failed_images)
-            progress.add(
-                self._progress_folder,
-                images=len(window.examples) + window.failed_images,
-                failed=window.failed_images,
-            )
-            del window  # which would stay until the next one is there
-        built.parts += [part for writer in writers for part in writer.close()]
+                yield from writer.close()
         return built

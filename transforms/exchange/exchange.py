@@ -18,7 +18,7 @@ Example:
     def add_up(bucket: int, batches: BucketBatches) -> tuple[int, float]:
         return bucket, sum(pc.sum(batch.rows["score"]).as_py() for batch in batches)
 
-    with beam.Pipeline() as pipeline:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
         (
             pipeline
             | beam.Create([0, 1, 2])
@@ -30,7 +30,7 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -86,7 +86,5 @@ class GatherBuckets(beam.PTransform):
     num_buckets: int
     transport: Transport
 
-    def expand(
-        self, fragments: Sequence[beam.PCollection]
-    ) -> beam.PCollection[tuple[int, BucketBatches]]:
+    def expand(self, fragments) -> beam.PCollection[tuple[int, BucketBatches]]:
         return self.transport.gather(fragments, self.num_buckets)

@@ -1,9 +1,8 @@
 """Reuse of the version before: a layer around the builder of buckets."""
 
-import dataclasses
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from transforms.dataset.elements import BuiltPart
 from transforms.dataset.schema import count_annotations
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
-from transforms.examples.report import BuiltBucket, BuiltSplit
+from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.examples.write import PartBuilder
 from transforms.reuse import recording
@@ -60,7 +59,9 @@ class ReusingBuilder:
     def close(self) -> None:
         self._builder.close()
 
-    def build(self, bucket: int, joined: Joined, class_index: Mapping[str, int]) -> BuiltBucket:
+    def build(
+        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+    ) -> Generator[BuiltPart, None, BuiltBucket]:
         turned = self._options.image_spec.apply_rotation
         lineage = {
             split: lineage_of(images, self._options.sources, turned)
@@ -70,28 +71,23 @@ class ReusingBuilder:
         digest = digest_bucket(joined.table, lineage.values(), [classes])
         parts = self._reuse_bucket(bucket, digest, len(joined.table))
         if parts:
-            built = BuiltBucket(self._account_for(joined), digest, is_reused=True)
-            built.splits[0].parts += parts
-            written = lineage
+            yield from parts
+            built = self._account_for(joined)
         else:
             finished = self._find_finished(lineage)
-            built = self._builder.build(bucket, joined, class_index, finished)
-            failed = any(split.failures for split in built.splits)
-            built = dataclasses.replace(built, digest=None if failed else digest)
-            written = {
-                each.split: written_rows(
-                    lineage[each.split],
-                    each.image_ids,
-                    (failure.image_id for failure in each.failures),
-                )
-                for each in built.splits
+            built = yield from self._builder.build(bucket, joined, class_index, finished)
+            self._account_for_reused(built, finished)
+            lineage = {
+                split.split: written_rows(lineage[split.split], split.image_ids, split.failures)
+                for split in built.splits
             }
-            for split in built.splits:
-                if self._options.with_pictures and split.split in finished:
-                    split.reused_pictures = int(finished[split.split].pictures.sum())
-        for split in built.splits:
-            if len(written[split.split]):
-                split.parts.append(self._write_lineage(written[split.split], split.split, bucket))
+        if not any(split.failures for split in built.splits):
+            built.digest = digest
+        for split, rows in lineage.items():
+            if len(rows):
+                path = os.path.join(self._parts.parts_folder, uuid.uuid4().hex)
+                options = self._options.object_options
+                yield recording.write_rows(rows, path, split, bucket, options)
         return built
 
     def _reuse_bucket(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:
@@ -106,16 +102,20 @@ class ReusingBuilder:
             progress.add(self._progress_folder, images=images)
         return reused
 
-    def _account_for(self, joined: Joined) -> list[BuiltSplit]:
+    def _account_for(self, joined: Joined) -> BuiltBucket:
         """Returns the account of a bucket that is reused as a whole."""
-        return [
-            BuiltSplit(
-                split,
-                annotations=count_annotations(images),
-                reused_pictures=len(images) if self._options.with_pictures else 0,
-            )
-            for split, images in split_table(joined.table)
-        ]
+        built = BuiltBucket(is_reused=True)
+        for split, images in split_table(joined.table):
+            account = built.add_split(split)
+            account.annotations = count_annotations(images)
+            account.reused_pictures = len(images) if self._options.with_pictures else 0
+        return built
+
+    def _account_for_reused(self, built: BuiltBucket, finished: Mapping[str, Kept]) -> None:
+        """Counts the pictures of a bucket that are reused."""
+        for split in built.splits:
+            if self._options.with_pictures and split.split in finished:
+                split.reused_pictures = int(finished[split.split].pictures.sum())
 
     def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, Kept]:
         """Returns, by split, pictures and masks of images of which these haven't changed."""
@@ -127,7 +127,3 @@ class ReusingBuilder:
             for split, match in matches.items()
             if match
         }
-
-    def _write_lineage(self, rows: np.ndarray, split: str, bucket: int) -> BuiltPart:
-        path = os.path.join(self._parts.parts_folder, uuid.uuid4().hex)
-        return recording.write_rows(rows, path, split, bucket, self._options.object_options)

@@ -1,4 +1,4 @@
-"""What pictures and masks are known by, so that those which haven't changed needn't be read again.
+"""Identities of pictures and masks: those that haven't changed needn't be read again.
 
 A member of a folder counts by name, size and time of change, or ETag; of a zip by size and CRC-32;
 of a tar by its place in an archive that counts by size and time, or ETag. A picture that is asked
@@ -16,7 +16,7 @@ import xxhash
 from transforms.dataset.elements import LISTED, Source, in_one_piece
 from transforms.dataset.keys import mix
 
-#: Of what isn't to be taken over.
+#: The identity of what isn't to be taken over.
 UNKNOWN = np.uint64(0)
 
 _ADDRESSES = {
@@ -26,7 +26,7 @@ _ADDRESSES = {
 
 
 def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool) -> np.ndarray:
-    """What the pictures of images of one split are known by.
+    """Returns the identities of the pictures of images of one split.
 
     Args:
         images: n rows of `join.Joined.table`, all of one split.
@@ -34,7 +34,7 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
         turned: whether pictures are turned by the column `rotation`.
 
     Returns:
-        (n,) uint64: equal ones are those of equal pictures.
+        (n,) uint64: equal identities are those of equal pictures.
     """
     pictures = [source for source in sources if source.kind == "pictures"]
     (split,) = images["split"].unique().to_pylist()
@@ -43,24 +43,24 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
         "listed" if listed else [(source.medium, *_address(source), split) for source in some]
         for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED)
     ]
-    known = np.full(len(images), _hash(repr(asked)))
+    identities = np.full(len(images), _hash(repr(asked)))
     if "listed" in asked:
-        known = _chain_lists(known, *_members(images["pictures"], sources))
+        identities = _chain_lists(identities, *_members(images["pictures"], sources))
     for medium in sorted({source.medium for source in pictures} & _ADDRESSES.keys()):
         rows = zip(*(images[name].to_pylist() for name in _ADDRESSES[medium]), strict=True)
-        known = mix(known ^ _hashes(map(repr, rows)))
+        identities = mix(identities ^ _hashes(map(repr, rows)))
     if turned:
         rotation = in_one_piece(images["rotation"]).fill_null(-1)
-        known = mix(
-            known ^ rotation.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
+        identities = mix(
+            identities ^ rotation.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
         )
-    return _but_unknown(known)
+    return _avoid_unknown(identities)
 
 
 def mask_identities(
     images: pa.Table, sources: Sequence[Source], pictures: np.ndarray
 ) -> np.ndarray:
-    """What the masks of images are known by, all those of an image together.
+    """Returns the identities of the masks of images, one for all masks of an image.
 
     Args:
         images: n rows of `join.Joined.table`.
@@ -70,47 +70,47 @@ def mask_identities(
     Returns:
         (n,) uint64.
     """
-    known = _chain_lists(pictures, *_members(images["mask_files"], sources))
+    identities = _chain_lists(pictures, *_members(images["mask_files"], sources))
     lengths, masks = _flattened(images["masks"])
     names = _hashes(masks.field("mask_path").to_pylist()) if len(masks) else _none()
-    return _but_unknown(_chain_lists(known, lengths, names))
+    return _avoid_unknown(_chain_lists(identities, lengths, names))
 
 
 def _members(lists: pa.ChunkedArray, sources: Sequence[Source]) -> tuple[np.ndarray, np.ndarray]:
-    """How many members each of n images has, and the identity of each member."""
+    """Returns how many members each of n images has, and the identity of each member."""
     lengths, members = _flattened(lists)
     if not len(members):
         return lengths, _none()
     container = np.array([_hash(_container(source)) for source in sources], np.uint64)
     in_tar = np.array([source.medium in ("tar", "tar.gz") for source in sources])
     source = members.field("source").to_numpy()
-    known = mix(container[source] ^ _hashes(members.field("name").to_pylist()))
+    identities = mix(container[source] ^ _hashes(members.field("name").to_pylist()))
     for name in ("size", "crc32", "stamp"):
-        known = mix(known ^ _numbers(members.field(name)))
+        identities = mix(identities ^ _numbers(members.field(name)))
     offset = np.where(in_tar[source], _numbers(members.field("offset")), np.uint64(0))
-    return lengths, mix(known ^ offset)
+    return lengths, mix(identities ^ offset)
 
 
 def _container(source: Source) -> str:
-    """What counts of the place that members are in."""
+    """Returns what identifies the place that members are in."""
     if source.medium in ("tar", "tar.gz"):
         return f"{source.medium} {source.size} {source.digest}"
     return source.medium
 
 
 def _address(source: Source) -> tuple[str, ...]:
-    """What counts of an address: secrets do by the hash in its digest alone."""
+    """Returns what identifies an address: of secrets, the hash in the source's digest."""
     return (source.name, source.digest) if source.digest else (source.path,)
 
 
-def _chain_lists(known: np.ndarray, lengths: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Hashes of n values together with those of n lists, whose elements are (m,) end to end."""
-    known = mix(known ^ lengths.astype(np.uint64))
+def _chain_lists(identities: np.ndarray, lengths: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns hashes of n values and n lists of values; the lists' elements are (m,) end to end."""
+    identities = mix(identities ^ lengths.astype(np.uint64))
     starts = np.cumsum(lengths) - lengths
     for nth in range(int(lengths.max(initial=0))):
         rows = np.flatnonzero(lengths > nth)
-        known[rows] = mix(known[rows] ^ values[starts[rows] + nth])
-    return known
+        identities[rows] = mix(identities[rows] ^ values[starts[rows] + nth])
+    return identities
 
 
 def _flattened(lists: pa.ChunkedArray) -> tuple[np.ndarray, pa.StructArray]:
@@ -119,7 +119,7 @@ def _flattened(lists: pa.ChunkedArray) -> tuple[np.ndarray, pa.StructArray]:
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """Integers, with nulls as none that occurs."""
+    """Returns integers, with a number that doesn't occur in place of nulls."""
     return array.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).view(np.uint64)
 
 
@@ -135,5 +135,5 @@ def _none() -> np.ndarray:
     return np.empty(0, np.uint64)
 
 
-def _but_unknown(known: np.ndarray) -> np.ndarray:
-    return np.maximum(known, np.uint64(1))
+def _avoid_unknown(identities: np.ndarray) -> np.ndarray:
+    return np.maximum(identities, np.uint64(1))

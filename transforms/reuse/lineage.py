@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.elements import Source, in_one_piece
+from transforms.dataset.failures import Failure
 from transforms.dataset.keys import find, image_keys
 from transforms.reuse.digest import digest_of
 from transforms.reuse.identity import UNKNOWN, mask_identities, picture_identities
@@ -32,19 +33,18 @@ def lineage_of(images: pa.Table, sources: Sequence[Source], turned: bool) -> np.
 
 
 def written_rows(
-    rows: np.ndarray, image_ids: Sequence[pa.Array], failed: Iterable[str | None]
+    rows: np.ndarray, image_ids: Sequence[pa.Array], failures: Iterable[Failure]
 ) -> np.ndarray:
     """Returns the rows of the images that were written.
 
     Args:
         rows: as of `lineage_of`.
         image_ids: of the images that were written.
-        failed: of images, the pictures or masks of which failed: masks of theirs are to be tried
-            again.
+        failures: of their pictures and masks: masks of these images are to be tried again.
     """
     is_written = np.zeros(len(rows), bool)
     is_written[places_of(rows, pa.chunked_array(image_ids, pa.string()))] = True
-    again = [image_id for image_id in failed if image_id is not None]
+    again = [failure.image_id for failure in failures if failure.image_id is not None]
     rows = rows.copy()
     rows["masks"][places_of(rows, pa.chunked_array([again], pa.string()))] = UNKNOWN
     return rows[is_written]

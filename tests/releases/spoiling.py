@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from tests.builds import Version
 from transforms.dataset.keys import image_keys
-from transforms.formats import features, wire
-from transforms.formats.encoder import encode_examples
+from transforms.dataset.schema import example_columns
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.formats.tfrecord.records import read_records
 from transforms.releases.documents import describe_file, seal_manifest
-from transforms.releases.records import read_records
 
 
 def masked_crc(data: bytes) -> int:
@@ -115,7 +116,7 @@ def rewrite_both(version: Version, split: str, edit: Callable[[pa.Table], pa.Tab
     (parquet,) = version.shards(split, "parquet")
     (tfrecord,) = version.shards(split, "tfrecord")
     rewrite_rows(version, parquet, edit)
-    encoded = wire.assemble(encode_examples(pq.read_table(parquet), features.columns()))
+    encoded = wire.assemble(encode_examples(pq.read_table(parquet), example_columns()))
     rewrite_records(version, tfrecord, lambda _: encoded.to_pylist())
 
 

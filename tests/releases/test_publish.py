@@ -16,10 +16,9 @@ from open_images.building import plan
 from pipelines.cli import options
 from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
-from transforms.dataset.schema import EXAMPLE
-from transforms.formats import features
-from transforms.formats.parquet import ParquetWriter
-from transforms.formats.tfrecord import TFRecordWriter
+from transforms.dataset.schema import EXAMPLE, example_columns
+from transforms.formats.parquet.writer import ParquetWriter
+from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.releases import publish, workspace
 from transforms.releases.publication import Publication
 from transforms.releases.shards import DamagedPartError, ShardPlan, plan_shards, seal_shard
@@ -33,7 +32,7 @@ def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
     rows = [{"image_id": f"{bucket:08x}{i:08x}", "split": "train"} for i in range(ROWS)]
     examples = pa.Table.from_pylist(rows, EXAMPLE)
     path = str(folder / f"{form}-{bucket}")
-    columns = features.columns(with_image=False)
+    columns = example_columns(with_image=False)
     writer = ParquetWriter(path) if form == "parquet" else TFRecordWriter(path, columns)
     writer.write(examples)
     return BuiltPart(form, "train", bucket, 0, *writer.close())

@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 
-from transforms.formats import thrift
+from transforms.formats.parquet import thrift
 from transforms.sources.buffer import PictureBuffer
 
 #: More than the header of a page without statistics takes.

@@ -40,7 +40,7 @@ from transforms.formats.tfrecord.writer import TFRecordWriter
 
 _IMAGES = 20_000
 _TARGET = 5
-_SLICE_ROWS = 1024  # as `formats.tfrecord` does
+_SLICE_ROWS = 1024  # as `formats.tfrecord.writer` does
 _PACKAGES = ("tensorflow-cpu", "protobuf", "pyarrow", "numpy")
 _NAMES = example_columns(with_image=False)
 _OURS, _THEIRS = "this project", "tf.train.Example"

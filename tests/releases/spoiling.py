@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tests.builds import Version
 from transforms.dataset.keys import image_keys
 from transforms.dataset.schema import example_columns
+from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.records import read_records
@@ -55,10 +56,8 @@ def reseal_file(version: Version, path: Path) -> None:
 def reseal(version: Version, shard: Path) -> None:
     """Lets the manifest, and what TFDS reads, say of a shard what it now is."""
     data = shard.read_bytes()
-    if shard.suffix == ".parquet":
-        count = pq.read_metadata(shard).num_rows
-    else:
-        count = len([*read_records(str(shard))])
+    (form,) = (form for form in FORMATS if shard.is_relative_to(version.folder / form))
+    count = find_format(form).count(str(shard))
 
     def edit(manifest: dict) -> None:
         for account in manifest["splits"].values():

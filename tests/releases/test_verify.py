@@ -22,7 +22,7 @@ from tests.releases.conftest import IMAGES
 from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
 from transforms.dataset.schema import example_columns
-from transforms.formats.registry import find_format
+from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tables import TableExamples
 from transforms.formats.tfrecord.checksums import feature_kinds
 from transforms.formats.tfrecord.records import parse_example, read_records
@@ -554,7 +554,7 @@ def test_records_are_read_as_their_rows(published: Build):
             assert {name: each.kind for name, each in parse_example(record).items()} == kinds
 
 
-@pytest.mark.parametrize("form", ["parquet", "tfrecord"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_versions_of_one_format(form: str, make_corpus: Callable, tmp_path: Path, run: Callable):
     corpus = make_corpus("v7", IMAGES)
     flags = ["--annotations", corpus / "annotations", "--images", corpus / "images"]

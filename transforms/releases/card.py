@@ -48,7 +48,7 @@ Its `manifest.json` says what it was built from.
 Annotations: Google LLC, CC BY 4.0. Pictures: CC BY 2.0 by their authors.
 """
 #: `datasets` says that it can't find this.
-_NO_FILES = "the latest version has no {name}, build with --format {name}"
+_NO_FILES = "the latest version has no {title}, build with --format {name}"
 
 
 def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
@@ -62,7 +62,7 @@ def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
     formats = {shard["format"] for name in names for shard in splits[name]["shards"]}
     loadable = [form for form in FORMATS if find_format(form).data_files("")]
     form = next((form for form in loadable if form in formats), None)
-    data_files = f' "{_NO_FILES.format(name=loadable[0])}"'
+    data_files = f' "{_NO_FILES.format(title=loadable[0].capitalize(), name=loadable[0])}"'
     if form:
         data_files = "".join(
             f"\n  - split: {name}"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # which imports PyArrow, and `--help` shall not
 _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
+    "jsonl": "transforms.formats.jsonl",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.

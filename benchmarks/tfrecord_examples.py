@@ -32,16 +32,17 @@ from benchmarks.report import (
     table,
     work_folder,
 )
-from transforms.formats import features, wire
-from transforms.formats.encoder import encode_examples
-from transforms.formats.tfrecord import TFRecordWriter
-from transforms.releases.records import read_records
+from transforms.dataset.schema import example_columns
+from transforms.formats.tfrecord import features, wire
+from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.formats.tfrecord.records import read_records
+from transforms.formats.tfrecord.writer import TFRecordWriter
 
 _IMAGES = 20_000
 _TARGET = 5
-_SLICE_ROWS = 1024  # as `formats.tfrecord` does
+_SLICE_ROWS = 1024  # as `formats.tfrecord.writer` does
 _PACKAGES = ("tensorflow-cpu", "protobuf", "pyarrow", "numpy")
-_NAMES = features.columns(with_image=False)
+_NAMES = example_columns(with_image=False)
 _OURS, _THEIRS = "this project", "tf.train.Example"
 _HEADING = ("", _OURS, _THEIRS, "ratio")
 

@@ -12,8 +12,7 @@ from benchmarks import duckdb_join, polars_join, report, tfrecord_examples
 from benchmarks.contents import read_contents
 from benchmarks.measure import LimitError, Limits, Watch, disk_below, run
 from pipelines import synthesize
-from transforms.dataset.schema import EXAMPLE
-from transforms.formats import features
+from transforms.dataset.schema import EXAMPLE, example_columns
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +121,7 @@ def test_results_are_replaced_section_by_section(tmp_path: Path) -> None:
 def test_encoders_are_compared_by_what_they_make(
     joined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    names = list(features.columns(with_image=False))
+    names = list(example_columns(with_image=False))
     schema = pa.schema([EXAMPLE.field(name) for name in names])
     parquet, results = tmp_path / "some.parquet", tmp_path / "results.md"
     pq.write_table(pq.read_table(joined).select(names).cast(schema), parquet)

@@ -31,8 +31,8 @@ from tests.changing import (
 from tests.moments import watched
 from tests.serving import served
 from transforms.dataset.elements import BuiltPart
-from transforms.dataset.naming import FORMATS
 from transforms.formats.part import Crc32
+from transforms.formats.registry import DEFAULT
 from transforms.reuse import taking
 from transforms.reuse.previous import Previous
 from transforms.reuse.recording import ROW
@@ -235,7 +235,7 @@ def test_nothing_damaged_is_taken_over(corpus: Corpus, tmp_path: Path):
             yield None
             return
         for bucket, digest in known:
-            yield previous.bucket(bucket, 8, digest, images[bucket], FORMATS)
+            yield previous.bucket(bucket, 8, digest, images[bucket], DEFAULT)
         match = previous.match("train", rows)
         yield match and match.parts
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
@@ -19,12 +18,12 @@ from transforms.dataset.elements import BuiltPart
 from transforms.dataset.schema import EXAMPLE
 from transforms.examples.part_writer import PartWriter
 from transforms.formats import shard_count
+from transforms.formats.registry import DEFAULT, FORMATS, find_format
 from transforms.releases.shards import plan_shards
 from transforms.storage.files import DEFAULTS
 
 IMAGES = {"train": 640, "validation": 200, "test": 3}
 LOADER_WORKERS = 8
-FORMATS = ("parquet", "tfrecord")
 
 
 def write_tables(folder: Path, images: dict[str, int] = IMAGES, title: str = "") -> Path:
@@ -57,7 +56,7 @@ def counts(version: Version) -> dict[tuple[str, str], int]:
 
 
 def of_both_formats(**wanted: int) -> dict[tuple[str, str], int]:
-    return {(split, form): n for split, n in wanted.items() for form in FORMATS}
+    return {(split, form): n for split, n in wanted.items() for form in DEFAULT}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +148,7 @@ def test_shards_that_nothing_changed_in_are_taken_over_whole(
     tables = write_tables(tmp_path / "tables", title="another")
     flags = ["--annotations", tables, "--images", "none", "--output", tmp_path / "output"]
     again = run_build(*flags).version
-    shards = [path for split in IMAGES for form in FORMATS for path in first.shards(split, form)]
+    shards = [path for split in IMAGES for form in DEFAULT for path in first.shards(split, form)]
     linked = [
         path for path in shards if path.samefile(again.folder / path.relative_to(first.folder))
     ]
@@ -178,7 +177,7 @@ def test_buckets_are_cut_into_enough_parts(buckets: int, number: int | None):
                 assert parts <= max(buckets, 2 * at_least + 2 * buckets * (at_least > buckets / 2))
 
 
-@pytest.mark.parametrize("form", ["parquet", "tfrecord"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_images_that_fail_take_no_shard_away(form: str, tmp_path: Path):
     """Pieces of 5 images, of which some fail; as many parts all the same, nothing lost."""
     config = SimpleNamespace(
@@ -198,9 +197,9 @@ def test_images_that_fail_take_no_shard_away(form: str, tmp_path: Path):
     parts = writer.close()
     assert [part.sequence for part in parts] == list(range(6))
     assert sum(part.num_examples for part in parts) == 10
-    if form == "parquet":
-        ids = [i for part in parts for i in pq.read_table(part.path)["image_id"].to_pylist()]
-        assert ids == [row["image_id"] for row in rows]
+    examples = [some for part in parts for some in find_format(form).read(part.path)]
+    ids = [image_id for some in examples for image_id in some.image_ids.to_pylist()]
+    assert ids == [row["image_id"] for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from transforms.dataset.elements import Failed, Notice, Source, SourceCount
 from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
+from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds import vocabulary
 from transforms.kinds.detect import TABLES, VOCABULARY
 from transforms.kinds.ranges import spilled_by_byte
@@ -157,9 +158,12 @@ def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
     """
     if (flags.resize == "none") != (flags.image_size is None):
         raise UsageError("--resize and --image_size go together: give both, or neither")
-    if flags.image_encoding == "webp" and "tfrecord" in flags.format:
+    encoding = flags.image_encoding
+    refusals = {name: find_format(name).refusal(encoding) for name in FORMATS}
+    if refused := next(filter(None, map(refusals.get, flags.format)), ""):
+        other = next(name for name in FORMATS if not refusals[name])
         raise UsageError(
-            "--image_encoding webp: TensorFlow can't decode it: add --format parquet, or use jpeg"
+            f"--image_encoding {encoding}: {refused}: add --format {other}, or use jpeg"
         )
     return ImageSpec(
         resize=flags.resize,

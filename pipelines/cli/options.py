@@ -17,8 +17,9 @@ from pipelines.cli.arguments import (
 from runners import launch
 from runners.flink import options as flink
 from runners.launch import RUNNERS
-from transforms.dataset.naming import FORMATS, SPLITS
+from transforms.dataset.naming import SPLITS
 from transforms.errors import UsageError
+from transforms.formats.registry import DEFAULT, FORMATS
 
 _PROGRAM = "python -m pipelines.build"
 
@@ -139,9 +140,9 @@ def make_parser(required: bool = True) -> Parser:
     output.add_argument(
         "--format",
         type=choices(FORMATS),
-        default=FORMATS,
+        default=DEFAULT,
         metavar="NAMES",
-        help=f"of {','.join(FORMATS)}; default: both",
+        help=f"of {','.join(FORMATS)}; default: {','.join(DEFAULT)}",
     )
     shards = output.add_mutually_exclusive_group()
     shards.add_argument(

@@ -1,7 +1,6 @@
 """What a build says at its end."""
 
 import dataclasses
-import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from open_images.building.build_plan import BuildPlan
 from transforms.dataset import naming
+from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.detect import UNUSED
 from transforms.releases.loss_limits import describe_failure
 from transforms.storage.objects import is_remote
@@ -170,18 +170,11 @@ def _loading(outcome: dict, config: BuildPlan) -> list[str]:
         if config.num_shards and account["num_examples"] < config.num_shards
     ]
     place = folder if is_remote(folder) else os.path.abspath(folder)
-    if "parquet" in config.formats:
-        files = {split: f"{glob.escape(place)}/parquet/{split}-*.parquet"}
-        lines.append(
-            "  from datasets import load_dataset; "
-            f"dataset = load_dataset('parquet', data_files={files!r}, split={split!r})"
-        )
-    if "tfrecord" in config.formats:
-        name = f"{naming.TFDS_NAME}/{config.release}"
-        lines.append(
-            "  import tensorflow_datasets as tfds; "
-            f"dataset = tfds.load({name!r}, split={split!r}, data_dir={f'{place}/tfrecord'!r})"
-        )
+    lines += [
+        f"  {find_format(form).loading_code(place, config.release, split)}"
+        for form in FORMATS
+        if form in config.formats
+    ]
     return lines
 
 

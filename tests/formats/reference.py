@@ -10,8 +10,8 @@ from google.protobuf.internal.encoder import _VarintBytes
 from hypothesis import strategies as st
 
 from transforms.dataset.schema import EXAMPLE
-from transforms.formats import wire
-from transforms.formats.encoder import encode_examples
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.encoder import encode_examples
 
 PICTURES = ("image", "instance_map", "semantic_map")
 CORNERS = ("ymin", "xmin", "ymax", "xmax")

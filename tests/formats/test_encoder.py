@@ -7,11 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.formats.reference import encoded, example_of, in_key_order, rows_and_columns, tables
-from transforms.dataset.schema import BOX, EXAMPLE, MAP_COLUMNS, NARRATIVE
-from transforms.formats.encoder import encode_examples
-from transforms.formats.features import columns
+from transforms.dataset.schema import BOX, EXAMPLE, MAP_COLUMNS, NARRATIVE, example_columns
+from transforms.formats.tfrecord.encoder import encode_examples
 
-ALL = columns(maps=MAP_COLUMNS)
+ALL = example_columns(maps=MAP_COLUMNS)
 
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pyarrow as pa
 
-from transforms.dataset.schema import EXAMPLE
-from transforms.formats.features import columns, leaves
+from transforms.dataset.schema import EXAMPLE, example_columns
+from transforms.formats.tfrecord.features import leaves
 
 _RAGGED = ("ragged_flat_values", "ragged_row_lengths_0")
 
@@ -28,8 +28,8 @@ def _values(row, name):
 
 
 def test_pictures_are_features_by_themselves_and_only_when_asked_for():
-    assert {"image", "instance_map"} < set(_keys(columns(maps=["instance_map"])))
-    without = set(_keys(columns(with_image=False)))
+    assert {"image", "instance_map"} < set(_keys(example_columns(maps=["instance_map"])))
+    without = set(_keys(example_columns(with_image=False)))
     assert not without & {"image", "instance_map", "semantic_map"}
     assert {"image_id", "split", "width", "rotation", "thumbnail_300k_url"} < without
 

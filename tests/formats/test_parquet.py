@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from transforms.dataset.schema import EXAMPLE
-from transforms.formats import parquet, parquet_chunks, thrift
-from transforms.formats import parquet_encodings as encodings
-from transforms.formats.parquet import ParquetWriter
+from transforms.formats.parquet import chunks, encodings, thrift, writer
+from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import Part
 
 BOX = {
@@ -167,7 +166,7 @@ def _data_pages(data: bytes, column: pq.ColumnChunkMetaData) -> Iterator[_Page]:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_chunks, "_PAGE_BYTES", 40)
+    monkeypatch.setattr(chunks, "_PAGE_BYTES", 40)
 
 
 def _many_rows() -> pa.Table:
@@ -227,7 +226,7 @@ def test_a_large_dictionary_gives_way_to_plain_values(tmp_path: Path, monkeypatc
     coded = table.set_column(0, "label", table["label"].dictionary_encode())
     crcs = set()
     for limit in (1 << 20, 2000):
-        monkeypatch.setattr(parquet_chunks, "_DICTIONARY_BYTES", limit)
+        monkeypatch.setattr(chunks, "_DICTIONARY_BYTES", limit)
         for name, some in (("plain", table), ("coded", coded)):
             crcs.add(_write(tmp_path / name, some, schema=schema).crc32)
             label = pq.read_metadata(tmp_path / name).row_group(0).column(0)
@@ -290,7 +289,7 @@ def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path, monkeypatch) -
     _write(tmp_path / "a", pa.table({"n": range(65_537)}), pa.table({"n": [1]}), schema=schema)
     metadata = pq.read_metadata(tmp_path / "a")
     assert [metadata.row_group(n).num_rows for n in range(3)] == [65_536, 1, 1]
-    monkeypatch.setattr(parquet, "_GROUP_BYTES", 800)
+    monkeypatch.setattr(writer, "_GROUP_BYTES", 800)
     _write(tmp_path / "b", pa.table({"n": range(250)}), schema=schema)
     assert pq.read_metadata(tmp_path / "b").num_row_groups == 3
 

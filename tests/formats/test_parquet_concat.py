@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.formats import thrift
-from transforms.formats.parquet_concat import Concatenated, concatenate
+from transforms.formats.parquet import thrift
+from transforms.formats.parquet.concatenate import Concatenated, concatenate
 from transforms.formats.part import HashingFile
 
 SCHEMA = pa.schema(

@@ -7,8 +7,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.formats import thrift
-from transforms.formats.parquet_concat import concatenate
+from transforms.formats.parquet import thrift
+from transforms.formats.parquet.concatenate import concatenate
 
 TABLE = pa.table({"n": range(20), "labels": [["a", None]] * 20})
 

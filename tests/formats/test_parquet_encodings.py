@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.formats import parquet_encodings as encodings
-from transforms.formats import thrift
+from transforms.formats.parquet import encodings, thrift
 
 
 def _unpack(data: bytes, width: int, count: int) -> list[int]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.formats.parquet_levels import leaves
+from transforms.formats.parquet.levels import leaves
 
 TYPES = st.recursive(
     st.just(pa.int32()),

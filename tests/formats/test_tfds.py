@@ -13,11 +13,11 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tests.formats.reference import encoded
-from transforms.dataset.naming import shard_path, tfds_folder
-from transforms.dataset.schema import EXAMPLE, FLAGS, MAP_COLUMNS
-from transforms.formats.features import columns
-from transforms.formats.tfds import CITATION, DESCRIPTION, HOMEPAGE, encode_metadata
-from transforms.formats.tfrecord import TFRecordWriter
+from transforms.dataset.schema import EXAMPLE, FLAGS, MAP_COLUMNS, example_columns
+from transforms.formats.format import ShardSize
+from transforms.formats.tfrecord.format import FORMAT
+from transforms.formats.tfrecord.tfds import CITATION, DESCRIPTION, HOMEPAGE, dataset_folder
+from transforms.formats.tfrecord.writer import TFRecordWriter
 
 F = tfds.features
 NUM_BYTES = 12345
@@ -194,12 +194,12 @@ SHARDS = {"train": [2, 0, 3], "validation": [1]}
 
 def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
     """Shards and metadata of `ROWS`; the folder they are in."""
-    folder = data_dir / tfds_folder("v7")
+    folder = data_dir / dataset_folder("v7")
     folder.mkdir(parents=True)
     for split, lengths in SHARDS.items():
         table = pa.Table.from_pylist(ROWS[split], schema=EXAMPLE)
         for shard, length in enumerate(lengths):
-            path = data_dir / shard_path("tfrecord", "v7", split, shard, len(lengths))
+            path = data_dir / FORMAT.shard_path("v7", split, shard, len(lengths))
             writer = TFRecordWriter(str(path), names)
             start = sum(lengths[:shard])
             writer.write(table[start : start + length])
@@ -209,9 +209,12 @@ def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
 
 
 def _write_metadata(folder: Path, names: tuple[str, ...]) -> None:
-    num_bytes = dict.fromkeys(SHARDS, NUM_BYTES)
-    for name, data in encode_metadata(names, splits=SHARDS, num_bytes=num_bytes).items():
-        (folder / name).write_bytes(data)
+    shards = {
+        split: [ShardSize(length, NUM_BYTES if n == 0 else 0) for n, length in enumerate(lengths)]
+        for split, lengths in SHARDS.items()
+    }
+    for path, content in FORMAT.documents("v7", names, shards).items():
+        (folder / Path(path).name).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _for_tfds(value: Any, feature: Any) -> Any:
@@ -243,7 +246,7 @@ CHOICES = [(True, ()), (True, MAP_COLUMNS), (False, ("semantic_map",)), (False, 
 
 @pytest.mark.parametrize(("with_image", "maps"), CHOICES)
 def test_metadata_is_what_tfds_itself_writes(tmp_path, with_image, maps):
-    names = columns(with_image=with_image, maps=maps)
+    names = example_columns(with_image=with_image, maps=maps)
     _write_metadata(tmp_path, names)
     theirs = tmp_path / "theirs"
     theirs.mkdir()
@@ -279,7 +282,7 @@ def test_metadata_is_what_tfds_itself_writes(tmp_path, with_image, maps):
 
 
 def test_examples_are_what_tfds_itself_writes():
-    names = columns(maps=MAP_COLUMNS)
+    names = example_columns(maps=MAP_COLUMNS)
     features = _declared(with_image=True, maps=MAP_COLUMNS)
     serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
     table = pa.Table.from_pylist(ROWS["train"], schema=EXAMPLE)
@@ -289,7 +292,7 @@ def test_examples_are_what_tfds_itself_writes():
 
 
 def test_tfds_loads_it_by_name(tmp_path):
-    _publish(tmp_path / "x", columns(maps=MAP_COLUMNS))
+    _publish(tmp_path / "x", example_columns(maps=MAP_COLUMNS))
     dataset = tfds.load("open_images/v7", split="train", data_dir=tmp_path / "x" / "tfrecord")
     found = {bytes(each["image_id"].numpy()).decode(): each for each in dataset}
     assert found.keys() == {row["image_id"] for row in ROWS["train"]}
@@ -330,7 +333,7 @@ def test_tfds_loads_it_by_name(tmp_path):
 
 
 def test_tfds_loads_annotations_alone_from_the_folder(tmp_path):
-    folder = _publish(tmp_path, columns(with_image=False))
+    folder = _publish(tmp_path, example_columns(with_image=False))
     builder = tfds.builder_from_directory(folder)
     assert builder.info.full_name == "open_images/v7/1.0.0"
     assert builder.info.splits["train"].shard_lengths == SHARDS["train"]

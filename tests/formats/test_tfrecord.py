@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tests.formats.reference import encoded, example_of, in_key_order
-from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
-from transforms.formats import tfrecord, wire
-from transforms.formats.encoder import encode_examples
-from transforms.formats.features import columns
+from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS, example_columns
+from transforms.formats.tfrecord import wire, writer
+from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.formats.tfrecord.writer import TFRecordWriter, count_records, frame
 
-COLUMNS = columns()
+COLUMNS = example_columns()
 RECORDS = [b"first", b"", b"third" * 1000]
 
 
@@ -26,7 +26,7 @@ def _table(rows: int, picture_bytes: int = 10) -> pa.Table:
 
 
 def _write(path: Path, *given: pa.Table):
-    writer = tfrecord.TFRecordWriter(str(path), COLUMNS)
+    writer = TFRecordWriter(str(path), COLUMNS)
     for table in given:
         writer.write(table)
     return writer.close()
@@ -37,7 +37,7 @@ def _read(*paths: Path) -> list[bytes]:
 
 
 def _frame(records: pa.LargeBinaryArray) -> bytes:
-    return b"".join(tfrecord.frame(wire.raw(records)))
+    return b"".join(frame(wire.raw(records)))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_writes_tables_and_tells_what_it_wrote(tmp_path):
 
 
 def test_tells_its_size_while_writing(tmp_path):
-    writer = tfrecord.TFRecordWriter(str(tmp_path / "part"), COLUMNS)
+    writer = TFRecordWriter(str(tmp_path / "part"), COLUMNS)
     assert writer.bytes_written == 0
     writer.write(_table(3))
     so_far = writer.bytes_written
@@ -81,7 +81,7 @@ def test_tells_its_size_while_writing(tmp_path):
 def test_an_empty_file_is_one_of_no_records(tmp_path):
     part = _write(tmp_path / "part", _table(0))
     assert part[1:] == (0, 0, "00000000", "00000000")
-    assert tfrecord.count_records(part.path) == 0
+    assert count_records(part.path) == 0
 
 
 def test_encodes_few_rows_at_a_time(tmp_path, monkeypatch):
@@ -93,8 +93,8 @@ def test_encodes_few_rows_at_a_time(tmp_path, monkeypatch):
         slices.append(len(rows))
         return encode_examples(rows, names)
 
-    monkeypatch.setattr(tfrecord, "encode_examples", encode)
-    monkeypatch.setattr(tfrecord, "_SLICE_ROWS", 300)
+    monkeypatch.setattr(writer, "encode_examples", encode)
+    monkeypatch.setattr(writer, "_SLICE_ROWS", 300)
     assert _write(tmp_path / "sliced", table)[1:] == whole[1:]
     assert slices == [300, 300, 300, 105]
     assert _read(tmp_path / "sliced") == encoded(table, COLUMNS)
@@ -102,11 +102,11 @@ def test_encodes_few_rows_at_a_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("picture_bytes", [0, 10, wire.LARGE, 100_000])
 def test_pictures_of_any_size_are_written_as_tensorflow_does(tmp_path, picture_bytes):
-    names = columns(maps=MAP_COLUMNS)
+    names = example_columns(maps=MAP_COLUMNS)
     table = _table(5, picture_bytes)
     image = table["image"]
     table = table.set_column(EXAMPLE.get_field_index("semantic_map"), "semantic_map", image)[1:]
-    writer = tfrecord.TFRecordWriter(str(tmp_path / "ours"), names)
+    writer = TFRecordWriter(str(tmp_path / "ours"), names)
     writer.write(table)
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as theirs:
         for row in table.to_pylist():
@@ -115,7 +115,7 @@ def test_pictures_of_any_size_are_written_as_tensorflow_does(tmp_path, picture_b
     content = (tmp_path / "ours").read_bytes()
     assert content == (tmp_path / "theirs").read_bytes()
     assert ours[1:] == (4, len(content), *2 * [f"{zlib.crc32(content):08x}"])
-    assert tfrecord.count_records(ours.path) == 4
+    assert count_records(ours.path) == 4
 
 
 def test_counts_records_and_notices_a_cut_at_any_byte(framed):
@@ -124,11 +124,11 @@ def test_counts_records_and_notices_a_cut_at_any_byte(framed):
     for size in [*range(60), len(content) - 1, len(content)]:
         framed.write_bytes(content[:size])
         if size in borders:
-            assert tfrecord.count_records(str(framed)) == borders.index(size)
+            assert count_records(str(framed)) == borders.index(size)
         else:
             start = max(border for border in borders if border < size)
             with pytest.raises(ValueError, match=f"framed: .* at offset {start}$"):
-                tfrecord.count_records(str(framed))
+                count_records(str(framed))
 
 
 def test_notices_what_is_no_length(framed):
@@ -136,4 +136,4 @@ def test_notices_what_is_no_length(framed):
     content[21] ^= 1
     framed.write_bytes(content)
     with pytest.raises(ValueError, match="framed: no TFRecord at offset 21"):
-        tfrecord.count_records(str(framed))
+        count_records(str(framed))

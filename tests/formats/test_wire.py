@@ -8,7 +8,7 @@ from google.protobuf.internal.encoder import _SignedVarintEncoder, _VarintBytes
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transforms.formats import wire
+from transforms.formats.tfrecord import wire
 
 
 def _varint(number: int) -> bytes:

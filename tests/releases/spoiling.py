@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 
 from tests.builds import Version
 from transforms.dataset.keys import image_keys
-from transforms.formats import features, wire
-from transforms.formats.encoder import encode_examples
+from transforms.dataset.schema import example_columns
+from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.formats.tfrecord.records import read_records
 from transforms.releases.documents import describe_file, seal_manifest
-from transforms.releases.records import read_records
 
 
 def masked_crc(data: bytes) -> int:
@@ -54,10 +56,8 @@ def reseal_file(version: Version, path: Path) -> None:
 def reseal(version: Version, shard: Path) -> None:
     """Lets the manifest, and what TFDS reads, say of a shard what it now is."""
     data = shard.read_bytes()
-    if shard.suffix == ".parquet":
-        count = pq.read_metadata(shard).num_rows
-    else:
-        count = len([*read_records(str(shard))])
+    (form,) = (form for form in FORMATS if shard.is_relative_to(version.folder / form))
+    count = find_format(form).count(str(shard))
 
     def edit(manifest: dict) -> None:
         for account in manifest["splits"].values():
@@ -115,7 +115,7 @@ def rewrite_both(version: Version, split: str, edit: Callable[[pa.Table], pa.Tab
     (parquet,) = version.shards(split, "parquet")
     (tfrecord,) = version.shards(split, "tfrecord")
     rewrite_rows(version, parquet, edit)
-    encoded = wire.assemble(encode_examples(pq.read_table(parquet), features.columns()))
+    encoded = wire.assemble(encode_examples(pq.read_table(parquet), example_columns()))
     rewrite_records(version, tfrecord, lambda _: encoded.to_pylist())
 
 

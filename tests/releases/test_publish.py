@@ -16,15 +16,13 @@ from open_images.building import plan
 from pipelines.cli import options
 from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
-from transforms.dataset.schema import EXAMPLE
-from transforms.formats import features
-from transforms.formats.parquet import ParquetWriter
-from transforms.formats.tfrecord import TFRecordWriter
+from transforms.dataset.schema import EXAMPLE, example_columns
+from transforms.formats.part import DamagedPartError
+from transforms.formats.registry import DEFAULT, FORMATS, find_format
 from transforms.releases import publish, workspace
 from transforms.releases.publication import Publication
-from transforms.releases.shards import DamagedPartError, ShardPlan, plan_shards, seal_shard
+from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 
-FORMATS = ("parquet", "tfrecord")
 ROWS = 20
 
 
@@ -33,8 +31,7 @@ def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
     rows = [{"image_id": f"{bucket:08x}{i:08x}", "split": "train"} for i in range(ROWS)]
     examples = pa.Table.from_pylist(rows, EXAMPLE)
     path = str(folder / f"{form}-{bucket}")
-    columns = features.columns(with_image=False)
-    writer = ParquetWriter(path) if form == "parquet" else TFRecordWriter(path, columns)
+    writer = find_format(form).open_part(path, example_columns(with_image=False))
     writer.write(examples)
     return BuiltPart(form, "train", bucket, 0, *writer.close())
 
@@ -134,7 +131,7 @@ def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publ
         arguments = ["--annotations", inputs, "--images", "none", "--output", tmp_path / "out"]
         flags, _ = options.parse([str(argument) for argument in arguments])
         config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name).publication
-        parts = [write_part(Path(config.work.parts), form, 0) for form in FORMATS]
+        parts = [write_part(Path(config.work.parts), form, 0) for form in DEFAULT]
         plans = plan_shards(parts, 1 << 20)
         return config, [seal_shard(p, config.version_folder, config.release) for p in plans]
 

@@ -21,9 +21,11 @@ from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
-from transforms.formats import features
-from transforms.releases.example_checksums import feature_kinds, row_features
-from transforms.releases.records import parse_example, read_records
+from transforms.dataset.schema import example_columns
+from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.tables import TableExamples
+from transforms.formats.tfrecord.checksums import feature_kinds
+from transforms.formats.tfrecord.records import parse_example, read_records
 from transforms.releases.shard_files import sha256_of
 from transforms.releases.verify_shard import ShardTask, check_shard
 from transforms.storage import files
@@ -521,7 +523,7 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
         split="validation",
         sha256="",
         num_examples=3,
-        columns=features.columns(),
+        columns=example_columns(),
         compare=False,
         count=True,
         sample=np.empty(0, np.int64),
@@ -540,19 +542,19 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
 def test_records_are_read_as_their_rows(published: Build):
     table = published.version.table
     wanted = dict(zip(table["image_id"].to_pylist(), range(len(table)), strict=True))
-    columns = features.columns()
-    kinds = feature_kinds(columns)
+    columns = example_columns()
+    rows, kinds = TableExamples(table, columns), feature_kinds(columns)
     for path in published.version.shards("train", "tfrecord"):
+        examples = [*find_format("tfrecord").read(str(path), columns)]
+        ids = [each for some in examples for each in some.image_ids.to_pylist()]
+        found = [some.features(row) for some in examples for row in range(len(some.image_ids))]
+        for image_id, features in zip(ids, found, strict=True):
+            assert features == rows.features(wanted[image_id])
         for record in read_records(str(path)):
-            example = parse_example(record)
-            assert {name: feature.kind for name, feature in example.items()} == kinds
-            (image_id,) = example["image_id"].values
-            row = row_features(table, wanted[image_id.decode()], columns)
-            for name, feature in row.items():
-                np.testing.assert_array_equal(example[name].values, feature.values, name)
+            assert {name: each.kind for name, each in parse_example(record).items()} == kinds
 
 
-@pytest.mark.parametrize("form", ["parquet", "tfrecord"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_versions_of_one_format(form: str, make_corpus: Callable, tmp_path: Path, run: Callable):
     corpus = make_corpus("v7", IMAGES)
     flags = ["--annotations", corpus / "annotations", "--images", corpus / "images"]

@@ -22,7 +22,7 @@ from tests.emulators import GcsServer, S3Server
 from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
-from transforms.formats.tfrecord import TFRecordWriter
+from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.releases import heartbeat, latest, removal, workspace
 from transforms.releases.documents import seal_manifest
 from transforms.releases.output import Output, VersionError

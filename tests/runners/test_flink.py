@@ -20,6 +20,7 @@ from runners.flink.rest import ENDED, Rest
 from tests import builds
 from tests.emulators import S3Server
 from tests.runners import starting
+from transforms.formats.registry import FORMATS
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -59,6 +60,7 @@ def inputs(corpus_v7: Path) -> list[str]:
     """Every source there is, in pieces small enough for all workers to get some."""
     parts = ("annotations", "images", "masks")
     flags = [text for part in parts for text in (f"--{part}", str(corpus_v7 / part))]
+    flags += ["--format", ",".join(FORMATS)]
     return [*flags, "--chunk_size", "8k", "--mask_maps", "instance,semantic"]
 
 

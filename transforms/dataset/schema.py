@@ -7,6 +7,7 @@ and null where that source was not given at all.
 
 import json
 from collections import Counter
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -155,6 +156,19 @@ EXAMPLE = _with_huggingface(
         }
     )
 )
+
+
+def example_columns(*, with_image: bool = True, maps: Collection[str] = ()) -> tuple[str, ...]:
+    """Returns the columns of `EXAMPLE` that a dataset's examples fill.
+
+    Args:
+        with_image: whether it has pictures, or annotations alone.
+        maps: which of `MAP_COLUMNS` it has.
+    """
+    absent = set(MAP_COLUMNS) - set(maps)
+    if not with_image:
+        absent.add("image")
+    return tuple(name for name in EXAMPLE.names if name not in absent)
 
 
 def count_annotations(table: pa.Table) -> Counter[str]:

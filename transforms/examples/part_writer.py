@@ -6,11 +6,11 @@ import uuid
 import pyarrow as pa
 
 from transforms.dataset.elements import BuiltPart
+from transforms.dataset.schema import example_columns
 from transforms.examples.options import PartOptions
-from transforms.formats import features
-from transforms.formats.parquet import ParquetWriter
+from transforms.formats.format import ExampleWriter
+from transforms.formats.registry import find_format
 from transforms.formats.shard_count import parts_at_least
-from transforms.formats.tfrecord import TFRecordWriter
 
 #: Of a shard's size, what isn't worth a part of its own.
 _SMALL_REST = 0.25
@@ -30,7 +30,7 @@ class PartWriter:
         self._bucket = bucket
         self._coming = images
         self._parts_to_come = parts_at_least(images, config.buckets, config.num_shards)
-        self._writer: ParquetWriter | TFRecordWriter | None = None
+        self._writer: ExampleWriter | None = None
         self._written = 0
         self._parts: list[BuiltPart] = []
 
@@ -53,7 +53,7 @@ class PartWriter:
         """How many images the part at hand is to have, so that as many parts come as are wanted."""
         return (self._written + self._coming) // self._parts_to_come
 
-    def _is_large(self, writer: ParquetWriter | TFRecordWriter) -> bool:
+    def _is_large(self, writer: ExampleWriter) -> bool:
         written, shard_size = writer.bytes_written, self._config.shard_size
         rest = written / self._written * self._coming
         # Rather than that a small rest becomes a shard, the last one is somewhat larger.
@@ -65,16 +65,14 @@ class PartWriter:
             self._close_part(self._writer)
         return self._parts
 
-    def _open(self) -> ParquetWriter | TFRecordWriter:
+    def _open(self) -> ExampleWriter:
         # The name is unique to the attempt: a retry never touches what another attempt wrote.
         path = os.path.join(self._config.parts_folder, uuid.uuid4().hex)
-        if self._form == "parquet":
-            return ParquetWriter(path, options=self._config.object_options)
         config = self._config
-        columns = features.columns(with_image=config.with_pictures, maps=config.map_columns)
-        return TFRecordWriter(path, columns, config.object_options)
+        columns = example_columns(with_image=config.with_pictures, maps=config.map_columns)
+        return find_format(self._form).open_part(path, columns, config.object_options)
 
-    def _close_part(self, writer: ParquetWriter | TFRecordWriter) -> None:
+    def _close_part(self, writer: ExampleWriter) -> None:
         part = writer.close()
         sequence = len(self._parts)
         self._parts.append(BuiltPart(self._form, self._split, self._bucket, sequence, *part))

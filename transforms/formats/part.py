@@ -1,21 +1,66 @@
-"""A finished file of examples, and the file object that keeps its account while it is written."""
+"""Parts: files of examples before they become shards; checksums are taken while they are written
+and read."""
 
+from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from isal import isal_zlib
 
 from transforms.storage.streams import ObjectWriter
 
+_READ_BYTES = 256 << 10  # which stay in the cache while they are checked, hashed and written
+
+
+class DamagedPartError(Exception):
+    """What was read back isn't what was written."""
+
 
 class Part(NamedTuple):
-    """What the writer of a file of examples hands back; `body` is the CRC-32 of all that precedes
-    a footer."""
+    """What the writer of a part returns.
+
+    Attributes:
+        path: of the file.
+        num_examples: in it.
+        bytes: its size.
+        crc32: of all of its bytes.
+        body: CRC-32 of the bytes before its footer; of all where the format has no footer.
+    """
 
     path: str
     num_examples: int
     bytes: int
     crc32: str
     body: str
+
+
+class StoredPart(NamedTuple):
+    """A part in a local file, about to become a shard or a piece of one.
+
+    Attributes:
+        path: of the file.
+        crc32: of its bytes, as its writer reported it.
+    """
+
+    path: str
+    crc32: str
+
+    def read(self, take: Callable[[memoryview], object] | None = None) -> None:
+        """Reads the part to its end and verifies it; passes its bytes to `take` on the way.
+
+        Raises:
+            DamagedPartError: The bytes aren't those that were written.
+        """
+        crc = Crc32()
+        room = memoryview(bytearray(_READ_BYTES))
+        with open(self.path, "rb", buffering=0) as file:
+            while count := file.readinto(room):
+                crc.update(room[:count])
+                if take:
+                    take(room[:count])
+        if crc.hexdigest() != self.crc32:
+            raise DamagedPartError(
+                f"{self.path}: was not read back as it was written; is the disk sound?"
+            )
 
 
 class Digest(Protocol):

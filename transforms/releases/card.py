@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 
 from transforms.dataset import naming
+from transforms.formats.registry import FORMATS, find_format
 from transforms.storage import conditional, files
 from transforms.storage.conditional import Mark
 from transforms.storage.objects import AbsentError, is_remote
@@ -47,7 +48,7 @@ Its `manifest.json` says what it was built from.
 Annotations: Google LLC, CC BY 4.0. Pictures: CC BY 2.0 by their authors.
 """
 #: `datasets` says that it can't find this.
-_NO_PARQUET = "the latest version has no Parquet, build with --format parquet"
+_NO_FILES = "the latest version has no {title}, build with --format {name}"
 
 
 def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
@@ -58,17 +59,20 @@ def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
         splits: as its manifest has them.
     """
     names = sorted(splits, key=naming.SPLITS.index)
-    has_parquet = any(
-        shard["format"] == "parquet" for name in names for shard in splits[name]["shards"]
-    )
-    data_files = "".join(
-        f"\n  - split: {name}\n    path: versions/{version}/parquet/{name}-*.parquet"
-        for name in names
-    )
+    formats = {shard["format"] for name in names for shard in splits[name]["shards"]}
+    loadable = [form for form in FORMATS if find_format(form).data_files("")]
+    form = next((form for form in loadable if form in formats), None)
+    data_files = f' "{_NO_FILES.format(title=loadable[0].capitalize(), name=loadable[0])}"'
+    if form:
+        data_files = "".join(
+            f"\n  - split: {name}"
+            f"\n    path: versions/{version}/{find_format(form).data_files(name)}"
+            for name in names
+        )
     counted = ", ".join(f"{splits[name]['num_examples']:,} {name}" for name in names)
     text = _CARD.format(
         version=version,
-        data_files=data_files if has_parquet else f' "{_NO_PARQUET}"',
+        data_files=data_files,
         splits=counted,
     )
     return text.encode()

@@ -12,6 +12,7 @@ folder that is gone by then, and in an object store `latest` isn't as it was see
 """
 
 import contextlib
+import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,9 @@ import pyarrow as pa
 from transforms.dataset import naming
 from transforms.dataset.classes import complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
-from transforms.formats import features, tfds
-from transforms.releases import card, counts, failure_table, lease
+from transforms.dataset.schema import example_columns
+from transforms.formats.registry import find_format
+from transforms.releases import card, counts, failure_table, lease, verify_files
 from transforms.releases.documents import describe_file, seal_manifest
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.loss_limits import find_losses
@@ -227,25 +229,15 @@ def _encode_metadata(
         recording.PARTS: recording.encode_parts(parts),
         _FAILURES: failure_table.encode(failed.tables()),
     }
-    if "tfrecord" in config.formats:
-        of_split = {
-            split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
-            for split, account in splits.items()
-        }
-        encoded = tfds.encode_metadata(
-            features.columns(
-                with_image=config.examples.with_pictures, maps=config.examples.map_columns
-            ),
-            config=config.release,
-            splits={
-                split: [s["num_examples"] for s in shards] for split, shards in of_split.items()
-            },
-            num_bytes={
-                split: sum(s["bytes"] for s in shards) for split, shards in of_split.items()
-            },
-        )
-        folder = naming.tfds_folder(config.release)
-        contents |= {f"{folder}/{name}": data for name, data in encoded.items()}
+    columns = example_columns(
+        with_image=config.examples.with_pictures, maps=config.examples.map_columns
+    )
+    for form in config.formats:
+        shards = verify_files.shard_sizes(splits, form)
+        documents = find_format(form).documents(config.release, columns, shards)
+        for path, content in documents.items():
+            text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+            contents[path] = f"{text}\n".encode()
     return contents
 
 

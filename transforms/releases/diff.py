@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from transforms.dataset.keys import image_ids
+from transforms.formats.registry import preferred
 from transforms.releases.diff_shard import COLUMNS, SOURCES, ChecksumTask, checksum_shard
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
@@ -127,14 +128,15 @@ def _plan(output: Output, before: str, after: str, difference: Difference) -> li
 
 
 def _shards(manifest: dict) -> list[tuple[str, dict]]:
-    """The shards of the format that is compared: Parquet where there is some."""
+    """Returns the shards of the format that is compared."""
     shards = [
         (split, shard)
         for split, account in manifest["splits"].items()
         for shard in account["shards"]
     ]
-    forms = {shard["format"] for _, shard in shards}
-    form = "parquet" if "parquet" in forms else "tfrecord"
+    if not shards:
+        return []
+    form = preferred({shard["format"] for _, shard in shards})
     return [(split, shard) for split, shard in shards if shard["format"] == form]
 
 

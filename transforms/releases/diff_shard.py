@@ -1,5 +1,6 @@
 """The checksums of a shard's examples, column by column: what versions are compared by."""
 
+import functools
 import os
 from typing import NamedTuple
 
@@ -8,10 +9,11 @@ import pyarrow as pa
 
 from transforms.dataset.keys import image_keys
 from transforms.dataset.schema import EXAMPLE, IMAGE_FIELDS
-from transforms.releases.example_checksums import RecordColumns, column_checksums
+from transforms.formats.format import Format
+from transforms.formats.registry import find_format
+from transforms.formats.tables import TableExamples
 from transforms.releases.merging import Batch
-from transforms.releases.records import parse_example, read_records
-from transforms.releases.shard_files import local_copy, read_batches
+from transforms.releases.shard_files import local_copy
 from transforms.storage.stores import ObjectOptions
 
 #: What columns come from, by the kind of annotation file, or `pictures`.
@@ -36,7 +38,7 @@ class ChecksumTask(NamedTuple):
 
     Attributes:
         path: of the shard.
-        form: of `naming.FORMATS`.
+        form: of `registry.FORMATS`.
         options: how object stores are reached.
     """
 
@@ -58,43 +60,26 @@ def checksum_shard(task: ChecksumTask) -> Batch:
     """
     try:
         with local_copy(task.path, task.options) as path:
-            read = _checksum_rows if task.form == "parquet" else _checksum_records
-            return read(path)
+            return _checksum_columns(find_format(task.form), path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         cause = str(error).partition("\n")[0]
         raise DamagedShardError(f"{os.path.basename(task.path)} can't be read: {cause}") from None
 
 
-def _checksum_rows(path: str) -> Batch:
+def _checksum_columns(format_: Format, path: str) -> Batch:
     keys, checksums = [np.empty(0, np.uint64)], [np.empty((0, len(COLUMNS)), np.uint64)]
-    for table in read_batches(path):
-        keys.append(image_keys(table["image_id"].chunk(0))[0])
-        # A version may have been built before there was some column.
-        present = [name for name in COLUMNS if name in table.column_names]
-        checksums.append(_placed(present, column_checksums(table, present)))
+    for examples in format_.read(path):
+        keys.append(image_keys(examples.image_ids)[0])
+        found = examples.column_checksums(COLUMNS)
+        # A version may have been built before there was some column, which is null then.
+        absent = np.zeros(len(keys[-1]), np.uint64)
+        columns = [found[name] if name in found else absent + _of_null(name) for name in COLUMNS]
+        checksums.append(np.column_stack(columns))
     return np.concatenate(keys), np.concatenate(checksums)
 
 
-def _checksum_records(path: str) -> Batch:
-    ids, rows = [], []
-    parts, names, places = None, [], []
-    for record in read_records(path):
-        if parts is None:  # all records of a shard have the features of the first
-            parts = RecordColumns([*parse_example(record)])
-            names = [name for name in parts.columns if name in COLUMNS]
-            places = [parts.columns.index(name) for name in names]
-        image_id, checksums = parts.read(record)
-        ids.append(image_id)
-        rows.append([checksums[place] for place in places])
-    keys, _ = image_keys(pa.array(ids, pa.string()))
-    return keys, _placed(names, np.array(rows, np.uint64).reshape(len(rows), len(names)))
-
-
-def _placed(names: list[str], checksums: np.ndarray) -> np.ndarray:
-    """Checksums of some columns in the places of `COLUMNS`; the others are those of nulls."""
-    if names == [*COLUMNS]:
-        return checksums
-    nothing = column_checksums(pa.Table.from_pylist([{}], EXAMPLE), COLUMNS)
-    placed = np.repeat(nothing, len(checksums), axis=0)
-    placed[:, [COLUMNS.index(name) for name in names]] = checksums
-    return placed
+@functools.cache
+def _of_null(name: str) -> np.uint64:
+    """Returns the checksum of a column that is null."""
+    nulls = TableExamples(pa.Table.from_pylist([{}], EXAMPLE))
+    return nulls.column_checksums([name])[name][0]

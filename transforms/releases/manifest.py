@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from transforms.dataset import naming
+from transforms.formats.registry import FORMATS
 
 _Check = Callable[[Any], bool]
 
@@ -26,7 +27,7 @@ def _is_path(value: Any) -> bool:
 
 
 _FILE = {"path": _is_path, "bytes": _is_count, "sha256": _is_text}
-_SHARD = {**_FILE, "format": naming.FORMATS.__contains__, "num_examples": _is_count}
+_SHARD = {**_FILE, "format": FORMATS.__contains__, "num_examples": _is_count}
 _SOURCE = {
     "kind": _is_text,
     "path": _is_text,

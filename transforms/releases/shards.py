@@ -7,17 +7,16 @@ import shutil
 import tempfile
 import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, groupby, pairwise, zip_longest
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
-
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Shard
-from transforms.formats import parquet_concat, tfrecord
-from transforms.formats.part import Crc32, HashingFile
+from transforms.formats.format import FileKind
+from transforms.formats.part import DamagedPartError, HashingFile, StoredPart
+from transforms.formats.registry import find_format
 from transforms.formats.shard_count import shards_at_least
 from transforms.reuse import recording, taking
 from transforms.storage import files, objects, temporary
@@ -30,7 +29,6 @@ _SLACK = 1.25
 #: mean to write all of it once more.
 _ALONE = 1 / 8
 _DOWNLOAD_BYTES = 8 << 20
-_READ_BYTES = 256 << 10  # which stay in the cache while they are checked, hashed and written
 
 
 class ShardPlan(NamedTuple):
@@ -41,10 +39,6 @@ class ShardPlan(NamedTuple):
     index: int
     shards: int
     parts: tuple[BuiltPart, ...]
-
-
-class DamagedPartError(Exception):
-    """What was read back isn't what was written."""
 
 
 def plan_shards(
@@ -106,14 +100,15 @@ def seal_shard(
     Args:
         plan: the shard.
         folder: the version's folder, local or in an object store; so may the parts be.
-        release: names the TFDS config.
+        release: the dataset's version for readers.
         options: how object stores are reached.
 
     Raises:
         DamagedPartError: A part's checksum or number of examples isn't what its writer reported.
         StorageError: The object store can't be read, or written to.
     """
-    path = naming.shard_path(plan.form, release, plan.split, plan.index, plan.shards)
+    kind = _kind_of(plan.form)
+    path = kind.shard_path(release, plan.split, plan.index, plan.shards)
     target = os.path.join(folder, path)
     num_examples = sum(part.num_examples for part in plan.parts)
     parts = tuple(part._replace(path="", origin=None) for part in plan.parts)
@@ -126,9 +121,9 @@ def seal_shard(
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
         size, sha256 = _put_together(plan._replace(parts=local), attempt)
-        if count_examples(plan.form, attempt) != num_examples:
+        if kind.count(attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
-        footer = parquet_concat.footer_checksum(attempt) if plan.form == "parquet" else ""
+        footer = kind.footer_checksum(attempt)
     return shard(bytes=size, sha256=sha256, footer=footer)
 
 
@@ -197,40 +192,22 @@ def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
     digest = hashlib.sha256()
     if len(plan.parts) == 1:
         (part,) = plan.parts
-        _read_back(part, digest.update)
+        StoredPart(part.path, part.crc32).read(digest.update)
         os.link(part.path, attempt)
         return part.bytes, digest.hexdigest()
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
-        for part, following in zip_longest(plan.parts, plan.parts[1:]):
-            if following:
-                files.read_ahead(following.path, 0, following.bytes)
-            # Records stand end to end, whatever file they are in.
-            _read_back(part, None if plan.form == "parquet" else file.write)
-        if plan.form == "parquet":
-            parquet_concat.concatenate([part.path for part in plan.parts], file)
+        _kind_of(plan.form).concatenate(_read_ahead(plan.parts), file)
         return file.tell(), file.digest
 
 
-def count_examples(form: str, path: str) -> int:
-    """How many examples a shard holds, by its own account."""
-    if form == "parquet":
-        return pq.read_metadata(path).num_rows
-    if form == naming.LINEAGE:
-        return recording.count_rows(path)
-    return tfrecord.count_records(path)
+def _read_ahead(parts: Sequence[BuiltPart]) -> Iterator[StoredPart]:
+    """Yields parts; each is read from the disk while the one before it is verified."""
+    for part, following in zip_longest(parts, parts[1:]):
+        if following:
+            files.read_ahead(following.path, 0, following.bytes)
+        yield StoredPart(part.path, part.crc32)
 
 
-def _read_back(part: BuiltPart, take: Callable[[memoryview], object] | None = None) -> None:
-    """Reads a part to its end, and verifies it; `take` is given its bytes on the way."""
-    crc = Crc32()
-    room = memoryview(bytearray(_READ_BYTES))
-    with open(part.path, "rb", buffering=0) as file:
-        while count := file.readinto(room):
-            crc.update(room[:count])
-            if take:
-                take(room[:count])
-    if crc.hexdigest() != part.crc32:
-        raise DamagedPartError(
-            f"{part.path}: was not read back as it was written; is the disk sound?"
-        )
+def _kind_of(form: str) -> FileKind:
+    return recording.LINEAGE if form == naming.LINEAGE else find_format(form)

@@ -3,8 +3,9 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from transforms.releases import example_checksums, verify_files, verify_output
+from transforms.releases import verify_files, verify_output
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import (
     MANIFEST,
@@ -16,7 +17,7 @@ from transforms.releases.output import (
     find_irregular,
     has_checksums,
 )
-from transforms.releases.verify_agreement import Comparison, Stream
+from transforms.releases.verify_agreement import Comparison, Stream, Tally
 from transforms.releases.verify_plan import plan_tasks
 from transforms.releases.verify_shard import ShardReport, ShardTask, check_shard, find_example
 from transforms.system.processes import spread
@@ -179,12 +180,14 @@ class _Check:
         self.account.examples = comparison.examples
         for line in comparison.lines(self._lacking):
             self._problem(line)
-        for split, tally in comparison.differing.items():
+        for (split, form, first), tally in comparison.differing.items():
             if tally.count:
-                of_split = [task for task in tasks if task.split == split]
-                named = _differing_features(of_split, tally.such)
-                where = ", ".join(named) or "how they are encoded"
-                self._problem(f"{split}: {tally} in tfrecord isn't as in parquet: {where}")
+                found = [
+                    _find_features([t for t in tasks if (t.split, t.form) == (split, each)], tally)
+                    for each in (form, first)
+                ]
+                where = ", ".join(_differing_features(*found)) or "how they are encoded"
+                self._problem(f"{split}: {tally} in {form} isn't as in {first}: {where}")
 
     def _batches(
         self,
@@ -220,12 +223,12 @@ class _Check:
             yield report.keys, report.checksums
 
 
-def _differing_features(tasks: Sequence[ShardTask], image_id: str) -> list[str]:
-    """Names of the features in which an image differs between formats, by parsing both."""
-    found = {}
-    for task in tasks:
-        if task.form not in found:
-            example = find_example(task, image_id)
-            if example is not None:
-                found[task.form] = example
-    return example_checksums.differing_features(*found.values())
+def _find_features(tasks: Sequence[ShardTask], image: Tally) -> dict[str, Any]:
+    """Returns the features of an image in the one of these shards that has it."""
+    found = (find_example(task, image.such) for task in tasks)
+    return next(example for example in found if example is not None)
+
+
+def _differing_features(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the features that two examples don't share."""
+    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))

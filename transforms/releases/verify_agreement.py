@@ -1,11 +1,14 @@
 """What the splits and formats of a version say of the same images."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 
 from transforms.dataset.keys import image_ids
+from transforms.formats.registry import FORMATS
 from transforms.releases.merging import Batch
 
 #: Split and format.
@@ -36,14 +39,15 @@ class Comparison:
 
     def __init__(self, streams: Collection[Stream]) -> None:
         self._formats: dict[str, list[str]] = {}
-        for split, form in sorted(streams):
+        for split, form in sorted(streams, key=lambda each: (each[0], FORMATS.index(each[1]))):
             self._formats.setdefault(split, []).append(form)
         #: Images in several splits.
         self.shared = Tally()
-        #: By stream, images that the split's other format lacks.
-        self.alone = {stream: Tally() for stream in streams}
-        #: By split, images whose examples differ between formats.
-        self.differing = {split: Tally() for split in self._formats}
+        #: By split and some of its formats, images that the other ones lack.
+        self.alone: dict[tuple[str, tuple[str, ...]], Tally] = defaultdict(Tally)
+        #: By split and format, images whose examples differ from those of the split's first format,
+        #: which is named third.
+        self.differing: dict[tuple[str, str, str], Tally] = defaultdict(Tally)
         #: Images in any split, once for each.
         self.examples = 0
 
@@ -51,26 +55,25 @@ class Comparison:
         """Takes a window of `merging.align`: keys and, where formats are compared, checksums."""
         of_split = []
         for split, formats in self._formats.items():
-            batches = [window[split, form] for form in formats if (split, form) in window]
-            if not batches:
-                continue
-            of_split.append(np.unique(np.concatenate([keys for keys, _ in batches])))
+            batches = [window.get((split, form), _NOTHING) for form in formats]
+            union = np.unique(np.concatenate([keys for keys, _ in batches]))
+            of_split.append(union)
             if len(formats) > 1:
-                self._compare(split, formats, window)
+                self._find_alone(split, union, [keys for keys, _ in batches])
+                for form, batch in zip(formats[1:], batches[1:], strict=True):
+                    differ = _differing(batches[0], batch)
+                    self.differing[split, form, formats[0]].add(differ)
         keys, counts = np.unique(np.concatenate(of_split), return_counts=True)
         self.shared.add(keys[counts > 1])
         self.examples += sum(map(len, of_split))
 
-    def _compare(self, split: str, formats: list[str], window: Mapping[Stream, Batch]) -> None:
-        one, other = (window.get((split, form), _NOTHING) for form in formats)
-        _, mine, theirs = np.intersect1d(one[0], other[0], return_indices=True)
-        for form, batch, places in zip(formats, (one, other), (mine, theirs), strict=True):
-            lonely = np.ones(len(batch[0]), bool)
-            lonely[places] = False
-            # Those that are there twice were told of before.
-            self.alone[split, form].add(np.setdiff1d(batch[0][lonely], batch[0][places]))
-        differ = one[1][mine] != other[1][theirs]
-        self.differing[split].add(one[0][mine][differ])
+    def _find_alone(self, split: str, union: np.ndarray, keys: Sequence[np.ndarray]) -> None:
+        """Counts images of a split that some of its formats lack; each has some (n,) keys."""
+        present = np.column_stack([np.isin(union, some) for some in keys])
+        lonely = ~present.all(axis=1)
+        for pattern in np.unique(present[lonely], axis=0):
+            having = tuple(compress(self._formats[split], pattern))
+            self.alone[split, having].add(union[(present == pattern).all(axis=1)])
 
     def lines(self, lacking: Collection[Stream]) -> Iterator[str]:
         """Yields a line for each kind of image that doesn't fit, but where examples differ.
@@ -80,10 +83,16 @@ class Comparison:
         """
         if self.shared.count:
             yield f"{self.shared} in several splits"
-        for (split, form), tally in self.alone.items():
-            others = {(split, other) for other in self._formats[split]} - {(split, form)}
-            if tally.count and not others & set(lacking):
-                yield f"{split}: {tally} in {form} alone"
+        for (split, having), tally in self.alone.items():
+            others = {(split, form) for form in self._formats[split] if form not in having}
+            if not others & set(lacking):
+                yield f"{split}: {tally} in {' and '.join(having)} alone"
+
+
+def _differing(one: Batch, other: Batch) -> np.ndarray:
+    """Returns the keys of the images that are in both batches with other checksums."""
+    keys, first, second = np.intersect1d(one[0], other[0], return_indices=True)
+    return keys[one[1][first] != other[1][second]]
 
 
 _NOTHING: Batch = (np.empty(0, np.uint64), np.empty(0, np.uint64))

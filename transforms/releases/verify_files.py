@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.dataset import failures, naming
+from transforms.dataset import failures
 from transforms.dataset.naming import CLASSES, MANIFEST
-from transforms.dataset.schema import MAP_COLUMNS
-from transforms.formats import features, tfds
+from transforms.dataset.schema import MAP_COLUMNS, example_columns
+from transforms.formats.format import ShardSize
+from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.detect import TABLES
 from transforms.releases.output import shards_of
 from transforms.storage import files
@@ -27,9 +28,9 @@ _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowExc
 
 
 def columns_of(manifest: dict) -> tuple[str, ...]:
-    """The columns of `EXAMPLE` that a version's examples have; see `features.columns`."""
+    """The columns of `EXAMPLE` that a version's examples have; see `schema.example_columns`."""
     maps = [f"{name}_map" for name in manifest["config"].get("mask_maps", ())]
-    return features.columns(
+    return example_columns(
         with_image=any(source["kind"] == "pictures" for source in manifest["sources"]),
         maps=[name for name in MAP_COLUMNS if name in maps],
     )
@@ -47,7 +48,7 @@ def check_manifest(name: str, manifest: dict) -> Iterator[str]:
     release = manifest["config"].get("release", "")
     seen: Counter[str] = Counter()
     for split, account in manifest["splits"].items():
-        for form in naming.FORMATS:
+        for form in FORMATS:
             shards = [shard for shard in account["shards"] if shard["format"] == form]
             total = sum(shard["num_examples"] for shard in shards)
             if shards and total != account["num_examples"]:
@@ -56,7 +57,7 @@ def check_manifest(name: str, manifest: dict) -> Iterator[str]:
                     f"{form} shards {total:,}"
                 )
             for index, shard in enumerate(shards):
-                path = naming.shard_path(form, release, split, index, len(shards))
+                path = find_format(form).shard_path(release, split, index, len(shards))
                 if shard["path"] != path:
                     yield f"{MANIFEST}: names {shard['path']} where {path} should be"
         seen.update(shard["path"] for shard in account["shards"])
@@ -113,10 +114,8 @@ def check_files(
         size = sizes.get(file["path"])
         if size is not None and size != file["bytes"]:
             yield f"{file['path']}: has {size:,} bytes, not {file['bytes']:,}"
-    wanted = {MANIFEST, CLASSES, *(file["path"] for file in listed)}
-    if any(shard["format"] == "tfrecord" for shard in shards_of(manifest)):
-        folder = naming.tfds_folder(manifest["config"].get("release", ""))
-        wanted |= {f"{folder}/features.json", f"{folder}/dataset_info.json"}
+    wanted = {MANIFEST, *(file["path"] for file in listed)}
+    wanted |= _expected_documents(manifest).keys()
     failed = {path for path in sizes if _FAILURES.fullmatch(path)}
     if "files" not in manifest:
         if not failed:
@@ -192,21 +191,23 @@ def _compare_checksum(described: Mapping[str, Any], data: bytes) -> str:
 def _expected_documents(manifest: dict) -> dict[str, Any]:
     """Returns the content of JSON files by path; None for classes, which the manifest lacks."""
     expected: dict[str, Any] = {CLASSES: None}
-    of_split = {
-        split: [shard for shard in account["shards"] if shard["format"] == "tfrecord"]
-        for split, account in manifest["splits"].items()
-    }
-    if any(of_split.values()):
-        release = manifest["config"].get("release", "")
-        below = naming.tfds_folder(release)
-        expected[f"{below}/features.json"] = tfds.features(columns_of(manifest))
-        expected[f"{below}/dataset_info.json"] = tfds.dataset_info(
-            release,
-            naming.TFDS_VERSION,
-            {split: [s["num_examples"] for s in shards] for split, shards in of_split.items()},
-            {split: sum(s["bytes"] for s in shards) for split, shards in of_split.items()},
-        )
+    release, columns = manifest["config"].get("release", ""), columns_of(manifest)
+    for form in {shard["format"] for shard in shards_of(manifest)}:
+        shards = shard_sizes(manifest["splits"], form)
+        expected |= find_format(form).documents(release, columns, shards)
     return expected
+
+
+def shard_sizes(splits: Mapping[str, Mapping], form: str) -> dict[str, list[ShardSize]]:
+    """Returns the sizes of the shards of a format by split, as a manifest has them."""
+    return {
+        split: [
+            ShardSize(shard["num_examples"], shard["bytes"])
+            for shard in account["shards"]
+            if shard["format"] == form
+        ]
+        for split, account in splits.items()
+    }
 
 
 def _check_document(data: bytes, expected: Any) -> str:

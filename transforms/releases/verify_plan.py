@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from transforms.formats.registry import preferred
 from transforms.releases.verify_files import columns_of
 from transforms.releases.verify_shard import ShardTask
 from transforms.storage.stores import ObjectOptions
@@ -33,7 +34,9 @@ def plan_tasks(
         if shard["path"] in sizes
     ]
     formats = {shard["format"] for _, shard in shards}
-    of_pictures = "parquet" if "parquet" in formats else "tfrecord"  # they are the same in both
+    if not formats:
+        return []
+    of_pictures = preferred(formats)  # they are the same in all
     total = sum(shard["num_examples"] for _, shard in shards if shard["format"] == of_pictures)
     if "image" not in columns:
         sample = 0

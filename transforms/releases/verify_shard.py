@@ -4,47 +4,23 @@ import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from PIL import Image
 
 from transforms.dataset.failures import PixelError, Reason
 from transforms.dataset.keys import image_keys
-from transforms.dataset.schema import ANNOTATION_COLUMNS, EXAMPLE, count_annotations
 from transforms.examples.imaging.decode import verify_pixels
 from transforms.examples.imaging.header import PILLOW_ERRORS, check_picture
-from transforms.releases.example_checksums import (
-    checksum,
-    feature_kinds,
-    row_checksums,
-    row_features,
-)
-from transforms.releases.records import (
-    Feature,
-    RecordError,
-    count_values,
-    entry_bounds,
-    key_prefix,
-    parse_example,
-    read_records,
-)
-from transforms.releases.shard_files import local_copy, read_batches, sha256_of
+from transforms.formats.format import FormatError, Picture
+from transforms.formats.registry import find_format
+from transforms.releases.shard_files import local_copy, sha256_of
 from transforms.releases.verify_agreement import Tally
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
-
-_BATCH_RECORDS = 4096
-
-#: Column of annotations to the feature of its first text, which has one value an annotation.
-_COUNTED = {
-    column: next(f"{column}/{field.name}" for field in dtype if pa.types.is_string(field.type))
-    for column, dtype in ANNOTATION_COLUMNS.items()
-}
 
 
 class ShardTask(NamedTuple):
@@ -53,7 +29,7 @@ class ShardTask(NamedTuple):
     Attributes:
         folder: of the version.
         path: below it.
-        form: of `naming.FORMATS`.
+        form: of `registry.FORMATS`.
         split: it is of.
         sha256: that it should have.
         num_examples: likewise.
@@ -101,15 +77,12 @@ class ShardReport(NamedTuple):
     readable: bool
 
 
-class _Rows(NamedTuple):
-    """Some examples: their ImageIDs, checksums, samples whose pictures are to be decoded, and how
-    many annotations each column has."""
+class _Found(NamedTuple):
+    """Of some examples: their ImageIDs, checksums, and how many are of the shard's split."""
 
     ids: pa.Array
     checksums: np.ndarray
     of_split: int
-    samples: list[tuple[str, bytes | None, tuple[int, int]]]
-    annotations: Counter[str]
 
 
 def check_shard(task: ShardTask) -> ShardReport:
@@ -128,20 +101,24 @@ def check_shard(task: ShardTask) -> ShardReport:
             return ShardReport([problem], [], nothing, nothing, 0, Counter(), readable=False)
         problems: list[str] = []
         damaged: list[str] = []
-        rows = _parquet_rows(path, task) if task.form == "parquet" else _record_rows(path, task)
-        found: list[_Rows] = []
+        found: list[_Found] = []
         annotations: Counter[str] = Counter()
-        pictures = 0
+        pictures = first = 0
         try:
-            for some in rows:
-                pictures += len(some.samples)
-                for sample in some.samples:
-                    problem, its_damage = _judge_picture(*sample, task.strict)
+            for examples in find_format(task.form).read(path, task.columns):
+                ids = examples.image_ids
+                wanted = _within(task.sample, first, len(ids))
+                pictures += len(wanted)
+                for row in wanted:
+                    problem, its_damage = _judge_picture(examples.picture(row), task.strict)
                     problems += [problem] if problem else []
                     damaged += [its_damage] if its_damage else []
-                annotations += some.annotations
-                found.append(some._replace(samples=[]))
-        except (RecordError, pa.ArrowException, _SchemaError) as error:
+                if task.count:
+                    annotations += examples.count_annotations()
+                checksums = examples.checksums() if task.compare else nothing
+                found.append(_Found(ids, checksums, examples.count_in_split(task.split)))
+                first += len(ids)
+        except (FormatError, pa.ArrowException) as error:
             problems.append(str(error).partition("\n")[0])
             return ShardReport(
                 problems, [], nothing, nothing, pictures, annotations, readable=False
@@ -161,123 +138,14 @@ def check_shard(task: ShardTask) -> ShardReport:
     return ShardReport(problems, damaged, keys, all_checksums, pictures, annotations, readable=True)
 
 
-def find_example(task: ShardTask, image_id: str) -> dict[str, Feature] | None:
-    """The features of an image, or None where it isn't in this shard, which was sound."""
+def find_example(task: ShardTask, image_id: str) -> dict[str, Any] | None:
+    """Returns the features of an image; None where it isn't in this shard, which was sound."""
     with local_copy(os.path.join(task.folder, task.path), task.options) as path:
-        if task.form == "parquet":
-            for table in read_batches(path):
-                row = pc.index(table["image_id"], image_id).as_py()
-                if row >= 0:
-                    return row_features(table, row, task.columns)
-            return None
-        wanted = image_id.encode()
-        examples = map(parse_example, read_records(path))
-        return next((found for found in examples if found["image_id"].values == [wanted]), None)
-
-
-class _SchemaError(Exception):
-    """Columns aren't those of an example."""
-
-
-def _parquet_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
-    _check_schema(pq.read_schema(path))
-    first = 0
-    for table in read_batches(path):
-        wanted = _within(task.sample, first, len(table))
-        yield _Rows(
-            table["image_id"].chunk(0),
-            row_checksums(table, task.columns) if task.compare else np.empty(0, np.uint64),
-            pc.sum(pc.equal(table["split"], task.split)).as_py() or 0,
-            [_sample_of_row(table, row) for row in wanted],
-            count_annotations(table) if task.count else Counter(),
-        )
-        first += len(table)
-
-
-def _check_schema(schema: pa.Schema) -> None:
-    if schema.equals(EXAMPLE) and schema.metadata == EXAMPLE.metadata:
-        return
-    for field in EXAMPLE:
-        place = schema.get_field_index(field.name)
-        if place < 0:
-            raise _SchemaError(f"lacks the column {field.name}")
-        if schema.field(place) != field:
-            raise _SchemaError(f"the column {field.name} is {schema.field(place).type}")
-    raise _SchemaError("its columns, or what is said of them, aren't those of an example")
-
-
-def _sample_of_row(table: pa.Table, row: int) -> tuple[str, bytes | None, tuple[int, int]]:
-    example = table.select(["image_id", "image", "width", "height"]).slice(row, 1).to_pylist()[0]
-    size = (example["width"], example["height"])
-    return example["image_id"], (example["image"] or {}).get("bytes"), size
-
-
-def _record_rows(path: str, task: ShardTask) -> Iterator[_Rows]:
-    kinds = feature_kinds(task.columns)
-    names = list(kinds)
-    prefixes = [key_prefix(name) for name in names]
-    image_id, split = names.index("image_id"), names.index("split")
-    its_split = _text_entry("split", task.split)
-    sampled = set(task.sample.tolist())
-    ids: list[bytes] = []
-    found: list[int] = []
-    samples = []
-    of_split = 0
-    annotations: Counter[str] = Counter()
-    counted = {column: names.index(name) for column, name in _COUNTED.items() if task.count}
-
-    def rows() -> _Rows:
-        checksums_of = np.array(found, np.uint64)
-        return _Rows(pa.array(ids, pa.string()), checksums_of, of_split, samples, annotations)
-
-    for place, record in enumerate(read_records(path)):
-        try:
-            bounds = entry_bounds(record, prefixes)
-            of_split += record[bounds[split] : bounds[split + 1]] == its_split
-            entry = record[bounds[image_id] : bounds[image_id + 1]]
-            (name,) = parse_example(_message(entry))["image_id"].values
-            if place == 0:
-                _check_kinds(parse_example(record), kinds)
-            for column, at in counted.items():
-                annotations[column] += count_values(record[bounds[at] : bounds[at + 1]])
-            if place in sampled:
-                samples.append(_sample_of_record(name, parse_example(record)))
-        except ValueError as error:
-            raise RecordError(f"example {place}: {error}") from None
-        ids.append(name)
-        if task.compare:
-            found.append(checksum(record))
-        if len(ids) == _BATCH_RECORDS:
-            yield rows()
-            ids, found, samples, of_split, annotations = [], [], [], 0, Counter()
-    yield rows()
-
-
-def _message(entry: bytes) -> bytes:
-    """An example with this entry alone, which is short."""
-    return bytes((0x0A, len(entry))) + entry
-
-
-def _text_entry(name: str, value: str) -> bytes:
-    """The entry of a feature of one short text."""
-    texts = bytes((0x0A, len(value))) + value.encode()
-    feature = bytes((0x0A, len(texts))) + texts
-    content = key_prefix(name) + bytes((len(feature),)) + feature
-    return bytes((0x0A, len(content))) + content
-
-
-def _check_kinds(example: dict[str, Feature], kinds: dict[str, int]) -> None:
-    for name, feature in example.items():
-        if feature.kind != kinds[name]:
-            raise RecordError(f"the feature {name} is of kind {feature.kind}")
-
-
-def _sample_of_record(
-    name: bytes, example: dict[str, Feature]
-) -> tuple[str, bytes | None, tuple[int, int]]:
-    image = example["image"].values
-    size = (int(example["width"].values[0]), int(example["height"].values[0]))
-    return name.decode(errors="replace"), image[0] if image else None, size
+        for examples in find_format(task.form).read(path, task.columns):
+            row = pc.index(examples.image_ids, image_id).as_py()
+            if row >= 0:
+                return examples.features(row)
+    return None
 
 
 def _within(sample: np.ndarray, first: int, count: int) -> list[int]:
@@ -285,15 +153,14 @@ def _within(sample: np.ndarray, first: int, count: int) -> list[int]:
     return (sample[start:stop] - first).tolist()
 
 
-def _judge_picture(
-    image_id: str, data: bytes | None, size: tuple[int, int], strict: bool
-) -> tuple[str, str]:
+def _judge_picture(picture: Picture, strict: bool) -> tuple[str, str]:
     """Decodes a picture.
 
     Returns:
         The problem, and the damage that is no problem since the build didn't look for it (unless
         `strict`); each one line, or empty.
     """
+    image_id, data, size = picture
     try:
         found, damage = _decode(data or b"")
     except PixelError as error:
@@ -340,7 +207,7 @@ def _load(data: bytes, form: str) -> tuple[int, int]:
         return picture.size
 
 
-def _by(size: tuple[int, int]) -> str:
+def _by(size: tuple[int | None, int | None]) -> str:
     return " x ".join(map(str, size))
 
 

@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 
-from transforms.formats import thrift
+from transforms.formats.parquet import thrift
 from transforms.sources.buffer import PictureBuffer
 
 #: More than the header of a page without statistics takes.
@@ -23,7 +23,7 @@ _PAGE_HEADER: thrift.Wanted = {3: "bytes", 5: {1: "values"}}
 def read_pictures(
     file: io.BufferedReader, start: int, rows: Iterable[int], buffer: PictureBuffer
 ) -> Iterator[bytes | memoryview]:
-    """Some values of a column as `formats.parquet` writes pictures: plain, none of them null.
+    """Some values of a column as `parquet.writer` writes pictures: plain, none of them null.
 
     Args:
         file: the open file, of which nobody else reads meanwhile.

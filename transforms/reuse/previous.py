@@ -15,6 +15,7 @@ from transforms.dataset.elements import BuiltPart, Origin
 from transforms.dataset.keys import find
 from transforms.exchange.batches import bucket_of
 from transforms.formats.part import Crc32
+from transforms.formats.registry import FORMATS, find_format
 from transforms.reuse import taking
 from transforms.reuse.identity import UNKNOWN
 from transforms.reuse.recording import PART, PARTS, ROW
@@ -125,7 +126,8 @@ class Previous:
         """
         ends = np.ascontiguousarray(images["key"][[0, -1]])
         first, last = bucket_of(ends, self._buckets).tolist()
-        parts = list(self._between(first, last, "parquet", split))
+        form = next(name for name in FORMATS if find_format(name).has_row_access)
+        parts = list(self._between(first, last, form, split))
         try:
             rows = self._rows(self._between(first, last, naming.LINEAGE, split))
         except _ERRORS:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
+from transforms.formats.format import FileKind
 from transforms.formats.part import Crc32, HashingFile
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -67,16 +68,22 @@ def write_rows(
     )
 
 
-def count_rows(path: str) -> int:
-    """How many images a file has rows of.
+class LineageRows(FileKind):
+    """Files of `ROW`s: written in parts and put together like examples, and no output format."""
 
-    Raises:
-        ValueError: it ends inside a row.
-    """
-    rows, rest = divmod(os.path.getsize(path), ROW.itemsize)
-    if rest:
-        raise ValueError(f"{path}: ends inside a row")
-    return rows
+    name = naming.LINEAGE
+
+    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+        return f"{naming.LINEAGE}/{split}-{naming.numbers(index, shards)}"
+
+    def count(self, path: str) -> int:
+        rows, rest = divmod(os.path.getsize(path), ROW.itemsize)
+        if rest:
+            raise ValueError(f"{path}: ends inside a row")
+        return rows
+
+
+LINEAGE = LineageRows()
 
 
 def parts_table(shards: Iterable[Shard], counts: Iterable[BucketCount], buckets: int) -> pa.Table:

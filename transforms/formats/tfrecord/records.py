@@ -1,7 +1,7 @@
 """TFRecord files read back, record by record, without TensorFlow or protobuf.
 
-The framing is described in `transforms.formats.tfrecord`, the messages in
-`transforms.formats.encoder`. Nothing of either is used here: what wrote a file doesn't judge it.
+The framing is described in `writer`, the messages in `encoder`. Nothing of either is used here:
+what wrote a file doesn't judge it.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import google_crc32c
 import numpy as np
 
+from transforms.formats.format import FormatError
 from transforms.storage import files
 
 _LENGTH = struct.Struct("<Q")
@@ -22,10 +23,6 @@ _ENTRY, _VALUE = 0x0A, 0x12  # fields 1 and 2, length-delimited
 _MORE = 0x80
 
 BYTES, FLOAT, INT64 = 1, 2, 3
-
-
-class RecordError(ValueError):
-    """A TFRecord file or a tf.train.Example is damaged."""
 
 
 class Feature(NamedTuple):
@@ -44,7 +41,7 @@ def read_records(path: str) -> Iterator[bytes]:
     """The records of a local file, checked by both of their checksums.
 
     Raises:
-        RecordError: A checksum is wrong, or the file ends inside a record.
+        FormatError: A checksum is wrong, or the file ends inside a record.
     """
     with files.open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -52,15 +49,15 @@ def read_records(path: str) -> Iterator[bytes]:
         while position < size:
             header = file.read(_LENGTH.size + _CRC.size)
             if len(header) < _LENGTH.size + _CRC.size:
-                raise RecordError(f"ends inside the record at offset {position}")
+                raise FormatError(f"ends inside the record at offset {position}")
             if _masked_crc(header[: _LENGTH.size]) != _CRC.unpack_from(header, _LENGTH.size)[0]:
-                raise RecordError(f"wrong CRC of the length at offset {position}")
+                raise FormatError(f"wrong CRC of the length at offset {position}")
             (length,) = _LENGTH.unpack_from(header)
             if position + len(header) + length + _CRC.size > size:
-                raise RecordError(f"ends inside the record at offset {position}")
+                raise FormatError(f"ends inside the record at offset {position}")
             data = file.read(length)
             if _masked_crc(data) != _CRC.unpack(file.read(_CRC.size))[0]:
-                raise RecordError(f"wrong CRC of the record at offset {position}")
+                raise FormatError(f"wrong CRC of the record at offset {position}")
             yield data
             position += len(header) + length + _CRC.size
 
@@ -87,7 +84,7 @@ def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
         Offsets of the first byte of each entry, and of the end.
 
     Raises:
-        RecordError: The features are others.
+        FormatError: The features are others.
     """
     try:
         end, at = _open(record, 0, _ENTRY)
@@ -101,13 +98,13 @@ def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
             if length >= _MORE:
                 length, at = _varint(record, at - 1)
             if not record.startswith(prefix, at):
-                raise RecordError(f"lacks the feature {prefix[2:-1].decode()} where it should be")
+                raise FormatError(f"lacks the feature {prefix[2:-1].decode()} where it should be")
             at += length
             bounds.append(at)
     except IndexError as error:
-        raise RecordError(f"is no tf.train.Example: {error}") from None
+        raise FormatError(f"is no tf.train.Example: {error}") from None
     if at != end:
-        raise RecordError("has features that it shouldn't have")
+        raise FormatError("has features that it shouldn't have")
     return bounds
 
 
@@ -115,7 +112,7 @@ def parse_example(record: bytes) -> dict[str, Feature]:
     """The features of an example by name, in whatever order they stand.
 
     Raises:
-        RecordError: It is no tf.train.Example.
+        FormatError: It is no tf.train.Example.
     """
     try:
         found = {}
@@ -130,23 +127,23 @@ def parse_example(record: bytes) -> dict[str, Feature]:
             found[key] = _parse_feature(record[at:feature_end])
             at = stop
     except (IndexError, ValueError) as error:
-        raise RecordError(f"is no tf.train.Example: {error}") from None
+        raise FormatError(f"is no tf.train.Example: {error}") from None
     return found
 
 
-def count_values(entry: bytes) -> int:
-    """Counts the values of the feature of an entry; see `entry_bounds`.
+def parse_entry(entry: bytes) -> Feature:
+    """Returns the feature of one entry of an example; see `entry_bounds`.
 
     Raises:
-        RecordError: It is no entry of an example.
+        FormatError: It is no entry of an example.
     """
     try:
         _, at = _open(entry, 0, _ENTRY)
         at, _ = _open(entry, at, _ENTRY)
         end, at = _open(entry, at, _VALUE)
-        return len(_parse_feature(entry[at:end]).values)
+        return _parse_feature(entry[at:end])
     except IndexError as error:
-        raise RecordError(f"is no tf.train.Example: {error}") from None
+        raise FormatError(f"is no tf.train.Example: {error}") from None
 
 
 def _parse_feature(data: bytes) -> Feature:

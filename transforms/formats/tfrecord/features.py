@@ -13,7 +13,7 @@ tf.train.Example has no nulls: a null text is b"", a null integer (flags among t
 float NaN, and a null list is empty.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
-from transforms.dataset.schema import EXAMPLE, IMAGE, MAP_COLUMNS
-from transforms.formats import wire
+from transforms.dataset.schema import IMAGE
+from transforms.formats.tfrecord import wire
 
 #: Boxes and the corners that make them up, in TFDS's order.
 BOXES = {
@@ -47,19 +47,6 @@ class Leaf(NamedTuple):
     rows: np.ndarray
 
 
-def columns(*, with_image: bool = True, maps: Collection[str] = ()) -> tuple[str, ...]:
-    """The columns that a dataset's features come from.
-
-    Args:
-        with_image: whether it has pictures, or annotations alone.
-        maps: which of `MAP_COLUMNS` it has.
-    """
-    absent = set(MAP_COLUMNS) - set(maps)
-    if not with_image:
-        absent.add("image")
-    return tuple(name for name in EXAMPLE.names if name not in absent)
-
-
 def members(struct: pa.StructType) -> dict[str, tuple[str, ...]]:
     """The features in a struct: name to the names of its fields, four for a box and else one."""
     names = [field.name for field in struct]
@@ -73,7 +60,7 @@ def leaves(table: pa.Table, names: Sequence[str]) -> list[Leaf]:
 
     Args:
         table: n rows with the columns of `EXAMPLE`; any text may come as a dictionary.
-        names: which columns to take; see `columns`.
+        names: which columns to take; see `schema.example_columns`.
 
     Raises:
         KeyError: the table lacks one of these.

@@ -7,16 +7,19 @@ https://www.tensorflow.org/datasets/external_tfrecord). They are written here fr
 that the encoder also follows, so TFDS itself isn't needed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from transforms.dataset.naming import TFDS_NAME, TFDS_VERSION
 from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
-from transforms.formats.features import BOXES, members
+from transforms.formats.format import ShardSize
+from transforms.formats.tfrecord.features import BOXES, members
 
+#: What `tfds.load` is given as `data_dir`, below the folder of a version.
+DATA_DIR = "tfrecord"
+NAME = "open_images"
+VERSION = "1.0.0"
 HOMEPAGE = "https://storage.googleapis.com/openimages/web/index.html"
 
 DESCRIPTION = """\
@@ -46,45 +49,22 @@ CITATION = """\
 _FEATURES_PACKAGE = "tensorflow_datasets.core.features"
 
 
-def encode_metadata(
-    columns: Sequence[str],
-    *,
-    splits: Mapping[str, Sequence[int]],
-    num_bytes: Mapping[str, int],
-    config: str = "v7",
-    version: str = TFDS_VERSION,
-) -> dict[str, bytes]:
-    """Returns the content of `features.json` and `dataset_info.json`, by name.
+def dataset_folder(release: str) -> str:
+    """Returns the folder in which TFDS finds the dataset, below that of its version."""
+    return f"{DATA_DIR}/{NAME}/{release}/{VERSION}"
 
-    They belong beside the shards, in `<data_dir>/open_images/<config>/<version>`.
+
+def dataset_info(release: str, shards: Mapping[str, Sequence[ShardSize]]) -> dict[str, Any]:
+    """Returns the DatasetInfo of a dataset; its 64-bit integers are text, as in JSON of protos.
 
     Args:
-        columns: which columns of `EXAMPLE` became features; see `features.columns`.
-        splits: of each split, the number of examples in each shard.
-        num_bytes: of each split, the size of its shards together.
-        config: the release.
-        version: three numbers, as TFDS wants them.
+        release: names the config.
+        shards: of each split, in order.
     """
-    info = dataset_info(config, version, splits, num_bytes)
     return {
-        f"{name}.json": (
-            json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        ).encode()
-        for name, content in (("features", features(columns)), ("dataset_info", info))
-    }
-
-
-def dataset_info(
-    config: str,
-    version: str,
-    splits: Mapping[str, Sequence[int]],
-    num_bytes: Mapping[str, int],
-) -> dict[str, Any]:
-    """The DatasetInfo; its 64-bit integers are text, as in any JSON form of a proto."""
-    return {
-        "name": TFDS_NAME,
-        "configName": config,
-        "version": version,
+        "name": NAME,
+        "configName": release,
+        "version": VERSION,
         "description": DESCRIPTION,
         "citation": CITATION,
         "location": {"urls": [HOMEPAGE]},
@@ -92,17 +72,17 @@ def dataset_info(
         "splits": [
             {
                 "name": split,
-                "shardLengths": [str(length) for length in lengths],
-                "numBytes": str(num_bytes[split]),
+                "shardLengths": [str(shard.num_examples) for shard in sizes],
+                "numBytes": str(sum(shard.bytes for shard in sizes)),
                 "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
             }
-            for split, lengths in splits.items()
+            for split, sizes in shards.items()
         ],
     }
 
 
 def features(columns: Sequence[str]) -> dict[str, Any]:
-    """The FeatureConnector of an example with these columns of `EXAMPLE`."""
+    """Returns the FeatureConnector of an example with these columns of `EXAMPLE`."""
     pictures = {
         "image": _image("uint8", channels=3),
         **{name: _image("uint16", channels=1, encodingFormat="png") for name in MAP_COLUMNS},

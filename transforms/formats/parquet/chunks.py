@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset import codes
-from transforms.formats import parquet_encodings as encodings
-from transforms.formats.parquet_encodings import BYTE_STREAM_SPLIT, PLAIN, RLE, RLE_DICTIONARY
-from transforms.formats.parquet_levels import Leaf, Slots
-from transforms.formats.thrift import (
+from transforms.formats.parquet import encodings
+from transforms.formats.parquet.encodings import BYTE_STREAM_SPLIT, PLAIN, RLE, RLE_DICTIONARY
+from transforms.formats.parquet.levels import Leaf, Slots
+from transforms.formats.parquet.thrift import (
     BINARY,
     I32,
     I64,

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.formats import thrift
+from transforms.formats.parquet import thrift
 from transforms.formats.part import HashingFile
 
 MAGIC = b"PAR1"

@@ -14,9 +14,9 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
-from transforms.formats import wire
-from transforms.formats.encoder import encode_examples
 from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -40,7 +40,7 @@ class TFRecordWriter:
 
         Args:
             path: a file, local or in an object store, where it appears at the end.
-            columns: which columns of `EXAMPLE` become features; see `features.columns`.
+            columns: which columns of `EXAMPLE` become features; see `schema.example_columns`.
             options: how object stores are reached.
         """
         self._path = path

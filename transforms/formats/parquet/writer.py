@@ -15,11 +15,10 @@ import pyarrow as pa
 from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import EXAMPLE, FLAGS
-from transforms.formats.parquet_chunks import ChunkWriter, Layout
-from transforms.formats.parquet_footer import MAGIC, frame_of, write_footer
-from transforms.formats.parquet_levels import leaves
-from transforms.formats.part import Crc32, HashingFile, Part
-from transforms.formats.thrift import (
+from transforms.formats.parquet.chunks import ChunkWriter, Layout
+from transforms.formats.parquet.footer import MAGIC, frame_of, write_footer
+from transforms.formats.parquet.levels import leaves
+from transforms.formats.parquet.thrift import (
     I16,
     I64,
     LIST,
@@ -28,6 +27,7 @@ from transforms.formats.thrift import (
     write_list,
     write_struct,
 )
+from transforms.formats.part import Crc32, HashingFile, Part
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 

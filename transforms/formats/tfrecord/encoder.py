@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms.formats import wire
-from transforms.formats.features import Leaf, leaves
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.features import Leaf, leaves
 
 _FEATURES = _FEATURE = _KEY = _LIST_VALUE = 1
 _VALUE = 2
@@ -36,7 +36,7 @@ def encode_examples(table: pa.Table, names: Sequence[str]) -> wire.Messages:
 
     Args:
         table: n rows with the columns of `EXAMPLE`.
-        names: which columns to encode; see `features.columns`.
+        names: which columns to encode; see `schema.example_columns`.
 
     Returns:
         n messages, a tf.train.Example each.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.formats import thrift, wire
+from transforms.formats.parquet import thrift
+from transforms.formats.tfrecord import wire
 
 PLAIN, RLE, RLE_DICTIONARY, BYTE_STREAM_SPLIT = 0, 3, 8, 9
 

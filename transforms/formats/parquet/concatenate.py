@@ -13,8 +13,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from transforms.formats import thrift
-from transforms.formats.parquet_footer import MAGIC, Frame, read_footer, read_frame, write_footer
+from transforms.formats.parquet import thrift
+from transforms.formats.parquet.footer import MAGIC, Frame, read_footer, read_frame, write_footer
 from transforms.formats.part import Crc32, HashingFile
 
 _BLOCK = 256 << 10

@@ -1,0 +1,94 @@
+"""Every program with every format that the registry has, alone and together."""
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from open_images.building import plan
+from pipelines import verify, versions
+from tests.builds import Version, latest_version
+from tests.changing import Corpus, edit_row
+from tests.releases import spoiling
+from transforms.formats.registry import FORMATS, find_format
+
+IMAGES = 30
+
+
+@pytest.fixture
+def corpus(
+    make_corpus: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Corpus:
+    """A corpus of several buckets, whose parts are put together to shards."""
+    monkeypatch.setattr(plan, "_BUCKET_IMAGES", 4)
+    return Corpus(make_corpus("v7", IMAGES), tmp_path, "--shard_size", "1MiB")
+
+
+@pytest.fixture
+def check(capfd: pytest.CaptureFixture[str]) -> Callable[[Version], list[str]]:
+    """Verifies a version in this process; its problems."""
+
+    def check(version: Version) -> list[str]:
+        code = verify.main([str(version.folder.parents[1]), "--num_workers", "1"])
+        *problems, last = capfd.readouterr().out.splitlines()
+        assert (code == 0) == (": whole; " in last) == (not problems)
+        return problems[:-1] if problems else []
+
+    return check
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_alone(
+    form: str, corpus: Corpus, check: Callable, capfd: pytest.CaptureFixture[str]
+):
+    """A build, and one more that takes over what hasn't changed; verified and compared."""
+    corpus.flags += ("--format", form)
+    built = corpus.build()
+    before = built.version
+    assert {
+        s["format"] for split in before.manifest["splits"].values() for s in split["shards"]
+    } == {form}
+    code = find_format(form).loading_code(str(before.folder), "v7", "train")
+    assert f"  {code}" in built.stdout.splitlines()
+    assert check(before) == []
+    edit_row(corpus, Random(0))
+    assert corpus.build_again()["buckets"] > 1
+    assert check(latest_version(corpus.output)) == []
+    capfd.readouterr()
+    command = [str(corpus.output), "diff", before.folder.name, "--images", "--num_workers", "1"]
+    assert versions.main(command) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len([line for line in lines if re.fullmatch("changed train .{16} bboxes", line)]) == 1
+
+
+def edit_lines(version: Version, edit: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Edits the first shard of train, and lets the manifest fit."""
+    path = version.shards("train", "jsonl")[0]
+    with gzip.open(path) as file:
+        lines = edit([*file])
+    path.write_bytes(gzip.compress(b"".join(lines)))
+    spoiling.reseal(version, path)
+
+
+def set_label(lines: list[bytes]) -> list[bytes]:
+    row = json.loads(lines[0])
+    row["image_labels"][0]["label"] = "/m/none"
+    return [json.dumps(row).encode() + b"\n", *lines[1:]]
+
+
+def test_all_formats_together(corpus: Corpus, check: Callable):
+    corpus.flags += ("--format", ",".join(FORMATS))
+    version = corpus.build().version
+    assert check(version) == []
+    edit_lines(version, set_label)
+    (problem,) = check(version)
+    assert re.fullmatch(
+        "train: image .{16} in jsonl isn't as in parquet: image_labels/label", problem
+    )
+    edit_lines(version, lambda lines: lines[1:])
+    problem = check(version)[-1]
+    assert re.fullmatch("train: image .{16} in parquet and tfrecord alone", problem)

@@ -1,0 +1,264 @@
+"""What an output format is: the one protocol behind which all programs find each of them.
+
+A build writes the examples of a bucket and split to parts (`open_part`), and puts neighbouring
+parts together to shards (`concatenate`, `count`, `footer_checksum`, `shard_path`). Publishing adds
+the files that readers need beside the shards (`documents`, `data_files`), and the report prints how
+to load them (`loading_code`). The next build looks at the parts inside of the shards, and takes
+them out again (`read_body`, `extract`). `verify` and `versions diff` read shards back (`read`).
+
+A format is one module with an instance of its class, `FORMAT`, and one line in `registry`.
+"""
+
+import abc
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.dataset.elements import BuiltPart
+from transforms.formats.part import HashingFile, Part, StoredPart
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+_READ_BYTES = 256 << 10
+_REMOTE_BYTES = 8 << 20
+
+
+class FormatError(ValueError):
+    """A shard isn't what its format says; the message is one line without the path."""
+
+
+class ExampleWriter(Protocol):
+    """Writes the examples of one part. Equal calls make equal bytes."""
+
+    @property
+    def bytes_written(self) -> int:
+        """Size of the file so far, by which parts are ended."""
+
+    def write(self, table: pa.Table) -> None:
+        """Appends examples: (n,) rows with the columns of `EXAMPLE`.
+
+        Texts inside of lists may be dictionaries (see `dataset.codes`).
+        """
+
+    def close(self) -> Part:
+        """Ends the file."""
+
+
+class Picture(NamedTuple):
+    """The picture of an example as it was read back.
+
+    Attributes:
+        image_id: of the example.
+        data: the encoded picture; None where the example has none.
+        size: width and height by the example's columns.
+    """
+
+    image_id: str
+    data: bytes | None
+    size: tuple[int | None, int | None]
+
+
+class Examples(Protocol):
+    """Consecutive examples of a shard, read back: some MiB of them.
+
+    Checksums are 64 bits and the same in all formats: an example's is that of its tf.train.Example,
+    as `tfrecord.encoder` writes it, and a column's that of its features in there.
+
+    Methods raise `FormatError` for an example that isn't one.
+    """
+
+    @property
+    def image_ids(self) -> pa.StringArray:
+        """The ImageIDs: (n,)."""
+
+    def count_in_split(self, split: str) -> int:
+        """Counts the examples whose column `split` says this one."""
+
+    def count_annotations(self) -> Counter[str]:
+        """Counts annotations by column of `ANNOTATION_COLUMNS`."""
+
+    def picture(self, row: int) -> Picture:
+        """Returns the picture of an example."""
+
+    def checksums(self) -> np.ndarray:
+        """Returns the checksums of the examples: (n,) uint64."""
+
+    def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Returns checksums, (n,) uint64 each, of those of the columns that the shard has."""
+
+    def features(self, row: int) -> dict[str, Any]:
+        """Returns what stands for each feature's values: equal ones are equal bit by bit."""
+
+
+class ShardSize(NamedTuple):
+    """How much a shard holds."""
+
+    num_examples: int
+    bytes: int
+
+
+class FileKind(abc.ABC):
+    """A kind of file that a build writes in parts, which it then puts together.
+
+    As it stands, the bytes of parts make up a shard end to end, and there is no footer.
+    """
+
+    name: ClassVar[str]
+
+    @abc.abstractmethod
+    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+        """Returns a shard's path below the folder of its version.
+
+        Args:
+            release: the dataset's version for readers.
+            split: of the shard.
+            index: its number, from 0.
+            shards: how many the split has.
+        """
+
+    @abc.abstractmethod
+    def count(self, path: str) -> int:
+        """Counts the examples of a local file, by its own account.
+
+        Raises:
+            ValueError: The file isn't of this kind, or it is cut; the message names it.
+        """
+
+    def concatenate(self, parts: Iterable[StoredPart], destination: HashingFile) -> None:
+        """Makes a shard of parts; `destination` is left open.
+
+        Each part must be read to its end by `StoredPart.read`, which verifies it.
+
+        Raises:
+            DamagedPartError: A part isn't what was written.
+        """
+        for part in parts:
+            part.read(destination.write)
+
+    def footer_checksum(self, path: str) -> str:
+        """Returns the CRC-32 of a local shard's footer; empty where the format has none."""
+        return ""
+
+
+class Format(FileKind):
+    """An output format: what `--format` chooses among."""
+
+    #: Whether pictures and masks of single rows can be read without reading others, as
+    #: `reuse.kept` does.
+    has_row_access: ClassVar[bool] = False
+
+    # Writing.
+
+    @abc.abstractmethod
+    def open_part(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> ExampleWriter:
+        """Opens a part for writing.
+
+        Args:
+            path: a file, local or in an object store, where it appears at the end.
+            columns: of `EXAMPLE` that the dataset fills; see `schema.example_columns`. The others
+                are null in all tables.
+            options: how object stores are reached.
+        """
+
+    def refusal(self, image_encoding: str) -> str:
+        """Returns why pictures may not be encoded so, a clause; empty where they may."""
+        return ""
+
+    # Describing.
+
+    def documents(
+        self, release: str, columns: Sequence[str], shards: Mapping[str, Sequence[ShardSize]]
+    ) -> dict[str, Any]:
+        """Returns what readers need beside the shards: the content of JSON files by their path.
+
+        Args:
+            release: the dataset's version for readers.
+            columns: of `EXAMPLE` that the dataset fills.
+            shards: of each split, in order.
+        """
+        return {}
+
+    def data_files(self, split: str) -> str:
+        """Returns the glob of a split's shards, for `datasets.load_dataset` to read by itself.
+
+        The dataset card names it, below the version's folder. Empty where that can't be.
+        """
+        return ""
+
+    @abc.abstractmethod
+    def loading_code(self, folder: str, release: str, split: str) -> str:
+        """Returns a line of Python that loads a split as `dataset`.
+
+        Args:
+            folder: of the version.
+            release: the dataset's version for readers.
+            split: to load.
+        """
+
+    # Taking parts over.
+
+    def read_body(self, part: BuiltPart) -> Iterator[bytes]:
+        """Yields the bytes that `BuiltPart.body` is the checksum of, from a local shard.
+
+        Args:
+            part: with an origin; `path` is the shard's.
+
+        Raises:
+            OSError: The shard can't be read.
+            ValueError: Its footer isn't as it was written.
+        """
+        assert part.origin is not None
+        with open(part.path, "rb") as shard:
+            yield from pieces(shard, part.origin.start, part.bytes)
+
+    def extract(self, part: BuiltPart, destination: BinaryIO, options: ObjectOptions) -> None:
+        """Writes a part again, byte for byte, from the shard that it became a piece of.
+
+        Args:
+            part: with an origin; `path` is the shard's, local or in an object store.
+            destination: is left open.
+            options: how object stores are reached.
+
+        Raises:
+            OSError, StorageError: The shard can't be read.
+            ValueError: It isn't as it was written.
+        """
+        assert part.origin is not None
+        with open_shard(part, options) as shard:
+            for data in pieces(shard, part.origin.start, part.bytes):
+                destination.write(data)
+
+    # Reading back.
+
+    @abc.abstractmethod
+    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[Examples]:
+        """Yields the examples of a local shard in order.
+
+        Args:
+            path: of the shard.
+            columns: of `EXAMPLE` that the dataset fills: the shard is held against them. If None,
+                it is read as it is, with fewer columns where an earlier release wrote it.
+
+        Raises:
+            FormatError: The shard's columns or features are others, or an example isn't one.
+            OSError: The shard can't be read.
+        """
+
+
+def open_shard(part: BuiltPart, options: ObjectOptions) -> BinaryIO:
+    """Opens the shard that a part with an origin lies in."""
+    assert part.origin is not None
+    return files.open_file(part.path, options, _REMOTE_BYTES, part.origin.bytes)
+
+
+def pieces(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+    """Yields the bytes of a range of a file, up to its end."""
+    file.seek(start)
+    while size and (data := file.read(min(size, _READ_BYTES))):
+        yield data
+        size -= len(data)

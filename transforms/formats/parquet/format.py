@@ -1,0 +1,150 @@
+"""Parquet as an output format: read by `datasets`, DuckDB, Polars, pandas and many others."""
+
+import functools
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.dataset.elements import BuiltPart
+from transforms.dataset.naming import numbers
+from transforms.dataset.schema import EXAMPLE
+from transforms.formats.format import Format, FormatError, open_shard, pieces
+from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
+from transforms.formats.parquet.footer import MAGIC
+from transforms.formats.parquet.writer import ParquetWriter
+from transforms.formats.part import HashingFile, StoredPart
+from transforms.formats.tables import TableExamples
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+_READ_BYTES = 1 << 20
+_FOOTER_BYTES = 8 << 20
+_BATCH_BYTES, _BATCH_ROWS = 8 << 20, 4096
+#: Shards that a worker has in mind: buckets that it builds one after the other lie in the same few.
+_SHARDS = 8
+
+
+class Parquet(Format):
+    """A row an example, with all columns of `EXAMPLE`.
+
+    A part's row groups are copied into its shard as they are; the footer is written anew.
+    """
+
+    name = "parquet"
+    has_row_access = True
+
+    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+        return f"parquet/{split}-{numbers(index, shards)}.parquet"
+
+    def open_part(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> ParquetWriter:
+        return ParquetWriter(path, options=options)
+
+    def count(self, path: str) -> int:
+        return pq.read_metadata(path).num_rows
+
+    def concatenate(self, parts: Iterable[StoredPart], destination: HashingFile) -> None:
+        paths = []
+        for part in parts:
+            part.read()
+            paths.append(part.path)
+        concatenate(paths, destination)
+
+    def footer_checksum(self, path: str) -> str:
+        return footer_checksum(path)
+
+    def data_files(self, split: str) -> str:
+        return f"parquet/{split}-*.parquet"
+
+    def loading_code(self, folder: str, release: str, split: str) -> str:
+        data_files = {split: f"{glob.escape(folder)}/{self.data_files(split)}"}
+        return (
+            "from datasets import load_dataset; "
+            f"dataset = load_dataset('parquet', data_files={data_files!r}, split={split!r})"
+        )
+
+    def read_body(self, part: BuiltPart) -> Iterator[bytes]:
+        assert part.origin is not None
+        starts = _row_starts(part.path, part.origin.footer)
+        start = starts[part.origin.row]
+        yield MAGIC
+        with open(part.path, "rb") as shard:
+            stop = starts[part.origin.row + part.num_examples]
+            yield from pieces(shard, start, stop - start)
+
+    def extract(self, part: BuiltPart, destination: BinaryIO, options: ObjectOptions) -> None:
+        assert part.origin is not None
+        if part.origin.of == 1:
+            super().extract(part, destination, options)
+            return
+        with open_shard(part, options) as shard:
+            footer = _footer(part.path, part.origin.sha256, options)
+            footer.extract(shard, part.origin.row, part.num_examples, destination)
+
+    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[TableExamples]:
+        try:
+            if columns is not None:
+                _check_schema(pq.read_schema(path))
+            for table in _read_batches(path):
+                yield TableExamples(table, columns or table.column_names)
+        except pa.ArrowException as error:
+            raise FormatError(str(error).partition("\n")[0]) from None
+
+
+FORMAT = Parquet()
+
+
+@functools.lru_cache(maxsize=_SHARDS)
+def _row_starts(path: str, footer: str) -> dict[int, int]:
+    """Where the row groups of a local shard start, by their first row; and where the last ends."""
+    if footer_checksum(path) != footer:
+        raise ValueError(f"{path}: its footer has changed")
+    metadata = pq.read_metadata(path)
+    starts, row = {}, 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        first = group.column(0)
+        pages = first.dictionary_page_offset if first.has_dictionary_page else None
+        starts[row] = first.data_page_offset if pages is None else pages
+        row += group.num_rows
+    # What follows is the footer, its size, and the magic.
+    size = os.path.getsize(path) - metadata.serialized_size - 4 - len(MAGIC)
+    return starts | {row: size}
+
+
+@functools.lru_cache(maxsize=_SHARDS)
+def _footer(path: str, _sha256: str, options: ObjectOptions) -> Concatenated:
+    with files.open_file(path, options, _FOOTER_BYTES) as file:
+        return Concatenated(path, file)
+
+
+def _read_batches(path: str) -> Iterator[pa.Table]:
+    """Yields the rows of a local file in order, some MiB at a time."""
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+        rows = file.metadata.num_rows
+        size = max(1, os.path.getsize(path) // max(1, rows))
+        batch_rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // size))
+        for batch in file.iter_batches(batch_rows):
+            yield pa.Table.from_batches([batch])
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    """Checks that a shard has the columns of `EXAMPLE`.
+
+    Raises:
+        FormatError: It has others, or says other things of them.
+    """
+    if schema.equals(EXAMPLE) and schema.metadata == EXAMPLE.metadata:
+        return
+    for field in EXAMPLE:
+        place = schema.get_field_index(field.name)
+        if place < 0:
+            raise FormatError(f"lacks the column {field.name}")
+        if schema.field(place) != field:
+            raise FormatError(f"the column {field.name} is {schema.field(place).type}")
+    raise FormatError("its columns, or what is said of them, aren't those of an example")

@@ -1,0 +1,31 @@
+"""All output formats, by name; of those that a version has, programs read the first."""
+
+import importlib
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # which imports PyArrow, and `--help` shall not
+    from transforms.formats.format import Format
+
+_MODULES = {
+    "parquet": "transforms.formats.parquet.format",
+    "tfrecord": "transforms.formats.tfrecord.format",
+    "jsonl": "transforms.formats.jsonl",
+}
+FORMATS = tuple(_MODULES)
+#: What a build writes where nothing is said.
+DEFAULT = ("tfrecord", "parquet")
+
+
+def find_format(name: str) -> "Format":
+    """Returns the format of a name.
+
+    >>> find_format("parquet").shard_path("v7", "train", 0, 16)
+    'parquet/train-00000-of-00016.parquet'
+    """
+    return importlib.import_module(_MODULES[name]).FORMAT
+
+
+def preferred(names: Collection[str]) -> str:
+    """Returns the one of some formats that takes the least time to be read back."""
+    return next(name for name in FORMATS if name in names)

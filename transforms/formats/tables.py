@@ -1,0 +1,53 @@
+"""Examples of a shard that were read back as a table, for formats whose readers give rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.elements import in_one_piece
+from transforms.dataset.schema import EXAMPLE, count_annotations
+from transforms.formats.format import Picture
+from transforms.formats.tfrecord.checksums import comparable, row_checksums, row_features
+
+
+class TableExamples:
+    """Consecutive rows of a shard; see `format.Examples`.
+
+    Attributes:
+        table: the rows.
+    """
+
+    def __init__(self, table: pa.Table, columns: Sequence[str] = EXAMPLE.names) -> None:
+        """Takes rows, and which columns of `EXAMPLE` the dataset fills."""
+        self.table = table
+        self._columns = columns
+
+    @property
+    def image_ids(self) -> pa.StringArray:
+        return in_one_piece(self.table["image_id"])
+
+    def count_in_split(self, split: str) -> int:
+        return pc.sum(pc.equal(self.table["split"], split)).as_py() or 0
+
+    def count_annotations(self) -> Counter[str]:
+        return count_annotations(self.table)
+
+    def picture(self, row: int) -> Picture:
+        columns = ["image_id", "image", "width", "height"]
+        (example,) = self.table.select(columns).slice(row, 1).to_pylist()
+        data = (example["image"] or {}).get("bytes")
+        return Picture(example["image_id"], data, (example["width"], example["height"]))
+
+    def checksums(self) -> np.ndarray:
+        return row_checksums(self.table, self._columns)
+
+    def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        present = [name for name in columns if name in self.table.column_names]
+        return {name: row_checksums(self.table, [name]) for name in present}
+
+    def features(self, row: int) -> dict[str, Any]:
+        return comparable(row_features(self.table, row, self._columns))

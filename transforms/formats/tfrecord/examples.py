@@ -1,0 +1,168 @@
+"""The examples of a TFRecord shard, read back without turning them into rows."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.dataset.schema import ANNOTATION_COLUMNS
+from transforms.formats.format import FormatError, Picture
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.checksums import checksum, comparable, feature_kinds
+from transforms.formats.tfrecord.records import (
+    Feature,
+    entry_bounds,
+    key_prefix,
+    parse_entry,
+    parse_example,
+    read_records,
+)
+
+_BATCH_BYTES, _BATCH_RECORDS = 8 << 20, 4096
+
+#: Column of annotations to the feature of its first text, which has one value an annotation.
+_COUNTED = {
+    column: next(f"{column}/{field.name}" for field in dtype if pa.types.is_string(field.type))
+    for column, dtype in ANNOTATION_COLUMNS.items()
+}
+
+
+class _Layout:
+    """Which features records have, in their order, and which of them each column comes from.
+
+    Attributes:
+        prefixes: how the entry of each feature begins.
+        spans: of each column, its first feature and the one after its last.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Takes the features.
+
+        Raises:
+            FormatError: None of them is the ImageID.
+        """
+        self.prefixes = [key_prefix(key) for key in keys]
+        self.places = {key: place for place, key in enumerate(keys)}
+        self.spans: dict[str, tuple[int, int]] = {}
+        for place, key in enumerate(keys):
+            # A column's features are neighbours: its name is what precedes the first slash.
+            column = key.partition("/")[0]
+            first, _ = self.spans.get(column, (place, place))
+            self.spans[column] = first, place + 1
+        if "image_id" not in self.places:
+            raise FormatError("lacks the feature image_id")
+
+
+class RecordExamples:
+    """Consecutive records of a shard; see `format.Examples`."""
+
+    def __init__(self, layout: _Layout, first: int) -> None:
+        """Begins with the record of this number."""
+        self._layout = layout
+        self._first = first
+        self._records: list[bytes] = []
+        self._bounds: list[list[int]] = []
+        self._ids: list[bytes] = []
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they are to be looked at before more are read."""
+        return self._bytes >= _BATCH_BYTES or len(self._records) == _BATCH_RECORDS
+
+    def add(self, record: bytes) -> None:
+        """Takes the next record.
+
+        Raises:
+            FormatError: Its features are others.
+        """
+        with self._naming(len(self._records)):
+            self._bounds.append(entry_bounds(record, self._layout.prefixes))
+            self._records.append(record)
+            (image_id,) = parse_entry(self._entry(len(self._records) - 1, "image_id")).values
+        self._ids.append(image_id)
+        self._bytes += len(record)
+
+    @property
+    def image_ids(self) -> pa.StringArray:
+        return pa.array([each.decode(errors="replace") for each in self._ids], pa.string())
+
+    def count_in_split(self, split: str) -> int:
+        counts = Counter(self._entry(row, "split") for row in range(len(self._records)))
+        wanted = [split.encode()]
+        return sum(count for entry, count in counts.items() if parse_entry(entry).values == wanted)
+
+    def count_annotations(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for row in range(len(self._records)):
+            with self._naming(row):
+                for column, key in _COUNTED.items():
+                    counts[column] += len(parse_entry(self._entry(row, key)).values)
+        return counts
+
+    def picture(self, row: int) -> Picture:
+        with self._naming(row):
+            example = parse_example(self._records[row])
+            image = example["image"].values
+            width, height = (int(example[name].values[0]) for name in ("width", "height"))
+        image_id = self._ids[row].decode(errors="replace")
+        return Picture(image_id, image[0] if image else None, (width, height))
+
+    def checksums(self) -> np.ndarray:
+        return np.array([checksum(record) for record in self._records], np.uint64)
+
+    def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        spans = {name: self._layout.spans[name] for name in columns if name in self._layout.spans}
+        return {
+            name: np.array(
+                [
+                    checksum(wire.field(1, record[bounds[first] : bounds[last]]))
+                    for record, bounds in zip(self._records, self._bounds, strict=True)
+                ],
+                np.uint64,
+            )
+            for name, (first, last) in spans.items()
+        }
+
+    def features(self, row: int) -> dict[str, Any]:
+        return comparable(parse_example(self._records[row]))
+
+    def _entry(self, row: int, key: str) -> bytes:
+        bounds, place = self._bounds[row], self._layout.places[key]
+        return self._records[row][bounds[place] : bounds[place + 1]]
+
+    @contextlib.contextmanager
+    def _naming(self, row: int) -> Iterator[None]:
+        """Lets an error say which example it is about."""
+        try:
+            yield
+        except ValueError as error:
+            raise FormatError(f"example {self._first + row}: {error}") from None
+
+
+def read_examples(path: str, columns: Sequence[str] | None) -> Iterator[RecordExamples]:
+    """Yields the examples of a local shard; see `format.Format.read`."""
+    layout = _Layout([*feature_kinds(columns)]) if columns is not None else None
+    batch: RecordExamples | None = None
+    for place, record in enumerate(read_records(path)):
+        if layout is None:  # all records of a shard have the features of the first
+            layout = _Layout([*parse_example(record)])
+        if batch is None:
+            batch = RecordExamples(layout, place)
+        batch.add(record)
+        if columns is not None and place == 0:
+            _check_kinds(parse_example(record), feature_kinds(columns))
+        if batch.is_full:
+            yield batch
+            batch = None
+    if batch is not None:
+        yield batch
+
+
+def _check_kinds(example: dict[str, Feature], kinds: dict[str, int]) -> None:
+    for name, feature in example.items():
+        if feature.kind != kinds[name]:
+            raise FormatError(f"example 0: the feature {name} is of kind {feature.kind}")

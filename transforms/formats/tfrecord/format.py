@@ -1,0 +1,56 @@
+"""TFRecord as an output format: read by tf.data, and by TFDS without any builder code."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from transforms.dataset.naming import numbers
+from transforms.formats.format import Format, ShardSize
+from transforms.formats.tfrecord import tfds
+from transforms.formats.tfrecord.examples import RecordExamples, read_examples
+from transforms.formats.tfrecord.writer import TFRecordWriter, count_records
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+
+class TFRecord(Format):
+    """Records that are a tf.train.Example each, and what TFDS reads of them beside the shards."""
+
+    name = "tfrecord"
+
+    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+        name = f"{tfds.NAME}-{split}.tfrecord-{numbers(index, shards)}"
+        return f"{tfds.dataset_folder(release)}/{name}"
+
+    def open_part(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> TFRecordWriter:
+        return TFRecordWriter(path, columns, options)
+
+    def refusal(self, image_encoding: str) -> str:
+        return "TensorFlow can't decode it" if image_encoding == "webp" else ""
+
+    def count(self, path: str) -> int:
+        return count_records(path)
+
+    def documents(
+        self, release: str, columns: Sequence[str], shards: Mapping[str, Sequence[ShardSize]]
+    ) -> dict[str, Any]:
+        folder = tfds.dataset_folder(release)
+        return {
+            f"{folder}/features.json": tfds.features(columns),
+            f"{folder}/dataset_info.json": tfds.dataset_info(release, shards),
+        }
+
+    def loading_code(self, folder: str, release: str, split: str) -> str:
+        data_dir = f"{folder}/{tfds.DATA_DIR}"
+        return (
+            "import tensorflow_datasets as tfds; "
+            f"dataset = tfds.load({f'{tfds.NAME}/{release}'!r}, split={split!r}, "
+            f"data_dir={data_dir!r})"
+        )
+
+    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[RecordExamples]:
+        return read_examples(path, columns)
+
+
+FORMAT = TFRecord()

@@ -375,7 +375,7 @@ def test_a_lease_is_renewed(store: Store, monkeypatch: pytest.MonkeyPatch):
         renewed.append(uri)
 
     monkeypatch.setattr(objects, "upload", note)
-    with heartbeat.held(output, store.options) as work:
+    with heartbeat.work_folder(output, store.options) as work:
         while len(renewed) < 4:
             threading.Event().wait(0.01)
     assert set(renewed) == {f"{work}/lease"}

@@ -57,7 +57,7 @@ STORE = LOCAL | {
 
 #: Where a local disk is written to in phases that else are but renames.
 WRITTEN = {
-    "rename": Place("transforms.releases.commit:_write_metadata"),
+    "rename": Place("transforms.releases.commit:write_metadata"),
     "pointer": Place("transforms.storage.files:write_file", of="/latest."),
 }
 

@@ -24,7 +24,7 @@ _JOIN_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def held(output: str, options: ObjectOptions) -> Iterator[str]:
+def work_folder(output: str, options: ObjectOptions) -> Iterator[str]:
     """A folder below an output for one build, which lives as long as this is open.
 
     What dead builds have left is removed, at the beginning and at the end: their folders, and

@@ -4,7 +4,8 @@ import contextlib
 import os
 
 from transforms.releases import card
-from transforms.releases.output import LatestError, ManifestError, Output, VersionError, lacking
+from transforms.releases.manifest import Manifest, ManifestError, VersionError
+from transforms.releases.output import LatestError, Output, find_missing
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
 
@@ -36,7 +37,7 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
     write_card(output, scratch)
 
 
-def has_current_card(output: Output, manifest: dict) -> bool:
+def has_current_card(output: Output, manifest: Manifest) -> bool:
     """Whether the dataset card names the latest version, or is somebody's own.
 
     Args:
@@ -49,7 +50,7 @@ def has_current_card(output: Output, manifest: dict) -> bool:
     found = card.read(output.path, output.options)
     if not card.may_write(found):
         return True
-    return found == card.render(manifest["version"], manifest["splits"])
+    return found == card.render(manifest.version, manifest.splits)
 
 
 def write_card(output: Output, scratch: str) -> None:
@@ -65,7 +66,7 @@ def write_card(output: Output, scratch: str) -> None:
     for _ in range(_TRIES):
         try:
             name = output.latest()
-            splits = output.manifest(name)["splits"] if name else None
+            splits = output.manifest(name).splits if name else None
         except (LatestError, ManifestError):  # `verify` reports it
             return
         if not name or splits is None:
@@ -123,7 +124,7 @@ def _point(output: Output, name: str, scratch: str) -> None:
 def _check_whole(output: Output, name: str) -> None:
     """Raises VersionError unless all shards of a version are there with their sizes."""
     output.choose(name)
-    if path := lacking(output, name, output.manifest(name)):
+    if path := find_missing(output, name, output.manifest(name)):
         raise VersionError(
             f"version {name} isn't whole ({path}): see python -m pipelines.verify "
             f"{output.path} --version {name}"

@@ -1,22 +1,15 @@
-"""A published version, looked at as a whole: every problem is a line."""
+"""The check of a published version as a whole: every problem is a line."""
 
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from transforms.dataset.naming import MANIFEST
 from transforms.releases import verify_files, verify_output
+from transforms.releases.manifest import ManifestError
 from transforms.releases.merging import Batch, align
-from transforms.releases.output import (
-    MANIFEST,
-    LatestError,
-    ManifestError,
-    Output,
-    check_seal,
-    file_sizes,
-    find_irregular,
-    has_checksums,
-)
+from transforms.releases.output import LatestError, Output, find_change, list_contents
 from transforms.releases.verify_agreement import Comparison, Stream, Tally
 from transforms.releases.verify_plan import plan_tasks
 from transforms.releases.verify_shard import ShardReport, ShardTask, check_shard, find_example
@@ -112,9 +105,9 @@ class _Check:
         except ManifestError as error:
             self._problem(str(error))
             return
-        if problem := check_seal(manifest, data):
+        if problem := find_change(manifest, data):
             self._problem(problem)
-        if not has_checksums(manifest):
+        if not manifest.has_checksums:
             self._note(_NO_CHECKSUMS)
         elif is_latest:
             problem, note = verify_output.check_card(self._output, self._name, manifest)
@@ -123,29 +116,26 @@ class _Check:
             if note:
                 self._note(note)
         beside_files = self.account.problems
-        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder))
+        contents = list_contents(folder, options)
+        sizes = contents.sizes
         self._problems(verify_files.check_manifest(self._name, manifest))
-        self._problems(verify_files.check_account(manifest))
-        self._problems(verify_files.check_files(manifest, sizes, irregular))
+        self._problems(verify_files.check_counts(manifest))
+        self._problems(verify_files.check_files(manifest, contents))
         self._problems(verify_files.check_content(folder, manifest, sizes, options))
-        self._problems(verify_files.check_lineage(folder, manifest, sizes, options))
+        self._problems(verify_files.check_reuse_files(folder, manifest, sizes, options))
         tasks = plan_tasks(folder, manifest, sizes, sample, options)
         self.account.formats = tuple(sorted({task.form for task in tasks}))
         self._lacking = {
-            (split, shard["format"])
-            for split, account in manifest["splits"].items()
-            for shard in account["shards"]
-            if shard["path"] not in sizes
+            (split, shard.format) for split, shard in manifest.shards() if shard.path not in sizes
         }
         self._check_shards(tasks, sizes, num_workers)
         if self.account.problems > beside_files:
             return  # annotations that are missing or added would only follow from these
-        for column, counts in manifest.get("annotations", {}).items():
+        for column, counts in manifest.annotations.items():
             found = self._annotations[column]
-            if found != counts["written"]:
+            if found != counts.written:
                 self._problem(
-                    f"{column}: {found:,} are in the shards, and {counts['written']:,} by the "
-                    "manifest"
+                    f"{column}: {found:,} are in the shards, and {counts.written:,} by the manifest"
                 )
 
     def _is_latest(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which version readers see, and which are never removed."""
+"""`latest` and pins: which version readers see, and which are never removed."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from transforms.releases.output import LatestError, Output, find_missing
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
 
-#: Of following what others publish at the same time.
+#: How often the card is written again, if others publish at the same time.
 _TRIES = 5
 
 
@@ -38,7 +38,7 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
 
 
 def has_current_card(output: Output, manifest: Manifest) -> bool:
-    """Whether the dataset card names the latest version, or is somebody's own.
+    """Returns whether the dataset card names the latest version, or is somebody's own.
 
     Args:
         output: where it is published.
@@ -54,7 +54,7 @@ def has_current_card(output: Output, manifest: Manifest) -> bool:
 
 
 def write_card(output: Output, scratch: str) -> None:
-    """Has the dataset card name the version that `latest` does.
+    """Writes the dataset card of the version that `latest` names.
 
     Args:
         output: where it is published.
@@ -96,7 +96,7 @@ def pin(output: Output, name: str) -> None:
 
 
 def unpin(output: Output, name: str) -> bool:
-    """Lets a version be removed again; whether it was pinned."""
+    """Lets a version be removed again; returns whether it was pinned."""
     if name not in output.pinned():
         return False
     marker = output.pin_path(name)
@@ -108,7 +108,7 @@ def unpin(output: Output, name: str) -> bool:
 
 
 def _previous(output: Output) -> str | None:
-    """The version that `latest` names; None also where it names none."""
+    """Returns the version that `latest` names; None also where it names none."""
     try:
         return output.latest()
     except LatestError:

@@ -1,4 +1,4 @@
-"""Losses of a build's inputs that are too large to publish a version.
+"""Limits on what may be lost of a build's inputs before nothing is published.
 
 An empty list in an example says that the image has no such annotation. Rows that were lost would
 teach a detector that their objects aren't there, so losses beyond a limit fail the build.
@@ -155,12 +155,12 @@ def _find_failed_images(
 
 
 def _is_of_masks(failed: pa.Table, split: str) -> pa.ChunkedArray:
-    """Which failures are of masks of a split."""
+    """Returns a mask of failures of masks of a split."""
     return pc.and_(pc.equal(failed["stage"], Stage.MASK), pc.equal(failed["split"], split))
 
 
 def _is_of_images(failed: pa.Table, tables: Sequence[str]) -> pa.ChunkedArray:
-    """Which failures are of images, or of rows of tables of images."""
+    """Returns a mask of failures of images, and of rows of image tables."""
     return pc.or_(
         pc.is_in(failed["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
         pc.fill_null(pc.is_in(failed["source"], pa.array(tables, pa.string())), False),
@@ -168,7 +168,7 @@ def _is_of_images(failed: pa.Table, tables: Sequence[str]) -> pa.ChunkedArray:
 
 
 def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tuple[str, ...]:
-    """The first warnings of some sources, one line each: what they lack may be due to these."""
+    """Returns the first warnings of some sources, one line each: they may name the cause."""
     found = [
         (source.shown_name, clean(warnings[source.index]))
         for source in sources
@@ -178,7 +178,7 @@ def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tupl
 
 
 def _count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, int]]:
-    """By split, how many masks there are, and how many of them lack pixels."""
+    """Returns, by split, how many masks there are and how many of them lack pixels."""
     counts: dict[str, tuple[int, int]] = {}
     for bucket in bucket_counts:
         for split, masks, lacking in bucket.masks:
@@ -197,12 +197,12 @@ def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
 
 
 def _examples_of(rows: Iterable[Mapping]) -> tuple[str, ...]:
-    """Failures, one line each."""
+    """Returns failures, one line each."""
     return tuple(f"such as {describe_failure(row)}" for row in rows)
 
 
 def describe_failure(row: Mapping) -> str:
-    """A row of the failures table in one line."""
+    """Returns a row of the table of failures as one line."""
     where = row["source"] or row["image_id"]
     if row["line"]:
         where = f"{where}:{row['line']}"

@@ -15,9 +15,6 @@ from transforms.releases.verify_plan import plan_tasks
 from transforms.releases.verify_shard import ShardReport, ShardTask, check_shard, find_example
 from transforms.system.processes import spread
 
-#: How many damaged pictures that are no problem have a line.
-_DAMAGED_SHOWN = 10
-
 _NO_CHECKSUMS = (
     f"{MANIFEST}: is of an earlier release, without checksums of itself, classes.json and "
     "failures: only shards, and what can be counted, are checked"
@@ -48,6 +45,7 @@ def verify(
     tell: Callable[[str], None],
     note: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda *_: None,
+    damaged_shown: int = 10,
 ) -> Account:
     """Looks at everything in a version, and if it is the latest, at what lies around it.
 
@@ -59,6 +57,7 @@ def verify(
         tell: is given each problem, one line, and the first pictures that are damaged.
         note: is given notes, one line each.
         advance: is given how many bytes of shards were looked at, and how many there are.
+        damaged_shown: how many damaged pictures that are no problem get a line.
 
     Returns:
         What was looked at.
@@ -68,7 +67,7 @@ def verify(
         OSError: A file can't be read.
         WorkerError: A process died.
     """
-    check = _Check(output, name, tell, note, advance)
+    check = _Check(output, name, tell, note, advance, damaged_shown)
     check.run(sample, num_workers)
     return check.account
 
@@ -81,12 +80,14 @@ class _Check:
         tell: Callable[[str], None],
         note: Callable[[str], None],
         advance: Callable[[int, int], None],
+        damaged_shown: int,
     ) -> None:
         self._output = output
         self._name = name
         self._tell = tell
         self._note = note
         self._advance = advance
+        self._damaged_shown = damaged_shown
         self._lacking: set[Stream] = set()
         self._annotations: Counter[str] = Counter()
         self.account = Account()
@@ -185,13 +186,13 @@ class _Check:
         sizes: Mapping[str, int],
         total: int,
     ) -> Iterator[Batch]:
-        """The keys and checksums of a stream's shards, whose problems are told on the way."""
+        """Yields the keys and checksums of a stream's shards; reports their problems on the way."""
         before: tuple[str, int] | None = None
         for task, result in shards:
             report = result()
             for line in report.problems:
                 self._problem(f"{task.path}: {line}")
-            for line in report.damaged[: max(0, _DAMAGED_SHOWN - self.account.damaged)]:
+            for line in report.damaged[: max(0, self._damaged_shown - self.account.damaged)]:
                 self._tell(f"{task.path}: {line}")
             self.account.damaged += len(report.damaged)
             self.account.shards += 1

@@ -15,7 +15,8 @@ from pycocotools import mask as coco
 
 from pipelines.cli.arguments import SPLIT_NAMES, Parser, did_you_mean, fail, natural, print_result
 from transforms.dataset.naming import CLASSES, MANIFEST
-from transforms.releases.output import Output, VersionError
+from transforms.releases.manifest import VersionError
+from transforms.releases.output import Output
 from transforms.system import program
 from transforms.wording import counted, printable
 

@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.cli.progress_bar import ByteBar
-    from transforms.releases.output import LatestError, Output, VersionError
+    from transforms.releases.manifest import VersionError
+    from transforms.releases.output import LatestError, Output
     from transforms.releases.verify import verify
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions

@@ -113,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipelines.cli import version_commands
     from transforms.releases import workspace
     from transforms.releases.diff_shard import DamagedShardError
-    from transforms.releases.output import LatestError, ManifestError, Output, VersionError
+    from transforms.releases.manifest import ManifestError, VersionError
+    from transforms.releases.output import LatestError, Output
     from transforms.storage.objects import StorageError
     from transforms.storage.stores import ObjectOptions
     from transforms.system.processes import WorkerError

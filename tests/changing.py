@@ -51,7 +51,7 @@ class Corpus:
         shutil.rmtree(self.folder / "from nothing", ignore_errors=True)
         whole = self.build(*flags, output=self.folder / "from nothing").version
         assert built.version.digests() == whole.digests()
-        for key in ("splits", "sources", "failures", "lineage", "fingerprint"):
+        for key in ("splits", "sources", "failures", "reuse", "fingerprint"):
             assert built.version.manifest[key] == whole.manifest[key]
         return json.loads(built.stdout)["taken_over"]
 

@@ -31,7 +31,7 @@ def become_other_user() -> None:
 def at_work(output: str) -> Iterator[tuple[str, int]]:
     """A work folder, and how many pieces are done, as a build has them that holds the lease."""
     with (
-        lease.held(output, 0, files.DEFAULTS, print) as held,
+        lease.hold(output, 0, files.DEFAULTS, print) as held,
         workspace.workspace(output, fingerprint="theirs", token=held.token) as work,
     ):
         yield work

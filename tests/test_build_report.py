@@ -12,7 +12,7 @@ import pytest
 
 from pipelines import build
 from tests.builds import Build, run_build
-from transforms.releases import workspace
+from transforms.releases.outcome import Outcome
 
 _SAMPLE = re.compile(r'open_images_(\w+)(?:\{(?:kind="\w+",)?(\w+)="((?:[^"\\]|\\.)*)"\})? (\S+)')
 
@@ -150,7 +150,7 @@ def test_after_a_failure_that_came_too_late_to_keep_anything_back(
     def fail(*_: object) -> bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(workspace, "read_outcome", fail)
+    monkeypatch.setattr(Outcome, "decode", fail)
     flags = ("--annotations", annotations, "--images", "none", "--report", "json")
     flags += ("--max_bad_rate", "1")
     failed = run_build(*flags, "--output", tmp_path / "output")

@@ -300,7 +300,7 @@ def test_manifest_equals_the_disk(small_shards: builds.Version) -> None:
         for path in small_shards.folder.rglob("*")
         if path.is_file()
     }
-    lineage = {file["path"] for file in small_shards.manifest["lineage"]}
+    lineage = {file["path"] for file in small_shards.manifest["reuse"]}
     assert files == metadata | lineage | {shard["path"] for shard in listed}
     for shard in listed:
         path = small_shards.folder / shard["path"]

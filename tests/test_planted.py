@@ -79,7 +79,7 @@ def plant(output: Path, mode: int = 0o700) -> Path:
     for name in ("journal", "exchange", "parts", "version", "progress"):
         (work / name).mkdir(parents=True)
     work.chmod(mode)
-    fingerprint = plan.make_config(options.parse(flags)[0]).fingerprint
+    fingerprint = plan.make_plan(options.parse(flags)[0]).fingerprint
     (work / "fingerprint").write_text(fingerprint)
     work.with_suffix(".lock").touch()
     return work

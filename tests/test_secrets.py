@@ -119,7 +119,7 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
 
     def fingerprint(url: str) -> str:
         flags = options.parse(flags_of(url, folder))[0]
-        return plan.make_config(flags, manifest=built.version.manifest).fingerprint
+        return plan.make_plan(flags, manifest=built.version.manifest).fingerprint
 
     first = fingerprint(url)
     assert first == built.version.manifest["fingerprint"]
@@ -146,9 +146,9 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
 def test_without_secrets_no_key_is_made(built: Build, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     flags = ["--annotations", str(ANNOTATIONS), "--output", "o", "--images"]
-    plan.make_config(options.parse([*flags, "http://host/{image_id}.jpg"])[0])
+    plan.make_plan(options.parse([*flags, "http://host/{image_id}.jpg"])[0])
     with pytest.raises(UsageError, match="set XDG_STATE_HOME to a folder of yours, or leave"):
-        plan.make_config(options.parse([*flags, "http://host/{image_id}.jpg?t=x"])[0])
+        plan.make_plan(options.parse([*flags, "http://host/{image_id}.jpg?t=x"])[0])
 
 
 def test_the_title_of_a_process_has_none(url: str, tmp_path: Path):
@@ -242,7 +242,7 @@ def test_what_goes_to_logs_and_to_job_json(
     assert "no answer of http://***@" in capsys.readouterr().err
     assert_hidden(str(PixelError(Reason.TIMEOUT, f"{url} is slow")))
     assert_hidden(str(StorageError(f"{url}: no object store")))
-    config = plan.make_config(options.parse(flags_of(url, tmp_path))[0], str(tmp_path))
+    config = plan.make_plan(options.parse(flags_of(url, tmp_path))[0], str(tmp_path))
     shown = watch.Watch(config)
     shown.tell(f"restarted: {url} failed")
     shown.submitted(Job("Flink", "0", "http://host:8081/#/job/running/0/overview"))

@@ -142,22 +142,25 @@ def test_archives_and_folders_of_their_size_and_time_are_others(
     assert not {*digests()} & {*before}
 
 
-def test_other_code(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+def test_another_revision_of_the_output(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    """As a release has it after one that wrote other bytes."""
     before = latest_version(corpus.output).folder
-    monkeypatch.setattr(fingerprint, "_code", lambda: "of another release")
-    assert corpus.build().version.folder != before
+    monkeypatch.setattr(fingerprint, "OUTPUT_REVISION", 0)
+    built = corpus.build()
+    assert built.version.folder != before
+    assert "taken over" not in built.stdout
 
 
 def test_only_files_with_another_stamp_are_read(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
     touch(corpus.table)
     read = []
-    digest_of = fingerprint._digest_of
+    checksum_file = fingerprint.checksum_file
 
-    def digest(path: str, stamp: str) -> str:
+    def checksum(path: str, stamp: str) -> str:
         read.append(Path(path).name)
-        return digest_of(path, stamp)
+        return checksum_file(path, stamp)
 
-    monkeypatch.setattr(fingerprint, "_digest_of", digest)
+    monkeypatch.setattr(fingerprint, "checksum_file", checksum)
     assert corpus.build().stdout.startswith("unchanged: ")
     assert read == [corpus.table.name]
 
@@ -170,18 +173,18 @@ def test_a_first_build_takes_checksums_in_passing(
         corpus.table.read_text().partition("\n")[0] + "\n"
     )
     read = []
-    digest_of = fingerprint._digest_of
+    checksum_file = fingerprint.checksum_file
 
-    def digest(path: str, stamp: str) -> str:
+    def checksum(path: str, stamp: str) -> str:
         read.append(path)
-        return digest_of(path, stamp)
+        return checksum_file(path, stamp)
 
-    monkeypatch.setattr(fingerprint, "_digest_of", digest)
+    monkeypatch.setattr(fingerprint, "checksum_file", checksum)
     built = corpus.build()
     assert built.returncode == 0, built.stderr
     sources = [source for source in built.version.manifest["sources"] if source["stamp"]]
     assert {source["path"]: source["digest"] for source in sources} == {
-        source["path"]: digest_of(source["path"], source["stamp"]) for source in sources
+        source["path"]: checksum_file(source["path"], source["stamp"]) for source in sources
     }
     ahead = {source["kind"] for source in sources if source["path"] in read}
     assert ahead & TABLES.keys() == {"boxes"}  # that of the file without a row

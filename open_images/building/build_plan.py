@@ -57,9 +57,9 @@ class BuildPlan(ExamplePlan):
         limits: how much may be lost.
         flags: the flags that decide about the output, as recorded in the manifest.
         fingerprint: of inputs and flags, as far as inputs are known before they are read.
-        basis: what the fingerprint is of, but for the inputs.
+        settings_fingerprint: of all that decides about the output but the inputs.
         notices: remarks on the inputs that are no failures.
-        previous: the folder of the version before, if it has the same basis: what hasn't changed
+        previous: the folder of the version before, if it has the same settings: what hasn't changed
             since is taken over from it.
         lease: the token of the lease on the output without which nothing is to be published; None
             for a build that needs none.
@@ -74,7 +74,7 @@ class BuildPlan(ExamplePlan):
     limits: LossLimits
     flags: dict[str, object]
     fingerprint: str
-    basis: str
+    settings_fingerprint: str
     notices: tuple[Notice, ...]
     previous: str | None
     lease: str | None = None

@@ -1,4 +1,4 @@
-"""What decides about a version: its inputs by content, the flags, and the code that builds it.
+"""What decides about a version: its inputs by content, the flags, and how the code writes it.
 
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in
@@ -15,15 +15,15 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
-import transforms
 from open_images.building.paths import AT_ONCE, each
 from open_images.building.secret_key import keyed_hash
 from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
 from transforms.kinds.detect import TABLES
-from transforms.releases.output import LatestError, ManifestError, Output, lacking
+from transforms.releases.fingerprint import OUTPUT_REVISION
+from transforms.releases.manifest import Manifest, ManifestError, SourceRows
+from transforms.releases.output import LatestError, Output, find_missing
 from transforms.sources.contents import digest_folder
 from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote
@@ -48,7 +48,7 @@ _NEUTRAL = (
 )
 
 
-def latest_manifest(output: Output) -> tuple[dict | None, str]:
+def latest_manifest(output: Output) -> tuple[Manifest | None, str]:
     """Reads the manifest of the version that `latest` names.
 
     Returns:
@@ -67,7 +67,7 @@ def latest_manifest(output: Output) -> tuple[dict | None, str]:
 
 
 def identify(
-    sources: Sequence[Source], manifest: dict | None, options: ObjectOptions = files.DEFAULTS
+    sources: Sequence[Source], manifest: Manifest | None, options: ObjectOptions = files.DEFAULTS
 ) -> list[Source]:
     """Sources with their digests.
 
@@ -83,23 +83,23 @@ def identify(
         OSError: A file can't be read.
         ChangedError: A file has changed since it was found.
     """
-    known = {(s["kind"], s["path"]): s for s in (manifest or {}).get("sources", ())}
+    before = manifest.sources if manifest else ()
     has_objects = any(is_remote(source.path) for source in sources)
     at_once = AT_ONCE if has_objects else _FILES_AT_ONCE
     # Several tables may lie in one archive.
     identify_one = partial(
         _identify,
-        known=known,
+        before={(source.kind, source.path): source for source in before},
         options=options,
         wait=manifest is None,
-        digest_of=functools.cache(_digest_of),
+        digest_of=functools.cache(checksum_file),
     )
     return list(each(identify_one, sources, at_once))
 
 
 def _identify(
     source: Source,
-    known: Mapping,
+    before: Mapping[tuple[str, str], SourceRows],
     options: ObjectOptions,
     wait: bool,
     digest_of: Callable[[str, str], str],
@@ -114,15 +114,16 @@ def _identify(
         return dataclasses.replace(source, digest=f"etag:{source.stamp}")
     if source.medium:
         return dataclasses.replace(source, digest=f"stamp:{source.stamp}")
-    before = known.get((source.kind, source.name), {})
-    digest = before.get("digest") if before.get("stamp") == source.stamp else None
+    same = before.get((source.kind, source.name))
+    digest = same.digest if same and same.stamp == source.stamp else None
     in_ranges = source.kind in TABLES and not source.compressed and source.size > source.data_start
     if not digest:
         digest = "" if wait and in_ranges else digest_of(source.path, source.stamp)
     return dataclasses.replace(source, digest=digest)
 
 
-def _digest_of(path: str, stamp: str) -> str:
+def checksum_file(path: str, stamp: str) -> str:
+    """Returns the checksum of a file's content; `stamp` as of `files.open_file`."""
     checksum = Checksum()
     with files.open_file(path, stamp=stamp) as file:
         while data := file.read(_READ_BYTES):
@@ -130,17 +131,10 @@ def _digest_of(path: str, stamp: str) -> str:
     return str(checksum)
 
 
-def _code() -> str:
-    """A hash of the code that the bytes of the output come from."""
-    digest = hashlib.sha256()
-    root = Path(transforms.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def settings_fingerprint(flags: Mapping[str, object], release: str) -> str:
+    """Returns the SHA-256 of what decides about the output beside the inputs.
 
-
-def basis_of(flags: Mapping[str, object], release: str) -> str:
-    """SHA-256 of what decides about the output beside the inputs: flags, code and libraries.
+    That is the flags, the revision of the output that this code writes, and the libraries.
 
     Args:
         flags: all that were given or have a default, by name.
@@ -149,17 +143,17 @@ def basis_of(flags: Mapping[str, object], release: str) -> str:
     content = {
         "flags": {name: value for name, value in flags.items() if name not in _NEUTRAL},
         "release": release,
-        "code": _code(),
+        "output_revision": OUTPUT_REVISION,
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def is_published(fingerprint: str, manifest: dict, output: Output) -> bool:
-    """Whether the latest version is what a build would publish, and has all of its shards."""
-    if manifest.get("fingerprint") != fingerprint:
+def is_published(fingerprint: str, manifest: Manifest, output: Output) -> bool:
+    """Returns whether the latest version is what a build would publish, and has all its files."""
+    if manifest.fingerprint != fingerprint:
         return False
     try:
-        return lacking(output, manifest["version"], manifest) is None
+        return find_missing(output, manifest.version, manifest) is None
     except (StorageError, OSError):
         return False

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from open_images.building.build_plan import BuildPlan, Vocabulary
-from open_images.building.fingerprint import basis_of, identify
+from open_images.building.fingerprint import identify, settings_fingerprint
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.secret_key import KeyFileError
@@ -21,7 +21,8 @@ from transforms.kinds import vocabulary
 from transforms.kinds.detect import TABLES, VOCABULARY
 from transforms.kinds.ranges import spilled_by_byte
 from transforms.redaction import redact_value
-from transforms.releases.counts import fingerprint
+from transforms.releases.fingerprint import fingerprint
+from transforms.releases.manifest import Manifest
 from transforms.releases.publication import LossLimits
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
@@ -53,7 +54,9 @@ _IMAGE_BYTES = 2500
 _GZIP_RATIO = 5
 
 
-def make_plan(flags: argparse.Namespace, work: str = "", manifest: dict | None = None) -> BuildPlan:
+def make_plan(
+    flags: argparse.Namespace, work: str = "", manifest: Manifest | None = None
+) -> BuildPlan:
     """Finds and recognises all inputs.
 
     Args:
@@ -83,12 +86,12 @@ def make_plan(flags: argparse.Namespace, work: str = "", manifest: dict | None =
     }
     buckets = _count_buckets(annotations, with_pictures)
     chunk_size = flags.chunk_size or _CHUNK_BYTES
-    basis = basis_of(recorded, release)
-    digest = fingerprint(sources, basis, buckets)
+    settings = settings_fingerprint(recorded, release)
+    digest = fingerprint(sources, settings, buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
     previous = None
-    if manifest and manifest.get("basis") == basis and not flags.rebuild:
-        previous = os.path.join(output, "versions", manifest["version"])
+    if manifest and manifest.settings_fingerprint == settings and not flags.rebuild:
+        previous = os.path.join(output, "versions", manifest.version)
     now = datetime.datetime.now(datetime.UTC)
     examples = ExampleOptions(
         sources=tuple(sources),
@@ -115,7 +118,7 @@ def make_plan(flags: argparse.Namespace, work: str = "", manifest: dict | None =
         limits=LossLimits(flags.max_failure_rate, flags.max_bad_rate),
         flags=recorded | {"release": release, "chunk_size": chunk_size},
         fingerprint=digest,
-        basis=basis,
+        settings_fingerprint=settings,
         notices=tuple(notices),
         previous=previous,
     )

@@ -8,11 +8,11 @@ import errno
 import os
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipelines.cli.report import Ending
-from transforms.releases.output import Output, VersionError
+from transforms.releases.manifest import VersionError, bytes_by_format
+from transforms.releases.output import Output
 from transforms.storage.objects import StorageError
 from transforms.storage.regular import describe_other
 from transforms.wording import LINE_LENGTH, clean
@@ -80,23 +80,23 @@ def _of_build(ending: Ending, now: float) -> Iterator[tuple[str, str, _Samples]]
     yield "build_end_timestamp_seconds", "When the last build ended.", _one(now)
     yield "build_duration_seconds", "How long the last build took.", _one(ending.seconds)
     if outcome is not None:
-        yield "build_images", "Images that the last build was to have.", _one(outcome["images"])
+        yield "build_images", "Images that the last build was to have.", _one(outcome.images)
         yield (
             "build_failed_images",
             "Images that the last build left out.",
-            _one(outcome["failed_images"]),
+            _one(outcome.failed_images),
         )
         yield (
             "build_failures",
             "Rows of failures of the last build.",
-            {(("reason", reason),): count for reason, count in outcome["failures"].items()},
+            {(("reason", reason),): count for reason, count in outcome.failures.items()},
         )
         yield (
             "build_losses",
             "Sources of which the last build lost more than its limits allow.",
-            _one(len(outcome["losses"])),
+            _one(len(outcome.losses)),
         )
-        yield "build_warnings", "Warnings of the last build.", _one(len(outcome["warnings"]))
+        yield "build_warnings", "Warnings of the last build.", _one(len(outcome.warnings))
         for name, text in (
             ("rows", "Rows of the last build's sources"),
             ("repeats", "Rows of the last build's sources that another file has, too"),
@@ -104,8 +104,8 @@ def _of_build(ending: Ending, now: float) -> Iterator[tuple[str, str, _Samples]]
             ("bad_rows", "Rows of the last build's sources that were left out as bad"),
         ):
             counts: _Samples = {
-                (("kind", source["kind"]), ("path", source["path"])): source[name]
-                for source in outcome["sources"]
+                (("kind", source.kind), ("path", source.path)): getattr(source, name)
+                for source in outcome.sources
             }
             yield f"build_source_{name}", f"{text}.", counts
 
@@ -119,21 +119,17 @@ def _of_version(output: Output) -> Iterator[tuple[str, str, _Samples]]:
         manifest, date = output.manifest(name), output.date(name).timestamp()
     except (StorageError, VersionError, OSError):
         return
-    size: Counter[str] = Counter()
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            size[shard["format"]] += shard["bytes"]
     yield "version_info", "The version that readers see.", {(("version", name),): 1}
     yield "version_timestamp_seconds", "When the build of that version began.", _one(date)
     yield (
         "version_examples",
         "Examples of that version.",
-        {(("split", s),): account["num_examples"] for s, account in manifest["splits"].items()},
+        {(("split", name),): split.num_examples for name, split in manifest.splits.items()},
     )
     yield (
         "version_bytes",
         "Bytes of that version's shards.",
-        {(("format", form),): count for form, count in sorted(size.items())},
+        {(("format", form),): size for form, size in bytes_by_format(manifest.splits).items()},
     )
 
 

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import re
@@ -25,7 +24,9 @@ from transforms.errors import UsageError
 from transforms.redaction import redact
 from transforms.releases import lease, workspace
 from transforms.releases.lease import LostLeaseError
-from transforms.releases.output import Output, VersionError
+from transforms.releases.manifest import Manifest, VersionError
+from transforms.releases.outcome import OUTCOME, Outcome
+from transforms.releases.output import Output
 from transforms.storage import files, temporary
 from transforms.storage.objects import StorageError
 from transforms.storage.stamps import ChangedError
@@ -55,11 +56,11 @@ class _Result(NamedTuple):
     """The outcome of a pipeline that has run, and the notes that it showed.
 
     Attributes:
-        outcome: as `releases.commit.commit` returns it.
+        outcome: what became of its images.
         notes: lines that were shown meanwhile.
     """
 
-    outcome: dict
+    outcome: Outcome
     notes: list[str]
 
 
@@ -100,7 +101,7 @@ class _Build:
         if manifest := self._examine():
             self._clear_up()
             return self._unchanged(manifest)
-        with lease.held(flags.output, flags.wait, self._options, print_line) as held:
+        with lease.hold(flags.output, flags.wait, self._options, print_line) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (manifest := self._examine()):
                 return self._unchanged(manifest)
@@ -118,9 +119,9 @@ class _Build:
                     flags.output, flags.work_folder, options=options, fingerprint=""
                 ):
                     pass
-            lease.clear_away(flags.output, options)
+            lease.remove_abandoned(flags.output, options)
 
-    def _examine(self) -> dict | None:
+    def _examine(self) -> Manifest | None:
         """Plans the build; returns the manifest of the latest version if it is the same."""
         latest, problem = fingerprint.latest_manifest(self._output)
         if problem:
@@ -144,8 +145,8 @@ class _Build:
             token,
             for_group=flags.runner == "flink",
         ) as (work, done):
-            lease = None if launch.is_run_later(self._beam_arguments) else token
-            config = self._config = dataclasses.replace(config, work=WorkFolder(work), lease=lease)
+            needed = None if launch.is_run_later(self._beam_arguments) else token
+            config = self._config = dataclasses.replace(config, work=WorkFolder(work), lease=needed)
             vocabulary = plan.read_vocabulary(config.examples.sources, self._options)
             from open_images.building import graph  # Beam takes a second
 
@@ -161,7 +162,9 @@ class _Build:
                 arguments = launch.with_defaults(self._beam_arguments, named)
                 with temporary_folder():
                     run_on_runner(define, flags, arguments, watch)
-                outcome = json.loads(workspace.read_outcome(work, self._options))
+                outcome = Outcome.decode(
+                    files.read_file(os.path.join(work, OUTCOME), self._options)
+                )
         return _Result(outcome, watch.told)
 
     @contextlib.contextmanager
@@ -180,16 +183,16 @@ class _Build:
         config, outcome = self._config, result.outcome
         assert config is not None
         text = "\n".join([*result.notes, report.render(outcome, config, self._seconds())])
-        if outcome["version"] is None:
+        if outcome.version is None:
             causes = report.rejections(outcome, config)
             error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
             return self._make_ending(1, error, text, outcome=outcome, causes=causes)
-        folder = f"{config.output}/versions/{outcome['version']}"
+        folder = f"{config.output}/versions/{outcome.version}"
         return self._make_ending(0, text=text, outcome=outcome, folder=folder)
 
-    def _unchanged(self, manifest: dict) -> Ending:
+    def _unchanged(self, manifest: Manifest) -> Ending:
         dataset_card.mend(self._output, manifest)
-        folder = self._output.folder(manifest["version"])
+        folder = self._output.folder(manifest.version)
         return self._make_ending(0, text=report.unchanged(folder), folder=folder, unchanged=True)
 
     def _interrupted(self) -> Ending:

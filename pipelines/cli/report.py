@@ -2,8 +2,7 @@
 
 import dataclasses
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from open_images.building.build_plan import BuildPlan
@@ -11,6 +10,8 @@ from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.detect import UNUSED
 from transforms.releases.loss_limits import describe_failure
+from transforms.releases.manifest import Manifest, SourceRows, Split, bytes_by_format
+from transforms.releases.outcome import Outcome
 from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, counted
 
@@ -29,6 +30,12 @@ COUNTS = {
     "bad_rows": "bad",
 }
 
+#: What `--report json` says of the images, in this order.
+_OUTCOME_KEYS = (
+    *("images", "failed_images", "failures", "losses", "warnings", "sources", "examples", "bytes"),
+    *("taken_over", "exif_reset"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
@@ -39,8 +46,7 @@ class Ending:
         seconds: it took.
         error: what went wrong, in a line.
         text: what it says to people.
-        outcome: what became of its images, as `releases.commit.commit` returns it; None where it
-            didn't come to that.
+        outcome: what became of its images; None where it didn't come to that.
         folder: of the version that it published, or that is what it would have published.
         unchanged: whether that version was there before.
         causes: what went wrong once more, each cause with lines of examples, where there are some.
@@ -50,7 +56,7 @@ class Ending:
     seconds: float
     error: str | None = None
     text: str = ""
-    outcome: dict | None = None
+    outcome: Outcome | None = None
     folder: str | None = None
     unchanged: bool = False
     causes: Sequence[tuple[str, Sequence[str]]] = ()
@@ -58,12 +64,6 @@ class Ending:
 
 def document(ending: Ending) -> dict[str, Any]:
     """How a build ended, for machines: what is null isn't known, for it failed before."""
-    outcome = ending.outcome or {}
-    splits = outcome.get("splits", {})
-    size: Counter[str] = Counter()
-    for split in splits.values():
-        for shard in split["shards"]:
-            size[shard["format"]] += shard["bytes"]
     if ending.folder and ending.code == 0:
         word = "unchanged" if ending.unchanged else "published"
     else:
@@ -75,45 +75,44 @@ def document(ending: Ending) -> dict[str, Any]:
         "seconds": round(ending.seconds, 3),
         "version": os.path.basename(ending.folder) if ending.folder else None,
         "folder": ending.folder,
-        "images": outcome.get("images"),
-        "failed_images": outcome.get("failed_images"),
-        "failures": outcome.get("failures"),
-        "losses": outcome.get("losses"),
-        "warnings": outcome.get("warnings"),
-        "sources": _told_sources(outcome.get("sources")),
-        "examples": {name: its["num_examples"] for name, its in splits.items()} or None,
-        "bytes": dict(size) or None,
-        "taken_over": outcome.get("taken_over"),
-        "exif_reset": outcome.get("exif_reset"),
+        **_describe_outcome(ending.outcome),
     }
 
 
-def _told_sources(sources: Sequence[dict] | None) -> list[dict] | None:
-    """Returns the accounts of sources for `--report json`."""
-    if sources is None:
-        return None
-    return [{name: source[name] for name in ("kind", "path", *COUNTS)} for source in sources]
+def _describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
+    """Returns what became of the images for `--report json`; all null where that isn't known."""
+    if outcome is None:
+        return dict.fromkeys(_OUTCOME_KEYS)
+    content = dataclasses.asdict(outcome)
+    return {name: content.get(name) for name in _OUTCOME_KEYS} | {
+        "sources": [
+            {name: source[name] for name in ("kind", "path", *COUNTS)}
+            for source in content["sources"]
+        ],
+        "examples": {name: split.num_examples for name, split in outcome.splits.items()} or None,
+        "bytes": bytes_by_format(outcome.splits) or None,
+    }
 
 
-def render(outcome: dict, config: BuildPlan, seconds: float) -> str:
+def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
     """The closing report: sources, splits, failures, and how to load what was published."""
     lines = accounts(outcome)
-    if outcome["failures"]:
-        lines += [f"  such as {describe_failure(row)}" for row in outcome["examples_of_failures"]]
-    if outcome["warnings"]:
-        lines += ["", *(f"note: {each['path']}: {each['text']}" for each in outcome["warnings"])]
-    if count := outcome["exif_reset"]:
+    if outcome.failures:
+        lines += [f"  such as {describe_failure(row)}" for row in outcome.examples_of_failures]
+    if outcome.warnings:
+        lines += ["", *(f"note: {each.path}: {each.text}" for each in outcome.warnings)]
+    if count := outcome.exif_reset:
         lines += [
             "",
             f"{count:,} of the pictures had an orientation in their metadata, which is 1 now, as "
             "annotations are in the frame of the stored pixels (--keep_exif_orientation leaves it)",
         ]
-    rate = outcome["images"] / seconds
-    lines += ["", f"{counted(outcome['images'], 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
+    rate = outcome.images / seconds
+    lines += ["", f"{counted(outcome.images, 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
-        taken = _taken_over(outcome["taken_over"], config)
+        taken = _taken_over(outcome.taken_over, config)
         lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
-    if outcome["version"]:
+    if outcome.version:
         lines += _loading(outcome, config)
     return "\n".join(lines)
 
@@ -126,28 +125,30 @@ def unchanged(folder: str) -> str:
     )
 
 
-def accounts(outcome: dict) -> list[str]:
+def accounts(outcome: Outcome | Manifest) -> list[str]:
     """Tables of sources, splits and failures, as an outcome or a manifest has them."""
-    lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome["sources"]))]
+    lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome.sources))]
     # Of a build that isn\'t published there are none.
-    if outcome["splits"] and outcome["version"]:
+    if outcome.splits and outcome.version:
         header = ("split", "format", "examples", "shards", "MiB")
-        lines += ["", *table(header, _split_rows(outcome))]
-    if outcome["failures"]:
-        lines += ["", *table(("failures", "rows"), list(outcome["failures"].items()))]
+        lines += ["", *table(header, _split_rows(outcome.splits))]
+    if outcome.failures:
+        lines += ["", *table(("failures", "rows"), list(outcome.failures.items()))]
     return lines
 
 
-def rejections(outcome: dict, config: BuildPlan) -> list[tuple[str, list[str]]]:
+def rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
     """Why nothing was published and what to do, each cause with the first failures behind it."""
-    causes = [(loss["text"], loss["examples"]) for loss in outcome["losses"]]
+    causes: list[tuple[str, Sequence[str]]] = [
+        (loss.text, loss.examples) for loss in outcome.losses
+    ]
     if not causes:
         cause = "the annotations hold no row that can be read: check --annotations"
-        if failed := outcome["failed_images"]:
+        if failed := outcome.failed_images:
             cause = f"all {counted(failed, 'image')} failed: mend the input"
         elif config.examples.splits:
             cause = f"none is of --splits {','.join(config.examples.splits)}"
-        causes.append((f"no images to publish: {cause}", []))
+        causes.append((f"no images to publish: {cause}", ()))
     return causes
 
 
@@ -158,16 +159,16 @@ def _taken_over(taken: dict[str, int], config: BuildPlan) -> str:
     return " and ".join(what)
 
 
-def _loading(outcome: dict, config: BuildPlan) -> list[str]:
+def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
     """Where it was published, and lines of Python to be pasted that load it."""
-    folder = f"{config.output}/versions/{outcome['version']}"
-    split = min(outcome["splits"], key=naming.SPLITS.index)
+    folder = f"{config.output}/versions/{outcome.version}"
+    split = min(outcome.splits, key=naming.SPLITS.index)
     lines = [f"published {folder}"]
     lines += [
         f"  --num_shards {config.num_shards}: {name} has no more shards than images, "
-        f"{account['num_examples']:,}"
-        for name, account in outcome["splits"].items()
-        if config.num_shards and account["num_examples"] < config.num_shards
+        f"{its.num_examples:,}"
+        for name, its in outcome.splits.items()
+        if config.num_shards and its.num_examples < config.num_shards
     ]
     place = folder if is_remote(folder) else os.path.abspath(folder)
     lines += [
@@ -178,10 +179,10 @@ def _loading(outcome: dict, config: BuildPlan) -> list[str]:
     return lines
 
 
-def _source_rows(sources: Sequence[dict]) -> list[tuple]:
+def _source_rows(sources: Sequence[SourceRows]) -> list[tuple]:
     """A row a file; of places with members, of which there may be dozens, one row a kind."""
-    tables = [source for source in sources if source["kind"] not in (*MEMBERS, *UNUSED)]
-    paths = [s["path"] if is_remote(s["path"]) else os.path.abspath(s["path"]) for s in tables]
+    tables = [source for source in sources if source.kind not in (*MEMBERS, *UNUSED)]
+    paths = [s.path if is_remote(s.path) else os.path.abspath(s.path) for s in tables]
     parents = [os.path.dirname(path).split("/") for path in paths]
     shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
     named = [
@@ -189,24 +190,24 @@ def _source_rows(sources: Sequence[dict]) -> list[tuple]:
         for path, s in zip(paths, tables, strict=True)
     ]
     for kind, name in MEMBERS.items():
-        some = [source for source in sources if source["kind"] == kind]
+        some = [source for source in sources if source.kind == kind]
         if some:
             named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
     # Versions of earlier releases tell no repeats.
     return [
-        (name, *(sum(s.get(count, 0) for s in some) for count in COUNTS)) for name, some in named
+        (name, *(sum(getattr(s, count) or 0 for s in some) for count in COUNTS))
+        for name, some in named
     ]
 
 
-def _split_rows(outcome: dict) -> list[tuple]:
+def _split_rows(splits: Mapping[str, Split]) -> list[tuple]:
     rows = []
-    for split in sorted(outcome["splits"], key=naming.SPLITS.index):
-        account = outcome["splits"][split]
-        for form in sorted({shard["format"] for shard in account["shards"]}):
-            shards = [shard for shard in account["shards"] if shard["format"] == form]
-            size = sum(shard["bytes"] for shard in shards) / (1 << 20)
-            examples = sum(shard["num_examples"] for shard in shards)
-            rows.append((split, form, examples, len(shards), f"{size:,.1f}"))
+    for name in sorted(splits, key=naming.SPLITS.index):
+        for form in sorted(splits[name].formats):
+            shards = splits[name].of_format(form)
+            size = sum(shard.bytes for shard in shards) / (1 << 20)
+            examples = sum(shard.num_examples for shard in shards)
+            rows.append((name, form, examples, len(shards), f"{size:,.1f}"))
     return rows
 
 

@@ -12,14 +12,8 @@ from runners.temporary import temporary_folder
 from transforms.dataset.naming import SPLITS
 from transforms.releases import latest, lease, removal, workspace
 from transforms.releases.diff import Difference, ImageChange, compare
-from transforms.releases.lease import lease_path
-from transforms.releases.output import (
-    LatestError,
-    ManifestError,
-    Output,
-    VersionError,
-    count_bytes,
-)
+from transforms.releases.manifest import Manifest, ManifestError, VersionError, bytes_by_format
+from transforms.releases.output import LatestError, Output
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printable
@@ -42,8 +36,9 @@ def list_versions(output: Output, flags: argparse.Namespace) -> None:
         except ManifestError as error:
             found.append(entry | {"marks": [*marks, "damaged"], "error": str(error)})
             continue
-        examples = {split: account["num_examples"] for split, account in manifest["splits"].items()}
-        found.append(entry | {"examples": examples, "bytes": count_bytes(manifest), "marks": marks})
+        examples = {split: its.num_examples for split, its in manifest.splits.items()}
+        size = sum(bytes_by_format(manifest.splits).values())
+        found.append(entry | {"examples": examples, "bytes": size, "marks": marks})
     if flags.report == "json":
         print(json.dumps(clean_values(found)))
         return
@@ -78,14 +73,14 @@ def show(output: Output, flags: argparse.Namespace) -> None:
     name = output.choose(flags.version)
     manifest = output.manifest(name)
     if flags.report == "json":
-        print(json.dumps(clean_values(manifest)))
+        print(json.dumps(clean_values(json.loads(output.read_manifest(name)[1]))))
         return
     date = output.date(name).isoformat(timespec="seconds")
-    fingerprint = clean(str(manifest.get("fingerprint")))
+    fingerprint = clean(str(manifest.fingerprint))
     lines = [f"{name}, built {date}, fingerprint {fingerprint}", ""]
     lines += [
         clean(f"  --{flag} {_spelled(value)}", LINE_LENGTH)
-        for flag, value in manifest["config"].items()
+        for flag, value in manifest.config.items()
         if value
     ]
     print("\n".join([*lines, *report.accounts(manifest)]))
@@ -132,18 +127,18 @@ def _by_split(found: Difference) -> dict[str, dict[str, int]]:
     return {split: {kind: counts[split] for kind, counts in kinds.items()} for split in present}
 
 
-def _compare_accounts(before: dict, after: dict) -> dict[str, dict]:
+def _compare_accounts(before: Manifest, after: Manifest) -> dict[str, dict]:
     """What manifests say differently of flags, input files and failures: both values."""
 
-    def files_of(manifest: dict) -> dict[str, list[int]]:
+    def files_of(manifest: Manifest) -> dict[str, list[int]]:
         counts: dict[str, list[int]] = {}
-        for source in manifest["sources"]:
-            name = source["kind"]
+        for source in manifest.sources:
+            name = source.kind
             if name not in report.MEMBERS:  # which lie in dozens of places
-                name = f"{name} {source['path'].rpartition('/')[2]}"
+                name = f"{name} {source.path.rpartition('/')[2]}"
             total = counts.setdefault(name, [0] * len(report.COUNTS))
             for place, count in enumerate(report.COUNTS):
-                total[place] += source.get(count, 0)
+                total[place] += getattr(source, count) or 0
         return counts
 
     def pairs(one: Mapping, other: Mapping) -> dict[str, list]:
@@ -152,9 +147,9 @@ def _compare_accounts(before: dict, after: dict) -> dict[str, dict]:
         return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
     return {
-        "config": pairs(before["config"], after["config"]),
+        "config": pairs(before.config, after.config),
         "files": pairs(files_of(before), files_of(after)),
-        "failures": pairs(before["failures"], after["failures"]),
+        "failures": pairs(before.failures, after.failures),
     }
 
 
@@ -224,9 +219,9 @@ def collect(output: Output, flags: argparse.Namespace) -> None:
     word = "would remove" if flags.dry_run else "removed"
     for path in leftovers:
         _print_done(f"{word} {path}, left by a dead build")
-    has_lease = lease.is_left if flags.dry_run else lease.clear_away
+    has_lease = lease.is_abandoned if flags.dry_run else lease.remove_abandoned
     if has_lease(output.path, output.options):
-        _print_done(f"{word} {lease_path(output.path)}, left by a dead build")
+        _print_done(f"{word} {lease.path_of(output.path)}, left by a dead build")
     if flags.dry_run:
         for name in names:
             _print_done(f"{word} {name}")

@@ -1,8 +1,8 @@
 """Builds in processes of their own, into which a fault is put at a place.
 
 A process is forked from a server that has imported all that a build needs. It replaces the function
-that a place names by one that does the fault first, or afterwards, and then runs the program. With
-one worker all steps run in it.
+of a place by one that does the fault first, or afterwards, and then runs the program. With one
+worker all steps run in it.
 """
 
 import builtins
@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import datetime
 import functools
-import importlib
 import multiprocessing
 import os
 import signal
@@ -42,12 +41,12 @@ class Place(NamedTuple):
     """A moment of a build.
 
     Attributes:
-        function: `module:name`, called by that name.
+        function: a public function or method, wherever it is imported.
         of: what one of its arguments must end with, or hold.
         after: whether the function is done first.
     """
 
-    function: str
+    function: Callable
     of: str = ""
     after: bool = False
 
@@ -146,10 +145,7 @@ def _put(fault: Fault) -> None:
     if fault.place is None:
         act()
         return
-    module, _, name = fault.place.function.partition(":")
-    *parents, last = name.split(".")
-    owner: Any = functools.reduce(getattr, parents, importlib.import_module(module))
-    function, of, pending = getattr(owner, last), fault.place.of, [act]
+    function, of, pending = fault.place.function, fault.place.of, [act]
 
     @functools.wraps(function)
     def faulty(*arguments: Any, **options: Any) -> Any:
@@ -161,7 +157,16 @@ def _put(fault: Fault) -> None:
             pending.pop()()
         return result
 
-    setattr(owner, last, faulty)
+    for owner in _owners(function):
+        for name in [name for name, value in vars(owner).items() if value is function]:
+            setattr(owner, name, faulty)
+
+
+def _owners(function: Callable) -> Iterator[Any]:
+    """Yields the modules that know a function, or the class of a method."""
+    *parents, _ = function.__qualname__.split(".")
+    yield functools.reduce(getattr, parents, sys.modules[function.__module__])
+    yield from [*sys.modules.values()]
 
 
 def _bind_by_permissions() -> None:

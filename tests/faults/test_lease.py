@@ -15,43 +15,43 @@ from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import LOCAL
 from transforms.releases import heartbeat, lease
-from transforms.releases.lease import Holder, holder_of, lease_path
+from transforms.releases.lease import Owner, path_of, read_owner
 from transforms.storage import files, objects
 
-ELSEWHERE = Holder("0" * 32, f"not-{socket.gethostname()}", 1, "2026-01-01 00:00:00 UTC")
+ELSEWHERE = Owner("0" * 32, f"not-{socket.gethostname()}", 1, "2026-01-01 00:00:00 UTC")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 1.0)
     monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.1)
-    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
 
 
 def take(target: Target, wait: float = 0, told: list[str] | None = None) -> str:
     """Takes the lease for a moment; the token that it had."""
-    with lease.held(target.path, wait, target.options, (told or []).append) as held:
-        now = holder_of(target.path, target.options)
+    with lease.hold(target.path, wait, target.options, (told or []).append) as held:
+        now = read_owner(target.path, target.options)
         assert (now.token, now.pid) == (held.token, os.getpid())
         return held.token
 
 
-def put(target: Target, holder: Holder) -> None:
+def put(target: Target, owner: Owner) -> None:
     """Lets a lease be another's."""
-    path = lease_path(target.path)
+    path = path_of(target.path)
     if target.is_remote:
-        objects.upload(path, holder.encode(), target.options)
+        objects.upload(path, owner.encode(), target.options)
     else:
         Path(path).parent.mkdir()
-        Path(path).write_bytes(holder.encode())
+        Path(path).write_bytes(owner.encode())
 
 
 @pytest.mark.parametrize("target", ["local", "s3"], indirect=True)
 def test_one_has_it_and_gives_it_up(target: Target):
-    with lease.held(target.path, 0, target.options, print) as held:
+    with lease.hold(target.path, 0, target.options, print) as held:
         with pytest.raises(lease.BusyError, match=f"process {os.getpid()} on "):
             take(target)
-        assert holder_of(target.path, target.options).token == held.token
+        assert read_owner(target.path, target.options).token == held.token
     assert take(target) != held.token
     assert ".work" not in {name.split("/")[0] for name in target.content()}
 
@@ -62,22 +62,22 @@ def test_of_another_machine(target: Target, quick: None, monkeypatch: pytest.Mon
     put(target, ELSEWHERE)
     with pytest.raises(lease.BusyError, match=f"process 1 on not-{socket.gethostname()}"):
         take(target)
-    assert not lease.is_left(target.path, target.options)
-    assert not lease.clear_away(target.path, target.options)
+    assert not lease.is_abandoned(target.path, target.options)
+    assert not lease.remove_abandoned(target.path, target.options)
     if target.is_remote:
         monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)
     else:
-        os.utime(lease_path(target.path), (0, 0))
-    assert lease.is_left(target.path, target.options)
-    assert holder_of(target.path, target.options) == ELSEWHERE
-    assert lease.clear_away(target.path, target.options)
-    assert holder_of(target.path, target.options) is None
+        os.utime(path_of(target.path), (0, 0))
+    assert lease.is_abandoned(target.path, target.options)
+    assert read_owner(target.path, target.options) == ELSEWHERE
+    assert lease.remove_abandoned(target.path, target.options)
+    assert read_owner(target.path, target.options) is None
 
 
 @pytest.mark.parametrize("seconds", [-86400, 86400])
 def test_a_clock_that_jumps_takes_no_lease_away(local: Target, quick: None, seconds: int):
     """Its file's time is far off between two renewals, in either direction."""
-    path = lease_path(local.path)
+    path = path_of(local.path)
     stopped = threading.Event()
 
     def jump() -> None:
@@ -85,7 +85,7 @@ def test_a_clock_that_jumps_takes_no_lease_away(local: Target, quick: None, seco
             time = os.stat(path).st_mtime + seconds
             os.utime(path, (time, time))
 
-    with lease.held(local.path, 0, local.options, print) as held:
+    with lease.hold(local.path, 0, local.options, print) as held:
         thread = threading.Thread(target=jump)
         thread.start()
         other = threading.Timer(1, stopped.set)
@@ -94,7 +94,7 @@ def test_a_clock_that_jumps_takes_no_lease_away(local: Target, quick: None, seco
             take(local)
         other.join()
         thread.join()
-        assert holder_of(local.path, local.options).token == held.token
+        assert read_owner(local.path, local.options).token == held.token
 
 
 def test_waiting_for_the_same_build(local: Target, whole: dict[str, str]):
@@ -112,7 +112,7 @@ def test_waiting_for_the_same_build(local: Target, whole: dict[str, str]):
 
 def test_what_a_scheduler_is_told(local: Target, tmp_path: Path):
     figures = tmp_path / "figures.prom"
-    with lease.held(local.path, 0, local.options, print):
+    with lease.hold(local.path, 0, local.options, print):
         built = local.build("--report", "json", "--metrics_file", str(figures))
     assert built.returncode == 3
     report = json.loads(built.stdout)
@@ -121,7 +121,7 @@ def test_what_a_scheduler_is_told(local: Target, tmp_path: Path):
 
 
 def test_unchanged_needs_no_lease(local: Target, before: Path, inputs: list[str]):
-    with lease.held(local.path, 0, local.options, print):
+    with lease.hold(local.path, 0, local.options, print):
         built = run_build(*inputs, "--format", "parquet", "--output", local.path)
     assert (built.returncode, built.stdout.split(":")[0]) == (0, "unchanged")
 
@@ -148,6 +148,6 @@ def test_other_commands_beside_a_build(
 
 def test_a_torn_lease(local: Target):
     Path(local.path, ".work").mkdir()
-    Path(lease_path(local.path)).write_bytes(b'{"token')
+    Path(path_of(local.path)).write_bytes(b'{"token')
     assert take(local)
     assert sorted(os.listdir(local.path)) == ["README.md", "latest", "versions"]

@@ -35,30 +35,38 @@ from tests.faults import proxy
 from tests.faults.conftest import BUCKET, Target, in_store
 from tests.faults.launcher import Fault, Place
 from tests.serving import served
+from transforms.examples.join import join
+from transforms.exchange.shuffle import encode_fragments
+from transforms.exchange.spills import write_spill
+from transforms.formats.part import StoredPart
+from transforms.formats.tfrecord.writer import TFRecordWriter
+from transforms.kinds.read import parse_block
 from transforms.releases import heartbeat, lease
+from transforms.releases.commit import write_metadata
+from transforms.storage import conditional, files
 from transforms.storage.stores import ObjectOptions
 
 LOCAL = {
-    "read": Place("transforms.kinds.read:parse_block"),
-    "exchange": Place("transforms.exchange.files:write_spill"),
-    "bucket": Place("transforms.examples.build:join"),
-    "write": Place("transforms.formats.tfrecord.writer:TFRecordWriter.write"),
-    "verify": Place("transforms.formats.part:StoredPart.read"),
-    "rename": Place("os:rename", of="/output/versions/"),
-    "pointer": Place("os:replace", of="/output/latest"),
-    "after it": Place("os:replace", of="/output/latest", after=True),
+    "read": Place(parse_block),
+    "exchange": Place(write_spill),
+    "bucket": Place(join),
+    "write": Place(TFRecordWriter.write),
+    "verify": Place(StoredPart.read),
+    "rename": Place(os.rename, of="/output/versions/"),
+    "pointer": Place(os.replace, of="/output/latest"),
+    "after it": Place(os.replace, of="/output/latest", after=True),
 }
 STORE = LOCAL | {
-    "exchange": Place("transforms.exchange.shuffle:encode_fragments"),
-    "rename": Place("transforms.releases.lease:check", after=True),
-    "pointer": Place("transforms.storage.conditional:write", of="/latest"),
-    "after it": Place("transforms.storage.conditional:write", of="/latest", after=True),
+    "exchange": Place(encode_fragments),
+    "rename": Place(lease.check, after=True),
+    "pointer": Place(conditional.write, of="/latest"),
+    "after it": Place(conditional.write, of="/latest", after=True),
 }
 
 #: Where a local disk is written to in phases that else are but renames.
 WRITTEN = {
-    "rename": Place("transforms.releases.commit:_write_metadata"),
-    "pointer": Place("transforms.storage.files:write_file", of="/latest."),
+    "rename": Place(write_metadata),
+    "pointer": Place(files.write_file, of="/latest."),
 }
 
 

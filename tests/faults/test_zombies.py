@@ -27,7 +27,7 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "EXPIRY_SECONDS", -2.0)
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.5)
     monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.2)
-    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.1)
 
 
 @cells("bucket, verify, rename, pointer")
@@ -82,7 +82,7 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[Publicatio
 def to_commit(target: Target, name: str) -> Iterator[tuple[Publication, list]]:
     """A build up to its commit, and to its end."""
     with (
-        lease.held(target.path, 0, target.options, lambda _: None) as held,
+        lease.hold(target.path, 0, target.options, lambda _: None) as held,
         workspace.workspace(
             target.path,
             options=target.options,
@@ -114,8 +114,8 @@ def test_a_commit_that_an_engine_tried_twice(
     checks = iter(range(1, 9))
     check, replace, write = lease.check, os.replace, conditional.write
 
-    def check_then_sleep(config: Publication) -> None:
-        check(config)
+    def check_then_sleep(*arguments: Any) -> None:
+        check(*arguments)
         if next(checks) == (1 if at == "first" else 2):
             sleep()
 

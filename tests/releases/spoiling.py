@@ -1,5 +1,6 @@
 """Copies of a published version that are spoiled, and those of them whose manifest hides it."""
 
+import dataclasses
 import hashlib
 import json
 import struct
@@ -18,7 +19,7 @@ from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.records import read_records
-from transforms.releases.documents import describe_file, seal_manifest
+from transforms.releases.manifest import describe_file, seal
 
 
 def masked_crc(data: bytes) -> int:
@@ -39,8 +40,7 @@ def edit_manifest(version: Version, edit: Callable[[dict], object]) -> None:
     path = version.folder / "manifest.json"
     manifest = json.loads(path.read_text())
     edit(manifest)
-    manifest.pop("sha256", None)
-    path.write_bytes(seal_manifest(manifest))
+    path.write_bytes(seal(manifest))
 
 
 def reseal_file(version: Version, path: Path) -> None:
@@ -48,7 +48,7 @@ def reseal_file(version: Version, path: Path) -> None:
 
     def edit(manifest: dict) -> None:
         (described,) = [f for f in manifest["files"] if version.folder / f["path"] == path]
-        described |= describe_file(described["path"], path.read_bytes())
+        described |= dataclasses.asdict(describe_file(described["path"], path.read_bytes()))
 
     edit_manifest(version, edit)
 

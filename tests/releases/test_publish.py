@@ -20,6 +20,7 @@ from transforms.dataset.schema import EXAMPLE, example_columns
 from transforms.formats.part import DamagedPartError
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
 from transforms.releases import publish, workspace
+from transforms.releases.outcome import Outcome
 from transforms.releases.publication import Publication
 from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 
@@ -138,7 +139,7 @@ def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publ
     return make
 
 
-def commit(config: Publication, shards: list[Shard], failed: int = 0) -> dict:
+def commit(config: Publication, shards: list[Shard], failed: int = 0) -> Outcome:
     counts = [BucketCount(0, ROWS + failed, failed, rows=(), orphans=())]
     return publish.commit(config, shards, [], counts, [], [b"[]"], [frozenset({"/m/01"})])
 
@@ -160,7 +161,7 @@ def test_a_commit_may_come_again(build_to_commit: Callable, tmp_path: Path):
     assert files_below(output / "versions") | files_below(output / "latest") == published
     version = latest_version(output)
     version.assert_whole()
-    assert outcome["version"] == version.folder.name
+    assert outcome.version == version.folder.name
     assert version.manifest["splits"]["train"]["num_examples"] == ROWS
     assert json.loads((version.folder / "classes.json").read_text())[0]["label"] == "/m/01"
 
@@ -244,8 +245,8 @@ def test_too_many_failures_commit_nothing(build_to_commit: Callable, tmp_path: P
     output = tmp_path / "out"
     with workspace.workspace(str(output), fingerprint="") as (work, _):
         config, shards = build_to_commit(Path(work))
-        assert commit(config, shards, failed=1)["version"] is None
-        assert commit(config, [])["version"] is None
+        assert commit(config, shards, failed=1).version is None
+        assert commit(config, []).version is None
         assert sorted(path.name for path in output.iterdir()) == [".work"]
 
 

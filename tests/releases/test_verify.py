@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import verify, versions
-from tests.builds import Build, Version, run_build
+from tests.builds import Build, Version, latest_version, run_build
 from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from tests.releases.test_publish import flip
@@ -424,11 +424,10 @@ SPOILED |= {
     ),
     "sources emptied": (
         set_in_manifest("sources", value=[]),
-        ["manifest.json: 0 rows are kept for .* written"] * 7
-        + ["features.json: doesn't fit the manifest", *["tfrecord-00000-of-"] * 5],
+        ["manifest.json: 0 rows are kept for .* written"] * 7,
     ),
-    "the manifest's basis": (
-        replace_in("manifest.json", b'"basis": "', b'"basis": "0'),
+    "the manifest's fingerprint": (
+        replace_in("manifest.json", b'"fingerprint": "', b'"fingerprint": "0'),
         ["manifest.json: its SHA-256 isn't the one that it ends with"],
     ),
     "the manifest's own checksum": (
@@ -523,7 +522,8 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
         split="validation",
         sha256="",
         num_examples=3,
-        columns=example_columns(),
+        schema=find_format("tfrecord").schema(example_columns()),
+        columns=(),
         compare=False,
         count=True,
         sample=np.empty(0, np.int64),
@@ -609,7 +609,7 @@ def test_checksums_can_be_checked_without_this_project(published: Build):
     )
     assert own.stdout.decode().split()[0] == manifest["sha256"]
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-    described = [*shards, *manifest["lineage"], *manifest["files"]]
+    described = [*shards, *manifest["reuse"], *manifest["files"]]
     sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in described)
     checked = subprocess.run(["sha256sum", "-c"], cwd=folder, input=sums.encode(), check=False)
     assert checked.returncode == 0
@@ -617,28 +617,113 @@ def test_checksums_can_be_checked_without_this_project(published: Build):
     assert files == {"manifest.json", *(file["path"] for file in described)}
 
 
-def as_before_checksums(version: Version) -> None:
-    """Takes away what earlier releases didn't write."""
+def as_version_1(manifest: dict) -> None:
+    """Takes what the manifest of an earlier release doesn't have, and names the rest as it does."""
+    for name in ("manifest_version", "schemas"):
+        del manifest[name]
+    manifest["basis"] = manifest.pop("settings_fingerprint")
+    manifest["lineage"] = manifest.pop("reuse")
+
+
+def without_checksums(version: Version) -> None:
+    """Takes away what still earlier releases didn't write."""
     manifest = json.loads((version.folder / "manifest.json").read_text())
     for name in ("files", "card", "sha256"):
         del manifest[name]
     (version.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
+COMMANDS = (["list"], ["show"], ["diff", "VERSION"], ["pin", "VERSION"], ["unpin", "VERSION"])
+COMMANDS += (["gc", "--keep", "1"],)
+
+
+def run_commands(version: Version, capfd: pytest.CaptureFixture[str]) -> None:
+    output, name = str(version.folder.parents[1]), version.folder.name
+    for command in COMMANDS:
+        words = [name if word == "VERSION" else word for word in command]
+        assert versions.main([output, *words]) == 0, command
+    capfd.readouterr()
+
+
 def test_a_version_of_an_earlier_release(copy: Version, capfd: pytest.CaptureFixture[str]):
+    """It is whole, and what it consists of is checked as this release writes it."""
+    spoiling.edit_manifest(copy, as_version_1)
+    output = str(copy.folder.parents[1])
+    assert verify.main([output, "--num_workers", "1"]) == 0
+    said = capfd.readouterr()
+    assert (": whole; " in said.out, said.err) == (True, "")
+    run_commands(copy, capfd)
+    (Path(output) / "latest").unlink()
+    assert versions.main([output, "rollback", copy.folder.name]) == 0
+    spoiling.rewrite_rows(
+        copy, shard(copy, "parquet"), lambda rows: rows.drop_columns("narratives")
+    )
+    flip(copy.folder / "lineage" / "parts.parquet", 100)
+    capfd.readouterr()
+    assert verify.main([output, "--num_workers", "1"]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert any("lacks the column narratives" in line for line in lines)
+    assert any(line.startswith("lineage/parts.parquet: its bytes") for line in lines)
+
+
+def test_a_version_without_checksums(copy: Version, capfd: pytest.CaptureFixture[str]):
     """It is whole, with a note; what can be counted is checked."""
-    as_before_checksums(copy)
+    spoiling.edit_manifest(copy, as_version_1)
+    without_checksums(copy)
     output = str(copy.folder.parents[1])
     assert verify.main([output, "--num_workers", "1"]) == 0
     said = capfd.readouterr()
     assert ": whole; " in said.out
     assert re.fullmatch(r"note: manifest\.json: is of an earlier release, .*\n", said.err)
-    for command in (["list"], ["show"], ["diff", copy.folder.name], ["gc", "--keep", "1"]):
-        assert versions.main([output, *command]) == 0
-    capfd.readouterr()
+    run_commands(copy, capfd)
     shutil.rmtree(copy.folder / "failures")
     assert verify.main([output, "--num_workers", "1"]) == 1
     assert "failures: there is no file of failures" in capfd.readouterr().out
+
+
+def test_a_version_of_a_later_release(copy: Version, capfd: pytest.CaptureFixture[str]):
+    spoiling.edit_manifest(copy, lambda manifest: manifest.update(manifest_version=99))
+    assert verify.main([str(copy.folder.parents[1]), "--num_workers", "1"]) == 1
+    assert "manifest.json: is of a later release" in capfd.readouterr().out
+
+
+def test_members_that_are_not_known_are_ignored(copy: Version, run: Callable):
+    spoiling.edit_manifest(copy, lambda manifest: manifest.update(more={"of": "a later release"}))
+    assert run(copy.folder.parents[1], "--sample", "0")[0] == 0
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Version:
+    """A version by code whose examples had no column `title`, and none of its features."""
+    data = Path(__file__).parents[1] / "data"
+    shutil.copytree(data / "one_column_fewer", tmp_path / "output")
+    shutil.copytree(data / "golden" / "annotations", tmp_path / "annotations")
+    return latest_version(tmp_path / "output")
+
+
+def test_a_version_with_a_column_fewer(older: Version, run: Callable, capfd: pytest.CaptureFixture):
+    """It is judged by what it records, and compared by the columns that there are now."""
+    output = older.folder.parents[1]
+    code, (line,) = run(output)
+    assert (code, ": whole; 1 example in 2 shards" in line) == (0, True)
+    flags = ["--annotations", output.parent / "annotations", "--images", "none"]
+    flags += ["--splits", "validation", "--max_bad_rate", "1"]
+    built = run_build(*flags, "--output", output)
+    assert built.returncode == 0, built.stderr
+    assert built.version.folder != older.folder
+    assert run(output)[0] == run(output, "--version", older.folder.name)[0] == 0
+    assert versions.main([str(output), "diff", older.folder.name, "--images"]) == 0
+    said = capfd.readouterr().out
+    assert said.splitlines()[0] == "changed validation 48b09b111bd0d8d9 title"
+
+
+def test_a_column_fewer_than_recorded(older: Version, run: Callable):
+    spoiling.edit_manifest(
+        older, lambda manifest: manifest["schemas"]["parquet"].update(title="string")
+    )
+    code, lines = run(older.folder.parents[1])
+    assert (code, len(lines)) == (1, 3)
+    assert "parquet/validation-00000-of-00001.parquet: lacks the column title" in lines[0]
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from tests.releases.conftest import IMAGES
 from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
 from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.releases import heartbeat, latest, removal, workspace
-from transforms.releases.documents import seal_manifest
-from transforms.releases.output import Output, VersionError
+from transforms.releases.manifest import VersionError, seal
+from transforms.releases.output import Output
 from transforms.storage import files, objects
 from transforms.storage.stores import ObjectOptions
 
@@ -349,7 +349,7 @@ import os, sys
 from transforms.releases import lease, workspace
 from transforms.storage import files
 output = sys.argv[1]
-with lease.held(output, 0, files.DEFAULTS, print), workspace.workspace(output) as (work, _):
+with lease.hold(output, 0, files.DEFAULTS, print), workspace.workspace(output) as (work, _):
     open(os.path.join(work, "parts", "part"), "w").close()
     os._exit(9)
 """
@@ -456,7 +456,7 @@ def store(
             if path.name == "manifest.json":
                 manifest = json.loads(data.replace(version.name.encode(), name.encode()))
                 del manifest["sha256"]
-                data = seal_manifest(manifest)
+                data = seal(manifest)
             server.put(bucket, key, data)
     server.put(bucket, "output/latest", f"{version.name}\n".encode())
     return Output(f"{request.param}://{bucket}/output", store_options)
@@ -504,7 +504,7 @@ def test_in_object_stores(
         f"would remove {name}",
     ]
     assert store.published() == [name, OTHER]
-    with heartbeat.held(f"{store.path}", store.options):
+    with heartbeat.work_folder(f"{store.path}", store.options):
         # Which has cleared away both; another build that lives has begun to publish.
         objects.upload(unpublished, b"being written", store.options)
         code, lines = run(store.path, "gc", "--keep", 0, *endpoint)

@@ -11,7 +11,7 @@ A format is one module with an instance of its class, `FORMAT`, and one line in 
 
 import abc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -171,6 +171,16 @@ class Format(FileKind):
 
     # Describing.
 
+    @abc.abstractmethod
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+        """Returns what examples consist of: columns or features in their order, and their types.
+
+        The manifest records it, and `read` holds shards against it.
+
+        Args:
+            columns: of `EXAMPLE` that the dataset fills.
+        """
+
     def documents(
         self, release: str, columns: Sequence[str], shards: Mapping[str, Sequence[ShardSize]]
     ) -> dict[str, Any]:
@@ -179,6 +189,18 @@ class Format(FileKind):
         Args:
             release: the dataset's version for readers.
             columns: of `EXAMPLE` that the dataset fills.
+            shards: of each split, in order.
+        """
+        return {}
+
+    def document_tests(
+        self, release: str, schema: Mapping[str, str], shards: Mapping[str, Sequence[ShardSize]]
+    ) -> dict[str, Callable[[Any], bool]]:
+        """Returns a test of each of the `documents`, by path, whatever release has written it.
+
+        Args:
+            release: the dataset's version for readers.
+            schema: what the dataset's version records; see `schema`.
             shards: of each split, in order.
         """
         return {}
@@ -236,13 +258,19 @@ class Format(FileKind):
     # Reading back.
 
     @abc.abstractmethod
-    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[Examples]:
+    def read(
+        self,
+        path: str,
+        columns: Sequence[str] | None = None,
+        schema: Mapping[str, str] | None = None,
+    ) -> Iterator[Examples]:
         """Yields the examples of a local shard in order.
 
         Args:
             path: of the shard.
-            columns: of `EXAMPLE` that the dataset fills: the shard is held against them. If None,
-                it is read as it is, with fewer columns where an earlier release wrote it.
+            columns: those by which examples are compared with another format's; None for all.
+            schema: what its version records, which it is held against. If None, it is read as it
+                is, with fewer columns where an earlier release wrote it.
 
         Raises:
             FormatError: The shard's columns or features are others, or an example isn't one.

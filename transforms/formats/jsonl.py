@@ -10,12 +10,13 @@ import glob
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from transforms.dataset.naming import numbers
 from transforms.dataset.schema import EXAMPLE
+from transforms.formats import described
 from transforms.formats.format import Format, FormatError
 from transforms.formats.part import Crc32, HashingFile, Part
 from transforms.formats.tables import TableExamples
@@ -83,7 +84,16 @@ class JsonLines(Format):
             "dataset = (json.loads(line) for shard in shards for line in gzip.open(shard))"
         )
 
-    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[TableExamples]:
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+        return described.describe(EXAMPLE.remove_metadata())
+
+    def read(
+        self,
+        path: str,
+        columns: Sequence[str] | None = None,
+        schema: Mapping[str, str] | None = None,
+    ) -> Iterator[TableExamples]:
+        types = EXAMPLE if schema is None else described.parse(schema)
         rows, size = [], 0
         with _open(path) as file:
             for place, line in enumerate(file):
@@ -91,15 +101,15 @@ class JsonLines(Format):
                     row = json.loads(line, object_hook=_decode_bytes)
                 except ValueError as error:
                     raise FormatError(f"example {place}: {error}") from None
-                if columns is not None and list(row) != EXAMPLE.names:
+                if schema is not None and list(row) != types.names:
                     raise FormatError(f"example {place}: its columns aren't those of an example")
                 rows.append(row)
                 size += len(line)
                 if size >= _BATCH_BYTES:
-                    yield _to_examples(rows, columns)
+                    yield _to_examples(rows, types, columns)
                     rows, size = [], 0
         if rows:
-            yield _to_examples(rows, columns)
+            yield _to_examples(rows, types, columns)
 
 
 FORMAT = JsonLines()
@@ -114,12 +124,14 @@ def _open(path: str) -> Iterator[gzip.GzipFile]:
         raise FormatError(f"is no gzip file, or is damaged: {error}") from None
 
 
-def _to_examples(rows: Sequence[dict], columns: Sequence[str] | None) -> TableExamples:
+def _to_examples(
+    rows: Sequence[dict], types: pa.Schema, columns: Sequence[str] | None
+) -> TableExamples:
     try:
-        table = pa.Table.from_pylist(rows, EXAMPLE)
+        table = pa.Table.from_pylist(rows, types)
     except pa.ArrowException as error:
         raise FormatError(str(error).partition("\n")[0]) from None
-    return TableExamples(table, columns or EXAMPLE.names)
+    return TableExamples(table, columns)
 
 
 def _to_text(data: bytes) -> str:

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
-from transforms.dataset.schema import EXAMPLE, count_annotations
 from transforms.formats.format import Picture
 from transforms.formats.tfrecord.checksums import comparable, row_checksums, row_features
 
@@ -21,10 +20,10 @@ class TableExamples:
         table: the rows.
     """
 
-    def __init__(self, table: pa.Table, columns: Sequence[str] = EXAMPLE.names) -> None:
-        """Takes rows, and which columns of `EXAMPLE` the dataset fills."""
+    def __init__(self, table: pa.Table, columns: Sequence[str] | None = None) -> None:
+        """Takes rows, and the columns by which they are compared; None for all."""
         self.table = table
-        self._columns = columns
+        self._columns = table.column_names if columns is None else columns
 
     @property
     def image_ids(self) -> pa.StringArray:
@@ -34,7 +33,9 @@ class TableExamples:
         return pc.sum(pc.equal(self.table["split"], split)).as_py() or 0
 
     def count_annotations(self) -> Counter[str]:
-        return count_annotations(self.table)
+        lists = [field.name for field in self.table.schema if pa.types.is_list(field.type)]
+        lengths = {name: pc.list_value_length(self.table[name]) for name in lists}
+        return Counter({name: pc.sum(each).as_py() or 0 for name, each in lengths.items()})
 
     def picture(self, row: int) -> Picture:
         columns = ["image_id", "image", "width", "height"]

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
+from transforms.releases.manifest import Split
 from transforms.storage import conditional, files
 from transforms.storage.conditional import Mark
 from transforms.storage.objects import AbsentError, is_remote
@@ -51,7 +52,7 @@ Annotations: Google LLC, CC BY 4.0. Pictures: CC BY 2.0 by their authors.
 _NO_FILES = "the latest version has no {title}, build with --format {name}"
 
 
-def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
+def render(version: str, splits: Mapping[str, Split]) -> bytes:
     """The card of a version.
 
     Args:
@@ -59,7 +60,7 @@ def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
         splits: as its manifest has them.
     """
     names = sorted(splits, key=naming.SPLITS.index)
-    formats = {shard["format"] for name in names for shard in splits[name]["shards"]}
+    formats = set().union(*(split.formats for split in splits.values()))
     loadable = [form for form in FORMATS if find_format(form).data_files("")]
     form = next((form for form in loadable if form in formats), None)
     data_files = f' "{_NO_FILES.format(title=loadable[0].capitalize(), name=loadable[0])}"'
@@ -69,7 +70,7 @@ def render(version: str, splits: Mapping[str, Mapping]) -> bytes:
             f"\n    path: versions/{version}/{find_format(form).data_files(name)}"
             for name in names
         )
-    counted = ", ".join(f"{splits[name]['num_examples']:,} {name}" for name in names)
+    counted = ", ".join(f"{splits[name].num_examples:,} {name}" for name in names)
     text = _CARD.format(
         version=version,
         data_files=data_files,

@@ -1,17 +1,20 @@
-"""Putting a version in its place: whoever follows `latest` sees one whole version at any time.
+"""The commit: a version is put in its place, and `latest` names it.
+
+Whoever follows `latest` sees one whole version at any time; `docs/releases.md` says why.
 
 On a file system a version is put together in the work folder, moved to its place by one rename, and
 named in `latest` by another. In an object store nothing can be moved: shards are written to their
-places, then what lies beside them, then the manifest, without which a version is none, and
+places, then the files beside them, then the manifest, without which a version is none, and
 `latest`. The dataset card comes last.
 
 A build that was taken for dead may come back when another has taken over the output, and so may a
-commit that an engine tries twice. It looks whether it holds the lease still before it changes what
-others see; and should it be stopped just then, what it does next fails: both renames start from a
-folder that is gone by then, and in an object store `latest` isn't as it was seen any more.
+commit that an engine tries twice. It checks its lease before it changes what others see; and should
+it be stopped just then, what it does next fails: both renames start from a folder that is gone by
+then, and in an object store `latest` isn't as it was seen any more.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import uuid
@@ -24,10 +27,18 @@ from transforms.dataset.classes import complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
 from transforms.dataset.schema import example_columns
 from transforms.formats.registry import find_format
-from transforms.releases import card, counts, failure_table, lease, verify_files
-from transforms.releases.documents import describe_file, seal_manifest
+from transforms.releases import card, counts, failure_table, lease
 from transforms.releases.failure_table import FailureTable
+from transforms.releases.fingerprint import fingerprint
 from transforms.releases.loss_limits import find_losses
+from transforms.releases.manifest import (
+    MANIFEST_VERSION,
+    Manifest,
+    SourceRows,
+    Split,
+    describe_file,
+)
+from transforms.releases.outcome import Outcome
 from transforms.releases.publication import Publication
 from transforms.reuse import recording
 from transforms.storage import conditional, files
@@ -45,73 +56,85 @@ def commit(
     failed: Sequence[Failed],
     classes: Sequence[bytes],
     labels: Iterable[frozenset[str]],
-) -> dict:
+) -> Outcome:
     """Publishes a version, unless it has no examples or `find_losses` finds a loss.
 
-    Returns:
-        The outcome of the build: `version` (null if nothing was published), `images`,
-        `failed_images`, `failures` (count by reason), `examples_of_failures` (rows), `sources`,
-        `annotations`, `warnings`, `losses` (fields of `losses.Loss`) and `exif_reset`.
+    It may be called again, by an engine that tries a step twice.
+
+    Args:
+        config: the build; the shards lie in its `version_folder`.
+        shards: all shards.
+        source_counts: of all blocks.
+        bucket_counts: of all buckets.
+        failed: all failures.
+        classes: the content of `classes.json`, as far as files of classes tell.
+        labels: those that annotations have.
+
+    Raises:
+        LostLeaseError: Another build has taken over the output.
+        StorageError: The object store lacks a shard, or can't be written to.
     """
-    found = failure_table.FailureTable(failed, source_counts, config.examples.sources)
-    inputs = counts.tell_digests(config.examples.sources, source_counts)
+    failures = FailureTable(failed, source_counts, config.examples.sources)
+    inputs = counts.add_digests(config.examples.sources, source_counts)
     sources = counts.count_sources(inputs, source_counts, bucket_counts)
     unread = _count_unread_images(config, sources)
     images = sum(bucket.images for bucket in bucket_counts) + unread
     failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
     splits = counts.count_splits(shards)
-    lost = find_losses(
+    losses = find_losses(
         config,
         sources,
         source_counts,
         bucket_counts,
-        found,
+        failures,
         splits,
         images=images,
         failed_images=failed_images,
     )
-    outcome = {
-        "version": config.version,
-        "images": images,
-        "failed_images": failed_images,
-        "failures": failure_table.count_reasons(found.tables()),
-        "examples_of_failures": failure_table.first_rows(found.tables(), 5),
-        "sources": sources,
-        "annotations": counts.count_annotations(bucket_counts),
-        "warnings": counts.gather_warnings(config.notices, source_counts, sources),
-        "losses": [loss._asdict() for loss in lost],
-        "splits": splits,
-        "taken_over": counts.count_taken_over(bucket_counts),
-        "exif_reset": sum(bucket.exif_reset for bucket in bucket_counts),
-    }
-    if lost or not shards:
+    outcome = Outcome(
+        version=config.version if shards and not losses else None,
+        images=images,
+        failed_images=failed_images,
+        failures=failure_table.count_reasons(failures.tables()),
+        examples_of_failures=tuple(failure_table.first_rows(failures.tables(), 5)),
+        sources=sources,
+        annotations=counts.count_annotations(bucket_counts),
+        warnings=counts.collect_warnings(config.notices, source_counts, sources),
+        losses=tuple(losses),
+        splits=splits,
+        taken_over=counts.count_taken_over(bucket_counts),
+        exif_reset=sum(bucket.exif_reset for bucket in bucket_counts),
+    )
+    if outcome.version is None:
         files.delete_folder(config.version_folder, config.object_options)
-        return outcome | {"version": None}
-    document = {
-        "version": config.version,
-        "fingerprint": counts.fingerprint(inputs, config.basis, config.buckets),
-        "basis": config.basis,
-        "config": config.flags,
-        "splits": splits,
-        "sources": sources,
-        "annotations": outcome["annotations"],
-        "warnings": outcome["warnings"],
-        "exif_reset": outcome["exif_reset"],
-        "failures": outcome["failures"],
-        "lineage": counts.count_lineage(shards),
-    }
+        return outcome
+    manifest = Manifest(
+        manifest_version=MANIFEST_VERSION,
+        version=config.version,
+        fingerprint=fingerprint(inputs, config.settings_fingerprint, config.buckets),
+        settings_fingerprint=config.settings_fingerprint,
+        config=config.flags,
+        schemas={form: find_format(form).schema(_columns(config)) for form in config.formats},
+        splits=splits,
+        sources=sources,
+        annotations=outcome.annotations,
+        warnings=outcome.warnings,
+        exif_reset=outcome.exif_reset,
+        failures=outcome.failures,
+        reuse=counts.list_reuse_files(shards),
+    )
     all_classes = complete_encoded(classes[0], frozenset().union(*labels))
     parts = recording.parts_table(shards, bucket_counts, config.buckets)
     publish = _publish_in_store if is_remote(config.output) else _publish_in_folder
-    publish(config, shards, parts, document, found, all_classes)
+    publish(config, shards, parts, manifest, failures, all_classes)
     return outcome
 
 
-def _count_unread_images(config: Publication, sources: Sequence[Mapping]) -> int:
-    """How many image rows of the splits that are built couldn't be read: their images failed."""
+def _count_unread_images(config: Publication, sources: Sequence[SourceRows]) -> int:
+    """Counts image rows of the splits that are built that couldn't be read: their images failed."""
     return sum(
-        account["bad_rows"]
-        for source, account in zip(config.examples.sources, sources, strict=True)
+        rows.bad_rows
+        for source, rows in zip(config.examples.sources, sources, strict=True)
         if source.kind == "images"
         and (
             source.split is None
@@ -121,24 +144,30 @@ def _count_unread_images(config: Publication, sources: Sequence[Mapping]) -> int
     )
 
 
+def _columns(config: Publication) -> tuple[str, ...]:
+    """Returns the columns that the dataset fills."""
+    examples = config.examples
+    return example_columns(with_image=examples.with_pictures, maps=examples.map_columns)
+
+
 def _publish_in_folder(
     config: Publication,
     _: object,
     parts: pa.Table,
-    document: dict,
-    failed: FailureTable,
+    manifest: Manifest,
+    failures: FailureTable,
     classes: bytes,
 ) -> None:
     target = os.path.join(config.output, "versions", config.version)
     folder = config.version_folder
     scratch = os.path.dirname(folder)  # which goes when another build takes over
-    new_card = card.render(config.version, document["splits"])
+    new_card = card.render(config.version, manifest.splits)
     # A retried commit finds the version where the first attempt moved it.
     if not os.path.exists(target):
-        contents = _encode_metadata(config, parts, document["splits"], failed, classes)
-        _write_metadata(folder, scratch, contents)
-        manifest = seal_manifest(_with_checksums(document, contents, new_card))
-        files.write_file(os.path.join(folder, naming.MANIFEST), manifest, scratch)
+        contents = _encode_metadata(config, parts, manifest.splits, failures, classes)
+        write_metadata(folder, scratch, contents)
+        data = _with_checksums(manifest, contents, new_card).encode()
+        files.write_file(os.path.join(folder, naming.MANIFEST), data, scratch)
         os.makedirs(os.path.dirname(target), exist_ok=True)
     # Before there is a version, which would stay where the disk is too full for its name.
     pointer = os.path.join(scratch, f"latest.{uuid.uuid4().hex}")
@@ -146,10 +175,10 @@ def _publish_in_folder(
     card_path = os.path.join(scratch, f"card.{uuid.uuid4().hex}")
     files.write_file(card_path, new_card, scratch)
     if not os.path.exists(target):
-        lease.check(config)
+        lease.check(config.output, config.lease, config.object_options)
         os.rename(folder, target)
         files.sync_folder(os.path.dirname(target))
-    lease.check(config)
+    lease.check(config.output, config.lease, config.object_options)
     latest = os.path.join(config.output, "latest")
     files.move_folder_away(latest, scratch)
     os.replace(pointer, latest)
@@ -163,16 +192,16 @@ def _publish_in_store(
     config: Publication,
     shards: Iterable[Shard],
     parts: pa.Table,
-    document: dict,
-    failed: FailureTable,
+    manifest: Manifest,
+    failures: FailureTable,
     classes: bytes,
 ) -> None:
     options = config.object_options
     # An empty manifest keeps its place. It goes with the shards if another build takes these for
     # leftovers, and then can't be written any more.
-    manifest = os.path.join(config.version_folder, naming.MANIFEST)
-    conditional.write(manifest, b"", None, options)
-    place = conditional.read(manifest, options)
+    manifest_path = os.path.join(config.version_folder, naming.MANIFEST)
+    conditional.write(manifest_path, b"", None, options)
+    place = conditional.read(manifest_path, options)
     found = {
         os.path.relpath(status.path, config.version_folder): status
         for status in files.walk(config.version_folder, options)
@@ -181,16 +210,16 @@ def _publish_in_store(
         if shard.path not in found or found[shard.path].size != shard.bytes:
             path = os.path.join(config.version_folder, shard.path)
             if place and not place[0]:
-                files.delete_file(manifest, options)
+                files.delete_file(manifest_path, options)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
     parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
-    contents = _encode_metadata(config, parts, document["splits"], failed, classes)
-    _write_metadata(config.version_folder, "", contents, options)
-    new_card = card.render(config.version, document["splits"])
-    data = seal_manifest(_with_checksums(document, contents, new_card))
-    lease.check(config)
-    if place is None or not conditional.write(manifest, data, place[1], options):
-        place = conditional.read(manifest, options)
+    contents = _encode_metadata(config, parts, manifest.splits, failures, classes)
+    write_metadata(config.version_folder, "", contents, options)
+    new_card = card.render(config.version, manifest.splits)
+    data = _with_checksums(manifest, contents, new_card).encode()
+    lease.check(config.output, config.lease, config.object_options)
+    if place is None or not conditional.write(manifest_path, data, place[1], options):
+        place = conditional.read(manifest_path, options)
         if place is None or place[0] != data:  # which another attempt may have written
             raise lease.LostLeaseError(f"{config.version_folder} was cleared away: build again")
     seen = conditional.read(os.path.join(config.output, card.NAME), options)
@@ -208,7 +237,7 @@ def _point_in_store(config: Publication) -> None:
     pointer = os.path.join(config.output, "latest")
     data = f"{config.version}\n".encode()
     found = conditional.read(pointer, config.object_options)
-    lease.check(config)
+    lease.check(config.output, config.lease, config.object_options)
     if conditional.write(pointer, data, found[1] if found else None, config.object_options):
         return
     found = conditional.read(pointer, config.object_options)
@@ -219,21 +248,19 @@ def _point_in_store(config: Publication) -> None:
 def _encode_metadata(
     config: Publication,
     parts: pa.Table,
-    splits: dict[str, dict],
-    failed: FailureTable,
+    splits: Mapping[str, Split],
+    failures: FailureTable,
     classes: bytes,
 ) -> dict[str, bytes]:
     """Returns the content of the files beside the shards, by path below the version's folder."""
     contents = {
         naming.CLASSES: classes,
         recording.PARTS: recording.encode_parts(parts),
-        _FAILURES: failure_table.encode(failed.tables()),
+        _FAILURES: failure_table.encode(failures.tables()),
     }
-    columns = example_columns(
-        with_image=config.examples.with_pictures, maps=config.examples.map_columns
-    )
+    columns = _columns(config)
     for form in config.formats:
-        shards = verify_files.shard_sizes(splits, form)
+        shards = counts.shard_sizes(splits, form)
         documents = find_format(form).documents(config.release, columns, shards)
         for path, content in documents.items():
             text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
@@ -241,18 +268,19 @@ def _encode_metadata(
     return contents
 
 
-def _with_checksums(document: dict, contents: Mapping[str, bytes], new_card: bytes) -> dict:
+def _with_checksums(manifest: Manifest, contents: Mapping[str, bytes], new_card: bytes) -> Manifest:
     """Returns the manifest with the checksums of the files beside the shards, and of the card."""
     described = [describe_file(path, data) for path, data in sorted(contents.items())]
-    of_lineage = [file for file in described if file["path"] == recording.PARTS]
-    return document | {
-        "lineage": [*document["lineage"], *of_lineage],
-        "files": [file for file in described if file not in of_lineage],
-        "card": describe_file(card.NAME, new_card),
-    }
+    reuse = [file for file in described if file.path == recording.PARTS]
+    return dataclasses.replace(
+        manifest,
+        reuse=(*manifest.reuse, *reuse),
+        files=tuple(file for file in described if file not in reuse),
+        card=describe_file(card.NAME, new_card),
+    )
 
 
-def _write_metadata(
+def write_metadata(
     folder: str,
     scratch: str,
     contents: Mapping[str, bytes],

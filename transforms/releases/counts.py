@@ -1,10 +1,7 @@
-"""The account of a version: its shards, its sources row by row, and its failures."""
+"""What a build counted: rows by source, annotations by column, examples and shards by split."""
 
 import collections
 import dataclasses
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,8 +9,16 @@ import numpy as np
 from transforms.checksum import Checksum
 from transforms.dataset import naming
 from transforms.dataset.elements import BucketCount, Notice, Shard, Source, SourceCount
+from transforms.formats.format import ShardSize
 from transforms.kinds.detect import TABLES, UNUSED, VOCABULARY
-from transforms.redaction import redact_url
+from transforms.releases.manifest import (
+    Annotations,
+    File,
+    ShardFile,
+    SourceRows,
+    SourceWarning,
+    Split,
+)
 from transforms.wording import clean
 
 
@@ -21,10 +26,10 @@ class LostRowsError(Exception):
     """The runner's shuffle didn't deliver what it was given."""
 
 
-def tell_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> list[Source]:
-    """Sources with the digests of those that were read to have one.
+def add_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> list[Source]:
+    """Returns the sources, with digests of those whose checksum was taken as they were read.
 
-    What became shorter or longer meanwhile keeps none.
+    A file that became shorter or longer meanwhile gets none.
     """
     checksums = collections.defaultdict(Checksum)
     for count in sorted(counts):
@@ -37,32 +42,10 @@ def tell_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> li
     ]
 
 
-def fingerprint(sources: Iterable[Source], basis: str, buckets: int) -> str:
-    """SHA-256 of all that decides about the output, wherever its inputs lie.
-
-    Args:
-        sources: with their digests.
-        basis: of all else, as of `open_images.building.fingerprint.basis_of`.
-        buckets: how the work is cut.
-    """
-    inputs = [
-        # What is asked for by name has nothing but its address.
-        (source.kind, os.path.basename(redact_url(source.path)), source.size, source.digest)
-        if source.digest
-        else (source.kind, source.path, source.size, source.stamp)
-        for source in sources
-    ]
-    content = {"inputs": inputs, "layout": {"buckets": buckets}, "basis": basis}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def count_sources(
     sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
-) -> list[dict]:
-    """Returns each source with its counts of rows, its digest and its stamp.
-
-    Each row is exactly one of: kept, a repeat of another file's row, an orphan without an image, or
-    bad.
+) -> tuple[SourceRows, ...]:
+    """Counts, for each source, the rows that were kept, repeats, orphans and bad.
 
     Raises:
         LostRowsError: Rows that were read were lost on the way to a bucket, or doubled; or the rows
@@ -94,24 +77,24 @@ def count_sources(
         for source in sources
     }
     _check_columns(sources, kept, count_annotations(buckets))
-    return [
-        {
-            "kind": source.kind,
-            "path": source.shown_name,
-            "rows": int(rows[source.index]),
-            "kept": kept[source.index],
-            "repeats": repeats[source.index],
-            "orphans": orphans[source.index],
-            "bad_rows": int(bad[source.index]),
-            "digest": source.digest,
-            "stamp": source.stamp,
-        }
+    return tuple(
+        SourceRows(
+            kind=source.kind,
+            path=source.shown_name,
+            rows=int(rows[source.index]),
+            kept=kept[source.index],
+            repeats=repeats[source.index],
+            orphans=orphans[source.index],
+            bad_rows=int(bad[source.index]),
+            digest=source.digest,
+            stamp=source.stamp,
+        )
         for source in sources
-    ]
+    )
 
 
 def _check_columns(
-    sources: Iterable[Source], kept: Mapping[int, int], annotations: Mapping[str, Mapping[str, int]]
+    sources: Iterable[Source], kept: Mapping[int, int], annotations: Mapping[str, Annotations]
 ) -> None:
     """Checks that the annotations of each column are the rows that were kept.
 
@@ -123,30 +106,30 @@ def _check_columns(
         if source.kind in TABLES and source.kind != "images":
             expected[TABLES[source.kind].column] += kept[source.index]
     for column, count in expected.items():
-        found = annotations.get(column, {"written": 0, "left_out": 0})
-        if sum(found.values()) != count:
+        found = annotations.get(column, Annotations(0, 0))
+        if found.written + found.left_out != count:
             raise LostRowsError(
-                f"{column}: {count:,} rows were kept, but {found['written']:,} written and "
-                f"{found['left_out']:,} left out: this is a fault of the program, so report it"
+                f"{column}: {count:,} rows were kept, but {found.written:,} written and "
+                f"{found.left_out:,} left out: this is a fault of the program, so report it"
             )
 
 
-def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, dict[str, int]]:
-    """Counts, by column, annotations in examples (`written`), and those of images that failed or
-    are of other splits (`left_out`)."""
-    counted: dict[str, dict[str, int]] = {}
+def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, Annotations]:
+    """Counts, by column, annotations in examples, and those of images without an example."""
+    written: collections.Counter[str] = collections.Counter()
+    left_out: collections.Counter[str] = collections.Counter()
     for bucket in buckets:
-        for key, counts in (("written", bucket.written), ("left_out", bucket.left_out)):
+        for total, counts in ((written, bucket.written), (left_out, bucket.left_out)):
             for column, count in counts:
-                entry = counted.setdefault(column, {"written": 0, "left_out": 0})
-                entry[key] += count
-    return counted
+                total[column] += count
+    columns = dict.fromkeys([*written, *left_out])
+    return {column: Annotations(written[column], left_out[column]) for column in columns}
 
 
-def gather_warnings(
-    notices: Iterable[Notice], counts: Iterable[SourceCount], sources: Sequence[Mapping]
-) -> list[dict[str, str]]:
-    """Returns warnings about sources as `path` and `text`, sorted.
+def collect_warnings(
+    notices: Iterable[Notice], counts: Iterable[SourceCount], sources: Sequence[SourceRows]
+) -> tuple[SourceWarning, ...]:
+    """Returns warnings about sources, sorted.
 
     Args:
         notices: remarks on the inputs.
@@ -154,52 +137,60 @@ def gather_warnings(
         sources: as of `count_sources`, by index.
     """
     found = {(notice.path, notice.text) for notice in notices}
-    found |= {(sources[count.source]["path"], count.warning) for count in counts if count.warning}
+    found |= {(sources[count.source].path, count.warning) for count in counts if count.warning}
     for source in sources:
-        if source["kind"] not in TABLES:
+        if source.kind not in TABLES:
             continue
-        if not source["rows"]:
-            found.add((source["path"], "has no rows"))
-        elif 0 < source["orphans"] == source["rows"] - source["bad_rows"]:
-            found.add((source["path"], "none of its rows is of an image of the dataset"))
-    return [{"path": path, "text": clean(text)} for path, text in sorted(found)]
+        if not source.rows:
+            found.add((source.path, "has no rows"))
+        elif 0 < source.orphans == source.rows - source.bad_rows:
+            found.add((source.path, "none of its rows is of an image of the dataset"))
+    return tuple(SourceWarning(path, clean(text)) for path, text in sorted(found))
 
 
-def count_splits(shards: Iterable[Shard]) -> dict[str, dict]:
-    """Examples and shards of each split; examples are counted once, whatever the formats."""
-    splits: dict[str, dict] = {}
-    for shard in sorted(shard for shard in shards if shard.format != naming.LINEAGE):
-        split = splits.setdefault(shard.split, {"num_examples": 0, "shards": []})
-        split["shards"].append(
-            {
-                "path": shard.path,
-                "format": shard.format,
-                "num_examples": shard.num_examples,
-                "bytes": shard.bytes,
-                "sha256": shard.sha256,
-            }
-        )
-    for split in splits.values():
-        by_format: collections.Counter[str] = collections.Counter()
-        for shard in split["shards"]:
-            by_format[shard["format"]] += shard["num_examples"]
-        if len(set(by_format.values())) != 1:
-            raise ValueError(f"formats differ in their number of examples: {dict(by_format)}")
-        split["num_examples"] = next(iter(by_format.values()))
+def count_splits(shards: Iterable[Shard]) -> dict[str, Split]:
+    """Returns the examples and shards of each split; examples are counted once for all formats.
+
+    Raises:
+        ValueError: Formats differ in their number of examples.
+    """
+    of_split: dict[str, list[ShardFile]] = {}
+    for shard in sorted(shards):
+        if shard.format != naming.LINEAGE:
+            entry = ShardFile(
+                shard.path, shard.format, shard.num_examples, shard.bytes, shard.sha256
+            )
+            of_split.setdefault(shard.split, []).append(entry)
+    splits = {}
+    for name, entries in of_split.items():
+        examples: collections.Counter[str] = collections.Counter()
+        for entry in entries:
+            examples[entry.format] += entry.num_examples
+        if len(set(examples.values())) != 1:
+            raise ValueError(f"formats differ in their number of examples: {dict(examples)}")
+        splits[name] = Split(next(iter(examples.values())), tuple(entries))
     return splits
 
 
-def count_lineage(shards: Iterable[Shard]) -> list[dict]:
-    """The files of `reuse.recording` that images have rows in."""
-    return [
-        {"path": shard.path, "bytes": shard.bytes, "sha256": shard.sha256}
+def shard_sizes(splits: Mapping[str, Split], form: str) -> dict[str, list[ShardSize]]:
+    """Returns the sizes of the shards of a format, by split."""
+    return {
+        name: [ShardSize(shard.num_examples, shard.bytes) for shard in split.of_format(form)]
+        for name, split in splits.items()
+    }
+
+
+def list_reuse_files(shards: Iterable[Shard]) -> tuple[File, ...]:
+    """Returns the files of `reuse.recording` that have rows of images."""
+    return tuple(
+        File(shard.path, shard.bytes, shard.sha256)
         for shard in sorted(shards)
         if shard.format == naming.LINEAGE
-    ]
+    )
 
 
 def count_taken_over(buckets: Iterable[BucketCount]) -> dict[str, int]:
-    """What comes of the version before: whole buckets, and pictures, of these and of others."""
+    """Counts buckets that come whole from the version before, and all pictures that do."""
     counted = list(buckets)
     return {
         "buckets": sum(bucket.taken_over for bucket in counted),

@@ -10,6 +10,7 @@ import numpy as np
 from transforms.dataset.keys import image_ids
 from transforms.formats.registry import preferred
 from transforms.releases.diff_shard import COLUMNS, SOURCES, ChecksumTask, checksum_shard
+from transforms.releases.manifest import Manifest, ShardFile
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
 from transforms.system.processes import spread
@@ -109,35 +110,28 @@ class _Planned(NamedTuple):
 def _plan(output: Output, before: str, after: str, difference: Difference) -> list[_Planned]:
     """The shards to read. Those that are in both versions are counted at once."""
     manifests = [output.manifest(name) for name in (before, after)]
-    sides = [_shards(manifest) for manifest in manifests]
-    same = set.intersection(*({(split, s["sha256"]) for split, s in side} for side in sides))
+    sides = [_compared_shards(manifest) for manifest in manifests]
+    same = set.intersection(*({(split, shard.sha256) for split, shard in side} for side in sides))
     planned = []
     for side, name in enumerate((before, after)):
         done: Counter[str] = Counter()
         for split, shard in sides[side]:
-            share = done[split] / max(1, manifests[side]["splits"][split]["num_examples"])
-            done[split] += shard["num_examples"]
-            if (split, shard["sha256"]) in same:
+            share = done[split] / max(1, manifests[side].splits[split].num_examples)
+            done[split] += shard.num_examples
+            if (split, shard.sha256) in same:
                 if side == _AFTER:
-                    difference.unchanged[split] += shard["num_examples"]
+                    difference.unchanged[split] += shard.num_examples
                 continue
-            path = f"{output.folder(name)}/{shard['path']}"
-            task = ChecksumTask(path, shard["format"], output.options)
-            planned.append(_Planned(share, side, split, shard["bytes"], task))
+            path = f"{output.folder(name)}/{shard.path}"
+            task = ChecksumTask(path, shard.format, output.options)
+            planned.append(_Planned(share, side, split, shard.bytes, task))
     return sorted(planned, key=lambda each: each[:3])
 
 
-def _shards(manifest: dict) -> list[tuple[str, dict]]:
-    """Returns the shards of the format that is compared."""
-    shards = [
-        (split, shard)
-        for split, account in manifest["splits"].items()
-        for shard in account["shards"]
-    ]
-    if not shards:
-        return []
-    form = preferred({shard["format"] for _, shard in shards})
-    return [(split, shard) for split, shard in shards if shard["format"] == form]
+def _compared_shards(manifest: Manifest) -> list[tuple[str, ShardFile]]:
+    """Returns the shards of the format that is compared, with their splits."""
+    form = preferred(manifest.formats) if manifest.formats else ""
+    return [(split, shard) for split, shard in manifest.shards() if shard.format == form]
 
 
 class _Side(NamedTuple):

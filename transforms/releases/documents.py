@@ -1,20 +1,13 @@
-"""JSON documents as they are published, and the checksums in a manifest.
+"""JSON documents as they are published, and as dataclasses."""
 
-A manifest has the checksums of all other files of its version. Its own is its last member, and is
-of all bytes before the line that holds it: `head -n -2 manifest.json | sha256sum` prints it.
-"""
-
-import hashlib
+import dataclasses
+import functools
 import json
-import re
-from collections.abc import Mapping
-from typing import Any
+import types
+import typing
+from typing import Annotated, Any, NoReturn
 
 from transforms.wording import clean_values
-
-_END = b"\n}\n"
-_LAST_LINE = re.compile(rb' "sha256": "([0-9a-f]{64})"' + re.escape(_END))
-_LAST_LINE_BYTES = len(b' "sha256": ""') + 64 + len(_END)
 
 
 def to_json(value: object) -> bytes:
@@ -22,19 +15,52 @@ def to_json(value: object) -> bytes:
     return (json.dumps(clean_values(value), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def describe_file(path: str, data: bytes) -> dict[str, Any]:
-    """Returns what a manifest says of a file: its path, bytes and SHA-256."""
-    return {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+class FormError(Exception):
+    """A document isn't of its form; the message says where, by keys with dots between them."""
 
 
-def seal_manifest(document: Mapping[str, Any]) -> bytes:
-    """Returns the content of a manifest, with its own checksum last."""
-    body = to_json(document).removesuffix(_END) + b",\n"
-    return body + b' "sha256": "%b"' % hashlib.sha256(body).hexdigest().encode() + _END
+def parse(hint: Any, value: Any, where: str = "") -> Any:
+    """Returns what JSON holds as the type that it should be.
+
+    Args:
+        hint: a dataclass, or the type of a field of one: `str`, `int`, `Any`, `tuple[X, ...]`,
+            `dict[str, X]`, `X | None`, or `Annotated[X, test]` with a test that values must pass.
+        value: as parsed from JSON. Members that a dataclass doesn't have are ignored.
+        where: the keys that lead to it.
+
+    Raises:
+        FormError: It isn't of this type.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        parsed = parse(arguments[0], value, where)
+        return parsed if arguments[1](value) else _refuse(where)
+    if types.NoneType in arguments:
+        return None if value is None else parse(arguments[0], value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(parse(arguments[0], each, f"{where}.{i}") for i, each in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: parse(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return hint(
+            **{
+                name: parse(member, value.get(name), f"{where}.{name}")
+                for name, member, required in _members(hint)
+                if required or name in value
+            }
+        )
+    return value if hint is Any or type(value) is hint else _refuse(where)
 
 
-def is_sound(manifest: bytes) -> bool:
-    """Returns whether a manifest ends with the checksum of what precedes it."""
-    body, last_line = manifest[:-_LAST_LINE_BYTES], manifest[-_LAST_LINE_BYTES:]
-    match = _LAST_LINE.fullmatch(last_line)
-    return bool(match) and match[1].decode() == hashlib.sha256(body).hexdigest()
+@functools.cache
+def _members(cls: type) -> list[tuple[str, Any, bool]]:
+    """Returns the name and type of each field of a dataclass, and whether it has no default."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return [
+        (field.name, hints[field.name], field.default is field.default_factory)  # both are MISSING
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _refuse(where: str) -> NoReturn:
+    raise FormError(where.removeprefix(".") or "all of it")

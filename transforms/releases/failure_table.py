@@ -1,4 +1,4 @@
-"""All failures of a build in order, of which only some are in memory at a time.
+"""The table of failures: all of a build's in order, of which only some are in memory at a time.
 
 Failures of a file's rows come block by block, in the order of their lines. So they are unpacked and
 passed on one block after another, as often as they are needed. Failures of images, pictures and
@@ -91,7 +91,7 @@ class FailureTable:
 def _lines_before(
     counts: Iterable[SourceCount], sources: Sequence[Source]
 ) -> dict[tuple[int, int], int]:
-    """The number of lines that precede each block in its file."""
+    """Returns how many lines precede each block in its file."""
     lines = [source.header_lines for source in sources]
     before = {}
     for count in sorted(counts):

@@ -1,8 +1,8 @@
-"""Which builds of an output in an object store live: each renews an object from time to time.
+"""Work folders in an object store: each program renews an object in its own from time to time.
 
-So what dead ones have left can be told from what living ones, and programs that remove versions,
-write. No clocks are compared: the store's own tells all ages. If one sleeps for longer than a lease
-lasts, its files may be cleared away, and it fails and publishes nothing.
+Without that sign of life for too long a folder belongs to a dead build, and any other build removes
+it, with versions that have no manifest. The store's clock alone tells ages. A build that sleeps for
+longer fails and publishes nothing.
 """
 
 import contextlib
@@ -18,27 +18,26 @@ from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
 RENEWAL_SECONDS = 30.0
-#: A lease that is older than the youngest by more is that of a dead build.
+#: A build whose sign of life is older than the youngest by more is dead.
 EXPIRY_SECONDS = 300.0
 _JOIN_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def held(output: str, options: ObjectOptions) -> Iterator[str]:
-    """A folder below an output for one build, which lives as long as this is open.
+def work_folder(output: str, options: ObjectOptions) -> Iterator[str]:
+    """Makes a folder below an output for one program, and removes it at the end.
 
-    What dead builds have left is removed, at the beginning and at the end: their folders, and
-    versions without a manifest.
+    What dead builds have left is removed too, at the beginning and at the end.
 
     Raises:
-        StorageError: the output can't be written, read, listed or deleted from.
+        StorageError: The output can't be written, read, listed or deleted from.
     """
     work = os.path.join(output, ".work", uuid.uuid4().hex)
     hasty = options.hasty()
     _renew(work, hasty)
     _sweep(output, work, hasty)
     ended = threading.Event()
-    thread = threading.Thread(target=_keep, args=(work, options, ended), daemon=True)
+    thread = threading.Thread(target=_renew_until, args=(work, options, ended), daemon=True)
     thread.start()
     try:
         yield work
@@ -53,28 +52,28 @@ def held(output: str, options: ObjectOptions) -> Iterator[str]:
 
 
 def leftovers(output: str, options: ObjectOptions) -> list[str]:
-    """What a build would remove that begins now: folders of dead builds, and what they left.
+    """Returns what a build that begins now would remove: folders, and versions without a manifest.
 
     Raises:
-        StorageError: the output can't be written, read or listed.
+        StorageError: The output can't be written, read or listed.
     """
-    with _sign(output, options) as work:
+    with _moment(output, options) as work:
         return _find_leftovers(output, work, options)
 
 
 def time_in(output: str, options: ObjectOptions) -> float:
-    """The time by the store's clock, in seconds since 1970.
+    """Returns the time by the store's clock, in seconds since 1970.
 
     Raises:
-        StorageError: the output can't be written or read.
+        StorageError: The output can't be written or read.
     """
-    with _sign(output, options) as work:
-        return objects.status(_lease(work), options).modified
+    with _moment(output, options) as work:
+        return objects.status(_sign_of_life(work), options).modified
 
 
 @contextlib.contextmanager
-def _sign(output: str, options: ObjectOptions) -> Iterator[str]:
-    """A folder with a sign of life, for a moment: it tells the store's time."""
+def _moment(output: str, options: ObjectOptions) -> Iterator[str]:
+    """Makes a folder with a sign of life, whose time is the store's, and removes it at the end."""
     work = os.path.join(output, ".work", uuid.uuid4().hex)
     _renew(work, options)
     try:
@@ -83,7 +82,7 @@ def _sign(output: str, options: ObjectOptions) -> Iterator[str]:
         files.delete_folder(work, options)
 
 
-def _keep(work: str, options: ObjectOptions, ended: threading.Event) -> None:
+def _renew_until(work: str, options: ObjectOptions, ended: threading.Event) -> None:
     while not ended.wait(RENEWAL_SECONDS):
         with contextlib.suppress(StorageError):
             _renew(work, options)
@@ -91,25 +90,25 @@ def _keep(work: str, options: ObjectOptions, ended: threading.Event) -> None:
 
 def _renew(work: str, options: ObjectOptions) -> None:
     owner = f"{socket.gethostname()} {os.getpid()}\n"
-    objects.upload(_lease(work), owner.encode(), options)
+    objects.upload(_sign_of_life(work), owner.encode(), options)
 
 
-def _lease(work: str) -> str:
+def _sign_of_life(work: str) -> str:
     return os.path.join(work, "lease")
 
 
 def _sweep(output: str, work: str, options: ObjectOptions) -> None:
-    """Removes what builds that live no more have left."""
+    """Removes what dead builds have left."""
     for folder in _find_leftovers(output, work, options):
         files.delete_folder(folder, options)
 
 
 def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]:
-    """What builds that live no more have left; `work` is that of the one that asks."""
+    """Returns what dead builds have left; `work` is the folder of the program that asks."""
     versions = os.path.join(output, "versions")
-    # Before it is known who lives: what a build that begins just now writes isn't among them.
+    # Looked up before the folders: so what a build that begins just now writes isn't among them.
     unpublished = _unpublished(versions, options)
-    now = objects.status(_lease(work), options).modified
+    now = objects.status(_sign_of_life(work), options).modified
     found = []
     others_live = False
     for name in objects.children(os.path.dirname(work), options):
@@ -126,7 +125,7 @@ def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]
 
 
 def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
-    """The versions that have no manifest, or an empty one."""
+    """Returns the versions that have no manifest, or an empty one."""
     names = objects.children(versions, options)
     found = [os.path.join(versions, name.rstrip("/")) for name in names]
     return [path for path in found if not _is_published(path, options)]
@@ -139,7 +138,7 @@ def _is_published(version: str, options: ObjectOptions) -> bool:
 
 
 def _modified(work: str, options: ObjectOptions) -> float:
-    """When a build's lease was renewed last, in seconds; 0 where it has none."""
+    """Returns when a build last gave a sign of life, in seconds; 0 where it never did."""
     with contextlib.suppress(objects.AbsentError):
-        return objects.status(_lease(work), options).modified
+        return objects.status(_sign_of_life(work), options).modified
     return 0

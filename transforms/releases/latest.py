@@ -1,14 +1,15 @@
-"""Which version readers see, and which are never removed."""
+"""`latest` and pins: which version readers see, and which are never removed."""
 
 import contextlib
 import os
 
 from transforms.releases import card
-from transforms.releases.output import LatestError, ManifestError, Output, VersionError, lacking
+from transforms.releases.manifest import Manifest, ManifestError, VersionError
+from transforms.releases.output import LatestError, Output, find_missing
 from transforms.storage import files, objects, private
 from transforms.storage.objects import is_remote
 
-#: Of following what others publish at the same time.
+#: How often the card is written again, if others publish at the same time.
 _TRIES = 5
 
 
@@ -36,8 +37,8 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
     write_card(output, scratch)
 
 
-def has_current_card(output: Output, manifest: dict) -> bool:
-    """Whether the dataset card names the latest version, or is somebody's own.
+def has_current_card(output: Output, manifest: Manifest) -> bool:
+    """Returns whether the dataset card names the latest version, or is somebody's own.
 
     Args:
         output: where it is published.
@@ -49,11 +50,11 @@ def has_current_card(output: Output, manifest: dict) -> bool:
     found = card.read(output.path, output.options)
     if not card.may_write(found):
         return True
-    return found == card.render(manifest["version"], manifest["splits"])
+    return found == card.render(manifest.version, manifest.splits)
 
 
 def write_card(output: Output, scratch: str) -> None:
-    """Has the dataset card name the version that `latest` does.
+    """Writes the dataset card of the version that `latest` names.
 
     Args:
         output: where it is published.
@@ -65,7 +66,7 @@ def write_card(output: Output, scratch: str) -> None:
     for _ in range(_TRIES):
         try:
             name = output.latest()
-            splits = output.manifest(name)["splits"] if name else None
+            splits = output.manifest(name).splits if name else None
         except (LatestError, ManifestError):  # `verify` reports it
             return
         if not name or splits is None:
@@ -95,7 +96,7 @@ def pin(output: Output, name: str) -> None:
 
 
 def unpin(output: Output, name: str) -> bool:
-    """Lets a version be removed again; whether it was pinned."""
+    """Lets a version be removed again; returns whether it was pinned."""
     if name not in output.pinned():
         return False
     marker = output.pin_path(name)
@@ -107,7 +108,7 @@ def unpin(output: Output, name: str) -> bool:
 
 
 def _previous(output: Output) -> str | None:
-    """The version that `latest` names; None also where it names none."""
+    """Returns the version that `latest` names; None also where it names none."""
     try:
         return output.latest()
     except LatestError:
@@ -123,7 +124,7 @@ def _point(output: Output, name: str, scratch: str) -> None:
 def _check_whole(output: Output, name: str) -> None:
     """Raises VersionError unless all shards of a version are there with their sizes."""
     output.choose(name)
-    if path := lacking(output, name, output.manifest(name)):
+    if path := find_missing(output, name, output.manifest(name)):
         raise VersionError(
             f"version {name} isn't whole ({path}): see python -m pipelines.verify "
             f"{output.path} --version {name}"

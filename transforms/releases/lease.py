@@ -1,10 +1,12 @@
-"""One build at a time on an output: a lease, held from a build's first file to its end.
+"""The lease on an output: one build at a time may publish there, from its first file to its end.
 
-On a file system it is a lock, which goes with its process, on a file whose time of change is a sign
-of life: where machines don't see each other's locks, and for a build that is stopped or hangs. In
-an object store it is an object that is written only as it was seen, and renewed; its age is told by
-the store's clock. A lease that wasn't renewed for too long is taken over. Whoever had it may live
-on, but can't publish (`transforms/releases/commit.py`).
+On a file system it is a locked file. The lock goes with its process. The file's time of change is a
+sign of life, for builds on machines that don't see each other's locks, and for a build that is
+stopped or hangs. In an object store the lease is an object that is written only as it was seen, and
+renewed; the store's clock tells its age.
+
+A lease that wasn't renewed for too long is taken over. Its owner may come back, but can't publish:
+whoever commits, on whatever machine, first checks that its build still has the lease.
 """
 
 import contextlib
@@ -22,29 +24,34 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
 from transforms.releases import heartbeat, workspace
-from transforms.releases.publication import Publication
 from transforms.storage import conditional, files, objects, private
 from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.objects import AbsentError, StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.system.program import Cleanup, undisturbed
 
+#: Of a lease on a file system; in an object store they are those of `heartbeat`.
 RENEWAL_SECONDS = 5.0
-#: On a file system; in an object store both are those of `transforms/releases/heartbeat.py`.
 EXPIRY_SECONDS = 60.0
-_POLL_SECONDS = 1.0
+#: How often a build that waits looks at the lease.
+POLL_SECONDS = 1.0
+
 _JOIN_SECONDS = 1.0
 #: A lease is shorter.
-MAX_BYTES = 4096
-_LONGEST = 300
+_MAX_BYTES = 4096
+_MAX_TEXT = 300
+
+
+class BusyError(Exception):
+    """Another build has the lease; the message is one line that names it."""
 
 
 class LostLeaseError(Exception):
     """Another build has taken over the output; the message is one line."""
 
 
-class Holder(NamedTuple):
-    """A build that holds an output.
+class Owner(NamedTuple):
+    """A build that has a lease.
 
     Attributes:
         token: its own, and of no other build.
@@ -60,140 +67,273 @@ class Holder(NamedTuple):
 
     @classmethod
     def this_process(cls) -> Self:
-        """A new one."""
+        """Returns an owner with a new token."""
         now = datetime.datetime.now(datetime.UTC)
         return cls(uuid.uuid4().hex, socket.gethostname(), os.getpid(), f"{now:%F %T} UTC")
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
-        """What `encode` made; None where it is torn, or something else.
+        """Reads the content of a lease; None where it is torn, or something else.
 
-        It may be another user's: what is printed of it is as short and plain as ours.
+        Another user may have written it, so its texts are only taken if they are short and plain.
         """
         try:
-            holder = cls(**json.loads(data))
-            texts = (holder.token, holder.host, holder.since)
-            is_plain = all(text.isprintable() and len(text) < _LONGEST for text in texts)
+            owner = cls(**json.loads(data))
+            texts = (owner.token, owner.host, owner.since)
+            is_plain = all(text.isprintable() and len(text) < _MAX_TEXT for text in texts)
         except (ValueError, TypeError, AttributeError, RecursionError):
             return None
-        return holder if is_plain and type(holder.pid) is int else None
+        return owner if is_plain and type(owner.pid) is int else None
 
     def encode(self) -> bytes:
-        """The content of the lease."""
+        """Returns the content of the lease."""
         return (json.dumps(self._asdict()) + "\n").encode()
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
 
 
-def lease_path(output: str) -> str:
-    """The lease on an output."""
+class Lease(NamedTuple):
+    """A lease that this process has.
+
+    Attributes:
+        token: of its owner.
+        waited: whether another build had it at first.
+    """
+
+    token: str
+    waited: bool
+
+
+@contextlib.contextmanager
+def hold(
+    output: str, wait: float, options: ObjectOptions, tell: Callable[[str], None]
+) -> Iterator[Lease]:
+    """Has the lease on an output for as long as it is open.
+
+    Once the lease is lost, this process gets a SIGTERM.
+
+    Args:
+        output: a folder, which is made, or a URI.
+        wait: for how many seconds to wait while another build has it.
+        options: how object stores are reached.
+        tell: shows a line, which says what is waited for.
+
+    Raises:
+        BusyError: Another build has it.
+        LostLeaseError: In place of whatever went wrong, if the lease was lost meanwhile.
+        OutputError: The output can't be used.
+    """
+    workspace.prepare(output, options)
+    owner = Owner.this_process()
+    stored = _stored(output, owner, options)
+    ended = threading.Event()
+    thread = threading.Thread(target=_renew_until, args=(stored, ended), daemon=True)
+    release = Cleanup(stored.release)
+    try:
+        try:
+            waited = _acquire(stored, output, wait, tell)
+        except (StorageError, OSError) as error:
+            raise workspace.unusable(output, error) from None
+        thread.start()
+        try:
+            yield Lease(owner.token, waited)
+        except BaseException as error:
+            with contextlib.suppress(StorageError, OSError):  # the first error is worth more
+                check(output, owner.token, options.hasty(), error)
+            raise
+    finally:
+        with undisturbed():
+            ended.set()
+            if thread.is_alive():
+                thread.join(_JOIN_SECONDS)  # it may be waiting for a store
+            release()
+
+
+def check(
+    output: str, token: str | None, options: ObjectOptions, cause: BaseException | None = None
+) -> None:
+    """Makes sure that a build still has its lease.
+
+    Args:
+        output: where it publishes.
+        token: of its lease; None for a build that needs none.
+        options: how object stores are reached.
+        cause: what may have gone wrong because it hasn't.
+
+    Raises:
+        LostLeaseError: It hasn't.
+        StorageError: The object store can't be read.
+    """
+    owner = read_owner(output, options) if token is not None else None
+    if token is None or (owner and owner.token == token):
+        return
+    if owner is None:
+        raise LostLeaseError(
+            "the work folder is gone: it was deleted, or another build, which has ended since, "
+            f"has taken over {output}"
+        ) from cause
+    raise LostLeaseError(
+        f"this build gave no sign of life for too long, and another one ({owner}) has taken over "
+        f"{output}"
+    ) from cause
+
+
+def is_abandoned(output: str, options: ObjectOptions) -> bool:
+    """Returns whether `remove_abandoned` would remove the lease of a build that is dead.
+
+    Raises:
+        OSError: The output can't be read.
+        StorageError: The object store can't be read.
+    """
+    if read_owner(output, options) is None:
+        return False
+    stored = _stored(output, Owner.this_process(), options)
+    found = stored.look()
+    if found is None:
+        return True
+    if found.silent <= stored.expiry:
+        return False
+    time.sleep(stored.watched)
+    again = stored.look()
+    return again is not None and again.mark == found.mark
+
+
+def remove_abandoned(output: str, options: ObjectOptions) -> bool:
+    """Removes the lease of a build that is dead; returns whether there was one.
+
+    Raises:
+        OutputError: The output can't be used.
+        StorageError: The object store can't be read.
+    """
+    if read_owner(output, options) is None:
+        return False
+    with contextlib.suppress(BusyError), hold(output, 0, options, lambda _: None):
+        return True
+    return False
+
+
+def path_of(output: str) -> str:
+    """Returns the path of the lease on an output."""
     return os.path.join(output, ".work", "lease")
 
 
-def holder_of(output: str, options: ObjectOptions) -> Holder | None:
-    """Who holds an output; None where nobody does.
+def read_owner(output: str, options: ObjectOptions) -> Owner | None:
+    """Returns who has the lease on an output; None where nobody has.
 
     Raises:
-        StorageError: the object store can't be read.
+        StorageError: The object store can't be read.
     """
-    path = lease_path(output)
+    path = path_of(output)
     try:
         if is_remote(path):
-            return Holder.decode(files.read_file(path, options))
+            return Owner.decode(files.read_file(path, options))
         with open(private.open_file(path, os.O_RDONLY), "rb") as file:
-            return Holder.decode(file.read(MAX_BYTES))
+            return Owner.decode(file.read(_MAX_BYTES))
     except (FileNotFoundError, AbsentError):
         return None
 
 
-def check(config: Publication) -> None:
-    """Makes sure that a build has its lease still; where it needs none, that is always so.
-
-    Raises:
-        LostLeaseError: it hasn't.
-        StorageError: the object store can't be read.
-    """
-    if config.lease is None:
-        return
-    now = holder_of(config.output, config.object_options)
-    if now is None or now.token != config.lease:
-        raise LostLeaseError(lost(config.output, now))
-
-
-def lost(output: str, now: Holder | None) -> str:
-    """What is said of a lease that was lost: to another build, or one cannot tell how."""
-    if now is None:
-        return (
-            "the work folder is gone: it was deleted, or another build, which has ended since, "
-            f"has taken over {output}"
-        )
-    return (
-        f"this build gave no sign of life for too long, and another one ({now}) has taken over "
-        f"{output}"
-    )
-
-
-class Found(NamedTuple):
+class _Found(NamedTuple):
     """A lease that another build has.
 
     Attributes:
-        holder: that build; None if its name is being written.
-        mark: what changes whenever it is renewed.
+        owner: that build; None if its name is being written.
+        mark: what changes whenever the lease is renewed.
         silent: for how many seconds it wasn't.
     """
 
-    holder: Holder | None
+    owner: Owner | None
     mark: object
     silent: float
 
 
-class OutputLease(Protocol):
-    """How a lease is had on some kind of storage."""
+class _StoredLease(Protocol):
+    """A lease on some kind of storage.
 
-    #: Seconds between two renewals, after which it may be taken over, and for which it must
-    #: have been watched by then without a renewal: a clock may have been set.
+    Attributes:
+        renewal: seconds between two renewals.
+        expiry: seconds without a renewal after which it may be taken over.
+        watched: for how many of them it must have been watched, since a clock may have been set.
+    """
+
     renewal: float
     expiry: float
     watched: float
 
-    def take(self) -> Found | None:
+    def take(self) -> _Found | None:
         """Takes it, unless another build has it."""
 
-    def look(self) -> Found | None:
-        """The lease that is there; None where `take` would have it at once."""
+    def look(self) -> _Found | None:
+        """Returns the lease that is there; None where `take` would have it at once."""
 
-    def oust(self, found: Found) -> None:
+    def oust(self, found: _Found) -> None:
         """Ends a lease that has expired, unless it was renewed just now."""
 
     def renew(self) -> bool:
-        """Gives a sign of life; whether the lease is held still."""
+        """Gives a sign of life; returns whether this process still has the lease."""
 
     def release(self) -> None:
         """Gives it up."""
 
 
-def lease_on(output: str, holder: Holder, options: ObjectOptions) -> OutputLease:
-    """The lease on an output, for a build that has it or wants it."""
-    return (_InStore if is_remote(output) else _InFolder)(output, holder, options.hasty())
+def _stored(output: str, owner: Owner, options: ObjectOptions) -> _StoredLease:
+    return (_LeaseObject if is_remote(output) else _LeaseFile)(output, owner, options.hasty())
 
 
-class _InFolder:
-    """A file that is locked, made by who holds the lease: others may only read it.
+def _acquire(stored: _StoredLease, output: str, wait: float, tell: Callable[[str], None]) -> bool:
+    """Takes the lease; returns whether another build had it."""
+    deadline = time.monotonic() + wait
+    seen: object = None
+    since, waited = 0.0, False
+    while found := stored.take():
+        now = time.monotonic()
+        if found.mark != seen:
+            seen, since = found.mark, now
+        who = f" ({found.owner})" if found.owner else ""
+        if found.silent > stored.expiry:
+            if now - since >= stored.watched:
+                tell(f"taking over from a build that gives no sign of life{who}")
+                waited = True
+                stored.oust(found)
+                continue
+        elif now >= deadline:
+            left = max(stored.expiry - found.silent, 1)
+            raise BusyError(
+                f"another build is at work on {output}{who}: let it end, or wait for it by --wait "
+                f"SECONDS; should it be dead, its turn is over within {left:.0f} s"
+            )
+        if not waited:
+            waited = True
+            tell(f"waiting for another build{who}")
+        time.sleep(POLL_SECONDS)
+    return waited
+
+
+def _renew_until(stored: _StoredLease, ended: threading.Event) -> None:
+    while not ended.wait(stored.renewal):
+        with contextlib.suppress(StorageError, OSError):  # it may succeed the next time
+            if not stored.renew():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+
+class _LeaseFile:
+    """A file that its owner has made and locked; others may only read it.
 
     It is removed rather than taken over: so nobody writes to a file that another user has made.
     """
 
-    def __init__(self, output: str, holder: Holder, _: ObjectOptions) -> None:
+    def __init__(self, output: str, owner: Owner, _: ObjectOptions) -> None:
         self.renewal = RENEWAL_SECONDS
         self.expiry = EXPIRY_SECONDS
         self.watched = 2 * RENEWAL_SECONDS
-        self._path = lease_path(output)
+        self._path = path_of(output)
         self._folder = os.path.dirname(self._path)
-        self._holder = holder
+        self._owner = owner
         self._file: int | None = None
 
-    def take(self) -> Found | None:
+    def take(self) -> _Found | None:
         private.make_shared_folder(self._folder)
         while True:
             try:
@@ -213,14 +353,14 @@ class _InFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._is_there(descriptor):
-                os.pwrite(descriptor, self._holder.encode(), 0)
+                os.pwrite(descriptor, self._owner.encode(), 0)
                 return descriptor
         except BlockingIOError:
             pass
         os.close(descriptor)
         return None
 
-    def look(self) -> Found | None:
+    def look(self) -> _Found | None:
         try:
             with self._opened() as descriptor:
                 return self._look(descriptor)
@@ -235,14 +375,14 @@ class _InFolder:
         finally:
             os.close(descriptor)
 
-    def _look(self, descriptor: int) -> Found | None:
-        """None where nobody else has the lease, and this process its lock."""
+    def _look(self, descriptor: int) -> _Found | None:
+        """Locks the file and returns None, unless another build has the lease."""
         with tempfile.TemporaryFile(dir=self._folder) as probe:  # by the file system's clock
             now = os.fstat(probe.fileno()).st_mtime
-        holder = Holder.decode(os.pread(descriptor, MAX_BYTES, 0))
+        owner = Owner.decode(os.pread(descriptor, _MAX_BYTES, 0))
         # A clock that was set back makes signs of life come from the future.
         silent = abs(now - os.fstat(descriptor).st_mtime)
-        found = Found(holder, _mark(descriptor), silent)
+        found = _Found(owner, _mark(descriptor), silent)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -250,14 +390,14 @@ class _InFolder:
         if not self._is_there(descriptor):
             return found  # it was removed before it was locked
         # Another machine's lock may not be seen here.
-        return found if holder and holder.host != self._holder.host else None
+        return found if owner and owner.host != self._owner.host else None
 
     def _is_there(self, descriptor: int) -> bool:
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.lstat(self._path), os.fstat(descriptor))
         return False
 
-    def oust(self, found: Found) -> None:
+    def oust(self, found: _Found) -> None:
         self._remove(found.mark)
 
     def _remove(self, mark: object) -> None:
@@ -302,48 +442,49 @@ def _mark(descriptor: int) -> tuple[int, int]:
     return status.st_ino, status.st_mtime_ns
 
 
-class _InStore:
+class _LeaseObject:
     """An object that nobody writes but as it was seen."""
 
     watched = 0.0  # nor over one that was renewed just now
 
-    def __init__(self, output: str, holder: Holder, options: ObjectOptions) -> None:
+    def __init__(self, output: str, owner: Owner, options: ObjectOptions) -> None:
         self.renewal = heartbeat.RENEWAL_SECONDS
         self.expiry = heartbeat.EXPIRY_SECONDS
         self._output = objects.normal(output)
-        self._path = lease_path(self._output)
-        self._holder = holder
+        self._path = path_of(self._output)
+        self._owner = owner
         self._options = options
         self._renewals = 0
 
-    def take(self) -> Found | None:
+    def take(self) -> _Found | None:
         found = self.look()
         if found is None:
-            return None if self._write(None) else Found(None, None, 0)
-        is_own = found.holder and found.holder.token == self._holder.token
+            return None if self._write(None) else _Found(None, None, 0)
+        is_own = found.owner and found.owner.token == self._owner.token
         return None if is_own else found
 
-    def look(self) -> Found | None:
+    def look(self) -> _Found | None:
         found = conditional.read(self._path, self._options)
         if found is None:
             return None
-        holder, mark = Holder.decode(found[0]), found[1]
-        return Found(holder, mark, heartbeat.time_in(self._output, self._options) - mark.modified)
+        owner, mark = Owner.decode(found[0]), found[1]
+        silent = heartbeat.time_in(self._output, self._options) - mark.modified
+        return _Found(owner, mark, silent)
 
-    def oust(self, found: Found) -> None:
+    def oust(self, found: _Found) -> None:
         assert isinstance(found.mark, conditional.Mark)
         self._write(found.mark)
 
     def _write(self, seen: conditional.Mark | None) -> bool:
-        """Another content each time, since a store may know objects by content alone."""
+        """Writes another content each time, since a store may know objects by content alone."""
         self._renewals += 1
-        data = self._holder.encode() + b"\n" * self._renewals
+        data = self._owner.encode() + b"\n" * self._renewals
         return conditional.write(self._path, data, seen, self._options)
 
     def _own(self) -> conditional.Mark | None:
         found = conditional.read(self._path, self._options)
-        holder = Holder.decode(found[0]) if found else None
-        return found[1] if found and holder and holder.token == self._holder.token else None
+        owner = Owner.decode(found[0]) if found else None
+        return found[1] if found and owner and owner.token == self._owner.token else None
 
     def renew(self) -> bool:
         own = self._own()
@@ -356,146 +497,3 @@ class _InStore:
         with contextlib.suppress(StorageError):
             if self._own() is not None:
                 files.delete_file(self._path, self._options)
-
-
-class BusyError(Exception):
-    """Another build holds the output; the message is one line that names it."""
-
-
-class Held(NamedTuple):
-    """A lease that is held.
-
-    Attributes:
-        token: of its holder.
-        waited: whether another build had it at first.
-    """
-
-    token: str
-    waited: bool
-
-
-@contextlib.contextmanager
-def held(
-    output: str, wait: float, options: ObjectOptions, tell: Callable[[str], None]
-) -> Iterator[Held]:
-    """Holds the lease on an output.
-
-    Once it is lost, this process gets a SIGTERM.
-
-    Args:
-        output: a folder, which is made, or a URI.
-        wait: for how many seconds to wait while another build has it.
-        options: how object stores are reached.
-        tell: shows a line, which says what is waited for.
-
-    Raises:
-        BusyError: another build has it.
-        LostLeaseError: in place of whatever went wrong, if the lease was lost meanwhile.
-        OutputError: the output can't be used.
-    """
-    workspace.prepare(output, options)
-    holder = Holder.this_process()
-    own = lease_on(output, holder, options)
-    ended = threading.Event()
-    thread = threading.Thread(target=_keep, args=(own, ended), daemon=True)
-    release = Cleanup(own.release)
-    try:
-        try:
-            waited = _acquire(own, output, wait, tell)
-        except (StorageError, OSError) as error:
-            raise workspace.unusable(output, error) from None
-        thread.start()
-        try:
-            yield Held(holder.token, waited)
-        except BaseException as error:
-            if loss := _loss(output, holder, options.hasty()):
-                raise LostLeaseError(loss) from error
-            raise
-    finally:
-        with undisturbed():
-            ended.set()
-            if thread.is_alive():
-                thread.join(_JOIN_SECONDS)  # it may be waiting for a store
-            release()
-
-
-def is_left(output: str, options: ObjectOptions) -> bool:
-    """Whether there is the lease of a build that lives no more, which `clear_away` would remove.
-
-    Raises:
-        OSError: the output can't be read.
-        StorageError: the object store can't be read.
-    """
-    if holder_of(output, options) is None:
-        return False
-    own = lease_on(output, Holder.this_process(), options)
-    found = own.look()
-    if found is None:
-        return True
-    if found.silent <= own.expiry:
-        return False
-    time.sleep(own.watched)
-    again = own.look()
-    return again is not None and again.mark == found.mark
-
-
-def clear_away(output: str, options: ObjectOptions) -> bool:
-    """Removes the lease of a build that lives no more; whether there was one.
-
-    Raises:
-        OutputError: the output can't be used.
-        StorageError: the object store can't be read.
-    """
-    if holder_of(output, options) is None:
-        return False
-    with contextlib.suppress(BusyError), held(output, 0, options, lambda _: None):
-        return True
-    return False
-
-
-def _loss(output: str, holder: Holder, options: ObjectOptions) -> str | None:
-    """A line if another build has taken over, else None, also where that can't be told."""
-    with contextlib.suppress(StorageError, OSError):
-        now = holder_of(output, options)
-        return None if now and now.token == holder.token else lost(output, now)
-    return None
-
-
-def _acquire(own: OutputLease, output: str, wait: float, tell: Callable[[str], None]) -> bool:
-    """Takes the lease; whether another build had it."""
-    deadline = time.monotonic() + wait
-    seen: object = None
-    since, told = 0.0, False
-    while found := own.take():
-        now = time.monotonic()
-        if found.mark != seen:
-            seen, since = found.mark, now
-        who = f" ({found.holder})" if found.holder else ""
-        if found.silent > own.expiry:
-            if now - since >= own.watched:
-                tell(f"taking over from a build that gives no sign of life{who}")
-                told = True
-                own.oust(found)
-                continue
-        elif now >= deadline:
-            raise BusyError(
-                f"another build is at work on {output}{who}: let it end, or wait for it by --wait "
-                f"SECONDS; should it be dead, its turn is over {_after(own.expiry - found.silent)}"
-            )
-        if not told:
-            told = True
-            tell(f"waiting for another build{who}")
-        time.sleep(_POLL_SECONDS)
-    return told
-
-
-def _after(seconds: float) -> str:
-    return f"within {max(seconds, 1):.0f} s"
-
-
-def _keep(own: OutputLease, ended: threading.Event) -> None:
-    while not ended.wait(own.renewal):
-        with contextlib.suppress(StorageError, OSError):  # it may succeed the next time
-            if not own.renew():
-                os.kill(os.getpid(), signal.SIGTERM)
-                return

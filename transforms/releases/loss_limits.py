@@ -1,13 +1,13 @@
-"""Losses of a build's inputs that are too large to publish a version.
+"""Limits on what may be lost of a build's inputs before nothing is published.
 
 An empty list in an example says that the image has no such annotation. Rows that were lost would
 teach a detector that their objects aren't there, so losses beyond a limit fail the build.
 """
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +17,15 @@ from transforms.dataset.failures import Stage
 from transforms.dataset.naming import SPLITS
 from transforms.kinds.detect import TABLES, VOCABULARY
 from transforms.releases.failure_table import FailureTable, first_rows
+from transforms.releases.manifest import SourceRows
 from transforms.releases.publication import Publication
 from transforms.wording import clean, counted, exceeds, share_above
 
 _SHOWN = 3
 
 
-class Loss(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Loss:
     """Why nothing is published.
 
     Attributes:
@@ -41,10 +43,10 @@ class Loss(NamedTuple):
 
 def find_losses(
     config: Publication,
-    sources: Sequence[Mapping],
+    sources: Sequence[SourceRows],
     source_counts: Iterable[SourceCount],
     bucket_counts: Iterable[BucketCount],
-    found: FailureTable,
+    failures: FailureTable,
     built: Iterable[str],
     images: int,
     failed_images: int,
@@ -55,10 +57,10 @@ def find_losses(
 
     Args:
         config: the build.
-        sources: accounts as of `manifest.count_sources`, by index.
+        sources: as of `counts.count_sources`, by index.
         source_counts: of all blocks.
         bucket_counts: of all buckets.
-        found: all failures.
+        failures: all failures.
         built: the splits that have examples.
         images: how many images the inputs have in the splits that are built.
         failed_images: how many of them failed.
@@ -68,31 +70,31 @@ def find_losses(
     damage = {count.source: count.damage for count in source_counts if count.damage}
     return [
         *_find_damage(sources, damage),
-        *_find_lost_rows(config, sources, damage, warnings, found, built),
-        *_find_masks_without_pixels(config, bucket_counts, warnings, found),
-        *_find_failed_images(config, images, failed_images, warnings, found),
+        *_find_lost_rows(config, sources, damage, warnings, failures, built),
+        *_find_masks_without_pixels(config, bucket_counts, warnings, failures),
+        *_find_failed_images(config, images, failed_images, warnings, failures),
     ]
 
 
-def _find_damage(sources: Sequence[Mapping], damage: Mapping[int, str]) -> Iterator[Loss]:
+def _find_damage(sources: Sequence[SourceRows], damage: Mapping[int, str]) -> Iterator[Loss]:
     for index, text in sorted(damage.items()):
-        path = sources[index]["path"]
+        path = sources[index].path
         yield Loss(path, "damaged", f"{path}: {clean(text)}")
 
 
 def _find_lost_rows(
     config: Publication,
-    sources: Sequence[Mapping],
+    sources: Sequence[SourceRows],
     damage: Mapping[int, str],
     warnings: Mapping[int, str],
-    found: FailureTable,
+    failures: FailureTable,
     built: Iterable[str],
 ) -> Iterator[Loss]:
     """Yields files with too many bad rows, and tables none of whose rows belongs to an image."""
     limit = config.limits.max_bad_rate
     wanted = (*(config.examples.splits or SPLITS), None)
-    for source, account in zip(config.examples.sources, sources, strict=True):
-        path, rows, bad = account["path"], account["rows"], account["bad_rows"]
+    for source, found in zip(config.examples.sources, sources, strict=True):
+        path, rows, bad = found.path, found.rows, found.bad_rows
         if source.kind not in (*TABLES, *VOCABULARY) or source.index in damage:
             continue
         if source.split not in wanted:
@@ -102,9 +104,9 @@ def _find_lost_rows(
             causes = _warnings_of([source], warnings)
             # `text` names the path: each example needs the file's name alone.
             name = os.path.basename(path)
-            rows = [row | {"source": name} for row in first_rows(found.of_file(path), _SHOWN)]
+            rows = [row | {"source": name} for row in first_rows(failures.of_file(path), _SHOWN)]
             yield Loss(path, "bad_rows", text, (*causes, *_examples_of(rows)))
-        elif 0 < account["orphans"] == rows - bad and source.split in (*built, None) and limit < 1:
+        elif 0 < found.orphans == rows - bad and source.split in (*built, None) and limit < 1:
             text = (
                 f"{path}: none of its {rows:,} rows is of an image of the dataset: give the image "
                 "table that it belongs to, or leave it out (--max_bad_rate 1 accepts it)"
@@ -116,7 +118,7 @@ def _find_masks_without_pixels(
     config: Publication,
     bucket_counts: Iterable[BucketCount],
     warnings: Mapping[int, str],
-    found: FailureTable,
+    failures: FailureTable,
 ) -> Iterator[Loss]:
     limit = config.limits.max_bad_rate
     causes = _warnings_of([s for s in config.examples.sources if s.kind == "mask_files"], warnings)
@@ -126,7 +128,7 @@ def _find_masks_without_pixels(
                 f"masks of {split}: {_share(lacking, masks, limit)} masks have no pixels, "
                 f"{_more_than(limit, 'check --masks')}"
             )
-            rows = first_rows(found.tables(), _SHOWN, partial(_is_of_masks, split=split))
+            rows = first_rows(failures.tables(), _SHOWN, partial(_is_of_masks, split=split))
             examples = (*causes, *_examples_of(rows))
             yield Loss(f"masks of {split}", "masks_without_pixels", text, examples)
 
@@ -136,7 +138,7 @@ def _find_failed_images(
     images: int,
     failed_images: int,
     warnings: Mapping[int, str],
-    found: FailureTable,
+    failures: FailureTable,
 ) -> Iterator[Loss]:
     limit = config.limits.max_failure_rate
     if not exceeds(failed_images, images, limit):
@@ -148,17 +150,17 @@ def _find_failed_images(
     )
     tables = [source.shown_name for source in config.examples.sources if source.kind == "images"]
     causes = _warnings_of([s for s in config.examples.sources if s.kind == "pictures"], warnings)
-    rows = first_rows(found.tables(), _SHOWN, partial(_is_of_images, tables=tables))
+    rows = first_rows(failures.tables(), _SHOWN, partial(_is_of_images, tables=tables))
     yield Loss("images", "failed_images", text, (*causes, *_examples_of(rows)))
 
 
 def _is_of_masks(failed: pa.Table, split: str) -> pa.ChunkedArray:
-    """Which failures are of masks of a split."""
+    """Returns a mask of failures of masks of a split."""
     return pc.and_(pc.equal(failed["stage"], Stage.MASK), pc.equal(failed["split"], split))
 
 
 def _is_of_images(failed: pa.Table, tables: Sequence[str]) -> pa.ChunkedArray:
-    """Which failures are of images, or of rows of tables of images."""
+    """Returns a mask of failures of images, and of rows of image tables."""
     return pc.or_(
         pc.is_in(failed["stage"], pa.array([Stage.FETCH, Stage.DECODE, Stage.JOIN])),
         pc.fill_null(pc.is_in(failed["source"], pa.array(tables, pa.string())), False),
@@ -166,7 +168,7 @@ def _is_of_images(failed: pa.Table, tables: Sequence[str]) -> pa.ChunkedArray:
 
 
 def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tuple[str, ...]:
-    """The first warnings of some sources, one line each: what they lack may be due to these."""
+    """Returns the first warnings of some sources, one line each: they may name the cause."""
     found = [
         (source.shown_name, clean(warnings[source.index]))
         for source in sources
@@ -176,7 +178,7 @@ def _warnings_of(sources: Iterable[Source], warnings: Mapping[int, str]) -> tupl
 
 
 def _count_masks(bucket_counts: Iterable[BucketCount]) -> dict[str, tuple[int, int]]:
-    """By split, how many masks there are, and how many of them lack pixels."""
+    """Returns, by split, how many masks there are and how many of them lack pixels."""
     counts: dict[str, tuple[int, int]] = {}
     for bucket in bucket_counts:
         for split, masks, lacking in bucket.masks:
@@ -195,12 +197,12 @@ def _more_than(limit: float, remedy: str = "mend or replace it") -> str:
 
 
 def _examples_of(rows: Iterable[Mapping]) -> tuple[str, ...]:
-    """Failures, one line each."""
+    """Returns failures, one line each."""
     return tuple(f"such as {describe_failure(row)}" for row in rows)
 
 
 def describe_failure(row: Mapping) -> str:
-    """A row of the failures table in one line."""
+    """Returns a row of the table of failures as one line."""
     where = row["source"] or row["image_id"]
     if row["line"]:
         where = f"{where}:{row['line']}"

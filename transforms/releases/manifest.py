@@ -1,113 +1,258 @@
-"""What a manifest must look like for programs to go by it."""
+"""`manifest.json`: what a version consists of, what it was built from, and what was lost.
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+A version of the dataset is published once it has this file. It holds the checksums of all other
+files of the version. Its own checksum is its last member, and covers all bytes before the line that
+holds it: `head -n -2 manifest.json | sha256sum` prints it.
+
+Members may be added without a new `manifest_version`: readers ignore those that they don't know.
+Version 2 names what version 1, which has no such member, calls `basis` and `lineage`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
 from transforms.dataset import naming
+from transforms.dataset.naming import MANIFEST
 from transforms.formats.registry import FORMATS
+from transforms.releases.documents import FormError, parse, to_json
 
-_Check = Callable[[Any], bool]
+#: Raised when a member changes its name or meaning.
+MANIFEST_VERSION = 2
+_NAMES_OF_VERSION_1 = {"basis": "settings_fingerprint", "lineage": "reuse"}
 
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_list_of_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
+_END = b"\n}\n"
+_LAST_LINE = re.compile(rb' "sha256": "([0-9a-f]{64})"' + re.escape(_END))
+_LAST_LINE_BYTES = len(b' "sha256": ""') + 64 + len(_END)
 
 
-def _is_path(value: Any) -> bool:
-    """Whether a path stays in the version's folder."""
-    return _is_text(value) and not value.startswith("/") and ".." not in value.split("/")
+class VersionError(ValueError):
+    """There is no such version, or it can't be read; the message is one line with the remedy."""
 
 
-_FILE = {"path": _is_path, "bytes": _is_count, "sha256": _is_text}
-_SHARD = {**_FILE, "format": FORMATS.__contains__, "num_examples": _is_count}
-_SOURCE = {
-    "kind": _is_text,
-    "path": _is_text,
-    "rows": _is_count,
-    "bad_rows": _is_count,
-    "orphans": _is_count,
-}
-_LATER_OF_SOURCE = ("kept", "repeats")
+class ManifestError(VersionError):
+    """A published version's manifest can't be used; the message is one line."""
 
 
-def find_flaws(manifest: Any) -> Iterator[str]:
-    """Yields where a manifest isn't as a build writes it: keys, separated by dots.
-
-    What earlier releases didn't write yet may be lacking.
-
-    Args:
-        manifest: as parsed from JSON.
-    """
-    if not isinstance(manifest, Mapping):
-        yield "all of it"
-        return
-    yield from _check_members(manifest, {"version": _is_text}, "")
-    config = manifest.get("config")
-    if (
-        not isinstance(config, Mapping)
-        or not _is_text(config.get("release", ""))
-        or not all(_is_list_of_texts(config.get(name, [])) for name in ("format", "mask_maps"))
-    ):
-        yield "config"
-    yield from _check_splits(manifest.get("splits"))
-    yield from _check_list(manifest.get("sources"), _SOURCE, "sources", _LATER_OF_SOURCE)
-    for name in ("lineage", "files"):
-        yield from _check_list(manifest.get(name, []), _FILE, name)
-    if "card" in manifest:
-        yield from _check_members(manifest["card"], _FILE, "card.")
-    yield from _check_counts(manifest.get("failures"), "failures")
-    annotations = manifest.get("annotations", {})
-    if not isinstance(annotations, Mapping):
-        yield "annotations"
-        return
-    for column, counts in annotations.items():
-        yield from _check_members(
-            counts, {"written": _is_count, "left_out": _is_count}, f"annotations.{column}."
-        )
+def _stays_inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/")
 
 
-def _check_splits(splits: Any) -> Iterator[str]:
-    if not isinstance(splits, Mapping) or not splits.keys() <= set(naming.SPLITS):
-        yield "splits"
-        return
-    for split, account in splits.items():
-        yield from _check_members(account, {"num_examples": _is_count}, f"splits.{split}.")
-        if isinstance(account, Mapping):
-            yield from _check_list(account.get("shards"), _SHARD, f"splits.{split}.shards")
-
-
-def _check_list(
-    entries: Any, checks: Mapping[str, _Check], name: str, later: tuple[str, ...] = ()
-) -> Iterator[str]:
-    if not isinstance(entries, list):
-        yield name
-        return
-    for place, entry in enumerate(entries):
-        yield from _check_members(entry, checks, f"{name}.{place}.")
-        if isinstance(entry, Mapping):
-            counts = {key: entry[key] for key in later if key in entry}
-            yield from _check_counts(counts, f"{name}.{place}")
-
-
-def _check_members(value: Any, checks: Mapping[str, _Check], above: str) -> Iterator[str]:
-    if not isinstance(value, Mapping):
-        yield above.rstrip(".")
-        return
-    yield from (
-        above + key for key, check in checks.items() if key not in value or not check(value[key])
+def _has_known_settings(config: Mapping[str, Any]) -> bool:
+    lists = (config.get(name, []) for name in ("format", "mask_maps"))
+    return isinstance(config.get("release", ""), str) and all(
+        isinstance(each, list) and all(isinstance(text, str) for text in each) for each in lists
     )
 
 
-def _check_counts(counts: Any, name: str) -> Iterator[str]:
-    if not isinstance(counts, Mapping):
-        yield name
-        return
-    yield from (f"{name}.{key}" for key, count in counts.items() if not _is_count(count))
+def _are_splits(splits: Mapping[str, Any]) -> bool:
+    return splits.keys() <= set(naming.SPLITS)
+
+
+#: Types whose values must also pass a test.
+Path = Annotated[str, _stays_inside]
+Count = Annotated[int, lambda number: number >= 0]
+FormatName = Annotated[str, FORMATS.__contains__]
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file of a version; `path` is relative to the version's folder."""
+
+    path: Path
+    bytes: Count
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardFile:
+    """A shard of a split in one format."""
+
+    path: Path
+    format: FormatName
+    num_examples: Count
+    bytes: Count
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The examples of a split, counted once, and its shards in all formats."""
+
+    num_examples: Count
+    shards: tuple[ShardFile, ...]
+
+    def of_format(self, form: str) -> list[ShardFile]:
+        """Returns the shards in one format."""
+        return [shard for shard in self.shards if shard.format == form]
+
+    @property
+    def formats(self) -> set[str]:
+        """The formats of its shards."""
+        return {shard.format for shard in self.shards}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceRows:
+    """An input and what became of its rows: each is kept, a repeat, an orphan, or bad.
+
+    Earlier releases counted no repeats, so `kept` and `repeats` may be None.
+    """
+
+    kind: str
+    path: str
+    rows: Count
+    kept: Count | None = None
+    repeats: Count | None = None
+    orphans: Count
+    bad_rows: Count
+    digest: str | None = None
+    stamp: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotations:
+    """Annotations of a column in examples, and of images that have no example."""
+
+    written: Count
+    left_out: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceWarning:
+    """A warning about a source."""
+
+    path: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A version's manifest.
+
+    Attributes:
+        manifest_version: of the form of this document.
+        version: the name of the version.
+        fingerprint: of all that decides about the output.
+        settings_fingerprint: of all that decides about it but the inputs.
+        config: the flags of the build.
+        schemas: by format, what examples consist of: each column or feature, and its type. None
+            in versions of earlier releases.
+        splits: examples and shards.
+        sources: the inputs.
+        annotations: by column.
+        warnings: about sources.
+        exif_reset: how many pictures had an orientation in their metadata that was reset.
+        failures: how many rows the table of failures has, by reason.
+        reuse: files by which the next build knows what it may take over.
+        files: the other files beside the shards; None in versions of earlier releases.
+        card: the dataset card, which lies in the output; None likewise.
+        sha256: of this document; None before it is written, and likewise.
+    """
+
+    manifest_version: int = 1
+    version: str
+    fingerprint: str | None = None
+    settings_fingerprint: str | None = None
+    config: Annotated[dict[str, Any], _has_known_settings]
+    schemas: dict[str, dict[str, str]] | None = None
+    splits: Annotated[dict[str, Split], _are_splits]
+    sources: tuple[SourceRows, ...]
+    annotations: dict[str, Annotations] = dataclasses.field(default_factory=dict)
+    warnings: tuple[SourceWarning, ...] = ()
+    exif_reset: Count = 0
+    failures: dict[str, Count]
+    reuse: tuple[File, ...] = ()
+    files: tuple[File, ...] | None = None
+    card: File | None = None
+    sha256: str | None = None
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Reads a manifest, which may have changed since it was written: see `is_sound`.
+
+        Raises:
+            ManifestError: It isn't JSON, lacks what a build writes, or is of a later release.
+        """
+        try:
+            document = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"{MANIFEST}: isn't as a build writes it ({error})") from None
+        try:
+            if isinstance(document, Mapping) and "manifest_version" not in document:
+                document = {_NAMES_OF_VERSION_1.get(key, key): document[key] for key in document}
+            manifest = parse(cls, document)
+        except FormError as error:
+            raise ManifestError(f"{MANIFEST}: isn't as a build writes it (in {error})") from None
+        if manifest.manifest_version > MANIFEST_VERSION:
+            raise ManifestError(f"{MANIFEST}: is of a later release: read it by that one")
+        if manifest.schemas is not None and manifest.schemas.keys() != manifest.formats:
+            raise ManifestError(f"{MANIFEST}: isn't as a build writes it (in schemas)")
+        return manifest
+
+    def encode(self) -> bytes:
+        """Returns the content of the file, with its checksum last."""
+        members = dataclasses.asdict(self).items()
+        return seal({name: value for name, value in members if value is not None})
+
+    @property
+    def release(self) -> str:
+        """The dataset's version for readers, such as `v7`."""
+        return self.config.get("release", "")
+
+    @property
+    def formats(self) -> set[str]:
+        """The formats of all shards."""
+        return set().union(*(split.formats for split in self.splits.values()))
+
+    @property
+    def with_pictures(self) -> bool:
+        """Whether examples have pictures."""
+        return any(source.kind == "pictures" for source in self.sources)
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether it has the checksums of all files; earlier releases wrote some of them."""
+        return self.files is not None or self.sha256 is not None
+
+    def shards(self) -> Iterator[tuple[str, ShardFile]]:
+        """Yields the shards of all splits, each with its split."""
+        for name, split in self.splits.items():
+            yield from ((name, shard) for shard in split.shards)
+
+    def files_for_readers(self) -> Iterator[File | ShardFile]:
+        """Yields all files but the manifest and those for the next build."""
+        yield from (shard for _, shard in self.shards())
+        yield from self.files or ()
+
+
+def bytes_by_format(splits: Mapping[str, Split]) -> dict[str, int]:
+    """Returns the bytes of the shards of all splits, by format."""
+    found: Counter[str] = Counter()
+    for split in splits.values():
+        for shard in split.shards:
+            found[shard.format] += shard.bytes
+    return dict(sorted(found.items()))
+
+
+def describe_file(path: str, data: bytes) -> File:
+    """Returns the entry of a file with this content."""
+    return File(path, len(data), hashlib.sha256(data).hexdigest())
+
+
+def seal(document: Mapping[str, Any]) -> bytes:
+    """Returns a manifest as it is published, with its own checksum last."""
+    others = {name: value for name, value in document.items() if name != "sha256"}
+    body = to_json(others).removesuffix(_END) + b",\n"
+    return body + b' "sha256": "%b"' % hashlib.sha256(body).hexdigest().encode() + _END
+
+
+def is_sound(data: bytes) -> bool:
+    """Returns whether a manifest ends with the checksum of what precedes it."""
+    body, last_line = data[:-_LAST_LINE_BYTES], data[-_LAST_LINE_BYTES:]
+    match = _LAST_LINE.fullmatch(last_line)
+    return bool(match) and match[1].decode() == hashlib.sha256(body).hexdigest()

@@ -1,7 +1,7 @@
-"""The examples of shards brought together in key order.
+"""Merges the examples of several streams of shards by key.
 
-The shards of a split are in key order, and so is a shard within, so that splits, formats and
-versions can be compared by a merge: of each stream no more than a shard's keys are held.
+The shards of a split are in key order, and so are the examples of a shard. So splits, formats and
+versions are compared by a merge, which holds no more than one shard's keys of each stream.
 """
 
 from collections.abc import Hashable, Iterator, Mapping

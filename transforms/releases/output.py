@@ -1,17 +1,16 @@
-"""The versions of an output: which there are, which is the latest, and what their manifests say."""
+"""The versions of an output: which there are, which is the latest, and their manifests."""
 
 import contextlib
 import datetime
-import json
 import os
 import re
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from transforms.dataset.naming import MANIFEST
-from transforms.releases import card, documents
-from transforms.releases.manifest import find_flaws
+from transforms.releases import card
+from transforms.releases.manifest import Manifest, ManifestError, VersionError, is_sound
 from transforms.storage import files, objects
-from transforms.storage.folders import Entry, find_empty, walk_linked
+from transforms.storage.folders import walk_folders
 from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.regular import IrregularError, irregular_kind
 from transforms.storage.stores import ObjectOptions
@@ -24,14 +23,6 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,254}")
 _ABSENT = (FileNotFoundError, NotADirectoryError, AbsentError)
 #: What `latest` may hold: a name, and how a line ends.
 _POINTER_BYTES = 257
-
-
-class VersionError(ValueError):
-    """There is no such version, or it can't be read; the message is one line with the remedy."""
-
-
-class ManifestError(VersionError):
-    """A published version's manifest isn't one."""
 
 
 class LatestError(VersionError):
@@ -136,22 +127,22 @@ class Output:
             )
         return name
 
-    def manifest(self, name: str) -> dict:
-        """What a version says of itself.
+    def manifest(self, name: str) -> Manifest:
+        """Returns the manifest of a version.
 
         Raises:
-            ManifestError: It isn't there, isn't JSON, lacks what a build writes, or has changed.
+            ManifestError: It isn't there, can't be used, or has changed since it was written.
         """
         manifest, data = self.read_manifest(name)
-        if problem := check_seal(manifest, data):
+        if problem := find_change(manifest, data):
             raise ManifestError(problem)
         return manifest
 
-    def read_manifest(self, name: str) -> tuple[dict, bytes]:
-        """What a version says of itself, and its bytes, which may have changed.
+    def read_manifest(self, name: str) -> tuple[Manifest, bytes]:
+        """Returns the manifest of a version and the bytes of its file, which may have changed.
 
         Raises:
-            ManifestError: It isn't there, isn't JSON, or lacks what a build writes.
+            ManifestError: It isn't there, or can't be used.
         """
         path = os.path.join(self.folder(name), MANIFEST)
         try:
@@ -160,13 +151,7 @@ class Output:
             raise ManifestError(f"{MANIFEST}: is missing") from None
         except IrregularError as error:
             raise ManifestError(f"{MANIFEST}: can't be read, for {error}") from None
-        try:
-            manifest = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise ManifestError(f"{MANIFEST}: isn't as a build writes it ({error})") from None
-        for flaw in find_flaws(manifest):
-            raise ManifestError(f"{MANIFEST}: isn't as a build writes it (in {flaw})")
-        return manifest, data
+        return Manifest.decode(data), data
 
     def date(self, name: str) -> datetime.datetime:
         """When the build of a version began; if its name doesn't say, when it was published."""
@@ -196,57 +181,48 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def has_checksums(manifest: dict) -> bool:
-    """Whether a manifest has the checksums of all files; earlier releases wrote some of them."""
-    return "files" in manifest or "sha256" in manifest
-
-
-def check_seal(manifest: dict, data: bytes) -> str | None:
+def find_change(manifest: Manifest, data: bytes) -> str | None:
     """Returns a line where a manifest has changed since it was written."""
-    if not has_checksums(manifest) or documents.is_sound(data):
+    if not manifest.has_checksums or is_sound(data):
         return None
     return f"{MANIFEST}: its SHA-256 isn't the one that it ends with: its bytes have changed"
 
 
-def count_bytes(manifest: dict) -> int:
-    """Bytes of all shards."""
-    return sum(shard["bytes"] for shard in shards_of(manifest))
-
-
-def shards_of(manifest: dict) -> list[dict]:
-    """The shards of all splits."""
-    return [shard for split in manifest["splits"].values() for shard in split["shards"]]
-
-
-def lacking(output: Output, name: str, manifest: dict) -> str | None:
-    """The first file for readers that isn't there with its size; None where all are."""
-    sizes = file_sizes(output.folder(name), output.options)
-    for file in (*shards_of(manifest), *manifest.get("files", ())):
-        if sizes.get(file["path"]) != file["bytes"]:
-            return file["path"]
+def find_missing(output: Output, name: str, manifest: Manifest) -> str | None:
+    """Returns the first file for readers that isn't there with its size; None where all are."""
+    sizes = list_contents(output.folder(name), output.options).sizes
+    for file in manifest.files_for_readers():
+        if sizes.get(file.path) != file.bytes:
+            return file.path
     return None
 
 
-def file_sizes(folder: str, options: ObjectOptions) -> dict[str, int]:
-    """The sizes of all files of a version, by path below its folder; links are followed."""
+class Contents(NamedTuple):
+    """What lies in the folder of a version, by path below it.
+
+    Attributes:
+        sizes: the bytes of each file; links are followed.
+        irregular: what something is that isn't a file and holds none, such as `a pipe`.
+    """
+
+    sizes: dict[str, int]
+    irregular: dict[str, str]
+
+
+def list_contents(folder: str, options: ObjectOptions) -> Contents:
+    """Walks the folder of a version; what isn't there is empty."""
+    found = Contents({}, {})
     if is_remote(folder):
-        found = {status.path: status.size for status in files.walk(folder, options)}
-        return {os.path.relpath(path, folder): size for path, size in found.items()}
-    statuses = ((entry.name, entry.status()) for entry in _entries(folder) if not entry.trouble)
-    return {name: status.st_size for name, status in statuses if status}
-
-
-def find_irregular(folder: str) -> Iterator[tuple[str, str]]:
-    """Yields the path below a version's folder, and the kind, of what is no file nor holds one."""
-    if is_remote(folder):
-        return
-    if os.path.isdir(folder):
-        yield from ((path, "an empty folder") for path in find_empty(folder))
-    for entry in _entries(folder):
-        with contextlib.suppress(FileNotFoundError):
-            if kind := irregular_kind(entry.path):
-                yield entry.name, kind
-
-
-def _entries(folder: str) -> Iterator[Entry]:
-    return walk_linked(folder) if os.path.isdir(folder) else iter(())
+        for status in files.walk(folder, options):
+            found.sizes[os.path.relpath(status.path, folder)] = status.size
+        return found
+    for (inside, path), entries in walk_folders(folder) if os.path.isdir(folder) else ():
+        if inside and not entries and not os.listdir(path):
+            found.irregular[inside.rstrip("/")] = "an empty folder"
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # it has vanished meanwhile
+                if kind := irregular_kind(entry.path):
+                    found.irregular[entry.name] = kind
+                if not entry.trouble:
+                    found.sizes[entry.name] = os.stat(entry.path).st_size
+    return found

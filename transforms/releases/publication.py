@@ -37,7 +37,7 @@ class Publication:
         limits: how much may be lost.
         buckets: into how many groups images were divided.
         flags: the flags that decide about the output, as recorded in the manifest.
-        basis: what the fingerprint is of, but for the inputs.
+        settings_fingerprint: of all that decides about the output but the inputs.
         notices: remarks on the inputs that are no failures.
         work: the build's own folder.
         lease: the token of the lease on the output without which nothing is to be published; None
@@ -52,7 +52,7 @@ class Publication:
     limits: LossLimits
     buckets: int
     flags: dict[str, object]
-    basis: str
+    settings_fingerprint: str
     notices: tuple[Notice, ...]
     work: WorkFolder
     lease: str | None

@@ -9,9 +9,9 @@ import apache_beam as beam
 from transforms import progress
 from transforms.dataset.elements import BuiltPart, Shard
 from transforms.examples.options import PartOptions
-from transforms.releases import lease, workspace
+from transforms.releases import lease
 from transforms.releases.commit import commit
-from transforms.releases.documents import to_json
+from transforms.releases.outcome import OUTCOME
 from transforms.releases.publication import Publication
 from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
@@ -28,8 +28,10 @@ class PlanShardsFn(beam.DoFn):
         self._exchange_folder = exchange_folder
 
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
+        config = self._config
         if self._exchange_folder:
-            lease.check(self._config)  # else another build may be going on in this folder
+            # Else another build may be going on in this folder.
+            lease.check(config.output, config.lease, config.object_options)
             # Of a large build that takes seconds of waiting for the disk. A build that is stopped
             # from here on reads its input again.
             files.vanish(self._exchange_folder, in_background=True)
@@ -89,8 +91,8 @@ class CommitFn(beam.DoFn):
             named[name] += report
         outcome = commit(self._config, shards, **named)
         config = self._config
-        path = os.path.join(config.work.path, workspace.OUTCOME)
-        files.write_file(path, to_json(outcome), config.work.path, config.object_options)
+        path = os.path.join(config.work.path, OUTCOME)
+        files.write_file(path, outcome.encode(), config.work.path, config.object_options)
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,8 +1,8 @@
-"""Removing old versions so that nobody sees half of one.
+"""Removes old versions, so that nobody sees half of one.
 
-A version goes in two steps: it is hidden, by one rename on a file system and by removing its
-manifest in an object store, and then its files are. `latest` and the pins are looked at again in
-between, for somebody may have changed them: then it is shown again.
+A version goes in two steps: it is hidden, by one rename on a file system and by deleting its
+manifest in an object store, and then its files are deleted. `latest` and the pins are read again in
+between, since somebody may have changed them: then the version is shown again.
 """
 
 import os
@@ -15,7 +15,7 @@ from transforms.storage.objects import is_remote
 
 
 def old_versions(output: Output, keep: int) -> list[str]:
-    """The versions to remove, the oldest first.
+    """Returns the versions to remove, the oldest first.
 
     Args:
         output: where they are published.

@@ -1,4 +1,4 @@
-"""Shards from parts: which parts make a shard, and putting them together."""
+"""Shards: which parts make one, and putting them together."""
 
 import contextlib
 import hashlib

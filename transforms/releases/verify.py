@@ -1,29 +1,19 @@
-"""A published version, looked at as a whole: every problem is a line."""
+"""The check of a published version as a whole: every problem is a line."""
 
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from transforms.dataset.naming import MANIFEST
 from transforms.releases import verify_files, verify_output
+from transforms.releases.manifest import ManifestError
 from transforms.releases.merging import Batch, align
-from transforms.releases.output import (
-    MANIFEST,
-    LatestError,
-    ManifestError,
-    Output,
-    check_seal,
-    file_sizes,
-    find_irregular,
-    has_checksums,
-)
+from transforms.releases.output import LatestError, Output, find_change, list_contents
 from transforms.releases.verify_agreement import Comparison, Stream, Tally
 from transforms.releases.verify_plan import plan_tasks
 from transforms.releases.verify_shard import ShardReport, ShardTask, check_shard, find_example
 from transforms.system.processes import spread
-
-#: How many damaged pictures that are no problem have a line.
-_DAMAGED_SHOWN = 10
 
 _NO_CHECKSUMS = (
     f"{MANIFEST}: is of an earlier release, without checksums of itself, classes.json and "
@@ -55,6 +45,7 @@ def verify(
     tell: Callable[[str], None],
     note: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda *_: None,
+    damaged_shown: int = 10,
 ) -> Account:
     """Looks at everything in a version, and if it is the latest, at what lies around it.
 
@@ -66,6 +57,7 @@ def verify(
         tell: is given each problem, one line, and the first pictures that are damaged.
         note: is given notes, one line each.
         advance: is given how many bytes of shards were looked at, and how many there are.
+        damaged_shown: how many damaged pictures that are no problem get a line.
 
     Returns:
         What was looked at.
@@ -75,7 +67,7 @@ def verify(
         OSError: A file can't be read.
         WorkerError: A process died.
     """
-    check = _Check(output, name, tell, note, advance)
+    check = _Check(output, name, tell, note, advance, damaged_shown)
     check.run(sample, num_workers)
     return check.account
 
@@ -88,12 +80,14 @@ class _Check:
         tell: Callable[[str], None],
         note: Callable[[str], None],
         advance: Callable[[int, int], None],
+        damaged_shown: int,
     ) -> None:
         self._output = output
         self._name = name
         self._tell = tell
         self._note = note
         self._advance = advance
+        self._damaged_shown = damaged_shown
         self._lacking: set[Stream] = set()
         self._annotations: Counter[str] = Counter()
         self.account = Account()
@@ -112,9 +106,9 @@ class _Check:
         except ManifestError as error:
             self._problem(str(error))
             return
-        if problem := check_seal(manifest, data):
+        if problem := find_change(manifest, data):
             self._problem(problem)
-        if not has_checksums(manifest):
+        if not manifest.has_checksums:
             self._note(_NO_CHECKSUMS)
         elif is_latest:
             problem, note = verify_output.check_card(self._output, self._name, manifest)
@@ -123,29 +117,26 @@ class _Check:
             if note:
                 self._note(note)
         beside_files = self.account.problems
-        sizes, irregular = file_sizes(folder, options), dict(find_irregular(folder))
+        contents = list_contents(folder, options)
+        sizes = contents.sizes
         self._problems(verify_files.check_manifest(self._name, manifest))
-        self._problems(verify_files.check_account(manifest))
-        self._problems(verify_files.check_files(manifest, sizes, irregular))
+        self._problems(verify_files.check_counts(manifest))
+        self._problems(verify_files.check_files(manifest, contents))
         self._problems(verify_files.check_content(folder, manifest, sizes, options))
-        self._problems(verify_files.check_lineage(folder, manifest, sizes, options))
+        self._problems(verify_files.check_reuse_files(folder, manifest, sizes, options))
         tasks = plan_tasks(folder, manifest, sizes, sample, options)
         self.account.formats = tuple(sorted({task.form for task in tasks}))
         self._lacking = {
-            (split, shard["format"])
-            for split, account in manifest["splits"].items()
-            for shard in account["shards"]
-            if shard["path"] not in sizes
+            (split, shard.format) for split, shard in manifest.shards() if shard.path not in sizes
         }
         self._check_shards(tasks, sizes, num_workers)
         if self.account.problems > beside_files:
             return  # annotations that are missing or added would only follow from these
-        for column, counts in manifest.get("annotations", {}).items():
+        for column, counts in manifest.annotations.items():
             found = self._annotations[column]
-            if found != counts["written"]:
+            if found != counts.written:
                 self._problem(
-                    f"{column}: {found:,} are in the shards, and {counts['written']:,} by the "
-                    "manifest"
+                    f"{column}: {found:,} are in the shards, and {counts.written:,} by the manifest"
                 )
 
     def _is_latest(self) -> bool:
@@ -195,13 +186,13 @@ class _Check:
         sizes: Mapping[str, int],
         total: int,
     ) -> Iterator[Batch]:
-        """The keys and checksums of a stream's shards, whose problems are told on the way."""
+        """Yields the keys and checksums of a stream's shards; reports their problems on the way."""
         before: tuple[str, int] | None = None
         for task, result in shards:
             report = result()
             for line in report.problems:
                 self._problem(f"{task.path}: {line}")
-            for line in report.damaged[: max(0, _DAMAGED_SHOWN - self.account.damaged)]:
+            for line in report.damaged[: max(0, self._damaged_shown - self.account.damaged)]:
                 self._tell(f"{task.path}: {line}")
             self.account.damaged += len(report.damaged)
             self.account.shards += 1

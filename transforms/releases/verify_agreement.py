@@ -79,7 +79,7 @@ class Comparison:
         """Yields a line for each kind of image that doesn't fit, but where examples differ.
 
         Args:
-            lacking: streams of which not all examples could be read, which was told before.
+            lacking: streams of which not all examples could be read, which has a line already.
         """
         if self.shared.count:
             yield f"{self.shared} in several splits"

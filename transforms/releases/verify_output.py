@@ -1,4 +1,4 @@
-"""What lies around the versions of an output: `latest`, the pins and the dataset card."""
+"""Checks of what lies around the versions: `latest`, the pins and the dataset card."""
 
 import hashlib
 import os
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from transforms.dataset.naming import MANIFEST
 from transforms.releases import card
-from transforms.releases.output import ENTRIES, LatestError, ManifestError, Output, is_name
+from transforms.releases.manifest import Manifest, ManifestError
+from transforms.releases.output import ENTRIES, LatestError, Output, is_name
 from transforms.storage import files, objects
 from transforms.storage.objects import is_remote
 from transforms.storage.regular import IrregularError, irregular_kind
@@ -86,7 +87,7 @@ def check_versions(output: Output, checked: str) -> Iterator[str]:
             yield f"versions/{name}: isn't a version, for it has no {MANIFEST}"
 
 
-def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
+def check_card(output: Output, name: str, manifest: Manifest) -> tuple[str, str]:
     """Compares the dataset card with the latest version.
 
     Args:
@@ -109,7 +110,7 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
             "",
             f"{card.NAME}: is missing: datasets.load_dataset goes by it, so build again",
         )
-    expected = card.render(name, manifest["splits"])
+    expected = card.render(name, manifest.splits)
     if found == expected or _has_checksum(found, manifest):
         return "", ""
     other = card.version_of(found)
@@ -122,9 +123,9 @@ def check_card(output: Output, name: str, manifest: dict) -> tuple[str, str]:
     return f"{card.NAME}: isn't as it was written: the next build writes it anew", ""
 
 
-def _has_checksum(found: bytes, manifest: dict) -> bool:
+def _has_checksum(found: bytes, manifest: Manifest) -> bool:
     """Whether a card is the one that the build wrote, also if that was of another release."""
-    return hashlib.sha256(found).hexdigest() == manifest.get("card", {}).get("sha256")
+    return manifest.card is not None and hashlib.sha256(found).hexdigest() == manifest.card.sha256
 
 
 def _is_card_of(found: bytes, output: Output, name: str) -> bool:
@@ -135,4 +136,4 @@ def _is_card_of(found: bytes, output: Output, name: str) -> bool:
         manifest = output.manifest(name)
     except ManifestError:
         return False
-    return found == card.render(name, manifest["splits"]) or _has_checksum(found, manifest)
+    return found == card.render(name, manifest.splits) or _has_checksum(found, manifest)

@@ -5,19 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from transforms.formats.registry import preferred
-from transforms.releases.verify_files import columns_of
+from transforms.releases.manifest import Manifest
+from transforms.releases.recorded_schema import recorded_schemas, shared_columns
 from transforms.releases.verify_shard import ShardTask
 from transforms.storage.stores import ObjectOptions
 
 
 def plan_tasks(
     folder: str,
-    manifest: dict,
+    manifest: Manifest,
     sizes: Mapping[str, int],
     sample: int | None,
     options: ObjectOptions,
 ) -> list[ShardTask]:
-    """The shards that are there, those of all splits and formats side by side as their keys are.
+    """Returns the shards to check, those of all splits and formats side by side as keys ascend.
 
     Args:
         folder: of the version.
@@ -26,52 +27,49 @@ def plan_tasks(
         sample: how many pictures to decode, evenly spread; None for all.
         options: how object stores are reached.
     """
-    columns = columns_of(manifest)
-    shards = [
-        (split, shard)
-        for split, account in manifest["splits"].items()
-        for shard in account["shards"]
-        if shard["path"] in sizes
-    ]
-    formats = {shard["format"] for _, shard in shards}
+    schemas = recorded_schemas(manifest)
+    shards = [(split, shard) for split, shard in manifest.shards() if shard.path in sizes]
+    formats = {shard.format for _, shard in shards}
     if not formats:
         return []
     of_pictures = preferred(formats)  # they are the same in all
-    total = sum(shard["num_examples"] for _, shard in shards if shard["format"] == of_pictures)
-    if "image" not in columns:
+    total = sum(shard.num_examples for _, shard in shards if shard.format == of_pictures)
+    if not manifest.with_pictures:
         sample = 0
+    columns = shared_columns(schemas)
     chosen = _spaced(total, total if sample is None else min(sample, total))
     tasks = []
     first = 0
     before: dict[tuple[str, str], int] = {}
     for split, shard in shards:
         wanted = chosen[:0]
-        form, num_examples = shard["format"], shard["num_examples"]
+        form, num_examples = shard.format, shard.num_examples
         if form == of_pictures:
             start, stop = np.searchsorted(chosen, [first, first + num_examples])
             wanted = chosen[start:stop] - first
             first += num_examples
         task = ShardTask(
             folder=folder,
-            path=shard["path"],
+            path=shard.path,
             form=form,
             split=split,
-            sha256=shard["sha256"],
+            sha256=shard.sha256,
             num_examples=num_examples,
+            schema=schemas[form],
             columns=columns,
             compare=len(formats) > 1,
             count=form == of_pictures,
             sample=wanted,
             options=options,
-            strict=bool(manifest["config"].get("verify_pixels")),
+            strict=bool(manifest.config.get("verify_pixels")),
         )
         # Keys are spread evenly: the share of examples before a shard tells where its keys begin.
         start = before.get((split, form), 0)
         before[split, form] = start + num_examples
-        tasks.append((start / max(1, manifest["splits"][split]["num_examples"]), task))
+        tasks.append((start / max(1, manifest.splits[split].num_examples), task))
     return [task for _, task in sorted(tasks, key=lambda pair: pair[0])]
 
 
 def _spaced(total: int, count: int) -> np.ndarray:
-    """Positions of `count` of `total` examples, evenly spaced; (count,) int64."""
+    """Returns positions of `count` of `total` examples, evenly spaced; (count,) int64."""
     return (np.arange(count) * 2 + 1) * total // (2 * max(count, 1))

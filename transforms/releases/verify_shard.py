@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,8 @@ class ShardTask(NamedTuple):
         split: it is of.
         sha256: that it should have.
         num_examples: likewise.
-        columns: of `EXAMPLE`, which features come from.
+        schema: what the version says its examples consist of, in this format.
+        columns: those by which examples are compared between formats.
         compare: whether examples' checksums are wanted.
         count: whether annotations are to be counted.
         sample: which examples' pictures to decode, by position, ascending; (k,) int64.
@@ -47,6 +49,7 @@ class ShardTask(NamedTuple):
     split: str
     sha256: str
     num_examples: int
+    schema: Mapping[str, str]
     columns: tuple[str, ...]
     compare: bool
     count: bool
@@ -105,7 +108,7 @@ def check_shard(task: ShardTask) -> ShardReport:
         annotations: Counter[str] = Counter()
         pictures = first = 0
         try:
-            for examples in find_format(task.form).read(path, task.columns):
+            for examples in find_format(task.form).read(path, task.columns, task.schema):
                 ids = examples.image_ids
                 wanted = _within(task.sample, first, len(ids))
                 pictures += len(wanted)
@@ -141,7 +144,7 @@ def check_shard(task: ShardTask) -> ShardReport:
 def find_example(task: ShardTask, image_id: str) -> dict[str, Any] | None:
     """Returns the features of an image; None where it isn't in this shard, which was sound."""
     with local_copy(os.path.join(task.folder, task.path), task.options) as path:
-        for examples in find_format(task.form).read(path, task.columns):
+        for examples in find_format(task.form).read(path, task.columns, task.schema):
             row = pc.index(examples.image_ids, image_id).as_py()
             if row >= 0:
                 return examples.features(row)

@@ -22,9 +22,6 @@ from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.regular import irregular_kind
 from transforms.storage.stores import ObjectOptions
 
-#: What became of a build, in its folder.
-OUTCOME = "outcome.json"
-
 _FOLDERS = ("exchange", "parts", "version", "progress", journal.FOLDER)
 _FINGERPRINT = "fingerprint"
 
@@ -144,17 +141,12 @@ def leftovers(
     return found
 
 
-def read_outcome(work: str, options: ObjectOptions = files.DEFAULTS) -> bytes:
-    """What the last step left word of in a work folder."""
-    return files.read_file(os.path.join(work, OUTCOME), options)
-
-
 @contextlib.contextmanager
 def _in_store(output: str, options: ObjectOptions) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             _refuse_foreign(output, objects.children(output, options.hasty()))
-            work = stack.enter_context(heartbeat.held(objects.normal(output), options))
+            work = stack.enter_context(heartbeat.work_folder(objects.normal(output), options))
         except StorageError as error:
             raise OutputError(f"--output {output} can't be used: {error}") from None
         yield work

@@ -50,8 +50,13 @@ class Entry(NamedTuple):
             return None
 
 
-class _Folder(NamedTuple):
-    """A folder that is walked: its path below the top with `/` behind, and its whole path."""
+class Folder(NamedTuple):
+    """A folder that is walked.
+
+    Attributes:
+        inside: its path below the top, with `/` behind.
+        path: its whole path.
+    """
 
     inside: str
     path: str
@@ -66,25 +71,18 @@ def walk_linked(folder: str) -> Iterator[Entry]:
     Raises:
         OSError: A folder can't be read.
     """
-    for _, entries in _walk(folder):
+    for _, entries in walk_folders(folder):
         yield from entries
 
 
-def find_empty(folder: str) -> Iterator[str]:
-    """Yields the paths below a folder of the folders at any depth that hold nothing.
+def walk_folders(top: str) -> Iterator[tuple[Folder, list[Entry]]]:
+    """Yields the folders at and below a folder, as `walk_linked` does, each with its files.
 
     Raises:
         OSError: A folder can't be read.
     """
-    for (inside, path), entries in _walk(folder):
-        if inside and not entries and not os.listdir(path):
-            yield inside.rstrip("/")
-
-
-def _walk(top: str) -> Iterator[tuple[_Folder, list[Entry]]]:
-    """Yields the folders at and below a folder, as `walk_linked` does, each with its files."""
     entered: set[tuple[int, int]] = set()
-    links = deque([_Folder("", top)])
+    links = deque([Folder("", top)])
     while links:
         folders = [links.popleft()]
         while folders:
@@ -101,19 +99,19 @@ def _walk(top: str) -> Iterator[tuple[_Folder, list[Entry]]]:
                     continue
                 raise
             files: list[Entry] = []
-            below: list[_Folder] = []
+            below: list[Folder] = []
             for entry in entries:
                 name = folder.inside + entry.name
                 if entry.is_file(follow_symlinks=False):  # nearly all
                     files.append(Entry(name, entry.path, entry))
                 elif entry.is_dir(follow_symlinks=False):
-                    below.append(_Folder(f"{name}/", entry.path))
+                    below.append(Folder(f"{name}/", entry.path))
                 elif not entry.is_symlink():
                     files.append(Entry(name, entry.path, entry, NO_FILE))
                 elif trouble := _link_trouble(entry.path):
                     files.append(Entry(name, entry.path, entry, trouble))
                 elif os.path.isdir(entry.path):
-                    links.append(_Folder(f"{name}/", entry.path))
+                    links.append(Folder(f"{name}/", entry.path))
                 else:
                     files.append(Entry(name, entry.path, entry))
             yield folder, files
@@ -206,7 +204,7 @@ def _all_below(folder: str, with_files: bool) -> Iterator[str]:
     """Yields a folder and those below it, with `/` behind, and their files; none that is hidden."""
     if not os.path.isdir(folder or "."):
         return
-    for (inside, _), files in _walk(folder or "."):
+    for (inside, _), files in walk_folders(folder or "."):
         if inside.startswith(".") or "/." in inside:
             continue
         yield folder + inside

@@ -3,7 +3,7 @@
 import functools
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from transforms.dataset.elements import BuiltPart
 from transforms.dataset.naming import numbers
 from transforms.dataset.schema import EXAMPLE
+from transforms.formats import described
 from transforms.formats.format import Format, FormatError, open_shard, pieces
 from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
 from transforms.formats.parquet.footer import MAGIC
@@ -86,12 +87,20 @@ class Parquet(Format):
             footer = _footer(part.path, part.origin.sha256, options)
             footer.extract(shard, part.origin.row, part.num_examples, destination)
 
-    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[TableExamples]:
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+        return described.describe(EXAMPLE)
+
+    def read(
+        self,
+        path: str,
+        columns: Sequence[str] | None = None,
+        schema: Mapping[str, str] | None = None,
+    ) -> Iterator[TableExamples]:
         try:
-            if columns is not None:
-                _check_schema(pq.read_schema(path))
+            if schema is not None:
+                described.check(pq.read_schema(path), schema)
             for table in _read_batches(path):
-                yield TableExamples(table, columns or table.column_names)
+                yield TableExamples(table, columns)
         except pa.ArrowException as error:
             raise FormatError(str(error).partition("\n")[0]) from None
 
@@ -131,20 +140,3 @@ def _read_batches(path: str) -> Iterator[pa.Table]:
         batch_rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // size))
         for batch in file.iter_batches(batch_rows):
             yield pa.Table.from_batches([batch])
-
-
-def _check_schema(schema: pa.Schema) -> None:
-    """Checks that a shard has the columns of `EXAMPLE`.
-
-    Raises:
-        FormatError: It has others, or says other things of them.
-    """
-    if schema.equals(EXAMPLE) and schema.metadata == EXAMPLE.metadata:
-        return
-    for field in EXAMPLE:
-        place = schema.get_field_index(field.name)
-        if place < 0:
-            raise FormatError(f"lacks the column {field.name}")
-        if schema.field(place) != field:
-            raise FormatError(f"the column {field.name} is {schema.field(place).type}")
-    raise FormatError("its columns, or what is said of them, aren't those of an example")

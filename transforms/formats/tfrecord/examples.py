@@ -2,17 +2,18 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.dataset.schema import ANNOTATION_COLUMNS
 from transforms.formats.format import FormatError, Picture
 from transforms.formats.tfrecord import wire
-from transforms.formats.tfrecord.checksums import checksum, comparable, feature_kinds
+from transforms.formats.tfrecord.checksums import checksum, comparable
+from transforms.formats.tfrecord.features import BOXES
 from transforms.formats.tfrecord.records import (
+    KIND_NAMES,
     Feature,
     entry_bounds,
     key_prefix,
@@ -23,12 +24,6 @@ from transforms.formats.tfrecord.records import (
 
 _BATCH_BYTES, _BATCH_RECORDS = 8 << 20, 4096
 
-#: Column of annotations to the feature of its first text, which has one value an annotation.
-_COUNTED = {
-    column: next(f"{column}/{field.name}" for field in dtype if pa.types.is_string(field.type))
-    for column, dtype in ANNOTATION_COLUMNS.items()
-}
-
 
 class _Layout:
     """Which features records have, in their order, and which of them each column comes from.
@@ -36,6 +31,7 @@ class _Layout:
     Attributes:
         prefixes: how the entry of each feature begins.
         spans: of each column, its first feature and the one after its last.
+        counted: of each column of annotations, a feature with one value an annotation.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
@@ -52,6 +48,11 @@ class _Layout:
             column = key.partition("/")[0]
             first, _ = self.spans.get(column, (place, place))
             self.spans[column] = first, place + 1
+        self.counted: dict[str, str] = {}
+        for key in keys:
+            column, _, leaf = key.partition("/")
+            if leaf and "/" not in leaf and leaf not in BOXES:
+                self.counted.setdefault(column, key)
         if "image_id" not in self.places:
             raise FormatError("lacks the feature image_id")
 
@@ -99,7 +100,7 @@ class RecordExamples:
         counts: Counter[str] = Counter()
         for row in range(len(self._records)):
             with self._naming(row):
-                for column, key in _COUNTED.items():
+                for column, key in self._layout.counted.items():
                     counts[column] += len(parse_entry(self._entry(row, key)).values)
         return counts
 
@@ -143,9 +144,9 @@ class RecordExamples:
             raise FormatError(f"example {self._first + row}: {error}") from None
 
 
-def read_examples(path: str, columns: Sequence[str] | None) -> Iterator[RecordExamples]:
+def read_examples(path: str, schema: Mapping[str, str] | None) -> Iterator[RecordExamples]:
     """Yields the examples of a local shard; see `format.Format.read`."""
-    layout = _Layout([*feature_kinds(columns)]) if columns is not None else None
+    layout = _Layout([*schema]) if schema is not None else None
     batch: RecordExamples | None = None
     for place, record in enumerate(read_records(path)):
         if layout is None:  # all records of a shard have the features of the first
@@ -153,8 +154,8 @@ def read_examples(path: str, columns: Sequence[str] | None) -> Iterator[RecordEx
         if batch is None:
             batch = RecordExamples(layout, place)
         batch.add(record)
-        if columns is not None and place == 0:
-            _check_kinds(parse_example(record), feature_kinds(columns))
+        if schema is not None and place == 0:
+            _check_kinds(parse_example(record), schema)
         if batch.is_full:
             yield batch
             batch = None
@@ -162,7 +163,7 @@ def read_examples(path: str, columns: Sequence[str] | None) -> Iterator[RecordEx
         yield batch
 
 
-def _check_kinds(example: dict[str, Feature], kinds: dict[str, int]) -> None:
+def _check_kinds(example: Mapping[str, Feature], schema: Mapping[str, str]) -> None:
     for name, feature in example.items():
-        if feature.kind != kinds[name]:
-            raise FormatError(f"example 0: the feature {name} is of kind {feature.kind}")
+        if (kind := KIND_NAMES.get(feature.kind)) != schema[name]:
+            raise FormatError(f"example 0: the feature {name} is of kind {kind}")

@@ -1,12 +1,15 @@
 """TFRecord as an output format: read by tf.data, and by TFDS without any builder code."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from transforms.dataset.naming import numbers
 from transforms.formats.format import Format, ShardSize
 from transforms.formats.tfrecord import tfds
+from transforms.formats.tfrecord.checksums import feature_kinds
 from transforms.formats.tfrecord.examples import RecordExamples, read_examples
+from transforms.formats.tfrecord.records import KIND_NAMES
 from transforms.formats.tfrecord.writer import TFRecordWriter, count_records
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -41,6 +44,17 @@ class TFRecord(Format):
             f"{folder}/dataset_info.json": tfds.dataset_info(release, shards),
         }
 
+    def document_tests(
+        self, release: str, schema: Mapping[str, str], shards: Mapping[str, Sequence[ShardSize]]
+    ) -> dict[str, Callable[[Any], bool]]:
+        folder = tfds.dataset_folder(release)
+        return {
+            f"{folder}/features.json": lambda content: tfds.parse_features(content) == schema,
+            f"{folder}/dataset_info.json": partial(
+                tfds.is_of_shards, release=release, shards=shards
+            ),
+        }
+
     def loading_code(self, folder: str, release: str, split: str) -> str:
         data_dir = f"{folder}/{tfds.DATA_DIR}"
         return (
@@ -49,8 +63,16 @@ class TFRecord(Format):
             f"data_dir={data_dir!r})"
         )
 
-    def read(self, path: str, columns: Sequence[str] | None = None) -> Iterator[RecordExamples]:
-        return read_examples(path, columns)
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+        return {key: KIND_NAMES[kind] for key, kind in feature_kinds(columns).items()}
+
+    def read(
+        self,
+        path: str,
+        columns: Sequence[str] | None = None,
+        schema: Mapping[str, str] | None = None,
+    ) -> Iterator[RecordExamples]:
+        return read_examples(path, schema)
 
 
 FORMAT = TFRecord()

@@ -23,6 +23,8 @@ _ENTRY, _VALUE = 0x0A, 0x12  # fields 1 and 2, length-delimited
 _MORE = 0x80
 
 BYTES, FLOAT, INT64 = 1, 2, 3
+#: Kinds of features, as manifests call them.
+KIND_NAMES = {BYTES: "bytes", FLOAT: "float", INT64: "int64"}
 
 
 class Feature(NamedTuple):

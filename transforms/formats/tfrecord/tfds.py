@@ -47,6 +47,13 @@ CITATION = """\
 }"""
 
 _FEATURES_PACKAGE = "tensorflow_datasets.core.features"
+#: What records hold for a feature that isn't a tensor, and for one of some types.
+_KINDS = {
+    "text_feature.Text": "bytes",
+    "image_feature.Image": "bytes",
+    "bounding_boxes.BBoxFeature": "float",
+}
+_KINDS_OF_TENSORS = {"string": "bytes", "float32": "float"}
 
 
 def dataset_folder(release: str) -> str:
@@ -79,6 +86,14 @@ def dataset_info(release: str, shards: Mapping[str, Sequence[ShardSize]]) -> dic
             for split, sizes in shards.items()
         ],
     }
+
+
+def is_of_shards(
+    info: Mapping[str, Any], release: str, shards: Mapping[str, Sequence[ShardSize]]
+) -> bool:
+    """Returns whether a DatasetInfo of whatever release leads TFDS to these shards."""
+    expected = dataset_info(release, shards)
+    return all(info[name] == expected[name] for name in ("configName", "version", "splits"))
 
 
 def features(columns: Sequence[str]) -> dict[str, Any]:
@@ -128,3 +143,29 @@ def _image(dtype: str, channels: int, **encoding: str) -> dict[str, Any]:
 
 def _connector(name: str, **content: Any) -> dict[str, Any]:
     return {"pythonClassName": f"{_FEATURES_PACKAGE}.{name}", **content}
+
+
+def parse_features(content: Mapping[str, Any], key: str = "", lists: int = 0) -> dict[str, str]:
+    """Returns the flat features of a record, and their kinds, that a FeatureConnector stands for.
+
+    Args:
+        content: as of `features`, of whatever release.
+        key: of the feature.
+        lists: how many lists it lies in.
+    """
+    name = content["pythonClassName"].removeprefix(f"{_FEATURES_PACKAGE}.")
+    if name == "features_dict.FeaturesDict":
+        members = content["featuresDict"]["features"]
+        found: dict[str, str] = {}
+        for member, inner in members.items():
+            found |= parse_features(inner, f"{key}/{member}" if key else member, lists)
+        return found
+    if name == "sequence_feature.Sequence":
+        return parse_features(content["sequence"]["feature"], key, lists + 1)
+    kind = _KINDS.get(name, name)
+    if name == "tensor_feature.Tensor":
+        kind = _KINDS_OF_TENSORS.get(content["tensor"]["dtype"], "int64")
+    if lists < 2:
+        return {key: kind}
+    lengths = {f"{key}/ragged_row_lengths_{level}": "int64" for level in range(lists - 1)}
+    return {f"{key}/ragged_flat_values": kind} | lengths

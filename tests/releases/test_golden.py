@@ -1,0 +1,93 @@
+"""The bytes of a small build, which no change of the code alters unless it means to.
+
+`python -m tests.releases.test_golden` writes the sums anew.
+"""
+
+import importlib.metadata
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.builds import run_build
+from transforms.dataset.naming import FORMATS
+from transforms.releases.fingerprint import OUTPUT_REVISION
+
+INPUTS = Path(__file__).parents[1] / "data" / "golden"
+SUMS = INPUTS / "sums.json"
+
+_PIXELS = (f"--images={INPUTS / 'images'}", f"--masks={INPUTS / 'masks'}")
+PROCESSED = "turned and resized, with maps"
+CASES: dict[str, tuple[str, ...]] = {
+    "annotations": ("--images=none",),
+    "pictures and masks": _PIXELS,
+    PROCESSED: (
+        *_PIXELS,
+        *("--apply_rotation", "--image_size=64", "--resize=shortest"),
+        "--mask_maps=instance,semantic",
+    ),
+}
+#: What encodes pictures, and Parquet. A build's fingerprint has their versions.
+_LIBRARIES = ("opencv-python-headless", "pillow", "pyarrow", "simplejpeg")
+_COMMAND = "python -m tests.releases.test_golden"
+_CHANGED = f"""\
+With the inputs and flags of tests/data/golden, the code writes other bytes than before.
+If that is meant, raise OUTPUT_REVISION in transforms/releases/fingerprint.py: else whoever updates
+this project finds a version "unchanged" that has other bytes. Then run
+
+    {_COMMAND}
+
+which writes the new sums to {SUMS.relative_to(INPUTS.parents[2])}."""
+
+
+def sum_shards(case: str, output: Path) -> dict[str, str]:
+    """Builds; the SHA-256 of each shard by its path."""
+    flags = (f"--annotations={INPUTS / 'annotations'}", *CASES[case], "--max_bad_rate=1")
+    built = run_build(*flags, "--format", ",".join(FORMATS), "--output", output)
+    assert built.returncode == 0, built.stderr
+    splits = built.version.manifest["splits"].values()
+    return {shard["path"]: shard["sha256"] for split in splits for shard in split["shards"]}
+
+
+def installed() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bytes_are_those_of_this_revision(case: str, tmp_path: Path):
+    recorded = json.loads(SUMS.read_text())
+    assert recorded["output_revision"] == OUTPUT_REVISION, _CHANGED
+    expected, found = recorded["sums"][case], sum_shards(case, tmp_path / "output")
+    assert found.keys() == expected.keys(), f"to record the sums of a new format: {_COMMAND}"
+    if recorded["libraries"] != installed():  # which some of the bytes come from
+        if case == PROCESSED:
+            pytest.skip(f"other libraries: {_COMMAND}")
+        found, expected = (
+            {path: each for path, each in sums.items() if path.startswith("tfrecord/")}
+            for sums in (found, expected)
+        )
+    assert found == expected, _CHANGED
+
+
+def main() -> str | None:
+    """Writes the sums anew, unless that would hide a change that needs another revision."""
+    with tempfile.TemporaryDirectory() as folder:
+        sums = {case: sum_shards(case, Path(folder, case)) for case in CASES}
+    before = json.loads(SUMS.read_text())
+    changed = any(
+        sums[case].get(path, each) != each
+        for case in sums.keys() & before["sums"].keys()
+        for path, each in before["sums"][case].items()
+    )
+    same = (before["output_revision"], before["libraries"]) == (OUTPUT_REVISION, installed())
+    if changed and same:
+        return _CHANGED
+    document = {"output_revision": OUTPUT_REVISION, "libraries": installed(), "sums": sums}
+    SUMS.write_text(json.dumps(document, indent=1) + "\n")
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""The fingerprint of a build: two builds with the same publish the same bytes."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+
+from transforms.dataset.elements import Source
+from transforms.redaction import redact_url
+
+#: Raised with each change of the code after which the same inputs and flags give other bytes, so
+#: that the next build doesn't take the version before for its own. `tests/releases/test_golden.py`
+#: notices such a change.
+OUTPUT_REVISION = 1
+
+
+def fingerprint(sources: Iterable[Source], settings_fingerprint: str, buckets: int) -> str:
+    """Returns the SHA-256 of all that decides about the output, wherever its inputs lie.
+
+    Args:
+        sources: the inputs, with their digests.
+        settings_fingerprint: of all else; see `open_images.building.fingerprint`.
+        buckets: how many buckets the images are cut into.
+    """
+    inputs = [
+        # What is asked for by name has nothing but its address.
+        (source.kind, os.path.basename(redact_url(source.path)), source.size, source.digest)
+        if source.digest
+        else (source.kind, source.path, source.size, source.stamp)
+        for source in sources
+    ]
+    content = {"inputs": inputs, "layout": {"buckets": buckets}, "settings": settings_fingerprint}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""What became of a build: the commit leaves word of it in the work folder, for the driver."""
+
+import dataclasses
+import json
+from typing import Any, Self
+
+from transforms.releases.documents import parse, to_json
+from transforms.releases.loss_limits import Loss
+from transforms.releases.manifest import Annotations, Count, SourceRows, SourceWarning, Split
+
+#: Its file in the work folder.
+OUTCOME = "outcome.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a build.
+
+    Attributes:
+        version: the name of the version; None if nothing was published.
+        images: how many the inputs have in the splits that are built.
+        failed_images: how many of them failed.
+        failures: rows of failures, by reason.
+        examples_of_failures: the first rows.
+        sources: the inputs.
+        annotations: by column.
+        warnings: about sources.
+        losses: why nothing was published.
+        splits: examples and shards.
+        taken_over: how many buckets and pictures come from the version before.
+        exif_reset: how many pictures had an orientation in their metadata that was reset.
+    """
+
+    version: str | None
+    images: Count
+    failed_images: Count
+    failures: dict[str, Count]
+    examples_of_failures: tuple[dict[str, Any], ...]
+    sources: tuple[SourceRows, ...]
+    annotations: dict[str, Annotations]
+    warnings: tuple[SourceWarning, ...]
+    losses: tuple[Loss, ...]
+    splits: dict[str, Split]
+    taken_over: dict[str, Count]
+    exif_reset: Count
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Reads the file's content."""
+        return parse(cls, json.loads(data))
+
+    def encode(self) -> bytes:
+        """Returns the file's content."""
+        return to_json(dataclasses.asdict(self))

@@ -1,0 +1,27 @@
+"""What a version records of its examples, by which it is judged whatever release writes now."""
+
+from collections.abc import Mapping
+
+from transforms.dataset.schema import MAP_COLUMNS, example_columns
+from transforms.formats.registry import find_format
+from transforms.releases.manifest import Manifest
+
+#: By format, what `Format.schema` returns.
+Schemas = Mapping[str, Mapping[str, str]]
+
+
+def recorded_schemas(manifest: Manifest) -> Schemas:
+    """Returns what a version says its examples consist of, or what this release writes."""
+    if manifest.schemas is not None:
+        return manifest.schemas
+    maps = {f"{name}_map" for name in manifest.config.get("mask_maps", ())}
+    columns = example_columns(
+        with_image=manifest.with_pictures, maps=[name for name in MAP_COLUMNS if name in maps]
+    )
+    return {form: find_format(form).schema(columns) for form in manifest.formats}
+
+
+def shared_columns(schemas: Schemas) -> tuple[str, ...]:
+    """Returns the columns that all formats of a version have, by which they are compared."""
+    names = [dict.fromkeys(key.partition("/")[0] for key in schema) for schema in schemas.values()]
+    return tuple(name for name in names[0] if all(name in others for others in names))

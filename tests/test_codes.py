@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transforms.dataset import codes
 from transforms.dataset.keys import find
 from transforms.dataset.schema import BOX, EXAMPLE
-from transforms.formats.parquet import ParquetWriter
+from transforms.formats.parquet.writer import ParquetWriter
 
 LABELS = [f"/m/{i}" for i in range(12)]
 

@@ -18,7 +18,7 @@ from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
 from transforms.dataset.schema import EXAMPLE
 from transforms.formats import features
-from transforms.formats.parquet import ParquetWriter
+from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.tfrecord import TFRecordWriter
 from transforms.releases import publish, workspace
 from transforms.releases.publication import Publication

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transforms.dataset.schema import EXAMPLE, IMAGE
-from transforms.formats.parquet import ParquetWriter
+from transforms.formats.parquet.writer import ParquetWriter
 from transforms.reuse.pages import read_pictures
 from transforms.sources.buffer import PictureBuffer
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from transforms.dataset.elements import BuiltPart
 from transforms.examples.options import PartOptions
 from transforms.formats import features
-from transforms.formats.parquet import ParquetWriter
+from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.shard_count import parts_at_least
 from transforms.formats.tfrecord import TFRecordWriter
 

@@ -8,8 +8,11 @@ from transforms.storage.streams import ObjectWriter
 
 
 class Part(NamedTuple):
-    """What the writer of a file of examples hands back; `body` is the CRC-32 of all that precedes
-    a footer."""
+    """What the writer of a file of examples hands back.
+
+    `body` is the CRC-32 of the examples: of all that precedes what the format writes when a file is
+    closed, which for Parquet is page indexes and the footer.
+    """
 
     path: str
     num_examples: int

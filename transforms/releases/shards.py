@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Shard
-from transforms.formats import parquet_concat, tfrecord
+from transforms.formats import tfrecord
+from transforms.formats.parquet.concatenate import concatenate, footer_checksum
 from transforms.formats.part import Crc32, HashingFile
 from transforms.formats.shard_count import shards_at_least
 from transforms.reuse import recording, taking
@@ -128,7 +129,7 @@ def seal_shard(
         size, sha256 = _put_together(plan._replace(parts=local), attempt)
         if count_examples(plan.form, attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
-        footer = parquet_concat.footer_checksum(attempt) if plan.form == "parquet" else ""
+        footer = footer_checksum(attempt) if plan.form == "parquet" else ""
     return shard(bytes=size, sha256=sha256, footer=footer)
 
 
@@ -208,7 +209,7 @@ def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
             # Records stand end to end, whatever file they are in.
             _read_back(part, None if plan.form == "parquet" else file.write)
         if plan.form == "parquet":
-            parquet_concat.concatenate([part.path for part in plan.parts], file)
+            concatenate([part.path for part in plan.parts], file)
         return file.tell(), file.digest
 
 

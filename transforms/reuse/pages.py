@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 
-from transforms.formats import thrift
+from transforms.formats.parquet import thrift
 from transforms.sources.buffer import PictureBuffer
 
 #: More than the header of a page without statistics takes.
@@ -23,7 +23,7 @@ _PAGE_HEADER: thrift.Wanted = {3: "bytes", 5: {1: "values"}}
 def read_pictures(
     file: io.BufferedReader, start: int, rows: Iterable[int], buffer: PictureBuffer
 ) -> Iterator[bytes | memoryview]:
-    """Some values of a column as `formats.parquet` writes pictures: plain, none of them null.
+    """Some values of a column as `ParquetWriter` writes pictures: plain, none of them null.
 
     Args:
         file: the open file, of which nobody else reads meanwhile.
@@ -39,8 +39,7 @@ def read_pictures(
     first = 0
     while row is not None:
         file.seek(start)
-        found: list[thrift.Integer] = []
-        header = thrift.find_integers(file.read(_HEADER_BYTES), 0, _PAGE_HEADER, found.append)
+        found, header = thrift.find_integers(file.read(_HEADER_BYTES), 0, _PAGE_HEADER)
         size, values = (integer.value for integer in found)
         file.seek(start + header)
         file.seek(_read_length(file), os.SEEK_CUR)  # past levels, by which values would be null

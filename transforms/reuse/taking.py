@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import xxhash
 
 from transforms.dataset.elements import BuiltPart
-from transforms.formats import parquet_concat
+from transforms.formats.parquet.concatenate import Concatenated
+from transforms.formats.parquet.footer import MAGIC
 from transforms.formats.part import Crc32
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -46,7 +47,7 @@ def is_sound(part: BuiltPart) -> bool:
     try:
         start, size = _span(part)
         if part.format == "parquet":
-            crc.update(parquet_concat.MAGIC)
+            crc.update(MAGIC)
         with open(part.path, "rb") as file:
             for data in _pieces(file, start, size):
                 crc.update(data)
@@ -64,27 +65,17 @@ def _span(part: BuiltPart) -> tuple[int, int]:
     assert part.origin is not None
     if part.format != "parquet":
         return part.origin.start, part.bytes
-    starts = _row_starts(part.path, part.origin.footer)
-    start = starts[part.origin.row]
-    return start, starts[part.origin.row + part.num_examples] - start
+    shard = _local_shard(part.path, part.origin.footer)
+    return shard.span(part.origin.row, part.num_examples)
 
 
 @functools.lru_cache(maxsize=_SHARDS)
-def _row_starts(path: str, footer: str) -> dict[int, int]:
-    """Where the row groups of a local shard start, by their first row; and where the last ends."""
-    if parquet_concat.footer_checksum(path) != footer:
+def _local_shard(path: str, footer_checksum: str) -> Concatenated:
+    with open(path, "rb") as file:
+        shard = Concatenated(path, file)
+    if shard.footer_checksum != footer_checksum:
         raise ValueError(f"{path}: its footer has changed")
-    metadata = pq.read_metadata(path)
-    starts, row = {}, 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        first = group.column(0)
-        pages = first.dictionary_page_offset if first.has_dictionary_page else None
-        starts[row] = first.data_page_offset if pages is None else pages
-        row += group.num_rows
-    # What follows is the footer, its size, and the magic.
-    size = os.path.getsize(path) - metadata.serialized_size - 4 - len(parquet_concat.MAGIC)
-    return starts | {row: size}
+    return shard
 
 
 @functools.lru_cache(maxsize=_SHARDS)
@@ -116,9 +107,9 @@ def take_out(part: BuiltPart, path: str, options: ObjectOptions) -> BuiltPart:
 
 
 @functools.lru_cache(maxsize=_SHARDS)
-def _footer(path: str, _sha256: str, options: ObjectOptions) -> parquet_concat.Concatenated:
+def _footer(path: str, _sha256: str, options: ObjectOptions) -> Concatenated:
     with files.open_file(path, options, _REMOTE_BYTES) as file:
-        return parquet_concat.Concatenated(path, file)
+        return Concatenated(path, file)
 
 
 def _pieces(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:

@@ -47,8 +47,9 @@ def concatenate(paths: Sequence[str], destination: BinaryIO | HashingFile) -> No
             size = footer.start - len(MAGIC)
             file.seek(len(MAGIC))
             _copy(file, size, destination)
-        groups += move(footer, footer.groups, written - len(MAGIC))
-        num_rows += sum(group.num_rows for group in footer.groups)
+        for group in footer.groups:
+            groups.append(move(footer, group, written - len(MAGIC), len(groups)))
+            num_rows += group.num_rows
         written += size
     assert frame is not None
     write_ending(frame, groups, num_rows, written, destination)
@@ -110,7 +111,10 @@ class Concatenated:
         destination.write(MAGIC)
         file.seek(start)
         _copy(file, size, destination)
-        groups = move(self._footer, self._footer.groups[first:last], len(MAGIC) - start)
+        groups = [
+            move(self._footer, group, len(MAGIC) - start, ordinal)
+            for ordinal, group in enumerate(self._footer.groups[first:last])
+        ]
         write_ending(self._footer.frame, groups, rows, len(MAGIC) + size, destination)
 
     def _groups(self, row: int, rows: int) -> tuple[int, int]:

@@ -9,8 +9,7 @@ Format: https://github.com/apache/parquet-format, `README.md` for the layout of 
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from transforms.formats.parquet import thrift
@@ -24,10 +23,15 @@ _MAX_ROW_GROUPS = 1 << 15  # RowGroup.ordinal has 16 bits
 _NUM_ROWS, _ROW_GROUPS, _LAST_FIELD = 3, 4, 7
 
 _START, _ROWS, _POSITION, _ORDINAL = "start", "rows", "position", "ordinal"
-_COLUMN_INDEX, _COLUMN_INDEX_BYTES = "column index", "column index bytes"
-_OFFSET_INDEX, _OFFSET_INDEX_BYTES = "offset index", "offset index bytes"
+_COLUMN_INDEX, _OFFSET_INDEX, _INDEX_BYTES = "column index", "offset index", "index bytes"
 
-#: The integers of a row group that say where it lies, or of how many rows it is.
+#: What is to be known of a row group to find it.
+_LAYOUT: thrift.Wanted = {
+    1: {4: _OFFSET_INDEX, 6: _COLUMN_INDEX},
+    3: _ROWS,
+    5: _START,  # file_offset
+}
+#: The integers of a row group that change when it is moved.
 _COLUMN_META_DATA: thrift.Wanted = {
     9: _POSITION,  # data_page_offset
     10: _POSITION,  # index_page_offset
@@ -38,16 +42,11 @@ _COLUMN_CHUNK: thrift.Wanted = {
     2: _POSITION,  # file_offset
     3: _COLUMN_META_DATA,
     4: _OFFSET_INDEX,
-    5: _OFFSET_INDEX_BYTES,
+    5: _INDEX_BYTES,
     6: _COLUMN_INDEX,
-    7: _COLUMN_INDEX_BYTES,
+    7: _INDEX_BYTES,
 }
-_ROW_GROUP: thrift.Wanted = {
-    1: _COLUMN_CHUNK,
-    3: _ROWS,
-    5: _START,  # file_offset
-    7: _ORDINAL,
-}
+_ROW_GROUP: thrift.Wanted = {1: _COLUMN_CHUNK, 5: _POSITION, 7: _ORDINAL}
 _PAGE_LOCATIONS: thrift.Wanted = {1: {1: _POSITION}}
 
 
@@ -60,19 +59,11 @@ class Frame(NamedTuple):
 
 
 class RowGroup(NamedTuple):
-    """A row group.
-
-    Attributes:
-        start: where in the file it starts.
-        num_rows: how many rows it has.
-        entry: its entry in the footer.
-        integers: those of the entry that say where the row group lies.
-    """
+    """A row group: where in the file it starts, its number of rows, and its entry in the footer."""
 
     start: int
     num_rows: int
     entry: bytes
-    integers: list[thrift.Integer]
 
 
 class Footer(NamedTuple):
@@ -92,19 +83,15 @@ class Footer(NamedTuple):
 
 
 class MovedRowGroup(NamedTuple):
-    """A row group at another place than its footer says.
+    """A row group at another place, whose page indexes have no place yet.
 
     Attributes:
-        group: the row group.
-        shift: by how many bytes it was moved.
-        column_indexes: of its columns, as they were.
-        offset_indexes: of its columns, for the new place.
+        entry: the pieces of its entry in the footer between which positions of page indexes belong.
+        indexes: the kind and bytes of these page indexes.
     """
 
-    group: RowGroup
-    shift: int
-    column_indexes: list[bytes]
-    offset_indexes: list[bytes]
+    entry: list[bytes]
+    indexes: list[tuple[str, bytes]]
 
 
 def read_footer(file: BinaryIO, path: str, frame: Frame | None = None) -> Footer:
@@ -156,13 +143,11 @@ def _read_row_groups(footer: bytes, frame: Frame, path: str) -> tuple[list[RowGr
     groups: list[RowGroup] = []
     indexes: list[int] = []
     for _ in range(size):
-        rest = memoryview(footer)[at:]
-        integers, end = thrift.find_integers(rest, 0, _ROW_GROUP)
-        entry = bytes(rest[:end])
+        integers, end = thrift.find_integers(footer, at, _LAYOUT)
         values = {integer.name: integer.value for integer in integers}
-        groups.append(RowGroup(values.get(_START, 0), values[_ROWS], entry, integers))
+        groups.append(RowGroup(values.get(_START, 0), values[_ROWS], footer[at:end]))
         indexes += (i.value for i in integers if i.name in (_COLUMN_INDEX, _OFFSET_INDEX))
-        at += end
+        at = end
     if footer[at:] != frame.after:
         raise ValueError(
             f"{path}: its key-value metadata, writer or column orders differ from the first file's"
@@ -170,24 +155,48 @@ def _read_row_groups(footer: bytes, frame: Frame, path: str) -> tuple[list[RowGr
     return groups, indexes
 
 
-def move(footer: Footer, groups: Iterable[RowGroup], shift: int) -> list[MovedRowGroup]:
-    """Takes row groups with their page indexes out of a file, to be put `shift` bytes further."""
-    return [_move(footer, group, shift) for group in groups]
+def move(footer: Footer, group: RowGroup, shift: int, ordinal: int) -> MovedRowGroup:
+    """Takes a row group with its page indexes out of a file.
+
+    Args:
+        footer: the end of the file.
+        group: one of its row groups.
+        shift: by how many bytes the row group is moved.
+        ordinal: its number in the new file.
+    """
+    integers, _ = thrift.find_integers(group.entry, 0, _ROW_GROUP)
+    pieces, indexes = [b""], []
+    copied = size = 0
+    for number, (name, value, start, end) in enumerate(integers):
+        pieces[-1] += group.entry[copied:start]
+        copied = end
+        if name in (_COLUMN_INDEX, _OFFSET_INDEX):
+            at = value - footer.start
+            index = footer.ending[at : at + integers[number + 1].value]
+            if name == _OFFSET_INDEX:
+                index = _move_pages(index, shift)
+            size = len(index)
+            indexes.append((name, index))
+            pieces.append(b"")
+            continue
+        if name == _ORDINAL:
+            value = ordinal
+        elif name == _INDEX_BYTES:
+            value = size
+        elif value:  # some writers put 0, where the magic lies, for a position that they don't give
+            value += shift
+        pieces[-1] += thrift.write_integer(value)
+    pieces[-1] += group.entry[copied:]
+    return MovedRowGroup(pieces, indexes)
 
 
-def _move(footer: Footer, group: RowGroup, shift: int) -> MovedRowGroup:
-    column_indexes, offset_indexes = [], []
-    for integer, size in pairwise(group.integers):
-        if integer.name in (_COLUMN_INDEX, _OFFSET_INDEX):
-            start = integer.value - footer.start
-            index = footer.ending[start : start + size.value]
-            if integer.name == _COLUMN_INDEX:
-                column_indexes.append(index)
-            else:
-                pages, _ = thrift.find_integers(index, 0, _PAGE_LOCATIONS)
-                places = [page.value + shift for page in pages]
-                offset_indexes.append(thrift.replace_integers(index, pages, places))
-    return MovedRowGroup(group, shift, column_indexes, offset_indexes)
+def _move_pages(offset_index: bytes, shift: int) -> bytes:
+    moved, copied = b"", 0
+    pages, _ = thrift.find_integers(offset_index, 0, _PAGE_LOCATIONS)
+    for page in pages:
+        moved += offset_index[copied : page.start] + thrift.write_integer(page.value + shift)
+        copied = page.end
+    return moved + offset_index[copied:]
 
 
 def write_ending(
@@ -211,29 +220,19 @@ def write_ending(
     """
     if len(groups) > _MAX_ROW_GROUPS:
         raise ValueError(f"{len(groups)} row groups are more than a Parquet file can number")
-    column_indexes = b"".join(index for group in groups for index in group.column_indexes)
-    destination.write(column_indexes)
-    destination.write(b"".join(index for group in groups for index in group.offset_indexes))
-    places = {_COLUMN_INDEX: start, _OFFSET_INDEX: start + len(column_indexes)}
+    places: dict[str, int] = {}
+    for kind in (_COLUMN_INDEX, _OFFSET_INDEX):
+        indexes = [index for group in groups for each, index in group.indexes if each == kind]
+        destination.write(b"".join(indexes))
+        places[kind] = start
+        start += sum(map(len, indexes))
     entries: list[bytes] = []
-    for number, moved in enumerate(groups):
-        sizes = iter(moved.offset_indexes)
-        values: list[int] = []
-        for name, value, *_ in moved.group.integers:
-            if name in places:
-                value = places[name]
-            elif name == _COLUMN_INDEX_BYTES:
-                places[_COLUMN_INDEX] += value
-            elif name == _OFFSET_INDEX_BYTES:
-                value = len(next(sizes))
-                places[_OFFSET_INDEX] += value
-            elif name == _ORDINAL:
-                value = number
-            elif name in (_START, _POSITION) and value:
-                # Some writers put 0, where the magic lies, for a position that they don't give.
-                value += moved.shift
-            values.append(value)
-        entries.append(thrift.replace_integers(moved.group.entry, moved.group.integers, values))
+    for group in groups:
+        pieces = group.entry[:1]
+        for (kind, index), piece in zip(group.indexes, group.entry[1:], strict=True):
+            pieces += (thrift.write_integer(places[kind]), piece)
+            places[kind] += len(index)
+        entries.append(b"".join(pieces))
     rows = thrift.write_integer(num_rows)
     encoded = thrift.write_list(thrift.STRUCT, entries)
     footer = b"".join((frame.before, rows, frame.between, encoded, frame.after))

@@ -1,4 +1,4 @@
-"""Just enough of Thrift's compact protocol to find integers in a struct and to replace them.
+"""Just enough of Thrift's compact protocol to find integers in a struct and to write others.
 
 The format: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 Nothing is turned into objects: a struct is walked over in place, and all that is not named is kept
@@ -12,8 +12,6 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY = range(1, 9)
 _LIST, _SET, _MAP, STRUCT, _UUID = range(9, 14)
 _INTEGERS = frozenset((_I16, _I32, _I64))  # all are zigzag varints
 _FIXED_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8, _UUID: 16}
-
-Data = bytes | memoryview
 
 #: Which integers of a struct are meant: field id to a name, or to the `Wanted` of the struct, or of
 #: the structs of the list, that the field holds.
@@ -38,7 +36,7 @@ class Integer(NamedTuple):
     end: int
 
 
-def read_varint(data: Data, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """Returns the unsigned varint at `at`, and where it ends."""
     value = shift = 0
     while (byte := data[at]) & 0x80:
@@ -58,7 +56,7 @@ def write_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def read_integer(data: Data, at: int) -> tuple[int, int]:
+def read_integer(data: bytes, at: int) -> tuple[int, int]:
     """Returns the signed (zigzag) integer at `at`, and where it ends."""
     value, at = read_varint(data, at)
     return value >> 1 ^ -(value & 1), at
@@ -69,7 +67,7 @@ def write_integer(value: int) -> bytes:
     return write_varint(value << 1 ^ value >> 63)
 
 
-def read_list_header(data: Data, at: int) -> tuple[int, int, int]:
+def read_list_header(data: bytes, at: int) -> tuple[int, int, int]:
     """Returns a list's length, the kind of its elements, and where the first one starts."""
     header = data[at]
     size, at = header >> 4, at + 1
@@ -85,7 +83,7 @@ def write_list(kind: int, values: Sequence[bytes]) -> bytes:
     return b"".join((header, write_varint(size) if size >= 0xF else b"", *values))
 
 
-def fields(data: Data, at: int = 0) -> Iterator[Field]:
+def fields(data: bytes, at: int = 0) -> Iterator[Field]:
     """Yields the fields of the struct at `at`, in the order in which they were written."""
     number = 0
     while data[at]:
@@ -95,7 +93,7 @@ def fields(data: Data, at: int = 0) -> Iterator[Field]:
         at = end
 
 
-def find_integers(data: Data, at: int, wanted: Wanted) -> tuple[list[Integer], int]:
+def find_integers(data: bytes, at: int, wanted: Wanted) -> tuple[list[Integer], int]:
     """Returns the wanted integers of the struct at `at`, in the order in which they were written,
     and where the struct ends."""
     found: list[Integer] = []
@@ -119,18 +117,7 @@ def find_integers(data: Data, at: int, wanted: Wanted) -> tuple[list[Integer], i
     return found, at + 1
 
 
-def replace_integers(data: bytes, integers: Sequence[Integer], values: Sequence[int]) -> bytes:
-    """Returns `data` with other values in place of some integers, which are in order."""
-    pieces: list[bytes] = []
-    start = 0
-    for integer, value in zip(integers, values, strict=True):
-        pieces += (data[start : integer.start], write_integer(value))
-        start = integer.end
-    pieces.append(data[start:])
-    return b"".join(pieces)
-
-
-def _read_field_header(data: Data, at: int, number: int) -> tuple[int, int, int]:
+def _read_field_header(data: bytes, at: int, number: int) -> tuple[int, int, int]:
     """Returns the id and kind of the field after the one of this id, and where its value starts."""
     header = data[at]
     if header >> 4:
@@ -139,7 +126,7 @@ def _read_field_header(data: Data, at: int, number: int) -> tuple[int, int, int]
     return number, header & 0xF, at
 
 
-def _skip(data: Data, at: int, kind: int) -> int:
+def _skip(data: bytes, at: int, kind: int) -> int:
     """Returns where the value of this kind that starts at `at` ends."""
     if kind in _INTEGERS:
         while data[at] & 0x80:

@@ -80,7 +80,7 @@ class Concatenated:
         self._rows = [0, *itertools.accumulate(group.num_rows for group in groups)]
 
     def span(self, row: int, rows: int) -> tuple[int, int]:
-        """Where in the file the row groups of one of the files lie: the first byte, and how many.
+        """Returns where the row groups of one of the files lie: the first byte, and how many.
 
         Args:
             row: its first row.
@@ -118,7 +118,7 @@ class Concatenated:
         write_ending(self._footer.frame, groups, rows, len(MAGIC) + size, destination)
 
     def _groups(self, row: int, rows: int) -> tuple[int, int]:
-        """The number of the first row group of some rows, and of the one after the last."""
+        """Returns the number of the first row group of some rows, and of the one after the last."""
         try:
             return self._rows.index(row), self._rows.index(row + rows)
         except ValueError:
@@ -126,9 +126,9 @@ class Concatenated:
 
 
 def footer_checksum(path: str) -> str:
-    """The CRC-32 of what follows the row groups of a Parquet file: page indexes and footer.
+    """Returns the CRC-32 of what follows the row groups of a Parquet file: page indexes and footer.
 
-    With the checksum of the row groups and the magic before them (`Part.body`) it covers the file.
+    Together with the checksum of the magic and row groups (`Part.body`) it covers the file.
 
     Raises:
         ValueError: it isn't a plain Parquet file.

@@ -133,7 +133,7 @@ def _read_frame(footer: bytes, path: str) -> Frame:
 
 
 def _read_row_groups(footer: bytes, frame: Frame, path: str) -> tuple[list[RowGroup], list[int]]:
-    """The row groups, and where their page indexes start."""
+    """Returns the row groups, and where their page indexes start."""
     if not footer.startswith(frame.before):
         raise ValueError(f"{path}: its version or schema differs from the first file's")
     _, at = thrift.read_integer(footer, len(frame.before))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.formats.reference import rows_and_columns, tables
+from tests.formats.strategies import rows_and_columns, tables
 from transforms.dataset.schema import EXAMPLE
 from transforms.formats.format import FormatError
 from transforms.formats.jsonl import FORMAT

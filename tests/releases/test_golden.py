@@ -7,12 +7,13 @@ import importlib.metadata
 import json
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from tests.builds import run_build
-from transforms.dataset.naming import FORMATS
+from transforms.formats.registry import FORMATS
 from transforms.releases.fingerprint import OUTPUT_REVISION
 
 INPUTS = Path(__file__).parents[1] / "data" / "golden"
@@ -52,7 +53,8 @@ def sum_shards(case: str, output: Path) -> dict[str, str]:
 
 
 def installed() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return versions | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
 @pytest.mark.parametrize("case", CASES)

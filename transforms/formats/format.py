@@ -103,7 +103,7 @@ class ShardSize(NamedTuple):
 class FileKind(abc.ABC):
     """A kind of file that a build writes in parts, which it then puts together.
 
-    As it stands, the bytes of parts make up a shard end to end, and there is no footer.
+    As it stands, the bytes of parts make up a shard end to end, and no footer follows them.
     """
 
     name: ClassVar[str]
@@ -139,7 +139,7 @@ class FileKind(abc.ABC):
             part.read(destination.write)
 
     def footer_checksum(self, path: str) -> str:
-        """Returns the CRC-32 of a local shard's footer; empty where the format has none."""
+        """Returns the CRC-32 of what follows a local shard's examples; empty where nothing does."""
         return ""
 
 

@@ -4,16 +4,21 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+VERSION: dict[str, str] = {}
+exec(Path(__file__).with_name("open_images").joinpath("version.py").read_text(), VERSION)
+
 setup(
     name="open-images-beam",
-    version="0.1.0",
+    version=VERSION["__version__"],
     description="Open Images as a dataset: annotations and pixels joined, in TFRecord and Parquet",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["open_images*", "pipelines*", "runners*", "transforms*"]),
+    entry_points={"console_scripts": ["open-images = pipelines.cli.command:main"]},
     package_data={
+        "open_images": ["py.typed"],
         "open_images.downloading.catalogue": ["*"],
         "runners": ["flink/jars.txt", "flink/start_worker", "kubernetes/*", "schedules/*"],
         "open_images.synthesis.vocabulary": ["*"],
@@ -50,7 +55,9 @@ setup(
             "datasets>=4,<6",
             "duckdb>=1.4,<3",
             "hypothesis>=6.100,<7",
+            "ipykernel>=6.29,<8",
             "jsonschema>=4.18,<5",
+            "nbclient>=0.10,<1",
             "pandas>=2,<4",
             "polars>=1,<2",
             "psutil>=6,<8",
@@ -60,6 +67,7 @@ setup(
             "pytest-xdist>=3.6,<4",
             "pyyaml>=6,<7",
             "ruff>=0.12,<1",
+            "setuptools>=70.1",  # which builds what a test installs
         ],
     },
 )

@@ -1,15 +1,18 @@
 """Checks in seconds what else fails a build after an hour: `python -m pipelines.doctor --help`."""
 
+import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
 
-from pipelines.cli import discretion, options
-from pipelines.cli.arguments import Parser, fail, seconds, size
+from open_images.building.flags import DoctorFlags
+from pipelines.cli import build_flags, secrets
+from pipelines.cli.arguments import Parser
+from pipelines.cli.output import fail, program_name
 from transforms.system import program
 from transforms.wording import printable
 
-_PROGRAM = "python -m pipelines.doctor"
+_PROGRAM = program_name("doctor")
 
 _DESCRIPTION = """\
 Checks a runner before a build: versions here and on the workers, ports, Java, a Flink cluster,
@@ -39,32 +42,16 @@ examples:
 exit codes: 0 all is well, 1 something is to be mended, 2 wrong use.
 """
 
-_GIB = 1 << 30
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProgramFlags(DoctorFlags, build_flags.ReportFlags):
+    """The flags of the program: a build's command line is a doctor's, too."""
 
 
-def make_parser() -> Parser:
-    """The parser of a build, of whose flags none is needed, with a few of our own."""
-    parser = options.make_parser(required=False)
-    parser.prog = _PROGRAM
-    parser.description = _DESCRIPTION
-    parser.epilog = _EXAMPLES
-    doctor = parser.add_argument_group("doctor")
-    doctor.add_argument(
-        "--time_limit",
-        type=seconds,
-        default=60,
-        metavar="SECONDS",
-        help="for workers to start and answer; default: 60",
-    )
-    doctor.add_argument(
-        "--free_space",
-        type=size,
-        default=_GIB,
-        metavar="BYTES",
-        help="what must be free in a local work folder, and for temporary files of workers; "
-        "default: 1GiB. A build writes about the size of its annotations and pictures there",
-    )
-    return parser
+def parse(arguments: Sequence[str]) -> tuple[DoctorFlags, list[str]]:
+    """Parses the command line of a build, of whose flags none is needed, with a few of our own."""
+    parser = Parser(program="doctor", description=_DESCRIPTION, epilog=_EXAMPLES)
+    return build_flags.parse_with(parser, ProgramFlags, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 all is well, 1 something is to be mended, 2 wrong use.
     """
     logging.basicConfig(level=logging.CRITICAL)
-    discretion.keep_secrets()
+    secrets.keep_secrets()
     given = sys.argv[1:] if arguments is None else arguments
-    flags, beam_arguments = options.parse(given, make_parser())
+    flags, beam_arguments = parse(given)
     # Beam takes a second to import: not before the flags are known to be right.
     from open_images.building.examine import examine
 

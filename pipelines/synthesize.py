@@ -7,11 +7,13 @@ from pathlib import Path
 from open_images.synthesis.bulk import write_bulk
 from open_images.synthesis.corpus import write_corpus
 from open_images.synthesis.definitions import write_definitions
-from pipelines.cli.arguments import Parser, add_num_workers, count, fail
+from open_images.values import count
+from pipelines.cli.arguments import Parser, add_num_workers, converted
+from pipelines.cli.output import fail, program_name
 from transforms.system import program
 from transforms.system.processes import WorkerError
 
-_PROGRAM = "python -m pipelines.synthesize"
+_PROGRAM = program_name("synthesize")
 
 _EXAMPLES = """\
 examples:
@@ -32,10 +34,17 @@ with the pixels. The same flags and seed give the same bytes, whatever --num_wor
 
 
 def _parser() -> Parser:
-    parser = Parser(prog=_PROGRAM, description=__doc__, epilog=_EXAMPLES)
+    number = converted(count)
+    parser = Parser(program="synthesize", description=__doc__ or "", epilog=_EXAMPLES)
     add = parser.add_argument
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")
-    add("--images", metavar="N", type=count, default=200, help="how many images; default: 200")
+    add(
+        "--images",
+        metavar="N",
+        type=number,
+        default=200,
+        help="how many images; default: 200",
+    )
     add(
         "--pixels",
         choices=("folder", "tar", "zip", "none"),
@@ -48,7 +57,7 @@ def _parser() -> Parser:
     add(
         "--narrative_bytes",
         metavar="N",
-        type=count,
+        type=number,
         default=3000,
         help="size of a narrative's line with --pixels none; default: 3000",
     )

@@ -1,16 +1,22 @@
 """Checks a published version: `python -m pipelines.verify --help`."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
-from pipelines.cli import discretion
-from pipelines.cli.arguments import Parser, add_num_workers, add_store, fail, natural
+from open_images.progress import Progress
+from open_images.values import natural
+from pipelines.cli import secrets
+from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
+from pipelines.cli.output import fail, program_name
 from runners.temporary import temporary_folder
+from transforms.errors import UsageError
 from transforms.system import program
 from transforms.wording import counted, printable
 
-_PROGRAM = "python -m pipelines.verify"
+_PROGRAM = program_name("verify")
 
 _DESCRIPTION = """\
 Checks that a published version is whole: that manifest and files agree, every shard's SHA-256,
@@ -39,14 +45,14 @@ def _sample(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
+        raise UsageError(f"{text!r} is neither a number nor 'all'")
     return natural(text)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this program's flags."""
     parser = Parser(
-        prog=_PROGRAM,
+        program="verify",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
@@ -56,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", metavar="NAME", help="which to check; default: the latest")
     parser.add_argument(
         "--sample",
-        type=_sample,
+        type=converted(_sample),
         default=1000,
         metavar="N",
         help="how many pictures to decode, evenly spread over the version, or 'all'; default: 1000",
@@ -72,10 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 whole, 1 problems found or not to be read, 2 wrong use.
     """
-    discretion.keep_secrets()
+    secrets.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
-    from pipelines.cli.progress_bar import ByteBar
+    from pipelines.cli.progress import ProgressDisplay
     from transforms.releases.manifest import VersionError
     from transforms.releases.output import LatestError, Output
     from transforms.releases.verify import verify
@@ -88,15 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with program.interruptible(), temporary_folder():
             name = output.choose(flags.version)
-            with ByteBar(f"checking {name}") as bar:
+            with ProgressDisplay() as display:
                 account = verify(
                     output,
                     name,
                     flags.sample,
                     flags.num_workers,
-                    bar.print_line,
-                    bar.note,
-                    bar.show,
+                    partial(display.print_line, file=sys.stdout),
+                    lambda line: display.print_line(f"note: {line}"),
+                    lambda done, total: display.show(Progress(f"checking {name}", done, total)),
                 )
     except LatestError as error:
         return fail(_PROGRAM, str(error), 1)
@@ -122,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{name}: {counted(account.problems, 'problem')}; {looked_at}\n"
             "build it again with --rebuild, or let readers see another version: "
-            f"python -m pipelines.versions {printable(flags.output)} rollback VERSION"
+            f"{program_name('versions')} {printable(flags.output)} rollback VERSION"
         )
         return 1
     print(f"{name}: whole; {looked_at}")

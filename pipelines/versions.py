@@ -1,13 +1,16 @@
 """Lists, compares and removes versions: `python -m pipelines.versions --help`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from pipelines.cli import discretion
-from pipelines.cli.arguments import Parser, add_num_workers, add_store, fail, natural, print_line
+from open_images.values import natural
+from pipelines.cli import secrets
+from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
+from pipelines.cli.output import fail, print_line, program_name
 from transforms.system import program
 
-_PROGRAM = "python -m pipelines.versions"
+_PROGRAM = program_name("versions")
 _INTERRUPTED = "interrupted: run it again to go on"
 
 _DESCRIPTION = """\
@@ -35,70 +38,79 @@ exit codes: 0 done, 1 failed, 2 wrong use.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of this program's commands and their flags."""
-    parser = Parser(
-        prog=_PROGRAM,
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-    )
+    """Returns the parser of this program's commands and their flags."""
+    parser = Parser(program="versions", description=_DESCRIPTION, epilog=_EXAMPLES)
     parser.add_argument(
         "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add = partial(_add_command, commands)
+    add("list", "versions with their dates, images, sizes and marks", _add_report)
+    add("show", "what a version was built from, and what is in it", _add_report, _add_shown)
+    add("diff", "which images appeared, vanished or changed, by split and source", _add_diff)
+    add("rollback", "let readers see a version: `latest` names it from now on", _add_version)
+    add("pin", "never remove a version", _add_version)
+    add("unpin", "let a version be removed again", _add_version)
+    add("gc", "remove old versions, and what dead builds have left", _add_removal)
+    return parser
 
-    def add(name: str, text: str, machine_readable: bool = False) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-        )
-        command.prog = f"{_PROGRAM} OUTPUT {name}"
-        add_store(command)
-        if machine_readable:
-            command.add_argument(
-                "--report",
-                choices=("text", "json"),
-                default="text",
-                help="how to say it; default: text",
-            )
-        return command
 
-    add("list", "versions with their dates, images, sizes and marks", machine_readable=True)
-    show = add("show", "what a version was built from, and what is in it", machine_readable=True)
-    show.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest")
-    diff = add("diff", "which images appeared, vanished or changed, by split and source", True)
-    diff.add_argument("before", metavar="BEFORE", help="a version")
-    diff.add_argument("after", nargs="?", metavar="AFTER", help="another; default: the latest")
-    diff.add_argument(
+def _add_command(
+    commands: "argparse._SubParsersAction[Parser]",
+    name: str,
+    text: str,
+    *additions: Callable[[Parser], None],
+) -> None:
+    command = commands.add_parser(name, help=text, description=text)
+    command.prog = f"{_PROGRAM} OUTPUT {name}"
+    add_store(command)
+    for add in additions:
+        add(command)
+
+
+def _add_report(command: Parser) -> None:
+    command.add_argument(
+        "--report", choices=("text", "json"), default="text", help="how to say it; default: text"
+    )
+
+
+def _add_version(command: Parser) -> None:
+    command.add_argument("version", metavar="VERSION", help="a version")
+
+
+def _add_shown(command: Parser) -> None:
+    command.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest")
+
+
+def _add_diff(command: Parser) -> None:
+    _add_report(command)
+    command.add_argument("before", metavar="BEFORE", help="a version")
+    command.add_argument("after", nargs="?", metavar="AFTER", help="another; default: the latest")
+    command.add_argument(
         "--images",
         action="store_true",
         help="a line for each image first: change, split, ImageID, changed columns",
     )
-    add_num_workers(diff)
-    for name, text in (
-        ("rollback", "let readers see a version: `latest` names it from now on"),
-        ("pin", "never remove a version"),
-        ("unpin", "let a version be removed again"),
-    ):
-        add(name, text).add_argument("version", metavar="VERSION", help="a version")
-    collect = add("gc", "remove old versions, and what dead builds have left")
-    collect.add_argument(
+    add_num_workers(command)
+
+
+def _add_removal(command: Parser) -> None:
+    command.add_argument(
         "--keep",
-        type=natural,
+        type=converted(natural),
         required=True,
         metavar="K",
         help="how many of the newest versions to keep, beside the latest and those that are pinned",
     )
-    collect.add_argument(
+    command.add_argument(
         "--dry_run", action="store_true", help="say what would be removed, and remove nothing"
     )
-    collect.add_argument(
+    command.add_argument(
         "--work_folder",
         metavar="PATH",
         help="for an OUTPUT in an object store: the --work_folder of its builds, where dead ones "
         "may have left something, too",
     )
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong use.
     """
-    discretion.keep_secrets()
+    secrets.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.cli import version_commands

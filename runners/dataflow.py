@@ -4,7 +4,6 @@ Workers see only what is in object stores, so all paths are checked first: witho
 with a path that isn't one, each question to Google costs half a minute of retries.
 """
 
-import argparse
 import importlib.util
 import os
 import re
@@ -22,8 +21,9 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from runners.launch import Define, Job, JobError, Monitor, NotRunError, with_defaults
+from runners.launch import Define, Job, JobError, Monitor, NotRunError, RunnerFlags, with_defaults
 from transforms.errors import UsageError
+from transforms.storage.kind_path import split_kind
 
 #: What workers install the project from; there is none beside an installed package.
 SETUP_FILE = Path(__file__).parents[1] / "setup.py"
@@ -34,7 +34,7 @@ _WEB = ("http://", "https://")
 _PUBLISHED = ("none", "original", "thumbnail")
 
 
-def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+def check(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
     """Checks all that can be told from the command line alone.
 
     Raises:
@@ -44,7 +44,7 @@ def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
         raise UsageError(mistake)
 
 
-def mistakes(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterator[str]:
+def mistakes(flags: RunnerFlags, beam_arguments: Sequence[str]) -> Iterator[str]:
     """Says what is wrong with a command line, a line each; asks nothing of any server.
 
     Args:
@@ -57,7 +57,7 @@ def mistakes(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterat
     cloud = options.view_as(GoogleCloudOptions)
     setup = options.view_as(SetupOptions)
     image = options.view_as(WorkerOptions).sdk_container_image
-    if flags.output is not None and not _BUCKET.fullmatch(flags.output):
+    if flags.output and not _BUCKET.fullmatch(flags.output):
         yield (
             f"--output {flags.output}: Dataflow's workers can't write there: name a folder of a "
             "bucket, such as gs://BUCKET/dataset"
@@ -104,7 +104,7 @@ def _installed() -> bool:
 
 def _check_input(flag: str, argument: str) -> Iterator[str]:
     """Says what is wrong with one `[KIND=]PATH`."""
-    path = argument if "://" in argument.partition("=")[0] else argument.rpartition("=")[2]
+    _, path = split_kind(argument)
     if flag == "images" and (path in _PUBLISHED or path.startswith(_WEB)):
         return
     if not path.startswith(("gs://", "s3://")):
@@ -117,7 +117,7 @@ def _check_input(flag: str, argument: str) -> Iterator[str]:
 
 
 def run(
-    define: Define, flags: argparse.Namespace, beam_arguments: Sequence[str], monitor: Monitor
+    define: Define, flags: RunnerFlags, beam_arguments: Sequence[str], monitor: Monitor
 ) -> MetricResults:
     """Submits a pipeline and waits for its end: see `launch.Run`.
 
@@ -168,7 +168,7 @@ def _last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
 
-def _defaults(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> dict[str, object]:
+def _defaults(flags: RunnerFlags, beam_arguments: Sequence[str]) -> dict[str, object]:
     given = PipelineOptions(beam_arguments)
     setup = given.view_as(SetupOptions)
     packed = setup.extra_packages or given.view_as(WorkerOptions).sdk_container_image

@@ -1,6 +1,5 @@
 """Running on one machine: Beam's FnApiRunner, one process a worker."""
 
-import argparse
 import concurrent.futures
 import os
 import threading
@@ -15,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from runners import fork_server
 from runners.forked import ForkedEnvironment
-from runners.launch import Define, JobError, Monitor, with_defaults
+from runners.launch import Define, JobError, Monitor, RunnerFlags, with_defaults
 from runners.portable import quiet
 
 _View = TypeVar("_View", bound=PipelineOptions)
@@ -40,7 +39,7 @@ class _Options(PipelineOptions):
 
 
 def run(
-    define: Define, flags: argparse.Namespace, beam_arguments: Sequence[str], monitor: Monitor
+    define: Define, flags: RunnerFlags, beam_arguments: Sequence[str], monitor: Monitor
 ) -> MetricResults:
     """Runs a pipeline to its end: see `launch.Run`.
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NoReturn
 
+from runners.same_python import import_path, module_command
 from transforms.system.program import Cleanup
 
 #: Begins the message about a worker that has ended by itself.
@@ -40,7 +41,8 @@ class ForkServer:
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "runners.fork_server", _PRELOADED, *modules],
+            module_command("runners.fork_server", _PRELOADED, *modules),
+            env=os.environ | import_path(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ pipeline to its end. It turns our few flags into Beam's, as defaults, and passes
 user gave.
 """
 
-import argparse
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -79,13 +78,47 @@ class Monitor(Protocol):
         """
 
 
+class RunnerFlags(Protocol):
+    """What runners and their checks use of the flags of a build."""
+
+    @property
+    def runner(self) -> str: ...
+
+    @property
+    def num_workers(self) -> int | None: ...
+
+    @property
+    def worker_timeout(self) -> int: ...
+
+    @property
+    def annotations(self) -> Sequence[str]: ...
+
+    @property
+    def images(self) -> Sequence[str]: ...
+
+    @property
+    def masks(self) -> Sequence[str]: ...
+
+    @property
+    def output(self) -> str: ...
+
+    @property
+    def work_folder(self) -> str | None: ...
+
+    @property
+    def exchange(self) -> str | None: ...
+
+    @property
+    def s3_endpoint_url(self) -> str | None: ...
+
+
 class Run(Protocol):
     """What a runner's module has by the name `run`."""
 
     def __call__(
         self,
         define: Define,
-        flags: argparse.Namespace,
+        flags: RunnerFlags,
         beam_arguments: Sequence[str],
         monitor: Monitor,
     ) -> "MetricResults":
@@ -113,7 +146,7 @@ def load(name: str) -> Run:
     return importlib.import_module(_MODULES[name]).run
 
 
-def prepare(flags: argparse.Namespace, modules: Sequence[str]) -> None:
+def prepare(flags: RunnerFlags, modules: Sequence[str]) -> None:
     """Begins what takes a runner time, before anything is imported that takes time as well.
 
     Args:
@@ -131,7 +164,7 @@ def too_many(number: int, most: int) -> str:
     return f"{number:,} is too many {where}: give {most:,} at most"
 
 
-def refuse_too_many(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+def refuse_too_many(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
     """Checks the number of workers, before any is started.
 
     Raises:
@@ -146,7 +179,7 @@ def refuse_too_many(flags: argparse.Namespace, beam_arguments: Sequence[str]) ->
         raise UsageError(f"argument --num_workers: {too_many(flags.num_workers, most)}")
 
 
-def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+def check(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
     """Checks what a runner is told, as far as its module has a function for that.
 
     Raises:

@@ -21,6 +21,7 @@ import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from runners import worker
+from runners.same_python import import_path, module_command
 
 _START_SECONDS = 30
 _END_SECONDS = 10
@@ -76,8 +77,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
             info.pipeline_options,
         )
         process = subprocess.Popen(
-            [sys.executable, "-m", "runners.worker", str(os.getpid())],
-            env=os.environ | environment,
+            module_command("runners.worker", str(os.getpid())),
+            env=os.environ | environment | import_path(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

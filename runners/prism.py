@@ -4,7 +4,6 @@ Prism has one worker, whatever number is asked for, which works on up to eight b
 threads. It keeps what is shuffled in memory, and spills nothing.
 """
 
-import argparse
 import os
 import sys
 import threading
@@ -22,7 +21,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
 
-from runners.launch import Define, JobError, Monitor, with_defaults
+from runners.launch import Define, JobError, Monitor, RunnerFlags, with_defaults
 from runners.pool import WorkerPool
 from runners.portable import quiet
 from transforms.errors import UsageError
@@ -33,7 +32,7 @@ BINARY = os.path.join(sys.prefix, "prism", "prism")
 _NOTICE_SECONDS = 10
 
 
-def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+def check(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
     """Checks that Prism is there: Beam would try to download it.
 
     Raises:
@@ -52,7 +51,7 @@ def check(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
 
 
 def run(
-    define: Define, flags: argparse.Namespace, beam_arguments: Sequence[str], monitor: Monitor
+    define: Define, flags: RunnerFlags, beam_arguments: Sequence[str], monitor: Monitor
 ) -> MetricResults:
     """Runs a pipeline to its end: see `launch.Run`."""
     check(flags, beam_arguments)

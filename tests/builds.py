@@ -11,13 +11,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import build
-from pipelines.cli import watch
+from pipelines.cli.progress import ProgressDisplay
 
 COMMAND = (sys.executable, "-m", "pipelines.build")
 #: Runs a command and prints the most memory that a process of it had, in KiB.
@@ -124,13 +123,9 @@ def run_build(*arguments: object, own_process: bool = False) -> Build:
     on_terminate = signal.getsignal(signal.SIGTERM)
     logging.getLogger().addHandler(logged)
     try:
-        with (
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             # Lines that come after seconds, on a busy machine, would make what is said differ.
-            mock.patch.object(watch, "_LINE_SECONDS", 3600),
-        ):
-            code = build.main(texts)
+            code = build.main(texts, ProgressDisplay(line_seconds=3600))
     except SystemExit as error:
         code = error.code
     finally:

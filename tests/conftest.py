@@ -41,8 +41,8 @@ _LONGEST = (
     *("test_draw", "test_lease", "test_benchmarks", "test_metrics", "test_lean", "test_direct"),
     "test_signals",
 )
-#: Others that `--quick` leaves out: they use what `make setup` installs, or emulators.
-_SET_UP = ("test_doctor_flink", "test_schedules", "test_objects")
+#: Others that `--quick` leaves out: they use what `make setup` installs, emulators, or pip.
+_SET_UP = ("test_doctor_flink", "test_schedules", "test_objects", "test_installed")
 _EMULATORS = {"s3_server", "gcs_server"}
 #: Corpora below this have no classes but those that they use.
 ALL_CLASSES = 100

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from open_images import drawing
 from pipelines import draw
 from tests import builds
 from tests.conftest import CorpusMaker
@@ -32,8 +33,8 @@ def output(make_corpus: CorpusMaker, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def palette(output: Path) -> draw.Palette:
-    return draw.Palette(draw.find_version(output))
+def palette(output: Path) -> drawing.Palette:
+    return drawing.Palette(drawing.find_version(output))
 
 
 def test_draws_six_examples(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -49,7 +50,7 @@ def test_draws_six_examples(output: Path, tmp_path: Path, capsys: pytest.Capture
 def test_draws_of_a_version_and_a_split(output: Path, tmp_path: Path) -> None:
     target = tmp_path / "one.jpg"
     flags = ["--split", "test", "--images", "1", "--output", str(target)]
-    assert draw.main([str(draw.find_version(output)), *flags]) == 0
+    assert draw.main([str(drawing.find_version(output)), *flags]) == 0
     assert Image.open(target).format == "JPEG"
 
 
@@ -57,7 +58,7 @@ def test_chooses_examples_with_many_kinds(output: Path) -> None:
     def kinds(row: dict) -> int:
         return sum(bool(row[name]) for name in ANNOTATION_COLUMNS)
 
-    chosen = draw.find_examples(draw.find_version(output), "train", [], 4)
+    chosen = drawing.find_examples(drawing.find_version(output), "train", [], 4)
     table = builds.latest_version(output).table.to_pylist()
     best = sorted((kinds(row) for row in table if row["split"] == "train"), reverse=True)
     assert [kinds(row) for row in chosen] == best[:4]
@@ -67,7 +68,7 @@ def test_chooses_examples_with_many_kinds(output: Path) -> None:
 def test_finds_images_in_the_order_asked_for(output: Path) -> None:
     ids = builds.latest_version(output).table["image_id"].to_pylist()
     wanted = [ids[-1], ids[0]]
-    rows = draw.find_examples(draw.find_version(output), None, wanted, 6)
+    rows = drawing.find_examples(drawing.find_version(output), None, wanted, 6)
     assert [row["image_id"] for row in rows] == wanted
 
 
@@ -79,10 +80,10 @@ def blank_example(**annotations: list[dict]) -> dict:
     return example | size | dict.fromkeys(ANNOTATION_COLUMNS) | annotations
 
 
-def test_a_box_is_where_it_should_be(palette: draw.Palette) -> None:
+def test_a_box_is_where_it_should_be(palette: drawing.Palette) -> None:
     """On white, drawn at twice the picture's size, in the colour of its class."""
     box = {"label": "/m/01yrx", "xmin": 0.25, "xmax": 0.75, "ymin": 0.5, "ymax": 0.9}
-    cell = np.asarray(draw.draw_example(blank_example(bboxes=[box]), palette))[:440]
+    cell = np.asarray(drawing.draw_example(blank_example(bboxes=[box]), palette))[:440]
     ys, xs = np.nonzero((cell == palette.colour("/m/01yrx")).all(axis=2))
     assert (xs.min(), xs.max()) == pytest.approx((140, 420), abs=1)
     assert ys.max() == pytest.approx(396, abs=1)
@@ -90,12 +91,12 @@ def test_a_box_is_where_it_should_be(palette: draw.Palette) -> None:
     assert ys.min() == pytest.approx(220 - 19, abs=1)
 
 
-def test_person_boxes_are_told_from_boxes(palette: draw.Palette) -> None:
+def test_person_boxes_are_told_from_boxes(palette: drawing.Palette) -> None:
     """In the same place as a box, and with gaps that a box doesn't have."""
     box = {"label": "/m/01yrx", "xmin": 0.25, "xmax": 0.75, "ymin": 0.5, "ymax": 0.9}
 
     def drawn(**annotations: list[dict]) -> np.ndarray:
-        cell = np.asarray(draw.draw_example(blank_example(**annotations), palette))[:440]
+        cell = np.asarray(drawing.draw_example(blank_example(**annotations), palette))[:440]
         return (cell == palette.colour("/m/01yrx")).all(axis=2)
 
     whole, dashed = drawn(bboxes=[box]), drawn(person_boxes=[box])
@@ -109,20 +110,20 @@ def test_person_boxes_are_told_from_boxes(palette: draw.Palette) -> None:
 def test_draws_a_version_without_a_kind(output: Path, tmp_path: Path) -> None:
     """One that was built before there was a column of person boxes."""
     version = tmp_path / "old"
-    shutil.copytree(draw.find_version(output), version)
+    shutil.copytree(drawing.find_version(output), version)
     for shard in version.glob("parquet/*.parquet"):
         pq.write_table(pq.read_table(shard).drop_columns("person_boxes"), shard)
     assert draw.main([str(version), "--output", str(tmp_path / "examples.png")]) == 0
 
 
-def test_a_mask_is_tinted(palette: draw.Palette) -> None:
+def test_a_mask_is_tinted(palette: drawing.Palette) -> None:
     pixels = np.zeros((220, 280), np.uint8, order="F")
     pixels[110:, :140] = 1
     runs = coco.encode(pixels)
     mask = {"label": "/m/01yrx", "size": runs["size"], "counts": runs["counts"]}
     failed = {"label": "/m/01yrx", "size": None, "counts": None}
     example = blank_example(masks=[mask, failed])
-    cell = np.asarray(draw.draw_example(example, palette))
+    cell = np.asarray(drawing.draw_example(example, palette))
     assert (cell[:218] == 255).all()
     assert (cell[:440, 282:] == 255).all()
     tint = cell[222:440, :278].reshape(-1, 3)
@@ -130,10 +131,10 @@ def test_a_mask_is_tinted(palette: draw.Palette) -> None:
     assert (tint[0] < 255).any()
 
 
-def test_points_tell_yes_from_no(palette: draw.Palette) -> None:
+def test_points_tell_yes_from_no(palette: drawing.Palette) -> None:
     def drawn(answer: str) -> np.ndarray:
         point = {"label": "/m/01yrx", "x": 0.5, "y": 0.5, "estimated_yes_no": answer}
-        return np.asarray(draw.draw_example(blank_example(points=[point]), palette))[:440]
+        return np.asarray(drawing.draw_example(blank_example(points=[point]), palette))[:440]
 
     yes, no = drawn("yes"), drawn("no")
     assert (yes != no).any()
@@ -143,7 +144,7 @@ def test_points_tell_yes_from_no(palette: draw.Palette) -> None:
         assert ys.mean() == pytest.approx(219.5, abs=1.5)
 
 
-def test_classes_that_people_rejected_are_not_named(palette: draw.Palette) -> None:
+def test_classes_that_people_rejected_are_not_named(palette: drawing.Palette) -> None:
     """Whatever machines say of them; those that people found are, whatever others of them say."""
     labels = [
         ("/m/01yrx", "machine", 0.9),  # rejected
@@ -159,17 +160,17 @@ def test_classes_that_people_rejected_are_not_named(palette: draw.Palette) -> No
     ]
     found = [dict(zip(("label", "source", "confidence"), each, strict=True)) for each in labels]
     for order in (found, found[::-1]):
-        *_, last = draw._caption(blank_example(image_labels=order), palette)
+        *_, last = drawing.caption_of(blank_example(image_labels=order), palette)
         wanted = {palette.name(mid) for mid in ("/m/01g317", "/m/0c9ph5", "/m/03bt1vf", "/m/0k4j")}
         assert set(last.split(", ")) == wanted
 
 
-def test_names_hide_no_other(palette: draw.Palette) -> None:
+def test_names_hide_no_other(palette: drawing.Palette) -> None:
     """Six boxes in one place: the names are below one another, none on another's."""
     box = {"xmin": 0.1, "xmax": 0.6, "ymin": 0.2, "ymax": 0.9}
     labels = ["/m/01yrx", "/m/01g317", "/m/04bcr3", "/m/0c9ph5", "/m/04yx4", "/m/03bt1vf"]
     boxes = [box | {"label": label} for label in labels]
-    cell = np.asarray(draw.draw_example(blank_example(bboxes=boxes), palette))[:440]
+    cell = np.asarray(drawing.draw_example(blank_example(bboxes=boxes), palette))[:440]
     areas = [(cell == palette.colour(label)).all(axis=2).sum() for label in labels]
     assert len({palette.colour(label) for label in labels}) == 6
     assert min(areas) > 300

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from open_images.building import plan
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests.builds import COMMAND, Build, latest_version, run_build
 from tests.emulators import GcsServer, S3Server
 from tests.releases.test_publish import ROWS, commit, write_part
@@ -270,7 +270,7 @@ def test_too_many_failures_publish_nothing(store: Store, labels: str):
 def commit_to_store(store: Store, labels: str, output: str, work: str, name: str = "") -> None:
     """Seals and commits a version of a few examples, whose parts are in the store."""
     given = ["--annotations", labels, "--images", "none", "--output", output, *store.flags]
-    config = plan.make_plan(options.parse(given)[0], work)
+    config = plan.make_plan(build_flags.parse(given)[0], work)
     config = dataclasses.replace(config, version=f"{config.version}{name}")
     shards = []
     with tempfile.TemporaryDirectory() as folder:
@@ -331,7 +331,7 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
 def test_a_shard_that_has_gone_is_not_published(store: Store, labels: str):
     output = store.uri("gone", OUTPUTS)
     given = ["--annotations", labels, "--images", "none", "--output", output, *store.flags]
-    config = plan.make_plan(options.parse(given)[0], f"{output}/.work/it")
+    config = plan.make_plan(build_flags.parse(given)[0], f"{output}/.work/it")
     shards = []
     with tempfile.TemporaryDirectory() as folder:
         parts = [write_part(Path(folder), form, 0) for form in ("parquet", "tfrecord")]

@@ -15,7 +15,7 @@ import pytest
 
 from open_images.building import plan
 from pipelines import versions
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests.builds import latest_version, run_build
 from tests.other_user import ANNOTATIONS, FLAGS, USER, at_work
 from transforms.releases import workspace
@@ -79,7 +79,7 @@ def plant(output: Path, mode: int = 0o700) -> Path:
     for name in ("journal", "exchange", "parts", "version", "progress"):
         (work / name).mkdir(parents=True)
     work.chmod(mode)
-    fingerprint = plan.make_plan(options.parse(flags)[0]).fingerprint
+    fingerprint = plan.make_plan(build_flags.parse(flags)[0]).fingerprint
     (work / "fingerprint").write_text(fingerprint)
     work.with_suffix(".lock").touch()
     return work

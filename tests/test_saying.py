@@ -12,18 +12,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines import doctor, draw, synthesize, verify, versions
-from pipelines.cli import download_flags as download_flags
-from pipelines.cli import options
-from pipelines.cli.arguments import choices
+from open_images.values import choices
+from pipelines import doctor, download, draw, synthesize, verify, versions
+from pipelines.cli.build_flags import parse
 from tests.builds import COMMAND, Build, run_build
 from tests.test_shards import write_tables
 
 BUILD = ("--annotations", "a", "--images", "none", "--output", "o")
-
-
-def parse_download(arguments: list[str]) -> object:
-    return download_flags.parse(arguments, download_flags.catalogue.read())
 
 
 def said(program: Callable, arguments: tuple[str, ...]) -> str:
@@ -39,24 +34,24 @@ def said(program: Callable, arguments: tuple[str, ...]) -> str:
 @pytest.mark.parametrize(
     ("program", "arguments", "meant"),
     [
-        (options.parse, ("--annotation", "a", "--images", "i", "--output", "o"), "--annotations"),
-        (options.parse, ("--annotations=a", "--image", "i", "--output", "o"), "--images"),
-        (options.parse, ("--annotations=a", "--images", "i", "--ouput=o"), "--output"),
-        (options.parse, (*BUILD, "--split", "train"), "--splits"),
-        (options.parse, (*BUILD, "--num-workers", "2"), "--num_workers"),
-        (options.parse, (*BUILD, "--Masks", "m"), "--masks"),
-        (options.parse, (*BUILD, "-masks", "m"), "--masks"),
-        (options.parse, (*BUILD, "--max_failure_ratio=0.1"), "--max_failure_rate"),
+        (parse, ("--annotation", "a", "--images", "i", "--output", "o"), "--annotations"),
+        (parse, ("--annotations=a", "--image", "i", "--output", "o"), "--images"),
+        (parse, ("--annotations=a", "--images", "i", "--ouput=o"), "--output"),
+        (parse, (*BUILD, "--split", "train"), "--splits"),
+        (parse, (*BUILD, "--num-workers", "2"), "--num_workers"),
+        (parse, (*BUILD, "--Masks", "m"), "--masks"),
+        (parse, (*BUILD, "-masks", "m"), "--masks"),
+        (parse, (*BUILD, "--max_failure_ratio=0.1"), "--max_failure_rate"),
         # Beam's, and those of its runners
-        (options.parse, (*BUILD, "--temp_locatoin", "gs://b"), "--temp_location"),
-        (options.parse, (*BUILD, "--runner", "flink", "--flink_mastr", "h:1"), "--flink_master"),
+        (parse, (*BUILD, "--temp_locatoin", "gs://b"), "--temp_location"),
+        (parse, (*BUILD, "--runner", "flink", "--flink_mastr", "h:1"), "--flink_master"),
         # values
-        (options.parse, (*BUILD, "--format", "tfrecords"), "tfrecord"),
-        (options.parse, (*BUILD, "--format", "parquet,Parket"), "parquet"),
-        (options.parse, (*BUILD, "--splits", "train,valid"), "validation"),
-        (options.parse, (*BUILD, "--runner", "flinc"), "flink"),
-        (options.parse, (*BUILD, "--mask_maps", "semantics"), "semantic"),
-        (options.parse, (*BUILD, "--resize", "short"), "shortest"),
+        (parse, (*BUILD, "--format", "tfrecords"), "tfrecord"),
+        (parse, (*BUILD, "--format", "parquet,Parket"), "parquet"),
+        (parse, (*BUILD, "--splits", "train,valid"), "validation"),
+        (parse, (*BUILD, "--runner", "flinc"), "flink"),
+        (parse, (*BUILD, "--mask_maps", "semantics"), "semantic"),
+        (parse, (*BUILD, "--resize", "short"), "shortest"),
         # other programs
         (doctor.main, ("--runer", "flink"), "--runner"),
         (verify.main, ("o", "--samples", "all"), "--sample"),
@@ -66,8 +61,8 @@ def said(program: Callable, arguments: tuple[str, ...]) -> str:
         (synthesize.main, ("--output", "o", "--image", "3"), "--images"),
         (synthesize.main, ("--output", "o", "--pixels", "zipp"), "zip"),
         (draw.main, ("o", "--output", "e.png", "--splits", "train"), "--split"),
-        (parse_download, ("--output", "o", "--split", "train"), "--splits"),
-        (parse_download, ("--output", "o", "--kinds", "box"), "boxes"),
+        (download.parse, ("--output", "o", "--split", "train"), "--splits"),
+        (download.parse, ("--output", "o", "--kinds", "box"), "boxes"),
     ],
 )
 def test_near_misses(program: Callable, arguments: tuple[str, ...], meant: str):
@@ -83,7 +78,7 @@ def test_near_misses(program: Callable, arguments: tuple[str, ...], meant: str):
     ],
 )
 def test_what_is_like_nothing_gets_no_guess(arguments: tuple[str, ...]):
-    line = said(options.parse, arguments)
+    line = said(parse, arguments)
     assert "did you mean" not in line
     assert line.endswith(": see --help")
 
@@ -91,10 +86,10 @@ def test_what_is_like_nothing_gets_no_guess(arguments: tuple[str, ...]):
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
-        (options.parse, (*BUILD, "--shard_size", "inf")),
-        (options.parse, (*BUILD, "--chunk_size", "1e400")),
-        (options.parse, (*BUILD, "--shard_size", "1e30")),
-        (options.parse, (*BUILD, "--num_workers", "9" * 5000)),
+        (parse, (*BUILD, "--shard_size", "inf")),
+        (parse, (*BUILD, "--chunk_size", "1e400")),
+        (parse, (*BUILD, "--shard_size", "1e30")),
+        (parse, (*BUILD, "--num_workers", "9" * 5000)),
         (doctor.main, ("--free_space", "inf")),
         (doctor.main, ("--time_limit", "nan")),
         (doctor.main, ("--time_limit", "-1")),
@@ -102,7 +97,7 @@ def test_what_is_like_nothing_gets_no_guess(arguments: tuple[str, ...]):
         (versions.main, ("o", "gc", "--keep", "9" * 5000)),
         (synthesize.main, ("--output", "o", "--images", "9" * 5000)),
         (draw.main, ("o", "--output", "e.png", "--images", "9" * 5000)),
-        (parse_download, ("--output", "o", "--timeout", "inf")),
+        (download.parse, ("--output", "o", "--timeout", "inf")),
     ],
 )
 def test_numbers_that_are_none_for_it(program: Callable, arguments: tuple[str, ...]):
@@ -112,9 +107,9 @@ def test_numbers_that_are_none_for_it(program: Callable, arguments: tuple[str, .
 
 
 def test_val_is_validation():
-    flags, _ = options.parse([*BUILD, "--splits", "val,train,validation"])
+    flags, _ = parse([*BUILD, "--splits", "val,train,validation"])
     assert flags.splits == ("validation", "train")
-    assert parse_download(["--output", "o", "--splits", "val"]).splits == ("validation",)
+    assert download.parse(["--output", "o", "--splits", "val"]).splits == ("validation",)
     assert choices(("a", "b"))("b,a,b") == ("b", "a")
 
 

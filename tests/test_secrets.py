@@ -12,9 +12,10 @@ from typing import ClassVar
 import pyarrow.parquet as pq
 import pytest
 
-from open_images.building import examine, plan
+from open_images.building import examine, monitor, plan
+from open_images.progress import BuildObserver
 from pipelines import doctor, download
-from pipelines.cli import discretion, options, watch
+from pipelines.cli import build_flags, secrets
 from runners.checks.finding import Finding
 from runners.launch import Job
 from tests.builds import COMMAND, Build, run_build
@@ -118,7 +119,7 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
     assert again.stdout.startswith("unchanged: ")
 
     def fingerprint(url: str) -> str:
-        flags = options.parse(flags_of(url, folder))[0]
+        flags = build_flags.parse(flags_of(url, folder))[0]
         return plan.make_plan(flags, manifest=built.version.manifest).fingerprint
 
     first = fingerprint(url)
@@ -146,9 +147,9 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
 def test_without_secrets_no_key_is_made(built: Build, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     flags = ["--annotations", str(ANNOTATIONS), "--output", "o", "--images"]
-    plan.make_plan(options.parse([*flags, "http://host/{image_id}.jpg"])[0])
+    plan.make_plan(build_flags.parse([*flags, "http://host/{image_id}.jpg"])[0])
     with pytest.raises(UsageError, match="set XDG_STATE_HOME to a folder of yours, or leave"):
-        plan.make_plan(options.parse([*flags, "http://host/{image_id}.jpg?t=x"])[0])
+        plan.make_plan(build_flags.parse([*flags, "http://host/{image_id}.jpg?t=x"])[0])
 
 
 def test_the_title_of_a_process_has_none(url: str, tmp_path: Path):
@@ -233,21 +234,29 @@ def test_other_programs_tell_none(
     assert_hidden(said)
 
 
+class Lines(list[str], BuildObserver):
+    """The lines that a build says."""
+
+    def say(self, line: str) -> None:
+        self.append(line)
+
+
 def test_what_goes_to_logs_and_to_job_json(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     record = logging.LogRecord("x", logging.ERROR, "x", 1, "asked %s", (url,), None)
-    assert_hidden(discretion._Formatter("%(message)s").format(record))
-    discretion._print_exception(ValueError, ValueError(f"no answer of {url}"), None)
+    assert_hidden(secrets.RedactingFormatter("%(message)s").format(record))
+    secrets.print_exception(ValueError, ValueError(f"no answer of {url}"), None)
     assert "no answer of http://***@" in capsys.readouterr().err
     assert_hidden(str(PixelError(Reason.TIMEOUT, f"{url} is slow")))
     assert_hidden(str(StorageError(f"{url}: no object store")))
-    config = plan.make_plan(options.parse(flags_of(url, tmp_path))[0], str(tmp_path))
-    shown = watch.Watch(config)
+    config = plan.make_plan(build_flags.parse(flags_of(url, tmp_path))[0], str(tmp_path))
+    lines = Lines()
+    shown = monitor.BuildMonitor(config, lines)
     shown.tell(f"restarted: {url} failed")
     shown.submitted(Job("Flink", "0", "http://host:8081/#/job/running/0/overview"))
-    assert_hidden((tmp_path / watch.JOB).read_text() + "".join(shown.told))
-    assert shown.told[1] == "Flink job 0: http://host:8081/#/job/running/0/overview"
+    assert_hidden((tmp_path / monitor.JOB).read_text() + "".join(lines))
+    assert lines[1] == "Flink job 0: http://host:8081/#/job/running/0/overview"
 
 
 def test_passwords_may_be_in_netrc(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -23,6 +23,19 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def bytes_of(number: float) -> str:
+    """Returns a number of bytes for people.
+
+    >>> bytes_of(1670796438)
+    '1.6 GiB'
+    """
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while number >= 1024 and len(units) > 1:
+        number /= 1024
+        del units[0]
+    return f"{number:.0f} B" if units[0] == "B" else f"{number:.1f} {units[0]}"
+
+
 def clean(text: str, length: int = DETAIL_LENGTH) -> str:
     r"""Returns a text as one line that is safe to print and to store.
 

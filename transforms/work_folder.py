@@ -12,7 +12,8 @@ class WorkFolder:
 
     Attributes:
         path: a folder that all workers see, below a local output so that renames stay within a file
-            system; or a URI below the output where workers share no file system.
+            system; or a URI below the output where workers share no file system. Empty where
+            nothing is to be written.
     """
 
     path: str
@@ -34,5 +35,5 @@ class WorkFolder:
 
     @property
     def progress(self) -> str | None:
-        """The folder in which workers count what they have done; None in an object store."""
-        return None if self.is_remote else os.path.join(self.path, "progress")
+        """The folder in which workers count what they have done; None for none."""
+        return None if self.is_remote or not self.path else os.path.join(self.path, "progress")

@@ -16,6 +16,7 @@ from transforms.kinds.unused import PICTURES_GO, Unused
 from transforms.redaction import redact_url
 from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind
+from transforms.storage.kind_path import split_kind
 from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import BLOCK
@@ -97,11 +98,13 @@ def find_annotations(
 
 
 def _split_kind(argument: str) -> tuple[str | None, str]:
-    """Splits `KIND=PATH`; the kind is None for a path alone."""
-    kind, _, path = argument.partition("=")
-    if not path or "/" in kind or os.path.exists(argument):
-        return None, argument
-    if kind not in KINDS:
+    """Splits `KIND=PATH`; the kind is None for a path alone.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    kind, path = split_kind(argument)
+    if kind is not None and kind not in KINDS:
         raise UsageError(
             f"--annotations {redact_url(argument)}: {redact_url(kind)} is no kind: use one of "
             f"{', '.join(KINDS)}"

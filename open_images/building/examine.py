@@ -1,6 +1,5 @@
 """What the doctor looks at, one thing after the other."""
 
-import argparse
 import contextlib
 import os
 from collections import Counter
@@ -9,12 +8,16 @@ from collections.abc import Iterator, Sequence
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from open_images.building import plan
+from open_images.building.flags import DoctorFlags
+from open_images.building.paths import PICTURE_KINDS
 from runners import launch
 from runners.checks import dataflow, flink, machine
 from runners.checks.finding import Finding, fix, note, ok, skip
 from runners.checks.workers import check_workers
 from transforms.errors import UsageError
+from transforms.kinds.detect import KINDS
 from transforms.releases import workspace
+from transforms.storage.kind_path import split_kind
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
@@ -23,7 +26,7 @@ from transforms.storage.stores import ObjectOptions
 _VITAL = ("Java", "job server", "Flink", "slots", "Prism", "work folder")
 
 
-def examine(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterator[Finding]:
+def examine(flags: DoctorFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
     """Looks at everything that a runner needs.
 
     Args:
@@ -43,7 +46,7 @@ def examine(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterato
         for finding in _check_runner(flags, beam_arguments):
             yield finding
             vital.append(finding)
-        if flags.output is None:
+        if not flags.output:
             yield skip("work folder: give --output")
         else:
             try:
@@ -57,10 +60,12 @@ def examine(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterato
             yield skip("workers: no job can run before that is mended")
             return
         inputs = tuple(_inputs(flags))
-        yield from check_workers(flags, beam_arguments, folder, inputs, flags.time_limit)
+        yield from check_workers(
+            flags, beam_arguments, folder, inputs, flags.time_limit, flags.free_space
+        )
 
 
-def _check_runner(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterator[Finding]:
+def _check_runner(flags: DoctorFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
     """What the runner needs here, and a cluster."""
     if flags.runner == "flink":
         if not PipelineOptions(list(beam_arguments)).view_as(PortableOptions).job_endpoint:
@@ -74,7 +79,7 @@ def _check_runner(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> I
 
 
 @contextlib.contextmanager
-def _work_folder(flags: argparse.Namespace) -> Iterator[str]:
+def _work_folder(flags: DoctorFlags) -> Iterator[str]:
     """The folder that a build would work in, for as long as it is open."""
     is_new = not is_remote(flags.output) and not os.path.exists(flags.output)
     try:
@@ -91,13 +96,12 @@ def _work_folder(flags: argparse.Namespace) -> Iterator[str]:
                 os.rmdir(flags.output)
 
 
-def _check_inputs(flags: argparse.Namespace) -> Iterator[Finding]:
+def _check_inputs(flags: DoctorFlags) -> Iterator[Finding]:
     """Checks the inputs as a build does before it begins."""
     options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     try:
         plan.check_image_flags(flags)
-        given = argparse.Namespace(**(vars(flags) | {"images": flags.images or []}))
-        annotations, pixels, notices = plan.find_inputs(given, options)
+        annotations, pixels, notices = plan.find_inputs(flags, options)
         plan.read_vocabulary(annotations, options)
     except (UsageError, StorageError, ChangedError) as error:
         yield fix(f"inputs: {error}")
@@ -115,10 +119,9 @@ def _check_inputs(flags: argparse.Namespace) -> Iterator[Finding]:
         yield note(f"inputs: {notice.path}: {notice.text}")
 
 
-def _inputs(flags: argparse.Namespace) -> Iterator[str]:
+def _inputs(flags: DoctorFlags) -> Iterator[str]:
     """The paths of inputs, without their kinds; not what is asked for picture by picture."""
-    for argument in (*(flags.annotations or ()), *(flags.images or ()), *(flags.masks or ())):
-        kind, _, path = argument.partition("=")
-        path = argument if not path or "/" in kind else path
+    for argument in (*flags.annotations, *flags.images, *flags.masks):
+        _, path = split_kind(argument, (*KINDS, *PICTURE_KINDS))
         if path not in ("none", "original", "thumbnail") and not path.startswith("http"):
             yield path.partition("{")[0]

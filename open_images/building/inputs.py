@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from open_images.building.annotation_files import find_annotations
 from open_images.building.paths import (
     CONTAINERS,
+    PICTURE_KINDS,
     Claimed,
     each,
     expand,
@@ -25,6 +26,7 @@ from transforms.redaction import redact_url
 from transforms.sources.listing import kind_of
 from transforms.sources.objects import ObjectFetcher
 from transforms.storage import files, objects
+from transforms.storage.kind_path import split_kind
 from transforms.storage.objects import Status, StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -32,7 +34,10 @@ _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 
 
 def find_sources(
-    annotations: list[str], images: list[str], masks: list[str], options: ObjectOptions
+    annotations: Sequence[str],
+    images: Sequence[str],
+    masks: Sequence[str],
+    options: ObjectOptions,
 ) -> tuple[list[Source], list[Source], list[Notice]]:
     """Finds and recognises what flags name; `images` and `masks` may be `none`.
 
@@ -91,7 +96,7 @@ _Other = tuple[str, str, str]
 
 
 def _find_containers(
-    flag: str, kind: str, arguments: list[str], options: ObjectOptions
+    flag: str, kind: str, arguments: Sequence[str], options: ObjectOptions
 ) -> tuple[list[Source], list[_Other]]:
     """Returns folders and archives in the order given, and other files that aren't used.
 
@@ -108,9 +113,7 @@ def _find_containers(
         if kind == "pictures" and (remote := _remote_source(argument)):
             sources.append(remote)
             continue
-        wanted, _, path = argument.partition("=")
-        if not path or wanted not in CONTAINERS or os.path.exists(argument):
-            wanted, path = None, argument
+        wanted, path = split_kind(argument, CONTAINERS)
         for found, is_folder in expand(flag, path, options):
             paths = [found]
             if is_folder:
@@ -161,14 +164,12 @@ def _remote_source(argument: str) -> Source | None:
     Raises:
         UsageError: A template lacks `{image_id}`, or names something else.
     """
-    path = argument.removeprefix("http=")
+    kind, path = split_kind(argument, PICTURE_KINDS)
     shown = redact_url(argument)
     if path in ("original", "thumbnail"):
         return Source(0, "pictures", path, 0, medium=path)
     scheme, separator, _ = path.partition("://")
-    if not separator or (is_remote(path) and _is_container(path)):
-        return None
-    if path.partition("=")[0] in CONTAINERS:
+    if not separator or kind in CONTAINERS or (is_remote(path) and _is_container(path)):
         return None
     if scheme not in ("http", "https", "s3", "gs"):
         raise UsageError(f"--images {shown}: use http://, https://, s3:// or gs://")

@@ -16,8 +16,10 @@ from transforms.storage.objects import StorageError, is_remote, normal
 from transforms.storage.regular import describe_other
 from transforms.storage.stores import ObjectOptions
 
-#: Forms that `--images FORM=PATH` takes.
+#: Forms of places whose members are listed.
 CONTAINERS = ("folder", "tar", "zip")
+#: All forms that `--images FORM=PATH` takes.
+PICTURE_KINDS = (*CONTAINERS, "http")
 #: Files that are looked at together.
 AT_ONCE = 16
 

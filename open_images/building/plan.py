@@ -1,12 +1,12 @@
 """From flags to a plan: what the inputs are, what is to become of them, how the work is cut."""
 
-import argparse
 import datetime
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from open_images.building.build_plan import BuildPlan, Vocabulary
+from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.fingerprint import identify, settings_fingerprint
+from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.secret_key import KeyFileError
@@ -30,12 +30,6 @@ from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
 from transforms.work_folder import WorkFolder
 
-#: Flags that change nothing about what is published.
-_NOT_RECORDED = (
-    *("output", "rebuild", "report", "metrics_file"),
-    *("runner", "num_workers", "work_folder", "worker_timeout", "wait"),
-)
-
 #: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
 #: fewer images where there wouldn't be enough buckets for all workers.
 _BUCKET_BYTES = 32 << 20
@@ -54,13 +48,11 @@ _IMAGE_BYTES = 2500
 _GZIP_RATIO = 5
 
 
-def make_plan(
-    flags: argparse.Namespace, work: str = "", manifest: Manifest | None = None
-) -> BuildPlan:
+def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = None) -> BuildPlan:
     """Finds and recognises all inputs.
 
     Args:
-        flags: as `options.parse` returns them.
+        flags: of the build.
         work: the build's own folder.
         manifest: of the version before, which saves the reading of files that haven't changed.
 
@@ -71,7 +63,6 @@ def make_plan(
     # Impatiently: what is wrong shall be told in seconds.
     hasty = object_options.hasty()
     annotations, pixels, notices = find_inputs(flags, hasty)
-    with_pictures = any(source.kind == "pictures" for source in pixels)
     try:
         sources = identify([*annotations, *pixels], manifest, hasty)
     except OSError as error:
@@ -79,44 +70,26 @@ def make_plan(
     except KeyFileError as error:
         raise UsageError(str(error)) from None
     release = flags.release or _release_of(annotations)
-    recorded = {
-        name: redact_value(value)
-        for name, value in sorted(vars(flags).items())
-        if name not in _NOT_RECORDED
-    }
-    buckets = _count_buckets(annotations, with_pictures)
-    chunk_size = flags.chunk_size or _CHUNK_BYTES
+    recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
+    _check_encoding(flags.image_encoding, flags.format)
+    examples = _plan_examples(flags, sources, flags.exchange or "files", work)
     settings = settings_fingerprint(recorded, release)
-    digest = fingerprint(sources, settings, buckets)
+    digest = fingerprint(sources, settings, examples.buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
     previous = None
     if manifest and manifest.settings_fingerprint == settings and not flags.rebuild:
         previous = os.path.join(output, "versions", manifest.version)
     now = datetime.datetime.now(datetime.UTC)
-    examples = ExampleOptions(
-        sources=tuple(sources),
-        splits=flags.splits,
-        image_spec=check_image_flags(flags),
-        verify_pixels=flags.verify_pixels,
-        map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
-        http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
-        object_options=object_options,
-    )
     return BuildPlan(
-        examples=examples,
-        exchange=flags.exchange,
-        chunk_size=chunk_size,
-        range_size=_choose_range_size(annotations, chunk_size),
-        buckets=buckets,
-        work=WorkFolder(work),
+        **vars(examples),
         output=output,
         version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
         release=release,
-        formats=flags.format,
+        formats=tuple(flags.format),
         shard_size=flags.shard_size,
         num_shards=flags.num_shards,
         limits=LossLimits(flags.max_failure_rate, flags.max_bad_rate),
-        flags=recorded | {"release": release, "chunk_size": chunk_size},
+        flags=recorded | {"release": release, "chunk_size": examples.chunk_size},
         fingerprint=digest,
         settings_fingerprint=settings,
         notices=tuple(notices),
@@ -124,8 +97,53 @@ def make_plan(
     )
 
 
+def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
+    """Finds and recognises the inputs of examples that aren't published.
+
+    Args:
+        flags: of the examples.
+        work: a folder that all workers see, by whose files rows meet; if it is empty, they meet in
+            the engine's shuffle.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be, or a folder is needed.
+    """
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    annotations, pixels, _ = find_inputs(flags, hasty)
+    packed = [source.name for source in pixels if source.medium == "tar.gz"]
+    if packed and not work:
+        raise UsageError(
+            f"--work_folder: {packed[0]} has to be unpacked: name a folder that all workers see"
+        )
+    exchange = "files" if work else "engine"
+    return _plan_examples(flags, [*annotations, *pixels], exchange, work)
+
+
+def _plan_examples(
+    flags: ExampleFlags, sources: Sequence[Source], exchange: str, work: str
+) -> ExamplePlan:
+    examples = ExampleOptions(
+        sources=tuple(sources),
+        splits=None if flags.splits is None else tuple(flags.splits),
+        image_spec=check_image_flags(flags),
+        verify_pixels=flags.verify_pixels,
+        map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
+        http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
+        object_options=ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url),
+    )
+    chunk_size = flags.chunk_size or _CHUNK_BYTES
+    return ExamplePlan(
+        examples=examples,
+        exchange=exchange,
+        chunk_size=chunk_size,
+        range_size=_choose_range_size(sources, chunk_size),
+        buckets=_count_buckets(sources, examples.with_pictures),
+        work=WorkFolder(work),
+    )
+
+
 def find_inputs(
-    flags: argparse.Namespace, options: ObjectOptions
+    flags: ExampleFlags, options: ObjectOptions
 ) -> tuple[list[Source], list[Source], list[Notice]]:
     """Finds and recognises all inputs; checks that there is a table, and a split for each table.
 
@@ -153,7 +171,7 @@ def find_inputs(
     return annotations, pixels, notices
 
 
-def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
+def check_image_flags(flags: ExampleFlags) -> ImageSpec:
     """What pictures are to become.
 
     Raises:
@@ -161,13 +179,6 @@ def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
     """
     if (flags.resize == "none") != (flags.image_size is None):
         raise UsageError("--resize and --image_size go together: give both, or neither")
-    encoding = flags.image_encoding
-    refusals = {name: find_format(name).refusal(encoding) for name in FORMATS}
-    if refused := next(filter(None, map(refusals.get, flags.format)), ""):
-        other = next(name for name in FORMATS if not refusals[name])
-        raise UsageError(
-            f"--image_encoding {encoding}: {refused}: add --format {other}, or use jpeg"
-        )
     return ImageSpec(
         resize=flags.resize,
         image_size=flags.image_size or 0,
@@ -177,6 +188,16 @@ def check_image_flags(flags: argparse.Namespace) -> ImageSpec:
         allow_upscale=flags.allow_upscale,
         keep_exif_orientation=flags.keep_exif_orientation,
     )
+
+
+def _check_encoding(encoding: str, formats: Iterable[str]) -> None:
+    """Raises UsageError where readers of a format can't decode such pictures."""
+    refusals = {name: find_format(name).refusal(encoding) for name in FORMATS}
+    if refused := next(filter(None, map(refusals.get, formats)), ""):
+        other = next(name for name in FORMATS if not refusals[name])
+        raise UsageError(
+            f"--image_encoding {encoding}: {refused}: add --format {other}, or use jpeg"
+        )
 
 
 def _check_splits(annotations: list[Source]) -> None:
@@ -253,20 +274,20 @@ def _release_of(annotations: list[Source]) -> str:
     return "v3" if tables and not any("Rotation" in source.columns for source in tables) else "v7"
 
 
-def _choose_range_size(annotations: list[Source], chunk_size: int) -> int:
+def _choose_range_size(sources: Sequence[Source], chunk_size: int) -> int:
     """Larger for large inputs: every range has rows for every bucket, and to write and to read each
     such pair takes time, so that it would grow by the square."""
-    tables = [source for source in annotations if source.kind in TABLES]
+    tables = [source for source in sources if source.kind in TABLES]
     total = sum(source.size * spilled_by_byte(source) for source in tables)
     return max(chunk_size, round(total / _MAX_RANGES))
 
 
-def _count_buckets(annotations: list[Source], with_pictures: bool) -> int:
+def _count_buckets(sources: Sequence[Source], with_pictures: bool) -> int:
     """Depends on the inputs alone, so that the bytes don't depend on where or how it runs."""
     sizes = {
         # The size of a member of an archive is that without compression.
         source: source.size * (_GZIP_RATIO if source.compressed and not source.member else 1)
-        for source in annotations
+        for source in sources
         if source.kind in TABLES
     }
     total = sum(sizes.values())

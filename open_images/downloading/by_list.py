@@ -1,6 +1,5 @@
 """Pictures by an image list: what is asked for, where it may be, and having it."""
 
-import argparse
 import contextlib
 import math
 import threading
@@ -13,10 +12,12 @@ from open_images.building import inputs
 from open_images.building.paths import check_file
 from open_images.downloading import image_list, present
 from open_images.downloading.catalogue import PICTURES_URL
+from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.gather import gather
 from open_images.downloading.meter import Meter
 from open_images.downloading.parallel import for_each
 from open_images.downloading.pictures import FAILURES, Downloads
+from open_images.progress import Observer
 from transforms.dataset.failures import Failure
 from transforms.errors import UsageError
 from transforms.redaction import redact_url
@@ -25,7 +26,7 @@ from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage import private
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import counted, exceeds, printable, share_above
+from transforms.wording import counted, exceeds, share_above
 
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -45,16 +46,19 @@ _COLUMNS = (
 class PicturesByList:
     """The pictures of an image list."""
 
-    def __init__(self, flags: argparse.Namespace) -> None:
+    def __init__(self, flags: DownloadFlags, list_path: Path, observer: Observer) -> None:
         """Reads the list, and finds the sources.
 
         Args:
-            flags: as `flags.parse` returns them, with an image list.
+            flags: of the download.
+            list_path: the image list.
+            observer: is told how far it is, and what came of it.
 
         Raises:
             UsageError: The list or a source is wrong.
         """
         self._flags = flags
+        self._observer = observer
         self._http_options = HttpOptions(
             max_per_host=flags.num_connections,
             max_requests=flags.num_connections,
@@ -69,22 +73,17 @@ class PicturesByList:
             retry_timeout=max(ObjectOptions.retry_timeout, 2 * flags.timeout),
             max_concurrent=flags.num_connections,
         )
-        self._images = flags.images or [PICTURES_URL]
+        self._images = flags.images or (PICTURES_URL,)
         if "none" in self._images:
             raise UsageError("--images none: name where the pictures are")
         try:
-            check_file("--image_list", str(flags.image_list))
-            self._wanted = image_list.read_list(flags.image_list, flags.splits)
+            check_file("--image_list", str(list_path))
+            self._wanted = image_list.read_list(list_path, flags.splits)
         except OSError as error:
-            raise UsageError(f"--image_list: {flags.image_list}: {error.strerror}") from None
-        except UsageError as error:
-            raise UsageError(str(error)) from None
-        try:
-            annotations, pixels, _ = inputs.find_sources(
-                flags.annotations, self._images, [], self._object_options
-            )
-        except UsageError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"--image_list: {list_path}: {error.strerror}") from None
+        annotations, pixels, _ = inputs.find_sources(
+            flags.annotations, self._images, [], self._object_options
+        )
         self._sources = [*annotations, *pixels]
         self._published = any(source.medium in ("original", "thumbnail") for source in pixels)
 
@@ -112,10 +111,8 @@ class PicturesByList:
         flags = self._flags
         total = image_list.count(self._wanted)
         allowed = flags.max_failure_rate * total
-        with (
-            _work_folder(flags.output) as folder,
-            Meter("pictures", total, "pictures") as meter,
-        ):
+        meter = Meter(self._observer, "pictures", total, "pictures")
+        with _work_folder(flags.output) as folder:
             lacking, damaged, example = present.look(
                 self._wanted, flags.output / "images", flags.verify, meter, stop
             )
@@ -137,14 +134,14 @@ class PicturesByList:
             # Not where it broke off, since some wait for their servers.
             for source in sources:
                 source.close()
-        print(
+        self._observer.report(
             f"{counted(downloads.fetched, 'picture')} downloaded, {whole:,} were there, "
             f"{downloads.missing:,} missing, {downloads.failed:,} failed"
         )
         lost = downloads.missing + downloads.failed
         if lost:
-            print(
-                f"those that can't be had are listed in {printable(str(flags.output / FAILURES))}"
+            self._observer.report(
+                f"those that can't be had are listed in {flags.output / FAILURES}"
             )
         exceeded = exceeds(lost, total, flags.max_failure_rate)
         return [self._complaint(lost, total, downloads)] if exceeded else []

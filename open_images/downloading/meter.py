@@ -1,86 +1,43 @@
-"""Showing how far a download is: a bar on a terminal, a line every few seconds elsewhere."""
+"""Counts what the threads of a download have done, and tells an observer."""
 
-import sys
+import dataclasses
 import threading
-import time
-from typing import Self
 
-from tqdm import tqdm
-
-from open_images.downloading.plan import human
-from transforms.wording import printable
-
-LINE_SECONDS = 10.0
-
-
-def on_terminal() -> bool:
-    """Whether somebody watches."""
-    return sys.stderr.isatty()
+from open_images.progress import Observer, Progress
 
 
 class Meter:
-    """Counts what threads have done; while it is open, shows it."""
+    """How far a download is; any thread may count.
 
-    def __init__(self, label: str, total: int, unit: str) -> None:
-        """Starts at nothing.
+    Args:
+        observer: is told of it.
+        label: what is done.
+        total: how much there is to do; it may grow.
+        unit: `B`, or what is counted.
+    """
 
-        Args:
-            label: what is done.
-            total: how much there is to do; it may grow.
-            unit: `B`, or what is counted.
-        """
-        self._label, self._total, self._unit = label, total, unit
-        self._done = 0
+    def __init__(self, observer: Observer, label: str, total: int, unit: str) -> None:
+        self._observer = observer
+        self._progress = Progress(label, 0, total, unit)
         self._lock = threading.Lock()
-        self._started = time.monotonic()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._print_lines, daemon=True)
-        self._bar: tqdm | None = None
-
-    def __enter__(self) -> Self:
-        if on_terminal():
-            scaled = {"unit_scale": True, "unit_divisor": 1024 if self._unit == "B" else 1000}
-            unit = self._unit if self._unit == "B" else f" {self._unit}"
-            self._bar = tqdm(desc=self._label, total=self._total, unit=unit, **scaled)
-        else:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        if self._bar is not None:
-            self._bar.close()
-        else:
-            self._thread.join()
+        observer.show(self._progress)
 
     def add(self, done: int) -> None:
         """Counts; less than nothing where work has to be done again."""
-        with self._lock:
-            self._done += done
-            if self._bar is not None:
-                self._bar.update(done)
+        self._change(done, 0)
 
     def expect(self, more: int) -> None:
         """Raises the total by what turns out to be to do."""
-        with self._lock:
-            self._total += more
-            if self._bar is not None:
-                self._bar.total = self._total
+        self._change(0, more)
 
     def say(self, line: str) -> None:
-        """Prints a line without tearing the bar."""
+        """Shows a line."""
+        self._observer.say(line)
+
+    def _change(self, done: int, more: int) -> None:
         with self._lock:
-            tqdm.write(printable(line), file=sys.stderr)
-
-    def _print_lines(self) -> None:
-        while not self._closed.wait(LINE_SECONDS):
-            seconds = time.monotonic() - self._started
-            rate = self._done / seconds
-            line = f"{seconds:6.0f} s  {self._label}: {self._amount(self._done)}"
-            line += f" of {self._amount(self._total)}, {self._amount(rate)}/s"
-            if rate > 0:
-                line += f", {max(self._total - self._done, 0) / rate:.0f} s left"
-            self.say(line)
-
-    def _amount(self, number: float) -> str:
-        return human(number) if self._unit == "B" else f"{number:,.0f} {self._unit}"
+            before = self._progress
+            total = (before.total or 0) + more
+            self._progress = dataclasses.replace(before, done=before.done + done, total=total)
+            progress = self._progress
+        self._observer.show(progress)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from open_images.downloading.catalogue import Entry
-from transforms.wording import counted
+from transforms.wording import bytes_of, counted
 
 
 class NoRoomError(OSError):
@@ -75,7 +75,7 @@ def describe(plan: Sequence[Item], output: Path) -> str:
     ]
     total = sum(item.size or 0 for item in plan)
     unknown = sum(item.size is None for item in plan)
-    text = f"{counted(len(plan), 'file')}, {counted(total, 'byte')} ({human(total)})"
+    text = f"{counted(len(plan), 'file')}, {counted(total, 'byte')} ({bytes_of(total)})"
     if unknown:
         text += f" and {counted(unknown, 'file')} of unknown size"
     return "\n".join([*table, text])
@@ -94,19 +94,6 @@ def check_room(plan: Iterable[Item], output: Path) -> None:
     free = shutil.disk_usage(folder).free
     if need > free:
         raise NoRoomError(
-            f"{output}: {human(need)} to download, but {human(free)} free: "
+            f"{output}: {bytes_of(need)} to download, but {bytes_of(free)} free: "
             "free some space, name another --output or fewer --kinds"
         )
-
-
-def human(count: float) -> str:
-    """A number of bytes for people.
-
-    >>> human(1670796438)
-    '1.6 GiB'
-    """
-    units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    while count >= 1024 and len(units) > 1:
-        count /= 1024
-        del units[0]
-    return f"{count:.0f} B" if units[0] == "B" else f"{count:.1f} {units[0]}"

@@ -1,21 +1,26 @@
 """From flags to files: what is asked for, what is there, and what is to be downloaded."""
 
-import argparse
-import sys
 import threading
 from collections.abc import Sequence
 
 from open_images.downloading import catalogue, plan
 from open_images.downloading.client import Client, DownloadError
 from open_images.downloading.fetch import fetch
+from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.meter import Meter
 from open_images.downloading.parallel import for_each
+from open_images.progress import Observer
 from transforms.errors import UsageError
-from transforms.wording import clean_lines, counted, printable
+from transforms.wording import counted
 
 
-def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[str]:
+def run(flags: DownloadFlags, entries: Sequence[catalogue.Entry], observer: Observer) -> list[str]:
     """Does what the flags ask for.
+
+    Args:
+        flags: of the download.
+        entries: the catalogue.
+        observer: is told how far it is, and what came of it.
 
     Returns:
         A line each for what isn't there at the end and should be: files, pictures.
@@ -31,7 +36,7 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
         # Only here, since it takes a second to import.
         from open_images.downloading.by_list import PicturesByList
 
-        pictures = PicturesByList(flags)
+        pictures = PicturesByList(flags, flags.image_list, observer)
     elif flags.images:
         raise UsageError("--images: which pictures? Give their list by --image_list")
     if flags.kinds or not flags.image_list:
@@ -42,12 +47,13 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
         items = plan.make_plan(chosen, flags.output, flags.base_url)
     if flags.list:
         if items:
-            print(clean_lines(plan.describe(items, flags.output)))
+            for line in plan.describe(items, flags.output).splitlines():
+                observer.report(line)
         optional = catalogue.optional_kinds(entries, flags.release)
         if items and not flags.kinds and optional:
-            print(f"left out, since --kinds doesn't name them: {', '.join(optional)}")
+            observer.report(f"left out, since --kinds doesn't name them: {', '.join(optional)}")
         if pictures:
-            print(printable(pictures.describe()))
+            observer.report(pictures.describe())
         return []
     try:
         flags.output.mkdir(parents=True, exist_ok=True)
@@ -57,13 +63,15 @@ def run(flags: argparse.Namespace, entries: Sequence[catalogue.Entry]) -> list[s
     failures = []
     if items:
         client = Client(flags.num_connections, flags.timeout, stop)
-        failures += _get_files(flags, items, client)
+        failures += _get_files(flags, items, client, observer)
     if pictures:
         failures += pictures.download(stop)
     return failures
 
 
-def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client) -> list[str]:
+def _get_files(
+    flags: DownloadFlags, items: list[plan.Item], client: Client, observer: Observer
+) -> list[str]:
     there: dict[plan.Item, bool] = {}
 
     def look(item: plan.Item) -> None:
@@ -74,22 +82,22 @@ def _get_files(flags: argparse.Namespace, items: list[plan.Item], client: Client
     plan.check_room(wanted, flags.output)
     for item in wanted:
         if item.path.exists():
-            print(f"{item.path.name}: there, but not as published: again", file=sys.stderr)
+            observer.say(f"{item.path.name}: there, but not as published: again")
     errors: list[str] = []
     total = sum(item.size or 0 for item in wanted)
-    with Meter(counted(len(wanted), "file"), total, "B") as meter:
+    meter = Meter(observer, counted(len(wanted), "file"), total, "B")
 
-        def work(item: plan.Item) -> None:
-            try:
-                fetch(item, client, meter)
-            except DownloadError as error:
-                errors.append(str(error))
-                meter.say(str(error))
+    def work(item: plan.Item) -> None:
+        try:
+            fetch(item, client, meter)
+        except DownloadError as error:
+            errors.append(str(error))
+            meter.say(str(error))
 
-        # The largest first, so that none is left alone at the end.
-        wanted.sort(key=lambda item: -(item.size or 1 << 62))
-        for_each(work, wanted, flags.num_connections, client.stop)
-    print(
+    # The largest first, so that none is left alone at the end.
+    wanted.sort(key=lambda item: -(item.size or 1 << 62))
+    for_each(work, wanted, flags.num_connections, client.stop)
+    observer.report(
         f"{counted(len(wanted) - len(errors), 'file')} downloaded, "
         f"{len(items) - len(wanted)} were there, {len(errors)} failed"
     )

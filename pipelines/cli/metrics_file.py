@@ -15,6 +15,7 @@ from transforms.releases.manifest import VersionError, bytes_by_format
 from transforms.releases.output import Output
 from transforms.storage.objects import StorageError
 from transforms.storage.regular import describe_other
+from transforms.storage.stores import ObjectOptions
 from transforms.wording import LINE_LENGTH, clean
 
 _Samples = Mapping[tuple[tuple[str, str], ...], float]
@@ -35,7 +36,7 @@ def complaint(path: str) -> str | None:
     return None
 
 
-def write(path: str, ending: Ending, output: Output) -> None:
+def write(path: str, ending: Ending, output: str, s3_endpoint_url: str | None) -> None:
     """Writes the figures of a build that ended, and of the version that readers see now.
 
     A reader sees the old file or the new one.
@@ -44,6 +45,7 @@ def write(path: str, ending: Ending, output: Output) -> None:
         path: the file; of a link, the file that it leads to.
         ending: of the build.
         output: that it was for.
+        s3_endpoint_url: of a store like S3.
 
     Raises:
         OSError: It can't be written, or isn't to be replaced by a file.
@@ -55,7 +57,8 @@ def write(path: str, ending: Ending, output: Output) -> None:
     attempt = f"{path}.{uuid.uuid4().hex}"
     try:
         with open(attempt, "w", encoding="utf-8") as file:
-            file.write(render(ending, output, time.time()))
+            options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
+            file.write(render(ending, Output(output, options), time.time()))
         os.replace(attempt, path)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -3,9 +3,10 @@
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from open_images.building.build_plan import BuildPlan
+from open_images.errors import BuildError
 from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.detect import UNUSED
@@ -14,6 +15,9 @@ from transforms.releases.manifest import Manifest, SourceRows, Split, bytes_by_f
 from transforms.releases.outcome import Outcome
 from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, counted
+
+if TYPE_CHECKING:
+    from open_images.building.one_build import BuildResult
 
 #: The exit code of a build that left the output to another one, which is at work.
 BUSY = 3
@@ -45,7 +49,7 @@ class Ending:
         code: its exit code.
         seconds: it took.
         error: what went wrong, in a line.
-        text: what it says to people.
+        text: what is printed for people.
         outcome: what became of its images; None where it didn't come to that.
         folder: of the version that it published, or that is what it would have published.
         unchanged: whether that version was there before.
@@ -53,13 +57,46 @@ class Ending:
     """
 
     code: int
-    seconds: float
+    seconds: float = 0.0
     error: str | None = None
     text: str = ""
     outcome: Outcome | None = None
     folder: str | None = None
     unchanged: bool = False
     causes: Sequence[tuple[str, Sequence[str]]] = ()
+
+
+def ending_of_result(result: "BuildResult") -> Ending:
+    """Returns how a build ended that has published, or had nothing to do."""
+    return Ending(
+        0,
+        result.seconds,
+        text=unchanged(str(result.folder)) if result.is_unchanged else _text(result),
+        outcome=result.outcome,
+        folder=result.folder,
+        unchanged=result.is_unchanged,
+    )
+
+
+def ending_of_error(error: BuildError) -> Ending:
+    """Returns how a build ended that failed."""
+    return Ending(
+        1,
+        error.seconds,
+        str(error),
+        _text(error) if error.outcome else "",
+        error.outcome,
+        error.folder,
+        causes=error.causes,
+    )
+
+
+def _text(ended: "BuildResult | BuildError") -> str:
+    lines = list(ended.notes)
+    if ended.outcome:
+        assert ended.plan is not None
+        lines.append(render(ended.outcome, ended.plan, ended.seconds))
+    return "\n".join(lines)
 
 
 def document(ending: Ending) -> dict[str, Any]:
@@ -135,21 +172,6 @@ def accounts(outcome: Outcome | Manifest) -> list[str]:
     if outcome.failures:
         lines += ["", *table(("failures", "rows"), list(outcome.failures.items()))]
     return lines
-
-
-def rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
-    """Why nothing was published and what to do, each cause with the first failures behind it."""
-    causes: list[tuple[str, Sequence[str]]] = [
-        (loss.text, loss.examples) for loss in outcome.losses
-    ]
-    if not causes:
-        cause = "the annotations hold no row that can be read: check --annotations"
-        if failed := outcome.failed_images:
-            cause = f"all {counted(failed, 'image')} failed: mend the input"
-        elif config.examples.splits:
-            cause = f"none is of --splits {','.join(config.examples.splits)}"
-        causes.append((f"no images to publish: {cause}", ()))
-    return causes
 
 
 def _taken_over(taken: dict[str, int], config: BuildPlan) -> str:

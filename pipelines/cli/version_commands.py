@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from open_images.progress import Progress
 from pipelines.cli import report
-from pipelines.cli.arguments import print_result
-from pipelines.cli.progress_bar import ByteBar
+from pipelines.cli.output import print_result, program_name
+from pipelines.cli.progress import ProgressDisplay
 from runners.temporary import temporary_folder
 from transforms.dataset.naming import SPLITS
 from transforms.releases import latest, lease, removal, workspace
@@ -18,7 +20,7 @@ from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printable
 
-_PROGRAM = "python -m pipelines.versions"
+_PROGRAM = program_name("versions")
 _MIB = 1 << 20
 
 
@@ -97,15 +99,20 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
 
     def tell(change: ImageChange) -> None:
         if as_json:
-            bar.print_line(json.dumps(change._asdict()))
+            line = json.dumps(change._asdict())
         else:
             columns = ",".join(change.columns)
             line = " ".join([change.change, change.split, change.image_id, columns])
-            bar.print_line(line.rstrip())
+        display.print_line(line.rstrip(), sys.stdout)
 
-    with temporary_folder(), ByteBar("comparing") as bar:
+    with temporary_folder(), ProgressDisplay() as display:
         found = compare(
-            output, before, after, flags.num_workers, tell if flags.images else None, bar.show
+            output,
+            before,
+            after,
+            flags.num_workers,
+            tell if flags.images else None,
+            lambda done, total: display.show(Progress("comparing", done, total)),
         )
     accounts = _compare_accounts(output.manifest(before), output.manifest(after))
     if as_json:

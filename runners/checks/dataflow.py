@@ -1,6 +1,5 @@
 """Google Cloud, as far as it can be looked at before a job is submitted."""
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from runners import dataflow
 from runners.checks.finding import Finding, fix, ok
 from runners.checks.worker import try_store
+from runners.launch import RunnerFlags
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
@@ -24,7 +24,7 @@ print(getattr(credentials, "service_account_email", "a user"), project)
 """
 
 
-def check_dataflow(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterator[Finding]:
+def check_dataflow(flags: RunnerFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
     """Flags and paths, credentials, and buckets."""
     mistakes = list(dataflow.mistakes(flags, beam_arguments))
     for line in mistakes:

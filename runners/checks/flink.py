@@ -1,6 +1,5 @@
 """A Flink cluster, as its REST API and the job server's jar tell of it."""
 
-import argparse
 import ipaddress
 import re
 import socket
@@ -18,13 +17,14 @@ from apache_beam.options.pipeline_options import (
 from runners.checks.finding import Finding, fix, ok, skip
 from runners.flink import installed
 from runners.flink.rest import Rest, RestError
+from runners.launch import RunnerFlags
 
 _EMBEDDED = ("[local]", "[auto]")
 _RUNNER = re.compile(r"META-INF/maven/org\.apache\.beam/beam-runners-flink-([\d.]+)/")
 _HOST = re.compile(r"@\[?([^]/]+?)\]?:\d+")
 
 
-def check_flink(flags: argparse.Namespace, beam_arguments: Sequence[str]) -> Iterator[Finding]:
+def check_flink(flags: RunnerFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
     """The job server and, where there is one, the cluster."""
     options = PipelineOptions(list(beam_arguments))
     flink = options.view_as(FlinkRunnerOptions)
@@ -89,7 +89,7 @@ def _check_version(version: str, made_for: str | None) -> Finding:
 
 
 def _check_slots(
-    flags: argparse.Namespace, parallelism: int, managers: list[dict[str, Any]]
+    flags: RunnerFlags, parallelism: int, managers: list[dict[str, Any]]
 ) -> Iterator[Finding]:
     slots = sum(manager["slotsNumber"] for manager in managers)
     free = sum(manager["freeSlots"] for manager in managers)

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from runners.checks.worker import NAMESPACE, Errand, Report, ReportFn, read_errand
-from runners.launch import Job
+from runners.launch import Job, RunnerFlags
+from runners.same_python import import_path, module_command
 from transforms.system import program
 
 _ELEMENTS = 64
@@ -30,7 +31,7 @@ class HangError(ProbeError):
 
 
 def probe(
-    flags: argparse.Namespace,
+    flags: RunnerFlags,
     beam_arguments: Sequence[str],
     errand: Errand,
     time_limit: float,
@@ -51,7 +52,8 @@ def probe(
     """
     task = {"flags": vars(flags), "beam": list(beam_arguments), "errand": asdict(errand)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "runners.checks.probe"],
+        module_command("runners.checks.probe"),
+        env=os.environ | import_path(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -101,7 +103,7 @@ def main() -> int:
     logging.basicConfig(level=logging.CRITICAL)
     task: dict[str, Any] = json.load(sys.stdin)
     errand = read_errand(json.dumps(task["errand"]))
-    flags = argparse.Namespace(**task["flags"])
+    flags: Any = argparse.Namespace(**task["flags"])
 
     def define(root: beam.Pipeline) -> None:
         elements = max(_ELEMENTS, 8 * (flags.num_workers or 0))

@@ -1,6 +1,5 @@
 """What the workers say, and whether the driver sees what they did."""
 
-import argparse
 import os
 import time
 import uuid
@@ -13,6 +12,7 @@ from runners.checks import software
 from runners.checks.finding import Finding, fix, ok
 from runners.checks.probe import HangError, ProbeError, probe
 from runners.checks.worker import Errand, Report
+from runners.launch import RunnerFlags
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
@@ -33,11 +33,12 @@ _MENDS = {
 
 
 def check_workers(
-    flags: argparse.Namespace,
+    flags: RunnerFlags,
     beam_arguments: Sequence[str],
     folder: str | None,
     inputs: tuple[str, ...],
     time_limit: float,
+    free_space: int,
 ) -> Iterator[Finding]:
     """Starts workers by a tiny job, and lets them try what a build needs.
 
@@ -47,12 +48,11 @@ def check_workers(
         folder: the work folder, if there is one to try.
         inputs: paths that every worker must see.
         time_limit: seconds for the job.
+        free_space: bytes that must be free for temporary files of workers.
     """
     options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     name = uuid.uuid4().hex
-    errand = Errand(
-        name, software.describe(), folder, inputs, flags.free_space, flags.s3_endpoint_url
-    )
+    errand = Errand(name, software.describe(), folder, inputs, free_space, flags.s3_endpoint_url)
     if folder:
         if not is_remote(folder):
             os.makedirs(f"{folder}/tokens")

@@ -1,6 +1,5 @@
 """Running on Flink: a cluster, or one inside a process of ours."""
 
-import argparse
 import contextlib
 import json
 import os
@@ -24,9 +23,10 @@ from runners.flink import causes, installed
 from runners.flink.follow import Follower, Submission, cancelled_unless_done
 from runners.flink.job_server import JobServer
 from runners.flink.rest import Rest, RestError
-from runners.launch import Define, JobError, Monitor, with_defaults
+from runners.launch import Define, JobError, Monitor, RunnerFlags, with_defaults
 from runners.pool import WorkerPool
 from runners.portable import quiet
+from runners.same_python import import_path
 from transforms.errors import UsageError
 
 #: What a task manager runs to start a worker.
@@ -38,7 +38,7 @@ _CACHE_MILLIS = 5_000
 
 
 def run(
-    define: Define, flags: argparse.Namespace, beam_arguments: Sequence[str], monitor: Monitor
+    define: Define, flags: RunnerFlags, beam_arguments: Sequence[str], monitor: Monitor
 ) -> MetricResults:
     """Runs a pipeline to its end: see `launch.Run`.
 
@@ -139,9 +139,8 @@ def _find_jar(given: PipelineOptions) -> str:
 
 def start_worker() -> str:
     """How task managers start a worker: with this very Python, and what it imports from."""
-    sought = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     env = {
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
-        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sought if path),
+        **import_path(),
     }
     return json.dumps({"command": str(START_WORKER), "env": env})

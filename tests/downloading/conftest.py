@@ -6,13 +6,14 @@ import io
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image
 
 from open_images.downloading import client
 from pipelines import download
+from pipelines.cli.progress import ProgressDisplay
 from tests.downloading.server import Server, running
 
 BOXES = "/openimages/v5/validation-annotations-bbox.csv"
@@ -99,11 +100,11 @@ def output(tmp_path: Path) -> Path:
 def run(server: Server, catalogue: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the program on the server as a mirror; the exit code and what it printed."""
 
-    def run(*arguments: str) -> Result:
+    def run(*arguments: str, **display: Any) -> Result:
         capsys.readouterr()
         flags = ["--output", str(output), "--base_url", server.url, *arguments]
         try:
-            code = download.main(flags, catalogue)
+            code = download.main(flags, catalogue, ProgressDisplay(**display))
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else -1
         captured = capsys.readouterr()

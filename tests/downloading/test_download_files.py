@@ -347,18 +347,16 @@ def test_nobody_listens(run: Run):
     assert "object at" not in result.err
 
 
-def test_progress_is_told_in_lines(run: Run, server: Server, monkeypatch):
-    monkeypatch.setattr("open_images.downloading.meter.LINE_SECONDS", 0.1)
+def test_progress_is_told_in_lines(run: Run, server: Server):
     server.behaviours[BOXES] = [servers.stall(20_000)]
-    lines = run("--kinds", "boxes", "--timeout", "0.5").err.splitlines()
+    lines = run("--kinds", "boxes", "--timeout", "0.5", line_seconds=0.1).err.splitlines()
     assert re.fullmatch(
         r" +0 s  1 file: 19\.5 KiB of 48\.8 KiB, [\d.]+ KiB/s, \d+ s left", lines[1]
     )
 
 
-def test_progress_is_a_bar_on_a_terminal(run: Run, server: Server, monkeypatch):
-    monkeypatch.setattr("open_images.downloading.meter.on_terminal", lambda: True)
-    result = run("--kinds", "boxes,image_labels")
+def test_progress_is_a_bar_on_a_terminal(run: Run, server: Server):
+    result = run("--kinds", "boxes,image_labels", is_terminal=True)
     assert re.search(r"2 files: 100%\|.* 97\.7k/97\.7k ", result.err)
     assert "of unknown checksum" in result.err
 

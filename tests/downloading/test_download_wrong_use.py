@@ -7,13 +7,14 @@ import pytest
 
 from open_images.downloading import catalogue as catalogues
 from open_images.downloading.catalogue import OPTIONAL_KINDS, read, select
-from open_images.downloading.plan import human, make_plan
+from open_images.downloading.plan import make_plan
 from tests.downloading.conftest import Run
 from transforms.kinds.detect import KINDS
+from transforms.wording import bytes_of
 
 MISTAKES = {
     "no such release": (["--release", "v9"], "--release"),
-    "no such kind": (["--kinds", "boxen"], "'boxen' is none of boxes"),
+    "no such kind": (["--kinds", "boxen"], "did you mean boxes?"),
     "a kind that the release lacks": (
         ["--release", "v6", "--kinds", "image_labels"],
         "--kinds: v6 has no image_labels: choose of boxes, mask_pngs, narratives",
@@ -112,4 +113,9 @@ def test_a_notice_goes_with_the_catalogue():
 
 
 def test_sizes_for_people():
-    assert [human(n) for n in (0, 1023, 1536, 5 << 40)] == ["0 B", "1023 B", "1.5 KiB", "5.0 TiB"]
+    assert [bytes_of(n) for n in (0, 1023, 1536, 5 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5.0 TiB",
+    ]

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from open_images.building import plan
 from pipelines import build
-from pipelines.cli import watch
+from pipelines.cli.progress import ProgressDisplay
 from runners import direct  # noqa: F401
 from transforms.releases import heartbeat, lease
 from transforms.storage import conditional  # noqa: F401
@@ -194,13 +194,12 @@ def _work(
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT, 0o666), 2)
     os.dup2(2, 1)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-    watch._LINE_SECONDS = 3600
     if bound:
         _bind_by_permissions()
     if quick:  # to find out that it isn't the holder any more
         lease.RENEWAL_SECONDS = heartbeat.RENEWAL_SECONDS = 0.2
     _put(fault)
-    code = build.main(arguments)
+    code = build.main(arguments, ProgressDisplay(line_seconds=3600))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

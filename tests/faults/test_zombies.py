@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from open_images.building import plan
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests.faults.conftest import Target
 from tests.faults.launcher import Fault
 from tests.faults.test_matrix import cells, place
@@ -68,7 +68,7 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[Publicatio
     endpoint = target.options.s3_endpoint_url
     given = ["--annotations", str(path), "--images", "none", "--output", target.path]
     given += ["--s3_endpoint_url", endpoint] if endpoint else []
-    config = plan.make_plan(options.parse(given)[0], work)
+    config = plan.make_plan(build_flags.parse(given)[0], work)
     config = dataclasses.replace(config, version=name, lease=token).publication
     folder = target.folder / name
     folder.mkdir()

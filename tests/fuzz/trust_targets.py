@@ -7,7 +7,7 @@ from typing import Any
 
 from apache_beam.pvalue import TaggedOutput
 
-from pipelines.cli.discretion import _mask
+from pipelines.cli.secrets import mask
 from transforms import element_json
 from transforms.redaction import redact, redact_url, redact_value
 
@@ -65,14 +65,14 @@ def url(number: int) -> str:
         drawn += "#" + draw()
     shown = [redact_url(drawn), *redact_value([drawn, (drawn,), 3])[:1]]
     sentence = rng.choice(_SENTENCES)
-    shown += [redact(sentence.replace("{}", drawn)), _mask(drawn.encode()).decode("latin-1")]
+    shown += [redact(sentence.replace("{}", drawn)), mask(drawn.encode()).decode("latin-1")]
     for text in shown:
         for core in cores:
             if core in text:
                 raise AssertionError(f"{core} of {drawn} is in {text}")
         if text != shown[-1] and redact(text) != text:
             raise AssertionError(f"{text} becomes {redact(text)}")
-    if len(_mask(drawn.encode())) != len(drawn.encode()):
+    if len(mask(drawn.encode())) != len(drawn.encode()):
         raise AssertionError(f"{drawn} is masked by another length")
     if not cores and shown[0] != drawn and ";" not in drawn and "@" not in path:
         raise AssertionError(f"{drawn} has no secrets, but becomes {shown[0]}")

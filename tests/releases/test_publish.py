@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from open_images.building import plan
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
 from transforms.dataset.schema import EXAMPLE, example_columns
@@ -130,7 +130,7 @@ def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publ
 
     def make(work: Path, name: str = "it") -> tuple[Publication, list[Shard]]:
         arguments = ["--annotations", inputs, "--images", "none", "--output", tmp_path / "out"]
-        flags, _ = options.parse([str(argument) for argument in arguments])
+        flags, _ = build_flags.parse([str(argument) for argument in arguments])
         config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name).publication
         parts = [write_part(Path(config.work.parts), form, 0) for form in DEFAULT]
         plans = plan_shards(parts, 1 << 20)

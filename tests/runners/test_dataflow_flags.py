@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from runners import dataflow
 from runners.checks.dataflow import check_credentials
 from tests import builds
@@ -19,7 +19,7 @@ CLOUD = {
 def mistakes(**changes: object) -> list[str]:
     given = CLOUD | {"output": "gs://bucket/out", "annotations": "gs://bucket/a", "images": "none"}
     texts = [f"--{name}={value}" for name, value in (given | changes).items() if value is not None]
-    flags, beam_arguments = options.parse(["--runner=dataflow", *texts])
+    flags, beam_arguments = build_flags.parse(["--runner=dataflow", *texts])
     lines = list(dataflow.mistakes(flags, beam_arguments))
     # The project's own environment has none of Google's libraries.
     assert "pip install 'apache-beam[gcp]'" in lines[0]
@@ -75,7 +75,9 @@ def test_without_a_setup_file_an_image_is_needed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_rows_meet_in_the_engine_by_default():
-    flags, _ = options.parse(["--runner=dataflow", "--annotations=a", "--images=b", "--output=c"])
+    flags, _ = build_flags.parse(
+        ["--runner=dataflow", "--annotations=a", "--images=b", "--output=c"]
+    )
     assert flags.exchange == "engine"
 
 

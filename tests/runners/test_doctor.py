@@ -285,5 +285,5 @@ def test_inputs_are_looked_at_as_a_build_does(tmp_path: Path, capsys: Capture):
 
 def examined(flags: list[str]) -> list[Finding]:
     """Returns the findings that need no workers."""
-    ours, others = doctor.options.parse(flags, doctor.make_parser())
+    ours, others = doctor.parse(flags)
     return list(itertools.takewhile(lambda found: found.subject != "ports", examine(ours, others)))

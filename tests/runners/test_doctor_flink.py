@@ -67,7 +67,7 @@ RESTARTS = {"restart__strategy.type": "fixed-delay"}
 def look(master: str, *more: str) -> dict[str, tuple[str, str]]:
     """Marks and texts by subject."""
     arguments = ["--runner=flink", f"--flink_master={master}", *more]
-    flags, beam_arguments = doctor.options.parse(arguments, doctor.make_parser())
+    flags, beam_arguments = doctor.parse(arguments)
     found = checks.check_flink(flags, beam_arguments)
     return {finding.subject: (finding.mark, finding.text) for finding in found}
 

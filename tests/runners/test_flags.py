@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from runners.launch import with_defaults
 
 BUILD = ("--annotations", "a", "--images", "none", "--output", "o")
@@ -35,11 +35,11 @@ def test_flags_without_a_value():
     "flags", [["--execution_mode_for_batch", "PIPELINED"], ["--object_reuse"], ["--parallelism=3"]]
 )
 def test_flags_of_flink_pass_through(flags: list[str]):
-    _, others = options.parse([*BUILD, "--runner", "flink", *flags])
+    _, others = build_flags.parse([*BUILD, "--runner", "flink", *flags])
     assert others == flags
 
 
 def test_flags_of_flink_are_unknown_elsewhere(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="2"):
-        options.parse([*BUILD, "--object_reuse"])
+        build_flags.parse([*BUILD, "--object_reuse"])
     assert "unknown flag --object_reuse" in capsys.readouterr().err

@@ -8,13 +8,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.portable_runner import PortableRunner
 
-from open_images.building import plan
+import open_images
+from open_images.building import monitor, plan
 from pipelines import doctor
-from pipelines.cli import watch
 from runners import launch
-from runners.flink import cluster, installed
+from runners.flink import cluster, installed, submit
 from runners.flink.job_server import JobServer
 from runners.flink.rest import ENDED, Rest
 from tests import builds
@@ -76,15 +79,15 @@ def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """What builds record of their jobs."""
     records: list[dict] = []
-    submitted = watch.Watch.submitted
+    submitted = monitor.BuildMonitor.submitted
 
-    def submit_and_read(self: watch.Watch, job: launch.Job) -> None:
+    def submit_and_read(self: monitor.BuildMonitor, job: launch.Job) -> None:
         submitted(self, job)
         config = self._config
         data = files.read_file(f"{config.work}/job.json", config.object_options)
         records.append(json.loads(data))
 
-    monkeypatch.setattr(watch.Watch, "submitted", submit_and_read)
+    monkeypatch.setattr(monitor.BuildMonitor, "submitted", submit_and_read)
     return records
 
 
@@ -192,6 +195,37 @@ def test_a_job_server_that_runs_and_workers_by_the_boot_program(
         built = builds.run_build(*inputs, *flags, "--output", tmp_path / "out")
     assert built.returncode == 0, built.stderr
     assert built.version.digests() == expected
+
+
+def test_examples_for_pipelines_of_others(
+    flink: cluster.Cluster, inputs: list[str], tmp_path: Path
+):
+    """Those of a published version, and those of published files, on a cluster."""
+    built = builds.run_build(*inputs, "--output", tmp_path / "out")
+    version = built.version
+    corpus = {inputs[at].removeprefix("--"): inputs[at + 1] for at in (0, 2, 4)}
+    with JobServer(str(installed.JOB_SERVER), flink.master) as server:
+        server.wait()
+        options = PipelineOptions(
+            job_endpoint=server.endpoint,
+            environment_type="PROCESS",
+            environment_config=submit.start_worker(),
+            parallelism=2,
+        )
+        with beam.Pipeline(PortableRunner(), options) as pipeline:
+            for name, examples in (
+                ("read", open_images.ReadExamples(tmp_path / "out", columns=["image_id"])),
+                ("built", open_images.BuildExamples(**corpus, chunk_size="8k")),
+            ):
+                (
+                    pipeline
+                    | name >> examples
+                    | f"{name}Ids" >> beam.FlatMap(lambda batch: batch["image_id"].to_pylist())
+                    | f"{name}Text" >> beam.io.WriteToText(str(tmp_path / name))
+                )
+    for name in ("read", "built"):
+        lines = [line for path in tmp_path.glob(f"{name}-*") for line in path.read_text().split()]
+        assert sorted(lines) == sorted(version.examples)
 
 
 @pytest.mark.parametrize(

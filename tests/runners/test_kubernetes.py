@@ -20,7 +20,7 @@ import referencing
 import yaml
 
 from pipelines import doctor
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests import builds
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +134,8 @@ def parse(name: str) -> tuple[Any, dict[str, str]]:
         for container in (*pod["initContainers"], *pod["containers"])
         if container["name"] == name
     ]
-    parser = doctor.make_parser() if name == "doctor" else None
-    flags, others = options.parse(command[3:], parser)
+    parse_flags = doctor.parse if name == "doctor" else build_flags.parse
+    flags, others = parse_flags(command[3:])
     return flags, dict(other.removeprefix("--").split("=", 1) for other in others)
 
 

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from pipelines import verify, versions
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests.runners.test_kubernetes import FOLDER, ROOT, read, validate
 
 SCHEDULES = ROOT / "runners" / "schedules"
 PROGRAMS = {
-    "pipelines.build": lambda flags: options.parse(flags)[0],
+    "pipelines.build": lambda flags: build_flags.parse(flags)[0],
     "pipelines.verify": lambda flags: verify.make_parser().parse_args(flags),
     "pipelines.versions": lambda flags: versions.make_parser().parse_args(flags),
 }

@@ -1,6 +1,8 @@
 """Where the files of a version are, relative to its folder."""
 
 SPLITS = ("train", "validation", "test")
+#: Other names of splits, in some of the published files and among people.
+SPLIT_ALIASES = {"val": "validation"}
 #: Without it a version is none.
 MANIFEST = "manifest.json"
 CLASSES = "classes.json"

@@ -105,19 +105,27 @@ class Lease(NamedTuple):
     waited: bool
 
 
+def terminate() -> None:
+    """Sends this process a SIGTERM."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def hold(
-    output: str, wait: float, options: ObjectOptions, tell: Callable[[str], None]
+    output: str,
+    wait: float,
+    options: ObjectOptions,
+    tell: Callable[[str], None],
+    on_loss: Callable[[], None] = terminate,
 ) -> Iterator[Lease]:
     """Has the lease on an output for as long as it is open.
-
-    Once the lease is lost, this process gets a SIGTERM.
 
     Args:
         output: a folder, which is made, or a URI.
         wait: for how many seconds to wait while another build has it.
         options: how object stores are reached.
         tell: shows a line, which says what is waited for.
+        on_loss: called in another thread once the lease is lost; nothing can be published then.
 
     Raises:
         BusyError: Another build has it.
@@ -128,7 +136,7 @@ def hold(
     owner = Owner.this_process()
     stored = _stored(output, owner, options)
     ended = threading.Event()
-    thread = threading.Thread(target=_renew_until, args=(stored, ended), daemon=True)
+    thread = threading.Thread(target=_renew_until, args=(stored, ended, on_loss), daemon=True)
     release = Cleanup(stored.release)
     try:
         try:
@@ -310,11 +318,11 @@ def _acquire(stored: _StoredLease, output: str, wait: float, tell: Callable[[str
     return waited
 
 
-def _renew_until(stored: _StoredLease, ended: threading.Event) -> None:
+def _renew_until(stored: _StoredLease, ended: threading.Event, on_loss: Callable[[], None]) -> None:
     while not ended.wait(stored.renewal):
         with contextlib.suppress(StorageError, OSError):  # it may succeed the next time
             if not stored.renew():
-                os.kill(os.getpid(), signal.SIGTERM)
+                on_loss()
                 return
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from transforms.dataset.naming import SPLITS
+
 #: The project's own copy of the facts.
 PUBLISHED = Path(__file__).with_name("files.tsv")
 
@@ -23,7 +25,7 @@ PICTURES_URL = "https://open-images-dataset.s3.amazonaws.com/{split}/{image_id}.
 OPTIONAL_KINDS = ("mask_pngs", "image_tars", "all_images", "boxable_image_labels", "person_boxes")
 
 #: Splits that image lists name; no file is of the last one.
-LIST_SPLITS = ("train", "validation", "test", "challenge2018")
+LIST_SPLITS = (*SPLITS, "challenge2018")
 
 _FOLDERS = {"mask_pngs": "masks", "image_tars": "images"}
 

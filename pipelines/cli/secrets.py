@@ -21,10 +21,10 @@ def keep_secrets() -> None:
     On Linux the title of a process is its command line in memory: `ps` shows it to everybody.
     """
     hide_command_line()
-    formatter = _Formatter(logging.BASIC_FORMAT)
+    formatter = RedactingFormatter(logging.BASIC_FORMAT)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)
-    sys.excepthook = _print_exception
+    sys.excepthook = print_exception
 
 
 def hide_command_line() -> None:
@@ -35,7 +35,7 @@ def hide_command_line() -> None:
         start, end = (int(fields[at - _AFTER_NAME]) for at in (_ARG_START, _ARG_START + 1))
         with open("/proc/self/cmdline", "rb") as file:
             shown = file.read()
-        hidden = b"\0".join(map(_mask, shown.split(b"\0")))
+        hidden = b"\0".join(map(mask, shown.split(b"\0")))
         if hidden == shown or len(shown) != end - start:
             return
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
@@ -47,7 +47,7 @@ def hide_command_line() -> None:
         return  # a system that shows nothing of this kind, or lets nobody write there
 
 
-def _mask(argument: bytes) -> bytes:
+def mask(argument: bytes) -> bytes:
     """Returns as many bytes, with a star for each one of a secret."""
     text = argument.decode("latin-1")
     for start, stop in find_secrets(text):
@@ -55,12 +55,16 @@ def _mask(argument: bytes) -> bytes:
     return text.encode("latin-1")
 
 
-class _Formatter(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
+    """Formats records without the secrets of URLs in them."""
+
     def format(self, record: logging.LogRecord) -> str:
+        """Returns the lines of a record."""
         return clean_lines(redact(super().format(record)))
 
 
-def _print_exception(
+def print_exception(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
+    """Prints an exception as Python does, without the secrets of URLs in it."""
     sys.stderr.write(clean_lines(redact("".join(traceback.format_exception(kind, error, trace)))))

@@ -1,0 +1,91 @@
+"""The process of a build that `run_in_process` has started: `… open_images.building.child FD`."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from open_images import building
+from open_images.errors import BuildError
+from open_images.progress import BuildObserver, Progress
+from runners import lean
+from runners.temporary import temporary_folder
+from transforms.errors import UsageError
+from transforms.system import program
+
+
+class _Sender(BuildObserver):
+    """Sends what a build says to the process that waits for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, what: str, content: Any) -> None:
+        """Sends a message, unless nobody reads any more."""
+        with self._lock, contextlib.suppress(OSError):
+            self._connection.send((what, content))
+
+    def say(self, line: str) -> None:
+        self.send("say", line)
+
+    def show(self, progress: Progress) -> None:
+        self.send("show", progress)
+
+    def lose_lease(self) -> None:
+        _terminate()
+
+    def running(self) -> contextlib.AbstractContextManager[object]:
+        return temporary_folder()
+
+
+def _terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_with_reader(connection: Connection) -> None:
+    """Ends the build in order once the process that waits for it has ended."""
+    with contextlib.suppress(OSError, EOFError):
+        connection.recv()
+    _terminate()
+
+
+def main() -> int:
+    """Runs a build, and sends its result, or what it raises."""
+    logging.basicConfig(level=logging.CRITICAL)
+    connection = Connection(int(sys.argv[1]))
+    flags, beam_arguments = connection.recv()
+    threading.Thread(target=_end_with_reader, args=(connection,), daemon=True).start()
+    sender = _Sender(connection)
+    try:
+        build = building.start(flags, beam_arguments, sender)
+    except UsageError as error:
+        sender.send("error", (error, ""))
+        return 2
+    from transforms.releases.lease import BusyError
+
+    try:
+        with program.interruptible():
+            sender.send("result", build.run())
+        return 0
+    except KeyboardInterrupt:
+        sender.send("error", (build.interrupted(), ""))
+    except (UsageError, BusyError) as error:
+        sender.send("error", (error, ""))
+    except BuildError as error:
+        cause = error.__cause__
+        trace = "".join(traceback.format_exception(cause)) if cause else ""
+        sender.send("error", (error, trace))
+    return 1
+
+
+if __name__ == "__main__":
+    program.begin("open_images.build")
+    lean.save_imports()
+    lean.keep_one_heap()
+    program.run(main)

@@ -1,0 +1,96 @@
+"""Watches a build for whoever observes it: its job on a cluster, and how far the workers are."""
+
+import contextlib
+import os
+import threading
+from typing import Self
+
+from open_images.building.build_plan import BuildPlan
+from open_images.progress import BuildObserver, Progress
+from runners.launch import Job, JobError
+from transforms import progress
+from transforms.kinds.detect import TABLES
+from transforms.redaction import redact
+from transforms.releases.documents import to_json
+from transforms.storage import files
+from transforms.storage.objects import StorageError
+from transforms.wording import clean, counted
+
+#: The job of a build on a cluster, in its work folder.
+JOB = "job.json"
+_INTERVAL_SECONDS = 0.5
+_JOIN_SECONDS = 1.0
+
+
+class BuildMonitor:
+    """A runner's `Monitor`. While it is open, it adds up what the workers have counted.
+
+    Two phases: reading annotations, in bytes, and building examples, in images.
+
+    Args:
+        config: the build.
+        observer: hears of it.
+    """
+
+    def __init__(self, config: BuildPlan, observer: BuildObserver) -> None:
+        self._config = config
+        self._observer = observer
+        tables = [source for source in config.examples.sources if source.kind in TABLES]
+        self._reading = f"reading {counted(len(tables), 'file')}"
+        self._total_bytes = sum(table.size for table in tables)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._stages = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(_JOIN_SECONDS)  # it may wait for a terminal that takes nothing
+
+    def submitted(self, job: Job) -> None:
+        """Shows a job, and records it in the work folder for as long as the build runs."""
+        self._observer.say(f"{job}: {job.url}")
+        config = self._config
+        data = to_json(job._asdict() | {"version": config.version})
+        # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
+        with contextlib.suppress(OSError, StorageError):
+            path = os.path.join(config.work.path, JOB)
+            files.write_file(path, data, config.work.path, config.examples.object_options)
+
+    def tell(self, line: str) -> None:
+        """Shows a line, without the secrets of URLs in it."""
+        self._observer.say(redact(line))
+
+    def show_stages(self, done: int, total: int, running: str) -> None:
+        """Shows how many stages of a job are done beside what the workers have counted."""
+        self._stages = f"{done} of {total}" + (f", {clean(running)}" if running else "")
+
+    def last_sign(self) -> object:
+        """Returns when a worker gave its last sign of life.
+
+        Raises:
+            JobError: The work folder is gone, without which no build can end well.
+        """
+        try:
+            return progress.last_sign(self._config.work.progress)
+        except FileNotFoundError:
+            raise JobError(f"the work folder {self._config.work.path} is gone") from None
+
+    def _poll(self) -> None:
+        while not self._stopped.wait(_INTERVAL_SECONDS):
+            self._observer.show(self._progress())
+
+    def _progress(self) -> Progress:
+        if self._config.work.progress is None:
+            return Progress("running", stages=self._stages)
+        counters = progress.total(self._config.work.progress)
+        if not counters.buckets and not counters.images:
+            done, total = counters.bytes_read, self._total_bytes
+            return Progress(self._reading, done, total, stages=self._stages)
+        total = counters.image_rows or None
+        return Progress(
+            "building", counters.images, total, "images", counters.failed, stages=self._stages
+        )

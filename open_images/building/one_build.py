@@ -1,0 +1,315 @@
+"""One build, from its flags to what it published."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from open_images.building import dataset_card, fingerprint, plan
+from open_images.building.build_plan import BuildPlan
+from open_images.building.flags import BuildFlags
+from open_images.building.monitor import BuildMonitor
+from open_images.errors import BuildError
+from open_images.progress import BuildObserver, Progress
+from runners import launch, lean
+from transforms import journal
+from transforms.errors import UsageError
+from transforms.redaction import redact
+from transforms.releases import lease, workspace
+from transforms.releases.lease import BusyError, LostLeaseError
+from transforms.releases.manifest import Manifest, VersionError
+from transforms.releases.outcome import OUTCOME, Outcome
+from transforms.releases.output import Output
+from transforms.storage import files, temporary
+from transforms.storage.objects import StorageError
+from transforms.storage.stamps import ChangedError
+from transforms.storage.stores import ObjectOptions
+from transforms.wording import counted
+from transforms.work_folder import WorkFolder
+
+#: Errors whose message is one line for the user.
+_ONE_LINE = (StorageError, ChangedError, LostLeaseError)
+#: What Beam adds to a message.
+_STEP = re.compile(r" \[while running '[^']*'\]$")
+_REMEDIES = {
+    "No space left on device": "the disk is full: free some space, or name another --output",
+    "Too many open files": "raise the limit of files that may be open at once (ulimit -Hn)",
+    "Permission denied": "a file can't be opened: mind its permissions",
+    "not read back as it was written": "check the disk, or name another --output",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildResult:
+    """A build that ended well.
+
+    Attributes:
+        version: the name of the version that it published, or that was there already; None where
+            a dry run or a template of a job was asked for.
+        folder: that version's folder.
+        is_unchanged: whether that version was there already: nothing was built then.
+        seconds: how long the build took.
+        notes: lines that were shown meanwhile.
+        outcome: what became of images and rows: `images`, `failed_images`, `failures` (by reason),
+            `sources`, `annotations`, `warnings`, `splits`, `taken_over` and `exif_reset`; None
+            where nothing was built.
+        plan: what was to be done.
+    """
+
+    version: str | None
+    folder: str | None
+    is_unchanged: bool = False
+    seconds: float = 0.0
+    notes: Sequence[str] = ()
+    outcome: Outcome | None = dataclasses.field(default=None, repr=False)
+    plan: BuildPlan | None = dataclasses.field(default=None, repr=False)
+
+    @functools.cached_property
+    def manifest(self) -> Manifest | None:
+        """The manifest of the version; None without one."""
+        if self.version is None or self.plan is None:
+            return None
+        return Output(self.plan.output, self.plan.examples.object_options).manifest(self.version)
+
+
+class Build:
+    """A build, which runs once.
+
+    Args:
+        flags: of the build.
+        beam_arguments: flags for Beam.
+        observer: hears of it while it runs.
+    """
+
+    def __init__(
+        self,
+        flags: BuildFlags,
+        beam_arguments: Sequence[str] = (),
+        observer: BuildObserver | None = None,
+    ) -> None:
+        self._flags = flags
+        self._beam_arguments = list(beam_arguments)
+        self._observer = _Recorder(observer or BuildObserver())
+        self._started = time.monotonic()
+        self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+        self._output = Output(flags.output, self._options.hasty())
+        self._config: BuildPlan | None = None
+
+    def run(self) -> BuildResult:
+        """Builds and publishes, unless the latest version is what would be published.
+
+        Raises:
+            UsageError: A flag or an input is wrong; nothing was done.
+            BusyError: Another build is at work on the output; nothing was done.
+            BuildError: The build failed.
+            KeyboardInterrupt: Somebody has interrupted it; see `interrupted`.
+        """
+        try:
+            return self._build()
+        except (UsageError, workspace.OutputError) as error:
+            raise UsageError(redact(str(error))) from None
+        except (BusyError, BuildError):
+            raise
+        except launch.NotRunError as ended:
+            self._observer.say(redact(str(ended)))
+            return self._result(None)
+        except LostLeaseError as error:
+            raise self._failed(str(error), "; nothing was published by this one") from None
+        except Exception as error:
+            cause, is_explained = explain(error)
+            raise self._failed(cause) from (None if is_explained else error)
+
+    def interrupted(self) -> BuildError:
+        """Returns the error that tells what became of the build if it is interrupted now."""
+        is_kept = self._config is not None and os.path.isdir(self._config.work.path)
+        goes_on = "; the same command goes on where it was" if is_kept else ""
+        return self._failed("interrupted", f": nothing was published{goes_on}")
+
+    def _build(self) -> BuildResult:
+        flags = self._flags
+        launch.check(flags, self._beam_arguments)
+        if version := self._find_unchanged():
+            self._clear_up()
+            return self._result(version, is_unchanged=True)
+        with lease.hold(
+            flags.output, flags.wait, self._options, self._observer.say, self._observer.lose_lease
+        ) as held:
+            # Another build may have published the same meanwhile.
+            if held.waited and (version := self._find_unchanged()):
+                return self._result(version, is_unchanged=True)
+            outcome = self._run_pipeline(held.token)
+        return self._judge(outcome)
+
+    def _clear_up(self) -> None:
+        """Removes what killed builds have left, as a build does that has something to do."""
+        flags, options = self._flags, self._options.hasty()
+        temporary.remove_dead()
+        with contextlib.suppress(
+            workspace.OutputError, StorageError, OSError
+        ):  # it may be read-only
+            if workspace.leftovers(flags.output, flags.work_folder, options):
+                with workspace.workspace(
+                    flags.output, flags.work_folder, options=options, fingerprint=""
+                ):
+                    pass
+            lease.remove_abandoned(flags.output, options)
+
+    def _find_unchanged(self) -> str | None:
+        """Plans the build; returns the latest version if it is what would be published."""
+        latest, problem = fingerprint.latest_manifest(self._output)
+        if problem:
+            self._observer.say(f"note: {problem}")
+        self._config = plan.make_plan(self._flags, manifest=latest)
+        if not latest or self._flags.rebuild:
+            return None
+        if not fingerprint.is_published(self._config.fingerprint, latest, self._output):
+            return None
+        dataset_card.mend(self._output, latest)
+        return latest.version
+
+    def _run_pipeline(self, token: str) -> Outcome:
+        """Runs the pipeline in a work folder, by the token of the lease that is held."""
+        flags, config = self._flags, self._config
+        assert config is not None
+        with workspace.workspace(
+            flags.output,
+            flags.work_folder,
+            flags.exchange == "files",
+            self._options,
+            "" if flags.rebuild else config.fingerprint,
+            token,
+            for_group=flags.runner == "flink",
+        ) as (work, done):
+            wanted = None if launch.is_run_later(self._beam_arguments) else token
+            config = self._config = dataclasses.replace(config, work=WorkFolder(work), lease=wanted)
+            vocabulary = plan.read_vocabulary(config.examples.sources, self._options)
+            from open_images.building import graph  # Beam takes a second
+
+            run_on_runner = launch.load(flags.runner)
+            lean.collect_again()
+            with (
+                self._without_journal_once_published(config),
+                BuildMonitor(config, self._observer) as monitor,
+            ):
+                if done:
+                    pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
+                    monitor.tell(f"going on from a build that was stopped: {pieces}")
+                define = partial(graph.define_pipeline, plan=config, vocabulary=vocabulary)
+                # Whoever looks at a cluster finds the version by the job's name.
+                named = {"job_name": f"open-images-{config.version.lower()}"}
+                arguments = launch.with_defaults(self._beam_arguments, named)
+                with self._observer.running():
+                    run_on_runner(define, flags, arguments, monitor)
+                return Outcome.decode(files.read_file(os.path.join(work, OUTCOME), self._options))
+
+    @contextlib.contextmanager
+    def _without_journal_once_published(self, config: BuildPlan) -> Iterator[None]:
+        """Removes the journal if a signal comes after the version is published."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            with contextlib.suppress(StorageError, OSError):
+                if self._output.latest() == config.version:
+                    files.vanish(os.path.join(config.work.path, journal.FOLDER))
+            raise
+
+    def _judge(self, outcome: Outcome) -> BuildResult:
+        """Returns the result of a pipeline that has run to its end.
+
+        Raises:
+            BuildError: The pipeline has published nothing, for too much would be lost.
+        """
+        config = self._config
+        assert config is not None
+        if outcome.version is not None:
+            return self._result(outcome.version, outcome=outcome)
+        causes = _rejections(outcome, config)
+        error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
+        raise self._error(error, causes=causes, outcome=outcome)
+
+    def _failed(self, cause: str, consequence: str = "; nothing was published") -> BuildError:
+        """Returns what went wrong, and what readers see: they may have been led there before."""
+        try:
+            config = self._config
+            if config and self._output.latest() == config.version:
+                folder = self._output.folder(config.version)
+                error = f"{cause}; {folder} was published before that"
+                return self._error(error, folder=folder)
+        except (StorageError, VersionError, OSError):
+            consequence = "; whether anything was published can't be told"
+        return self._error(cause + consequence)
+
+    def _error(self, message: str, **details: Any) -> BuildError:
+        return BuildError(
+            redact(message),
+            seconds=self.seconds,
+            notes=self._observer.lines,
+            plan=self._config,
+            **details,
+        )
+
+    def _result(self, version: str | None, **details: Any) -> BuildResult:
+        return BuildResult(
+            version,
+            self._output.folder(version) if version else None,
+            seconds=self.seconds,
+            notes=self._observer.lines,
+            plan=self._config,
+            **details,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the build began."""
+        return time.monotonic() - self._started
+
+
+class _Recorder(BuildObserver):
+    """Passes on what another observer is to hear, and keeps the lines."""
+
+    def __init__(self, observer: BuildObserver) -> None:
+        self.lines: list[str] = []
+        self._observer = observer
+        self.lose_lease = observer.lose_lease
+        self.running = observer.running
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        self._observer.say(line)
+
+    def show(self, progress: Progress) -> None:
+        self._observer.show(progress)
+
+
+def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
+    """Returns why nothing was published and what to do: causes, each with the first failures."""
+    causes: list[tuple[str, Sequence[str]]] = [
+        (loss.text, loss.examples) for loss in outcome.losses
+    ]
+    if not causes:
+        cause = "the annotations hold no row that can be read: check --annotations"
+        if failed := outcome.failed_images:
+            cause = f"all {counted(failed, 'image')} failed: mend the input"
+        elif config.examples.splits:
+            cause = f"none is of --splits {','.join(config.examples.splits)}"
+        causes.append((f"no images to publish: {cause}", ()))
+    return causes
+
+
+def explain(error: Exception) -> tuple[str, bool]:
+    """Returns the cause of a failed build in a line, and whether that is enough to mend it."""
+    text = _STEP.sub("", str(error).strip())
+    cause = text.splitlines()[-1] if text else repr(error)
+    for words, remedy in _REMEDIES.items():
+        if words in text:
+            return f"{remedy} ({cause})", True
+    is_explained = isinstance(error, _ONE_LINE)
+    for kind in _ONE_LINE:  # which a worker's traceback names with its module
+        is_explained |= f"{kind.__module__}." in text
+        cause = re.sub(rf"^{re.escape(kind.__module__)}\.\w+: ", "", cause)
+    return cause, is_explained or (isinstance(error, launch.JobError) and text == cause)

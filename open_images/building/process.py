@@ -1,0 +1,96 @@
+"""A build in a process of its own, so that the caller's stays as it is.
+
+Beam would take the caller's memory and temporary folder, configure logging, and in a notebook
+import what works with some releases of pandas alone. And a process that is only a build's can
+handle signals, and keep what it frees for later.
+"""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from open_images.building.flags import BuildFlags
+from open_images.errors import BuildError
+from open_images.progress import Observer
+from runners.same_python import import_path, module_command
+
+if TYPE_CHECKING:
+    from open_images.building.one_build import BuildResult
+
+#: For a build to end in order when it is interrupted.
+_PATIENCE_SECONDS = 20.0
+
+
+def run_in_process(
+    flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
+) -> "BuildResult":
+    """Runs a build in a new process, and waits for it.
+
+    Args:
+        flags: of the build.
+        beam_arguments: flags for Beam.
+        observer: hears of it, in this thread.
+
+    Raises:
+        UsageError, BusyError, BuildError: as `Build.run` raises them.
+        KeyboardInterrupt: Somebody has interrupted it; the build has ended by then.
+    """
+    names = [field.name for field in dataclasses.fields(BuildFlags)]
+    task = BuildFlags(**{name: getattr(flags, name) for name in names}), list(beam_arguments)
+    ours, theirs = multiprocessing.Pipe()
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                module_command("open_images.building.child", str(theirs.fileno())),
+                env=os.environ | import_path(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                process_group=0,  # what a terminal sends reaches this process alone
+            )
+        with _ended_with(process):
+            try:
+                ours.send(task)
+                return _follow(ours, observer)
+            except (EOFError, ConnectionError):
+                code = process.wait()
+                cause = f"the build's process ended with code {code}: is memory short?"
+                raise BuildError(f"{cause}; see what is published") from None
+
+
+def _follow(connection: Connection, observer: Observer) -> "BuildResult":
+    """Hands on what a build says, until it has ended; returns its result."""
+    while True:
+        what, content = connection.recv()
+        if what == "say":
+            observer.say(content)
+        elif what == "show":
+            observer.show(content)
+        elif what == "result":
+            return content
+        else:
+            error, trace = content
+            raise error from (RuntimeError(f"in the build's process:\n{trace}") if trace else None)
+
+
+@contextlib.contextmanager
+def _ended_with(process: subprocess.Popen) -> Iterator[None]:
+    """Has a build's process end with the context, in order."""
+    try:
+        yield
+    except BaseException:  # an interrupt, or an observer's error; else the build has ended
+        process.send_signal(signal.SIGINT)
+        raise
+    finally:
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        finally:
+            process.kill()
+            process.wait()

@@ -1,0 +1,183 @@
+"""A published version of the dataset, to look at and to load."""
+
+import bisect
+import functools
+import itertools
+import json
+import os
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from open_images import reading
+from open_images.reading import RowGroup
+from open_images.values import none_of
+from transforms.dataset.keys import image_keys
+from transforms.dataset.naming import CLASSES, SPLIT_ALIASES, SPLITS
+from transforms.errors import UsageError
+from transforms.formats.registry import FORMATS
+from transforms.releases.manifest import Manifest
+from transforms.releases.output import Output
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+_CLASSES = pa.schema(
+    {
+        "index": pa.int32(),
+        "label": pa.string(),
+        "name": pa.string(),
+        "parents": pa.list_(pa.string()),
+        "lists": pa.list_(pa.string()),
+    }
+)
+#: Examples that are decoded at once on the way to one of them.
+_BATCH_ROWS = 64
+
+
+def open_dataset(
+    output: str | os.PathLike[str],
+    version: str | None = None,
+    *,
+    s3_endpoint_url: str | None = None,
+) -> "Dataset":
+    """Opens a version of a dataset, which stays the same whatever is published later.
+
+    Args:
+        output: the folder or URI that a build has published to.
+        version: which; None for the latest.
+        s3_endpoint_url: of a store like S3, for `s3://`.
+
+    Raises:
+        VersionError: There is no such version, or its manifest can't be read.
+        OSError: It can't be read.
+    """
+    options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
+    published = Output(os.fspath(output), options)
+    name = published.choose(version)
+    return Dataset(published, name, published.manifest(name))
+
+
+class Dataset:
+    """A published version.
+
+    Attributes:
+        version: its name.
+        folder: where it is.
+        manifest: all that the build has recorded of it; see `manifest.json`.
+        splits: how many examples each split has, such as `{"train": 1000}`.
+        formats: the formats that it is in.
+    """
+
+    def __init__(self, output: Output, version: str, manifest: Manifest) -> None:
+        self._output = output
+        self._options = output.options
+        self.version = version
+        self.folder = output.folder(version)
+        self.manifest = manifest
+        splits = manifest.splits
+        self.splits = {name: splits[name].num_examples for name in SPLITS if name in splits}
+        self.formats = tuple(name for name in FORMATS if name in manifest.formats)
+        self._first_keys: dict[RowGroup, int] = {}
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
+        return (
+            f"<open_images.Dataset {self.version} of {self._output.path}: "
+            f"{counts} examples; {', '.join(self.formats)}>"
+        )
+
+    def shards(self, form: str, split: str | None = None) -> list[str]:
+        """Returns the paths of the shards of a format, in order.
+
+        Args:
+            form: such as `parquet`.
+            split: such as `train`; None for all.
+
+        Raises:
+            UsageError: The version isn't in that format, or has no such split.
+        """
+        if form not in self.formats:
+            raise UsageError(f"format {none_of(form, self.formats)}")
+        split = SPLIT_ALIASES.get(split or "", split)
+        if split is not None and split not in self.splits:
+            raise UsageError(f"split {none_of(split, list(self.splits))}")
+        return [
+            os.path.join(self.folder, shard.path)
+            for name in self.splits
+            if split in (None, name)
+            for shard in self.manifest.splits[name].of_format(form)
+        ]
+
+    @functools.cached_property
+    def classes(self) -> pa.Table:
+        """The classes in index order.
+
+        Columns: `index` (from 1, as in semantic maps), `label` (the MID), `name`, `parents` (MIDs,
+        by the hierarchies), `lists` (the class lists that hold it); and `points`, where there was a
+        file of point classes.
+        """
+        rows = json.loads(files.read_file(os.path.join(self.folder, CLASSES), self._options))
+        schema = _CLASSES
+        if any("points" in row for row in rows):
+            points = pa.array([row.get("points") for row in rows])
+            schema = schema.append(pa.field("points", points.type))
+        return pa.Table.from_pylist(rows, schema)
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        """The columns of an example, as its Parquet shards have them."""
+        with reading.opened(self.shards("parquet")[0], self._options) as shard:
+            return shard.schema_arrow
+
+    def failures(self) -> pa.Table:
+        """Reads all failures: what was left out, and why; see `transforms.dataset.failures`."""
+        folder = os.path.join(self.folder, "failures")
+        tables = []
+        for path in files.list_files(folder, self._options):
+            with files.open_file(path, self._options) as file:
+                tables.append(pq.read_table(file))
+        return pa.concat_tables(tables)
+
+    def image(self, image_id: str) -> dict[str, Any]:
+        """Reads one example, with its picture and all that is annotated.
+
+        Finds it by some reads of ids, as shards are in the order of their images' keys.
+
+        Args:
+            image_id: 16 hexadecimal digits.
+
+        Raises:
+            KeyError: The version has no such image: it may be among the `failures`.
+            UsageError: The version has no Parquet.
+        """
+        keys, is_valid = image_keys(pa.array([image_id]))
+        for split in self.splits if is_valid[0] else ():
+            group = self._find_group(split, int(keys[0]))
+            ids = reading.read_column(group, "image_id", self._options).to_pylist()
+            if image_id in ids:
+                return self._read_row(group, ids.index(image_id))
+        raise KeyError(f"{image_id}: no such image in version {self.version}")
+
+    def _find_group(self, split: str, key: int) -> RowGroup:
+        """Returns the row group of a split that holds the image with a key, if any does."""
+        shards = [RowGroup(path, 0) for path in self.shards("parquet", split)]
+        shard = self._last_before(shards, key)
+        return self._last_before(list(reading.row_groups(shard.path, self._options)), key)
+
+    def _last_before(self, groups: list[RowGroup], key: int) -> RowGroup:
+        """Returns the last row group that begins at or before a key; else the first."""
+        at = bisect.bisect_right(groups, key, key=self._first_key)
+        return groups[max(at - 1, 0)]
+
+    def _first_key(self, group: RowGroup) -> int:
+        if group not in self._first_keys:
+            ids = reading.read_column(group, "image_id", self._options)
+            keys, _ = image_keys(ids.chunk(0).slice(0, 1))
+            self._first_keys[group] = int(keys[0])
+        return self._first_keys[group]
+
+    def _read_row(self, group: RowGroup, row: int) -> dict[str, Any]:
+        batches = reading.read_batches(group, None, self._options, _BATCH_ROWS)
+        batch = next(itertools.islice(batches, row // _BATCH_ROWS, None))
+        return batch.slice(row % _BATCH_ROWS, 1).to_pylist()[0]

@@ -1,0 +1,109 @@
+"""The flags of a download: names, defaults, how values are checked, and help."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from open_images.downloading import catalogue
+from open_images.values import (
+    choices,
+    convert_fields,
+    flag,
+    fraction,
+    local_path,
+    one_of,
+    paths,
+    seconds,
+    switch,
+    up_to,
+    url,
+)
+from transforms.dataset.naming import SPLIT_ALIASES
+
+_RELEASES, _KINDS = catalogue.names(catalogue.read())
+_LEFT_OUT = [kind for kind in _KINDS if kind in catalogue.OPTIONAL_KINDS]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DownloadFlags:
+    """All flags of a download."""
+
+    output: Path = flag(local_path, metavar="DIR", help="gets annotations/, masks/, images/")
+    release: str = flag(
+        one_of(_RELEASES),
+        _RELEASES[0],
+        metavar=f"{{{','.join(_RELEASES)}}}",
+        help=f"default: {_RELEASES[0]}",
+    )
+    kinds: Sequence[str] | None = flag(
+        choices(_KINDS),
+        None,
+        metavar="NAMES",
+        help=f"comma separated, of {', '.join(_KINDS)}; default: all that the release has, without "
+        f"{', '.join(_LEFT_OUT)}; none with --image_list. person_boxes are MIAP's, which annotate "
+        "people of the boxes once more",
+    )
+    splits: Sequence[str] = flag(
+        choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
+        catalogue.LIST_SPLITS,
+        metavar="NAMES",
+        help="of train, validation, test, and in an image list challenge2018; default: all",
+    )
+    base_url: str | None = flag(
+        url,
+        None,
+        metavar="URL",
+        help="a mirror: below it are the published paths, such as v5/test-annotations-bbox.csv, "
+        "or the files by their names; default: where each file is published",
+    )
+    image_list: Path | None = flag(
+        local_path, None, metavar="FILE", help="get pictures: SPLIT/IMAGE_ID a line"
+    )
+    images: Sequence[str] = flag(
+        paths,
+        (),
+        aliases=("image_url",),
+        metavar="[KIND=]PATH",
+        help="where these pictures are, all that pipelines.build takes: http(s)://… with {split} "
+        "and {image_id}; s3://bucket/… or gs://bucket/…; 'original' or 'thumbnail', the published "
+        "addresses; a folder, tar, tar.gz or zip, or a folder or glob of such archives; "
+        "repeatable, tried in the order given; default: the public bucket, "
+        f"{catalogue.PICTURES_URL}",
+    )
+    annotations: Sequence[str] = flag(
+        paths,
+        (),
+        metavar="PATH",
+        help="image tables, or folders of them: they hold the addresses that --images original "
+        "and thumbnail ask for",
+    )
+    s3_endpoint_url: str | None = flag(
+        url, None, metavar="URL", help="of a store like S3, for s3://"
+    )
+    allow_private_hosts: bool = flag(
+        switch,
+        False,
+        help="let pictures come from private and loopback addresses, and through a proxy",
+    )
+    max_failure_rate: float = flag(
+        fraction,
+        0.01,
+        metavar="FRACTION",
+        help="fraction of the pictures that may be missing or fail; default: 0.01",
+    )
+    list: bool = flag(switch, False, help="print files and sizes, and download nothing")
+    verify: bool = flag(
+        switch,
+        False,
+        help="check files that are there by their checksums too, and pictures by decoding them",
+    )
+    num_connections: int = flag(up_to(256), 8, metavar="N", help="files at once; default: 8")
+    timeout: float = flag(
+        seconds,
+        60.0,
+        metavar="SECONDS",
+        help="without bytes, after which a connection is tried anew; default: 60",
+    )
+
+    def __post_init__(self) -> None:
+        convert_fields(self)

@@ -1,0 +1,52 @@
+"""How far a build or a download is, and who hears of it."""
+
+import contextlib
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far some work is.
+
+    Attributes:
+        label: what is done.
+        done: how much of it; 0 where nobody can tell.
+        total: how much there is to do; None where that isn't known.
+        unit: `B`, or what is counted, such as `images`.
+        failed: how many of these failed; None where none can.
+        stages: how many stages of a job on a cluster are done, as a text; or empty.
+    """
+
+    label: str
+    done: float = 0
+    total: float | None = None
+    unit: str = "B"
+    failed: int | None = None
+    stages: str = ""
+
+
+class Observer:
+    """Hears of work while it goes on; this one ignores it. Calls come from several threads."""
+
+    def say(self, line: str) -> None:
+        """Shows a line of what happens."""
+
+    def show(self, progress: Progress) -> None:
+        """Shows how far it is."""
+
+    def report(self, line: str) -> None:
+        """Shows a line of the result."""
+
+
+class BuildObserver(Observer):
+    """Hears from a build while it runs, and is asked how it is to run."""
+
+    def lose_lease(self) -> None:
+        """Ends the build, which can't publish any more: another has taken over.
+
+        A build that goes on fails in the end.
+        """
+
+    def running(self) -> contextlib.AbstractContextManager[object]:
+        """Returns a context for the time in which the pipeline runs."""
+        return contextlib.nullcontext()

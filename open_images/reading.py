@@ -1,0 +1,75 @@
+"""Reads examples from the Parquet shards of a published version."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+#: What is read at once of a column, and about what a batch takes.
+_READ_BYTES = 1 << 20
+_BATCH_BYTES = 16 << 20
+_MOST_ROWS = 8192
+
+
+class RowGroup(NamedTuple):
+    """Some examples of a shard, which lie together.
+
+    Attributes:
+        path: of the shard, local or in an object store.
+        number: which of the shard's row groups it is.
+    """
+
+    path: str
+    number: int
+
+
+@contextlib.contextmanager
+def opened(path: str, options: ObjectOptions) -> Iterator[pq.ParquetFile]:
+    """Opens a shard, of which columns are read a piece at a time."""
+    with (
+        files.open_file(path, options) as file,
+        pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) as shard,
+    ):
+        yield shard
+
+
+def row_groups(path: str, options: ObjectOptions) -> Iterator[RowGroup]:
+    """Yields the row groups of a shard."""
+    with opened(path, options) as shard:
+        numbers = range(shard.num_row_groups)
+    yield from (RowGroup(path, number) for number in numbers)
+
+
+def read_batches(
+    group: RowGroup,
+    columns: Sequence[str] | None,
+    options: ObjectOptions,
+    batch_rows: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yields the examples of a row group, in their order.
+
+    Args:
+        group: the row group.
+        columns: names of columns, such as `bboxes`, or of fields in them; None for all.
+        options: how object stores are reached.
+        batch_rows: examples in a batch; None for as many as take some 16 MiB.
+    """
+    with opened(group.path, options) as shard:
+        about = shard.metadata.row_group(group.number)
+        if batch_rows is None:
+            example_bytes = max(1, about.total_byte_size // max(1, about.num_rows))
+            batch_rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // example_bytes))
+        yield from shard.iter_batches(
+            batch_rows, row_groups=[group.number], columns=columns and list(columns)
+        )
+
+
+def read_column(group: RowGroup, name: str, options: ObjectOptions) -> pa.ChunkedArray:
+    """Returns one column of a row group."""
+    with opened(group.path, options) as shard:
+        return shard.read_row_group(group.number, [name])[name]

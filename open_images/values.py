@@ -1,0 +1,309 @@
+"""Values of flags, checked and converted: from a command line's text, or as Python passes them.
+
+A converter takes either and raises `UsageError`, whose message is part of a line, without the
+flag's name.
+"""
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar
+
+from runners import launch
+from transforms.errors import UsageError
+from transforms.storage.endpoints import is_endpoint
+
+#: How alike two names are, of 1, where one may have been meant by the other.
+_LIKENESS = 0.7
+#: How many letters two names begin with where no other name does.
+_START = 3
+#: Of a number that Python reads at once, and of no disk's size.
+_MOST_DIGITS, _MOST_BYTES = 1000, 1 << 60
+_DAY_SECONDS = 86400
+
+Converter = Callable[[Any], Any]
+_P = ParamSpec("_P")
+_Flags = TypeVar("_Flags")
+_Result = TypeVar("_Result")
+
+
+def flag(
+    convert: Converter,
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,  # noqa: A002 - as argparse calls it
+    metavar: str | None = None,
+    aliases: tuple[str, ...] = (),
+    group: str = "",
+    recorded: bool = True,
+) -> Any:
+    """Returns a dataclass field that is also a flag of a command line.
+
+    Args:
+        convert: makes the field's value of a text or of what Python passes.
+        default: without one the flag is required.
+        help: for `--help`.
+        metavar: how `--help` names the value.
+        aliases: other names on a command line.
+        group: the heading in `--help` that the flag is listed under.
+        recorded: whether the manifest records the value.
+    """
+    metadata = {
+        "convert": convert,
+        "help": help,
+        "metavar": metavar,
+        "aliases": aliases,
+        "group": group,
+        "recorded": recorded,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def keywords_of(
+    flags: Callable[_P, _Flags],
+) -> Callable[[Callable[[_Flags], _Result]], Callable[_P, _Result]]:
+    """Decorates a function of a dataclass of flags, to take its fields as keywords instead."""
+
+    def decorate(function: Callable[[_Flags], _Result]) -> Callable[_P, _Result]:
+        @functools.wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+            return function(flags(*args, **kwargs))
+
+        described: Any = call
+        described.__signature__ = inspect.signature(flags)
+        lines = [
+            f"    {field.name}: {field.metadata['help']}"
+            for field in dataclasses.fields(flags)  # pyrefly: ignore
+        ]
+        described.__doc__ = f"{inspect.getdoc(function)}\n\nKeywords:\n" + "\n".join(lines)
+        return call
+
+    return decorate
+
+
+def optional(flags: type, name: str, default: Any) -> Any:
+    """Returns the field of a flag of other `flags`, which needn't be given here."""
+    field = next(field for field in dataclasses.fields(flags) if field.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
+
+
+def convert_fields(flags: Any) -> None:
+    """Converts the fields of a frozen dataclass of flags in place, but for None and defaults.
+
+    Raises:
+        UsageError: A value is wrong; the message names the flag.
+    """
+    for field in dataclasses.fields(flags):
+        value = getattr(flags, field.name)
+        if value is None or value == field.default:
+            continue
+        try:
+            object.__setattr__(flags, field.name, field.metadata["convert"](value))
+        except UsageError as error:
+            raise UsageError(f"argument --{field.name}: {error}") from None
+
+
+def is_switch(field: dataclasses.Field) -> bool:
+    """Whether a flag takes no value on a command line."""
+    return field.metadata["convert"] is switch
+
+
+def is_repeatable(field: dataclasses.Field) -> bool:
+    """Whether a flag may be given several times on a command line."""
+    return field.metadata["convert"] is paths
+
+
+def path(value: str | os.PathLike[str]) -> str:
+    """A path or URI."""
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{value!r} is no path")
+    return os.fspath(value)
+
+
+def local_path(value: str | os.PathLike[str]) -> Path:
+    """A path on this machine."""
+    return Path(path(value))
+
+
+def paths(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Paths or URIs; one needn't be in a list."""
+    if isinstance(value, str | os.PathLike):
+        return (path(value),)
+    return tuple(map(path, value))
+
+
+def texts(value: Iterable[str]) -> tuple[str, ...]:
+    """Texts, as they are."""
+    if isinstance(value, str):
+        raise UsageError(f"{value!r} is one text: give a list of them")
+    return tuple(value)
+
+
+def callback(value: Callable[..., None]) -> Callable[..., None]:
+    """A function."""
+    if not callable(value):
+        raise UsageError(f"{value!r} can't be called")
+    return value
+
+
+def switch(value: bool) -> bool:
+    """Whether something is wanted."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{value!r} is neither True nor False")
+    return value
+
+
+def one_of(allowed: Sequence[str]) -> Converter:
+    """Converts to one of these names."""
+
+    def convert(value: str) -> str:
+        if value not in allowed:
+            text = f"invalid choice: {value!r} (choose from {', '.join(allowed)})"
+            raise UsageError(text + did_you_mean(str(value), allowed))
+        return value
+
+    return convert
+
+
+def choices(allowed: Sequence[str], aliases: Mapping[str, str] = MappingProxyType({})) -> Converter:
+    """Converts to some of these names, each once; a text has them comma separated."""
+
+    def convert(value: str | Iterable[str]) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else [str(name) for name in value]
+        given = [name.strip() for name in given if name.strip()]
+        names = tuple(dict.fromkeys(aliases.get(name, name) for name in given))
+        wrong = [name for name in names if name not in allowed]
+        if wrong or not names:
+            raise UsageError(none_of(wrong[0] if wrong else str(value), allowed))
+        return names
+
+    return convert
+
+
+def count(value: str | int) -> int:
+    """A number from 1."""
+    text = str(value)
+    if not text.isdecimal() or natural(text) < 1:
+        raise UsageError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def natural(value: str | int) -> int:
+    """A number from 0."""
+    text = str(value)
+    if not text.isdecimal():
+        raise UsageError(f"{text!r} is not a number")
+    if len(text) > _MOST_DIGITS:
+        raise UsageError(f"a number of {len(text):,} digits is too large")
+    return int(text)
+
+
+def up_to(most: int) -> Converter:
+    """Converts to a number from 1 to `most`."""
+
+    def convert(value: str | int) -> int:
+        text = str(value)
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            raise UsageError(f"{text!r} is not a number from 1 to {most}")
+        return int(text)
+
+    return convert
+
+
+def cores() -> int:
+    """Returns the number of processes that work at once by default."""
+    return os.cpu_count() or 1
+
+
+def processes(value: str | int) -> int:
+    """A number of processes that this machine can bear."""
+    number = count(value)
+    if number > launch.MOST_PROCESSES:
+        raise UsageError(launch.too_many(number, launch.MOST_PROCESSES))
+    return number
+
+
+def seconds(value: str | float) -> float:
+    """A time from above 0 to a day."""
+    number = _to_float(value, 0)
+    if not 0 < number <= _DAY_SECONDS:
+        raise UsageError(f"{str(value)!r} is not a positive number of seconds")
+    return number
+
+
+def fraction(value: str | float) -> float:
+    """A number from 0 to 1."""
+    number = _to_float(value, -1)
+    if not 0 <= number <= 1:
+        raise UsageError(f"{str(value)!r} is not a fraction between 0 and 1")
+    return number
+
+
+def _to_float(value: str | float, otherwise: float) -> float:
+    try:
+        return float(value)
+    except (ValueError, TypeError):
+        return otherwise
+
+
+def url(value: str) -> str:
+    """An address of a server that is asked by HTTP."""
+    if not is_endpoint(value):
+        raise UsageError(f"{value!r} is no URL that starts with http:// or https://")
+    return value
+
+
+def size(value: str | int) -> int:
+    """A number of bytes such as 268435456, 256MiB or 64k."""
+    text = str(value)
+    units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    number = text.lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:] in ("k", "m", "g") else ""
+    try:
+        total = int(float(number.removesuffix(unit)) * units[unit])
+    except ValueError:
+        raise UsageError(f"{text!r} is not a size: try 256MiB") from None
+    except OverflowError:
+        total = _MOST_BYTES + 1
+    if total > _MOST_BYTES:
+        raise UsageError("a size of more than an exbibyte is too large")
+    if total < 1:
+        raise UsageError(f"{text!r} must be positive")
+    return total
+
+
+def release(value: str) -> str:
+    """A name of the dataset's version for readers."""
+    if not value.isidentifier():
+        raise UsageError(f"{value!r}: letters, digits and _ only, such as v7")
+    return value
+
+
+def none_of(word: str, allowed: Sequence[str]) -> str:
+    """Returns the error message for a value that isn't allowed."""
+    return f"{word!r} is none of {', '.join(allowed)}{did_you_mean(word, allowed)}"
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Returns the end of a line about a name that is none of these: the likeliest, if any is."""
+    found = most_alike(word, known)
+    return f": did you mean {found}?" if found else ""
+
+
+def most_alike(word: str, known: Sequence[str]) -> str | None:
+    """Returns the name that is most like a word, if any is."""
+    plain = {_plain(each): each for each in known}
+    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
+    begun = [name for name in plain if name[:_START] == _plain(word)[:_START]]
+    if not close and len(begun) == 1:
+        close = begun
+    return plain[close[0]] if close else None
+
+
+def _plain(word: str) -> str:
+    return word.lower().lstrip("-").replace("-", "_")

@@ -1,0 +1,151 @@
+"""The command line of a build; imports nothing heavy: `--help` is instant."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+from open_images.building.flags import BuildFlags
+from open_images.values import flag, one_of, path
+from pipelines.cli.arguments import Parser, add_flags, read_flags, unknown_flag
+from runners import launch
+from runners.flink import options as flink
+from transforms.errors import UsageError
+
+_DESCRIPTION = """\
+Builds a training dataset from Open Images: joins every annotation of an image, adds the picture and
+its masks, and writes shuffled shards that tf.data, TFDS, Hugging Face datasets, PyTorch and DuckDB
+load.
+"""
+
+_EXAMPLES = """\
+examples:
+  # everything: a folder of published files, pictures in a folder, masks in zips
+  python -m pipelines.build --annotations oid/annotations --images oid/images \\
+      --masks 'oid/masks/*.zip' --output oid/dataset
+
+  # annotations alone, as Parquet for DuckDB or Polars
+  python -m pipelines.build --annotations oid/annotations --images none \\
+      --format parquet --output ann
+
+  # pictures upright, their shorter side 256 pixels
+  python -m pipelines.build --annotations oid/annotations --images oid/images \\
+      --resize shortest --image_size 256 --apply_rotation --output small
+
+  # the validation split, pictures from a tar, with an instance map a picture
+  python -m pipelines.build --annotations oid/annotations --images validation.tar \\
+      --masks oid/masks --mask_maps instance --splits validation --output val
+
+flags that are not listed here go to Apache Beam; an unknown flag is an error.
+exit codes: 0 published, or unchanged since the latest version; 1 failed, and
+nothing published unless the error says so; 2 wrong use; 3 another build is at work on the same
+output, and nothing was done.
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportFlags:
+    """How a program reports of a build."""
+
+    report: str = flag(
+        one_of(("text", "json")),
+        "text",
+        group="running",
+        metavar="{text,json}",
+        recorded=False,
+        help="what to print at the end: tables, or one line of JSON, however it ended. Default: "
+        "text",
+    )
+    metrics_file: str | None = flag(
+        path,
+        None,
+        group="running",
+        metavar="PATH",
+        recorded=False,
+        help="where to leave figures of this build and the published version for Prometheus, such "
+        "as a .prom file in the folder of node_exporter's textfile collector",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProgramFlags(BuildFlags, ReportFlags):
+    """The flags of the program: those of a build, and how it reports."""
+
+
+_Flags = TypeVar("_Flags", bound=BuildFlags)
+
+
+def parse(arguments: Sequence[str]) -> tuple[ProgramFlags, list[str]]:
+    """Parses the command line of a build: see `parse_with`."""
+    parser = Parser(program="build", description=_DESCRIPTION, epilog=_EXAMPLES)
+    return parse_with(parser, ProgramFlags, arguments)
+
+
+def parse_with(
+    parser: Parser, kind: type[_Flags], arguments: Sequence[str]
+) -> tuple[_Flags, list[str]]:
+    """Parses the command line of a program that takes the flags of a build, or more.
+
+    Args:
+        parser: of the program, without its flags.
+        kind: a dataclass of flags.
+        arguments: of the command line.
+
+    Returns:
+        Our flags, and those for Beam, checked by its own parsers.
+
+    Raises:
+        SystemExit: with code 2 and one line on stderr where the use is wrong.
+    """
+    add_flags(parser, kind)
+    given, others = parser.parse_known_args(arguments)
+    flags = read_flags(parser, kind, given)
+    if others:
+        beam = _beam_parser(flags.runner)
+        unknown = beam.parse_known_args(others)[1]
+        if unknown and not unknown[0].startswith("-"):
+            parser.error(_explain_stray(unknown[0], arguments))
+        if unknown:
+            known = [name for name in beam.flags() if name.startswith("--")]
+            parser.error(unknown_flag(unknown[0], [*known, *parser.flags()]))
+    try:
+        launch.refuse_too_many(flags, others)
+    except UsageError as error:
+        parser.error(str(error))
+    return flags, others
+
+
+def _explain_stray(word: str, arguments: Sequence[str]) -> str:
+    """Returns the error message for stray words, which an unquoted glob leaves."""
+    before = list(arguments[: list(arguments).index(word)])
+    flag = next((given for given in reversed(before) if given.startswith("--")), "")
+    flag, _, value = flag.partition("=")
+    if flag not in ("--annotations", "--images", "--masks"):
+        return f"{word!r} belongs to no flag: drop it, or put its flag before it"
+    first = value or before[-1]
+    folder, suffix = os.path.dirname(word), os.path.splitext(word)[1]
+    alike = os.path.splitext(first)[1] == suffix and os.path.dirname(first) == folder
+    glob = os.path.join(folder, f"*{suffix}") if alike else "oid/masks/*.zip"
+    return (
+        f"{word!r} belongs to no flag: quote the glob, so that the shell leaves it as it is: "
+        f"{flag} '{glob}'; or repeat {flag} before each path"
+    )
+
+
+def _beam_parser(runner: str) -> Parser:
+    """Returns a parser of the flags that Beam knows."""
+    from apache_beam.options import pipeline_options
+
+    parser = Parser(program="build", add_help=False, conflict_handler="resolve")
+    pending = [pipeline_options.PipelineOptions]
+    while pending:
+        options = pending.pop()
+        pending += options.__subclasses__()
+        if "_add_argparse_args" in options.__dict__:
+            options._add_argparse_args(cast(Any, parser))
+    if runner == "flink":
+        for name in flink.WITH_VALUE:
+            parser.add_argument(f"--{name}")
+        for name in flink.SWITCHES:
+            parser.add_argument(f"--{name}", action="store_true")
+    return parser

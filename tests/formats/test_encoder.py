@@ -6,7 +6,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.formats.reference import encoded, example_of, in_key_order, rows_and_columns, tables
+from tests.formats.reference import encoded, example_of, in_key_order
+from tests.formats.strategies import rows_and_columns, tables
 from transforms.dataset.schema import BOX, EXAMPLE, MAP_COLUMNS, NARRATIVE, example_columns
 from transforms.formats.tfrecord.encoder import encode_examples
 

@@ -1,11 +1,10 @@
 """Files of examples as their readers see them."""
 
-import importlib.metadata
 import io
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from random import Random
+from typing import Any
 
 import datasets
 import duckdb
@@ -13,12 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.formats.page_index import data_pages
+from tests.formats.strategies import rows_and_columns, tables
+from transforms.dataset import codes
 from transforms.dataset.schema import EXAMPLE
-from transforms.formats.parquet import chunks, encodings, thrift, writer
+from transforms.formats.parquet.concatenate import footer_checksum
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import Part
 
@@ -103,9 +105,18 @@ def test_the_part_is_what_lies_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     part = _write(path, FULL, FULL)
     data = path.read_bytes()
-    footer = 8 + int.from_bytes(data[-8:-4], "little")
-    body, whole = (f"{zlib.crc32(some):08x}" for some in (data[:-footer], data))
-    assert part == Part(str(path), 10, len(data), whole, body)
+    assert part[:4] == (str(path), 10, len(data), f"{zlib.crc32(data):08x}")
+
+
+def test_row_groups_and_what_follows_have_a_checksum_each(tmp_path: Path) -> None:
+    """Page indexes belong to what follows."""
+    path = tmp_path / "a.parquet"
+    part = _write(path, FULL, FULL)
+    data = path.read_bytes()
+    pages = [page for group in data_pages(path) for column in group.values() for page in column]
+    end = max(page.start + page.size for page in pages)
+    checksums = [f"{zlib.crc32(some):08x}" for some in (data[:end], data[end:])]
+    assert [part.body, footer_checksum(str(path))] == checksums
 
 
 def test_a_file_without_rows(tmp_path: Path) -> None:
@@ -123,124 +134,129 @@ def test_the_same_calls_make_the_same_bytes(tmp_path: Path) -> None:
     assert len({_write(tmp_path / f"{n}", table).crc32 for n, table in enumerate(tables)}) == 1
 
 
-LABELS = pa.list_(pa.struct({"label": pa.string(), "n": pa.list_(pa.string())}))
-WORDS = st.none() | st.sampled_from(["", "/m/0", "/m/1", "ä"])
-ROWS = st.lists(
-    st.none()
-    | st.lists(
-        st.none() | st.fixed_dictionaries({"label": WORDS, "n": st.none() | st.lists(WORDS)}),
-        max_size=4,
-    ),
-    max_size=6,
-)
-
-
-@settings(deadline=None)
-@given(rows=ROWS, start=st.integers(0, 3))
-def test_any_nesting_of_nulls_and_slices(tmp_path_factory, rows, start) -> None:
-    schema = pa.schema({"labels": LABELS})
-    table = pa.table({"labels": pa.array(rows, LABELS)})
-    path = tmp_path_factory.mktemp("nesting") / "a.parquet"
-    _write(path, table[start:], schema=schema)
-    assert pq.read_table(path).equals(table[start:])
-
-
-class _Page(NamedTuple):
-    """A data page: where it lies, and its size before it was compressed."""
-
-    start: int
-    stop: int
-    size: int
-
-
-def _data_pages(data: bytes, column: pq.ColumnChunkMetaData) -> Iterator[_Page]:
-    start = column.data_page_offset
-    end = (column.dictionary_page_offset or start) + column.total_compressed_size
-    while start < end:
-        found: list[thrift.Integer] = []
-        start = thrift.find_integers(data, start, {2: "size", 3: "stored"}, found.append)
-        size, stored = (integer.value for integer in found)
-        yield _Page(start, start + stored, size)
-        start += stored
-
-
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "_PAGE_BYTES", 40)
-
-
-def _many_rows() -> pa.Table:
-    """More than small pages hold, with nulls and empty lists at other places of each column."""
-    boxes = {**BOX, "is_inside": None}
-    rows = [
-        _example(
-            n,
-            title=None if n % 5 == 0 else f"title {n}",
-            width=None if n % 3 else n - 20,
-            original_size=2**33 + n,
-            bboxes=None if n % 7 == 0 else [boxes, {**BOX, "xmin": n / 64}] * (n % 3),
-            narratives=[{"caption": "ä" * n, "traces": [TRACES[0] * (n % 4), []] * (n % 2)}],
-            masks=[{**MASK, "size": [n, None], "counts": bytes(n % 11)}] * (n % 4),
+def _coded(table: pa.Table, random: Random) -> pa.Table:
+    """The table with texts coded by dictionaries in another order, and with entries too many."""
+    for name, fields in codes.FIELDS.items():
+        struct = EXAMPLE.field(name).type.value_type
+        texts = pa.dictionary(pa.int16(), pa.string())
+        coded = pa.struct(
+            [field.with_type(texts) if field.name in fields else field for field in struct]
         )
-        for n in range(64)
-    ]
-    return pa.Table.from_pylist(rows, EXAMPLE)
+        rows = table[name].to_pylist()
+        others = [row for row in rows if row]
+        random.shuffle(others)
+        others.append([dict.fromkeys(fields, "never")])
+        column = pa.array([*others, *rows], pa.list_(coded))[len(others) :]
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
 
 
-@pytest.mark.usefixtures("small_pages")
-def test_every_reader_puts_many_pages_together(tmp_path: Path) -> None:
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), drawn=rows_and_columns())
+def test_any_table_coded_or_not(tmp_path_factory, data: st.DataObject, drawn) -> None:
+    rows, _ = drawn
+    table = data.draw(tables(rows))
+    folder = tmp_path_factory.mktemp("any")
+    plain = _write(folder / "plain", table)
+    assert pq.read_table(folder / "plain").equals(pa.Table.from_pylist(rows, EXAMPLE))
+    coded = _coded(table, data.draw(st.randoms(use_true_random=False)))
+    assert _write(folder / "coded", coded).crc32 == plain.crc32
+
+
+def test_a_large_dictionary_coded_or_not(tmp_path: Path) -> None:
+    texts = [f"{n % 22_000:060}" for n in range(30_000)]
+    lists = pa.array([[{"label": text}] for text in texts], EXAMPLE.field("image_labels").type)
+    columns = {field.name: pa.nulls(len(texts), field.type) for field in EXAMPLE}
+    table = pa.table({**columns, "image_labels": lists}, EXAMPLE)
+    plain = _write(tmp_path / "plain", table)
+    assert _write(tmp_path / "coded", _coded(table, Random(0))).crc32 == plain.crc32
+    assert pq.read_table(tmp_path / "coded").equals(table)
+
+
+@pytest.fixture(scope="module")
+def many_pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table]:
+    """A file whose row groups have many pages of some columns, with nulls and empty lists at
+    other places of each column."""
+    random, rows = Random(0), []
+    for n in range(80):
+        trace = [{"x": n, "y": n / 7, "t": None}] * (2400 + n)
+        narrative = {"caption": "ä" * n, "traces": [trace, []] if n % 5 else None}
+        picture = {"bytes": random.randbytes(random.randrange(100_000)), "path": f"{n}.jpg"}
+        rows.append(
+            _example(
+                n,
+                image=picture,
+                title=None if n % 5 == 0 else f"title {n}",
+                width=None if n % 3 else n - 20,
+                original_size=2**33 + n,
+                bboxes=None if n % 7 == 0 else [{**BOX, "is_inside": None}, BOX] * (n % 3),
+                narratives=[narrative] * (n % 4 > 0),
+                masks=[{**MASK, "size": [n, None], "counts": random.randbytes(n * 50)}] * (n % 4),
+            )
+        )
+    table = pa.Table.from_pylist(rows, EXAMPLE)
+    path = tmp_path_factory.mktemp("pages") / "a.parquet"
+    _write(path, table[:40], table[40:])
+    return path, table
+
+
+def test_every_reader_puts_many_pages_together(many_pages: tuple[Path, pa.Table]) -> None:
     polars = pytest.importorskip("polars")
-    path, table = tmp_path / "a.parquet", _many_rows()
-    _write(path, table[:41], table[41:])
+    path, table = many_pages
     assert pq.read_table(path).equals(table)
-    assert duckdb.sql(f"FROM '{path}'").fetchall() == [
-        tuple(row.values()) for row in table.to_pylist()
-    ]
-    assert polars.read_parquet(path).to_dicts() == table.to_pylist()
+    rows = table.to_pylist()
+    assert duckdb.sql(f"FROM '{path}'").fetchall() == [tuple(row.values()) for row in rows]
+    assert polars.read_parquet(path).to_dicts() == rows
 
 
-@pytest.mark.usefixtures("small_pages")
-def test_every_page_begins_with_a_row(tmp_path: Path) -> None:
-    """As readers that skip pages need it."""
-    _write(tmp_path / "a.parquet", _many_rows())
-    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
-    (column,) = (
-        group.column(n)
-        for n in range(group.num_columns)
-        if group.column(n).path_in_schema.endswith("traces.list.element.list.element.x")
-    )
-    data = (tmp_path / "a.parquet").read_bytes()
-    first_levels = []
-    for start in _data_pages(data, column):
-        levels = pa.decompress(data[start.start : start.stop], start.size, "zstd", asbytes=True)
-        header, at = thrift.read_varint(levels, 4)
-        first_levels.append(levels[at] & (3 if header & 1 else 0xFF))
-    assert len(first_levels) > 3
-    assert not any(first_levels)
+def test_a_row_is_found_by_its_page(many_pages) -> None:
+    path, table = many_pages
+    for group, rows in zip(data_pages(path), (table[:40], table[40:]), strict=True):
+        values = [
+            np.array(
+                [point["y"] for each in row for trace in each["traces"] or [] for point in trace]
+            )
+            for row in rows["narratives"].to_pylist()
+        ]
+        pages = group["narratives.list.element.traces.list.element.list.element.y"]
+        assert len(pages) > 1
+        starts = [page.first_row for page in pages]
+        for page, start, stop in zip(pages, starts, [*starts[1:], len(rows)], strict=True):
+            expected = np.concatenate(values[start:stop]).astype(np.float32)
+            # All first bytes of the floats, then all second ones, and so on: after the levels.
+            encoded = np.frombuffer(page.content, np.uint8)[-expected.nbytes :]
+            assert encoded.reshape(4, -1).T.tobytes() == expected.tobytes()
 
 
-def test_a_large_dictionary_gives_way_to_plain_values(tmp_path: Path, monkeypatch) -> None:
-    texts = [f"{n:05}" for n in range(300)] * 2
-    schema = pa.schema({"label": pa.string(), "yes_votes": pa.int32()})
-    table = pa.table({"label": texts, "yes_votes": range(600)}, schema)
-    coded = table.set_column(0, "label", table["label"].dictionary_encode())
-    crcs = set()
-    for limit in (1 << 20, 2000):
-        monkeypatch.setattr(chunks, "_DICTIONARY_BYTES", limit)
-        for name, some in (("plain", table), ("coded", coded)):
-            crcs.add(_write(tmp_path / name, some, schema=schema).crc32)
-            label = pq.read_metadata(tmp_path / name).row_group(0).column(0)
-            assert label.has_dictionary_page == (limit > 2000)
-            assert pq.read_table(tmp_path / name).equals(table)
-    assert len(crcs) == 2
-    monkeypatch.setattr(encodings, "MAX_ENTRIES", 599)
-    _write(tmp_path / "many", table, schema=schema)
-    votes = pq.read_metadata(tmp_path / "many").row_group(0).column(1)
-    assert not votes.has_dictionary_page
+def test_a_picture_is_fetched_by_its_page(many_pages) -> None:
+    path, table = many_pages
+    for group, rows in zip(data_pages(path), (table[:40], table[40:]), strict=True):
+        pictures = rows["image"].combine_chunks().field("bytes").to_pylist()
+        pages = group["image.bytes"]
+        starts = [page.first_row for page in pages]
+        for page, start, stop in zip(pages, starts, [*starts[1:], len(pictures)], strict=True):
+            some = pictures[start:stop]
+            assert page.content.endswith(
+                b"".join(len(each).to_bytes(4, "little") + each for each in some)
+            )
+            # 128 KiB, and what is in it by then; two pictures at least, if there are so many.
+            assert page.size < (128 << 10) + 200_100
+            assert len(some) <= 2 or sum(map(len, some[:-2])) < 128 << 10
+
+
+def test_which_pages_have_statistics(many_pages) -> None:
+    path, _ = many_pages
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(n) for n in range(group.num_columns)]
+    assert all(column.has_offset_index for column in columns)
+    assert {column.path_in_schema for column in columns if column.has_column_index} == {
+        *("image_id", "split", "width", "height", "rotation", "published_rotation")
+    }
 
 
 def test_what_readers_skip_row_groups_by(tmp_path: Path) -> None:
-    _write(tmp_path / "a.parquet", _many_rows(), _table(range(2)))
+    rows = [_example(n, width=None if n % 3 else n - 20) for n in range(64)]
+    _write(tmp_path / "a.parquet", pa.Table.from_pylist(rows, EXAMPLE), _table(range(2)))
     for number, (least, most, nulls) in enumerate([(-20, 43, 42), (None, None, 2)]):
         group = pq.read_metadata(tmp_path / "a.parquet").row_group(number)
         width = next(
@@ -254,44 +270,21 @@ def test_what_readers_skip_row_groups_by(tmp_path: Path) -> None:
     assert rows == [(7,)]
 
 
-def test_the_writer_is_named(tmp_path: Path) -> None:
-    _write(tmp_path / "a.parquet", FULL)
-    version = importlib.metadata.version("open-images-beam")
-    created_by = pq.read_metadata(tmp_path / "a.parquet").created_by
-    assert created_by == f"open-images-beam version {version}"
-
-
-def test_other_types_are_refused(tmp_path: Path) -> None:
-    schema = pa.schema({"day": pa.date32()})
-    with pytest.raises(ValueError, match=r"day: values of type date32"):
-        _write(tmp_path / "a.parquet", pa.table({"day": [None]}, schema), schema=schema)
-
-
 def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="schema"):
         ParquetWriter(str(tmp_path / "a.parquet")).write(pa.table({"x": [1]}))
 
 
-def test_pages_of_pictures_stay_small(tmp_path: Path) -> None:
-    """A page has at most 2 GiB, so not all pictures of a row group may share one."""
-    schema = pa.schema({"image": EXAMPLE.field("image").type})
-    pictures = [{"bytes": bytes(100_000), "path": "a.jpg"}] * 100
-    _write(tmp_path / "a.parquet", pa.table({"image": pictures}, schema), schema=schema)
-    data = (tmp_path / "a.parquet").read_bytes()
-    column = pq.read_metadata(tmp_path / "a.parquet").row_group(0).column(0)
-    sizes = [page.stop - page.start for page in _data_pages(data, column)]
-    assert sum(sizes) > 10_000_000
-    assert max(sizes) < 3_000_000
-
-
-def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path, monkeypatch) -> None:
+def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
     schema = pa.schema({"n": pa.int64()})
     _write(tmp_path / "a", pa.table({"n": range(65_537)}), pa.table({"n": [1]}), schema=schema)
     metadata = pq.read_metadata(tmp_path / "a")
     assert [metadata.row_group(n).num_rows for n in range(3)] == [65_536, 1, 1]
-    monkeypatch.setattr(writer, "_GROUP_BYTES", 800)
-    _write(tmp_path / "b", pa.table({"n": range(250)}), schema=schema)
-    assert pq.read_metadata(tmp_path / "b").num_row_groups == 3
+    texts = pa.array([bytes(600_000)] * 100, pa.binary())
+    table = pa.table({f"c{n}": texts for n in range(5)})  # 300 MB
+    _write(tmp_path / "b", table, schema=table.schema)
+    metadata = pq.read_metadata(tmp_path / "b")
+    assert [metadata.row_group(n).num_rows for n in range(2)] == [89, 11]
 
 
 def test_the_file_grows_with_every_row_group(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import time
+import zlib
 from pathlib import Path
 
 import datasets
@@ -14,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.formats.page_index import data_pages
+from transforms.dataset.schema import EXAMPLE
 from transforms.formats.parquet import thrift
-from transforms.formats.parquet.concatenate import Concatenated, concatenate
+from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
+from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import HashingFile
 
 SCHEMA = pa.schema(
@@ -122,10 +126,6 @@ def test_statistics_hold_for_their_own_row_groups(tmp_path: Path) -> None:
     ]
 
 
-def _footer(data: bytes) -> bytes:
-    return data[-8 - int.from_bytes(data[-8:-4], "little") : -8]
-
-
 def test_into_a_file_that_keeps_account(tmp_path: Path) -> None:
     whole = _concatenate(tmp_path, [_table(9, 0), _table(9, 1)])
     with (tmp_path / "again.parquet").open("wb") as file:
@@ -135,26 +135,24 @@ def test_into_a_file_that_keeps_account(tmp_path: Path) -> None:
     assert hashing.digest == hashlib.sha256(whole.read_bytes()).hexdigest()
 
 
-def test_a_moved_page_index_points_at_pages(tmp_path: Path) -> None:
-    """Each page that an offset index names must begin with the header of a data page."""
-    tables = [_table(40, seed) for seed in range(3)]
+@settings(max_examples=20)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), group_rows=st.integers(1, 30))
+def test_a_page_index_moves_with_its_pages(tmp_path_factory, sizes, group_rows) -> None:
+    folder = tmp_path_factory.mktemp("index")
     options = {"write_page_index": True, "data_page_size": 64, "write_batch_size": 5}
-    whole = _concatenate(tmp_path, tables, use_dictionary=False, **options)
-    data = whole.read_bytes()
-    indexes, pages = [], []
-    place = {4: {1: {4: "start", 5: "size"}}}
-    thrift.find_integers(_footer(data), 0, place, indexes.append)
-    starts = [index.value for index in indexes if index.name == "start"]
-    assert len(starts) == 3 * pq.read_metadata(whole).num_columns
-    for start in starts:
-        thrift.find_integers(data, start, {1: {1: "page", 2: "size"}}, pages.append)
-    assert len(pages) > 4 * len(starts)
-    for page, length in zip(pages[::2], pages[1::2], strict=True):
-        header = []
-        end = thrift.find_integers(data, page.value, {1: "type", 3: "size"}, header.append)
-        assert [integer.name for integer in header] == ["type", "size"]
-        assert header[0].value == 0  # PageType.DATA_PAGE
-        assert end - page.value + header[1].value == length.value
+    tables = [_table(rows, seed) for seed, rows in enumerate(sizes)]
+    whole = _concatenate(folder, tables, row_group_size=group_rows, **options)
+    parts = [group for n in range(len(sizes)) for group in data_pages(folder / f"part-{n}.parquet")]
+    moved = data_pages(whole)
+    assert [_placeless(group) for group in moved] == [_placeless(group) for group in parts]
+    # Row groups lie end to end, with all page indexes behind them.
+    pages = [page for group in moved for column in group.values() for page in column]
+    end = max(page.start + page.size for page in pages)
+    assert footer_checksum(str(whole)) == f"{zlib.crc32(whole.read_bytes()[end:]):08x}"
+
+
+def _placeless(group: dict[str, list]) -> dict[str, list]:
+    return {name: [page[1:] for page in pages] for name, pages in group.items()}
 
 
 def test_hugging_face_reads_it(tmp_path: Path) -> None:
@@ -214,21 +212,53 @@ def test_integers_as_varints(value: int) -> None:
     assert thrift.read_integer(b"\xff" + encoded, 1) == (value, 1 + len(encoded))
 
 
-def test_files_are_taken_out_again(tmp_path: Path):
-    paths = [tmp_path / f"{number}.parquet" for number in range(4)]
-    for number, path in enumerate(paths):
-        pq.write_table(_table(10 * number + 5, number), path, row_group_size=7)
-    together = tmp_path / "together.parquet"
-    with together.open("wb") as file:
-        concatenate([str(path) for path in paths], file)
+@pytest.mark.parametrize("write_page_index", [False, True])
+def test_files_are_taken_out_again(tmp_path: Path, write_page_index: bool):
+    tables = [_table(10 * number + 5, number) for number in range(4)]
+    options = {"row_group_size": 7, "data_page_size": 64, "write_batch_size": 5}
+    together = _concatenate(tmp_path, tables, write_page_index=write_page_index, **options)
     with together.open("rb") as file:
         concatenated = Concatenated(str(together), file)
+        assert concatenated.footer_checksum == footer_checksum(str(together))
         row = 0
-        for path in paths:
-            rows = pq.read_metadata(path).num_rows
+        for number, table in enumerate(tables):
+            part = (tmp_path / f"part-{number}.parquet").read_bytes()
             out = io.BytesIO()
-            concatenated.extract(file, row, rows, out)
-            assert out.getvalue() == path.read_bytes()
-            row += rows
+            concatenated.extract(file, row, len(table), out)
+            assert out.getvalue() == part
+            start, size = concatenated.span(row, len(table))
+            file.seek(start)
+            assert part.startswith(b"PAR1" + file.read(size))
+            row += len(table)
         with pytest.raises(ValueError, match="no row groups of rows 1 to 5"):
             concatenated.extract(file, 1, 4, io.BytesIO())
+
+
+def test_examples_are_taken_out_again(tmp_path: Path):
+    """Parts of a build, of which those without a picture have pages of another size."""
+    parts = []
+    for number, size in enumerate([0, 50_000, 200_000]):
+        rows = [
+            {
+                "image_id": f"{n:016x}",
+                "image": {"bytes": bytes(size), "path": "a"} if size else None,
+            }
+            for n in range(20)
+        ]
+        writer = ParquetWriter(str(tmp_path / str(number)))
+        for start in (0, 12):
+            writer.write(pa.Table.from_pylist(rows[start : start + 12], EXAMPLE))
+        parts.append(writer.close())
+    together = tmp_path / "together.parquet"
+    with together.open("wb") as file:
+        concatenate([part.path for part in parts], file)
+    assert len(data_pages(together)) == 6
+    with together.open("rb") as file:
+        concatenated = Concatenated(str(together), file)
+        for number, part in enumerate(parts):
+            out = io.BytesIO()
+            concatenated.extract(file, 20 * number, 20, out)
+            assert out.getvalue() == Path(part.path).read_bytes()
+            start, size = concatenated.span(20 * number, 20)
+            body = out.getvalue()[: 4 + size]
+            assert f"{zlib.crc32(body):08x}" == part.body

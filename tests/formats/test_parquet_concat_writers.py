@@ -23,7 +23,7 @@ def _row_groups(footer: bytes) -> tuple[int, int, list[bytes]]:
     size, _, at = thrift.read_list_header(footer, field.start)
     groups: list[bytes] = []
     for _ in range(size):
-        end = thrift.find_integers(footer, at, {}, lambda _: None)
+        _, end = thrift.find_integers(footer, at, {})
         groups.append(footer[at:end])
         at = end
     return field.start, field.end, groups
@@ -46,8 +46,7 @@ def test_numbered_row_groups_are_numbered_through(tmp_path: Path) -> None:
     path.write_bytes(data[: -8 - len(old)] + new + size + b"PAR1")
     whole = io.BytesIO()
     concatenate([str(path)] * 3, whole)
-    numbers: list[thrift.Integer] = []
-    thrift.find_integers(_footer(whole.getvalue()), 0, {4: {7: "ordinal"}}, numbers.append)
+    numbers, _ = thrift.find_integers(_footer(whole.getvalue()), 0, {4: {7: "ordinal"}})
     assert [integer.value for integer in numbers] == list(range(9))
     assert pq.read_table(whole).equals(pa.concat_tables([TABLE] * 3))
 
@@ -65,9 +64,8 @@ def test_files_of_another_writer_with_bloom_filters(tmp_path: Path) -> None:
         count = f"SELECT count(*) FROM '{{}}' WHERE s = '{name}'"
         parts = sum(duckdb.sql(count.format(path)).fetchall()[0][0] for path in paths)
         assert duckdb.sql(count.format(whole)).fetchall() == [(parts,)]
-    offsets: list[thrift.Integer] = []
-    bloom_filter = {4: {1: {3: {14: "offset", 15: "length"}}}}
-    thrift.find_integers(_footer(whole.read_bytes()), 0, bloom_filter, offsets.append)
+    bloom_filter: thrift.Wanted = {4: {1: {3: {14: "offset", 15: "length"}}}}
+    offsets, _ = thrift.find_integers(_footer(whole.read_bytes()), 0, bloom_filter)
     data = whole.read_bytes()
     pairs = zip(offsets[::2], offsets[1::2], strict=True)
     moved = [data[offset.value : offset.value + length.value] for offset, length in pairs]

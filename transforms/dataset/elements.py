@@ -165,8 +165,8 @@ class Origin(NamedTuple):
 class BuiltPart(NamedTuple):
     """Consecutive examples of one bucket and split in a file: written, not yet published.
 
-    `body` is the CRC-32 of all that precedes a footer. The file is the part itself, or with an
-    `origin` the shard that it lies in.
+    `body` is the CRC-32 of all that precedes page indexes and a footer. The file is the part
+    itself, or with an `origin` the shard that it lies in.
     """
 
     format: str
@@ -184,7 +184,7 @@ class BuiltPart(NamedTuple):
 class Shard(NamedTuple):
     """A published file and what it was made of; `path` is relative to the version's folder.
 
-    `footer` is the CRC-32 of the footer, empty where the format has none.
+    `footer` is the CRC-32 of page indexes and the footer, empty where the format has none.
     """
 
     format: str

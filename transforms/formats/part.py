@@ -23,7 +23,8 @@ class Part(NamedTuple):
         num_examples: in it.
         bytes: its size.
         crc32: of all of its bytes.
-        body: CRC-32 of the bytes before its footer; of all where the format has no footer.
+        body: CRC-32 of the bytes before its footer, which for Parquet begins with page indexes; of
+            all where the format has no footer.
     """
 
     path: str

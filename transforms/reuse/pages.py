@@ -1,6 +1,7 @@
-"""Pictures of a Parquet column, each read to where it is wanted.
+"""Reads single pictures of a Parquet column into a buffer.
 
-PyArrow would decode a row group of them at once, into memory that is new each time.
+PyArrow would decode a row group of them at once, into memory that is new each time: it doesn't read
+by the page index.
 
 Format: https://github.com/apache/parquet-format, `README.md` and `src/main/thrift/parquet.thrift`
 """
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from transforms.formats.parquet import thrift
 from transforms.sources.buffer import PictureBuffer
 
-#: More than the header of a page without statistics takes.
+#: More than the header of a page of pictures takes.
 _HEADER_BYTES = 128
 #: Of a value's length, and of that of a page's levels.
 _LENGTH_BYTES = 4
@@ -23,7 +24,7 @@ _PAGE_HEADER: thrift.Wanted = {3: "bytes", 5: {1: "values"}}
 def read_pictures(
     file: io.BufferedReader, start: int, rows: Iterable[int], buffer: PictureBuffer
 ) -> Iterator[bytes | memoryview]:
-    """Some values of a column as `parquet.writer` writes pictures: plain, none of them null.
+    """Yields some values of a column as `ParquetWriter` writes pictures: plain, none of them null.
 
     Args:
         file: the open file, of which nobody else reads meanwhile.
@@ -39,8 +40,7 @@ def read_pictures(
     first = 0
     while row is not None:
         file.seek(start)
-        found: list[thrift.Integer] = []
-        header = thrift.find_integers(file.read(_HEADER_BYTES), 0, _PAGE_HEADER, found.append)
+        found, header = thrift.find_integers(file.read(_HEADER_BYTES), 0, _PAGE_HEADER)
         size, values = (integer.value for integer in found)
         file.seek(start + header)
         file.seek(_read_length(file), os.SEEK_CUR)  # past levels, by which values would be null

@@ -71,12 +71,10 @@ class Parquet(Format):
 
     def read_body(self, part: BuiltPart) -> Iterator[bytes]:
         assert part.origin is not None
-        starts = _row_starts(part.path, part.origin.footer)
-        start = starts[part.origin.row]
+        shard = _local_shard(part.path, part.origin.footer)
         yield MAGIC
-        with open(part.path, "rb") as shard:
-            stop = starts[part.origin.row + part.num_examples]
-            yield from pieces(shard, start, stop - start)
+        with open(part.path, "rb") as file:
+            yield from pieces(file, *shard.span(part.origin.row, part.num_examples))
 
     def extract(self, part: BuiltPart, destination: BinaryIO, options: ObjectOptions) -> None:
         assert part.origin is not None
@@ -109,21 +107,12 @@ FORMAT = Parquet()
 
 
 @functools.lru_cache(maxsize=_SHARDS)
-def _row_starts(path: str, footer: str) -> dict[int, int]:
-    """Where the row groups of a local shard start, by their first row; and where the last ends."""
-    if footer_checksum(path) != footer:
+def _local_shard(path: str, footer_checksum: str) -> Concatenated:
+    with open(path, "rb") as file:
+        shard = Concatenated(path, file)
+    if shard.footer_checksum != footer_checksum:
         raise ValueError(f"{path}: its footer has changed")
-    metadata = pq.read_metadata(path)
-    starts, row = {}, 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        first = group.column(0)
-        pages = first.dictionary_page_offset if first.has_dictionary_page else None
-        starts[row] = first.data_page_offset if pages is None else pages
-        row += group.num_rows
-    # What follows is the footer, its size, and the magic.
-    size = os.path.getsize(path) - metadata.serialized_size - 4 - len(MAGIC)
-    return starts | {row: size}
+    return shard
 
 
 @functools.lru_cache(maxsize=_SHARDS)

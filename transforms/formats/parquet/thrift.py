@@ -1,17 +1,16 @@
-"""Just enough of Thrift's compact protocol to write structs, and to find integers inside of one and
-to replace them.
+"""Just enough of Thrift's compact protocol to find integers in a struct and to write others.
 
 The format: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 Nothing is turned into objects: a struct is walked over in place, and all that is not named is kept
 byte for byte, fields of later versions of a schema too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_TRUE, _FALSE, _BYTE, I16, I32, I64, _DOUBLE, BINARY = range(1, 9)
-LIST, _SET, _MAP, STRUCT, _UUID = range(9, 14)
-_INTEGERS = frozenset((I16, I32, I64))  # all are zigzag varints
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY = range(1, 9)
+_LIST, _SET, _MAP, STRUCT, _UUID = range(9, 14)
+_INTEGERS = frozenset((_I16, _I32, _I64))  # all are zigzag varints
 _FIXED_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8, _UUID: 16}
 
 #: Which integers of a struct are meant: field id to a name, or to the `Wanted` of the struct, or of
@@ -38,7 +37,7 @@ class Integer(NamedTuple):
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The unsigned varint at `at`, and where it ends."""
+    """Returns the unsigned varint at `at`, and where it ends."""
     value = shift = 0
     while (byte := data[at]) & 0x80:
         value |= (byte & 0x7F) << shift
@@ -47,13 +46,8 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     return value | byte << shift, at + 1
 
 
-_ONE_BYTE = [bytes([value]) for value in range(0x80)]
-
-
 def write_varint(value: int) -> bytes:
-    """A non-negative integer as an unsigned varint."""
-    if value < 0x80:
-        return _ONE_BYTE[value]
+    """Encodes a non-negative integer as an unsigned varint."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -63,18 +57,18 @@ def write_varint(value: int) -> bytes:
 
 
 def read_integer(data: bytes, at: int) -> tuple[int, int]:
-    """The signed (zigzag) integer at `at`, and where it ends."""
+    """Returns the signed (zigzag) integer at `at`, and where it ends."""
     value, at = read_varint(data, at)
     return value >> 1 ^ -(value & 1), at
 
 
 def write_integer(value: int) -> bytes:
-    """A signed integer of up to 64 bits as a zigzag varint."""
+    """Encodes a signed integer of up to 64 bits as a zigzag varint."""
     return write_varint(value << 1 ^ value >> 63)
 
 
 def read_list_header(data: bytes, at: int) -> tuple[int, int, int]:
-    """A list's length, the kind of its elements, and where the first one starts."""
+    """Returns a list's length, the kind of its elements, and where the first one starts."""
     header = data[at]
     size, at = header >> 4, at + 1
     if size == 0xF:
@@ -82,77 +76,63 @@ def read_list_header(data: bytes, at: int) -> tuple[int, int, int]:
     return size, header & 0xF, at
 
 
-def write_binary(value: bytes) -> bytes:
-    """Bytes or an UTF-8 text."""
-    return write_varint(len(value)) + value
-
-
-def write_struct(*fields: tuple[int, int, bytes]) -> bytes:
-    """A struct of fields: id, kind and encoded value, by ascending ids at most 15 apart."""
-    encoded, before = bytearray(), 0
-    for number, kind, value in fields:
-        encoded.append(number - before << 4 | kind)
-        encoded += value
-        before = number
-    encoded.append(0)
-    return bytes(encoded)
-
-
 def write_list(kind: int, values: Sequence[bytes]) -> bytes:
-    """A list of encoded values of a kind."""
+    """Encodes a list of encoded values of a kind."""
     size = len(values)
     header = bytes([min(size, 0xF) << 4 | kind])
     return b"".join((header, write_varint(size) if size >= 0xF else b"", *values))
 
 
 def fields(data: bytes, at: int = 0) -> Iterator[Field]:
-    """The fields of the struct at `at`, in the order in which they were written."""
+    """Yields the fields of the struct at `at`, in the order in which they were written."""
     number = 0
-    while header := data[at]:
-        delta, kind = header >> 4, header & 0xF
-        at += 1
-        if delta:
-            number += delta
-        else:
-            number, at = read_integer(data, at)
+    while data[at]:
+        number, kind, at = _read_field_header(data, at, number)
         end = _skip(data, at, kind)
         yield Field(number, kind, at, end)
         at = end
 
 
-def find_integers(data: bytes, at: int, wanted: Wanted, found: Callable[[Integer], None]) -> int:
-    """Calls `found` with each wanted integer of the struct at `at`; returns where that ends."""
+def find_integers(data: bytes, at: int, wanted: Wanted) -> tuple[list[Integer], int]:
+    """Returns the wanted integers of the struct at `at`, in the order in which they were written,
+    and where the struct ends."""
+    found: list[Integer] = []
     number = 0
-    while header := data[at]:
-        delta, kind = header >> 4, header & 0xF
-        at += 1
-        if delta:
-            number += delta
-        else:
-            number, at = read_integer(data, at)
+    while data[at]:
+        number, kind, at = _read_field_header(data, at, number)
         want = wanted.get(number)
         if isinstance(want, str) and kind in _INTEGERS:
             value, end = read_integer(data, at)
-            found(Integer(want, value, at, end))
+            found.append(Integer(want, value, at, end))
             at = end
-        elif isinstance(want, dict) and kind == STRUCT:
-            at = find_integers(data, at, want, found)
-        elif isinstance(want, dict) and kind == LIST:
-            size, _, at = read_list_header(data, at)
+        elif isinstance(want, dict) and kind in (STRUCT, _LIST):
+            size = 1
+            if kind == _LIST:
+                size, _, at = read_list_header(data, at)
             for _ in range(size):
-                at = find_integers(data, at, want, found)
+                inside, at = find_integers(data, at, want)
+                found += inside
         else:
             at = _skip(data, at, kind)
-    return at + 1
+    return found, at + 1
+
+
+def _read_field_header(data: bytes, at: int, number: int) -> tuple[int, int, int]:
+    """Returns the id and kind of the field after the one of this id, and where its value starts."""
+    header = data[at]
+    if header >> 4:
+        return number + (header >> 4), header & 0xF, at + 1
+    number, at = read_integer(data, at + 1)
+    return number, header & 0xF, at
 
 
 def _skip(data: bytes, at: int, kind: int) -> int:
-    """Where the value of this kind that starts at `at` ends."""
+    """Returns where the value of this kind that starts at `at` ends."""
     if kind in _INTEGERS:
         while data[at] & 0x80:
             at += 1
         return at + 1
-    if kind == BINARY:
+    if kind == _BINARY:
         size, at = read_varint(data, at)
         return at + size
     if kind == STRUCT:
@@ -162,7 +142,7 @@ def _skip(data: bytes, at: int, kind: int) -> int:
                 _, at = read_varint(data, at)
             at = _skip(data, at, header & 0xF)
         return at + 1
-    if kind in (LIST, _SET):
+    if kind in (_LIST, _SET):
         size, element, at = read_list_header(data, at)
         if element in (_TRUE, _FALSE):  # In a list, unlike in a field, a boolean has a byte.
             return at + size

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds import run_build
-from transforms.dataset.naming import FORMATS
+from transforms.formats.registry import FORMATS
 from transforms.releases.fingerprint import OUTPUT_REVISION
 
 INPUTS = Path(__file__).parents[1] / "data" / "golden"

@@ -39,7 +39,8 @@ def write(path: Path, *given: pa.Table) -> bytes:
 
 
 def read(path: Path) -> pa.Table:
-    found = [some.table for some in FORMAT.read(str(path), EXAMPLE.names)]
+    schema = FORMAT.schema(EXAMPLE.names)
+    found = [some.table for some in FORMAT.read(str(path), schema=schema)]
     return pa.concat_tables([EXAMPLE.empty_table(), *found])
 
 
@@ -89,7 +90,7 @@ def test_damage_is_told(tmp_path: Path):
             read(path)
     for content, expected in (
         (b"{", "example 0: "),
-        (b'{"image_id": "a"}', "example 0: its columns aren't those of an example"),
+        (b'{"image_id": "a"}', "example 0: its columns aren't those that its version records"),
         (json.dumps(dict.fromkeys(EXAMPLE.names, 1)).encode(), "."),
     ):
         path.write_bytes(gzip.compress(content + b"\n"))

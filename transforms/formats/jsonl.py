@@ -102,7 +102,9 @@ class JsonLines(Format):
                 except ValueError as error:
                     raise FormatError(f"example {place}: {error}") from None
                 if schema is not None and list(row) != types.names:
-                    raise FormatError(f"example {place}: its columns aren't those of an example")
+                    raise FormatError(
+                        f"example {place}: its columns aren't those that its version records"
+                    )
                 rows.append(row)
                 size += len(line)
                 if size >= _BATCH_BYTES:

@@ -23,8 +23,8 @@ class Part(NamedTuple):
         num_examples: in it.
         bytes: its size.
         crc32: of all of its bytes.
-        body: CRC-32 of the examples: of all that precedes what the format writes when a file is
-            closed, which for Parquet is page indexes and the footer.
+        body: CRC-32 of the bytes before its footer, which for Parquet begins with page indexes; of
+            all where the format has no footer.
     """
 
     path: str

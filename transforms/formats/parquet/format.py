@@ -72,10 +72,9 @@ class Parquet(Format):
     def read_body(self, part: BuiltPart) -> Iterator[bytes]:
         assert part.origin is not None
         shard = _local_shard(part.path, part.origin.footer)
-        start, size = shard.span(part.origin.row, part.num_examples)
         yield MAGIC
         with open(part.path, "rb") as file:
-            yield from pieces(file, start, size)
+            yield from pieces(file, *shard.span(part.origin.row, part.num_examples))
 
     def extract(self, part: BuiltPart, destination: BinaryIO, options: ObjectOptions) -> None:
         assert part.origin is not None

@@ -271,13 +271,13 @@ def commit_to_store(store: Store, labels: str, output: str, work: str, name: str
     """Seals and commits a version of a few examples, whose parts are in the store."""
     given = ["--annotations", labels, "--images", "none", "--output", output, *store.flags]
     config = plan.make_plan(build_flags.parse(given)[0], work)
-    config = dataclasses.replace(config, version=f"{config.version}{name}")
+    config = dataclasses.replace(config, version=f"{config.version}{name}").publication
     shards = []
     with tempfile.TemporaryDirectory() as folder:
         for form in ("parquet", "tfrecord"):
             for bucket in (0, 1):
                 part = write_part(Path(folder), form, bucket)
-                uri = f"{config.parts_folder}/{form}{bucket}"
+                uri = f"{config.work.parts}/{form}{bucket}"
                 objects.upload(uri, Path(part.path), store.options)
                 shards.append(part._replace(path=uri))
     plans = plan_shards(shards, 1 << 20)
@@ -331,7 +331,7 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
 def test_a_shard_that_has_gone_is_not_published(store: Store, labels: str):
     output = store.uri("gone", OUTPUTS)
     given = ["--annotations", labels, "--images", "none", "--output", output, *store.flags]
-    config = plan.make_plan(build_flags.parse(given)[0], f"{output}/.work/it")
+    config = plan.make_plan(build_flags.parse(given)[0], f"{output}/.work/it").publication
     shards = []
     with tempfile.TemporaryDirectory() as folder:
         parts = [write_part(Path(folder), form, 0) for form in ("parquet", "tfrecord")]

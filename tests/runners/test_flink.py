@@ -83,8 +83,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
 
     def submit_and_read(self: monitor.BuildMonitor, job: launch.Job) -> None:
         submitted(self, job)
-        config = self._config
-        data = files.read_file(f"{config.work}/job.json", config.object_options)
+        plan = self._config
+        data = files.read_file(f"{plan.work.path}/job.json", plan.examples.object_options)
         records.append(json.loads(data))
 
     monkeypatch.setattr(monitor.BuildMonitor, "submitted", submit_and_read)

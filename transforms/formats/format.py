@@ -147,7 +147,7 @@ class Format(FileKind):
     """An output format: what `--format` chooses among."""
 
     #: Whether pictures and masks of single rows can be read without reading others, as
-    #: `reuse.kept` does.
+    #: `reuse.finished` does.
     has_row_access: ClassVar[bool] = False
 
     # Writing.

@@ -18,7 +18,7 @@ from transforms.formats.format import FileKind
 from transforms.formats.part import DamagedPartError, HashingFile, StoredPart
 from transforms.formats.registry import find_format
 from transforms.formats.shard_count import shards_at_least
-from transforms.reuse import recording, taking
+from transforms.reuse import previous_parts, recording
 from transforms.storage import files, objects, temporary
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
@@ -172,7 +172,7 @@ def _copy_whole(path: str, target: str, options: ObjectOptions) -> bool:
 def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPart:
     """A part that is a local file."""
     if part.origin:
-        return taking.take_out(part, os.path.join(scratch, uuid.uuid4().hex), options)
+        return previous_parts.take_out(part, os.path.join(scratch, uuid.uuid4().hex), options)
     return _download(part, scratch, options) if is_remote(part.path) else part
 
 

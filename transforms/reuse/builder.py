@@ -15,7 +15,7 @@ from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.examples.write import PartBuilder
 from transforms.reuse import recording
-from transforms.reuse.kept import Kept
+from transforms.reuse.finished import FinishedImages
 from transforms.reuse.lineage import digest_bucket, lineage_of, written_rows
 from transforms.reuse.previous import Previous
 
@@ -111,19 +111,21 @@ class ReusingBuilder:
             account.reused_pictures = len(images) if self._options.with_pictures else 0
         return built
 
-    def _account_for_reused(self, built: BuiltBucket, finished: Mapping[str, Kept]) -> None:
+    def _account_for_reused(
+        self, built: BuiltBucket, finished: Mapping[str, FinishedImages]
+    ) -> None:
         """Counts the pictures of a bucket that are reused."""
         for split in built.splits:
             if self._options.with_pictures and split.split in finished:
                 split.reused_pictures = int(finished[split.split].pictures.sum())
 
-    def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, Kept]:
+    def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, FinishedImages]:
         """Returns, by split, pictures and masks of images of which these haven't changed."""
         if not self._previous:
             return {}
         matches = {split: self._previous.match(split, rows) for split, rows in lineage.items()}
         return {
-            split: Kept(match, lineage[split], self._options.object_options)
+            split: FinishedImages(match, lineage[split], self._options.object_options)
             for split, match in matches.items()
             if match
         }

@@ -16,7 +16,7 @@ from transforms.dataset.keys import find
 from transforms.exchange.batches import bucket_of
 from transforms.formats.part import Crc32
 from transforms.formats.registry import FORMATS, find_format
-from transforms.reuse import taking
+from transforms.reuse import previous_parts
 from transforms.reuse.identity import UNKNOWN
 from transforms.reuse.recording import PART, PARTS, ROW
 from transforms.storage import files
@@ -175,10 +175,13 @@ class Previous:
         if is_remote(self._folder):
             return parts
         try:
-            linked = [part._replace(path=taking.link_into(self._work, part.path)) for part in parts]
+            linked = [
+                part._replace(path=previous_parts.link_into(self._work, part.path))
+                for part in parts
+            ]
         except OSError:
             return None
-        return linked if all(map(taking.is_sound, linked)) else None
+        return linked if all(map(previous_parts.is_sound, linked)) else None
 
 
 def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Known]:

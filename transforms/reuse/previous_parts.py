@@ -1,4 +1,4 @@
-"""Parts of a shard of the version before: looked at, and taken out of it as they were written."""
+"""Parts in shards of the version before: linked, checked, and extracted."""
 
 import contextlib
 import errno
@@ -17,14 +17,16 @@ from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _READ_BYTES = 256 << 10
-#: What comes of reading a shard that isn't one any more.
+#: Errors of reading a damaged shard.
 _DAMAGE = (OSError, ValueError, LookupError, pa.ArrowException)
-#: Shards that a worker has in mind: buckets that it builds one after the other lie in the same few.
+#: Shards that a worker has open: consecutive buckets lie in the same few.
 _SHARDS = 8
 
 
 def link_into(folder: str, path: str) -> str:
-    """A link to a shard in a folder of this build, where nobody removes it; the same each time.
+    """Links a shard into a folder of this build, where nobody removes it; returns the link.
+
+    It is the same each time.
 
     Raises:
         OSError: it isn't there, can't be linked, or is no regular file.
@@ -55,7 +57,7 @@ def open_shard(path: str, _sha256: str, options: ObjectOptions) -> pq.ParquetFil
 
 
 def take_out(part: BuiltPart, path: str, options: ObjectOptions) -> BuiltPart:
-    """Writes a part with an origin to a local file: what it is then, without an origin.
+    """Writes a part with an origin to a local file; returns the part as it is there.
 
     Raises:
         OSError, StorageError: The shard can't be read.

@@ -1,4 +1,4 @@
-"""Pictures and rasters of the version before, in place of fetching, decoding and encoding them."""
+"""Reads finished pictures and masks from the version before."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from transforms.dataset.elements import BuiltPart, in_one_piece
 from transforms.examples.imaging.process import Picture
 from transforms.examples.masks.rasterise import Raster
 from transforms.examples.pictures import Size
-from transforms.reuse import pages, taking
+from transforms.reuse import pages, previous_parts
 from transforms.reuse.lineage import places_of
 from transforms.reuse.previous import Match
 from transforms.sources.buffer import PictureBuffer
@@ -25,19 +25,19 @@ _REMOTE_BYTES = 8 << 20
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
-class Kept:
-    """What is taken over of some images: read as it is asked for, in their order.
+class FinishedImages:
+    """Pictures and masks of n images that are finished: read as they are asked for, in order.
 
     Attributes:
-        pictures: (n,) bool: of which of n images there are pictures.
-        masks: (n,) bool: likewise, all rasters of their masks.
+        pictures: (n,) bool: which images have a finished picture.
+        masks: (n,) bool: which images have finished rasters of all their masks.
     """
 
     def __init__(self, match: Match, images: np.ndarray, options: ObjectOptions) -> None:
         """Nothing is read yet.
 
         Args:
-            match: what there is of the images.
+            match: where they are in the version before.
             images: (n,) of `recording.ROW`.
             options: how object stores are reached.
         """
@@ -50,10 +50,10 @@ class Kept:
         self._next_rasters = self._rasters()
 
     def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
-        """The pictures, one after the other, each with its size as it was stored once.
+        """Yields the pictures in order, each with the size that its source had.
 
         Args:
-            buffer: what they are read to, as long as there is room.
+            buffer: they are read to its room, while it has some.
         """
         for part, shard, number, rows in self._groups(self._places[self.pictures]):
             chosen = shard.read_row_group(number, _PICTURE).take(pa.array(rows))
@@ -73,8 +73,8 @@ class Kept:
             image_ids: of the images, in order; none may be left out for good that has some.
         """
         places = places_of(self._images, image_ids)
-        known = self.masks[places].tolist()
-        return [next(self._next_rasters) if is_known else None for is_known in known]
+        finished = self.masks[places].tolist()
+        return [next(self._next_rasters) if is_finished else None for is_finished in finished]
 
     def _rasters(self) -> Iterator[list[Raster]]:
         for _, shard, number, rows in self._groups(self._places[self.masks]):
@@ -89,8 +89,8 @@ class Kept:
     def _groups(
         self, places: np.ndarray
     ) -> Iterator[tuple[BuiltPart, pq.ParquetFile, int, np.ndarray]]:
-        """The row groups with rows at these places: of which part, its shard, their number there,
-        and which of their rows these are."""
+        """Yields row groups with rows at these places: the part, its shard, the group's number in
+        the shard, and the rows of the group."""
         before = 0
         for part in self._parts:
             origin = part.origin
@@ -99,7 +99,7 @@ class Kept:
             if not len(_within(places, before, stop)):
                 before = stop
                 continue
-            shard = taking.open_shard(part.path, origin.sha256, self._options)
+            shard = previous_parts.open_shard(part.path, origin.sha256, self._options)
             for number, start, rows in _row_groups(shard, part):
                 first = before + start - origin.row
                 wanted = _within(places, first, first + rows)
@@ -109,7 +109,7 @@ class Kept:
 
 
 def _start_of_pictures(group: pq.RowGroupMetaData) -> int:
-    """Where the pages of a row group's pictures begin."""
+    """Returns where the pages of a row group's pictures begin."""
     columns = map(group.column, range(group.num_columns))
     return next(each.data_page_offset for each in columns if each.path_in_schema == "image.bytes")
 

@@ -1,6 +1,8 @@
 """What the documents name exists: programs, flags, targets of make, paths, links."""
 
+import ast
 import functools
+import importlib
 import re
 import subprocess
 import sys
@@ -14,6 +16,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "runners").rglob("*.md")]
 )
 GUIDE = [page for page in PAGES if "decisions" not in page.parts and page.name != "CHANGELOG.md"]
+RECIPES = sorted((ROOT / "docs" / "recipes").glob("add-*.md"))
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 #: Flags of Beam's own runners that the guide shows.
@@ -27,6 +30,9 @@ _FLAG = re.compile(r"--[a-z][a-z0-9_-]*")
 _CODE = re.compile(r"`([^`]+)`")
 _PATH = re.compile(
     r"(open_images|pipelines|runners|transforms|benchmarks|tests|tools|docs)/[\w./-]+"
+)
+_STEP = re.compile(
+    r"^`(?P<path>[\w./]+)`|^```(?P<language>py|diff)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -49,6 +55,15 @@ def commands(page: Path) -> Iterator[list[str]]:
             for part in re.split(r"&&|;|\||>>", re.sub(r"(^|\s)#.*", "", line)):
                 if words := part.split():
                     yield words
+
+
+def steps(page: Path) -> Iterator[tuple[str, str, str]]:
+    """The steps of a recipe: the file named last, and what is written (`py`) or changed (`diff`)."""
+    path = ""
+    for match in _STEP.finditer(page.read_text()):
+        path = match["path"] or path
+        if match["language"]:
+            yield path, match["language"], match["text"]
 
 
 @functools.cache
@@ -113,9 +128,10 @@ def test_flags_in_prose_exist(page: Path):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_paths_and_links_lead_somewhere(page: Path):
+    added = {path for path, language, _ in steps(page) if language == "py"}
     for span in _CODE.findall(prose(page)):
         if _PATH.fullmatch(span):
-            assert (ROOT / span).exists(), span
+            assert span in added or (ROOT / span).exists(), span
     for link in _LINK.findall(prose(page)):
         if not link.startswith(("http://", "https://", "#")):
             assert (page.parent / link.partition("#")[0]).exists(), link
@@ -145,3 +161,29 @@ def test_decisions_have_their_parts(page: Path):
 def test_all_decisions_are_listed():
     listed = _LINK.findall((ROOT / "docs" / "decisions" / "index.md").read_text())
     assert [link for link in listed if link[0].isdigit()] == [page.name for page in DECISIONS]
+
+
+@pytest.mark.parametrize("page", RECIPES, ids=name_of)
+def test_recipes_apply(page: Path):
+    """Files are new and import what is there; the lines around each change are in its file."""
+    files: dict[str, str] = {}
+    for path, language, text in steps(page):
+        if language == "py":
+            assert not (ROOT / path).exists()
+            files[path] = text
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ImportFrom):
+                    module = importlib.import_module(node.module or "")
+                    for alias in node.names:
+                        assert hasattr(module, alias.name), (node.module, alias.name)
+            continue
+        content = files.get(path) or (ROOT / path).read_text()
+        for hunk in text.split("@@\n"):
+            before, after = (
+                "".join(line[1:] + "\n" for line in hunk.splitlines() if not line.startswith(sign))
+                for sign in "+-"
+            )
+            assert content.count(before) == 1, (path, before)
+            content = content.replace(before, after)
+        files[path] = content
+        ast.parse(content)

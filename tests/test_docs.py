@@ -32,7 +32,8 @@ _PATH = re.compile(
     r"(open_images|pipelines|runners|transforms|benchmarks|tests|tools|docs)/[\w./-]+"
 )
 _STEP = re.compile(
-    r"^`(?P<path>[\w./]+)`|^```(?P<language>py|diff)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^`(?P<path>[\w./]+)`[,:]|^```(?P<language>py|diff)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -58,7 +59,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def steps(page: Path) -> Iterator[tuple[str, str, str]]:
-    """The steps of a recipe: the file named last, and what is written (`py`) or changed (`diff`)."""
+    """The steps of a recipe: the file that was named last, and what is new or changed there."""
     path = ""
     for match in _STEP.finditer(page.read_text()):
         path = match["path"] or path

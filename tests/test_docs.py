@@ -59,11 +59,14 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def steps(page: Path) -> Iterator[tuple[str, str, str]]:
-    """The steps of a recipe: the file that was named last, and what is new or changed there."""
+    """The steps of a recipe: the file that was named last, and what is new or changed there.
+
+    Blocks before any file is named are examples, and no steps.
+    """
     path = ""
     for match in _STEP.finditer(page.read_text()):
         path = match["path"] or path
-        if match["language"]:
+        if path and match["language"]:
             yield path, match["language"], match["text"]
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import open_images
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "runners").rglob("*.md")]
@@ -191,3 +193,9 @@ def test_recipes_apply(page: Path):
             content = content.replace(before, after)
         files[path] = content
         ast.parse(content)
+
+
+def test_all_public_names_are_documented():
+    page = (ROOT / "docs" / "api.md").read_text()
+    documented = re.findall(r"^::: open_images\.(\w+)", page, re.MULTILINE)
+    assert {*documented, "__version__"} == set(open_images.__all__)

@@ -18,7 +18,7 @@ OPERATOR := 1.10.0
 OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6
 KUBERNETES_SCHEMAS := 1.37.0
 
-.PHONY: help demo check test setup lint types fuzz bench bench-peers bench-startup bench-growth \
+.PHONY: help demo check test setup lint types docs fuzz bench bench-peers bench-startup bench-growth \
     bench-narratives bench-full bench-examples bench-pixels bench-memory bench-incremental \
     bench-rebuilds bench-flink toolchain flink prism kubernetes airflow clean
 
@@ -35,12 +35,13 @@ demo: $(VENV)/installed
 help:
 	@echo 'make demo    a small corpus, built and drawn, in demo/'
 	@echo 'make check   at each change: lint, types, and the quick tests, which need Python alone'
+	@echo 'make docs    the pages of docs/ with an API reference, in site/'
 	@echo 'make test    all tests, after make setup'
 	@echo 'make setup   what the tests use: Java and Go, Flink, Prism, schemas of Kubernetes, Airflow'
 	@echo 'make flink   (or prism, kubernetes, airflow) one of these'
 	@echo 'make fuzz    drawn and mutated inputs, for about an hour; SEED=… repeats a run'
 	@echo 'make bench   benchmarks; bench-… in the Makefile are others'
-	@echo 'make clean   removes .venv and demo'
+	@echo 'make clean   removes .venv, demo and site'
 
 # What a contributor runs at each change.
 check: lint types
@@ -57,9 +58,14 @@ setup:
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/installed
 	$(BIN)/pyrefly check
+
+# Strict: a link, an anchor or a name that isn't there ends it.
+docs: $(VENV)/docs
+	$(BIN)/mkdocs build
 
 # Far more drawn inputs than `make test` tries, from another seed each time: make fuzz SEED=…
 SEED := $(shell date +%s)
@@ -202,12 +208,12 @@ $(AIRFLOW)/installed: runners/schedules/airflow-requirements.txt | $(VENV)/made
 	$(STEP) 'Airflow' $(AIRFLOW)/bin/python -m pip install --quiet --no-deps --requirement $<
 	@touch $@
 
-$(VENV)/bench: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+$(VENV)/bench $(VENV)/docs: $(VENV)/%: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site
 
 $(VENV)/installed: setup.py | $(VENV)/made
 	$(STEP) 'Python' $(BIN)/python -m pip install --quiet --editable '.[tensorflow,test]'

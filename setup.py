@@ -45,6 +45,11 @@ setup(
         "bench": ["chdb>=4.4,<5"],
         # What submits jobs to Dataflow; `build` makes the package that its workers install.
         "dataflow": ["apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69"],
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.6,<10",
+            "mkdocstrings[python]>=1,<2",
+        ],
         # Reads what was written; workers don't need it.
         "tensorflow": [
             "tensorflow-cpu>=2.20,<2.22",
@@ -55,6 +60,7 @@ setup(
             "datasets>=4,<6",
             "duckdb>=1.4,<3",
             "hypothesis>=6.100,<7",
+            "import-linter>=2.3,<3",
             "ipykernel>=6.29,<8",
             "jsonschema>=4.18,<5",
             "nbclient>=0.10,<1",

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -212,7 +213,7 @@ def publish(
         body: machine, tables and notes, in Markdown.
     """
     command = shlex.join(["python", "-m", module, *_portable(arguments)])
-    section = f"## {title}\n\n```\n{command}\n```\n\n{body.strip()}\n"
+    section = f"## {title}\n\n```\n{command}\n```\n\n{_wrapped(body.strip())}\n"
     print(section, flush=True)
     if results is None:
         return
@@ -225,6 +226,16 @@ def publish(
         parts.append(section)
     text = "\n".join(f"{part.strip()}\n" for part in parts if part.strip())
     results.write_text(text, encoding="utf-8")
+
+
+def _wrapped(body: str) -> str:
+    """Wraps the lines of Markdown at 100 columns, except in tables and code."""
+    lines, in_code = [], False
+    for line in body.splitlines():
+        in_code ^= line.startswith("```")
+        is_prose = not in_code and not line.startswith("|")
+        lines += textwrap.wrap(line, 100) if is_prose and len(line) > 100 else [line]
+    return "\n".join(lines)
 
 
 def _portable(arguments: Sequence[str]) -> Iterator[str]:

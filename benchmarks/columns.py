@@ -1,6 +1,6 @@
 """The published names of columns, for peers in Python."""
 
-#: Of a box's flags, in the order of `schema.FLAGS`; MIAP's boxes have two other names.
+#: Of a box's flags, in the order of `boxes.FLAGS`; MIAP's boxes have two other names.
 FLAG_NAMES = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
 MIAP_FLAG_NAMES = (*FLAG_NAMES[:3], "IsDepictionOf", "IsInsideOf")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from transforms.dataset.schema import ANNOTATION_COLUMNS, EXAMPLE
+from transforms.kinds.registry import ANNOTATION_COLUMNS, EXAMPLE
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from benchmarks.columns import FLAG_NAMES, IMAGE_NAMES, MIAP_FLAG_NAMES
-from transforms.dataset.schema import ANNOTATION_COLUMNS, EXAMPLE, FLAGS
+from transforms.kinds.boxes import FLAGS
+from transforms.kinds.registry import ANNOTATION_COLUMNS, EXAMPLE
 
 _CAST = {pa.string(): str, pa.float32(): float} | dict.fromkeys((pa.int8(), pa.int32()), int)
 _BOX = {"xmin": "XMin", "xmax": "XMax", "ymin": "YMin", "ymax": "YMax"}

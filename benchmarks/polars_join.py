@@ -15,7 +15,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "2")
 import polars as pl
 
 from benchmarks.columns import FLAG_NAMES, IMAGE_NAMES, MIAP_FLAG_NAMES
-from transforms.dataset.schema import ANNOTATION_COLUMNS, EXAMPLE, FLAGS
+from transforms.kinds.boxes import FLAGS
+from transforms.kinds.registry import ANNOTATION_COLUMNS, EXAMPLE
 
 _TEXT, _F32, _I8, _I32, _I64 = pl.String, pl.Float32, pl.Int8, pl.Int32, pl.Int64
 

@@ -39,7 +39,7 @@ from benchmarks.report import (
     table,
     work_folder,
 )
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 
 _START_UP_IMAGES = 1_000
 #: Builds of fewer images take seconds, of which what else the machine does is a part: so each is

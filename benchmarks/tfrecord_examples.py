@@ -32,11 +32,11 @@ from benchmarks.report import (
     table,
     work_folder,
 )
-from transforms.dataset.schema import example_columns
 from transforms.formats.tfrecord import features, wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.records import read_records
 from transforms.formats.tfrecord.writer import TFRecordWriter
+from transforms.kinds.registry import example_columns
 
 _IMAGES = 20_000
 _TARGET = 5

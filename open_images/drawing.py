@@ -15,14 +15,12 @@ from pycocotools import mask as coco
 
 from open_images.values import did_you_mean
 from transforms.dataset.naming import CLASSES, MANIFEST
+from transforms.kinds.registry import ANNOTATIONS
 from transforms.releases.output import Output
 
 _WIDTH, _HEIGHT, _MARGIN, _LETTERS, _CANDIDATES = 560, 440, 16, 74, 1000
 _FONT = ImageFont.load_default(size=15)
 _SMOOTH = Image.Resampling.BILINEAR
-_KINDS = (
-    *("image_labels", "bboxes", "person_boxes", "masks", "relationships", "narratives", "points"),
-)
 _DASH = 8
 
 Colour = tuple[int, ...]
@@ -76,9 +74,9 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
     data = ds.dataset([s for s in shards if split in (None, s.name.split("-")[0])])
     if not image_ids:
         # An older version lacks columns that were added since.
-        columns = [name for name in data.schema.names if name in ("image_id", *_KINDS)]
+        columns = [name for name in data.schema.names if name in ("image_id", *ANNOTATIONS)]
         first = data.head(_CANDIDATES, columns=columns).to_pylist()
-        first.sort(key=lambda row: -sum(bool(row.get(kind)) for kind in _KINDS))
+        first.sort(key=lambda row: -sum(bool(row.get(kind)) for kind in ANNOTATIONS))
         image_ids = [row["image_id"] for row in first[:number]]
     wanted = pc.field("image_id").isin(image_ids)
     # Counting reads ids alone: pictures are read of no shard but those that hold what is wanted.
@@ -176,7 +174,7 @@ def _draw_label(
 def caption_of(example: dict, palette: Palette) -> list[str]:
     """Returns the lines below a picture: its annotations, narratives and classes."""
     facts = [example["image_id"], f"{example['width']} x {example['height']}"]
-    counts = {kind: len(example.get(kind) or []) for kind in _KINDS}
+    counts = {kind: len(example.get(kind) or []) for kind in ANNOTATIONS}
     facts += [f"{kind.replace('_', ' ')}: {count}" for kind, count in counts.items() if count]
     captions = [f'"{each["caption"].strip()}"' for each in example["narratives"] or []]
     names = [palette.name(label) for label in _present(example["image_labels"] or [])]

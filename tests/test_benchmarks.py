@@ -12,7 +12,7 @@ from benchmarks import duckdb_join, polars_join, report, tfrecord_examples
 from benchmarks.contents import read_contents
 from benchmarks.measure import LimitError, Limits, Watch, disk_below, run
 from pipelines import synthesize
-from transforms.dataset.schema import EXAMPLE, example_columns
+from transforms.kinds.registry import EXAMPLE, example_columns
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from transforms.dataset import codes
 from transforms.dataset.keys import find
-from transforms.dataset.schema import BOX, EXAMPLE
 from transforms.formats.parquet.writer import ParquetWriter
+from transforms.kinds.boxes import BOX, BOXES
+from transforms.kinds.registry import EXAMPLE
 
 LABELS = [f"/m/{i}" for i in range(12)]
 
@@ -23,6 +24,10 @@ def boxes(labels: list[str | None], sources: list[str | None]) -> pa.Array:
     return pa.array(rows, BOX)
 
 
+def encode(rows: pa.Array, labels: pa.Array) -> pa.Array:
+    return codes.encode(rows, BOXES.coded, BOXES.labels, labels)
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(["a", "b", None])), max_size=40),
     st.permutations(LABELS),
@@ -30,9 +35,9 @@ def boxes(labels: list[str | None], sources: list[str | None]) -> pa.Array:
 def test_coded_rows_are_the_same_rows(rows: list[tuple[str, str | None]], known: list[str]) -> None:
     plain = boxes([label for label, _ in rows], [source for _, source in rows])
     labels = pa.array(known, pa.string())
-    coded = codes.encode(plain, "bboxes", labels)
+    coded = encode(plain, labels)
     assert pa.types.is_integer(coded.type.field("label").type)
-    assert codes.decode(coded, labels).equals(plain)
+    assert codes.decode(coded, BOX, labels).equals(plain)
     named = codes.concatenate([coded], BOX, labels)
     assert pa.types.is_dictionary(named.type.field("label").type)
     for name in ("label", "source"):
@@ -46,9 +51,9 @@ def test_coded_rows_are_the_same_rows(rows: list[tuple[str, str | None]], known:
 def test_a_block_with_an_unknown_label_stays_plain_and_meets_coded_ones() -> None:
     plain = boxes(["/m/1", "/m/new"], ["a", "a"])
     known = pa.array(LABELS, pa.string())
-    unknown = codes.encode(plain, "bboxes", known)
+    unknown = encode(plain, known)
     assert unknown.type.field("label").type == pa.string()
-    coded = codes.encode(plain.slice(0, 1), "bboxes", known)
+    coded = encode(plain.slice(0, 1), known)
     together = codes.concatenate([coded, unknown], BOX, known)
     assert together.to_pylist() == plain.to_pylist()[:1] + plain.to_pylist()
 
@@ -57,7 +62,7 @@ def test_blocks_with_many_texts_meet_though_there_are_more_than_codes() -> None:
     known = pa.array(LABELS, pa.string())
     sources = [[f"s{block} {i}" for i in range(100)] for block in range(3)]
     plain = [boxes(["/m/1"] * 100, some) for some in sources]
-    coded = [codes.encode(block, "bboxes", known) for block in plain]
+    coded = [encode(block, known) for block in plain]
     assert all(pa.types.is_dictionary(block.type.field("source").type) for block in coded)
     together = codes.concatenate(coded, BOX, known)
     assert together.equals(pa.concat_arrays(plain))
@@ -68,7 +73,7 @@ def test_files_are_the_same_bytes_by_whatever_dictionary(tmp_path: Path) -> None
     lists = [pa.ListArray.from_arrays([0, 2, 3], plain)]
     for known in (LABELS, LABELS[::-1], []):
         labels = pa.array(known, pa.string())
-        coded = codes.name(codes.encode(plain, "bboxes", labels), labels)
+        coded = codes.name_labels(encode(plain, labels), BOX, labels)
         lists.append(pa.ListArray.from_arrays([0, 2, 3], coded))
     written = []
     for column in lists:

@@ -15,7 +15,7 @@ from open_images import drawing
 from pipelines import draw
 from tests import builds
 from tests.conftest import CorpusMaker
-from transforms.dataset.schema import ANNOTATION_COLUMNS
+from transforms.kinds.registry import ANNOTATION_COLUMNS
 
 DATA = Path(__file__).with_name("data") / "real_v4"
 

@@ -13,7 +13,7 @@ from open_images.building.inputs import find_sources
 from tests.builds import run_build
 from transforms.dataset.elements import Source
 from transforms.errors import UsageError
-from transforms.kinds.detect import UNUSED
+from transforms.kinds.registry import UNUSED
 from transforms.storage.stores import ObjectOptions
 
 IDS = [f"{n:016x}" for n in range(0xA, 0xE)]

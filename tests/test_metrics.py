@@ -10,7 +10,7 @@ from apache_beam.metrics.metric import MetricResults
 from runners import direct
 from tests import builds
 from transforms import metrics
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 
 
 def test_metrics_agree_with_what_was_published(

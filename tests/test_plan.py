@@ -4,7 +4,8 @@ import pytest
 
 from open_images.building.plan import _choose_range_size, _count_buckets
 from transforms.dataset.elements import Source
-from transforms.kinds.ranges import plan_ranges, spilled_by_byte
+from transforms.kinds.reading.ranges import plan_ranges
+from transforms.kinds.registry import TABLES
 
 
 @pytest.mark.parametrize(
@@ -27,5 +28,5 @@ def test_ranges_of_every_kind_make_as_much_to_spill(size: int):
         pieces = ranges[table.kind]
         assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
         assert (pieces[0].start, pieces[-1].stop) == (0, size)
-        assert len(pieces) == -(-size * spilled_by_byte(table) // range_size)
+        assert len(pieces) == -(-size * TABLES[table.kind].spilled_a_byte // range_size)
     assert sum(map(len, ranges.values())) == pytest.approx(384 if size > 1 << 30 else 6, abs=6)

@@ -13,7 +13,7 @@ from open_images.building import fingerprint
 from open_images.building.inputs import find_sources
 from tests.builds import Build, latest_version, run_build
 from tests.changing import overwrite_alike, replace_alike
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 from transforms.storage.stores import ObjectOptions
 
 

@@ -8,11 +8,13 @@ from typing import NamedTuple
 from open_images.building.paths import Claimed, File, each, expand, files_below
 from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
-from transforms.kinds.archived import detect_members
-from transforms.kinds.detect import KINDS, UNUSED, detect
-from transforms.kinds.filenames import Role, may_hold_table, understand
-from transforms.kinds.head import SourceError, UnknownFileError
-from transforms.kinds.unused import PICTURES_GO, Unused
+from transforms.kinds.names import KINDS
+from transforms.kinds.parsing.head import SourceError, UnknownFileError
+from transforms.kinds.reading.archived import detect_members
+from transforms.kinds.reading.detect import detect
+from transforms.kinds.reading.filenames import Role, may_hold_table, understand
+from transforms.kinds.reading.unused import PICTURES_GO, Unused
+from transforms.kinds.registry import UNUSED
 from transforms.redaction import redact_url
 from transforms.storage import archives, files
 from transforms.storage.archives import archive_kind
@@ -23,11 +25,6 @@ from transforms.storage.tars import BLOCK
 
 _LOCAL_HEADER = 30  # of a zip's member; then comes its name
 _NO_TABLES = "nothing in it is an annotation file of Open Images"
-_UNUSED = {
-    "relationship_names": "two equal names a row, as the list of relationships has; examples hold "
-    "these names already",
-    "relationship_triplets": "the list of relationships that occur; examples hold their own",
-}
 
 
 class Annotations(NamedTuple):
@@ -90,7 +87,7 @@ def find_annotations(
     used = {source.name for source in sources}
     notices = [notice for notice in notices if notice.path not in used]
     notices += [
-        Notice(source.name, f"not used: {_UNUSED[source.kind]}")
+        Notice(source.name, f"not used: {UNUSED[source.kind].reason}")
         for source in sources
         if source.kind in UNUSED
     ]

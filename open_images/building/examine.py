@@ -15,7 +15,7 @@ from runners.checks import dataflow, flink, machine
 from runners.checks.finding import Finding, fix, note, ok, skip
 from runners.checks.workers import check_workers
 from transforms.errors import UsageError
-from transforms.kinds.detect import KINDS
+from transforms.kinds.names import KINDS
 from transforms.releases import workspace
 from transforms.storage.kind_path import split_kind
 from transforms.storage.objects import StorageError, is_remote

@@ -20,7 +20,7 @@ from open_images.building.paths import AT_ONCE, each
 from open_images.building.secret_key import keyed_hash
 from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 from transforms.releases.fingerprint import OUTPUT_REVISION
 from transforms.releases.manifest import Manifest, ManifestError, SourceRows
 from transforms.releases.output import LatestError, Output, find_missing

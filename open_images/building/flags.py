@@ -29,6 +29,7 @@ from runners.launch import RUNNERS
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
 from transforms.formats.registry import DEFAULT, FORMATS
+from transforms.kinds.names import TABLES, VOCABULARY
 
 MIB = 1 << 20
 _SHARD_SIZE = 256 * MIB
@@ -43,10 +44,9 @@ class InputFlags:
         group="inputs",
         metavar="[KIND=]PATH",
         help="annotation file, folder (walked) or glob, here or s3://… or gs://…; repeatable. The "
-        "kind is told from the "
-        "header or content; KIND= overrides: images, boxes, person_boxes, masks, relationships, "
-        "narratives, points, image_labels, classes, class_list, hierarchy. CSV, TSV or JSON Lines, "
-        "plain, gzipped or in a zip, tar or tar.gz",
+        "kind is told from the header or content; KIND= overrides: "
+        f"{', '.join((*TABLES, *VOCABULARY))}. CSV, TSV or JSON Lines, plain, gzipped or in a zip, "
+        "tar or tar.gz",
     )
     images: Sequence[str] = flag(
         paths,

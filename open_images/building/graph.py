@@ -13,7 +13,7 @@ from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport
 from transforms.exchange.shuffle import ShuffleTransport
 from transforms.journal import Journal
-from transforms.kinds.read import RangeReader, ReadAnnotations, Rows
+from transforms.kinds.reading.read import RangeReader, ReadAnnotations, Rows
 from transforms.releases.publish import Publish
 from transforms.reuse.builder import ReusingBuilder
 from transforms.sources.listed import ListMembers

@@ -20,8 +20,8 @@ from open_images.building.paths import (
 from open_images.building.same_content import drop_copies
 from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
-from transforms.kinds.filenames import PICTURES, Role, understand
-from transforms.kinds.unused import Unused
+from transforms.kinds.reading.filenames import PICTURES, Role, understand
+from transforms.kinds.reading.unused import Unused
 from transforms.redaction import redact_url
 from transforms.sources.listing import kind_of
 from transforms.sources.objects import ObjectFetcher

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from open_images.building.build_plan import Vocabulary
 from transforms.dataset.elements import LISTED, Source
-from transforms.kinds.ranges import plan_all_ranges
+from transforms.kinds.reading.ranges import plan_all_ranges
 
 _CODEC = "zstd"
 

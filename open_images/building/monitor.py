@@ -9,7 +9,7 @@ from open_images.building.build_plan import BuildPlan
 from open_images.progress import BuildObserver, Progress
 from runners.launch import Job, JobError
 from transforms import progress
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 from transforms.redaction import redact
 from transforms.releases.documents import to_json
 from transforms.storage import files

@@ -11,15 +11,16 @@ from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.secret_key import KeyFileError
 from transforms.dataset import failures
-from transforms.dataset.classes import build_classes, encode_classes, encode_labels
+from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
 from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds import vocabulary
-from transforms.kinds.detect import TABLES, VOCABULARY
-from transforms.kinds.ranges import spilled_by_byte
+from transforms.kinds.images import IMAGES
+from transforms.kinds.masks import MASKS
+from transforms.kinds.registry import TABLES, VOCABULARY
 from transforms.redaction import redact_value
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.manifest import Manifest
@@ -166,7 +167,7 @@ def find_inputs(
         notices += [
             Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
             for source in annotations
-            if source.kind == "masks"
+            if source.kind == MASKS.name
         ]
     return annotations, pixels, notices
 
@@ -203,7 +204,7 @@ def _check_encoding(encoding: str, formats: Iterable[str]) -> None:
 def _check_splits(annotations: list[Source]) -> None:
     """Without an image table, file names must tell the splits."""
     tables = [source for source in annotations if source.kind in TABLES]
-    if any(source.kind == "images" for source in tables):
+    if any(source.kind == IMAGES.name for source in tables):
         return
     for source in tables:
         if source.split is None:
@@ -211,13 +212,6 @@ def _check_splits(annotations: list[Source]) -> None:
                 f"--annotations {source.name}: which split? Put train, validation or test into its "
                 "name or folder, or give an image table"
             )
-
-
-_VOCABULARY_READERS = {
-    "classes": vocabulary.read_class_names,
-    "class_list": vocabulary.read_class_list,
-    "point_classes": vocabulary.read_point_classes,
-}
 
 
 def read_vocabulary(
@@ -229,25 +223,20 @@ def read_vocabulary(
         StorageError: The object store can't be read.
         UsageError: A file isn't what its kind says.
     """
-    content: dict[str, dict] = {kind: {} for kind in VOCABULARY}
-    counts, failed = [], []
+    class_files, counts, failed = [], [], []
     for source in sources:
-        if source.kind not in content:
+        if source.kind not in VOCABULARY:
             continue
-        bad = []
+        kind = VOCABULARY[source.kind]
         try:
-            data = _content(source, options)
-            if source.kind == "hierarchy":
-                good = vocabulary.read_hierarchy(data, source.name)
-            else:
-                good, bad = _VOCABULARY_READERS[source.kind](data, source.name)
+            good, bad = kind.read(_content(source, options), source.name)
         except ValueError as error:
             raise UsageError(f"--annotations {error}") from None
-        content[source.kind][source.name] = good
+        class_files.append(ClassFile(kind.rank, source.name, good))
         counts.append(SourceCount(source.index, 0, len(good) + len(bad), len(bad), 0))
         if bad:
             failed.append(Failed(source.index, 0, failures.pack(failures.to_table(bad))))
-    classes = build_classes(*(content[kind] for kind in VOCABULARY), labels=())
+    classes = build_classes(class_files, labels=())
     encoded = encode_classes(classes), encode_labels(classes)
     return Vocabulary(*encoded, tuple(counts), tuple(failed))
 
@@ -270,7 +259,7 @@ def _content(source: Source, options: ObjectOptions) -> bytes:
 
 
 def _release_of(annotations: list[Source]) -> str:
-    tables = [source for source in annotations if source.kind == "images"]
+    tables = [source for source in annotations if source.kind == IMAGES.name]
     return "v3" if tables and not any("Rotation" in source.columns for source in tables) else "v7"
 
 
@@ -278,7 +267,7 @@ def _choose_range_size(sources: Sequence[Source], chunk_size: int) -> int:
     """Larger for large inputs: every range has rows for every bucket, and to write and to read each
     such pair takes time, so that it would grow by the square."""
     tables = [source for source in sources if source.kind in TABLES]
-    total = sum(source.size * spilled_by_byte(source) for source in tables)
+    total = sum(source.size * TABLES[source.kind].spilled_a_byte for source in tables)
     return max(chunk_size, round(total / _MAX_RANGES))
 
 
@@ -293,7 +282,7 @@ def _count_buckets(sources: Sequence[Source], with_pictures: bool) -> int:
     total = sum(sizes.values())
     buckets = total / _BUCKET_BYTES
     if with_pictures:
-        tables = sum(size for source, size in sizes.items() if source.kind == "images")
+        tables = sum(size for source, size in sizes.items() if source.kind == IMAGES.name)
         images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
         few = min(images / _FEW_BUCKET_IMAGES, _ENOUGH_BUCKETS)
         buckets = max(buckets, few, images / _BUCKET_IMAGES)

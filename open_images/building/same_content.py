@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
 from transforms.dataset.elements import Notice, Source
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions

@@ -20,8 +20,8 @@ from transforms.dataset.failures import PixelError
 from transforms.examples.join import Joined, join
 from transforms.exchange import spills
 from transforms.exchange.batches import KeyedBatch, bucket_of
-from transforms.kinds.images import IMAGE_ROW
-from transforms.kinds.ranges import plan_ranges
+from transforms.kinds.images import IMAGE_ROW, IMAGES
+from transforms.kinds.reading.ranges import plan_ranges
 from transforms.sources.contents import keyed, list_source, unpack_source
 from transforms.storage.stores import ObjectOptions
 
@@ -56,7 +56,7 @@ def gather(
     buckets = min(-(-count(pictures) // _BUCKET_IMAGES), _MAX_BUCKETS)
     written: list[spills.Spill] = []
     for source in sources:
-        if source.kind == "images" and with_addresses:
+        if source.kind == IMAGES.name and with_addresses:
             batches = _read_addresses(source, meter, options)
         elif source.medium in LISTED:
             batches = _list_members(source, folder, meter, options)
@@ -70,7 +70,7 @@ def gather(
                 known = [KeyedBatch(source.index, order, rows)]
                 written.append(spills.write_spill(known, buckets, folder))
         meter.say(f"{source.name}: knows {found:,} of the pictures")
-    the_list = Source(len(sources), "images", "", 0)
+    the_list = Source(len(sources), IMAGES.name, "", 0)
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
         batches = [*spills.SpilledBatches(folder, bucket, buckets, tuple(sorted(written)))]
@@ -115,7 +115,7 @@ def _read_addresses(
     """Where an image table says that pictures are; nothing else of it, so that nothing else of it
     can contradict the list."""
     # Only here, since Beam takes a second or two to import.
-    from transforms.kinds import read
+    from transforms.kinds.reading import read
 
     bad_rows = 0
     try:

@@ -9,7 +9,7 @@ from open_images.building.build_plan import BuildPlan
 from open_images.errors import BuildError
 from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
-from transforms.kinds.detect import UNUSED
+from transforms.kinds.registry import UNUSED
 from transforms.releases.loss_limits import describe_failure
 from transforms.releases.manifest import Manifest, SourceRows, Split, bytes_by_format
 from transforms.releases.outcome import Outcome

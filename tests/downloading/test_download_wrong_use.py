@@ -9,7 +9,7 @@ from open_images.downloading import catalogue as catalogues
 from open_images.downloading.catalogue import OPTIONAL_KINDS, read, select
 from open_images.downloading.plan import make_plan
 from tests.downloading.conftest import Run
-from transforms.kinds.detect import KINDS
+from transforms.kinds.names import KINDS
 from transforms.wording import bytes_of
 
 MISTAKES = {

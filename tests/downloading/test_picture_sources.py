@@ -246,7 +246,7 @@ def test_a_thumbnail_that_was_not_published_is_the_original(
 def test_a_broken_image_table_is_named(
     get: Callable[..., str], server: Server, output: Path, tables: Path, monkeypatch
 ):
-    monkeypatch.setattr("transforms.kinds.head.HEAD_BYTES", 200)
+    monkeypatch.setattr("transforms.kinds.parsing.head.HEAD_BYTES", 200)
     path = tables / "b.csv.gz"
     path.write_bytes(path.read_bytes()[:-12])
     flags = ("--annotations", str(tables), "--allow_private_hosts")

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_key
-from transforms.dataset.schema import BOX, IMAGE_FIELDS, IMAGE_LABEL
 from transforms.examples.join import LIST_COLUMNS, MEMBER, Joined, join
 from transforms.exchange.batches import KeyedBatch
-from transforms.kinds.images import IMAGE_ROW, SPLITS
+from transforms.kinds.boxes import BOX
+from transforms.kinds.image_labels import IMAGE_LABEL
+from transforms.kinds.images import IMAGE_FIELDS, IMAGE_ROW, SPLITS
 
 #: Few, so that rows meet; the last three are in no image table.
 IDS = [f"{i:016x}" for i in range(8)]

@@ -11,7 +11,7 @@ from apache_beam.testing.util import assert_that
 from open_images.building import graph, plan
 from pipelines.cli import options
 from tests.builds import run_build
-from transforms.dataset.schema import EXAMPLE
+from transforms.kinds.registry import EXAMPLE
 
 MAPS = ("--mask_maps", "instance,semantic")
 

@@ -12,7 +12,7 @@ from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_key
 from transforms.examples.join import join
 from transforms.exchange.batches import KeyedBatch
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import TABLES
 
 BOX = {"label": "/m/1", "source": "xclick", "confidence": 1.0, "xmin": 0.0, "xmax": 0.5}
 BOX |= {"ymin": 0.0, "ymax": 0.5}
@@ -37,15 +37,15 @@ def run(kind: str, files: list[list[tuple[int, dict]]], coded: bool = False) -> 
         if not rows:
             continue
         keys = pa.array([image_key(f"{image:016x}") for image, _ in rows], pa.uint64())
-        value = pa.array([value for _, value in rows], table.value)
+        value = pa.array([value for _, value in rows], table.row)
         if coded:
             columns = [
                 column.dictionary_encode() if name in ("label", "source") else column
                 for name, column in zip(
-                    [field.name for field in table.value], value.flatten(), strict=True
+                    [field.name for field in table.row], value.flatten(), strict=True
                 )
             ]
-            value = pa.StructArray.from_arrays(columns, [field.name for field in table.value])
+            value = pa.StructArray.from_arrays(columns, [field.name for field in table.row])
         rows = pa.record_batch({"key": keys, "value": value})
         batches.append(KeyedBatch(source, 0, rows))
     joined = join(batches, sources, None)
@@ -55,7 +55,7 @@ def run(kind: str, files: list[list[tuple[int, dict]]], coded: bool = False) -> 
 
 def full(kind: str, value: dict) -> dict:
     """A row with all fields, as Arrow gives it back."""
-    return pa.array([value], TABLES[kind].value).to_pylist()[0]
+    return pa.array([value], TABLES[kind].row).to_pylist()[0]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.internal.encoder import _VarintBytes
 
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.kinds.registry import EXAMPLE
 
 PICTURES = ("image", "instance_map", "semantic_map")
 CORNERS = ("ymin", "xmin", "ymax", "xmax")

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from transforms.dataset.schema import EXAMPLE
+from transforms.kinds.registry import EXAMPLE
 
 
 def values(dtype: pa.DataType) -> st.SearchStrategy:

@@ -4,35 +4,56 @@ import itertools
 import json
 
 from transforms.dataset.classes import (
+    ClassEntry,
+    ClassFile,
     build_classes,
     class_index,
     complete_classes,
     complete_encoded,
     encode_classes,
 )
-from transforms.kinds.vocabulary import PointClass
-
-NAMES = {
-    "v6/b.csv": {"/m/2": "two", "/m/1": "uno"},
-    "a/c.csv": {"/m/3": "drei", "/m/2": "zwei"},
-}
-LISTS = {
-    "2017_11/classes.txt": ["/m/4", "/m/2"],
-    "classes-bbox.txt.gz": ["/m/2"],
-    "more/classes.txt": ["/m/2"],
-}
-HIERARCHIES = {"h.json": {"/m/0bl9f": [], "/m/2": ["/m/0bl9f"], "/m/1": ["/m/2", "/m/0bl9f"]}}
-POINTS = {
-    "bb.csv": {"/m/1": PointClass("one", 3, 5, ["eins"]), "/m/5": PointClass("five", 0, 1, [])}
-}
 
 
-def _shuffled(files: dict) -> dict:
-    return dict(reversed(files.items()))
+def names_file(path: str, **names: str) -> ClassFile:
+    return ClassFile(0, path, [ClassEntry(f"/m/{key[1:]}", name) for key, name in names.items()])
+
+
+def list_file(path: str, name: str, *labels: str) -> ClassFile:
+    return ClassFile(1, path, [ClassEntry(label, list_name=name) for label in labels])
+
+
+def points(yes_points: int, count: int, *mentions: str) -> dict:
+    return {"yes_points": yes_points, "points": count, "text_mentions": [*mentions]}
+
+
+NAMES = [names_file("v6/b.csv", m2="two", m1="uno"), names_file("a/c.csv", m3="drei", m2="zwei")]
+LISTS = [
+    list_file("2017_11/classes.txt", "classes", "/m/4", "/m/2"),
+    list_file("classes-bbox.txt.gz", "classes-bbox", "/m/2"),
+    list_file("more/classes.txt", "classes", "/m/2"),
+]
+HIERARCHY = ClassFile(
+    2,
+    "h.json",
+    [
+        ClassEntry("/m/0bl9f"),
+        ClassEntry("/m/2", parents=["/m/0bl9f"]),
+        ClassEntry("/m/1", parents=["/m/2", "/m/0bl9f"]),
+    ],
+)
+POINTS = ClassFile(
+    0,
+    "bb.csv",
+    [
+        ClassEntry("/m/1", "one", points=points(3, 5, "eins")),
+        ClassEntry("/m/5", "five", points=points(0, 1)),
+    ],
+)
+FILES = [*NAMES, *LISTS, HIERARCHY, POINTS]
 
 
 def test_classes_in_index_order() -> None:
-    classes = build_classes(NAMES, LISTS, HIERARCHIES, POINTS, ["/m/9", "/m/7", "/m/1", "/m/9"])
+    classes = build_classes(FILES, ["/m/9", "/m/7", "/m/1", "/m/9"])
     names = [(each["index"], each["label"], each["name"]) for each in classes]
     assert names == [
         (1, "/m/2", "two"),
@@ -53,17 +74,15 @@ def test_classes_in_index_order() -> None:
 
 
 def test_the_order_in_which_files_are_named_is_no_matter() -> None:
-    expected = build_classes(NAMES, LISTS, HIERARCHIES, POINTS, ["/m/9"])
-    for flips in itertools.product([dict, _shuffled], repeat=4):
-        given = (NAMES, LISTS, HIERARCHIES, POINTS)
-        files = [flip(each) for flip, each in zip(flips, given, strict=True)]
-        assert build_classes(*files, ["/m/9"]) == expected
+    expected = build_classes(FILES, ["/m/9"])
+    for files in itertools.permutations(FILES):
+        assert build_classes(files, ["/m/9"]) == expected
 
 
 def test_labels_of_the_data_complete_the_classes() -> None:
-    classes = build_classes(NAMES, {}, {}, {}, ())
+    classes = build_classes(NAMES, ())
     labels = {"/m/9", "/m/7", "/m/1"}
-    assert complete_classes(classes, labels) == build_classes(NAMES, {}, {}, {}, labels)
+    assert complete_classes(classes, labels) == build_classes(NAMES, labels)
     completed = {each["label"]: each["index"] for each in complete_classes(classes, labels)}
     assert class_index([each["label"] for each in classes], labels) == completed
     assert completed == {
@@ -78,7 +97,7 @@ def test_a_label_list_is_shared_by_no_two_classes() -> None:
 
 
 def test_encoded_classes_are_json_with_a_class_a_line() -> None:
-    classes = build_classes({"x.csv": {"/m/1": "Spätzle"}}, {}, {}, {}, ["/m/2"])
+    classes = build_classes([names_file("x.csv", m1="Spätzle")], ["/m/2"])
     data = encode_classes(classes)
     assert json.loads(data) == classes
     assert "Spätzle".encode() in data.splitlines()[1]
@@ -86,7 +105,7 @@ def test_encoded_classes_are_json_with_a_class_a_line() -> None:
 
 
 def test_encoded_classes_are_completed() -> None:
-    classes = build_classes(NAMES, {}, {}, {}, ())
+    classes = build_classes(NAMES, ())
     encoded = encode_classes(classes)
     assert complete_encoded(encoded, []) is encoded
     more = ["/m/0unknown"]

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from tests.formats.reference import encoded, example_of, in_key_order
 from tests.formats.strategies import rows_and_columns, tables
-from transforms.dataset.schema import BOX, EXAMPLE, MAP_COLUMNS, NARRATIVE, example_columns
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.kinds.boxes import BOX
+from transforms.kinds.narratives import NARRATIVE
+from transforms.kinds.registry import EXAMPLE, example_columns
 
 ALL = example_columns(maps=MAP_COLUMNS)
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pyarrow as pa
 
-from transforms.dataset.schema import EXAMPLE, example_columns
 from transforms.formats.tfrecord.features import leaves
+from transforms.kinds.registry import EXAMPLE, example_columns
 
 _RAGGED = ("ragged_flat_values", "ragged_row_lengths_0")
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.formats.strategies import rows_and_columns, tables
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats.format import FormatError
 from transforms.formats.jsonl import FORMAT
+from transforms.kinds.registry import EXAMPLE
 
 ROWS = [
     {

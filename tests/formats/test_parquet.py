@@ -18,11 +18,10 @@ from PIL import Image
 
 from tests.formats.page_index import data_pages
 from tests.formats.strategies import rows_and_columns, tables
-from transforms.dataset import codes
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats.parquet.concatenate import footer_checksum
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import Part
+from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
 
 BOX = {
     "label": "/m/01yrx",
@@ -136,7 +135,9 @@ def test_the_same_calls_make_the_same_bytes(tmp_path: Path) -> None:
 
 def _coded(table: pa.Table, random: Random) -> pa.Table:
     """The table with texts coded by dictionaries in another order, and with entries too many."""
-    for name, fields in codes.FIELDS.items():
+    for name, fields in {name: kind.coded for name, kind in ANNOTATIONS.items()}.items():
+        if not fields:
+            continue
         struct = EXAMPLE.field(name).type.value_type
         texts = pa.dictionary(pa.int16(), pa.string())
         coded = pa.struct(

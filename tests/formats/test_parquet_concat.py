@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.formats.page_index import data_pages
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats.parquet import thrift
 from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import HashingFile
+from transforms.kinds.registry import EXAMPLE
 
 SCHEMA = pa.schema(
     {

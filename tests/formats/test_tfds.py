@@ -13,11 +13,13 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tests.formats.reference import encoded
-from transforms.dataset.schema import EXAMPLE, FLAGS, MAP_COLUMNS, example_columns
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.format import ShardSize
 from transforms.formats.tfrecord.format import FORMAT
 from transforms.formats.tfrecord.tfds import CITATION, DESCRIPTION, HOMEPAGE, dataset_folder
 from transforms.formats.tfrecord.writer import TFRecordWriter
+from transforms.kinds.boxes import FLAGS
+from transforms.kinds.registry import EXAMPLE, example_columns
 
 F = tfds.features
 NUM_BYTES = 12345

@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tests.formats.reference import encoded, example_of, in_key_order
-from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS, example_columns
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.tfrecord import wire, writer
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.writer import TFRecordWriter, count_records, frame
+from transforms.kinds.registry import EXAMPLE, example_columns
 
 COLUMNS = example_columns()
 RECORDS = [b"first", b"", b"third" * 1000]

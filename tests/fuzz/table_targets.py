@@ -31,9 +31,10 @@ from transforms.dataset.elements import ByteRange, Source, SourceCount
 from transforms.dataset.keys import image_ids
 from transforms.errors import UsageError
 from transforms.exchange.batches import KeyedBatch
-from transforms.kinds import read, vocabulary
-from transforms.kinds.detect import detect
-from transforms.kinds.head import SourceError
+from transforms.kinds.parsing.head import SourceError
+from transforms.kinds.reading import read
+from transforms.kinds.reading.detect import detect
+from transforms.kinds.registry import VOCABULARY
 
 _CLICKS = ",".join(f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4))
 _HEADERS = {
@@ -118,7 +119,7 @@ def table(number: int) -> str:
 def class_file(number: int) -> str:
     """A mutated file of classes, whose readers return what is good beside failures."""
     rng = random.Random(number)
-    kind = rng.choice(["classes", "class_list", "point_classes", "hierarchy"])
+    kind = rng.choice([*_CLASS_FILES])
     data = _mutated(_CLASS_FILES[kind], rng)
     if rng.random() < 0.2:
         data = gzip.compress(data)[: None if rng.random() < 0.5 else -rng.randint(1, 20)]
@@ -131,16 +132,7 @@ def class_file(number: int) -> str:
         assert len(str(error)) < 500, str(error)
         outcomes.add("refused")
     try:
-        if kind == "hierarchy":
-            vocabulary.read_hierarchy(data, "classes")
-            bad = []
-        else:
-            reader = {
-                "classes": vocabulary.read_class_names,
-                "class_list": vocabulary.read_class_list,
-                "point_classes": vocabulary.read_point_classes,
-            }[kind]
-            _, bad = reader(data, "classes")
+        _, bad = VOCABULARY[kind].read(data, "classes")
         assert all(len(failure.detail) < 300 for failure in bad)
         outcomes.add("bad rows" if bad else "sound")
     except ValueError as error:

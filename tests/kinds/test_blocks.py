@@ -9,11 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dataset.elements import Source
-from transforms.kinds import blocks, records
-from transforms.kinds.blocks import TextBlock, stream_blocks
-from transforms.kinds.ranges import plan_ranges
-from transforms.kinds.read import read_blocks
-from transforms.kinds.records import Layout
+from transforms.kinds.parsing import blocks, records
+from transforms.kinds.parsing.blocks import TextBlock, stream_blocks
+from transforms.kinds.parsing.records import Layout
+from transforms.kinds.reading.ranges import plan_ranges
+from transforms.kinds.reading.read import read_blocks
 
 FIELDS = st.lists(st.sampled_from(["a", '"', ",", "\n", "\r\n", " ", "é"]), max_size=8).map("".join)
 IDS = st.integers(0, 99).map("{:016x}".format)

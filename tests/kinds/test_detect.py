@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.kinds.detect import detect, split_of
-from transforms.kinds.head import SourceError
+from transforms.kinds.parsing.head import SourceError
+from transforms.kinds.reading.detect import detect, split_of
 
 PUBLISHED = Path(__file__).parent.parent / "data" / "published_heads"
 BOX = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
@@ -219,3 +219,8 @@ def test_the_kind_that_the_user_names_is_held_to_its_columns(tmp_path: Path):
 )
 def test_split_of_a_path(path: str, split: str | None):
     assert split_of(path) == split
+
+
+def test_json_that_is_said_to_be_a_table_is_refused(tmp_path: Path):
+    with pytest.raises(SourceError, match="is JSON, and boxes are a table: give it without KIND="):
+        detect(write(tmp_path, '{"LabelName": "/m/0bl9f"}'), "boxes")

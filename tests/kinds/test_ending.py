@@ -11,9 +11,10 @@ from tests.builds import run_build
 from transforms.dataset.classes import encode_labels
 from transforms.dataset.elements import ByteRange, SourceCount
 from transforms.exchange.batches import KeyedBatch
-from transforms.kinds.detect import TABLES, detect
-from transforms.kinds.ending import find_cut
-from transforms.kinds.read import RangeReader
+from transforms.kinds.parsing.ending import find_cut
+from transforms.kinds.reading.detect import detect
+from transforms.kinds.reading.read import RangeReader
+from transforms.kinds.registry import TABLES
 
 CUT = Path(__file__).parent.parent / "data" / "field_cases" / "cut-in-last-number"
 A = f"{10:016x}"

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_ids
-from transforms.kinds.narratives import parse_narratives
+from transforms.kinds.narratives import NARRATIVES
+from transforms.kinds.parsing.parsed import ParsedBlock
 
 A, B = f"{10:016x}", f"{11:016x}"
 FLOAT32 = st.floats(-4, 4, width=32)
@@ -28,15 +30,19 @@ def line(image_id: object = A, **changes: object) -> str:
     return json.dumps(narrative | changes, ensure_ascii=False)
 
 
+def parse(data: bytes) -> ParsedBlock:
+    return NARRATIVES.parse(Source(0, "narratives", "a.jsonl", len(data)), data)
+
+
 def problems(data: bytes) -> list[tuple]:
-    rows = parse_narratives(data).failures.to_pylist()
+    rows = parse(data).failures.to_pylist()
     return [(row["line"], row["reason"], row["image_id"]) for row in rows]
 
 
 @given(st.lists(st.tuples(st.text(), TRACES), max_size=5), st.sampled_from(["\n", "\r\n", "\n\n"]))
 def test_sound_lines_come_through_whole(rows: list, ending: str):
     lines = [line(f"{i:016x}", caption=c, traces=t) for i, (c, t) in enumerate(rows)]
-    parsed = parse_narratives(ending.join(lines).encode())
+    parsed = parse(ending.join(lines).encode())
     assert (parsed.rows, parsed.bad_rows) == (len(rows), 0)
     ids = image_ids(parsed.table["key"].to_numpy()).to_pylist()
     assert ids == [f"{i:016x}" for i in range(len(rows))]
@@ -69,7 +75,7 @@ BAD_LINES = {
 def test_a_bad_line_harms_no_other(bad: str):
     for lines, at in (([bad], 1), ([line(A), bad, line(B)], 2), ([line(A), "", bad], 3)):
         data = "\n".join(lines).encode()
-        parsed = parse_narratives(data)
+        parsed = parse(data)
         assert problems(data) == [(at, "bad_row", None)]
         rows = len(list(filter(None, lines)))
         assert (parsed.rows, parsed.bad_rows, len(parsed.table)) == (rows, 1, rows - 1)
@@ -79,7 +85,7 @@ def test_a_bad_line_harms_no_other(bad: str):
 def test_any_mixture_of_lines(rows: list[str | None]):
     lines = [line(f"{i:016x}") if row is None else row for i, row in enumerate(rows)]
     data = "\n".join(lines).encode()
-    parsed = parse_narratives(data)
+    parsed = parse(data)
     good = [f"{i:016x}" for i, row in enumerate(rows) if row is None]
     assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == good
     assert [at for at, _, _ in problems(data)] == [i for i, row in enumerate(rows, 1) if row]
@@ -97,10 +103,10 @@ def test_any_mixture_of_lines(rows: list[str | None]):
 )
 def test_lines_do_not_complete_each_other(lines: list[str]):
     data = "\n".join([line(B), *lines, line(A)]).encode()
-    parsed = parse_narratives(data)
+    parsed = parse(data)
     assert (parsed.rows, parsed.bad_rows, len(parsed.table)) == (len(lines) + 2, len(lines), 2)
     for each in lines:
-        assert len(parse_narratives(each.encode()).table) == 0
+        assert len(parse(each.encode()).table) == 0
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99"])
@@ -111,7 +117,7 @@ def test_traces_of_no_finite_number_are_lost_alone(number: str, field: str):
     assert point in bad
     data = f"{line(A)}\n{bad}".encode()
     assert problems(data) == [(2, "bad_row", B)]
-    good, kept = parse_narratives(data).table["value"].to_pylist()
+    good, kept = parse(data).table["value"].to_pylist()
     assert kept == good | {"traces": None}
 
 
@@ -120,11 +126,11 @@ def test_traces_of_no_finite_number_beside_a_narrative_without_traces(other: str
     bad = f'{{"image_id": "{A}", "caption": "b", "traces": [[{{"x": NaN, "y": 0, "t": 0}}]]}}'
     sound = f'{{"image_id": "{B}", "caption": "s"{other}}}'
     for lines in ([bad, sound], [sound, bad, sound]):
-        parsed = parse_narratives("\n".join(lines).encode())
+        parsed = parse("\n".join(lines).encode())
         assert (parsed.rows, parsed.bad_rows) == (len(lines), 0)
         assert [failure["image_id"] for failure in parsed.failures.to_pylist()] == [A]
         values = parsed.table["value"].to_pylist()
-        traces = parse_narratives(sound.encode()).table["value"].to_pylist()[0]["traces"]
+        traces = parse(sound.encode()).table["value"].to_pylist()[0]["traces"]
         assert [value["traces"] for value in values if value["caption"] == "b"] == [None]
         assert all(value["traces"] == traces for value in values if value["caption"] == "s")
 
@@ -141,7 +147,7 @@ def test_traces_of_no_finite_number_beside_a_narrative_without_traces(other: str
 )
 def test_a_bad_field_is_lost_and_its_caption_kept(field: str, value: object):
     lines = [line(A), line(B, **{field: value}), line(A)]
-    parsed = parse_narratives("\n".join(lines).encode())
+    parsed = parse("\n".join(lines).encode())
     good, kept, _ = parsed.table["value"].to_pylist()
     assert kept == good | {field: None}
     (failure,) = parsed.failures.to_pylist()
@@ -152,7 +158,7 @@ def test_a_bad_field_is_lost_and_its_caption_kept(field: str, value: object):
 
 @pytest.mark.parametrize("written", ["ABCDEF0123456789", "ABCDEF0123456789.jpg"])
 def test_ids_as_toolkits_write_them(written: str):
-    parsed = parse_narratives(line(written).encode())
+    parsed = parse(line(written).encode())
     assert image_ids(parsed.table["key"].to_numpy()).to_pylist() == ["abcdef0123456789"]
     assert len(parsed.failures) == 0
 
@@ -162,7 +168,7 @@ def test_ids_as_toolkits_write_them(written: str):
     [(line()[:-9], True), ("{", True), (line(), False), ("[1, 2]", False), (line() + "\n", False)],
 )
 def test_a_line_that_breaks_off_is_a_warning(last: str, is_cut: bool):
-    parsed = parse_narratives(f"{line()}\n{last}".encode())
+    parsed = parse(f"{line()}\n{last}".encode())
     assert ("download it again" in parsed.warning) == is_cut
 
 
@@ -172,12 +178,12 @@ def test_text_that_is_not_utf8_is_bad():
 
 
 def test_what_is_missing_is_null():
-    parsed = parse_narratives(f'{{"image_id": "{A}", "caption": "c"}}'.encode())
+    parsed = parse(f'{{"image_id": "{A}", "caption": "c"}}'.encode())
     (value,) = parsed.table["value"].to_pylist()
     assert value.pop("caption") == "c"
     assert set(value.values()) == {None}
 
 
 def test_unknown_fields_are_passed_over():
-    parsed = parse_narratives(line(more={"of": [1, {"it": "all"}]}).encode())
+    parsed = parse(line(more={"of": [1, {"it": "all"}]}).encode())
     assert (parsed.rows, parsed.bad_rows) == (1, 0)

@@ -10,9 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dataset.keys import image_ids
-from transforms.kinds import parse_csv as parse_csv_module
-from transforms.kinds.detect import TABLES
-from transforms.kinds.parse_csv import ParsedBlock, parse_csv
+from transforms.kinds.parsing import parse_csv as parse_csv_module
+from transforms.kinds.parsing.parse_csv import parse_csv
+from transforms.kinds.parsing.parsed import ParsedBlock
+from transforms.kinds.registry import TABLES
 
 A, B = f"{10:016x}", f"{11:016x}"
 IMAGES = ("ImageID", "Subset", "Title", "OriginalSize", "Rotation")
@@ -24,8 +25,9 @@ POINTS = ("ImageId", "X", "Y", "Label", "EstimatedYesNo", "Source", "YesVotes", 
 POINTS += ("UnsureVotes", "TextLabel")
 
 
-def parse(kind: str, columns: tuple[str, ...], text: str | bytes) -> ParsedBlock:
-    return parse_csv(text.encode() if isinstance(text, str) else text, columns, TABLES[kind])
+def parse(kind: str, columns: tuple[str, ...], text: str | bytes, **sizes: int) -> ParsedBlock:
+    data = text.encode() if isinstance(text, str) else text
+    return parse_csv(data, columns, TABLES[kind], **sizes)
 
 
 def values(parsed: ParsedBlock, field: str) -> list[Any]:
@@ -97,9 +99,7 @@ def test_in_several_parts_a_block_is_the_same(
     )
     block = text.getvalue().removesuffix("" if final else ending)
     whole = parse("images", IMAGES, block)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(parse_csv_module, "_PART_BYTES", 1024)
-        parts = parse("images", IMAGES, block)
+    parts = parse("images", IMAGES, block, part_bytes=1024)
     assert parts.table.equals(whole.table)
     assert parts.failures.equals(whole.failures)
     assert (parts.rows, parts.bad_rows) == (whole.rows, whole.bad_rows)
@@ -107,21 +107,19 @@ def test_in_several_parts_a_block_is_the_same(
 
 @pytest.mark.parametrize("rest", ["", "\n", "\n\n", f"\nx\n{A},train,c,3,0"])
 @pytest.mark.parametrize("title", ["x" * 60_000, '"' + "x\n" * 30_000 + '"'])
-def test_a_record_longer_than_a_part_is_read(
-    title: str, rest: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(parse_csv_module, "_PART_BYTES", 1024)
-    parsed = parse("images", IMAGES, f"{A},train,a,1,0\n{B},test,{title},2,90{rest}")
+def test_a_record_longer_than_a_part_is_read(title: str, rest: str):
+    text = f"{A},train,a,1,0\n{B},test,{title},2,90{rest}"
+    parsed = parse("images", IMAGES, text, part_bytes=1024)
     assert values(parsed, "title") == ["a", title.strip('"'), *(["c"] if "c" in rest else [])]
     bad = 3 + title.count("\n")
     assert problems(parsed) == ([(bad, "bad_row", None)] if "c" in rest else [])
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_blank_lines_may_fill_parts(ending: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parse_csv_module, "_PART_BYTES", 1024)
+def test_blank_lines_may_fill_parts(ending: str):
     blank, row = ending * 3000, f"{A},train,a,1,0{ending}"
-    parsed = parse("images", IMAGES, blank + row + blank + "x" + ending + blank + row + blank)
+    text = blank + row + blank + "x" + ending + blank + row + blank
+    parsed = parse("images", IMAGES, text, part_bytes=1024)
     assert (values(parsed, "title"), parsed.rows) == (["a", "a"], 3)
     assert problems(parsed) == [(6002, "bad_row", None)]
 
@@ -244,10 +242,9 @@ def test_a_byte_order_mark_within_a_file_counts_alike_wherever_a_block_begins(ma
             assert parsed.bad_rows == (before == "short\n") + rows
 
 
-def test_many_bad_records_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parse_csv_module, "_MOST_RECORDS", 3)
+def test_many_bad_records_are_told_one_by_one():
     rows = [box(A), "x\n", "\n", box(B), "y,z\n", box(A, corners="1,0,0,1"), box(B)] * 3
-    parsed = parse("boxes", BOXES, "".join(rows))
+    parsed = parse("boxes", BOXES, "".join(rows), most_records=3)
     assert (parsed.rows, parsed.bad_rows, parsed.lines, len(parsed.table)) == (18, 9, 21, 9)
     lines = [line for line, _, _ in problems(parsed)]
     assert lines == [2, 5, 6, 9, 12, 13, 16, 19, 20]
@@ -517,4 +514,4 @@ def test_every_kind_fills_the_type_it_declares():
     for kind, table in TABLES.items():
         if kind != "narratives":
             parsed = parse(kind, tuple(table.types), b"")
-            assert parsed.table.schema == pa.schema({"key": pa.uint64(), "value": table.value})
+            assert parsed.table.schema == pa.schema({"key": pa.uint64(), "value": table.row})

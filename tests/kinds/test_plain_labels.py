@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.dataset import codes
-from transforms.kinds import plain_labels
 from transforms.kinds.image_labels import IMAGE_LABELS
-from transforms.kinds.parse_csv import ParsedBlock, parse_csv
-from transforms.kinds.plain_labels import KnownLabels, parse_plain_labels
+from transforms.kinds.parsing.parse_csv import parse_csv
+from transforms.kinds.parsing.parsed import ParsedBlock
+from transforms.kinds.parsing.plain_labels import KnownLabels, parse_plain_labels
 
 COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]
 LABELS = ["/m/01", "/m/01g317", "/m/0bt_c3x", "/m/01yrx12345xyz", "x", "/m/café", "a,b", "/m/02"]
@@ -20,7 +20,7 @@ ROW = "000026e7ee790996,verification,/m/01g317,1\n"
 def expected(data: bytes) -> ParsedBlock:
     parsed = parse_csv(data, COLUMNS, IMAGE_LABELS)
     value = parsed.table["value"].combine_chunks()
-    coded = codes.encode(value, "image_labels", KNOWN.labels)
+    coded = codes.encode(value, IMAGE_LABELS.coded, IMAGE_LABELS.labels, KNOWN.labels)
     parsed.table = parsed.table.set_column(1, "value", coded)
     return parsed
 
@@ -51,9 +51,7 @@ plain_row = st.tuples(image_id, source, plain_label, confidence).map(",".join)
 )
 def test_plain_rows_of_any_kind(rows: list[str], breaks: tuple[str, str], step: int) -> None:
     data = (breaks[0].join(rows) + breaks[1]).encode()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plain_labels, "_STEP", step)
-        found = parse_plain_labels(data, COLUMNS, KNOWN)
+    found = parse_plain_labels(data, COLUMNS, KNOWN, step)
     assert found
     assert_is_expected(found, data)
 
@@ -66,11 +64,10 @@ def test_every_confidence_of_one_or_two_digits() -> None:
     assert_is_expected(found, data)
 
 
-def test_labels_that_share_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_labels, "_SLOT_BITS", 4)
+def test_labels_that_share_a_slot() -> None:
     labels = [f"/m/0{n:x}" for n in range(500)]
     data = "".join(f"000026e7ee790996,machine,{label},1\n" for label in labels).encode()
-    found = parse_plain_labels(data, COLUMNS, KnownLabels(pa.array(labels)))
+    found = parse_plain_labels(data, COLUMNS, KnownLabels(pa.array(labels), slot_bits=4))
     assert found
     assert found.table["value"].combine_chunks().field("label").to_pylist() == [*range(500)]
 
@@ -141,4 +138,5 @@ def test_blocks_without_a_row(data: bytes) -> None:
 
 def test_other_columns_are_left_to_others() -> None:
     assert parse_plain_labels(ROW.encode(), [*COLUMNS[::-1]], KNOWN) is None
-    assert parse_plain_labels(ROW.encode(), [*COLUMNS[:3], "Condidence"], KNOWN)
+    names = IMAGE_LABELS.columns_of([*COLUMNS[:3], "Condidence"])
+    assert parse_plain_labels(ROW.encode(), names, KNOWN)

@@ -4,9 +4,30 @@ import gzip
 
 import pytest
 
+from transforms.dataset.classes import ClassEntry
 from transforms.dataset.failures import Failure, Reason, Stage
-from transforms.kinds import vocabulary
-from transforms.kinds.vocabulary import PointClass
+from transforms.kinds.class_list import CLASS_LIST
+from transforms.kinds.classes import CLASSES
+from transforms.kinds.hierarchy import HIERARCHY
+from transforms.kinds.point_classes import POINT_CLASSES
+
+
+def read_names(data: bytes) -> tuple[dict[str, str | None], list[Failure]]:
+    """Reads class names: MID to name, in file order, and failures."""
+    entries, failures = CLASSES.read(data, "x.csv")
+    names = {entry.label: entry.name for entry in entries}
+    assert entries == [ClassEntry(label, name) for label, name in names.items()]
+    return names, failures
+
+
+def read_parents(data: bytes) -> dict[str, list[str]]:
+    """Reads a hierarchy: MID to parents, in file order."""
+    entries, failures = HIERARCHY.read(data, "h.json")
+    parents = {entry.label: [*entry.parents] for entry in entries}
+    assert entries == [ClassEntry(label, parents=above) for label, above in parents.items()]
+    assert not failures
+    return parents
+
 
 BOXABLE = b"/m/011k07,Tortoise\n/m/011q46kg,Container\n/m/012074,Magpie"
 V6 = (
@@ -33,7 +54,7 @@ V3 = b'/m/02wvth,"Fiat 500 ""topolino"""\n/m/03hgsf0,"Lemon, lime and bitters"\n
     ],
 )
 def test_class_names(data: bytes, names: dict[str, str]) -> None:
-    assert vocabulary.read_class_names(data, "x.csv") == (names, [])
+    assert read_names(data) == (names, [])
 
 
 @pytest.mark.parametrize(
@@ -49,8 +70,8 @@ def test_class_names(data: bytes, names: dict[str, str]) -> None:
 )
 @pytest.mark.parametrize("data", [BOXABLE, V6])
 def test_class_names_however_they_are_stored(data: bytes, change) -> None:
-    plain, _ = vocabulary.read_class_names(data, "x.csv")
-    assert vocabulary.read_class_names(change(data), "x.csv") == (plain, [])
+    plain, _ = read_names(data)
+    assert read_names(change(data)) == (plain, [])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +88,7 @@ def test_class_names_however_they_are_stored(data: bytes, change) -> None:
     ],
 )
 def test_a_bad_row_is_a_failure_and_spoils_no_other(row: bytes, detail: str) -> None:
-    names, failures = vocabulary.read_class_names(BOXABLE + b"\n\n" + row + b"\n/m/2,b\n", "x.csv")
+    names, failures = read_names(BOXABLE + b"\n\n" + row + b"\n/m/2,b\n")
     assert list(names) == ["/m/011k07", "/m/011q46kg", "/m/012074", "/m/2"]
     (failure,) = failures
     assert failure[:3] == (None, None, Stage.READ)
@@ -77,18 +98,20 @@ def test_a_bad_row_is_a_failure_and_spoils_no_other(row: bytes, detail: str) -> 
 
 
 def test_an_unknown_header_is_a_bad_row() -> None:
-    names, failures = vocabulary.read_class_names(b"mid,text\n/m/1,a\n", "x.csv")
+    names, failures = read_names(b"mid,text\n/m/1,a\n")
     assert names == {"/m/1": "a"}
     assert [failure.line for failure in failures] == [1]
 
 
 def test_class_list() -> None:
     data = b"/m/0100nhbf\r\n/m/01_097\r\n\r\nTortoise\r\n/m/0100nhbf\r\n/g/11k2xz7mr"
-    labels, failures = vocabulary.read_class_list(data, "classes.txt")
-    assert labels == ["/m/0100nhbf", "/m/01_097", "/g/11k2xz7mr"]
+    entries, failures = CLASS_LIST.read(data, "a/classes.txt")
+    labels = ["/m/0100nhbf", "/m/01_097", "/g/11k2xz7mr"]
+    assert entries == [ClassEntry(label, list_name="classes") for label in labels]
     detail = "'Tortoise' is not a MID"
-    assert failures == [Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, "classes.txt", 4)]
-    assert vocabulary.read_class_list(gzip.compress(b"LabelName\n/m/1"), "x") == (["/m/1"], [])
+    assert failures == [Failure(None, None, Stage.READ, Reason.BAD_ROW, detail, "a/classes.txt", 4)]
+    packed = gzip.compress(b"LabelName\n/m/1")
+    assert CLASS_LIST.read(packed, "x.gz") == ([ClassEntry("/m/1", list_name="x")], [])
 
 
 def test_point_classes() -> None:
@@ -100,11 +123,14 @@ def test_point_classes() -> None:
         b"/m/3,Three,1\n"
         b"/m/4,Four,1.5,2,four\n"
     )
-    classes, failures = vocabulary.read_point_classes(data, "p.csv")
-    assert classes == {
-        "/m/01g317": PointClass("Person", 12, 345, ["person", "man, standing"]),
-        "/m/01yrx": PointClass("Cat", 0, 7, []),
-    }
+    classes, failures = POINT_CLASSES.read(data, "p.csv")
+    mentions = ["person", "man, standing"]
+    person = {"yes_points": 12, "points": 345, "text_mentions": mentions}
+    cat = {"yes_points": 0, "points": 7, "text_mentions": []}
+    assert classes == [
+        ClassEntry("/m/01g317", "Person", points=person),
+        ClassEntry("/m/01yrx", "Cat", points=cat),
+    ]
     assert [(failure.line, failure.detail) for failure in failures] == [
         (4, "'-1' is not a count"),
         (5, "3 fields in place of 4 or more"),
@@ -122,7 +148,7 @@ def test_hierarchy_of_v4() -> None:
             {"LabelName": "/m/01dws", "Subcategory": [{"LabelName": "/m/0kmg4"}]}\r
         ]\r
     }"""
-    parents = vocabulary.read_hierarchy(data, "h.json")
+    parents = read_parents(data)
     assert parents == {
         "/m/0bl9f": [],
         "/m/0138tl": ["/m/0bl9f"],
@@ -133,12 +159,12 @@ def test_hierarchy_of_v4() -> None:
         "/m/01dws": ["/m/0bl9f"],
     }
     assert list(parents)[:3] == ["/m/0bl9f", "/m/0138tl", "/m/0kmg4"]
-    assert vocabulary.read_hierarchy(gzip.compress(data), "h.json.gz") == parents
+    assert read_parents(gzip.compress(data)) == parents
 
 
 def test_hierarchy_of_v3() -> None:
     data = b'{"name": "/m/0bl9f", "children": [{"name": "/m/1", "children": [{"name": "/m/2"}]}]}'
-    parents = vocabulary.read_hierarchy(data, "h.json")
+    parents = read_parents(data)
     assert parents == {"/m/0bl9f": [], "/m/1": ["/m/0bl9f"], "/m/2": ["/m/1"]}
 
 
@@ -156,4 +182,4 @@ def test_hierarchy_of_v3() -> None:
 )
 def test_a_file_that_is_no_hierarchy_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        vocabulary.read_hierarchy(data, "h.json")
+        read_parents(data)

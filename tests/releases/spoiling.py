@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from tests.builds import Version
 from transforms.dataset.keys import image_keys
-from transforms.dataset.schema import example_columns
 from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.records import read_records
+from transforms.kinds.registry import example_columns
 from transforms.releases.manifest import describe_file, seal
 
 

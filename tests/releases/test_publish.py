@@ -16,9 +16,9 @@ from open_images.building import plan
 from pipelines.cli import build_flags
 from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
-from transforms.dataset.schema import EXAMPLE, example_columns
 from transforms.formats.part import DamagedPartError
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
+from transforms.kinds.registry import EXAMPLE, example_columns
 from transforms.releases import publish, workspace
 from transforms.releases.outcome import Outcome
 from transforms.releases.publication import Publication

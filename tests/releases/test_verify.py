@@ -21,11 +21,11 @@ from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
-from transforms.dataset.schema import example_columns
 from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tables import TableExamples
 from transforms.formats.tfrecord.checksums import feature_kinds
 from transforms.formats.tfrecord.records import parse_example, read_records
+from transforms.kinds.registry import example_columns
 from transforms.releases.shard_files import sha256_of
 from transforms.releases.verify_shard import ShardTask, check_shard
 from transforms.storage import files

@@ -21,8 +21,9 @@ from tests.builds import Build, Version, latest_version, run_build
 from tests.emulators import GcsServer, S3Server
 from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
-from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.tfrecord.writer import TFRecordWriter
+from transforms.kinds.registry import EXAMPLE
 from transforms.releases import heartbeat, latest, removal, workspace
 from transforms.releases.manifest import VersionError, seal
 from transforms.releases.output import Output

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from transforms.dataset.elements import Source
-from transforms.dataset.schema import BOX
 from transforms.examples.join import MEMBER
+from transforms.kinds.boxes import BOX
 from transforms.reuse.digest import digest_of
 from transforms.reuse.identity import mask_identities, picture_identities
 

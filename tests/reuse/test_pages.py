@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.dataset.schema import EXAMPLE, IMAGE
+from transforms.dataset.schema import IMAGE
 from transforms.formats.parquet.writer import ParquetWriter
+from transforms.kinds.registry import EXAMPLE
 from transforms.reuse.pages import read_pictures
 from transforms.sources.buffer import PictureBuffer
 

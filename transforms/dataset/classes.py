@@ -4,31 +4,51 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from transforms.kinds.vocabulary import PointClass
+
+class ClassEntry(NamedTuple):
+    """What a file says of a class.
+
+    Attributes:
+        label: its MID.
+        name: its display name; None where the file holds no names.
+        parents: the MIDs of its parents.
+        list_name: the name of the class list that the file is.
+        points: counts of point labels, and other names of the class in them.
+    """
+
+    label: str
+    name: str | None = None
+    parents: Sequence[str] = ()
+    list_name: str | None = None
+    points: Mapping[str, Any] | None = None
 
 
-def build_classes(
-    names: Mapping[str, Mapping[str, str]],
-    lists: Mapping[str, Sequence[str]],
-    hierarchies: Mapping[str, Mapping[str, Sequence[str]]],
-    point_classes: Mapping[str, Mapping[str, PointClass]],
-    labels: Iterable[str],
-) -> list[dict[str, Any]]:
+class ClassFile(NamedTuple):
+    """What a file says of classes.
+
+    Attributes:
+        rank: classes of files of a lower rank come first.
+        path: of the file.
+        entries: in file order.
+    """
+
+    rank: int
+    path: str
+    entries: Sequence[ClassEntry]
+
+
+def build_classes(files: Iterable[ClassFile], labels: Iterable[str]) -> list[dict[str, Any]]:
     """All classes in index order.
 
-    That order is: class names and point classes, then class lists, then hierarchies, each by file
-    name and then in file order; last the `labels` that are in none of them, sorted. What is said
-    first stands.
+    That order is by rank of their files, then by file name, and then file order; last the `labels`
+    that are in no file, sorted. What is said first stands.
 
     Args:
-        names: a file's path to what `read_class_names` returns for it.
-        lists: the same of `read_class_list`.
-        hierarchies: of `read_hierarchy`.
-        point_classes: of `read_point_classes`.
+        files: in any order.
         labels: MIDs that occur in annotations.
 
     Returns:
@@ -37,26 +57,19 @@ def build_classes(
         point-classes file has it, `points`: `yes_points`, `points`, `text_mentions`.
     """
     classes: dict[str, dict[str, Any]] = {}
-
-    def entry(label: str) -> dict[str, Any]:
-        return classes.get(label) or classes.setdefault(label, _new_class(len(classes) + 1, label))
-
-    for _, named in _by_name({**names, **point_classes}):
-        for label, said in named.items():
-            known = entry(label)
-            of_points = isinstance(said, PointClass)
+    for file in sorted(files, key=lambda file: (file.rank, os.path.basename(file.path), file.path)):
+        for entry in file.entries:
+            known = classes.get(entry.label)
+            if known is None:
+                known = classes[entry.label] = _new_class(len(classes) + 1, entry.label)
             if known["name"] is None:
-                known["name"] = said.name if of_points else said
-            if of_points and "points" not in known:
-                known["points"] = dict(zip(PointClass._fields[1:], said[1:], strict=True))
-    for path, listed in _by_name(lists):
-        for label in listed:
-            _add(entry(label)["lists"], _list_name(path))
-    for _, hierarchy in _by_name(hierarchies):
-        for label, parents in hierarchy.items():
-            known = entry(label)
-            for parent in parents:
+                known["name"] = entry.name
+            if entry.points is not None:
+                known.setdefault("points", dict(entry.points))
+            for parent in entry.parents:
                 _add(known["parents"], parent)
+            if entry.list_name is not None:
+                _add(known["lists"], entry.list_name)
     return complete_classes(list(classes.values()), labels)
 
 
@@ -104,15 +117,6 @@ def complete_encoded(encoded: bytes, labels: Iterable[str]) -> bytes:
 
 def _new_class(index: int, label: str) -> dict[str, Any]:
     return {"index": index, "label": label, "name": None, "parents": [], "lists": []}
-
-
-def _by_name(files: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The files by name, then path, in whatever order they were given."""
-    return sorted(files.items(), key=lambda item: (os.path.basename(item[0]), item[0]))
-
-
-def _list_name(path: str) -> str:
-    return os.path.splitext(os.path.basename(path).removesuffix(".gz"))[0]
 
 
 def _add(values: list[str], value: str) -> None:

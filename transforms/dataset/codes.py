@@ -9,19 +9,11 @@ output don't depend on whether, and by which dictionary, texts were coded.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-#: Columns of examples, and which fields of their structs are coded; those with many values.
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "image_labels": ("label", "source"),
-    "bboxes": ("label", "source"),
-    "person_boxes": ("label", "source"),
-    "points": ("label", "source", "estimated_yes_no"),
-}
 
 #: Texts that are no labels are coded up to so many distinct ones a block: meant are some ten.
 _MOST = 128
@@ -32,23 +24,27 @@ _SHORT = 1 << 15
 _MANY = 8
 
 
-def encode(value: pa.StructArray, column: str, known: pa.Array) -> pa.StructArray:
-    """Codes the fields of rows of a block.
+def encode(
+    rows: pa.StructArray, fields: Collection[str], label_fields: Collection[str], labels: pa.Array
+) -> pa.StructArray:
+    """Codes fields of rows of a block.
 
-    Labels become their places among those that are known; where some label isn't, they stay as
-    they are. Other texts become Arrow dictionaries.
+    Labels become their places among `labels`; where one isn't there, its field stays as it is.
+    Other texts become Arrow dictionaries.
 
     Args:
-        value: (n,) rows.
-        column: which column of an example they are for.
-        known: the labels that are known, none twice.
+        rows: (n,) rows.
+        fields: the names of the fields to code.
+        label_fields: the names of fields that are labels.
+        labels: those with a number, none twice.
     """
-    arrays = value.flatten()
-    for i, field in enumerate(value.type):
-        if field.name in FIELDS.get(column, ()) and pa.types.is_string(field.type):
-            coded = _labels(arrays[i], known) if field.name == "label" else _few(arrays[i])
+    arrays = rows.flatten()
+    for i, field in enumerate(rows.type):
+        if field.name in fields and pa.types.is_string(field.type):
+            is_label = field.name in label_fields
+            coded = _labels(arrays[i], labels) if is_label else _few(arrays[i])
             arrays[i] = arrays[i] if coded is None else coded
-    names = [field.name for field in value.type]
+    names = [field.name for field in rows.type]
     return pa.StructArray.from_arrays(arrays, names)
 
 
@@ -71,24 +67,30 @@ def _few(texts: pa.Array) -> pa.DictionaryArray | None:
     return pa.DictionaryArray.from_arrays(coded.indices.cast(_FEW_CODE), coded.dictionary)
 
 
-def name(value: pa.StructArray, known: pa.Array) -> pa.StructArray:
-    """Labels that are mere numbers as an Arrow dictionary of those that are known."""
-    if not any(map(_is_number_of_label, value.type)):
-        return value
-    arrays = [
-        pa.DictionaryArray.from_arrays(array, known) if _is_number_of_label(field) else array
-        for field, array in zip(value.type, value.flatten(), strict=True)
+def name_labels(rows: pa.StructArray, dtype: pa.StructType, labels: pa.Array) -> pa.StructArray:
+    """Returns rows with labels that are mere numbers as an Arrow dictionary.
+
+    Args:
+        rows: (n,) rows, as of `encode`.
+        dtype: their type without codes.
+        labels: those that the numbers stand for.
+    """
+    are_numbers = [
+        pa.types.is_integer(coded.type) and pa.types.is_string(field.type)
+        for coded, field in zip(rows.type, dtype, strict=True)
     ]
-    return pa.StructArray.from_arrays(arrays, [field.name for field in value.type])
+    if not any(are_numbers):
+        return rows
+    arrays = [
+        pa.DictionaryArray.from_arrays(array, labels) if is_number else array
+        for array, is_number in zip(rows.flatten(), are_numbers, strict=True)
+    ]
+    return pa.StructArray.from_arrays(arrays, [field.name for field in rows.type])
 
 
-def _is_number_of_label(field: pa.Field) -> bool:
-    return field.name == "label" and pa.types.is_integer(field.type)
-
-
-def decode(value: pa.StructArray, known: pa.Array) -> pa.StructArray:
-    """The inverse of `encode`."""
-    named = name(value, known)
+def decode(rows: pa.StructArray, dtype: pa.StructType, labels: pa.Array) -> pa.StructArray:
+    """The inverse of `encode`, to rows of type `dtype`."""
+    named = name_labels(rows, dtype, labels)
     return named.cast(plain(named.type))
 
 
@@ -102,16 +104,16 @@ def plain(dtype: pa.DataType) -> pa.DataType:
 
 
 def concatenate(
-    values: list[pa.StructArray], dtype: pa.StructType, known: pa.Array
+    blocks: list[pa.StructArray], dtype: pa.StructType, labels: pa.Array
 ) -> pa.StructArray:
-    """Rows of several blocks together, with labels named: as Arrow dictionaries where the texts of
-    all of them are coded, else of type `dtype`."""
-    if not values:
+    """Returns the rows of several blocks together, with labels named: as Arrow dictionaries where
+    the texts of all of them are coded, else of type `dtype`."""
+    if not blocks:
         return pa.array([], dtype)
-    if all(value.type == values[0].type for value in values):
+    if all(block.type == blocks[0].type for block in blocks):
         with contextlib.suppress(pa.ArrowInvalid):  # more texts in all than there are codes
-            return name(pa.concat_arrays(values), known)
-    return pa.concat_arrays([decode(value, known) for value in values])
+            return name_labels(pa.concat_arrays(blocks), dtype, labels)
+    return pa.concat_arrays([decode(block, dtype, labels) for block in blocks])
 
 
 def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.failures import Failure
-from transforms.dataset.schema import EXAMPLE
 from transforms.examples.imaging.annotations import turn_annotations
 from transforms.examples.masks.rasterise import Raster, draw_maps, rasterise_masks
 from transforms.examples.options import ExampleOptions
 from transforms.examples.pictures import Fetched, FinishedPictures
+from transforms.kinds.registry import EXAMPLE
 from transforms.sources.members import MemberReader
 
 

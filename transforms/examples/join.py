@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from transforms.dataset import codes
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import find, image_ids
-from transforms.dataset.schema import IMAGE_FIELDS
 from transforms.examples.images import (
     count_by_source,
     infer_images,
@@ -27,7 +26,8 @@ from transforms.examples.images import (
 from transforms.examples.repeats import merge_repeats
 from transforms.examples.select import select_images
 from transforms.exchange.batches import KeyedBatch
-from transforms.kinds.detect import TABLES
+from transforms.kinds.images import IMAGE_FIELDS, IMAGES
+from transforms.kinds.registry import ANNOTATIONS, TABLES
 from transforms.sources import listing
 
 #: Where a picture or a mask's PNG lies, and by which source.
@@ -38,7 +38,7 @@ MEMBER = pa.struct(
 #: Columns of a joined table that hold lists: of annotations, and of the addresses of pictures and
 #: PNGs.
 LIST_COLUMNS: Mapping[str, pa.DataType] = {
-    **{table.column: table.value for table in TABLES.values() if table.kind != "images"},
+    **{column: kind.row for column, kind in ANNOTATIONS.items()},
     "pictures": MEMBER,
     "mask_files": MEMBER,
 }
@@ -70,10 +70,6 @@ class Joined:
     left_out: dict[str, int]
 
 
-#: Column of annotations to the fields by which repeats are found.
-_IDENTITIES = {table.column: table.identity for table in TABLES.values()}
-
-
 def column_of(kind: str) -> str:
     """The joined table's column that rows of a kind of source go to."""
     return TABLES[kind].column if kind in TABLES else kind
@@ -101,12 +97,12 @@ def join(
         by_column[column_of(sources[source].kind)].append((source, rows))
     given = {column_of(source.kind) for source in sources}
 
-    image_rows = by_column.pop("image", [])
-    if "image" in given:
+    image_rows = by_column.pop(IMAGES.column, [])
+    if IMAGES.column in given:
         images = merge_image_rows(image_rows, sources)
     else:
-        columns = [name for name in by_column if name not in ("pictures", "mask_files")]
-        images = infer_images([each for name in columns for each in by_column[name]], sources)
+        rows = [each for name in by_column if name in ANNOTATIONS for each in by_column[name]]
+        images = infer_images(rows, sources)
     selected = select_images(images, splits)
     # The place of each image among those selected, -1 for the others; and for none, if there are
     # none.
@@ -123,7 +119,7 @@ def join(
         if name not in given:
             columns[name] = pa.nulls(len(selected.places), pa.list_(dtype))
             continue
-        identity = _IDENTITIES.get(name, ())
+        identity = ANNOTATIONS[name].identity if name in ANNOTATIONS else ()
         count = len(selected.places)
         nested = _nest(by_column[name], dtype, labels, images.keys, place, count, identity)
         columns[name] = nested.lists

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import metrics
-from transforms.dataset.schema import EXAMPLE
 from transforms.examples.complete import Finished, Window, complete_examples
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
 from transforms.examples.pictures import HELD_BYTES, Fetched, fetch_pictures
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
+from transforms.kinds.registry import EXAMPLE
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.members import MemberReader, archive_stamps
 from transforms.sources.sources import open_sources

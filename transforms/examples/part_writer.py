@@ -6,11 +6,11 @@ import uuid
 import pyarrow as pa
 
 from transforms.dataset.elements import BuiltPart
-from transforms.dataset.schema import example_columns
 from transforms.examples.options import PartOptions
 from transforms.formats.format import ExampleWriter
 from transforms.formats.registry import find_format
 from transforms.formats.shard_count import parts_at_least
+from transforms.kinds.registry import example_columns
 
 #: Of a shard's size, what isn't worth a part of its own.
 _SMALL_REST = 0.25

@@ -12,9 +12,9 @@ from transforms import metrics
 from transforms.dataset import failures
 from transforms.dataset.elements import BucketCount, Failed
 from transforms.dataset.failures import Failure, Stage
-from transforms.dataset.schema import count_annotations
 from transforms.examples.complete import Window
 from transforms.examples.join import Joined
+from transforms.kinds.registry import count_annotations
 
 
 @dataclasses.dataclass

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from transforms.dataset.naming import numbers
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats import described
 from transforms.formats.format import Format, FormatError
 from transforms.formats.part import Crc32, HashingFile, Part
 from transforms.formats.tables import TableExamples
+from transforms.kinds.registry import EXAMPLE
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 

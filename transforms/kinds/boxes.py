@@ -1,59 +1,77 @@
-"""Bounding boxes: `*-annotations-bbox.csv`, V3's `annotations-human-bbox.csv`, and MIAP's person
-boxes.
+"""Bounding boxes: `*-annotations-bbox.csv`, and V3's `annotations-human-bbox.csv`.
 
 Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train), and by the Challenge
-without source and confidence. MIAP (`open_images_extended_miap_boxes_*.csv`) annotates people once
-more, with what the annotators perceived of them, so its boxes have a column of their own.
+without source and confidence.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.dataset.schema import BOX, PERSON_BOX, POINT
-from transforms.kinds.tables import FLAG, FLOAT, STRING, Rows, TableFormat, struct_array
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
+#: Columns that a table of boxes must have.
+REQUIRED = {"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)}
+#: Fields by which repeats of a box are found.
+IDENTITY = ("label", "xmin", "xmax", "ymin", "ymax")
 _CLICKS = [f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4)]
-_FLAGS = {
+#: Fields that are -1, 0 or 1, with their published columns.
+FLAGS = {
     "is_occluded": "IsOccluded",
     "is_truncated": "IsTruncated",
     "is_group_of": "IsGroupOf",
     "is_depiction": "IsDepiction",
     "is_inside": "IsInside",
 }
-_MIAP_FLAGS = _FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideOf"}
+
+#: Fields that all boxes have, MIAP's too.
+BOX_FIELDS = {
+    "label": STRING,
+    "source": STRING,
+    "confidence": FLOAT,
+    **{name.lower(): FLOAT for name in _COORDINATES},
+    **dict.fromkeys(FLAGS, FLAG),
+}
+_POINT = pa.struct({"x": FLOAT, "y": FLOAT})
+BOX = pa.struct({**BOX_FIELDS, "extreme_points": pa.list_(_POINT)})
 
 
-def _require_box(rows: Rows) -> None:
+def require_box(rows: Rows) -> None:
     """Rejects rows without a class or without a valid box."""
     rows.require_text("LabelName")
     rows.require_box(*_COORDINATES)
 
 
-def _build(
-    dtype: pa.StructType, rows: Rows, flags: dict[str, str], others: dict[str, pa.Array]
-) -> pa.StructArray:
+def box_columns(rows: Rows, flags: Mapping[str, str]) -> dict[str, pa.Array]:
+    """Returns the columns of `BOX_FIELDS`, of which the file lacks some flags.
+
+    Args:
+        rows: of a table of boxes.
+        flags: field to published column.
+    """
     columns = {
         "label": rows.columns["LabelName"],
         "source": rows.get("Source", STRING),
         "confidence": rows.optional_number("Confidence"),
         **{name.lower(): rows.columns[name] for name in _COORDINATES},
-        **others,
     }
     for field, name in flags.items():
         if name in rows.columns:
             values = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
             rows.forget(name, (values >= -1) & (values <= 1), f"{name} is not -1, 0 or 1")
             columns[field] = rows.columns[name]
-    return struct_array(dtype, columns, rows.length)
+    return columns
 
 
-def _build_boxes(rows: Rows) -> pa.StructArray:
-    _require_box(rows)
-    others = {}
+def _build(rows: Rows) -> pa.StructArray:
+    require_box(rows)
+    points = {}
     if all(name in rows.columns for name in _CLICKS):
-        others["extreme_points"] = _extreme_points(rows)
-    return _build(BOX, rows, _FLAGS, others)
+        points["extreme_points"] = _extreme_points(rows)
+    return struct_array(BOX, box_columns(rows, FLAGS) | points, rows.length)
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
@@ -70,52 +88,27 @@ def _extreme_points(rows: Rows) -> pa.ListArray:
         offsets,
         pa.StructArray.from_arrays(
             [np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])],
-            fields=list(POINT),
+            fields=list(_POINT),
         ),
         mask=pa.array(bad) if bad.any() else None,
     )
 
 
-def _build_person_boxes(rows: Rows) -> pa.StructArray:
-    _require_box(rows)
-    return _build(
-        PERSON_BOX,
-        rows,
-        _MIAP_FLAGS,
-        {
-            "gender_presentation": rows.get("GenderPresentation", STRING),
-            "age_presentation": rows.get("AgePresentation", STRING),
-        },
-    )
-
-
-BOXES = TableFormat(
-    kind="boxes",
+BOXES = CsvKind(
+    name="boxes",
     column="bboxes",
-    required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)},
+    required=REQUIRED,
     optional={
         "Source": STRING,
         "Confidence": FLOAT,
-        **dict.fromkeys(_FLAGS.values(), FLAG),
+        **dict.fromkeys(FLAGS.values(), FLAG),
         **dict.fromkeys(_CLICKS, FLOAT),
     },
-    value=BOX,
-    build=_build_boxes,
-    identity=("label", "xmin", "xmax", "ymin", "ymax"),
-)
-
-PERSON_BOXES = TableFormat(
-    kind="person_boxes",
-    column="person_boxes",
-    required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)},
-    optional={
-        "Source": STRING,
-        "Confidence": FLOAT,
-        **dict.fromkeys(_MIAP_FLAGS.values(), FLAG),
-        "GenderPresentation": STRING,
-        "AgePresentation": STRING,
-    },
-    value=PERSON_BOX,
-    build=_build_person_boxes,
-    identity=("label", "xmin", "xmax", "ymin", "ymax"),
+    row=BOX,
+    build=_build,
+    identity=IDENTITY,
+    labels=("label",),
+    coded=("label", "source"),
+    few_values=("label", "source", "confidence", *FLAGS),
+    spilled_a_byte=0.5,
 )

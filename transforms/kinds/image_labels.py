@@ -1,10 +1,18 @@
 """Image-level labels, human-verified and machine-generated: `*-imagelabels*.csv`, V3's
 `annotations-{human,machine}.csv`, and the Challenge's, without source."""
 
+import functools
+
 import pyarrow as pa
 
-from transforms.dataset.schema import IMAGE_LABEL
-from transforms.kinds.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+from transforms.dataset.classes import decode_labels
+from transforms.dataset.elements import Source
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.parsing.parsed import ParsedBlock
+from transforms.kinds.parsing.plain_labels import KnownLabels, parse_plain_labels
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
+
+IMAGE_LABEL = pa.struct({"label": STRING, "source": STRING, "confidence": FLOAT})
 
 
 def _build(rows: Rows) -> pa.StructArray:
@@ -21,14 +29,35 @@ def _build(rows: Rows) -> pa.StructArray:
     )
 
 
-IMAGE_LABELS = TableFormat(
-    kind="image_labels",
+class ImageLabelsKind(CsvKind):
+    """Image labels, whose plain blocks are parsed in six tenths of the time."""
+
+    def parse_coded(self, source: Source, data: bytes, encoded_labels: bytes) -> ParsedBlock:
+        plain = None
+        if source.delimiter == ",":
+            names = self.columns_of(source.columns)
+            plain = parse_plain_labels(data, names, _known_labels(encoded_labels))
+        return plain or super().parse_coded(source, data, encoded_labels)
+
+
+@functools.lru_cache(maxsize=1)
+def _known_labels(encoded_labels: bytes) -> KnownLabels:
+    return KnownLabels(decode_labels(encoded_labels))
+
+
+IMAGE_LABELS = ImageLabelsKind(
+    name="image_labels",
     column="image_labels",
     # Confidence 0 means that the class is absent, so a label without a confidence means nothing.
     required={"LabelName": STRING, "Confidence": FLOAT},
     optional={"Source": STRING},
-    value=IMAGE_LABEL,
+    aliases={"Condidence": "Confidence"},
+    row=IMAGE_LABEL,
     build=_build,
     identity=("label", "source", "confidence"),
-    aliases={"Condidence": "Confidence"},
+    labels=("label",),
+    coded=("label", "source"),
+    few_values=("label", "source", "confidence"),
+    seconds_a_byte=1.0,
+    spilled_a_byte=0.4,
 )

@@ -9,19 +9,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.failures import Reason
-from transforms.dataset.schema import IMAGE_FIELDS
-from transforms.kinds.tables import (
+from transforms.dataset.naming import SPLITS
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.parsing.table import (
     STRING,
     Rows,
-    TableFormat,
     by_value,
     empty_as_null,
     struct_array,
 )
 
-IMAGE_ROW = pa.struct([("split", STRING), *IMAGE_FIELDS.items()])
+#: What an image table says of an image; `rotation` is in degrees counter-clockwise, as published.
+IMAGE_FIELDS = {
+    "rotation": pa.int16(),
+    "original_url": STRING,
+    "original_landing_url": STRING,
+    "license": STRING,
+    "author_profile_url": STRING,
+    "author": STRING,
+    "title": STRING,
+    "thumbnail_300k_url": STRING,
+    "original_size": pa.int64(),
+    "original_md5": STRING,
+}
+IMAGE_ROW = pa.struct({"split": STRING, **IMAGE_FIELDS})
 
-SPLITS = ("train", "validation", "test")
 _ROTATIONS = ("0", "90", "180", "270")
 
 _TEXTS = {
@@ -34,7 +46,6 @@ _TEXTS = {
     "original_md5": "OriginalMD5",
     "thumbnail_300k_url": "Thumbnail300KURL",
 }
-
 
 #: Field of `IMAGE_ROW` to its published column.
 HEADERS = {
@@ -82,16 +93,20 @@ def _rotation(rows: Rows) -> pa.Array:
     return pc.if_else(sound, degrees, pa.scalar(None, STRING)).cast(pa.int16())
 
 
-IMAGES = TableFormat(
-    kind="images",
+IMAGES = CsvKind(
+    name="images",
     column="image",
+    other_columns=("split", "published_rotation", *IMAGE_FIELDS),
     required={"Subset": STRING},
     optional={
         **dict.fromkeys(_TEXTS.values(), STRING),
         "OriginalSize": pa.int64(),
         "Rotation": STRING,
     },
-    value=IMAGE_ROW,
-    build=_build,
     free_texts=tuple(_TEXTS.values()),
+    kept="image",
+    row=IMAGE_ROW,
+    build=_build,
+    few_values=("rotation", "published_rotation", "license", "author", "author_profile_url"),
+    spilled_a_byte=1.05,
 )

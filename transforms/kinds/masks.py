@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.failures import Reason
-from transforms.dataset.schema import CLICK, MASK
-from transforms.kinds.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+from transforms.dataset.schema import MAP_COLUMNS
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
 
 _BOX = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 _NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
@@ -17,13 +18,21 @@ _CLICK_PATTERN = rf"{_NUMBER} {_NUMBER} -?[0-9]{{1,2}}"
 _CLICKS_PATTERN = rf"^({_CLICK_PATTERN}(;{_CLICK_PATTERN})*;?)?$"
 _STEP = 4096  # rows
 
-#: A mask before its PNG is read: as in an example, with the PNG's name in place of the pixels.
-MASK_ROW = pa.struct(
-    [
-        *(field for field in MASK if field.name not in ("size", "counts", "area")),
-        ("mask_path", STRING),
-    ]
+_CORNERS = ("xmin", "xmax", "ymin", "ymax")
+_CLICK = pa.struct({"x": FLOAT, "y": FLOAT, "t": pa.int8()})
+_FIELDS = {
+    "label": STRING,
+    "box_id": STRING,
+    **dict.fromkeys(_CORNERS, FLOAT),
+    "predicted_iou": FLOAT,
+    "clicks": pa.list_(_CLICK),
+}
+#: A mask in an example; `size` is height and width, `counts` COCO's compressed run lengths.
+MASK = pa.struct(
+    {**_FIELDS, "size": pa.list_(pa.int32()), "counts": pa.binary(), "area": pa.int64()}
 )
+#: A mask before its PNG is read, with the PNG's name in place of the pixels.
+MASK_ROW = pa.struct({**_FIELDS, "mask_path": STRING})
 
 
 def _build(rows: Rows) -> pa.StructArray:
@@ -31,7 +40,7 @@ def _build(rows: Rows) -> pa.StructArray:
     path = rows.columns["MaskPath"]
     unsafe = pc.match_substring_regex(path, r"[/\\]|\.\.").to_numpy(zero_copy_only=False)
     rows.require(~unsafe, "MaskPath is not a plain file name", Reason.UNSAFE_PATH)
-    corners = zip(("xmin", "xmax", "ymin", "ymax"), rows.optional_box(*_BOX), strict=True)
+    corners = zip(_CORNERS, rows.optional_box(*_BOX), strict=True)
     return struct_array(
         MASK_ROW,
         {
@@ -86,15 +95,16 @@ def _split_clicks(text: pa.StringArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(
         offsets,
         pa.StructArray.from_arrays(
-            [word.cast(field.type) for word, field in zip(fields, CLICK, strict=True)],
-            fields=list(CLICK),
+            [word.cast(field.type) for word, field in zip(fields, _CLICK, strict=True)],
+            fields=list(_CLICK),
         ),
     )
 
 
-MASKS = TableFormat(
-    kind="masks",
+MASKS = CsvKind(
+    name="masks",
     column="masks",
+    other_columns=MAP_COLUMNS,
     required={"MaskPath": STRING, "LabelName": STRING},
     optional={
         "BoxID": STRING,
@@ -102,7 +112,11 @@ MASKS = TableFormat(
         "PredictedIoU": FLOAT,
         "Clicks": STRING,
     },
-    value=MASK_ROW,
+    row=MASK_ROW,
+    element=MASK,
     build=_build,
-    identity=("xmin", "xmax", "ymin", "ymax"),
+    identity=_CORNERS,
+    labels=("label",),
+    few_values=("label",),
+    seconds_a_byte=2.7,
 )

@@ -3,31 +3,27 @@ repeats the first, and its second label is the attribute."""
 
 import pyarrow as pa
 
-from transforms.dataset.schema import RELATIONSHIP
-from transforms.kinds.tables import FLOAT, STRING, Rows, TableFormat, struct_array
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
 
 _BOXES = [(f"XMin{i}", f"XMax{i}", f"YMin{i}", f"YMax{i}") for i in (1, 2)]
 _COORDINATES = [name for box in _BOXES for name in box]
+_TEXTS = {"label1": "LabelName1", "label2": "LabelName2", "relationship": "RelationshipLabel"}
+_CORNERS = {name.lower(): name for name in _COORDINATES}
+
+RELATIONSHIP = pa.struct({**dict.fromkeys(_TEXTS, STRING), **dict.fromkeys(_CORNERS, FLOAT)})
 
 
 def _build(rows: Rows) -> pa.StructArray:
-    rows.require_text("LabelName1", "LabelName2", "RelationshipLabel")
+    rows.require_text(*_TEXTS.values())
     for box in _BOXES:
         rows.require_box(*box)
-    return struct_array(
-        RELATIONSHIP,
-        {
-            "label1": rows.columns["LabelName1"],
-            "label2": rows.columns["LabelName2"],
-            "relationship": rows.columns["RelationshipLabel"],
-            **{name.lower(): rows.columns[name] for name in _COORDINATES},
-        },
-        rows.length,
-    )
+    columns = {field: rows.columns[name] for field, name in (_TEXTS | _CORNERS).items()}
+    return struct_array(RELATIONSHIP, columns, rows.length)
 
 
-RELATIONSHIPS = TableFormat(
-    kind="relationships",
+RELATIONSHIPS = CsvKind(
+    name="relationships",
     column="relationships",
     required={
         "LabelName1": STRING,
@@ -36,8 +32,10 @@ RELATIONSHIPS = TableFormat(
         "RelationshipLabel": STRING,
     },
     optional={},
-    value=RELATIONSHIP,
-    build=_build,
-    identity=("xmin1", "xmax1", "ymin1", "ymax1", "xmin2", "xmax2", "ymin2", "ymax2"),
     aliases={"RelationLabel": "RelationshipLabel"},
+    row=RELATIONSHIP,
+    build=_build,
+    identity=tuple(_CORNERS),
+    labels=("label1", "label2"),
+    few_values=tuple(_TEXTS),
 )

@@ -25,8 +25,9 @@ import pyarrow as pa
 from transforms.dataset import naming
 from transforms.dataset.classes import complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
-from transforms.dataset.schema import example_columns
 from transforms.formats.registry import find_format
+from transforms.kinds.images import IMAGES
+from transforms.kinds.registry import example_columns
 from transforms.releases import card, counts, failure_table, lease
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.fingerprint import fingerprint
@@ -135,7 +136,7 @@ def _count_unread_images(config: Publication, sources: Sequence[SourceRows]) -> 
     return sum(
         rows.bad_rows
         for source, rows in zip(config.examples.sources, sources, strict=True)
-        if source.kind == "images"
+        if source.kind == IMAGES.name
         and (
             source.split is None
             or not config.examples.splits

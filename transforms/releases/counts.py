@@ -10,7 +10,7 @@ from transforms.checksum import Checksum
 from transforms.dataset import naming
 from transforms.dataset.elements import BucketCount, Notice, Shard, Source, SourceCount
 from transforms.formats.format import ShardSize
-from transforms.kinds.detect import TABLES, UNUSED, VOCABULARY
+from transforms.kinds.registry import ANNOTATIONS, SMALL_FILES, TABLES
 from transforms.releases.manifest import (
     Annotations,
     File,
@@ -65,7 +65,7 @@ def count_sources(
         repeats.update(dict(bucket.repeats))
     for source in sources:
         sound = rows[source.index] - bad[source.index]
-        if source.kind not in (*VOCABULARY, *UNUSED) and arrived[source.index] != sound:
+        if source.kind not in SMALL_FILES and arrived[source.index] != sound:
             raise LostRowsError(
                 f"{source.name}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
                 "the runner lost or doubled some"
@@ -103,8 +103,9 @@ def _check_columns(
     """
     expected: collections.Counter[str] = collections.Counter()
     for source in sources:
-        if source.kind in TABLES and source.kind != "images":
-            expected[TABLES[source.kind].column] += kept[source.index]
+        kind = TABLES.get(source.kind)
+        if kind and kind.column in ANNOTATIONS:
+            expected[kind.column] += kept[source.index]
     for column, count in expected.items():
         found = annotations.get(column, Annotations(0, 0))
         if found.written + found.left_out != count:

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.keys import image_keys
-from transforms.dataset.schema import EXAMPLE, IMAGE_FIELDS
 from transforms.formats.format import Format
 from transforms.formats.registry import find_format
 from transforms.formats.tables import TableExamples
+from transforms.kinds.images import IMAGES
+from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
 from transforms.releases.merging import Batch
 from transforms.releases.shard_files import local_copy
 from transforms.storage.stores import ObjectOptions
@@ -19,14 +20,8 @@ from transforms.storage.stores import ObjectOptions
 #: What columns come from, by the kind of annotation file, or `pictures`.
 SOURCES = {
     "pictures": ("image", "width", "height", "original_width", "original_height"),
-    "images": ("split", "published_rotation", *IMAGE_FIELDS),
-    "image_labels": ("image_labels",),
-    "boxes": ("bboxes",),
-    "person_boxes": ("person_boxes",),
-    "masks": ("masks", "instance_map", "semantic_map"),
-    "relationships": ("relationships",),
-    "narratives": ("narratives",),
-    "points": ("points",),
+    IMAGES.name: IMAGES.other_columns,
+    **{kind.name: (kind.column, *kind.other_columns) for kind in ANNOTATIONS.values()},
 }
 
 #: Columns of which checksums are taken; the split is known by the shard.

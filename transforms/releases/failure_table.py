@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from transforms.dataset import failures
 from transforms.dataset.elements import Failed, Source, SourceCount
 from transforms.dataset.failures import SCHEMA, Stage
-from transforms.kinds.detect import TABLES, VOCABULARY
+from transforms.kinds.registry import TABLES, VOCABULARY
 
 #: Rows that the file of failures has in a row group, all of which are in memory when it is written.
 _GROUP_ROWS = 1 << 16

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from transforms.dataset.elements import BucketCount, Source, SourceCount
 from transforms.dataset.failures import Stage
 from transforms.dataset.naming import SPLITS
-from transforms.kinds.detect import TABLES, VOCABULARY
+from transforms.kinds.images import IMAGES
+from transforms.kinds.registry import TABLES, VOCABULARY
 from transforms.releases.failure_table import FailureTable, first_rows
 from transforms.releases.manifest import SourceRows
 from transforms.releases.publication import Publication
@@ -148,7 +149,7 @@ def _find_failed_images(
         f"({share_above(failed_images, images, limit)}), more than --max_failure_rate {limit}: "
         "mend the input or raise it"
     )
-    tables = [source.shown_name for source in config.examples.sources if source.kind == "images"]
+    tables = [source.shown_name for source in config.examples.sources if source.kind == IMAGES.name]
     causes = _warnings_of([s for s in config.examples.sources if s.kind == "pictures"], warnings)
     rows = first_rows(failures.tables(), _SHOWN, partial(_is_of_images, tables=tables))
     yield Loss("images", "failed_images", text, (*causes, *_examples_of(rows)))

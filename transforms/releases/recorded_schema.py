@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from transforms.dataset.schema import MAP_COLUMNS, example_columns
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.registry import find_format
+from transforms.kinds.registry import example_columns
 from transforms.releases.manifest import Manifest
 
 #: By format, what `Format.schema` returns.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from transforms.dataset import failures
 from transforms.dataset.naming import CLASSES, MANIFEST
 from transforms.formats.registry import FORMATS, find_format
-from transforms.kinds.detect import TABLES
+from transforms.kinds.registry import ANNOTATIONS, TABLES
 from transforms.releases.counts import shard_sizes
 from transforms.releases.manifest import Annotations, File, Manifest
 from transforms.releases.output import Contents
@@ -76,8 +76,9 @@ def check_counts(manifest: Manifest) -> Iterator[str]:
                 f"{MANIFEST}: {source.path} has {source.rows:,} rows, and "
                 f"{' + '.join(f'{count:,}' for count in counts)} are kept, repeats, orphans and bad"
             )
-        if source.kind in TABLES and source.kind != "images":
-            kept[TABLES[source.kind].column] += source.kept
+        kind = TABLES.get(source.kind)
+        if kind and kind.column in ANNOTATIONS:
+            kept[kind.column] += source.kept
     for column in dict.fromkeys([*kept, *manifest.annotations]):
         found = manifest.annotations.get(column, Annotations(0, 0))
         if found.written + found.left_out != kept[column]:

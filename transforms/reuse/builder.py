@@ -8,12 +8,12 @@ import numpy as np
 
 from transforms import metrics, progress
 from transforms.dataset.elements import BuiltPart
-from transforms.dataset.schema import count_annotations
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.examples.write import PartBuilder
+from transforms.kinds.registry import count_annotations
 from transforms.reuse import recording
 from transforms.reuse.finished import FinishedImages
 from transforms.reuse.lineage import digest_bucket, lineage_of, written_rows

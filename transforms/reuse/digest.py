@@ -9,6 +9,7 @@ import xxhash
 
 from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
+from transforms.kinds.registry import ANNOTATIONS
 
 #: Columns that are known by the identities of what they lead to.
 _ADDRESSES = ("pictures", "mask_files")
@@ -27,7 +28,8 @@ def digest_of(joined: pa.Table, others: Iterable[bytes | np.ndarray]) -> str:
     for name in joined.column_names:
         if name not in _ADDRESSES:
             column = in_one_piece(joined[name])
-            _update(digest, column, codes.FIELDS.get(name, ()))
+            coded = ANNOTATIONS[name].coded if name in ANNOTATIONS else ()
+            _update(digest, column, coded)
     for data in others:
         _take(digest, data)
     return digest.hexdigest()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.dataset.schema import ANNOTATION_COLUMNS, EXAMPLE
 from transforms.examples.imaging.annotations import turn_annotations
 from transforms.examples.imaging.rotate import turn, turned_size
 from transforms.kinds.masks import MASK_ROW
+from transforms.kinds.registry import ANNOTATION_COLUMNS, EXAMPLE
 
 ROTATIONS = (0, 90, 180, 270)
 HEIGHT, WIDTH = 48, 80

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
-from transforms.dataset.schema import ANNOTATION_COLUMNS
+from transforms.kinds.registry import ANNOTATION_COLUMNS
 
 # Left, right, top and bottom; a point is a box without extent.
 _BOXES = [

@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from transforms.dataset.elements import Source, in_one_piece
 from transforms.dataset.failures import Failure, PixelError, Reason, Stage
-from transforms.dataset.schema import IMAGE, MASK
+from transforms.dataset.schema import IMAGE
 from transforms.examples.imaging.rotate import turn, turned_size
 from transforms.examples.masks import maps, png, rle
-from transforms.kinds.tables import struct_array
+from transforms.kinds.masks import MASK
+from transforms.kinds.parsing.table import struct_array
 from transforms.sources.contents import path_of
 from transforms.sources.members import MemberReader, address_of
 from transforms.sources.repeats import check_alike, group_by_place
@@ -39,7 +40,7 @@ def rasterise_masks(
         sources: all sources of the build, by index.
 
     Returns:
-        (n,) lists of `schema.MASK`, null where the source of masks was not given, and a failure for
+        (n,) lists of `MASK`, null where the source of masks was not given, and a failure for
         each mask whose PNG is missing or broken: its row stays, with `size`, `counts` and `area`
         null.
     """
@@ -195,7 +196,7 @@ def draw_maps(
 
     Args:
         image_ids: (n,) ids, for the PNGs' names.
-        masks: (n,) lists of `schema.MASK`.
+        masks: (n,) lists of `MASK`.
         sizes: (width, height) of each picture.
         class_index: MID to class index, from 1.
         names: which of `schema.MAP_COLUMNS` to draw.

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from transforms.dataset.elements import BuiltPart
 from transforms.dataset.naming import numbers
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats import described
 from transforms.formats.format import Format, FormatError, open_shard, pieces
 from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
@@ -19,6 +18,7 @@ from transforms.formats.parquet.footer import MAGIC
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.tables import TableExamples
+from transforms.kinds.registry import EXAMPLE
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 
 from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
-from transforms.dataset.schema import EXAMPLE, FLAGS, IMAGE
+from transforms.dataset.schema import IMAGE
 from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.kinds.images import IMAGES
+from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -24,15 +26,12 @@ _GROUP_BYTES = 256 << 20
 #: annotations alone would make files 3% larger, so there PyArrow's 1 MiB holds.
 _PICTURE_PAGES = {"data_page_size": 128 << 10, "write_batch_size": 2}
 
-#: Leaves with few distinct values. Elsewhere a dictionary costs time and makes the file larger.
+#: Columns and their leaves with few distinct values. Elsewhere a dictionary costs time and makes
+#: the file larger.
 _DICTIONARY_LEAVES = frozenset(
     (
-        *FLAGS,
-        *("split", "rotation", "published_rotation"),
-        *("license", "author", "author_profile_url"),
-        *("label", "label1", "label2", "relationship", "source", "confidence"),
-        *("gender_presentation", "age_presentation", "estimated_yes_no", "text_label"),
-        *("yes_votes", "no_votes", "unsure_votes"),
+        *((name, name) for name in ("split", *IMAGES.few_values)),
+        *((name, leaf) for name, kind in ANNOTATIONS.items() for leaf in kind.few_values),
     )
 )
 
@@ -99,7 +98,7 @@ class ParquetWriter:
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
         leaves = dict(_leaves(self._schema))
-        dictionaries = [path for path in leaves if path.rpartition(".")[2] in _DICTIONARY_LEAVES]
+        dictionaries = [path for path in leaves if _ends(path) in _DICTIONARY_LEAVES]
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
         return pq.ParquetWriter(
             self._file,
@@ -117,6 +116,11 @@ class ParquetWriter:
             write_page_index=True,
             **(_PICTURE_PAGES if with_pictures else {}),
         )
+
+
+def _ends(path: str) -> tuple[str, str]:
+    """The column of a path and its leaf."""
+    return path.partition(".")[0], path.rpartition(".")[2]
 
 
 def _has_pictures(table: pa.Table) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.dataset.schema import EXAMPLE
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.features import Leaf, leaves
 from transforms.formats.tfrecord.records import BYTES, FLOAT, INT64, Feature
+from transforms.kinds.registry import EXAMPLE
 
 _CHECKSUM_BYTES = 8
 

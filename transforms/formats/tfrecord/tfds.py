@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.dataset.schema import EXAMPLE, MAP_COLUMNS
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.format import ShardSize
 from transforms.formats.tfrecord.features import BOXES, members
+from transforms.kinds.registry import EXAMPLE
 
 #: What `tfds.load` is given as `data_dir`, below the folder of a version.
 DATA_DIR = "tfrecord"

@@ -6,6 +6,7 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from transforms.storage.archives import GZIP_MAGIC, archive_kind
@@ -23,8 +24,6 @@ _PAGE = re.compile(
     rb"\s*(<!--.*?-->\s*)*<(!doctype|html|head|\?xml|error)\b", re.IGNORECASE | re.DOTALL
 )
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-# Localized Narratives are published for these beside Open Images.
-_OTHER_DATASET = re.compile(r'"dataset_id"\s*:\s*"((?:mscoco|coco|flickr|ade20k)\w*)"', re.I)
 _UTF16_SAMPLE = 64
 
 
@@ -90,6 +89,12 @@ def first_line(name: str, head: bytes, start: int) -> bytes:
     return line
 
 
+def describe_unknown(names: Sequence[str], known: Sequence[object]) -> tuple[str, ...]:
+    """Returns a remark that names the columns of a header that aren't known, if there are any."""
+    unknown = [name or "(no name)" for name, each in zip(names, known, strict=True) if not each]
+    return (f"unknown columns are ignored: {', '.join(unknown)[:120]}",) if unknown else ()
+
+
 def check_text(name: str, head: bytes) -> None:
     """Checks that a file is not empty, an archive, gzipped still, UTF-16 or a web page.
 
@@ -136,17 +141,6 @@ def _is_utf16(head: bytes) -> bool:
         2 * len(half) >= 8 and half.count(0) >= 0.9 * len(half) and sample.count(0) < len(sample)
         for half in (sample[::2], sample[1::2])
     )
-
-
-def check_dataset(name: str, head: bytes) -> None:
-    """Checks that narratives aren't those of COCO, Flickr30k or ADE20K.
-
-    Raises:
-        UnknownFileError: They are.
-    """
-    found = _OTHER_DATASET.search(whole_lines(head))
-    if found:
-        raise UnknownFileError(name, f"narratives of {found[1]}, not of Open Images")
 
 
 def check_ids(name: str, ids: list[str]) -> None:

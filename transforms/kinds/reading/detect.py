@@ -2,64 +2,32 @@
 
 import csv
 import dataclasses
-import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import PurePath
 
 from transforms.dataset.elements import Source
-from transforms.kinds.boxes import BOXES, PERSON_BOXES
-from transforms.kinds.head import (
+from transforms.kinds.classes import CLASSES
+from transforms.kinds.kind import Kind
+from transforms.kinds.parsing.head import (
     BOM,
     IMAGE_ID,
     SourceError,
     UnknownFileError,
-    check_dataset,
     check_ids,
     check_text,
+    describe_unknown,
     first_line,
     read_head,
     read_rows,
-    whole_lines,
 )
-from transforms.kinds.image_labels import IMAGE_LABELS
-from transforms.kinds.images import IMAGES
-from transforms.kinds.masks import MASKS
-from transforms.kinds.narratives import NARRATIVES
-from transforms.kinds.points import POINTS
-from transforms.kinds.relationships import RELATIONSHIPS
-from transforms.kinds.tables import TableFormat, fold
-from transforms.kinds.vocabulary import names_header
+from transforms.kinds.registry import SMALL_FILES, TABLES
+from transforms.kinds.vocabulary import MID
 from transforms.storage import files
 from transforms.storage.archives import GZIP_MAGIC
 from transforms.storage.objects import is_remote, split_uri
 from transforms.storage.stores import ObjectOptions
 
-#: The tables, by kind.
-TABLES: dict[str, TableFormat] = {
-    table.kind: table
-    for table in (
-        IMAGES,
-        BOXES,
-        PERSON_BOXES,
-        MASKS,
-        RELATIONSHIPS,
-        NARRATIVES,
-        POINTS,
-        IMAGE_LABELS,
-    )
-}
-
-#: Small files that say what labels mean; they end in `classes.json`.
-VOCABULARY = ("classes", "class_list", "hierarchy", "point_classes")
-
-#: Small files that are recognised and carry nothing that an example or `classes.json` would hold.
-UNUSED = ("relationship_names", "relationship_triplets")
-
-KINDS = (*TABLES, *VOCABULARY, *UNUSED)
-
-_MID = re.compile(r"^/[a-z]/[0-9a-z_]+$")
 _SPLIT_WORDS = {
     "train": "train",
     "val": "validation",
@@ -67,9 +35,6 @@ _SPLIT_WORDS = {
     "test": "test",
 }
 
-_NARRATIVE_ID = re.compile(rb'"image_id"\s*:\s*"[0-9a-fA-F]{16}"')
-_NARRATIVE_KEY = re.compile(rb'"(caption|timed_caption|traces|annotator_id|dataset_id)"\s*:')
-_HIERARCHY = re.compile(rb'"(LabelName|name)"\s*:\s*"/[a-z]/|"(Subcategory|Part)"\s*:\s*\[')
 _NO_JSON = "no annotations of Open Images: neither a class hierarchy nor lines of narratives"
 _SEPARATORS = {";": "semicolons", "|": "vertical bars"}
 
@@ -127,9 +92,8 @@ def recognise(source: Source, head: bytes, kind: str | None = None) -> Source:
 
 def _recognise_json(source: Source, head: bytes, start: int, kind: str | None) -> Source:
     kind = kind or _json_kind(source.name, head[start:])
-    if kind == "narratives":
-        check_dataset(source.name, head)
-        check_ids(source.name, re.findall(r'"image_id"\s*:\s*"([^"]*)"', whole_lines(head)))
+    if kind in TABLES:
+        TABLES[kind].check_json(source.name, head)
     return dataclasses.replace(
         source, kind=kind, data_start=start, header_lines=head[:start].count(b"\n")
     )
@@ -143,12 +107,12 @@ def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) ->
     if kind is None:
         kind = _csv_kind(name, names, head[start:], delimiter)
     if names == ["id", "name"] and not any(
-        _MID.match(row[0]) for row in read_rows(head, delimiter)
+        MID.fullmatch(row[0]) for row in read_rows(head, delimiter)
     ):
         raise UnknownFileError(name, "names of other things than MIDs")
     source = dataclasses.replace(source, kind=kind, delimiter=delimiter)
     if kind not in TABLES:
-        return dataclasses.replace(source, notes=_class_notes(kind, names))
+        return dataclasses.replace(source, notes=SMALL_FILES[kind].notes(names))
     columns = _check_columns(name, names, TABLES[kind])
     start = head.find(b"\n", start) + 1 or len(head)
     lines = head[:start].count(b"\n")
@@ -159,7 +123,7 @@ def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) ->
         columns=columns,
         data_start=start,
         header_lines=lines,
-        notes=_notes(names, columns),
+        notes=describe_unknown(names, columns),
     )
 
 
@@ -209,7 +173,7 @@ def _delimiter(name: str, line: bytes) -> str:
 def _is_ours(names: list[str]) -> bool:
     """Whether a first line looks like that of an Open Images file: has an ImageID, a MID, or names
     of columns."""
-    if _MID.match(names[0]) or IMAGE_ID.fullmatch(names[0]):
+    if MID.fullmatch(names[0]) or IMAGE_ID.fullmatch(names[0]):
         return True
     folded = {name.casefold().replace("_", "").replace(" ", "") for name in names}
     tables = [{column.casefold() for column in table.types} for table in TABLES.values()]
@@ -223,14 +187,14 @@ def _kind_by_rows(name: str, names: list[str], head: bytes, delimiter: str) -> s
 
     A list of classes may begin with a class whose MID and name are alike, or with two MIDs.
     """
-    if len(names) not in (2, 3) or (names[0] != names[1] and not _MID.match(names[1])):
+    if len(names) not in (2, 3) or (names[0] != names[1] and not MID.fullmatch(names[1])):
         return None
     rows = read_rows(head, delimiter)
-    labels = [len(row) > 1 and bool(_MID.match(row[0])) for row in rows]
-    pairs = [len(row) > 1 and bool(_MID.match(row[0]) and _MID.match(row[1])) for row in rows]
+    labels = [len(row) > 1 and bool(MID.fullmatch(row[0])) for row in rows]
+    pairs = [len(row) > 1 and bool(MID.fullmatch(row[0]) and MID.fullmatch(row[1])) for row in rows]
     if sum(pairs) * 2 > len(rows):
         raise UnknownFileError(name, "two MIDs a row, and no names")
-    return "classes" if sum(labels) * 2 > len(rows) else None
+    return CLASSES.name if sum(labels) * 2 > len(rows) else None
 
 
 def _first_row(name: str, line: bytes, delimiter: str) -> list[str]:
@@ -280,20 +244,10 @@ def _kind_by_header(path: str, names: list[str]) -> str:
     """
     table = _nearest_table(names)
     if not _missing(names, table):
-        return table.kind
-    folded = [fold(name) for name in names]
-    if folded[:4] == ["labelname", "displayname", "yespoints", "points"]:
-        return "point_classes"
-    if {"labelname", "displayname"} <= set(folded) or folded == ["id", "name"]:
-        return "classes"
-    if folded == ["labelname"]:
-        return "class_list"
-    if names == ["LabelName1", "LabelName2", "RelationshipLabel"]:
-        return "relationship_triplets"
-    if _MID.match(names[0]) and not any(map(IMAGE_ID.fullmatch, names)):
-        return "class_list" if len(names) == 1 else "classes"
-    if len(names) == 2 and names[0] == names[1]:
-        return "relationship_names"
+        return table.name
+    for kind in SMALL_FILES.values():
+        if kind.matches(names):
+            return kind.name
     if any(map(IMAGE_ID.fullmatch, names)):
         raise SourceError(f"{path} has no header: put its columns' names into the first line")
     if len(_known(names, table)) < 2:
@@ -304,27 +258,27 @@ def _kind_by_header(path: str, names: list[str]) -> str:
     raise SourceError(_column_error(path, names, table))
 
 
-def _nearest_table(names: list[str]) -> TableFormat:
+def _nearest_table(names: list[str]) -> Kind:
     """The kind of table that has most of the columns; of several, the one that lacks the fewest."""
 
-    def likeness(table: TableFormat) -> tuple[int, int]:
+    def likeness(table: Kind) -> tuple[int, int]:
         return len(_known(names, table)), -len(_missing(names, table))
 
     return max(TABLES.values(), key=likeness)
 
 
-def _known(names: list[str], table: TableFormat) -> set[str]:
+def _known(names: list[str], table: Kind) -> set[str]:
     """The table's columns that a header has."""
     return {*table.columns_of(names)} - {""}
 
 
-def _missing(names: list[str], table: TableFormat) -> list[str]:
+def _missing(names: list[str], table: Kind) -> list[str]:
     """The required columns that a header lacks."""
     known = _known(names, table)
     return [name for name in (table.image_id, *table.required) if name not in known]
 
 
-def _column_error(path: str, names: list[str], table: TableFormat) -> str:
+def _column_error(path: str, names: list[str], table: Kind) -> str:
     """The message for a header that lacks required columns."""
     unknown = [
         name
@@ -333,12 +287,12 @@ def _column_error(path: str, names: list[str], table: TableFormat) -> str:
     ]
     has = f" and has unknown {', '.join(unknown)[:120]}" if unknown else ""
     return (
-        f"{path}: header of {table.kind} lacks {', '.join(_missing(names, table))}{has}: "
+        f"{path}: header of {table.name} lacks {', '.join(_missing(names, table))}{has}: "
         "save it with these columns, by these names, or move it away"
     )
 
 
-def _check_columns(path: str, names: list[str], table: TableFormat) -> tuple[str, ...]:
+def _check_columns(path: str, names: list[str], table: Kind) -> tuple[str, ...]:
     """A header's columns by the table's names, '' for one that the table doesn't have.
 
     Raises:
@@ -354,44 +308,14 @@ def _check_columns(path: str, names: list[str], table: TableFormat) -> tuple[str
     return columns
 
 
-def _notes(names: list[str], columns: Sequence[str]) -> tuple[str, ...]:
-    """A note that names the columns that are ignored, which are '' in `columns`."""
-    unknown = [name or "(no name)" for name, c in zip(names, columns, strict=True) if not c]
-    return (f"unknown columns are ignored: {', '.join(unknown)[:120]}",) if unknown else ()
-
-
-def _class_notes(kind: str, names: list[str]) -> tuple[str, ...]:
-    """Notes on a file of class names, whose first line may be a class; see `_notes`."""
-    if kind != "classes" or len(names) <= 2:
-        return ()
-    if (header := names_header(names)) is None:
-        return ("columns after the second are ignored",)
-    columns = ["" if i not in header[:2] else name for i, name in enumerate(names)]
-    return _notes(names, columns)
-
-
 def _json_kind(name: str, head: bytes) -> str:
     """The kind of a JSON file.
 
     Raises:
-        UnknownFileError: It is neither a class hierarchy nor lines of narratives.
+        UnknownFileError: It is of none.
+        SourceError: It looks like one, and can't be read.
     """
-    first = head.split(b"\n", 1)[0]
-    try:
-        value = json.loads(first)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict):
-        is_narrative = "image_id" in value
-    else:  # a broken first line is a bad row of its file, not a reason to refuse it
-        is_narrative = b'"image_id"' in first and bool(_NARRATIVE_KEY.search(first))
-    if is_narrative and head[:1] == b"{":
-        return "narratives"
-    if is_narrative or (_NARRATIVE_ID.search(head) and _NARRATIVE_KEY.search(head)):
-        raise SourceError(
-            f"{name}: narratives, but not one a line: write each as one line of JSON, for example "
-            "by jq -c '.[]' of a list"
-        )
-    if head[:1] == b"{" and _HIERARCHY.search(head):
-        return "hierarchy"
+    for kind in (*TABLES.values(), *SMALL_FILES.values()):
+        if kind.matches_json(name, head):
+            return kind.name
     raise UnknownFileError(name, _NO_JSON)

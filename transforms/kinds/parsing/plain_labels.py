@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from transforms.dataset import codes, failures
 from transforms.dataset.keys import HEX_DIGITS, keys_of_digits
-from transforms.kinds.image_labels import IMAGE_LABELS
-from transforms.kinds.parse_csv import ParsedBlock
+from transforms.kinds.parsing.parsed import ParsedBlock
 
+_COLUMNS = ("ImageID", "Source", "LabelName", "Confidence")
 #: Text that is parsed at a time: what is made of it stays in the processor's cache.
 _STEP = 1 << 18
 #: What is loaded of each line for a source and its commas.
@@ -45,24 +45,24 @@ class _NotPlainError(Exception):
 
 
 def parse_plain_labels(
-    data: bytes, columns: Sequence[str], known: "KnownLabels"
+    data: bytes, columns: Sequence[str], known: "KnownLabels", step: int = _STEP
 ) -> ParsedBlock | None:
     """Parses whole lines of a table of image labels, if all are plain.
 
     Args:
         data: the text, without a header.
-        columns: the file's column names, in its order.
+        columns: those of the file by our names, in its order.
         known: the labels that are known.
+        step: bytes that are parsed at a time.
 
     Returns:
         Their rows, coded as by `codes.encode`; None where `parse_csv` must see to the block.
     """
-    names = IMAGE_LABELS.columns_of(columns)
-    if names != ("ImageID", "Source", "LabelName", "Confidence") or not len(known.labels):
+    if tuple(columns) != _COLUMNS or not len(known.labels):
         return None
     sources = _Sources()
     try:
-        pieces = [_parse(text, length, known, sources) for text, length in _pieces(data)]
+        pieces = [_parse(text, length, known, sources) for text, length in _pieces(data, step)]
     except _NotPlainError:
         return None
     if not pieces:
@@ -76,15 +76,15 @@ def parse_plain_labels(
     return ParsedBlock(table, failures.NONE, rows=len(keys), bad_rows=0, lines=len(keys))
 
 
-def _pieces(data: bytes) -> Iterator[tuple[np.ndarray, int]]:
-    """Whole lines of about `_STEP` bytes, as the beginning of what can be loaded, and their length.
+def _pieces(data: bytes, step: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Whole lines of about `step` bytes, as the beginning of what can be loaded, and their length.
 
     The last ones are copied to where more can be loaded, and end with a line break.
     """
-    at, spare = 0, _STEP
+    at = 0
     text = np.frombuffer(data, np.uint8)
-    while len(data) - at > _STEP + spare:
-        length = data.rfind(b"\n", at, at + _STEP) + 1 - at
+    while len(data) - at > 2 * step:
+        length = data.rfind(b"\n", at, at + step) + 1 - at
         if length <= 0:
             raise _NotPlainError
         yield text[at:], length
@@ -197,9 +197,10 @@ class KnownLabels:
         labels: they, (n,) string.
     """
 
-    def __init__(self, labels: pa.Array) -> None:
-        """Takes labels, none twice."""
+    def __init__(self, labels: pa.Array, slot_bits: int = _SLOT_BITS) -> None:
+        """Takes labels, none twice, for a table of 2 ** `slot_bits` slots."""
         self.labels = labels
+        self._shift = np.uint64(64 - slot_bits)
         # What can't be plain is of length 0 here, which no label of a line is.
         texts = [text.encode() for text in labels.to_pylist()]
         plain = re.compile(rb"[ !#-+\--~]{1,%d}" % _LONGEST_LABEL)
@@ -211,7 +212,7 @@ class KnownLabels:
         self._order = np.argsort(hashes)
         self._hashes = hashes[self._order]
         # Of labels with the same slot the last one is found at once, others by their hashes.
-        self._slots = np.zeros(1 << _SLOT_BITS, str(codes.label_type(len(labels))))
+        self._slots = np.zeros(1 << slot_bits, str(codes.label_type(len(labels))))
         self._slots[self._slot(hashes)] = np.arange(len(hashes))
 
     def find(self, words: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -245,6 +246,5 @@ class KnownLabels:
     def _hash(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first ^ (second * _SPREAD)) * _SPREAD
 
-    @staticmethod
-    def _slot(hashes: np.ndarray) -> np.ndarray:
-        return (hashes >> np.uint64(64 - _SLOT_BITS)).view(np.int64)
+    def _slot(self, hashes: np.ndarray) -> np.ndarray:
+        return (hashes >> self._shift).view(np.int64)

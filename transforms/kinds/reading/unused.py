@@ -4,7 +4,7 @@ import itertools
 from collections import defaultdict
 
 from transforms.dataset.elements import Notice
-from transforms.kinds.filenames import Name
+from transforms.kinds.reading.filenames import Name
 
 #: Why pictures among annotations aren't used.
 PICTURES_GO = "pictures go to --images, masks to --masks"

@@ -1,8 +1,7 @@
-"""What the formats of the annotation tables have in common: a declaration of columns, and checked
-rows.
+"""The columns of a table of annotations, and its rows while they are checked.
 
-Every table becomes `key` (the image) and `value` (one struct a row, with the type that the
-example's column holds), so the steps after reading treat all kinds alike.
+Every table becomes `key` (the image) and `value` (one struct a row), so the steps after reading
+treat all kinds alike.
 """
 
 import dataclasses
@@ -133,38 +132,35 @@ class Rows:
             self.require(np.isfinite(self.numbers(name)), f"{name} is not a finite number")
 
 
-@dataclasses.dataclass(frozen=True)
-class TableFormat:
-    """A kind of annotation table.
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TableSchema:
+    """The columns of a table, and how its rows become structs.
 
     Attributes:
-        kind: as in `--annotations KIND=PATH`.
-        column: the example's column that its rows fill; `image` for image tables.
         required: columns that a file must have, with their types; the ImageID apart. A bad value
             rejects the row.
         optional: columns that some files lack. A bad value becomes null.
-        value: the type of `value`.
-        build: rows to an (n,) array of type `value`; rejects the bad ones on the way.
-        identity: fields of `value` by which possible repeats are found, numbers if they are enough;
-            see `examples.repeats`.
+        row: the type of the struct that a row becomes.
+        build: rows to an (n,) array of type `row`; rejects the bad ones on the way.
         aliases: other spellings of column names that occur in published files.
         free_texts: columns whose texts may hold a line break inside quotes, and keep spaces around
             them; other texts are trimmed.
+        image_id: the column of ImageIDs.
+        kept: what failures say is kept although a field is lost.
     """
 
-    kind: str
-    column: str
     required: Mapping[str, pa.DataType]
     optional: Mapping[str, pa.DataType]
-    value: pa.StructType
+    row: pa.StructType
     build: Callable[[Rows], pa.StructArray]
-    identity: tuple[str, ...] = ()
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     free_texts: tuple[str, ...] = ()
     image_id: str = "ImageID"
+    kept: str = "row"
 
     @property
     def types(self) -> dict[str, pa.DataType]:
+        """The columns with their types, the ImageID first."""
         return {self.image_id: STRING, **self.required, **self.optional}
 
     @property

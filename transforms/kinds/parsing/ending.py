@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.dataset.keys import read_image_ids
-from transforms.kinds.parse_csv import layout_of
-from transforms.kinds.records import find_quoted_lines
-from transforms.kinds.tables import STRING, TableFormat
+from transforms.kinds.parsing.parse_csv import layout_of
+from transforms.kinds.parsing.records import find_quoted_lines
+from transforms.kinds.parsing.table import STRING, TableSchema
 
 #: How many bytes at the end of a file its last record is compared with.
 TAIL_BYTES = 1 << 16
@@ -43,21 +43,21 @@ class CutRecord(NamedTuple):
 
 
 def find_cut(
-    tail: bytes, columns: Sequence[str], table: TableFormat, delimiter: str = ","
+    tail: bytes, columns: Sequence[str], schema: TableSchema, delimiter: str = ","
 ) -> CutRecord | None:
     """Returns the last record of a table if it is cut, else None.
 
     Args:
         tail: the last lines of a file.
         columns: the file's columns, in its order.
-        table: the kind of table.
+        schema: what the columns mean.
         delimiter: the character between two fields.
     """
     lines = tail.split(b"\n")
     if not lines[-1].strip() or lines[-1].endswith(b"\r"):
         return None
-    names = table.columns_of(columns)
-    quoted = find_quoted_lines(tail, layout_of(columns, table, delimiter))
+    names = schema.columns_of(columns)
+    quoted = find_quoted_lines(tail, layout_of(columns, schema, delimiter))
     start = len(lines) - 1
     while start in quoted.continued:
         start -= 1
@@ -70,11 +70,11 @@ def find_cut(
         is_cut = bool(whole) or not any(others)
     else:
         is_cut = len(fields) == len(names) and _is_cut(
-            fields[-1], [each[-1] for each in whole], names[-1], table
+            fields[-1], [each[-1] for each in whole], names[-1], schema
         )
     if not is_cut:
         return None
-    image_id = _image_id(fields, names.index(table.image_id))
+    image_id = _image_id(fields, names.index(schema.image_id))
     detail = "the file ends inside this record"
     return CutRecord(len(record), Failure(image_id, None, Stage.READ, Reason.BAD_ROW, detail))
 
@@ -96,19 +96,19 @@ def _image_id(fields: list[str], place: int) -> str | None:
     return ids[0].as_py() if valid[0] else None
 
 
-def _is_cut(value: str, others: list[str], name: str, table: TableFormat) -> bool:
+def _is_cut(value: str, others: list[str], name: str, schema: TableSchema) -> bool:
     """Whether a value of a file's last column is cut, by the other values of that column."""
     known = [other for other in others if other]
     if not value:
-        is_expected = name in table.required or not pa.types.is_string(
-            table.types.get(name, STRING)
+        is_expected = name in schema.required or not pa.types.is_string(
+            schema.types.get(name, STRING)
         )
         return is_expected and len(known) == len(others) > 2
     if known and all(map(_NUMBER.fullmatch, known)):
         return _is_cut_number(value, known)
-    if name == table.image_id and known:
+    if name == schema.image_id and known:
         return len(value) < min(map(len, known))
-    return _is_cut_text(value, known, name in table.free_texts)
+    return _is_cut_text(value, known, name in schema.free_texts)
 
 
 def _is_cut_number(value: str, others: list[str]) -> bool:

@@ -1,7 +1,6 @@
 """ReadAnnotations: ranges of files → checked rows, partitioned by bucket of images."""
 
 import dataclasses
-import functools
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,24 +12,22 @@ import pyarrow.compute as pc
 
 from transforms import metrics, progress
 from transforms.checksum import Checksum
-from transforms.dataset import codes, elements, failures
+from transforms.dataset import elements, failures
 from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import ByteRange, Failed, Source, SourceCount
 from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.exchange.batches import KeyedBatch
 from transforms.journal import Journal
-from transforms.kinds import blocks
-from transforms.kinds.blocks import TextBlock
-from transforms.kinds.detect import TABLES
-from transforms.kinds.ending import TAIL_BYTES, WARNING, find_cut
-from transforms.kinds.narratives import parse_narratives
-from transforms.kinds.parse_csv import ParsedBlock, layout_of, parse_csv
-from transforms.kinds.plain_labels import KnownLabels, parse_plain_labels
-from transforms.kinds.records import MAX_RECORD_BYTES, Layout
+from transforms.kinds.images import IMAGES
+from transforms.kinds.parsing import blocks
+from transforms.kinds.parsing.blocks import TextBlock
+from transforms.kinds.parsing.ending import TAIL_BYTES, WARNING
+from transforms.kinds.parsing.parsed import ParsedBlock
+from transforms.kinds.parsing.records import MAX_RECORD_BYTES
+from transforms.kinds.registry import TABLES
 from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions
 
-_LABEL_FIELDS = ("label", "label1", "label2")
 _READ_BYTES = 1 << 20
 
 
@@ -44,7 +41,7 @@ def read_blocks(
         StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
-    layout = _layout(source)
+    layout = TABLES[source.kind].layout(source)
     if source.compressed:
         with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
             chunks = _inflate(stream, source.data_start)
@@ -59,12 +56,6 @@ def read_blocks(
             if stop < piece.stop:
                 files.read_ahead(source.path, stop, min(stop + step, piece.stop))
             yield from reader.read(start, stop)
-
-
-def _layout(source: Source) -> Layout | None:
-    """What tells where records begin; None where each line is one."""
-    table = TABLES[source.kind]
-    return layout_of(source.columns, table, source.delimiter) if table.free_text else None
 
 
 def _read_header(source: Source) -> bytes:
@@ -88,35 +79,23 @@ def _inflate(stream: archives.Inflated, start: int) -> Iterator[bytes]:
     yield b"".join(pieces)
 
 
-def parse_block(source: Source, data: bytes) -> ParsedBlock:
-    """Parses the records of a block by the kind of its source."""
-    if source.kind == "narratives":
-        return parse_narratives(data)
-    return parse_csv(data, source.columns, TABLES[source.kind], source.delimiter)
+def parse_block(source: Source, data: bytes, encoded_labels: bytes | None = None) -> ParsedBlock:
+    """Parses the records of a block; with texts as `codes.encode` makes them, if there are
+    `encoded_labels`."""
+    kind = TABLES[source.kind]
+    if encoded_labels is None:
+        return kind.parse(source, data)
+    return kind.parse_coded(source, data, encoded_labels)
 
 
-def parse_coded(source: Source, data: bytes, known: bytes) -> ParsedBlock:
-    """As `parse_block`, with texts as `codes.encode` makes them, by encoded labels."""
-    if (source.kind, source.delimiter) == ("image_labels", ",") and (
-        plain := parse_plain_labels(data, source.columns, _known_labels(known))
-    ):
-        return plain
-    parsed = parse_block(source, data)
-    value = elements.in_one_piece(parsed.table["value"])
-    value = codes.encode(value, TABLES[source.kind].column, decode_labels(known))
-    parsed.table = parsed.table.set_column(1, "value", value)
-    return parsed
+def uncoded_labels(rows: pa.StructArray, fields: Sequence[str]) -> pa.Array:
+    """Returns the distinct labels of a block; not those that are coded, which are known.
 
-
-@functools.lru_cache(maxsize=1)
-def _known_labels(known: bytes) -> KnownLabels:
-    return KnownLabels(decode_labels(known))
-
-
-def uncoded_labels(value: pa.StructArray) -> pa.Array:
-    """The distinct labels of a block; not those that are coded, which are known."""
-    fields = [field.name for field in value.type if field.name in _LABEL_FIELDS]
-    columns = [pc.struct_field(value, field) for field in fields]
+    Args:
+        rows: (n,) rows.
+        fields: those of labels.
+    """
+    columns = [pc.struct_field(rows, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
     return pa.concat_arrays([pa.array([], pa.string()), *columns])
 
@@ -203,9 +182,8 @@ class RangeReader:
         # Blocks end after line breaks, but for the last one of a file, and the beginning of a line
         # that is too long.
         last_line = len(data) - data.rfind(b"\n") - 1
-        if source.kind != "narratives" and 0 < last_line <= MAX_RECORD_BYTES:
-            tail = self._tail(source, piece, tail)
-            cut = find_cut(tail, source.columns, TABLES[source.kind], source.delimiter)
+        if 0 < last_line <= MAX_RECORD_BYTES:
+            cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
         if cut is None:
             return self._parse(source, data, known)
         parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known)
@@ -224,11 +202,12 @@ class RangeReader:
 
     def _parse(self, source: Source, data: bytes, known: bytes) -> ParsedBlock:
         metrics.BYTES_READ.inc(len(data))
-        return parse_coded(source, data, known) if self.is_coded else parse_block(source, data)
+        return parse_block(source, data, known if self.is_coded else None)
 
     def _tell(self, source: Source, order: int, parsed: ParsedBlock, known: bytes) -> Iterator[Any]:
         metrics.FAILURES.inc(parsed.failures.num_rows)
-        labels = uncoded_labels(elements.in_one_piece(parsed.table["value"]))
+        rows = elements.in_one_piece(parsed.table["value"])
+        labels = uncoded_labels(rows, TABLES[source.kind].labels)
         unknown = labels.filter(pc.invert(pc.is_in(labels, decode_labels(known))))
         if len(unknown):
             yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
@@ -244,7 +223,7 @@ class RangeReader:
             warning=parsed.warning,
         )
         yield beam.pvalue.TaggedOutput("counts", count)
-        if source.kind == "images":
+        if source.kind == IMAGES.name:
             progress.add(self.progress_folder, image_rows=self._count_wanted(parsed.table))
         if parsed.table.num_rows:
             yield KeyedBatch(source.index, order, elements.to_batch(parsed.table))

@@ -6,10 +6,10 @@ import posixpath
 from typing import NamedTuple
 
 from transforms.dataset.elements import Notice, Source
-from transforms.kinds.detect import recognise, split_of
-from transforms.kinds.filenames import Role, may_hold_table, understand
-from transforms.kinds.head import HEAD_BYTES, SourceError, UnknownFileError
-from transforms.kinds.unused import Unused
+from transforms.kinds.parsing.head import HEAD_BYTES, SourceError, UnknownFileError
+from transforms.kinds.reading.detect import recognise, split_of
+from transforms.kinds.reading.filenames import Role, may_hold_table, understand
+from transforms.kinds.reading.unused import Unused
 from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from transforms.kinds.records import MAX_RECORD_BYTES, Layout
+from transforms.kinds.parsing.records import MAX_RECORD_BYTES, Layout
 
 _NEWLINE = 10
 _STEP = 1 << 20

@@ -1,0 +1,44 @@
+"""Boxes of people: MIAP's `open_images_extended_miap_boxes_*.csv`.
+
+They annotate people once more, with what the annotators perceived of them, so they have a column of
+their own.
+"""
+
+import pyarrow as pa
+
+from transforms.kinds import boxes
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
+
+_FLAGS = boxes.FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideOf"}
+_PERCEIVED = {
+    "gender_presentation": "GenderPresentation",
+    "age_presentation": "AgePresentation",
+}
+
+PERSON_BOX = pa.struct({**boxes.BOX_FIELDS, **dict.fromkeys(_PERCEIVED, STRING)})
+
+
+def _build(rows: Rows) -> pa.StructArray:
+    boxes.require_box(rows)
+    perceived = {field: rows.get(name, STRING) for field, name in _PERCEIVED.items()}
+    return struct_array(PERSON_BOX, boxes.box_columns(rows, _FLAGS) | perceived, rows.length)
+
+
+PERSON_BOXES = CsvKind(
+    name="person_boxes",
+    column="person_boxes",
+    required=boxes.REQUIRED,
+    optional={
+        "Source": STRING,
+        "Confidence": FLOAT,
+        **dict.fromkeys(_FLAGS.values(), FLAG),
+        **dict.fromkeys(_PERCEIVED.values(), STRING),
+    },
+    row=PERSON_BOX,
+    build=_build,
+    identity=boxes.IDENTITY,
+    labels=("label",),
+    coded=("label", "source"),
+    few_values=("label", "source", "confidence", *_FLAGS, *_PERCEIVED),
+)

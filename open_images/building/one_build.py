@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from open_images.building import dataset_card, fingerprint, plan
+from open_images.building import fingerprint, plan
 from open_images.building.build_plan import BuildPlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
@@ -21,6 +21,7 @@ from transforms import journal
 from transforms.errors import UsageError
 from transforms.redaction import redact
 from transforms.releases import lease, workspace
+from transforms.releases.latest import mend_card
 from transforms.releases.lease import BusyError, LostLeaseError
 from transforms.releases.manifest import Manifest, VersionError
 from transforms.releases.outcome import OUTCOME, Outcome
@@ -169,7 +170,7 @@ class Build:
             return None
         if not fingerprint.is_published(self._config.fingerprint, latest, self._output):
             return None
-        dataset_card.mend(self._output, latest)
+        mend_card(self._output, latest)
         return latest.version
 
     def _run_pipeline(self, token: str) -> Outcome:

@@ -53,7 +53,7 @@ _NO_FILES = "the latest version has no {title}, build with --format {name}"
 
 
 def render(version: str, splits: Mapping[str, Split]) -> bytes:
-    """The card of a version.
+    """Returns the card of a version.
 
     Args:
         version: its name.
@@ -80,7 +80,7 @@ def render(version: str, splits: Mapping[str, Split]) -> bytes:
 
 
 def version_of(card: bytes) -> str | None:
-    """The version that a card names; None if it isn't one that `render` made."""
+    """Returns the version that a card names; None if `render` didn't make it."""
     match = _MARKER.search(card.decode(errors="replace"))
     return match[1] if match else None
 
@@ -95,7 +95,7 @@ def was_card(text: bytes) -> bool:
 
 
 def read(output: str, options: ObjectOptions) -> bytes | None:
-    """The README.md of an output; None where there is none, and empty where it is no file.
+    """Returns the README.md of an output; None without one, and empty where it is no file.
 
     Raises:
         StorageError: The object store can't be read.
@@ -109,7 +109,7 @@ def read(output: str, options: ObjectOptions) -> bytes | None:
 
 
 def may_write(found: bytes | None) -> bool:
-    """Whether what was found in a card's place may be replaced."""
+    """Returns whether what was found in a card's place may be replaced."""
     return found is None or version_of(found) is not None
 
 

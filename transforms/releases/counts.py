@@ -1,4 +1,4 @@
-"""What a build counted: rows by source, annotations by column, examples and shards by split."""
+"""The counts of a build: rows by source, annotations by column, examples and shards by split."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""Which images appeared, vanished or changed from one version to another."""
+"""The difference of two versions: images that appeared, vanished or changed."""
 
 import dataclasses
 from collections import Counter
@@ -19,7 +19,7 @@ _BEFORE, _AFTER = 0, 1
 
 
 class ImageChange(NamedTuple):
-    """What became of an image.
+    """An image that isn't as it was.
 
     Attributes:
         change: `appeared`, `vanished` or `changed`.

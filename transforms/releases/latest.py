@@ -3,11 +3,11 @@
 import contextlib
 import os
 
-from transforms.releases import card
+from transforms.releases import card, workspace
 from transforms.releases.manifest import Manifest, ManifestError, VersionError
 from transforms.releases.output import LatestError, Output, find_missing
 from transforms.storage import files, objects, private
-from transforms.storage.objects import is_remote
+from transforms.storage.objects import StorageError, is_remote
 
 #: How often the card is written again, if others publish at the same time.
 _TRIES = 5
@@ -74,6 +74,25 @@ def write_card(output: Output, scratch: str) -> None:
         card.write(output.path, card.render(name, splits), scratch, output.options)
         if output.latest() == name:  # else a build has published meanwhile
             return
+
+
+def mend_card(output: Output, manifest: Manifest) -> None:
+    """Writes the card of the latest version, if its build was stopped before it did.
+
+    Nothing happens where it can't be written.
+
+    Args:
+        output: where it is published.
+        manifest: of the latest version.
+    """
+    with contextlib.suppress(StorageError, OSError, workspace.OutputError):
+        if has_current_card(output, manifest):
+            return
+        if is_remote(output.path):
+            write_card(output, scratch="")
+            return
+        with workspace.workspace(output.path) as (work, _):
+            write_card(output, work)
 
 
 def pin(output: Output, name: str) -> None:

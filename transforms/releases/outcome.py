@@ -1,4 +1,4 @@
-"""What became of a build: the commit leaves word of it in the work folder, for the driver."""
+"""The outcome of a build, which the commit leaves in the work folder for the driver."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ OUTCOME = "outcome.json"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a build.
+    """The outcome of a build.
 
     Attributes:
         version: the name of the version; None if nothing was published.

@@ -43,7 +43,7 @@ class Output:
         self.options = options
 
     def folder(self, name: str) -> str:
-        """The folder of a version."""
+        """Returns the folder of a version."""
         return os.path.join(self.path, "versions", name)
 
     @property
@@ -56,7 +56,7 @@ class Output:
         return os.path.join(self.path, "pins", name)
 
     def latest(self) -> str | None:
-        """The name of the version that readers see; None where nothing is published.
+        """Returns the name of the version that readers see; None where nothing is published.
 
         Raises:
             LatestError: The file `latest` holds no name.
@@ -84,15 +84,15 @@ class Output:
         return name
 
     def published(self) -> list[str]:
-        """The names of all versions that have a manifest, the oldest first."""
+        """Returns the names of all versions that have a manifest, the oldest first."""
         return [name for name in self._children("versions") if self.is_published(name)]
 
     def pinned(self) -> set[str]:
-        """The names of versions that are never removed."""
+        """Returns the names of versions that are never removed."""
         return set(self._children("pins"))
 
     def is_published(self, name: str) -> bool:
-        """Whether there is such a version: without a manifest it is none."""
+        """Returns whether there is such a version: without a manifest it is none."""
         if not is_name(name):
             return False
         path = os.path.join(self.folder(name), MANIFEST)
@@ -105,7 +105,7 @@ class Output:
         return status.size > 0  # an empty one keeps the place of one to come
 
     def choose(self, name: str | None) -> str:
-        """A version by name, or the one that `latest` names.
+        """Returns the name of a version that is there; without a name, the one that `latest` names.
 
         Raises:
             LatestError: The file `latest` names no version.
@@ -154,7 +154,7 @@ class Output:
         return Manifest.decode(data), data
 
     def date(self, name: str) -> datetime.datetime:
-        """When the build of a version began; if its name doesn't say, when it was published."""
+        """Returns when a build began, by its version's name, or else when it was published."""
         match = _DATED_NAME.fullmatch(name)
         if match:
             date = datetime.datetime.strptime(match[1], "%Y%m%dT%H%M%S")
@@ -177,7 +177,7 @@ def _absent(output: str, name: str) -> LatestError:
 
 
 def is_name(name: str) -> bool:
-    """Whether a version may have such a name, which is one of a folder, and safe to be printed."""
+    """Returns whether a version may have this name: it names a folder and is safe to print."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -198,7 +198,7 @@ def find_missing(output: Output, name: str, manifest: Manifest) -> str | None:
 
 
 class Contents(NamedTuple):
-    """What lies in the folder of a version, by path below it.
+    """The files in the folder of a version, by path below it.
 
     Attributes:
         sizes: the bytes of each file; links are followed.

@@ -1,4 +1,4 @@
-"""What a version records of its examples, by which it is judged whatever release writes now."""
+"""The schemas that a version records, by which it is judged, not by what this release writes."""
 
 from collections.abc import Mapping
 

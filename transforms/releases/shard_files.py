@@ -26,7 +26,7 @@ def local_copy(path: str, options: ObjectOptions) -> Iterator[str]:
         yield copy.name
 
 
-def sha256_of(path: str) -> str:
-    """Hex SHA-256 of a local file."""
-    with files.open_file(path) as file:
+def sha256_of(path: str, options: ObjectOptions = files.DEFAULTS) -> str:
+    """Returns the SHA-256 of a file, in hex."""
+    with files.open_file(path, options) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

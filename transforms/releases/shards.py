@@ -145,7 +145,7 @@ def _scratch(parts: Iterable[BuiltPart]) -> Iterator[str]:
 
 
 def _is_whole(parts: Sequence[BuiltPart]) -> bool:
-    """Whether parts make up a shard of the version before."""
+    """Returns whether parts make up a shard of the version before."""
     origin = parts[0].origin
     places = [(part.path, part.origin and part.origin.number) for part in parts]
     return origin is not None and places == [(parts[0].path, n) for n in range(origin.of)]

@@ -23,7 +23,7 @@ _NO_CHECKSUMS = (
 
 @dataclasses.dataclass
 class Account:
-    """What was looked at, and how many problems were found.
+    """How much was checked, and how many problems were found.
 
     `damaged` counts pictures whose damage is no problem, since their build didn't look for it.
     """

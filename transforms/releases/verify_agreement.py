@@ -1,4 +1,4 @@
-"""What the splits and formats of a version say of the same images."""
+"""The check that splits share no images, and that formats hold the same examples."""
 
 import dataclasses
 from collections import defaultdict

@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,11 +20,11 @@ from transforms.releases.counts import shard_sizes
 from transforms.releases.manifest import Annotations, File, Manifest
 from transforms.releases.output import Contents
 from transforms.releases.recorded_schema import recorded_schemas
+from transforms.releases.shard_files import sha256_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
-_READ_BYTES = 1 << 20
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
 
 
@@ -156,19 +156,10 @@ def check_reuse_files(
         OSError: A file can't be read.
         StorageError: The object store can't be read.
     """
-    for described in manifest.reuse:
-        if described.path not in sizes:
-            continue  # `check_files` has a line for it
-        with files.open_file(os.path.join(folder, described.path), options) as file:
-            if _sha256_of(file) != described.sha256:
-                yield f"{described.path}: its bytes have changed: the next build can't use it"
-
-
-def _sha256_of(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while data := file.read(_READ_BYTES):
-        digest.update(data)
-    return digest.hexdigest()
+    for file in manifest.reuse:  # `check_files` has a line for one that is missing
+        path = os.path.join(folder, file.path)
+        if file.path in sizes and sha256_of(path, options) != file.sha256:
+            yield f"{file.path}: its bytes have changed: the next build can't use it"
 
 
 def _compare_checksum(described: File, data: bytes) -> str:

@@ -124,12 +124,12 @@ def check_card(output: Output, name: str, manifest: Manifest) -> tuple[str, str]
 
 
 def _has_checksum(found: bytes, manifest: Manifest) -> bool:
-    """Whether a card is the one that the build wrote, also if that was of another release."""
+    """Returns whether a card is the one that the build wrote, of whatever release."""
     return manifest.card is not None and hashlib.sha256(found).hexdigest() == manifest.card.sha256
 
 
 def _is_card_of(found: bytes, output: Output, name: str) -> bool:
-    """Whether a card is as the build of another published version wrote it."""
+    """Returns whether a card is as the build of another published version wrote it."""
     if not output.is_published(name):
         return False
     try:

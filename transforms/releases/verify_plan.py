@@ -1,4 +1,4 @@
-"""Which shards to look at, in which order, and which of their pictures to decode."""
+"""The plan of a check: its shards in their order, and the pictures to decode."""
 
 from collections.abc import Mapping
 

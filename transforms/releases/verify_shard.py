@@ -59,7 +59,7 @@ class ShardTask(NamedTuple):
 
 
 class ShardReport(NamedTuple):
-    """What a shard holds.
+    """The findings in a shard.
 
     Attributes:
         problems: a line each, without the path.

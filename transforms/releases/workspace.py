@@ -1,4 +1,4 @@
-"""A build's own folder: made, locked, and cleared away.
+"""The work folder of a build: made, locked, gone on with, and removed.
 
 Below a local output it lies in the output itself. For an output in an object store it is a
 temporary folder, or one that was named, in a file system that all workers see; where they see none,
@@ -40,14 +40,14 @@ def workspace(
     token: str = "",
     for_group: bool = False,
 ) -> Iterator[tuple[str, int]]:
-    """A folder for one build, and how many pieces of its work are done already.
+    """Yields a folder for one build, and how many pieces of its work are done already.
 
-    It is that of a build with the same fingerprint that was killed or interrupted, or else new.
-    What other stopped builds left behind is removed. So is the folder at the end, whatever
-    happened, unless it was an interrupt.
+    The folder is that of a build with the same fingerprint that was killed or interrupted, or else
+    new. What other stopped builds left is removed. So is the folder at the end, unless the build
+    was interrupted.
 
-    Who held the lease on a local output before can write nothing more below it, even if it lives:
-    its folder goes by one rename, and what it had sealed where its folder is taken over.
+    The build that had the lease on a local output before can write nothing more below it, even if
+    it lives: its folder is renamed, or loses its sealed shards where it is gone on with.
 
     Args:
         output: where versions are published, a local folder or a URI.
@@ -105,7 +105,7 @@ def prepare(output: str, options: ObjectOptions = files.DEFAULTS) -> None:
 
 
 def unusable(output: str, error: OSError | StorageError) -> OutputError:
-    """What is said of an output that can't be used."""
+    """Returns the error for the user of an output that can't be used."""
     if isinstance(error, StorageError):
         return OutputError(f"--output {output} can't be used: {error}")
     return OutputError(_complaint("--output", output, error))
@@ -121,7 +121,7 @@ def _complaint(flag: str, folder: str, error: OSError) -> str:
 def leftovers(
     output: str, work_folder: str | None = None, options: ObjectOptions = files.DEFAULTS
 ) -> list[str]:
-    """What `workspace` would remove: what builds that live no more have left.
+    """Returns what `workspace` would remove: what dead builds have left.
 
     Args:
         output: as for `workspace`.
@@ -153,7 +153,7 @@ def _in_store(output: str, options: ObjectOptions) -> Iterator[str]:
 
 
 def _temporary_folder() -> str:
-    """A folder for temporary work that only this user can write to; the same for all builds."""
+    """Returns the folder of this user's builds where none is named."""
     try:
         return private.own_temporary_folder()
     except OSError as error:
@@ -216,10 +216,10 @@ def _refuse_foreign(output: str, names: Iterable[str]) -> None:
 def _clear_away_stopped(
     builds: str, fingerprint: str, token: str, fresh: os.stat_result
 ) -> tuple[str, int, int] | None:
-    """Removes the folders of this user's builds that live no more, but for one to go on in.
+    """Removes the folders of this user's dead builds, but for one to go on in.
 
     A build that had the lease on the output before loses its folder even if it lives; another
-    user's folder is then renamed, so that its build finds it no more.
+    user's folder is then renamed, so that its build can't find it.
 
     Args:
         builds: where the folders are.
@@ -268,7 +268,7 @@ def _refuse_links(output: str) -> None:
 
 
 def _read_fingerprint(folder: str, fresh: os.stat_result) -> bytes | None:
-    """Returns what a build has noted in its folder; None where it hasn't, or others could have."""
+    """Returns the fingerprint in a build's folder; None if it has none that can be trusted."""
     # What was renamed isn't gone on in: the names of its files are noted in full.
     if "." in os.path.basename(folder) or not private.is_private(folder, fresh):
         return None

@@ -23,6 +23,7 @@ from tests.examples.imaging.pictures import jpeg
 from tests.serving import served
 from transforms.dataset.failures import PixelError, Reason
 from transforms.errors import UsageError
+from transforms.releases.output import Output
 from transforms.sources.http import HttpFetcher, Request
 from transforms.sources.limits import HttpOptions
 from transforms.storage.objects import StorageError
@@ -120,7 +121,8 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
 
     def fingerprint(url: str) -> str:
         flags = build_flags.parse(flags_of(url, folder))[0]
-        return plan.make_plan(flags, manifest=built.version.manifest).fingerprint
+        manifest = Output(str(built.output)).manifest(built.version.folder.name)
+        return plan.make_plan(flags, manifest=manifest).fingerprint
 
     first = fingerprint(url)
     assert first == built.version.manifest["fingerprint"]

@@ -9,7 +9,7 @@ import pytest
 from apache_beam.testing.util import assert_that
 
 from open_images.building import graph, plan
-from pipelines.cli import options
+from pipelines.cli import build_flags
 from tests.builds import run_build
 from transforms.kinds.registry import EXAMPLE
 
@@ -40,7 +40,7 @@ def sorted_rows(table: pa.Table) -> list[dict]:
 def test_they_are_those_of_a_build(
     inputs: list[str], written: list[dict], exchange: str, tmp_path: Path
 ):
-    flags, _ = options.parse(
+    flags, _ = build_flags.parse(
         [*inputs, *MAPS, "--exchange", exchange, "--output", str(tmp_path / "none")]
     )
     work = tmp_path / "work"

@@ -96,18 +96,17 @@ def join(
         received[source] += rows.num_rows
         by_column[column_of(sources[source].kind)].append((source, rows))
     given = {column_of(source.kind) for source in sources}
-
-    image_rows = by_column.pop(IMAGES.column, [])
     if IMAGES.column in given:
-        images = merge_image_rows(image_rows, sources)
+        images = merge_image_rows(by_column[IMAGES.column], sources)
     else:
         rows = [each for name in by_column if name in ANNOTATIONS for each in by_column[name]]
         images = infer_images(rows, sources)
     selected = select_images(images, splits)
+    count = len(selected.places)
     # The place of each image among those selected, -1 for the others; and for none, if there are
     # none.
     place = np.full(len(images.keys) + 1, -1, np.int32)
-    place[selected.places] = np.arange(len(selected.places))
+    place[selected.places] = np.arange(count)
 
     columns = {"image_id": image_ids(images.keys[selected.places])}
     for name in ("split", *IMAGE_FIELDS):
@@ -117,10 +116,9 @@ def join(
     left_out = {}
     for name, dtype in LIST_COLUMNS.items():
         if name not in given:
-            columns[name] = pa.nulls(len(selected.places), pa.list_(dtype))
+            columns[name] = pa.nulls(count, pa.list_(dtype))
             continue
         identity = ANNOTATIONS[name].identity if name in ANNOTATIONS else ()
-        count = len(selected.places)
         nested = _nest(by_column[name], dtype, labels, images.keys, place, count, identity)
         columns[name] = nested.lists
         orphans.update(nested.orphans)
@@ -169,7 +167,7 @@ def _nest(
     orphans = count_by_source(batches, ~found)
     row_place = place.take(index, mode="wrap")
     is_kept = found & (row_place >= 0)
-    rows = None if is_kept.all() else np.flatnonzero(is_kept)  # which mostly are all
+    rows = None if is_kept.all() else np.flatnonzero(is_kept)  # mostly all are
     # Few images a bucket: 16-bit places sort by radix.
     narrow = np.uint16 if images <= 1 << 16 else np.uint32
     owner = (row_place if rows is None else row_place[rows]).astype(narrow)

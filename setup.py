@@ -37,7 +37,6 @@ setup(
         "pycurl>=7.47,<8",
         "simplejpeg>=1.8,<2",
         "tqdm>=4.66,<5",
-        "urllib3>=2.2,<3",
         "xxhash>=3.5,<5",
     ],
     extras_require={

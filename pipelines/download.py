@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from open_images.downloading import catalogue, run
-from open_images.downloading.client import DownloadError
+from open_images.downloading.client import RETRY, DownloadError
 from open_images.downloading.flags import DownloadFlags
 from open_images.progress import Observer, Progress
 from pipelines.cli import secrets
@@ -14,6 +14,7 @@ from pipelines.cli.arguments import Parser, add_flags, read_flags
 from pipelines.cli.output import fail, program_name
 from pipelines.cli.progress import ProgressDisplay
 from transforms.errors import UsageError
+from transforms.storage.retry import Retry
 from transforms.storage.stamps import ChangedError
 from transforms.system import program
 
@@ -68,6 +69,7 @@ def main(
     arguments: Sequence[str] | None = None,
     files: Path = catalogue.PUBLISHED,
     display: ProgressDisplay | None = None,
+    retry: Retry = RETRY,
 ) -> int:
     """Runs the program.
 
@@ -75,6 +77,7 @@ def main(
         arguments: of the command line, without the program's name.
         files: the catalogue.
         display: shows how far the download is; None is one on stderr.
+        retry: how often a server is asked for a file again.
 
     Returns:
         The exit code: 0 all is there, 1 failed, 2 wrong use.
@@ -84,7 +87,7 @@ def main(
     flags = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         with program.interruptible(lambda: _INTERRUPTED), display or ProgressDisplay() as shown:
-            failures = run.run(flags, catalogue.read(files), _Observer(shown))
+            failures = run.run(flags, catalogue.read(files), _Observer(shown), retry)
     except UsageError as error:
         return fail(_PROGRAM, str(error), 2)
     except KeyboardInterrupt:

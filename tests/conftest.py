@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pycurl  # noqa: F401 - before TensorFlow, beside whose libcurl it can't be loaded
 import pytest
 from hypothesis import settings
 

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -267,7 +268,7 @@ def test_passwords_may_be_in_netrc(url: str, tmp_path: Path, monkeypatch: pytest
     netrc.write_text("machine 127.0.0.1 login al1ceUser password s3cr3tPassw0rd\n")
     monkeypatch.setenv("NETRC", str(netrc))
     asked = url.rpartition("@")[2].format(split="train", image_id=THERE)
-    options = HttpOptions(allow_private_hosts=True, retries=0)
+    options = HttpOptions(allow_private_hosts=True, retry=replace(HttpOptions.retry, retries=0))
     answers = []
     for uses_netrc in (True, False):
         fetcher = HttpFetcher(options, uses_netrc=uses_netrc)

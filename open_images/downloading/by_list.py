@@ -4,6 +4,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from transforms.releases.workspace import OutputError, workspace
 from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage import private
+from transforms.storage.retry import Retry
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted, exceeds, share_above
 
@@ -63,14 +65,14 @@ class PicturesByList:
             max_per_host=flags.num_connections,
             max_requests=flags.num_connections,
             read_seconds=math.ceil(flags.timeout),
-            total_seconds=max(HttpOptions.total_seconds, 2 * flags.timeout),
+            retry=_patient(HttpOptions.retry, flags.timeout),
             allow_private_hosts=flags.allow_private_hosts,
         )
         self._object_options = ObjectOptions(
             s3_endpoint_url=flags.s3_endpoint_url,
             read_timeout=flags.timeout,
             timeout=max(ObjectOptions.timeout, flags.timeout),
-            retry_timeout=max(ObjectOptions.retry_timeout, 2 * flags.timeout),
+            retry=_patient(ObjectOptions.retry, flags.timeout),
             max_concurrent=flags.num_connections,
         )
         self._images = flags.images or (PICTURES_URL,)
@@ -168,6 +170,11 @@ class PicturesByList:
             f"{lost:,} of {pictures} missing or failed ({share_above(lost, total, limit)}), more "
             f"than --max_failure_rate {limit}: {remedy}"
         )
+
+
+def _patient(retry: Retry, timeout: float) -> Retry:
+    """A policy with time for a second attempt after one that took `timeout` seconds."""
+    return replace(retry, total_seconds=max(retry.total_seconds, 2 * timeout))
 
 
 @contextlib.contextmanager

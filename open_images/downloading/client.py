@@ -1,41 +1,29 @@
 """HTTP as the downloads need it: streamed, with what can pass told from what can't."""
 
 import base64
-import email.utils
-import random
+import itertools
+import math
+import os
 import re
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TypeVar
-from urllib.parse import urlsplit
-
-import urllib3
-from urllib3.exceptions import (
-    DecodeError,
-    HTTPError,
-    LocationValueError,
-    MaxRetryError,
-    ResponseError,
-    SSLError,
-)
 
 from transforms.redaction import redact
+from transforms.storage.endpoints import quoted
+from transforms.storage.http.handle import PASSING_ERRORS, PASSING_STATUSES, SLOWEST, Handle
+from transforms.storage.http.libcurl import pycurl
+from transforms.storage.retry import Attempts, Retry, seconds_asked
 
-ATTEMPTS = 6  # in a row without a byte of progress
-BACKOFF_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 120.0
+#: After so many failures without a byte of progress between them a file is given up.
+RETRY = Retry(retries=5, total_seconds=math.inf, first_wait=2, longest_wait=120)
 
-_CHUNK = 1 << 20
-_SLOWEST = 1024  # bytes a second
 _CONNECT_SECONDS = 20.0
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-_HEADERS = {"User-Agent": "open-images-beam", "Accept-Encoding": "identity"}
-_ONLY_REDIRECTS = urllib3.Retry(
-    total=None, connect=0, read=0, status=0, other=0, redirect=5, respect_retry_after_header=False
-)
+_MAX_REDIRECTS = 5
+#: How often it is looked whether the user has interrupted.
+_POLL_SECONDS = 0.2
 _T = TypeVar("_T")
 
 
@@ -67,24 +55,32 @@ class StoppedError(Exception):
 
 
 class Answer:
-    """A response whose body is still to be read."""
+    """A response whose body is still to be read.
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, client: "Client") -> None:
-        self._response, self._client = response, client
-        self.status = response.status
-        headers = response.headers
-        found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range", ""))
+    Attributes:
+        status: of HTTP.
+        range_start: where the body begins in the file, if the server says so.
+        total: bytes of the file; None if the server doesn't say so.
+        validator: a strong ETag, or the date of the file; empty if there is neither.
+        checksum: the MD5 that Google Cloud Storage sends along, with its algorithm; or empty.
+    """
+
+    def __init__(self, handle: Handle, chunks: Iterator[bytes]) -> None:
+        self.status = handle.status
+        self._chunks = chunks
+        content_range = handle.header(b"content-range")
+        found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", content_range)
         self.range_start = int(found[1]) if found and found[1] else None
-        length = headers.get("Content-Length", "")
+        length = handle.header(b"content-length")
         if self.status == 200:
             self.total = int(length) if length.isdigit() else None
         else:
             self.total = int(found[2]) if found and found[2].isdigit() else None
         # A weak ETag says that files mean the same, not that they are the same bytes.
-        etag = headers.get("ETag", "")
+        etag = handle.header(b"etag")
         strong = etag if etag.startswith('"') else ""
-        self.validator = strong or headers.get("Last-Modified", "")
-        md5 = re.search(r"\bmd5=([\w+/]{22}==)", headers.get("X-Goog-Hash", ""))
+        self.validator = strong or handle.header(b"last-modified")
+        md5 = re.search(r"\bmd5=([\w+/]{22}==)", handle.header(b"x-goog-hash"))
         self.checksum = f"md5:{base64.b64decode(md5[1]).hex()}" if md5 else ""
 
     def chunks(self) -> Iterator[bytes]:
@@ -94,35 +90,79 @@ class Answer:
             PassingError: The connection breaks, or has become too slow.
             StoppedError: The user wants no more.
         """
-        started, received = time.monotonic(), 0
-        while True:
-            if self._client.stop.is_set():
+        return self._chunks
+
+
+class _Connection:
+    """A thread's connections, which serve one request after another."""
+
+    def __init__(self, timeout: float, stop: threading.Event) -> None:
+        self._timeout, self._stop = timeout, stop
+        self._chunks: list[bytes] = []
+        self._handle = Handle(min(timeout, _CONNECT_SECONDS), timeout, self._chunks.append)
+        self._handle.curl.setopt(pycurl.FOLLOWLOCATION, 1)
+        self._handle.curl.setopt(pycurl.MAXREDIRS, _MAX_REDIRECTS)
+        self._multi = pycurl.CurlMulti()
+
+    def ask(self, url: str, headers: dict[str, str]) -> Generator[Answer, None, None]:
+        """Asks for a URL, and yields the answer; closing this generator breaks its body off."""
+        handle, chunks = self._handle, self._receive(url)
+        handle.prepare(quoted(url), headers=[f"{name}: {value}" for name, value in headers.items()])
+        self._chunks.clear()
+        self._multi.add_handle(handle.curl)
+        try:
+            first = next(chunks, b"")  # by which the headers are there
+            _check_status(url, handle)
+            yield Answer(handle, itertools.chain([first], chunks))
+        finally:
+            self._multi.remove_handle(handle.curl)
+
+    def _receive(self, url: str) -> Iterator[bytes]:
+        """The body of the answer as it comes; the headers come before its first chunk."""
+        running = 1
+        since, received = time.monotonic(), 0
+        while running:
+            if self._stop.is_set():
                 raise StoppedError
-            chunk = self._response.read1(_CHUNK)
-            if not chunk:
-                return
-            yield chunk
-            received += len(chunk)
-            passed = time.monotonic() - started
-            if passed > self._client.timeout:
-                if received < _SLOWEST * passed:
+            passed = time.monotonic() - since
+            if passed > self._timeout:
+                if received < SLOWEST * passed:
                     raise PassingError(f"only {received} bytes in {passed:.0f} s")
-                started, received = time.monotonic(), 0
+                since, received = time.monotonic(), 0
+            _, running = self._multi.perform()
+            if running and not self._chunks:
+                self._multi.select(_POLL_SECONDS)
+            if self._chunks:
+                body = b"".join(self._chunks)  # pieces of 16 KiB at most
+                self._chunks.clear()
+                received += len(body)
+                yield body
+        for _, code, message in self._multi.info_read()[2]:
+            errno = self._handle.curl.getinfo(pycurl.OS_ERRNO)
+            cause = f" ({os.strerror(errno)})" if code == pycurl.E_COULDNT_CONNECT and errno else ""
+            if code in PASSING_ERRORS:
+                raise PassingError(f"{message}{cause}")
+            raise DownloadError(f"{url}: {message}")
 
 
 class Client:
-    """Connections that threads share, and the patience with servers.
+    """Connections, and the patience with servers; threads can share one.
 
     Attributes:
-        timeout: seconds without a byte, or with hardly any, after which a connection is given up.
         stop: set when the user wants no more.
     """
 
-    def __init__(self, num_connections: int, timeout: float, stop: threading.Event) -> None:
-        self.timeout, self.stop = timeout, stop
-        self._num_connections = num_connections
-        self._pools: dict[str | None, urllib3.PoolManager] = {}
-        self._lock = threading.Lock()
+    def __init__(self, timeout: float, stop: threading.Event, retry: Retry = RETRY) -> None:
+        """Connects to nobody yet.
+
+        Args:
+            timeout: seconds with hardly a byte after which a connection is given up.
+            stop: set when the user wants no more.
+            retry: how often a server is asked again, if no byte has come meanwhile.
+        """
+        self.stop = stop
+        self._timeout, self._retry = timeout, retry
+        self._of_thread = threading.local()
 
     @contextmanager
     def get(self, url: str, headers: dict[str, str] | None = None) -> Generator[Answer, None, None]:
@@ -131,32 +171,12 @@ class Client:
         Raises:
             DownloadError: There is no use in trying again.
             PassingError: There is.
+            StoppedError: The user wants no more.
         """
-        try:
-            response = self._pool(url).request(
-                "GET",
-                url,
-                headers={**_HEADERS, **(headers or {})},
-                timeout=urllib3.Timeout(min(self.timeout, _CONNECT_SECONDS), self.timeout),
-                retries=_ONLY_REDIRECTS,
-                preload_content=False,
-                decode_content=False,
-            )
-            try:
-                _check_status(url, response)
-                yield Answer(response, self)
-            finally:
-                response.close()  # the connection too, unless the body was read to its end
-        except (LocationValueError, DecodeError) as error:
-            raise DownloadError(f"{url}: {error}") from None
-        except MaxRetryError as error:
-            if isinstance(error.reason, ResponseError):
-                raise DownloadError(f"{url}: {error.reason}") from None
-            if isinstance(error.reason, SSLError) and "CERTIFICATE" in str(error.reason):
-                raise DownloadError(f"{url}: {error.reason}") from None
-            raise PassingError(_short(error.reason)) from None
-        except HTTPError as error:
-            raise PassingError(_short(error)) from None
+        if not hasattr(self._of_thread, "connection"):
+            self._of_thread.connection = _Connection(self._timeout, self.stop)
+        with closing(self._of_thread.connection.ask(url, headers or {})) as answers:
+            yield next(answers)
 
     def persevere(self, attempt: Callable[[], _T], progress: Callable[[], int]) -> _T:
         """Calls `attempt` until it is through, waiting longer and longer in between.
@@ -169,61 +189,26 @@ class Client:
             DownloadError: It makes no sense any more; the reason alone, without the URL.
             StoppedError: The user wants no more.
         """
-        failures, before = 0, progress()
+        attempts, before = Attempts(self._retry), progress()
         while True:
             try:
                 return attempt()
             except PassingError as error:
-                now = progress()
-                failures = 1 if now > before else failures + 1
-                before = now
-                if failures >= ATTEMPTS:
-                    raise DownloadError(f"{error} ({ATTEMPTS} times in a row)") from None
-                wait = BACKOFF_SECONDS * 2 ** (failures - 1) * random.uniform(0.5, 1.5)
-                wait = min(max(wait, error.wait or 0), LONGEST_WAIT_SECONDS)
+                if progress() > before:
+                    attempts, before = Attempts(self._retry), progress()
+                wait = attempts.wait(error.wait)
+                if wait is None:
+                    raise DownloadError(f"{error} ({attempts.failed} times in a row)") from None
                 if self.stop.wait(wait):
                     raise StoppedError from None
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        """The pool for a URL: straight, or by the proxy that the environment names for it."""
-        parts = urlsplit(url)
-        proxy = urllib.request.getproxies().get(parts.scheme)
-        if proxy and urllib.request.proxy_bypass(parts.hostname or ""):
-            proxy = None
-        with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._new_pool(proxy)
-            return self._pools[proxy]
 
-    def _new_pool(self, proxy: str | None) -> urllib3.PoolManager:
-        if not proxy:
-            return urllib3.PoolManager(maxsize=self._num_connections)
-        user = urllib3.util.parse_url(proxy).auth
-        headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
-        return urllib3.ProxyManager(proxy, maxsize=self._num_connections, proxy_headers=headers)
-
-
-def _check_status(url: str, response: urllib3.BaseHTTPResponse) -> None:
-    status = response.status
+def _check_status(url: str, handle: Handle) -> None:
+    status = handle.status
     if status in (200, 206, 416):
         return
     if status in (403, 404, 410):
         raise MissingError(url, status)
-    if status in _PASSING:
-        raise PassingError(f"HTTP status {status}", _retry_after(response))
+    if status in PASSING_STATUSES:
+        raise PassingError(f"HTTP status {status}", seconds_asked(handle.header(b"retry-after")))
     raise DownloadError(f"{url}: HTTP status {status}")
-
-
-def _retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
-    """What a server asks us to wait: seconds, or until a date."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    date = email.utils.parsedate_tz(value)
-    return max(email.utils.mktime_tz(date) - time.time(), 0) if date else None
-
-
-def _short(error: object) -> str:
-    """What went wrong on the wire, without the names of objects."""
-    text = re.sub(r"^\S*Connection\S*\(.*?\): |<[^>]*>:? ?", "", str(error))
-    return text.strip("()' ") or type(error).__name__

@@ -4,23 +4,30 @@ import threading
 from collections.abc import Sequence
 
 from open_images.downloading import catalogue, plan
-from open_images.downloading.client import Client, DownloadError
+from open_images.downloading.client import RETRY, Client, DownloadError
 from open_images.downloading.fetch import fetch
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.meter import Meter
 from open_images.downloading.parallel import for_each
 from open_images.progress import Observer
 from transforms.errors import UsageError
+from transforms.storage.retry import Retry
 from transforms.wording import counted
 
 
-def run(flags: DownloadFlags, entries: Sequence[catalogue.Entry], observer: Observer) -> list[str]:
+def run(
+    flags: DownloadFlags,
+    entries: Sequence[catalogue.Entry],
+    observer: Observer,
+    retry: Retry = RETRY,
+) -> list[str]:
     """Does what the flags ask for.
 
     Args:
         flags: of the download.
         entries: the catalogue.
         observer: is told how far it is, and what came of it.
+        retry: how often a server is asked for a file again.
 
     Returns:
         A line each for what isn't there at the end and should be: files, pictures.
@@ -62,7 +69,7 @@ def run(flags: DownloadFlags, entries: Sequence[catalogue.Entry], observer: Obse
     stop = threading.Event()
     failures = []
     if items:
-        client = Client(flags.num_connections, flags.timeout, stop)
+        client = Client(flags.timeout, stop, retry)
         failures += _get_files(flags, items, client, observer)
     if pictures:
         failures += pictures.download(stop)

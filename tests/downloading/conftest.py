@@ -5,13 +5,14 @@ import hashlib
 import io
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image
 
-from open_images.downloading import client
+from open_images.downloading.client import RETRY
 from pipelines import download
 from pipelines.cli.progress import ProgressDisplay
 from tests.downloading.server import Server, running
@@ -61,8 +62,7 @@ JPEG = encoded("JPEG")
 
 
 @pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "BACKOFF_SECONDS", 0.01)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -100,11 +100,12 @@ def output(tmp_path: Path) -> Path:
 def run(server: Server, catalogue: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the program on the server as a mirror; the exit code and what it printed."""
 
-    def run(*arguments: str, **display: Any) -> Result:
+    def run(*arguments: str, retries: int = RETRY.retries, **display: Any) -> Result:
         capsys.readouterr()
         flags = ["--output", str(output), "--base_url", server.url, *arguments]
+        retry = replace(RETRY, retries=retries, first_wait=0.02)
         try:
-            code = download.main(flags, catalogue, ProgressDisplay(**display))
+            code = download.main(flags, catalogue, ProgressDisplay(**display), retry)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else -1
         captured = capsys.readouterr()

@@ -9,6 +9,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -16,16 +17,15 @@ import pytest
 from tests.sources.http_server import Server, picture, serve
 from transforms.dataset.failures import PixelError, Reason
 from transforms.sources import addresses
-from transforms.sources.http import USER_AGENT, HttpFetcher, Request
+from transforms.sources.http import HttpFetcher, Request
 from transforms.sources.limits import HttpOptions
+from transforms.storage.http.handle import USER_AGENT
+from transforms.storage.retry import Retry
 
 OPTIONS = HttpOptions(
     connect_seconds=2,
     read_seconds=1,
-    total_seconds=5,
-    retries=1,
-    first_wait=0.05,
-    longest_wait=3,
+    retry=Retry(retries=1, total_seconds=5, first_wait=0.05, longest_wait=3),
     max_bytes=1 << 20,
 )
 
@@ -35,8 +35,9 @@ def only_the_tests(address: str) -> str | None:
     return None if address == "127.0.0.1" else addresses.refusal(address)
 
 
-def fetcher_of(**changes: object) -> HttpFetcher:
-    return HttpFetcher(HttpOptions(**{**vars(OPTIONS), **changes}), only_the_tests)
+def fetcher_of(retry: dict[str, float] | None = None, **changes: object) -> HttpFetcher:
+    changes["retry"] = replace(OPTIONS.retry, **(retry or {}))
+    return HttpFetcher(replace(OPTIONS, **changes), only_the_tests)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def reason_of(answer: bytes | PixelError) -> Reason | None:
 )
 def test_gets_the_very_bytes(server: Server, path: str) -> None:
     name = path.rsplit("/", 1)[1]
-    fetcher = fetcher_of(retries=3)
+    fetcher = fetcher_of({"retries": 3})
     assert fetch_one(fetcher, f"{server.url}/{path}") == picture(name)
     assert fetch_one(fetcher, f"{server.url}/picture/next") == picture("next")
     fetcher.close()
@@ -173,7 +174,7 @@ def test_waits_as_long_as_the_server_asks(server: Server, fetcher: HttpFetcher, 
 def test_a_wait_is_capped_and_not_begun_when_it_ends_too_late(server: Server) -> None:
     for total, longest, reason in ((5, 0.5, None), (2, 60, Reason.HTTP_STATUS)):
         server.asked.clear()
-        fetcher = fetcher_of(total_seconds=total, longest_wait=longest)
+        fetcher = fetcher_of({"total_seconds": total, "longest_wait": longest})
         start = time.monotonic()
         answer = fetch_one(fetcher, f"{server.url}/busy/503,3600")
         assert reason_of(answer) == reason
@@ -182,7 +183,7 @@ def test_a_wait_is_capped_and_not_begun_when_it_ends_too_late(server: Server) ->
 
 
 def test_a_steady_drip_ends_in_time(server: Server) -> None:
-    fetcher = fetcher_of(total_seconds=1.5)
+    fetcher = fetcher_of({"total_seconds": 1.5})
     start = time.monotonic()
     assert reason_of(fetch_one(fetcher, f"{server.url}/drip/500")) == Reason.TIMEOUT
     assert 1.4 < time.monotonic() - start < 3
@@ -300,7 +301,7 @@ def test_http_2_is_offered() -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
-        fetcher = fetcher_of(retries=0)
+        fetcher = fetcher_of({"retries": 0})
         answer = fetch_one(fetcher, f"https://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
         fetcher.close()

@@ -2,9 +2,8 @@
 
 import pytest
 
-from transforms.dataset.failures import Reason
 from transforms.sources import addresses
-from transforms.sources.retry import Attempts, PassingError, seconds_asked
+from transforms.storage.retry import Attempts, Retry, seconds_asked
 
 
 @pytest.mark.parametrize(
@@ -32,15 +31,14 @@ def test_public_addresses_are_not_refused(address: str) -> None:
 
 
 def test_waits_double_up_to_a_limit_and_stop_at_the_deadline() -> None:
-    attempts = Attempts(retries=6, total_seconds=1000, first_wait=1, longest_wait=8)
-    error = PassingError(Reason.TIMEOUT, "")
-    waits = [attempts.wait(error) for _ in range(7)]
+    attempts = Attempts(Retry(retries=6, total_seconds=1000, first_wait=1, longest_wait=8))
+    waits = [attempts.wait() for _ in range(7)]
     assert waits.pop() is None
     for wait, bound in zip(waits, [1, 2, 4, 8, 8, 8], strict=True):
         assert wait is not None
         assert 0 <= wait <= bound
-    late = Attempts(retries=6, total_seconds=5, first_wait=1, longest_wait=60)
-    assert late.wait(PassingError(Reason.HTTP_STATUS, "503", after=10)) is None
+    late = Attempts(Retry(retries=6, total_seconds=5, first_wait=1, longest_wait=60))
+    assert late.wait(10) is None
 
 
 def test_retry_after() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,7 +34,12 @@ OBJECTS = MappingProxyType(
         **{f"many/{i:016x}.jpg": f"{i} ".encode() * (1 + i % 50) for i in range(1, 300, 3)},
     }
 )
-QUICK = {"connect_timeout": 1.0, "read_timeout": 0.5, "timeout": 1.0, "retries": 1}
+QUICK = {
+    "connect_timeout": 1.0,
+    "read_timeout": 0.5,
+    "timeout": 1.0,
+    "retry": replace(ObjectOptions.retry, retries=1),
+}
 VARIABLES = (
     *stores._AWS_VARIABLES,
     *stores._GOOGLE_VARIABLES,

@@ -6,6 +6,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,9 @@ def test_what_cannot_be_read_has_its_reason(bucket: str, options: ObjectOptions)
         wrong = failure(reader.read, f"{bucket}/stored.zip", 5, 20, 0, 1)
         assert wrong.reason is Reason.CORRUPT
         assert reader.read(f"{bucket}/gone.tar", 0, 0) == b""
-    elsewhere = ObjectOptions(s3_endpoint_url="http://127.0.0.1:9", retries=0)
+    elsewhere = ObjectOptions(
+        s3_endpoint_url="http://127.0.0.1:9", retry=replace(ObjectOptions.retry, retries=0)
+    )
     with MemberReader(options=elsewhere) as reader:
         refused = failure(reader.read, "s3://members/pictures.tar", 0, 10)
         assert (refused.reason, "no connection" in refused.detail) == (Reason.HTTP_STATUS, True)

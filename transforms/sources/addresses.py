@@ -1,9 +1,10 @@
 """Which URLs and addresses may be asked for pictures: URLs of published files aren't trusted."""
 
 import ipaddress
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from transforms.dataset.failures import PixelError, Reason
+from transforms.storage.endpoints import quoted
 
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -31,7 +32,7 @@ def checked_url(url: str, base: str = "") -> str:
         whole = urljoin(base, url.strip()) if base else url.strip()
         parts = urlsplit(whole)
         if parts.scheme in ("http", "https") and parts.hostname:
-            return quote(whole, safe="%/:=&?~#+!$,;'@()*[]")
+            return quoted(whole)
     except ValueError:
         pass  # nor is that a URL
     raise PixelError(Reason.BLOCKED_ADDRESS, f"only http and https are asked: {url[:200]!r}")

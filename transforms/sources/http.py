@@ -9,16 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import pycurl
-
 from transforms.dataset.failures import PixelError, Reason
 from transforms.sources import addresses
 from transforms.sources.budget import ByteBudget, Room, in_order
 from transforms.sources.limits import HttpOptions
-from transforms.sources.retry import Attempts, PassingError
-from transforms.sources.transfer import LargerError, Redirect, Refusal, Transfer
-
-USER_AGENT = "open-images-beam (dataset builder)"
+from transforms.sources.transfer import LargerError, PassingError, Redirect, Transfer
+from transforms.storage.http.handle import Refusal
+from transforms.storage.http.libcurl import pycurl
+from transforms.storage.retry import Attempts
 
 #: Room that is made for a picture before its size is known: first this, then the mean of about so
 #: many before it.
@@ -135,16 +133,13 @@ class HttpFetcher:
             return answer
 
     async def _answer(self, request: Request, room: Room) -> bytes | PixelError:
-        options = self._options
-        attempts = Attempts(
-            options.retries, options.total_seconds, options.first_wait, options.longest_wait
-        )
+        attempts = Attempts(self._options.retry)
         while True:
             try:
                 data = await self._follow(request.url, attempts, room)
                 return _verified(data, request)
             except PassingError as error:
-                wait = attempts.wait(error)
+                wait = attempts.wait(error.after)
                 if wait is None:
                     detail = f"{error.detail} ({attempts.failed} attempts)"
                     return PixelError(error.reason, detail)
@@ -156,8 +151,8 @@ class HttpFetcher:
         url = addresses.checked_url(url)
         asked_first = _origin(url)
         for _ in range(self._options.max_redirects + 1):
-            logs_in = self._uses_netrc and _origin(url) == asked_first
-            answer = await self._ask(url, attempts, room, logs_in)
+            uses_netrc = self._uses_netrc and _origin(url) == asked_first
+            answer = await self._ask(url, attempts, room, uses_netrc)
             if isinstance(answer, bytes):
                 return answer
             url = addresses.checked_url(answer.url, base=url)
@@ -167,7 +162,7 @@ class HttpFetcher:
         raise PixelError(Reason.HTTP_STATUS, f"more than {limit} redirects, the last to {url}")
 
     async def _ask(
-        self, url: str, attempts: Attempts, room: Room, logs_in: bool
+        self, url: str, attempts: Attempts, room: Room, uses_netrc: bool
     ) -> bytes | Redirect:
         name = urlsplit(url).netloc.lower()
         host = self._hosts.get(name)
@@ -178,29 +173,20 @@ class HttpFetcher:
                 await asyncio.sleep(pause)
             async with self._slots:
                 try:
-                    return await self._transfer(url, attempts.seconds_left(), room, logs_in)
+                    return await self._transfer(url, attempts.seconds_left(), room, uses_netrc)
                 except PassingError as error:
                     # "Too many requests" means the others too.
                     if error.after is not None and error.detail == "429":
-                        wait = min(error.after, self._options.longest_wait)
+                        wait = min(error.after, self._options.retry.longest_wait)
                         host.paused_until = time.monotonic() + wait
                     raise
 
     async def _transfer(
-        self, url: str, seconds: float, room: Room, logs_in: bool
+        self, url: str, seconds: float, room: Room, uses_netrc: bool
     ) -> bytes | Redirect:
-        options = self._options
-        transfer = self._idle.pop() if self._idle else None
-        if transfer is None:
-            transfer = Transfer(
-                options.connect_seconds,
-                options.read_seconds,
-                options.max_bytes,
-                self._refusal,
-                USER_AGENT,
-            )
+        transfer = self._idle.pop() if self._idle else Transfer(self._options, self._refusal)
         try:
-            return await transfer.ask(self._multi, url, seconds, room, logs_in)
+            return await transfer.ask(self._multi, url, seconds, room, uses_netrc)
         finally:
             self._idle.append(transfer)
 

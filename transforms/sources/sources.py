@@ -41,7 +41,7 @@ def open_sources(
 def _open_remote(
     source: Source, http_options: HttpOptions, object_options: ObjectOptions
 ) -> PictureSource:
-    # Only here, since libcurl can't be loaded beside TensorFlow's own once that has been.
+    # Only here, since it takes a moment to import.
     from transforms.sources.remote import HttpSource, ObjectSource
 
     if source.medium in ("s3", "gs"):

@@ -1,6 +1,6 @@
 """Addresses of servers that are asked by HTTP. Light to import: flags are checked by it."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 
 def is_endpoint(url: str) -> bool:
@@ -15,3 +15,12 @@ def is_endpoint(url: str) -> bool:
     except ValueError:
         return False
     return is_sound and not any(character.isspace() for character in url)
+
+
+def quoted(url: str) -> str:
+    """Returns a URL as HTTP has it: what isn't ASCII, and spaces, quoted.
+
+    >>> quoted("http://host/a b%20c?ü")
+    'http://host/a%20b%20c?%C3%BC'
+    """
+    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")

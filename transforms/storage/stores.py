@@ -17,6 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import GCSStore, ObjectStore, S3Store
 
 from transforms.storage.endpoints import is_endpoint
+from transforms.storage.retry import Retry
 
 _AWS_VARIABLES = (
     "AWS_ACCESS_KEY_ID",
@@ -47,6 +48,7 @@ _EMULATED_ACCOUNT = {
 #: Both clouds serve a machine's credentials here; anywhere else, nothing answers.
 _METADATA = "http://169.254.169.254"
 _METADATA_TIMEOUT = 2.0
+_RETRY = Retry(retries=4, total_seconds=90, first_wait=0.1, longest_wait=10)
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ class ObjectOptions:
         connect_timeout: seconds until a connection stands.
         read_timeout: seconds between two pieces of an answer.
         timeout: seconds for one request with its answer, however it drips.
-        retries: of what can pass: connections refused or broken, timeouts, 429 and 5xx.
-        retry_timeout: seconds after which a request isn't tried once more.
+        retry: of what can pass: connections refused or broken, timeouts, 429 and 5xx.
         max_bytes: size up to which an object is fetched.
         max_concurrent: requests under way at once.
     """
@@ -68,14 +69,14 @@ class ObjectOptions:
     connect_timeout: float = 5.0
     read_timeout: float = 15.0
     timeout: float = 60.0
-    retries: int = 4
-    retry_timeout: float = 90.0
+    retry: Retry = _RETRY
     max_bytes: int = 64 << 20
     max_concurrent: int = 32
 
     def hasty(self) -> "ObjectOptions":
         """For what is asked before a build begins, to tell in seconds what is wrong."""
-        return replace(self, read_timeout=10.0, timeout=15.0, retries=1, retry_timeout=15.0)
+        retry = replace(self.retry, retries=1, total_seconds=15)
+        return replace(self, read_timeout=10.0, timeout=15.0, retry=retry)
 
 
 def open_bucket(scheme: str, bucket: str, options: ObjectOptions) -> list[ObjectStore]:
@@ -149,6 +150,7 @@ def _open_gcs(bucket: str, client: dict[str, Any]) -> list[ObjectStore]:
 
 
 def _client(options: ObjectOptions) -> dict[str, Any]:
+    retry = options.retry
     return {
         "client_options": {
             "allow_http": True,  # the cloud's own endpoints are HTTPS all the same
@@ -157,11 +159,11 @@ def _client(options: ObjectOptions) -> dict[str, Any]:
             "timeout": timedelta(seconds=options.timeout),
         },
         "retry_config": {
-            "max_retries": options.retries,
-            "retry_timeout": timedelta(seconds=options.retry_timeout),
+            "max_retries": retry.retries,
+            "retry_timeout": timedelta(seconds=retry.total_seconds),
             "backoff": {
-                "init_backoff": timedelta(milliseconds=100),
-                "max_backoff": timedelta(seconds=10),
+                "init_backoff": timedelta(seconds=retry.first_wait),
+                "max_backoff": timedelta(seconds=retry.longest_wait),
                 "base": 2,
             },
         },

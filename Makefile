@@ -11,6 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TOOLCHAIN := $(VENV)/toolchain
 FLINK := $(VENV)/flink
 FLINK_LIBRARIES := 1.19.3
+# Programs in Go beside the Python SDK: any minor release of Beam 2 works with any other.
 BEAM := 2.77.0
 AIRFLOW := $(VENV)/airflow
 KUBERNETES := $(VENV)/kubernetes

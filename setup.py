@@ -24,7 +24,7 @@ setup(
         "open_images.synthesis.vocabulary": ["*"],
     },
     install_requires=[
-        "apache-beam>=2.77,<2.78",
+        "apache-beam>=2.77,<3",
         "google-crc32c>=1.5,<2",
         "certifi>=2024.7",
         "isal>=1.7,<2",
@@ -43,7 +43,7 @@ setup(
         # Peers of the benchmarks, besides those that tests need too.
         "bench": ["chdb>=4.4,<5"],
         # What submits jobs to Dataflow; `build` makes the package that its workers install.
-        "dataflow": ["apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69"],
+        "dataflow": ["apache-beam[gcp]>=2.77,<3", "build>=1.2,<2", "setuptools>=69"],
         "docs": [
             "mkdocs>=1.6,<2",
             "mkdocs-material>=9.6,<10",

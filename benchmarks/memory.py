@@ -35,7 +35,7 @@ _TILE = 1024
 _BUILD = """
 import re, sys
 from runners import lean
-lean.save_imports()
+lean.begin_imports()
 lean.keep_one_heap()
 from pipelines import build
 code = build.main(sys.argv[1:])

@@ -138,7 +138,7 @@ def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
 
 def start() -> NoReturn:
     """Runs the program in a process of its own."""
-    lean.save_imports()
+    lean.begin_imports()
     lean.keep_one_heap()
     program.run(main)
 

@@ -17,25 +17,10 @@ from runners.forked import ForkedEnvironment
 from runners.launch import Define, JobError, Monitor, RunnerFlags, with_defaults
 from runners.portable import quiet
 
-_View = TypeVar("_View", bound=PipelineOptions)
 _Result = TypeVar("_Result")
 #: How long Beam may take to notice that a worker has failed.
 _NOTICE_SECONDS = 10
 _POLL_SECONDS = 1
-
-
-class _Options(PipelineOptions):
-    """Options that keep their views: Beam makes one 300 times, each with a parser of its own."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        super().__init__(arguments)
-        object.__setattr__(self, "_views", {})
-
-    def view_as(self, cls: type[_View]) -> _View:
-        views = self.__dict__["_views"]
-        if cls not in views:
-            views[cls] = super().view_as(cls)
-        return views[cls]
 
 
 def run(
@@ -51,7 +36,7 @@ def run(
     arguments = with_defaults(beam_arguments, {"direct_num_workers": num_workers})
     runner = FnApiRunner(default_environment=processes)
     with quiet():
-        root = beam.Pipeline(runner=runner, options=_Options(arguments))
+        root = beam.Pipeline(runner=runner, options=PipelineOptions(arguments))
         define(root)
 
         def finish() -> MetricResults:

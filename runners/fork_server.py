@@ -180,7 +180,7 @@ def _fork(environment: Mapping[str, str]) -> int:
         tempfile.tempdir = None
         from runners import lean, worker
 
-        lean.collect_again()
+        lean.end_imports()
         worker.serve(server)
     finally:
         os._exit(1)

@@ -4,7 +4,7 @@ import logging
 
 from runners import lean
 
-lean.save_imports()
+lean.begin_imports()
 lean.keep_one_heap()
 
 # Before Beam, which without a handler warns on stderr of what isn't installed.

@@ -86,6 +86,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     program.begin("open_images.build")
-    lean.save_imports()
+    lean.begin_imports()
     lean.keep_one_heap()
     program.run(main)

@@ -192,7 +192,7 @@ class Build:
             from open_images.building import graph  # Beam takes a second
 
             run_on_runner = launch.load(flags.runner)
-            lean.collect_again()
+            lean.end_imports()
             with (
                 self._without_journal_once_published(config),
                 BuildMonitor(config, self._observer) as monitor,

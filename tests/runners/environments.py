@@ -14,7 +14,7 @@ from tests.emulators import made_once
 #: The libraries of the running Python.
 OWN = Path(sysconfig.get_path("purelib"))
 #: Google's libraries: in the project's own environment they would cost each worker half a second.
-_GOOGLE = ("apache-beam[gcp]>=2.77,<2.78", "build>=1.2,<2", "setuptools>=69")
+_GOOGLE = ("apache-beam[gcp]>=2.77,<3", "build>=1.2,<2", "setuptools>=69")
 
 
 def make_environment(folder: Path, *above: Path) -> Path:

@@ -1,13 +1,15 @@
 """The command line of a build; imports nothing heavy: `--help` is instant."""
 
+import argparse
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from open_images.building.flags import BuildFlags
 from open_images.values import flag, one_of, path
 from pipelines.cli.arguments import Parser, add_flags, read_flags, unknown_flag
+from pipelines.cli.output import program_name
 from runners import launch
 from runners.flink import options as flink
 from transforms.errors import UsageError
@@ -106,7 +108,7 @@ def parse_with(
         if unknown and not unknown[0].startswith("-"):
             parser.error(_explain_stray(unknown[0], arguments))
         if unknown:
-            known = [name for name in beam.flags() if name.startswith("--")]
+            known = [f"--{name}" for name in vars(beam.parse_known_args([])[0])]
             parser.error(unknown_flag(unknown[0], [*known, *parser.flags()]))
     try:
         launch.refuse_too_many(flags, others)
@@ -132,20 +134,18 @@ def _explain_stray(word: str, arguments: Sequence[str]) -> str:
     )
 
 
-def _beam_parser(runner: str) -> Parser:
+def _beam_parser(runner: str) -> argparse.ArgumentParser:
     """Returns a parser of the flags that Beam knows."""
-    from apache_beam.options import pipeline_options
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-    parser = Parser(program="build", add_help=False, conflict_handler="resolve")
-    pending = [pipeline_options.PipelineOptions]
-    while pending:
-        options = pending.pop()
-        pending += options.__subclasses__()
-        if "_add_argparse_args" in options.__dict__:
-            options._add_argparse_args(cast(Any, parser))
+    parsers: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    (parser,) = parsers
+    parser.prog, parser.usage = program_name("build"), argparse.SUPPRESS
+    known = vars(parser.parse_known_args([])[0])
     if runner == "flink":
-        for name in flink.WITH_VALUE:
+        for name in flink.WITH_VALUE - known.keys():
             parser.add_argument(f"--{name}")
-        for name in flink.SWITCHES:
+        for name in flink.SWITCHES - known.keys():
             parser.add_argument(f"--{name}", action="store_true")
     return parser

@@ -25,6 +25,7 @@ setup(
     },
     install_requires=[
         "apache-beam>=2.77,<3",
+        "boto3>=1.40,<2",
         "google-crc32c>=1.5,<2",
         "certifi>=2024.7",
         "isal>=1.7,<2",
@@ -32,6 +33,7 @@ setup(
         "opencv-python-headless>=4.10,<6",
         "pillow>=11,<13",
         "obstore>=0.12,<0.13",
+        "prometheus-client>=0.22,<1",
         "pyarrow>=25,<26",
         "pycocotools>=2.0.8,<3",
         "pycurl>=7.47,<8",

@@ -4,6 +4,7 @@ Their pins conflict with the project's. The environments are made once, below `.
 """
 
 import fcntl
+import os
 import shutil
 import socket
 import subprocess
@@ -85,6 +86,16 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     command.append("-q")
     with _running(command, port, tmp_path_factory.mktemp("gcs")) as url:
         yield GcsServer(url)
+
+
+def forget_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Hides whatever credentials, endpoints and metadata services the environment names."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "GOOGLE_", "GCE_")) or name == "STORAGE_EMULATOR_HOST":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")
 
 
 @pytest.fixture

@@ -1,22 +1,19 @@
 """What object stores refuse, and what isn't one, is told in one line with the remedy."""
 
 import http.server
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.emulators import forget_credentials
 from tests.serving import served
-from transforms.storage import files, objects, stores
+from transforms.storage import files, objects
 from transforms.storage.objects import DeniedError, StorageError
 from transforms.storage.stores import ObjectOptions
 
-VARIABLES = (
-    *stores._AWS_VARIABLES,
-    *stores._GOOGLE_VARIABLES,
-    *("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST"),
-)
 DOINGS: dict[str, Callable[[str, ObjectOptions], object]] = {
     "read": lambda uri, options: files.open_file(uri, options),
     "list": lambda uri, options: files.list_files(uri, options),
@@ -66,19 +63,15 @@ def server() -> Iterator[_Server]:
 
 @pytest.fixture(params=["s3", "gs"])
 def uri(request: pytest.FixtureRequest) -> str:
-    return f"{request.param}://bucket/some/key"
+    """Of another bucket for each test: buckets are opened once a process."""
+    return f"{request.param}://bucket-{uuid.uuid4()}/some/key"
 
 
 @pytest.fixture
 def options(server: _Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ObjectOptions:
     """Of a server without credentials."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    forget_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv("GOOGLE_BASE_URL", server.url)
-    monkeypatch.setattr(stores, "_METADATA", "http://127.0.0.1:9")
-    # Buckets are opened once a process, and a server may get the port of one before it.
-    objects._open.cache_clear()
     return ObjectOptions(s3_endpoint_url=server.url).hasty()
 
 
@@ -159,9 +152,10 @@ def test_a_server_that_is_no_object_store(
         ("STORAGE_EMULATOR_HOST", "user:secret@host:port"),
     ],
 )
-def test_an_endpoint_that_is_none(variable: str, value: str, monkeypatch: pytest.MonkeyPatch):
-    for each in VARIABLES:
-        monkeypatch.delenv(each, raising=False)
+def test_an_endpoint_that_is_none(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    forget_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv(variable, value)
     scheme = "gs" if variable.startswith("STORAGE") else "s3"
     with pytest.raises(StorageError, match=f"^{variable}: .* is no ") as raised:

@@ -11,7 +11,7 @@ from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore, ObjectStore, S3Store
@@ -19,12 +19,9 @@ from obstore.store import GCSStore, ObjectStore, S3Store
 from transforms.storage.endpoints import is_endpoint
 from transforms.storage.retry import Retry
 
-_AWS_VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
+if TYPE_CHECKING:
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
 _GOOGLE_VARIABLES = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_SERVICE_ACCOUNT",
@@ -32,12 +29,6 @@ _GOOGLE_VARIABLES = (
     "GOOGLE_SERVICE_ACCOUNT_KEY",
     "GOOGLE_BEARER_TOKEN",
 )
-#: What obstore calls the keys of AWS's credentials file.
-_PROFILE_KEYS = {
-    "access_key_id": "aws_access_key_id",
-    "secret_access_key": "aws_secret_access_key",
-    "session_token": "aws_session_token",
-}
 #: An account for an emulator, which wants none.
 _EMULATED_ACCOUNT = {
     "disable_oauth": True,
@@ -45,9 +36,8 @@ _EMULATED_ACCOUNT = {
     "private_key": "",
     "private_key_id": "",
 }
-#: Both clouds serve a machine's credentials here; anywhere else, nothing answers.
-_METADATA = "http://169.254.169.254"
-_METADATA_TIMEOUT = 2.0
+_GOOGLE_METADATA = "169.254.169.254"
+_METADATA_SECONDS = 2.0
 _RETRY = Retry(retries=4, total_seconds=90, first_wait=0.1, longest_wait=10)
 
 
@@ -83,8 +73,8 @@ def open_bucket(scheme: str, bucket: str, options: ObjectOptions) -> list[Object
     """Ways to ask a bucket for an object: with credentials where there are some, then without.
 
     Both are needed: a public bucket may refuse those whom its owner doesn't know. Looking for
-    credentials takes a few seconds at most, and nothing is asked of a metadata service when the
-    server isn't the cloud's own.
+    credentials takes a few seconds at most, and a machine's metadata service isn't asked for any
+    where the server isn't the cloud's own.
 
     Args:
         scheme: `s3` or `gs`.
@@ -95,7 +85,7 @@ def open_bucket(scheme: str, bucket: str, options: ObjectOptions) -> list[Object
         ValueError: the credentials that the environment names can't be used.
     """
     if scheme == "gs":
-        return _open_gcs(bucket, _client(options))
+        return _open_gcs(bucket, options)
     return _open_s3(bucket, options)
 
 
@@ -106,15 +96,43 @@ def _open_s3(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
         config["endpoint"] = endpoint
     elif region := _bucket_region(bucket, options.connect_timeout):
         config["region"] = region
-    client = _client(options)
-    stores: list[ObjectStore] = []
-    profile = _profile_keys()
-    if profile or _any_set(_AWS_VARIABLES) or (not endpoint and _on_ec2()):
-        try:
-            stores.append(S3Store(bucket, **config, **profile, **client))
-        except BaseError as error:
-            raise ValueError(f"s3://{bucket}: {_first_line(error)}") from error
-    return [*stores, S3Store(bucket, skip_signature=True, **config, **client)]
+    config |= _client(options)
+    anonymous = S3Store(bucket, skip_signature=True, **config)
+    try:
+        credentials = _amazon_credentials(asks_machine=not endpoint)
+    except ValueError as error:
+        raise ValueError(f"s3://{bucket}: {error}") from error
+    if credentials is None:
+        return [anonymous]
+    return [S3Store(bucket, credential_provider=credentials, **config), anonymous]
+
+
+def _amazon_credentials(asks_machine: bool) -> "Boto3CredentialProvider | None":
+    """Returns what gives credentials, found as Amazon's programs do; None where there are none.
+
+    Args:
+        asks_machine: whether a machine of Amazon's is asked for those of its role.
+
+    Raises:
+        ValueError: They can't be used.
+    """
+    # They take half a second.
+    import boto3
+    import botocore.exceptions
+    import botocore.session
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = botocore.session.Session()
+    try:
+        if not asks_machine:
+            session.get_component("credential_provider").remove("iam-role")
+        if session.get_credentials() is None:
+            return None
+        provider = Boto3CredentialProvider(boto3.Session(botocore_session=session))
+        provider()
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        raise ValueError(_first_line(error)) from error
+    return provider
 
 
 def _endpoint_of(*variables: str) -> str | None:
@@ -132,7 +150,8 @@ def _endpoint_of(*variables: str) -> str | None:
     return None
 
 
-def _open_gcs(bucket: str, client: dict[str, Any]) -> list[ObjectStore]:
+def _open_gcs(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
+    client = _client(options)
     if emulator := os.environ.get("STORAGE_EMULATOR_HOST"):
         root = emulator if "://" in emulator else f"http://{emulator}"
         if not is_endpoint(root):
@@ -141,7 +160,9 @@ def _open_gcs(bucket: str, client: dict[str, Any]) -> list[ObjectStore]:
         return [GCSStore(bucket, service_account_key=json.dumps(account), **client)]
     stores: list[ObjectStore] = []
     login = Path.home() / ".config/gcloud/application_default_credentials.json"
-    if _any_set(_GOOGLE_VARIABLES) or login.exists() or _on_google_cloud():
+    named = any(os.environ.get(name) for name in _GOOGLE_VARIABLES)
+    timeout = min(options.connect_timeout, _METADATA_SECONDS)
+    if named or login.exists() or _on_google_cloud(timeout):
         try:
             stores.append(GCSStore(bucket, **client))
         except BaseError as error:
@@ -170,65 +191,20 @@ def _client(options: ObjectOptions) -> dict[str, Any]:
     }
 
 
-def _any_set(variables: tuple[str, ...]) -> bool:
-    return any(os.environ.get(name) for name in variables)
-
-
-def _profile_keys() -> dict[str, str]:
-    """The keys of a profile in AWS's credentials file, which obstore doesn't read.
-
-    Empty where there is no such file, or variables come before it.
-
-    Raises:
-        ValueError: AWS_PROFILE names a profile without keys.
-    """
-    if _any_set(_AWS_VARIABLES):
-        return {}
-    import configparser  # seldom needed, and it takes 5 ms
-
-    name = os.environ.get("AWS_PROFILE")
-    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
-    profiles = configparser.RawConfigParser()
-    try:
-        profiles.read(os.path.expanduser(path), encoding="utf-8")
-    except (configparser.Error, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} can't be read: {_first_line(error)}") from error
-    section = name or "default"
-    found = profiles[section] if profiles.has_section(section) else {}
-    keys = {ours: found[theirs] for ours, theirs in _PROFILE_KEYS.items() if theirs in found}
-    if name and "access_key_id" not in keys:
-        raise ValueError(
-            f"AWS_PROFILE: {path} has no keys for {name!r}; to use another kind of profile: "
-            f'eval "$(aws configure export-credentials --profile {name} --format env)"'
-        )
-    return keys
-
-
 def _bucket_region(bucket: str, timeout: float) -> str | None:
     """Where a bucket of Amazon's lies, which it tells anyone; None if it can't be told."""
     answer = _ask("HEAD", f"https://s3.amazonaws.com/{bucket}", {}, timeout)
     return answer.headers.get("x-amz-bucket-region") if answer else None
 
 
-def _on_ec2() -> bool:
-    """Whether this is a machine of Amazon's with a role."""
-    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
-        return False
-    root = f"{os.environ.get('AWS_METADATA_ENDPOINT', _METADATA)}/latest"
-    lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-    token = _ask("PUT", f"{root}/api/token", lifetime, _METADATA_TIMEOUT)
-    if token is None or token.status != HTTPStatus.OK:
-        return False
-    session = {"X-aws-ec2-metadata-token": token.body.decode("latin-1")}
-    url = f"{root}/meta-data/iam/security-credentials/"
-    roles = _ask("GET", url, session, _METADATA_TIMEOUT)
-    return roles is not None and roles.status == HTTPStatus.OK
+def _on_google_cloud(timeout: float) -> bool:
+    """Whether this is a machine of Google's with an account, a Dataflow worker for one.
 
-
-def _on_google_cloud() -> bool:
-    """Whether this is a machine of Google's with an account, a Dataflow worker for one."""
-    url = f"{_METADATA}/computeMetadata/v1/instance/service-accounts/default/email"
-    account = _ask("GET", url, {"Metadata-Flavor": "Google"}, _METADATA_TIMEOUT)
+    Where nothing answers, Google's own library takes twelve seconds to say so.
+    """
+    host = os.environ.get("GCE_METADATA_HOST", _GOOGLE_METADATA)
+    url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/email"
+    account = _ask("GET", url, {"Metadata-Flavor": "Google"}, timeout)
     # Through a proxy, someone else may answer.
     return account is not None and (
         account.status == HTTPStatus.OK and account.headers.get("Metadata-Flavor") == "Google"

@@ -95,7 +95,7 @@ def test_machines_are_told_of_losses(annotations: Path) -> None:
     assert loss["source"] == str(annotations / "train-boxes.csv")
     assert "50 of 50 rows are bad" in told["error"]
     assert len(loss["examples"]) == 3
-    assert "open_images_build_losses 1\n" in (annotations.parent / "m.prom").read_text()
+    assert "open_images_build_losses 1.0\n" in (annotations.parent / "m.prom").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,11 @@
-"""Figures of the last build in Prometheus' text format, for node_exporter's textfile collector.
-
-Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-"""
+"""Figures of the last build for Prometheus, by node_exporter's textfile collector."""
 
 import contextlib
 import errno
 import os
 import time
-import uuid
 from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from pipelines.cli.report import Ending
 from transforms.releases.manifest import VersionError, bytes_by_format
@@ -18,7 +15,14 @@ from transforms.storage.regular import describe_other
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import LINE_LENGTH, clean
 
-_Samples = Mapping[tuple[tuple[str, str], ...], float]
+
+class _Figure(NamedTuple):
+    """A gauge: its name, what it tells, its labels, and its value for each of their values."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    values: Mapping[Any, float]
 
 
 def complaint(path: str) -> str | None:
@@ -50,70 +54,67 @@ def write(path: str, ending: Ending, output: str, s3_endpoint_url: str | None) -
     Raises:
         OSError: It can't be written, or isn't to be replaced by a file.
     """
+    # Only here, since they take a tenth of a second.
+    from prometheus_client import CollectorRegistry, write_to_textfile
+    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.registry import Collector
+
+    class Figures(Collector):
+        def collect(self) -> Iterator[GaugeMetricFamily]:
+            for figure in (*_of_build(ending, time.time()), *_of_version(published)):
+                name = f"open_images_{figure.name}"
+                family = GaugeMetricFamily(name, figure.text, labels=figure.labels)
+                for labels, value in figure.values.items():
+                    family.add_metric([clean(label, LINE_LENGTH) for label in labels], value)
+                yield family
+
+    published = Output(output, ObjectOptions(s3_endpoint_url=s3_endpoint_url))
     path = os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):  # it may have been put there meanwhile
         raise FileExistsError(errno.EEXIST, "it is no file", path)
-    # The collector reads what ends in .prom: not this.
-    attempt = f"{path}.{uuid.uuid4().hex}"
-    try:
-        with open(attempt, "w", encoding="utf-8") as file:
-            options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
-            file.write(render(ending, Output(output, options), time.time()))
-        os.replace(attempt, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(attempt)
+    registry = CollectorRegistry()
+    registry.register(Figures())
+    write_to_textfile(path, registry)
 
 
-def render(ending: Ending, output: Output, now: float) -> str:
-    """The content of the file; `now` is in seconds since 1970."""
-    lines: list[str] = []
-    for name, text, samples in (*_of_build(ending, now), *_of_version(output)):
-        lines += [f"# HELP open_images_{name} {text}", f"# TYPE open_images_{name} gauge"]
-        for labels, value in samples.items():
-            inner = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels)
-            lines.append(f"open_images_{name}{f'{{{inner}}}' if inner else ''} {value!r}")
-    return "\n".join(lines) + "\n"
-
-
-def _of_build(ending: Ending, now: float) -> Iterator[tuple[str, str, _Samples]]:
+def _of_build(ending: Ending, now: float) -> Iterator[_Figure]:
     outcome = ending.outcome
-    yield "build_success", "Whether the last build published.", _one(int(ending.code == 0))
-    yield "build_exit_code", "Exit code of the last build.", _one(ending.code)
-    yield "build_end_timestamp_seconds", "When the last build ended.", _one(now)
-    yield "build_duration_seconds", "How long the last build took.", _one(ending.seconds)
+    yield _one("build_success", "Whether the last build published.", int(ending.code == 0))
+    yield _one("build_exit_code", "Exit code of the last build.", ending.code)
+    yield _one("build_end_timestamp_seconds", "When the last build ended.", now)
+    yield _one("build_duration_seconds", "How long the last build took.", ending.seconds)
     if outcome is not None:
-        yield "build_images", "Images that the last build was to have.", _one(outcome.images)
-        yield (
+        yield _one("build_images", "Images that the last build was to have.", outcome.images)
+        yield _one(
             "build_failed_images",
             "Images that the last build left out.",
-            _one(outcome.failed_images),
+            outcome.failed_images,
         )
-        yield (
+        yield _Figure(
             "build_failures",
             "Rows of failures of the last build.",
-            {(("reason", reason),): count for reason, count in outcome.failures.items()},
+            ("reason",),
+            {(reason,): count for reason, count in outcome.failures.items()},
         )
-        yield (
+        yield _one(
             "build_losses",
             "Sources of which the last build lost more than its limits allow.",
-            _one(len(outcome.losses)),
+            len(outcome.losses),
         )
-        yield "build_warnings", "Warnings of the last build.", _one(len(outcome.warnings))
+        yield _one("build_warnings", "Warnings of the last build.", len(outcome.warnings))
         for name, text in (
             ("rows", "Rows of the last build's sources"),
             ("repeats", "Rows of the last build's sources that another file has, too"),
             ("orphans", "Rows of the last build's sources that belong to no image"),
             ("bad_rows", "Rows of the last build's sources that were left out as bad"),
         ):
-            counts: _Samples = {
-                (("kind", source.kind), ("path", source.path)): getattr(source, name)
-                for source in outcome.sources
+            counts = {
+                (source.kind, source.path): getattr(source, name) for source in outcome.sources
             }
-            yield f"build_source_{name}", f"{text}.", counts
+            yield _Figure(f"build_source_{name}", f"{text}.", ("kind", "path"), counts)
 
 
-def _of_version(output: Output) -> Iterator[tuple[str, str, _Samples]]:
+def _of_version(output: Output) -> Iterator[_Figure]:
     """What is published, also where the last build failed; nothing where nothing is."""
     try:
         name = output.latest()
@@ -122,23 +123,13 @@ def _of_version(output: Output) -> Iterator[tuple[str, str, _Samples]]:
         manifest, date = output.manifest(name), output.date(name).timestamp()
     except (StorageError, VersionError, OSError):
         return
-    yield "version_info", "The version that readers see.", {(("version", name),): 1}
-    yield "version_timestamp_seconds", "When the build of that version began.", _one(date)
-    yield (
-        "version_examples",
-        "Examples of that version.",
-        {(("split", name),): split.num_examples for name, split in manifest.splits.items()},
-    )
-    yield (
-        "version_bytes",
-        "Bytes of that version's shards.",
-        {(("format", form),): size for form, size in bytes_by_format(manifest.splits).items()},
-    )
+    examples = {(split,): of.num_examples for split, of in manifest.splits.items()}
+    sizes = {(form,): size for form, size in bytes_by_format(manifest.splits).items()}
+    yield _Figure("version_info", "The version that readers see.", ("version",), {(name,): 1})
+    yield _one("version_timestamp_seconds", "When the build of that version began.", date)
+    yield _Figure("version_examples", "Examples of that version.", ("split",), examples)
+    yield _Figure("version_bytes", "Bytes of that version's shards.", ("format",), sizes)
 
 
-def _one(value: float) -> _Samples:
-    return {(): value}
-
-
-def _escaped(text: str) -> str:
-    return clean(text, LINE_LENGTH).replace("\\", "\\\\").replace('"', '\\"')
+def _one(name: str, text: str, value: float) -> _Figure:
+    return _Figure(name, text, (), {(): value})

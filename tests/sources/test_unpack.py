@@ -10,7 +10,7 @@ import pytest
 from tests.builds import run_build
 from transforms.dataset.failures import Reason
 from transforms.sources.unpack import unpack
-from transforms.storage.inflation import FREE_BYTES, MAX_RATIO
+from transforms.storage.claims import FREE_BYTES, MAX_RATIO
 
 DATA = random.Random(0).randbytes(300_000) + b"row\n" * 50_000
 

@@ -15,6 +15,7 @@ from transforms.sources.folder import walk_folder
 from transforms.sources.members import Member
 from transforms.storage import files
 from transforms.storage.archives import GZIP_MAGIC, ZIP_MAGICS
+from transforms.storage.claims import FAR, leads_out
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
@@ -23,7 +24,6 @@ from transforms.storage.zips import ZipError, find_directory
 ROWS = 65_536
 
 _SHOWN = 200  # characters of a name that a failure shows
-_FAR = 1 << 62  # beyond any file, and 64-bit arithmetic with it can't overflow
 
 #: One row a member: the ImageID, then the fields of `Member` but for refusals.
 SCHEMA = pa.schema(
@@ -42,9 +42,6 @@ SCHEMA = pa.schema(
 _WALKS = {"tar": walk_tar, "zip": walk_zip}
 
 _COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-
-# Absolute, climbing, with a backslash or null byte, or not text (undecodable bytes are surrogates).
-_UNSAFE = re.compile(r"^/|\\|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 
 
 class Contents(NamedTuple):
@@ -247,9 +244,9 @@ def describe_unused(
 
 
 def _refusal(member: Member) -> tuple[Reason, str] | None:
-    if _UNSAFE.search(member.name):
+    if leads_out(member.name) or "\\" in member.name:
         return Reason.UNSAFE_PATH, "the name could lead out of the source"
-    if not (0 <= member.offset < _FAR and 0 <= member.size < _FAR):
+    if not (0 <= member.offset < FAR and 0 <= member.size < FAR):
         return Reason.CORRUPT, "an impossible offset or size"
     return member.refusal
 

@@ -10,7 +10,7 @@ from isal import igzip_lib
 
 from transforms.dataset.failures import PixelError, Reason
 from transforms.storage import files
-from transforms.storage.inflation import describe_excess
+from transforms.storage.claims import describe_excess
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter
 
@@ -28,7 +28,7 @@ class Unpacked(NamedTuple):
     Attributes:
         path: the new file.
         damage: TRUNCATED or CORRUPT, or TOO_LARGE for more than may come of the compressed data
-            (`storage.inflation`); the file then ends before that place.
+            (`storage.claims`); the file then ends before that place.
     """
 
     path: str

@@ -7,7 +7,6 @@ in an archive are never followed.
 import contextlib
 import gzip
 import io
-import re
 import stat
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from isal import igzip, igzip_lib
 
 from transforms.storage import files
-from transforms.storage.inflation import describe_excess
+from transforms.storage.claims import describe_excess, leads_out
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import TarError, is_tar, read_members
 from transforms.storage.zips import ZipError, find_directory
@@ -32,8 +31,6 @@ _ENCRYPTED = 1
 # About a million members, of which zipfile keeps a kB each.
 _MAX_DIRECTORY_BYTES = 64 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# Absolute, climbing, with a null byte, or not text (undecodable bytes are surrogates).
-_UNSAFE = re.compile(r"^/|\x00|(?:^|/)\.\.(?:/|$)|[\ud800-\udfff]")
 
 #: Exceptions that this module raises when an archive or gzipped file is damaged.
 DAMAGE = (EOFError, OSError, zlib.error)
@@ -187,7 +184,7 @@ def _open_section(file: BinaryIO, start: int, size: int) -> BinaryIO:
 
 
 def _unsafe(name: str) -> str:
-    return "a name that leads out of the archive" if _UNSAFE.search(name) else ""
+    return "a name that leads out of the archive" if leads_out(name) else ""
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from transforms.storage.claims import FAR
+
 BLOCK = 512
 
 #: Most bytes of all headers before one member, such as its long name, and of a name.
@@ -19,7 +21,6 @@ MAX_NAME_BYTES = 4096
 #: The refusal of a member whose holes aren't stored.
 SPARSE = "a sparse member"
 
-_MAX_SIZE = 1 << 62  # so that 64-bit arithmetic with it can't overflow
 
 # A tar's name; mode, owner, group, size and time; checksum, type, numbers of a device, and prefix.
 _HEADER = struct.Struct("100s 8s8s8s12s12s 8s c 100x 8x 64x 8s8s 155s 12x")
@@ -182,7 +183,7 @@ def _any_member(
         if not _is_sound(header):
             raise TarError(f"bad header at offset {place}")
         kind, size = header[156:157], _number(header[124:136])
-        if size is None or not 0 <= size < _MAX_SIZE:
+        if size is None or not 0 <= size < FAR:
             found = "negative size" if size and size < 0 else "impossible size"
             raise TarError(f"{found} at offset {place}")
         if kind not in (*_PAX, _GLOBAL_PAX, _LONG_NAME, _LONG_LINK):
@@ -241,7 +242,7 @@ def _parse_pax(body: bytes, place: int, extension: _Extension) -> _Extension:
             raise TarError(f"malformed pax header at offset {place}")
         key, value = found[2], body[found.end() : end - 1]
         if key == b"size":
-            if not value.isdigit() or len(value) > 19 or int(value) >= _MAX_SIZE:
+            if not value.isdigit() or len(value) > 19 or int(value) >= FAR:
                 raise TarError(f"impossible size in the pax header at offset {place}")
             extension = extension._replace(size=int(value))
         elif key in (b"path", b"GNU.sparse.name"):

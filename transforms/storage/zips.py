@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from transforms.storage.claims import FAR
 from transforms.storage.files import read_at
 from transforms.storage.tars import MAX_NAME_BYTES
 
@@ -24,7 +25,6 @@ _ZIP64, _ZIP64_FIELD = 1, 0xFFFFFFFF
 _UTF_8 = 0x800
 _PIECE_BYTES = 1 << 20
 _MAX_COMMENT = 0xFFFF
-_FAR = 1 << 62  # beyond any file
 
 
 class ZipError(Exception):
@@ -167,7 +167,7 @@ def _zip64_fields(
 def _find_overlaps(entries: Iterator[ZipEntry]) -> list[bool]:
     """Which members begin within another's bytes, or have such; one that is listed twice is not."""
     bounds = ((each.offset, each.offset + _LOCAL_HEADER_BYTES + each.size) for each in entries)
-    places = np.fromiter((min(bound, _FAR) for pair in bounds for bound in pair), np.int64)
+    places = np.fromiter((min(bound, FAR) for pair in bounds for bound in pair), np.int64)
     offsets, ends = places[::2], places[1::2]
     order = np.lexsort((ends, offsets))
     furthest = np.maximum.accumulate(ends[order]) if len(order) else ends

@@ -38,6 +38,7 @@ def gather(
     folder: str,
     meter: Meter,
     options: ObjectOptions,
+    bucket_images: int = _BUCKET_IMAGES,
 ) -> Iterator[Joined]:
     """Joins, bucket by bucket, the pictures of a list with what sources know of them.
 
@@ -48,12 +49,13 @@ def gather(
         folder: for files that are needed as long as this lasts.
         meter: is told what is found in each, and what is wrong with it.
         options: how object stores are reached.
+        bucket_images: pictures that are joined at a time, about.
 
     Raises:
         DownloadError: An image table can't be read.
     """
     wanted = all_keys(pictures)
-    buckets = min(-(-count(pictures) // _BUCKET_IMAGES), _MAX_BUCKETS)
+    buckets = min(-(-count(pictures) // bucket_images), _MAX_BUCKETS)
     written: list[spills.Spill] = []
     for source in sources:
         if source.kind == IMAGES.name and with_addresses:

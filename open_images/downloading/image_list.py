@@ -19,17 +19,21 @@ from transforms.errors import UsageError
 Pictures = Mapping[str, np.ndarray]
 
 _LINE = rf"^(?P<split>{'|'.join(LIST_SPLITS)})/(?P<image_id>[0-9a-f]{{16}})$"
+#: Characters of a list, and names of a folder, that are read at a time.
 _LIST_CHARACTERS = 4 << 20
 _LONGEST_LINE = 1000
 _NAMES = 65_536
 
 
-def read_list(path: Path, splits: Iterable[str] = LIST_SPLITS) -> Pictures:
+def read_list(
+    path: Path, splits: Iterable[str] = LIST_SPLITS, piece: int = _LIST_CHARACTERS
+) -> Pictures:
     """Reads an image list: `$SPLIT/$IMAGE_ID` a line; blank lines and repeated ones are skipped.
 
     Args:
         path: the file.
         splits: which to keep.
+        piece: characters that are read at a time.
 
     Raises:
         UsageError: A line is of another form, or there is none.
@@ -38,7 +42,7 @@ def read_list(path: Path, splits: Iterable[str] = LIST_SPLITS) -> Pictures:
     found = defaultdict(list)
     before = 0
     with open(path, encoding="utf-8-sig", errors="backslashreplace") as file:
-        for lines in _pieces(file):
+        for lines in _pieces(file, piece):
             for split, keys in _parse(pa.array(lines), path, before).items():
                 found[split].append(keys)
             before += len(lines)
@@ -48,10 +52,10 @@ def read_list(path: Path, splits: Iterable[str] = LIST_SPLITS) -> Pictures:
     return pictures
 
 
-def _pieces(file: TextIO) -> Iterator[list[str]]:
+def _pieces(file: TextIO, size: int) -> Iterator[list[str]]:
     """Yields the lines of a file, many at a time; of one that is too long the beginning."""
     rest = ""
-    while text := file.read(_LIST_CHARACTERS):
+    while text := file.read(size):
         *lines, rest = (rest + text).split("\n")
         if len(rest) > _LONGEST_LINE:  # which is no image, so nothing after it is read
             lines.append(rest[:_LONGEST_LINE])
@@ -105,18 +109,21 @@ def count(pictures: Pictures) -> int:
     return sum(map(len, pictures.values()))
 
 
-def without_present(pictures: Pictures, folder: Path) -> Pictures:
-    """Those that aren't in a folder as `SPLIT/IMAGE_ID.jpg`."""
-    return {split: keys[~among(keys, _present(folder / split))] for split, keys in pictures.items()}
+def without_present(pictures: Pictures, folder: Path, piece: int = _NAMES) -> Pictures:
+    """Those that aren't in a folder as `SPLIT/IMAGE_ID.jpg`; `piece` names are read at a time."""
+    return {
+        split: keys[~among(keys, _present(folder / split, piece))]
+        for split, keys in pictures.items()
+    }
 
 
-def _present(folder: Path) -> np.ndarray:
+def _present(folder: Path, piece: int) -> np.ndarray:
     """The keys of a folder's pictures, sorted."""
     keys = [np.empty(0, np.uint64)]
     if folder.is_dir():
         with os.scandir(folder) as entries:
             names = (entry.name[:-4] for entry in entries if entry.name.endswith(".jpg"))
-            while some := list(islice(names, _NAMES)):
+            while some := list(islice(names, piece)):
                 # A name that isn't text is none of a picture.
                 ids = [name if name.isascii() else "" for name in some]
                 found, valid = image_keys(pa.array(ids, pa.string()))

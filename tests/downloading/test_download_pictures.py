@@ -119,17 +119,17 @@ def test_private_hosts_are_refused(run: Run, server: Server, listed: list[str], 
 
 
 def test_servers_that_refuse_all_are_given_up(
-    run: Run, server: Server, listed: list[str], output: Path, monkeypatch
+    run: Run, server: Server, listed: list[str], output: Path
 ):
-    monkeypatch.setattr("open_images.downloading.pictures._FAILURES_BEFORE_GIVING_UP", 3)
-    monkeypatch.setattr("open_images.downloading.by_list._TOGETHER", 2)
-    for image_id in IDS:
+    ids = [f"{i:016x}" for i in range(600)]
+    Path(listed[1]).write_text("\n".join(f"train/{image_id}" for image_id in ids))
+    for image_id in ids:
         server.behaviours[f"/train/{image_id}.jpg"] = [servers.fail(401)]
-    result = run(*listed, "--num_connections", "1")
+    result = run(*listed)
     assert result.code == 1
-    assert "4 pictures failed, the last with http_status: 401" in result.err
-    assert sum(map(len, server.requests.values())) == 4
-    assert len(failures(output)) == 4
+    assert "512 pictures failed, the last with http_status: 401" in result.err
+    assert sum(map(len, server.requests.values())) == 512
+    assert len(failures(output)) == 512
 
 
 def test_splits_narrow_a_list_and_kinds_add_files(run: Run, listed: list[str], output: Path):

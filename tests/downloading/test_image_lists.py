@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from open_images.downloading.gather import gather
 from open_images.downloading.image_list import count, read_list, without_present
+from open_images.downloading.meter import Meter
 from tests.downloading.conftest import IDS, Run, encoded, failures, picture
+from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_ids
 from transforms.errors import UsageError
+from transforms.storage.stores import ObjectOptions
 
 BAD_LINES = [
     "train/0123",
@@ -24,23 +29,13 @@ def ids_of(keys: np.ndarray) -> set[str]:
     return set(image_ids(keys).to_pylist())
 
 
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads lists, folders and buckets in pieces of a few pictures."""
-    monkeypatch.setattr("open_images.downloading.image_list._LIST_CHARACTERS", 60)
-    monkeypatch.setattr("open_images.downloading.image_list._NAMES", 3)
-    monkeypatch.setattr("open_images.downloading.gather._BUCKET_IMAGES", 4)
-    monkeypatch.setattr("open_images.downloading.by_list._TOGETHER", 3)
-
-
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "  \n\n", "\r"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
-@pytest.mark.usefixtures("small_pieces")
 def test_lines_may_end_and_repeat_as_they_like(tmp_path: Path, ending: str, start: str):
     path = tmp_path / "ids.txt"
     lines = [f"train/{i}" for i in IDS] + [f"challenge2018/{i}" for i in IDS[:2]]
     path.write_text(start + ending.join(lines * 2), encoding="utf-8", newline="")
-    pictures = read_list(path)
+    pictures = read_list(path, piece=60)
     assert {split: ids_of(keys) for split, keys in pictures.items()} == {
         "train": set(IDS),
         "challenge2018": set(IDS[:2]),
@@ -60,11 +55,10 @@ def test_a_bad_line_is_named(run: Run, listed: list[str], line: str):
     assert len(result.err.splitlines()) == 1
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_a_bad_line_is_counted_through_pieces(image_list: Path):
     image_list.write_text(image_list.read_text() + "\nnone\n")
     with pytest.raises(UsageError, match="line 13: 'none' is not"):
-        read_list(image_list)
+        read_list(image_list, piece=60)
 
 
 def test_an_empty_list(run: Run, tmp_path: Path):
@@ -75,7 +69,6 @@ def test_an_empty_list(run: Run, tmp_path: Path):
     assert f"{path} holds no images" in result.err
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_pictures_are_there_by_their_names(tmp_path: Path, image_list: Path):
     for name in (
         f"{IDS[1]}.jpg",
@@ -85,11 +78,10 @@ def test_pictures_are_there_by_their_names(tmp_path: Path, image_list: Path):
     ):
         (tmp_path / "train").mkdir(exist_ok=True)
         (tmp_path / "train" / name).touch()
-    lacking = without_present(read_list(image_list), tmp_path)
+    lacking = without_present(read_list(image_list), tmp_path, piece=3)
     assert ids_of(lacking["train"]) == {*IDS} - {IDS[1]}
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_pieces_are_put_together(run: Run, listed: list[str], output: Path, tmp_path: Path):
     more = [f"{i:016x}" for i in range(1000, 1040)]
     folder = tmp_path / "folder"
@@ -107,6 +99,24 @@ def test_pieces_are_put_together(run: Run, listed: list[str], output: Path, tmp_
     assert present.read_bytes() == encoded("PNG")
     for image_id in {*more} - {more[5]}:
         assert (present.parent / f"{image_id}.jpg").read_bytes() == picture(image_id)
+
+
+def test_buckets_hold_each_picture_once(tmp_path: Path, image_list: Path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for image_id in IDS[:5]:
+        (folder / f"{image_id}.jpg").write_bytes(picture(image_id))
+    source = Source(0, "pictures", str(folder), 0, medium="folder")
+    with Meter("pictures", 10, "pictures") as meter:
+        pictures = read_list(image_list)
+        gathered = gather(
+            pictures, [source], False, str(tmp_path), meter, ObjectOptions(), bucket_images=4
+        )
+        tables = [joined.table for joined in gathered]
+    assert len(tables) == 3
+    rows = pa.concat_tables(tables).to_pylist()
+    assert sorted(row["image_id"] for row in rows) == IDS
+    assert {row["image_id"] for row in rows if row["pictures"]} == {*IDS[:5]}
 
 
 def test_an_image_of_two_splits_is_a_conflict(run: Run, listed: list[str], output: Path):

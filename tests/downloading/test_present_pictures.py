@@ -124,12 +124,11 @@ def test_a_link_to_nowhere_is_replaced(run: Run, listed: list[str], folder: Path
     assert path.read_bytes() == picture(IDS[2])
 
 
-def test_looking_is_done_in_pieces(
-    run: Run, listed: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("open_images.downloading.present._TOGETHER", 3)
-    for image_id in IDS:
-        (folder / f"{image_id}.jpg").write_bytes(JPEG if image_id in IDS[:6] else b"")
+def test_looking_is_done_in_pieces(run: Run, listed: list[str], folder: Path):
+    ids = [f"{i:016x}" for i in range(2500)]
+    Path(listed[1]).write_text("\n".join(f"train/{image_id}" for image_id in ids))
+    for image_id in ids:
+        (folder / f"{image_id}.jpg").write_bytes(JPEG if image_id not in IDS[:4] else b"")
     result = run(*listed)
-    assert "4 pictures downloaded, 6 were there" in result.out
+    assert "4 pictures downloaded, 2,496 were there" in result.out
     assert "but not whole: 4, again" in result.err

@@ -107,18 +107,18 @@ def test_folder_order_is_that_of_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_batches_are_bounded(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "ROWS", 10)
+def test_batches_are_bounded(tmp_path: Path, kind: str) -> None:
     path = WRITERS[kind](tmp_path / "source", {f"{n:016x}.jpg": b"" for n in range(25)})
-    assert [len(batch.table) for batch in list_members(path, PICTURES)] == [10, 10, 5]
+    batches = list_members(path, PICTURES, batch_rows=10)
+    assert [len(batch.table) for batch in batches] == [10, 10, 5]
 
 
-def test_long_tars_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "ROWS", 100)
+def test_long_tars_need_little_memory(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "source", {f"{n:016x}.jpg": b"" for n in range(3000)})
     tracemalloc.start()
     try:
-        assert sum(len(batch.table) for batch in list_members(path, PICTURES)) == 3000
+        batches = list_members(path, PICTURES, batch_rows=100)
+        assert sum(len(batch.table) for batch in batches) == 3000
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()

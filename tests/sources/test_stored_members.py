@@ -182,18 +182,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return asked
 
 
-def test_only_so_much_is_fetched_ahead(asked: Asked, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ranges, "_AHEAD", 8)
+def test_only_so_much_is_fetched_ahead(asked: Asked):
     asked.open.set()
-    fetcher = RangeFetcher(ObjectOptions())
-    fetcher.expect(("s3://b/k", i, 1) for i in range(100))
-    fetcher._threads.submit(int).result()
-    assert len(fetcher._coming) == 8
-    for i in range(100):
+    fetcher = RangeFetcher(ObjectOptions(), ahead=8)
+    expected = iter(range(100))
+    fetcher.expect(("s3://b/k", i, 1) for i in expected)
+    assert next(expected) == 8  # of these, no more were taken
+    for i in (*range(8), *range(9, 100)):
         assert fetcher.fetch("s3://b/k", i, 1) == b"%d" % i
-    assert sorted(asked.ranges) == [(i, 1) for i in range(100)]
-    fetcher.expect(("s3://b/k", i, 20 << 20) for i in range(100))
-    assert len(fetcher._coming) == 2
+    assert sorted(asked.ranges) == [(i, 1) for i in range(100) if i != 8]
+    expected = iter(range(100))
+    fetcher.expect(("s3://b/k", i, 20 << 20) for i in expected)
+    assert next(expected) == 2
     fetcher.close()
 
 
@@ -213,7 +213,6 @@ def test_what_is_left_out_or_comes_unexpected_is_no_harm(asked: Asked):
     fetcher.expect(("s3://b/k", i, 1) for i in range(200))
     for i in (0, 500, 63, 64, 3, 128, 190, 199):
         assert fetcher.fetch("s3://b/k", i, 1) == b"%d" % i
-    assert not fetcher._coming
     fetcher.expect([("s3://b/k", 7, 1)] * 3)
     assert [fetcher.fetch("s3://b/k", 7, 1) for _ in range(3)] == [b"7"] * 3
     fetcher.close()

@@ -145,21 +145,18 @@ def test_what_is_broken_off_leaves_nothing(bucket: str, options: ObjectOptions):
     assert files.expand(uri, options) == []
 
 
-def test_a_prefix_is_deleted_and_not_its_neighbours(
-    bucket: str, options: ObjectOptions, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(objects, "_PAGE", 100)
+def test_a_prefix_is_deleted_and_not_its_neighbours(bucket: str, options: ObjectOptions):
     names = [*(f"delete/me/{i:03}" for i in range(250)), "delete/me-not/0", "delete/other"]
     for name in names:
         objects.upload(f"{bucket}/{name}", b"", options)
-    files.delete_folder(f"{bucket}/delete/me", options)
+    objects.delete_below(f"{bucket}/delete/me", options, page=100)
     assert [
         path.partition("delete/")[2] for path in files.list_files(f"{bucket}/delete", options)
     ] == [
         "me-not/0",
         "other",
     ]
-    files.delete_folder(f"{bucket}/delete/me", options)
+    objects.delete_below(f"{bucket}/delete/me", options, page=100)
     assert objects.children(f"{bucket}/delete", options) == ["me-not/", "other"]
 
 

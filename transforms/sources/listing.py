@@ -21,6 +21,7 @@ from transforms.storage.stores import ObjectOptions
 from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
 from transforms.storage.zips import ZipError, find_directory
 
+#: Members of a batch.
 ROWS = 65_536
 
 _SHOWN = 200  # characters of a name that a failure shows
@@ -155,7 +156,11 @@ def kind_of(
 
 
 def list_members(
-    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+    path: str,
+    contents: Contents,
+    options: ObjectOptions = files.DEFAULTS,
+    stamp: str = "",
+    batch_rows: int = ROWS,
 ) -> Iterator[Listing]:
     """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
 
@@ -167,9 +172,10 @@ def list_members(
         contents: `PICTURES` or `MASKS`.
         options: how object stores are reached.
         stamp: of an archive that must be as it was planned; members of folders get their own.
+        batch_rows: members and failures of a batch at most.
 
     Yields:
-        Batches of up to `ROWS` members and failures; none for an empty source.
+        Batches of members and failures; none for an empty source.
 
     Raises:
         ValueError: when the path is none of these.
@@ -203,7 +209,7 @@ def list_members(
                     others = others.followed_by(Unused(1, member.name))
             else:
                 rows.append((image_id, *member[:6], member.stamp))
-            if len(rows) + len(failures) == ROWS:
+            if len(rows) + len(failures) == batch_rows:
                 yield Listing(_table(rows), skipped, failures, similar, others)
                 rows, failures, skipped = [], [], 0
                 similar = others = Unused()

@@ -30,8 +30,15 @@ class RangeFetcher:
     Its threads start when they are needed, and don't survive a fork.
     """
 
-    def __init__(self, options: ObjectOptions) -> None:
+    def __init__(self, options: ObjectOptions, ahead: int = _AHEAD) -> None:
+        """Fetches nothing yet.
+
+        Args:
+            options: how object stores are reached.
+            ahead: ranges that are fetched, or wait to be taken, at a time.
+        """
         self._options = options
+        self._ahead = ahead
         self._threads: ThreadPoolExecutor | None = None
         self._expected: Iterator[Range] = iter(())
         self._coming: OrderedDict[Range, Future[bytes]] = OrderedDict()
@@ -72,7 +79,7 @@ class RangeFetcher:
 
     def _top_up(self) -> None:
         ahead = sum(each.length for each in self._coming)
-        while len(self._coming) < _AHEAD and ahead < _AHEAD_BYTES:
+        while len(self._coming) < self._ahead and ahead < _AHEAD_BYTES:
             following = next(self._expected, None)
             if following is None:
                 return

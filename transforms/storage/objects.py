@@ -314,11 +314,17 @@ def delete(uri: str, options: ObjectOptions) -> None:
     bucket.write(key, lambda store: obstore.delete(store, key))
 
 
-def delete_below(uri: str, options: ObjectOptions) -> None:
-    """Deletes all objects below a prefix; one that goes by itself meanwhile doesn't matter."""
+def delete_below(uri: str, options: ObjectOptions, page: int = _PAGE) -> None:
+    """Deletes all objects below a prefix; one that goes by itself meanwhile doesn't matter.
+
+    Args:
+        uri: the prefix, without its slash.
+        options: how to connect.
+        page: objects that are deleted by one request.
+    """
     bucket, prefix = locate(uri, options)
     found = bucket.list(prefix)
-    while paths := [split_uri(entry.path)[2] for entry in itertools.islice(found, _PAGE)]:
+    while paths := [split_uri(entry.path)[2] for entry in itertools.islice(found, page)]:
         with contextlib.suppress(AbsentError):
             bucket.write(prefix, functools.partial(obstore.delete, paths=paths))
 

@@ -13,7 +13,7 @@ from tests.examples.imaging.pictures import KINDS, jpeg, photo, raw_png
 from transforms.dataset.failures import PixelError, Reason
 from transforms.examples.imaging import decode, encode, rotate
 from transforms.examples.imaging.decode import decode_pixels, verify_pixels
-from transforms.examples.imaging.encode import encode_pixels
+from transforms.examples.imaging.encode import Limits, encode_pixels
 from transforms.examples.imaging.header import check_picture
 
 PNGS = [name for name in KINDS if name.startswith("png")]
@@ -49,26 +49,21 @@ def test_encoded(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     assert np.array_equal(np.asarray(found), np.asarray(wanted))
 
 
-def test_what_is_too_large_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_encoded() -> None:
     pixels = np.asarray(photo())
     size = len(encode_pixels(pixels, "png", 90))
-    monkeypatch.setattr(encode, "MAX_ENCODED_BYTES", size)
-    encode_pixels(pixels, "png", 90)
-    monkeypatch.setattr(encode, "MAX_ENCODED_BYTES", size - 1)
+    encode_pixels(pixels, "png", 90, Limits(encoded_bytes=size))
     with pytest.raises(PixelError) as caught:
-        encode_pixels(pixels, "png", 90)
+        encode_pixels(pixels, "png", 90, Limits(encoded_bytes=size - 1))
     assert caught.value.reason is Reason.TOO_LARGE
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp"])
-def test_too_many_pixels_to_encode(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+def test_too_many_pixels_to_encode(encoding: str) -> None:
     pixels = np.asarray(photo())
-    limit = f"_MAX_{encoding.upper()}_PIXELS"
-    monkeypatch.setattr(encode, limit, 120 * 75)
-    encode_pixels(pixels, encoding, 90)
-    monkeypatch.setattr(encode, limit, 120 * 75 - 1)
+    encode_pixels(pixels, encoding, 90, Limits(**{f"{encoding}_pixels": 120 * 75}))
     with pytest.raises(PixelError) as caught:
-        encode_pixels(pixels, encoding, 90)
+        encode_pixels(pixels, encoding, 90, Limits(**{f"{encoding}_pixels": 120 * 75 - 1}))
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
@@ -82,32 +77,26 @@ def test_pngs_in_strips(monkeypatch: pytest.MonkeyPatch, name: str, reduction: i
 
 
 @pytest.mark.parametrize("treat", [verify_pixels, decode_pixels])
-def test_a_png_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch, treat: Callable) -> None:
+def test_a_png_of_too_many_pixels(treat: Callable) -> None:
     data = raw_png(13, 7, 16, 6)
     header = check_picture(data)
-    monkeypatch.setattr(decode, "MAX_PNG_PIXELS", 13 * 7)
-    treat(data, header)
-    monkeypatch.setattr(decode, "MAX_PNG_PIXELS", 13 * 7 - 1)
+    treat(data, header, max_bytes=13 * 7 * 7)
     with pytest.raises(PixelError) as caught:
-        treat(data, header)
+        treat(data, header, max_bytes=13 * 7 * 7 - 1)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
     assert "at most 90 pixels" in caught.value.detail
 
 
-def test_coefficients_of_several_scans_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coefficients_of_several_scans_count() -> None:
     data = jpeg(progressive=True)  # 120 x 75, 4:2:0
     header = check_picture(data)
     coefficients = (15 * 10 + 2 * 8 * 5) * 64 * 2
     pixels = 120 * 75 * 3
-    monkeypatch.setattr(decode, "_MAX_BYTES", coefficients + pixels)
-    decode_pixels(data, header)
-    monkeypatch.setattr(decode, "_MAX_BYTES", coefficients + pixels - 1)
+    decode_pixels(data, header, max_bytes=coefficients + pixels)
     with pytest.raises(PixelError) as caught:
-        decode_pixels(data, header)
+        decode_pixels(data, header, max_bytes=coefficients + pixels - 1)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
-    verify_pixels(data, header)
-    monkeypatch.setattr(decode, "_MAX_BYTES", pixels)
-    decode_pixels(jpeg(), header)
-    monkeypatch.setattr(decode, "_MAX_BYTES", coefficients - 1)
+    verify_pixels(data, header, max_bytes=coefficients + pixels - 1)
+    decode_pixels(jpeg(), header, max_bytes=pixels)
     with pytest.raises(PixelError):
-        verify_pixels(data, header)
+        verify_pixels(data, header, max_bytes=coefficients - 1)

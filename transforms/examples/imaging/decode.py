@@ -39,18 +39,20 @@ _JPEG_MARGINS = {8: 1.5, 4: 1.2, 2: 1.0}
 
 _STRIP_PIXELS = 1 << 20
 
-# What decoding may take, of a GiB for a process in all. Only where libjpeg must keep coefficients,
-# or Pillow decode, can a picture of `MAX_PIXELS` need more.
-_MAX_BYTES = 640 << 20
+#: What decoding may take, of a GiB for a process in all. Only where libjpeg must keep coefficients,
+#: or Pillow decode, can a picture of `MAX_PIXELS` need more.
+MAX_BYTES = 640 << 20
 
-#: Pixels of a PNG that is decoded: Pillow holds four bytes of each, of which three are then copied.
-MAX_PNG_PIXELS = _MAX_BYTES // 7
+#: Bytes a pixel where Pillow decodes: it holds four of each, of which three are then copied.
+_PILLOW_BYTES = 7
+#: Pixels of a PNG that is decoded.
+MAX_PNG_PIXELS = MAX_BYTES // _PILLOW_BYTES
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
 _BLOCK_BYTES = 128  # 64 coefficients of 16 bits
 _MOST_A_PIXEL = 16  # bytes: of four components' coefficients, and 7 of `_load_unusual_jpeg`
 
 
-def verify_pixels(data: bytes, header: PictureHeader) -> None:
+def verify_pixels(data: bytes, header: PictureHeader, max_bytes: int = MAX_BYTES) -> None:
     """Decodes a picture in full and lets no damage pass that the decoder can notice.
 
     Pillow, OpenCV and TensorFlow fill damaged parts of a JPEG with grey or noise without a word.
@@ -58,17 +60,17 @@ def verify_pixels(data: bytes, header: PictureHeader) -> None:
     Args:
         data: the stored picture.
         header: what `check_picture` returned for it.
+        max_bytes: of memory that decoding may take.
 
     Raises:
         PixelError: TRUNCATED when the data ends early, CORRUPT for other damage, TOO_MANY_PIXELS
-            where memory doesn't suffice: for progressive JPEGs, some rare ones, and PNGs of more
-            than `MAX_PNG_PIXELS`.
+            where memory doesn't suffice: for progressive JPEGs, some rare ones, and large PNGs.
     """
     with _damage_named():
         if header.format == "JPEG":
-            _verify_jpeg(data, header)
+            _verify_jpeg(data, header, max_bytes)
         else:
-            load_png(data)
+            load_png(data, max_bytes)
 
 
 def choose_reduction(header: PictureHeader, width: int, height: int) -> int:
@@ -97,7 +99,9 @@ def choose_reduction(header: PictureHeader, width: int, height: int) -> int:
     return 1
 
 
-def decode_pixels(data: bytes, header: PictureHeader, reduction: int = 1) -> np.ndarray:
+def decode_pixels(
+    data: bytes, header: PictureHeader, reduction: int = 1, max_bytes: int = MAX_BYTES
+) -> np.ndarray:
     """Decodes a picture to RGB, as strictly as `verify_pixels`.
 
     Args:
@@ -105,6 +109,7 @@ def decode_pixels(data: bytes, header: PictureHeader, reduction: int = 1) -> np.
         header: what `check_picture` returned for it.
         reduction: divisor of the size, from `choose_reduction`. What doesn't divide is rounded up:
             a stored width of 683 reduced by 2 is 342 columns that show 341.5.
+        max_bytes: of memory that decoding may take.
 
     Returns:
         (height, width, 3) uint8, contiguous.
@@ -114,9 +119,9 @@ def decode_pixels(data: bytes, header: PictureHeader, reduction: int = 1) -> np.
     """
     with _damage_named():
         if header.format == "PNG":
-            return _to_rgb(load_png(data), reduction)
+            return _to_rgb(load_png(data, max_bytes), reduction)
         width, height = -(-header.width // reduction), -(-header.height // reduction)
-        _check_memory(data, header, 3 * width * height)
+        _check_memory(data, header, 3 * width * height, max_bytes)
         try:
             return simplejpeg.decode_jpeg(
                 data,
@@ -128,7 +133,7 @@ def decode_pixels(data: bytes, header: PictureHeader, reduction: int = 1) -> np.
                 strict=True,
             )
         except ValueError as error:
-            return _to_rgb(_load_unusual_jpeg(data, header, error), reduction)
+            return _to_rgb(_load_unusual_jpeg(data, header, error, max_bytes), reduction)
 
 
 @contextlib.contextmanager
@@ -141,37 +146,38 @@ def _damage_named() -> Iterator[None]:
         raise PixelError(Reason.TRUNCATED if early else Reason.CORRUPT, str(error)) from None
 
 
-def _verify_jpeg(data: bytes, header: PictureHeader) -> None:
-    _check_memory(data, header, 0)
+def _verify_jpeg(data: bytes, header: PictureHeader, max_bytes: int) -> None:
+    _check_memory(data, header, 0, max_bytes)
     try:
         # An eighth of the size and without colour: all coefficients are still read and checked, and
         # what costs time beyond that can't fail.
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True)
     except ValueError as error:
-        _load_unusual_jpeg(data, header, error)
+        _load_unusual_jpeg(data, header, error, max_bytes)
 
 
-def _load_unusual_jpeg(data: bytes, header: PictureHeader, error: ValueError) -> Image.Image:
+def _load_unusual_jpeg(
+    data: bytes, header: PictureHeader, error: ValueError, max_bytes: int
+) -> Image.Image:
     """Decodes by Pillow what simplejpeg refused with `error` for its sampling alone."""
     if _UNUSUAL_SAMPLING not in str(error):
         raise error
-    # Four bytes a pixel, of which three are then copied.
-    _check_memory(data, header, 7 * header.width * header.height)
+    _check_memory(data, header, _PILLOW_BYTES * header.width * header.height, max_bytes)
     image = open_strictly(JpegImageFile, data)
     image.load()
     return image
 
 
-def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int) -> None:
+def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int, max_bytes: int) -> None:
     """Refuses a JPEG that takes too much memory, given what its decoded pixels take.
 
     Raises:
         PixelError: TOO_MANY_PIXELS.
     """
-    if header.width * header.height * _MOST_A_PIXEL <= _MAX_BYTES:
+    if header.width * header.height * _MOST_A_PIXEL <= max_bytes:
         return
     coefficients = _coefficient_bytes(data)
-    if coefficients + pixel_bytes > _MAX_BYTES:
+    if coefficients + pixel_bytes > max_bytes:
         size = f"{header.width} x {header.height}"
         detail = f"{size}: decoding would take {(coefficients + pixel_bytes) >> 20} MiB"
         raise PixelError(Reason.TOO_MANY_PIXELS, detail)
@@ -217,17 +223,18 @@ def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:
     return pixels
 
 
-def load_png(data: bytes) -> Image.Image:
+def load_png(data: bytes, max_bytes: int = MAX_BYTES) -> Image.Image:
     """Decodes a PNG that passed `check_picture`.
 
     Raises:
-        PixelError: what `check_pixels` raises; TOO_MANY_PIXELS above `MAX_PNG_PIXELS`.
+        PixelError: what `check_pixels` raises; TOO_MANY_PIXELS where that takes more memory.
         Exception: any of `PILLOW_ERRORS`.
     """
     layout = check_chunks(data)
-    if layout.width * layout.height > MAX_PNG_PIXELS:
+    most = max_bytes // _PILLOW_BYTES
+    if layout.width * layout.height > most:
         detail = f"{layout.width} x {layout.height}: a PNG to be decoded has at most"
-        raise PixelError(Reason.TOO_MANY_PIXELS, f"{detail} {MAX_PNG_PIXELS:,} pixels")
+        raise PixelError(Reason.TOO_MANY_PIXELS, f"{detail} {most:,} pixels")
     check_pixels(data, layout)
     image = open_strictly(PngImageFile, data)
     image.load()

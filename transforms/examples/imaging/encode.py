@@ -1,7 +1,7 @@
 """Encoding pixels; equal pixels give equal bytes, for the same version of the libraries."""
 
 import io
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -16,20 +16,32 @@ Encoding = Literal["jpeg", "png", "webp"]
 # The longest side that a format, or its library, can hold.
 _MAX_SIDE = {"jpeg": 65_500, "webp": 16_383}
 
-# Beside the 3 bytes a pixel of the picture libwebp takes 2.5; Pillow 4, and up to 3 for a PNG that
-# deflating makes no smaller. So many pixels leave a worker within a GiB.
-_MAX_WEBP_PIXELS = 120_000_000
-_MAX_PNG_PIXELS = 64_000_000
-
 #: Bytes of an encoded picture, which is in memory four times while Parquet is written.
 MAX_ENCODED_BYTES = 160 << 20
+
+
+class Limits(NamedTuple):
+    """What leaves a worker within a GiB.
+
+    Beside the 3 bytes a pixel of the picture libwebp takes 2.5; Pillow 4, and up to 3 for a PNG
+    that deflating makes no smaller.
+    """
+
+    png_pixels: int = 64_000_000
+    webp_pixels: int = 120_000_000
+    encoded_bytes: int = MAX_ENCODED_BYTES
+
+
+_LIMITS = Limits()
 
 # From this quality on, colour is worth its full resolution. Photographs of 341 x 256 at quality 90:
 # 4:2:0 25.2 kB, 36.5 dB, 0.35 ms; 4:4:4 32.0 kB, 38.7 dB, 0.56 ms.
 _FULL_COLOUR_FROM = 95
 
 
-def encode_pixels(pixels: np.ndarray, encoding: Encoding, quality: int) -> bytes:
+def encode_pixels(
+    pixels: np.ndarray, encoding: Encoding, quality: int, limits: Limits = _LIMITS
+) -> bytes:
     """Encodes a (h, w, 3) uint8 RGB picture.
 
     Args:
@@ -37,19 +49,23 @@ def encode_pixels(pixels: np.ndarray, encoding: Encoding, quality: int) -> bytes
         encoding: the format. JPEG is baseline, with colour at half the resolution (4:2:0) for a
             quality below 95.
         quality: 1 to 100, of JPEG and WebP; PNG loses nothing.
+        limits: of what is encoded.
 
     Raises:
-        PixelError: TOO_MANY_PIXELS when a side is longer than the format can hold, a WebP has more
-            than 120 million pixels or a PNG more than 64 million; TOO_LARGE for more than
-            `MAX_ENCODED_BYTES`.
+        PixelError: TOO_MANY_PIXELS when a side is longer than the format can hold, or there are
+            more pixels than the limit; TOO_LARGE for more bytes.
     """
     height, width = pixels.shape[:2]
     if max(width, height) > (limit := _MAX_SIDE.get(encoding, max(width, height))):
         detail = f"{width} x {height}: a side of {encoding} is at most {limit}"
         raise PixelError(Reason.TOO_MANY_PIXELS, detail)
+    most = {"png": limits.png_pixels, "webp": limits.webp_pixels}.get(encoding)
+    if most is not None and width * height > most:
+        detail = f"{width} x {height} is over {most}, the most for {encoding}"
+        raise PixelError(Reason.TOO_MANY_PIXELS, detail)
     data = _ENCODERS[encoding](pixels, quality)
-    if len(data) > MAX_ENCODED_BYTES:
-        detail = f"{len(data)} bytes as {encoding}; at most {MAX_ENCODED_BYTES}"
+    if len(data) > limits.encoded_bytes:
+        detail = f"{len(data)} bytes as {encoding}; at most {limits.encoded_bytes}"
         raise PixelError(Reason.TOO_LARGE, detail)
     return data
 
@@ -60,7 +76,6 @@ def _encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _encode_png(pixels: np.ndarray, _: int) -> bytes:
-    _check_pixels(pixels, _MAX_PNG_PIXELS, "png")
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png")
     return buffer.getvalue()
@@ -69,18 +84,10 @@ def _encode_png(pixels: np.ndarray, _: int) -> bytes:
 def _encode_webp(pixels: np.ndarray, quality: int) -> bytes:
     from transforms.examples.imaging.opencv import cv2
 
-    _check_pixels(pixels, _MAX_WEBP_PIXELS, "webp")
     # OpenCV gives libwebp the pixels as they are, where Pillow makes two copies.
     place = pixels if pixels.nbytes > LARGE_BYTES else None
     blue_first = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, place)
     return cv2.imencode(".webp", blue_first, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
-
-
-def _check_pixels(pixels: np.ndarray, limit: int, encoding: Encoding) -> None:
-    height, width = pixels.shape[:2]
-    if width * height > limit:
-        detail = f"{width} x {height} is over {limit}, the most for {encoding}"
-        raise PixelError(Reason.TOO_MANY_PIXELS, detail)
 
 
 _ENCODERS = {"jpeg": _encode_jpeg, "png": _encode_png, "webp": _encode_webp}

@@ -12,9 +12,9 @@ _ONE, _BYTE = 1 << 31, 1 << 23
 
 
 class Checksum(NamedTuple):
-    """Two different CRCs: of the whole they follow from those of pieces, wherever it is cut.
+    """Two different CRCs: those of a whole follow from those of its pieces, wherever it is cut.
 
-    What no one need forge has as good as none of the same by chance; a gigabyte takes 0.1 s.
+    Two files hardly have the same by chance, but anyone can forge one. A gigabyte takes 0.1 s.
 
     >>> str(Checksum().extended(b"two").followed_by(Checksum().extended(b" pieces")))
     'crc:4673bdd246ee85c4'
@@ -32,7 +32,7 @@ class Checksum(NamedTuple):
     crc32c: int = 0
 
     def extended(self, data: bytes) -> Self:
-        """That of what it is of, and data after it."""
+        """Returns the checksum of this data followed by `data`."""
         return type(self)(
             self.length + len(data),
             isal_zlib.crc32(data, self.crc32),
@@ -40,7 +40,7 @@ class Checksum(NamedTuple):
         )
 
     def followed_by(self, other: Self) -> Self:
-        """That of what it is of, and what another is of after it."""
+        """Returns the checksum of this data followed by the other's."""
         return type(self)(
             self.length + other.length,
             _shifted(self.crc32, other.length, _CRC32) ^ other.crc32,

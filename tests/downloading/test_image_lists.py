@@ -9,6 +9,7 @@ import pytest
 from open_images.downloading.gather import gather
 from open_images.downloading.image_list import count, read_list, without_present
 from open_images.downloading.meter import Meter
+from open_images.progress import Observer
 from tests.downloading.conftest import IDS, Run, encoded, failures, picture
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_ids
@@ -107,12 +108,11 @@ def test_buckets_hold_each_picture_once(tmp_path: Path, image_list: Path):
     for image_id in IDS[:5]:
         (folder / f"{image_id}.jpg").write_bytes(picture(image_id))
     source = Source(0, "pictures", str(folder), 0, medium="folder")
-    with Meter("pictures", 10, "pictures") as meter:
-        pictures = read_list(image_list)
-        gathered = gather(
-            pictures, [source], False, str(tmp_path), meter, ObjectOptions(), bucket_images=4
-        )
-        tables = [joined.table for joined in gathered]
+    meter = Meter(Observer(), "pictures", 10, "pictures")
+    gathered = gather(
+        read_list(image_list), [source], False, str(tmp_path), meter, ObjectOptions(), 4
+    )
+    tables = [joined.table for joined in gathered]
     assert len(tables) == 3
     rows = pa.concat_tables(tables).to_pylist()
     assert sorted(row["image_id"] for row in rows) == IDS

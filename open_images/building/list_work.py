@@ -77,6 +77,7 @@ class ListWork(beam.PTransform):
     range_size: int
     vocabulary: Vocabulary
 
+    @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, root: beam.pvalue.PBegin) -> Work:
         # Compressed, as Beam compresses slowly what it pickles.
         size = len(self.vocabulary.classes)

@@ -106,6 +106,7 @@ class BuildBucket(beam.PTransform):
     new_labels: beam.PCollection
     main = "parts"
 
+    @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         inputs: dict[str, Any] = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
         if self.options.needs_class_index:

@@ -30,7 +30,7 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -86,5 +86,8 @@ class GatherBuckets(beam.PTransform):
     num_buckets: int
     transport: Transport
 
-    def expand(self, fragments) -> beam.PCollection[tuple[int, BucketBatches]]:
+    @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
+    def expand(
+        self, fragments: Sequence[beam.PCollection]
+    ) -> beam.PCollection[tuple[int, BucketBatches]]:
         return self.transport.gather(fragments, self.num_buckets)

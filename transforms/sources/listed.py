@@ -115,6 +115,7 @@ class ListMembers(beam.PTransform):
     journal: Journal
     options: ObjectOptions
 
+    @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, containers: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         list_members = ListMembersFn(self.work, self.partition, self.journal, self.options)
         return (

@@ -295,6 +295,7 @@ class ReadAnnotations(beam.PTransform):
     journal: Journal
     known: beam.PCollection
 
+    @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, ranges: beam.PCollection) -> Rows:
         read = ReadRangeFn(self.reader, self.partition, self.journal)
         known = beam.pvalue.AsSingleton(self.known)

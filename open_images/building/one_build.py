@@ -100,6 +100,7 @@ class Build:
         self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
         self._output = Output(flags.output, self._options.hasty())
         self._config: BuildPlan | None = None
+        self._lost_lease: BuildError | None = None
 
     def run(self) -> BuildResult:
         """Builds and publishes, unless the latest version is what would be published.
@@ -120,13 +121,17 @@ class Build:
             self._observer.say(redact(str(ended)))
             return self._result(None)
         except LostLeaseError as error:
-            raise self._failed(str(error), "; nothing was published by this one") from None
+            # Whose observer may have interrupted the build: `interrupted` returns it, too.
+            self._lost_lease = self._failed(str(error), "; nothing was published by this one")
+            raise self._lost_lease from None
         except Exception as error:
             cause, is_explained = explain(error)
             raise self._failed(cause) from (None if is_explained else error)
 
     def interrupted(self) -> BuildError:
         """Returns the error that tells what became of the build if it is interrupted now."""
+        if self._lost_lease:
+            return self._lost_lease
         is_kept = self._config is not None and os.path.isdir(self._config.work.path)
         goes_on = "; the same command goes on where it was" if is_kept else ""
         return self._failed("interrupted", f": nothing was published{goes_on}")

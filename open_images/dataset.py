@@ -2,7 +2,6 @@
 
 import bisect
 import functools
-import itertools
 import json
 import os
 from typing import Any
@@ -31,8 +30,6 @@ _CLASSES = pa.schema(
         "lists": pa.list_(pa.string()),
     }
 )
-#: Examples that are decoded at once on the way to one of them.
-_BATCH_ROWS = 64
 
 
 def open_dataset(
@@ -156,7 +153,8 @@ class Dataset:
             group = self._find_group(split, int(keys[0]))
             ids = reading.read_column(group, "image_id", self._options).to_pylist()
             if image_id in ids:
-                return self._read_row(group, ids.index(image_id))
+                row, with_picture = ids.index(image_id), self.manifest.with_pictures
+                return reading.read_example(group, row, with_picture, self._options)
         raise KeyError(f"{image_id}: no such image in version {self.version}")
 
     def _find_group(self, split: str, key: int) -> RowGroup:
@@ -176,8 +174,3 @@ class Dataset:
             keys, _ = image_keys(ids.chunk(0).slice(0, 1))
             self._first_keys[group] = int(keys[0])
         return self._first_keys[group]
-
-    def _read_row(self, group: RowGroup, row: int) -> dict[str, Any]:
-        batches = reading.read_batches(group, None, self._options, _BATCH_ROWS)
-        batch = next(itertools.islice(batches, row // _BATCH_ROWS, None))
-        return batch.slice(row % _BATCH_ROWS, 1).to_pylist()[0]

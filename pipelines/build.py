@@ -8,29 +8,21 @@ _PROGRAM = program_name("build")
 if __name__ == "__main__":
     program.begin(_PROGRAM, "interrupted: nothing was published")
 
-import contextlib
 import json
 import logging
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from open_images import building
-from open_images.errors import BuildError
-from open_images.progress import BuildObserver, Progress
 from pipelines.cli import build_flags, secrets
-from pipelines.cli.progress import ProgressDisplay
+from pipelines.cli.progress import DisplayObserver, ProgressDisplay
 from runners import lean
-from runners.temporary import temporary_folder
-from transforms.errors import UsageError
 from transforms.system import descriptors
 from transforms.wording import clean_lines, clean_values
 
 if TYPE_CHECKING:
-    from open_images.building.one_build import Build
-    from pipelines.cli.report import Ending
+    from pipelines.cli.ending import Ending
 
 
 def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None = None) -> int:
@@ -54,18 +46,19 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
     if too_few := descriptors.raise_limit():
         print_line(f"{_PROGRAM}: note: {too_few}")
     with display or ProgressDisplay() as shown:
-        build = building.start(flags, beam_arguments, _Observer(shown))
+        build = building.start(flags, beam_arguments, DisplayObserver(shown))
         # These take a while to import: not before the workers are on their way.
-        from pipelines.cli import metrics_file, report
+        from pipelines.cli import ending as endings
+        from pipelines.cli import metrics_file
 
         wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
-        ending = report.Ending(2, error=wrong) if wrong else _run(build)
+        ending = endings.Ending(2, error=wrong) if wrong else endings.run(build)
     if flags.report == "json":
-        _print(json.dumps(clean_values(report.document(ending))), ending)
+        _print(json.dumps(clean_values(endings.document(ending))), ending)
     else:
         _print(clean_lines(ending.text), ending)
     # The figures of the build that is at work will be those of this time.
-    if flags.metrics_file and not wrong and ending.code != report.BUSY:
+    if flags.metrics_file and not wrong and ending.code != endings.BUSY:
         try:
             metrics_file.write(flags.metrics_file, ending, flags.output, flags.s3_endpoint_url)
         except OSError as error:
@@ -78,48 +71,6 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
     if ending.error and not ending.causes:
         fail(_PROGRAM, ending.error, ending.code)
     return ending.code
-
-
-def _run(build: "Build") -> "Ending":
-    """Runs a build; returns how it ended, whatever goes wrong."""
-    from pipelines.cli import report
-    from transforms.releases.lease import BusyError
-
-    try:
-        with program.interruptible(lambda: str(build.interrupted())):
-            return report.ending_of_result(build.run())
-    except BusyError as error:
-        return report.Ending(report.BUSY, build.seconds, str(error))
-    except UsageError as error:
-        return report.Ending(2, build.seconds, str(error))
-    except KeyboardInterrupt:
-        return report.ending_of_error(build.interrupted())
-    except BuildError as error:
-        # What a worker raises for a signal may have become another exception on its way.
-        if program.is_interrupted():
-            return report.ending_of_error(build.interrupted())
-        if error.__cause__:
-            logging.error("the build failed", exc_info=error.__cause__)
-        return report.ending_of_error(error)
-
-
-class _Observer(BuildObserver):
-    """Shows a build on a terminal, and ends it as a signal would."""
-
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
-
-    def say(self, line: str) -> None:
-        self._display.print_line(line)
-
-    def show(self, progress: Progress) -> None:
-        self._display.show(progress)
-
-    def lose_lease(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def running(self) -> contextlib.AbstractContextManager[object]:
-        return temporary_folder()
 
 
 def _print(text: str, ending: "Ending") -> None:

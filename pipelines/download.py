@@ -8,11 +8,10 @@ from pathlib import Path
 from open_images.downloading import catalogue, run
 from open_images.downloading.client import RETRY, DownloadError
 from open_images.downloading.flags import DownloadFlags
-from open_images.progress import Observer, Progress
 from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_flags, read_flags
 from pipelines.cli.output import fail, program_name
-from pipelines.cli.progress import ProgressDisplay
+from pipelines.cli.progress import DisplayObserver, ProgressDisplay
 from transforms.errors import UsageError
 from transforms.storage.retry import Retry
 from transforms.storage.stamps import ChangedError
@@ -87,7 +86,7 @@ def main(
     flags = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         with program.interruptible(lambda: _INTERRUPTED), display or ProgressDisplay() as shown:
-            failures = run.run(flags, catalogue.read(files), _Observer(shown), retry)
+            failures = run.run(flags, catalogue.read(files), DisplayObserver(shown), retry)
     except UsageError as error:
         return fail(_PROGRAM, str(error), 2)
     except KeyboardInterrupt:
@@ -100,22 +99,6 @@ def main(
     for failure in failures:
         fail(_PROGRAM, failure, 1)
     return int(bool(failures))
-
-
-class _Observer(Observer):
-    """Shows a download on a terminal."""
-
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
-
-    def say(self, line: str) -> None:
-        self._display.print_line(line)
-
-    def show(self, progress: Progress) -> None:
-        self._display.show(progress)
-
-    def report(self, line: str) -> None:
-        self._display.print_line(line, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from open_images.progress import Progress
 from open_images.values import natural
 from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
-from pipelines.cli.output import fail, program_name
+from pipelines.cli.output import fail, program_name, spelled
 from runners.temporary import temporary_folder
 from transforms.errors import UsageError
 from transforms.system import program
-from transforms.wording import counted, printable
+from transforms.wording import printable
 
 _PROGRAM = program_name("verify")
 
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     secrets.keep_secrets()
     flags = make_parser().parse_args(arguments)
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
+    from pipelines.cli import report
     from pipelines.cli.progress import ProgressDisplay
     from transforms.releases.manifest import VersionError
     from transforms.releases.output import LatestError, Output
@@ -114,25 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         return fail(_PROGRAM, "interrupted", 1)
-    looked_at = (
-        f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "
-        f"({account.bytes / (1 << 20):,.1f} MiB), {counted(account.pictures, 'picture')} decoded, "
-        f"{time.monotonic() - started:.1f} s"
-    )
-    if account.damaged:
-        print(
-            f"damaged pictures: {account.damaged:,}, as their files were: readers show them in "
-            "part, or fail; build with --verify_pixels, which leaves such pictures out"
-        )
-    if account.problems:
-        print(
-            f"{name}: {counted(account.problems, 'problem')}; {looked_at}\n"
-            "build it again with --rebuild, or let readers see another version: "
-            f"{program_name('versions')} {printable(flags.output)} rollback VERSION"
-        )
-        return 1
-    print(f"{name}: whole; {looked_at}")
-    return 0
+    seconds = time.monotonic() - started
+    lines = report.verification(printable(flags.output), name, account, seconds)
+    print(spelled("\n".join(lines)))
+    return 1 if account.problems else 0
 
 
 if __name__ == "__main__":

@@ -1,116 +1,14 @@
 """Lists, compares and removes versions: `python -m pipelines.versions --help`."""
 
-import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
-from open_images.values import natural
 from pipelines.cli import secrets
-from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
 from pipelines.cli.output import fail, print_line, program_name
+from pipelines.cli.version_flags import make_parser
 from transforms.system import program
 
 _PROGRAM = program_name("versions")
 _INTERRUPTED = "interrupted: run it again to go on"
-
-_DESCRIPTION = """\
-Lists the versions in the --output of a build, tells what is in one and what changed between two,
-lets readers see another, and removes old ones.
-"""
-
-_EXAMPLES = """\
-examples:
-  python -m pipelines.versions oid/dataset list
-  python -m pipelines.versions oid/dataset show
-
-  # what the last build changed, image by image
-  python -m pipelines.versions oid/dataset diff 20260101T000000000-0123abcd --images
-
-  # readers see the version before again, which is never removed
-  python -m pipelines.versions oid/dataset rollback 20260101T000000000-0123abcd
-  python -m pipelines.versions oid/dataset pin 20260101T000000000-0123abcd
-
-  # the three newest stay, with the latest and those that are pinned
-  python -m pipelines.versions s3://bucket/dataset gc --keep 3 --dry_run
-
-exit codes: 0 done, 1 failed, 2 wrong use.
-"""
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of this program's commands and their flags."""
-    parser = Parser(program="versions", description=_DESCRIPTION, epilog=_EXAMPLES)
-    parser.add_argument(
-        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add = partial(_add_command, commands)
-    add("list", "versions with their dates, images, sizes and marks", _add_report)
-    add("show", "what a version was built from, and what is in it", _add_report, _add_shown)
-    add("diff", "which images appeared, vanished or changed, by split and source", _add_diff)
-    add("rollback", "let readers see a version: `latest` names it from now on", _add_version)
-    add("pin", "never remove a version", _add_version)
-    add("unpin", "let a version be removed again", _add_version)
-    add("gc", "remove old versions, and what dead builds have left", _add_removal)
-    return parser
-
-
-def _add_command(
-    commands: "argparse._SubParsersAction[Parser]",
-    name: str,
-    text: str,
-    *additions: Callable[[Parser], None],
-) -> None:
-    command = commands.add_parser(name, help=text, description=text)
-    command.prog = f"{_PROGRAM} OUTPUT {name}"
-    add_store(command)
-    for add in additions:
-        add(command)
-
-
-def _add_report(command: Parser) -> None:
-    command.add_argument(
-        "--report", choices=("text", "json"), default="text", help="how to say it; default: text"
-    )
-
-
-def _add_version(command: Parser) -> None:
-    command.add_argument("version", metavar="VERSION", help="a version")
-
-
-def _add_shown(command: Parser) -> None:
-    command.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest")
-
-
-def _add_diff(command: Parser) -> None:
-    _add_report(command)
-    command.add_argument("before", metavar="BEFORE", help="a version")
-    command.add_argument("after", nargs="?", metavar="AFTER", help="another; default: the latest")
-    command.add_argument(
-        "--images",
-        action="store_true",
-        help="a line for each image first: change, split, ImageID, changed columns",
-    )
-    add_num_workers(command)
-
-
-def _add_removal(command: Parser) -> None:
-    command.add_argument(
-        "--keep",
-        type=converted(natural),
-        required=True,
-        metavar="K",
-        help="how many of the newest versions to keep, beside the latest and those that are pinned",
-    )
-    command.add_argument(
-        "--dry_run", action="store_true", help="say what would be removed, and remove nothing"
-    )
-    command.add_argument(
-        "--work_folder",
-        metavar="PATH",
-        help="for an OUTPUT in an object store: the --work_folder of its builds, where dead ones "
-        "may have left something, too",
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

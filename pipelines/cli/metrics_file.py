@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pipelines.cli.report import Ending
+from pipelines.cli.ending import Ending
 from transforms.releases.manifest import VersionError, bytes_by_format
 from transforms.releases.output import Output
 from transforms.storage.objects import StorageError

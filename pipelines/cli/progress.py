@@ -1,5 +1,8 @@
 """How far a program is: a bar on a terminal, a line every few seconds elsewhere."""
 
+import contextlib
+import os
+import signal
 import sys
 import threading
 import time
@@ -7,8 +10,9 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from open_images.progress import Progress
+from open_images.progress import BuildObserver, Progress
 from pipelines.cli.output import spelled
+from runners.temporary import temporary_folder
 from transforms.wording import bytes_of, printable
 
 _LINE_SECONDS = 10.0
@@ -114,6 +118,28 @@ class ProgressDisplay:
             if progress.total is not None and rate > 0:
                 line += f", {max(progress.total - progress.done, 0) / rate:.0f} s left"
         return "; ".join([line, *(f"{name}: {text}" for name, text in _details(progress).items())])
+
+
+class DisplayObserver(BuildObserver):
+    """Shows work on a display; a build ends when its lease is lost, as by a signal."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+
+    def say(self, line: str) -> None:
+        self._display.print_line(line)
+
+    def show(self, progress: Progress) -> None:
+        self._display.show(progress)
+
+    def report(self, line: str) -> None:
+        self._display.print_line(line, sys.stdout)
+
+    def lose_lease(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def running(self) -> contextlib.AbstractContextManager[object]:
+        return temporary_folder()
 
 
 def _amount(number: float, unit: str) -> str:

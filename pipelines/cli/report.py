@@ -3,24 +3,18 @@
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from open_images.building.build_plan import BuildPlan
-from open_images.errors import BuildError
 from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.registry import UNUSED
 from transforms.releases.loss_limits import describe_failure
 from transforms.releases.manifest import Manifest, SourceRows, Split, bytes_by_format
 from transforms.releases.outcome import Outcome
+from transforms.releases.verify import Account
 from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, counted
-
-if TYPE_CHECKING:
-    from open_images.building.one_build import BuildResult
-
-#: The exit code of a build that left the output to another one, which is at work.
-BUSY = 3
 
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
@@ -41,82 +35,7 @@ _OUTCOME_KEYS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Ending:
-    """How a build ended.
-
-    Attributes:
-        code: its exit code.
-        seconds: it took.
-        error: what went wrong, in a line.
-        text: what is printed for people.
-        outcome: what became of its images; None where it didn't come to that.
-        folder: of the version that it published, or that is what it would have published.
-        unchanged: whether that version was there before.
-        causes: what went wrong once more, each cause with lines of examples, where there are some.
-    """
-
-    code: int
-    seconds: float = 0.0
-    error: str | None = None
-    text: str = ""
-    outcome: Outcome | None = None
-    folder: str | None = None
-    unchanged: bool = False
-    causes: Sequence[tuple[str, Sequence[str]]] = ()
-
-
-def ending_of_result(result: "BuildResult") -> Ending:
-    """Returns how a build ended that has published, or had nothing to do."""
-    return Ending(
-        0,
-        result.seconds,
-        text=unchanged(str(result.folder)) if result.is_unchanged else _text(result),
-        outcome=result.outcome,
-        folder=result.folder,
-        unchanged=result.is_unchanged,
-    )
-
-
-def ending_of_error(error: BuildError) -> Ending:
-    """Returns how a build ended that failed."""
-    return Ending(
-        1,
-        error.seconds,
-        str(error),
-        _text(error) if error.outcome else "",
-        error.outcome,
-        error.folder,
-        causes=error.causes,
-    )
-
-
-def _text(ended: "BuildResult | BuildError") -> str:
-    lines = list(ended.notes)
-    if ended.outcome:
-        assert ended.plan is not None
-        lines.append(render(ended.outcome, ended.plan, ended.seconds))
-    return "\n".join(lines)
-
-
-def document(ending: Ending) -> dict[str, Any]:
-    """How a build ended, for machines: what is null isn't known, for it failed before."""
-    if ending.folder and ending.code == 0:
-        word = "unchanged" if ending.unchanged else "published"
-    else:
-        word = {0: "not_run", 1: "failed", 2: "wrong_use", BUSY: "busy"}[ending.code]
-    return {
-        "outcome": word,
-        "exit_code": ending.code,
-        "error": ending.error,
-        "seconds": round(ending.seconds, 3),
-        "version": os.path.basename(ending.folder) if ending.folder else None,
-        "folder": ending.folder,
-        **_describe_outcome(ending.outcome),
-    }
-
-
-def _describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
+def describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
     """Returns what became of the images for `--report json`; all null where that isn't known."""
     if outcome is None:
         return dict.fromkeys(_OUTCOME_KEYS)
@@ -248,3 +167,33 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
         )
         lines.append("  ".join([first, *others]).rstrip())
     return lines
+
+
+def verification(output: str, name: str, account: Account, seconds: float) -> list[str]:
+    """Returns what `verify` says of a version at its end.
+
+    Args:
+        output: where it is published.
+        name: the version.
+        account: what was found.
+        seconds: it took.
+    """
+    looked_at = (
+        f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "
+        f"({account.bytes / (1 << 20):,.1f} MiB), {counted(account.pictures, 'picture')} decoded, "
+        f"{seconds:.1f} s"
+    )
+    lines = []
+    if account.damaged:
+        lines.append(
+            f"damaged pictures: {account.damaged:,}, as their files were: readers show them in "
+            "part, or fail; build with --verify_pixels, which leaves such pictures out"
+        )
+    if not account.problems:
+        return [*lines, f"{name}: whole; {looked_at}"]
+    return [
+        *lines,
+        f"{name}: {counted(account.problems, 'problem')}; {looked_at}",
+        "build it again with --rebuild, or let readers see another version: "
+        f"python -m pipelines.versions {output} rollback VERSION",
+    ]

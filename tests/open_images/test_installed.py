@@ -9,6 +9,8 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -110,8 +112,6 @@ def test_the_command(installed: Path, tmp_path: Path):
 
 def test_a_notebook(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In a kernel, whose main thread runs a loop."""
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     cells = [

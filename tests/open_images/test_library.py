@@ -2,7 +2,9 @@
 
 import asyncio
 import inspect
+import io
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -12,13 +14,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 import open_images
+from open_images import reading
 from pipelines.cli import build_flags
 from tests.builds import latest_version
 from tests.test_shards import write_tables
+from transforms.formats.parquet.page_index import find_page
 from transforms.releases import lease
 from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +201,29 @@ def test_each_image_by_its_id(dataset: open_images.Dataset, output: Path):
         assert dataset.image(image_id) == example
 
 
+def test_of_pictures_one_page_is_read(dataset: open_images.Dataset):
+    """As a store counts bytes: those of the ids, the annotations, and a few pictures."""
+    (path, *_) = dataset.shards("parquet", "train")
+    with reading.opened(path, ObjectOptions()) as shard:
+        image_id = shard.read_row_group(0, ["image_id"])["image_id"][-1].as_py()
+        column = shard.metadata.row_group(0).column(2)
+        size = os.path.getsize(path)
+        assert column.path_in_schema == "image.bytes"
+        last = shard.metadata.row_group(0).num_rows - 1
+        with open(path, "rb") as file:
+            page = find_page(file, size, shard.metadata, 0, 2, last)
+    assert page.size < column.total_compressed_size / 2
+    with open(path, "r+b") as file:
+        before = file.read()
+        file.seek(column.data_page_offset)
+        file.write(bytes(page.start - column.data_page_offset))  # all pages before that one
+    try:
+        example = dataset.image(image_id)
+        assert Image.open(io.BytesIO(example["image"]["bytes"])).width == example["width"]
+    finally:
+        Path(path).write_bytes(before)
+
+
 def test_an_image_that_failed_is_among_the_failures(dataset: open_images.Dataset):
     (row,) = dataset.failures().to_pylist()
     assert row["reason"] == "missing"
@@ -256,8 +285,9 @@ def test_a_build_that_is_killed_is_an_error(tmp_path: Path):
 
     class Killer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            (build,) = psutil.Process().children()
-            build.kill()
+            for process in psutil.Process().children():
+                if "open_images.building.child" in process.cmdline():
+                    process.kill()
 
     logger, killer = logging.getLogger("open_images.building"), Killer()
     logger.addHandler(killer)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.failures import Reason
-from transforms.dataset.naming import SPLITS
+from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.table import (
     STRING,
@@ -57,7 +57,9 @@ HEADERS = {
 
 
 def _known_splits(names: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(names, "val"), "validation", names)
+    for alias, split in SPLIT_ALIASES.items():
+        names = pc.if_else(pc.equal(names, alias), split, names)
+    return names
 
 
 def _build(rows: Rows) -> pa.StructArray:

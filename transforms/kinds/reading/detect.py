@@ -7,6 +7,7 @@ import re
 from pathlib import PurePath
 
 from transforms.dataset.elements import Source
+from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.kinds.classes import CLASSES
 from transforms.kinds.kind import Kind
 from transforms.kinds.parsing.head import (
@@ -28,12 +29,7 @@ from transforms.storage.archives import GZIP_MAGIC
 from transforms.storage.objects import is_remote, split_uri
 from transforms.storage.stores import ObjectOptions
 
-_SPLIT_WORDS = {
-    "train": "train",
-    "val": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+_SPLIT_WORDS = {**{split: split for split in SPLITS}, **SPLIT_ALIASES}
 
 _NO_JSON = "no annotations of Open Images: neither a class hierarchy nor lines of narratives"
 _SEPARATORS = {";": "semicolons", "|": "vertical bars"}

@@ -130,6 +130,7 @@ def hold(
     Raises:
         BusyError: Another build has it.
         LostLeaseError: In place of whatever went wrong, if the lease was lost meanwhile.
+        KeyboardInterrupt: Likewise, if it was given back since the program is being ended.
         OutputError: The output can't be used.
     """
     workspace.prepare(output, options)
@@ -147,8 +148,14 @@ def hold(
         try:
             yield Lease(owner.token, waited)
         except BaseException as error:
-            with contextlib.suppress(StorageError, OSError):  # the first error is worth more
-                check(output, owner.token, options.hasty(), error)
+            try:
+                with contextlib.suppress(StorageError, OSError):  # the first error is worth more
+                    check(output, owner.token, options.hasty(), error)
+            except LostLeaseError:
+                if not release.is_called:
+                    raise
+            if release.is_called:  # by the thread that ends a program which takes too long to end
+                raise KeyboardInterrupt from None
             raise
     finally:
         with undisturbed():

@@ -67,10 +67,12 @@ class Cleanup:
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
+        self.is_called = False
         _program.cleanups.append(self)
 
     def __call__(self) -> None:
         """Calls the function, unless it was called."""
+        self.is_called = True
         with undisturbed():
             if self in _program.cleanups:
                 self._function()

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from open_images.building import build
     from open_images.building.one_build import BuildResult
     from open_images.dataset import Dataset, open_dataset
+    from open_images.downloading.client import DownloadError
+    from open_images.downloading.run import download
+    from open_images.verification import Verification, verify
     from transforms.releases.lease import BusyError
     from transforms.releases.manifest import VersionError
+    from transforms.storage.objects import StorageError
 
 __all__ = [
     "BuildError",
@@ -34,13 +38,18 @@ __all__ = [
     "BuildResult",
     "BusyError",
     "Dataset",
+    "DownloadError",
     "Progress",
     "ReadExamples",
+    "StorageError",
     "UsageError",
+    "Verification",
     "VersionError",
     "__version__",
     "build",
+    "download",
     "open_dataset",
+    "verify",
 ]
 
 #: Where names are that take a while to import.
@@ -50,9 +59,14 @@ _MODULES = {
     "BuildResult": "open_images.building.one_build",
     "BusyError": "transforms.releases.lease",
     "Dataset": "open_images.dataset",
+    "DownloadError": "open_images.downloading.client",
     "ReadExamples": "open_images.beam",
+    "StorageError": "transforms.storage.objects",
+    "Verification": "open_images.verification",
     "VersionError": "transforms.releases.manifest",
+    "download": "open_images.downloading.run",
     "open_dataset": "open_images.dataset",
+    "verify": "open_images.verification",
 }
 
 

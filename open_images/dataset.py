@@ -47,7 +47,7 @@ def open_dataset(
 
     Raises:
         VersionError: There is no such version, or its manifest can't be read.
-        OSError: It can't be read.
+        StorageError, OSError: It can't be read.
     """
     options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
     published = Output(os.fspath(output), options)

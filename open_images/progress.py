@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import logging
+from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +52,27 @@ class BuildObserver(Observer):
     def running(self) -> contextlib.AbstractContextManager[object]:
         """Returns a context for the time in which the pipeline runs."""
         return contextlib.nullcontext()
+
+
+class Listener(BuildObserver):
+    """Logs what happens, keeps the lines of the result, and calls a function with how far it is.
+
+    Args:
+        logger: of the lines.
+        progress: the function; None for none.
+    """
+
+    def __init__(self, logger: logging.Logger, progress: Callable[[Progress], None] | None) -> None:
+        self.reports: list[str] = []
+        self._logger = logger
+        self._progress = progress
+
+    def say(self, line: str) -> None:
+        self._logger.info("%s", line)
+
+    def show(self, progress: Progress) -> None:
+        if self._progress:
+            self._progress(progress)
+
+    def report(self, line: str) -> None:
+        self.reports.append(line)

@@ -103,11 +103,14 @@ def latest_version(output: Path) -> Version:
     return Version(output / "versions" / (output / "latest").read_text().strip())
 
 
-def run_build(*arguments: object, own_process: bool = False) -> Build:
+def run_build(
+    *arguments: object, own_process: bool = False, display: ProgressDisplay | None = None
+) -> Build:
     """Runs `python -m pipelines.build`.
 
     Args:
         arguments: of the command line. Without `--num_workers` there is one worker.
+        display: shows how far it is, where it runs in this process.
         own_process: whether to start a process; else it runs inside this one, some seconds faster.
     """
     texts = [str(argument) for argument in arguments]
@@ -125,7 +128,7 @@ def run_build(*arguments: object, own_process: bool = False) -> Build:
     try:
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             # Lines that come after seconds, on a busy machine, would make what is said differ.
-            code = build.main(texts, ProgressDisplay(line_seconds=3600))
+            code = build.main(texts, display or ProgressDisplay(line_seconds=3600))
     except SystemExit as error:
         code = error.code
     finally:

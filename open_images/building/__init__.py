@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from open_images.building.flags import BuildFlags
 from open_images.building.process import run_in_process
-from open_images.progress import BuildObserver, Progress
+from open_images.progress import BuildObserver, Listener, Progress
 from open_images.values import callback, flag, keywords_of, texts
 from runners import launch
 
@@ -49,7 +49,7 @@ def build(flags: BuildKeywords) -> "BuildResult":
         BusyError: Another build is at work on the output; nothing was done.
         BuildError: The build failed; the message says what was published, if anything was.
     """
-    return run_in_process(flags, flags.beam_arguments, _Listener(flags.progress))
+    return run_in_process(flags, flags.beam_arguments, Listener(_log, flags.progress))
 
 
 def start(
@@ -71,17 +71,3 @@ def start(
     from open_images.building.one_build import Build
 
     return Build(flags, beam_arguments, observer)
-
-
-class _Listener(BuildObserver):
-    """Logs what a build says, and hands on how far it is."""
-
-    def __init__(self, progress: Callable[[Progress], None] | None) -> None:
-        self._progress = progress
-
-    def say(self, line: str) -> None:
-        _log.info("%s", line)
-
-    def show(self, progress: Progress) -> None:
-        if self._progress:
-            self._progress(progress)

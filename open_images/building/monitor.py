@@ -51,14 +51,14 @@ class BuildMonitor:
         self._thread.join(_JOIN_SECONDS)  # it may wait for a terminal that takes nothing
 
     def submitted(self, job: Job) -> None:
-        """Shows a job, and records it in the work folder for as long as the build runs."""
-        self._observer.say(f"{job}: {job.url}")
+        """Records a job in the work folder for as long as the build runs, and shows it."""
         config = self._config
         data = to_json(job._asdict() | {"version": config.version})
         # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
         with contextlib.suppress(OSError, StorageError):
             path = os.path.join(config.work.path, JOB)
             files.write_file(path, data, config.work.path, config.examples.object_options)
+        self._observer.say(f"{job}: {job.url}")
 
     def tell(self, line: str) -> None:
         """Shows a line, without the secrets of URLs in it."""

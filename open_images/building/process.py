@@ -13,7 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from open_images.building.flags import BuildFlags
 from open_images.errors import BuildError
@@ -56,28 +56,32 @@ def run_in_process(
                 process_group=0,  # what a terminal sends reaches this process alone
             )
         with _ended_with(process):
-            try:
+            with contextlib.suppress(OSError):  # it has ended, which `_receive` tells
                 ours.send(task)
-                return _follow(ours, observer)
-            except (EOFError, ConnectionError):
-                code = process.wait()
-                cause = f"the build's process ended with code {code}: is memory short?"
-                raise BuildError(f"{cause}; see what is published") from None
+            while True:
+                what, content = _receive(ours, process)
+                if what == "say":
+                    observer.say(content)
+                elif what == "show":
+                    observer.show(content)
+                elif what == "result":
+                    return content
+                else:
+                    error, trace = content
+                    raise error from (RuntimeError(trace) if trace else None)
 
 
-def _follow(connection: Connection, observer: Observer) -> "BuildResult":
-    """Hands on what a build says, until it has ended; returns its result."""
-    while True:
-        what, content = connection.recv()
-        if what == "say":
-            observer.say(content)
-        elif what == "show":
-            observer.show(content)
-        elif what == "result":
-            return content
-        else:
-            error, trace = content
-            raise error from (RuntimeError(f"in the build's process:\n{trace}") if trace else None)
+def _receive(connection: Connection, process: subprocess.Popen) -> Any:
+    """Waits for the next message of a build.
+
+    Raises:
+        BuildError: Its process has ended without an answer.
+    """
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        cause = f"the build's process ended with code {process.wait()}: is memory short?"
+        raise BuildError(f"{cause}; whether anything was published can't be told") from None
 
 
 @contextlib.contextmanager
@@ -89,8 +93,7 @@ def _ended_with(process: subprocess.Popen) -> Iterator[None]:
         process.send_signal(signal.SIGINT)
         raise
     finally:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE_SECONDS)
-        finally:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()

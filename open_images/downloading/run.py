@@ -1,7 +1,9 @@
 """From flags to files: what is asked for, what is there, and what is to be downloaded."""
 
+import dataclasses
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from open_images.downloading import catalogue, plan
 from open_images.downloading.client import RETRY, Client, DownloadError
@@ -9,10 +11,13 @@ from open_images.downloading.fetch import fetch
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.meter import Meter
 from open_images.downloading.parallel import for_each
-from open_images.progress import Observer
+from open_images.progress import Listener, Observer, Progress
+from open_images.values import callback, flag, keywords_of
 from transforms.errors import UsageError
 from transforms.storage.retry import Retry
 from transforms.wording import counted
+
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -114,3 +119,33 @@ def _get_files(
         f"{len(errors)} of {counted(len(items), 'file')} failed, as said above: run the same "
         "command again"
     ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DownloadKeywords(DownloadFlags):
+    """What `download` takes: the flags of the command, and what Python alone can pass."""
+
+    progress: Callable[[Progress], None] | None = flag(
+        callback, None, help="is called, from several threads, with how far the download is"
+    )
+
+
+@keywords_of(DownloadKeywords)
+def download(flags: DownloadKeywords) -> list[str]:
+    """Downloads published files, and pictures by a list, as `open-images download` does.
+
+    The keywords are the command's flags, with the same defaults. Lines that it prints on the way go
+    to the logger `open_images.downloading.run`.
+
+    Returns:
+        Lines that say what was downloaded; with `list`, what would be.
+
+    Raises:
+        UsageError: A flag, the image list or a source is wrong.
+        DownloadError: Something isn't there at the end; the same call goes on.
+        OSError: The disk is full, or something can't be written.
+    """
+    listener = Listener(_log, flags.progress)
+    if failures := run(flags, catalogue.read(), listener):
+        raise DownloadError("; ".join(failures))
+    return listener.reports

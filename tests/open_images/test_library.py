@@ -233,6 +233,38 @@ def test_an_image_that_failed_is_among_the_failures(dataset: open_images.Dataset
         dataset.image("cat.jpg")
 
 
+def test_a_version_is_verified(dataset: open_images.Dataset, output: Path):
+    heard: list[open_images.Progress] = []
+    found = open_images.verify(output, progress=heard.append)
+    assert (found.version, found.is_whole, found.problems) == (dataset.version, True, [])
+    assert (found.account.examples, found.account.pictures) == (59, 59)
+    assert heard[-1].done == heard[-1].total > 0
+    shard = Path(dataset.shards("parquet", "test")[0])
+    whole = shard.read_bytes()
+    shard.unlink()
+    try:
+        assert not open_images.verify(output, sample=0).is_whole
+    finally:
+        shard.write_bytes(whole)
+
+
+def test_pictures_are_downloaded_by_a_list(corpus: Path, tmp_path: Path):
+    paths = sorted((corpus / "images").rglob("*.jpg"))[:3]
+    lines = [f"train/{path.stem}" for path in paths]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    flags = {"output": tmp_path / "out", "image_list": tmp_path / "list.txt"}
+    (said,) = open_images.download(**flags, images=[corpus / "images"])
+    assert said == "3 pictures downloaded, 0 were there, 0 missing, 0 failed"
+    assert len(list((tmp_path / "out" / "images" / "train").iterdir())) == 3
+    with pytest.raises(open_images.UsageError, match="did you mean boxes"):
+        open_images.download(output=tmp_path, kinds="box")
+    (tmp_path / "list.txt").write_text(f"train/{'f' * 16}")
+    with pytest.raises(open_images.DownloadError, match="check the list and --images"):
+        open_images.download(**flags, images=[corpus / "images"])
+    listed = open_images.download(output=tmp_path, kinds="boxes", splits="val", list=True)
+    assert "validation-annotations-bbox.csv" in "\n".join(listed)
+
+
 def test_there_is_no_such_version(output: Path, tmp_path: Path):
     with pytest.raises(open_images.VersionError, match="has no version 1"):
         open_images.open_dataset(output, "1")

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import apache_beam as beam
 import pytest
@@ -14,9 +15,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.portable_runner import PortableRunner
 
 import open_images
-from open_images.building import monitor, plan
+from open_images.building import plan
 from pipelines import doctor
-from runners import launch
+from pipelines.cli.progress import ProgressDisplay
 from runners.flink import cluster, installed, submit
 from runners.flink.job_server import JobServer
 from runners.flink.rest import ENDED, Rest
@@ -75,32 +76,33 @@ def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
     return built.version.digests()
 
 
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What builds record of their jobs."""
-    records: list[dict] = []
-    submitted = monitor.BuildMonitor.submitted
+class JobReader(ProgressDisplay):
+    """Reads what a build records of its job when it says that there is one."""
 
-    def submit_and_read(self: monitor.BuildMonitor, job: launch.Job) -> None:
-        submitted(self, job)
-        plan = self._config
-        data = files.read_file(f"{plan.work.path}/job.json", plan.examples.object_options)
-        records.append(json.loads(data))
+    def __init__(self, output: str, options: ObjectOptions = files.DEFAULTS) -> None:
+        super().__init__(is_terminal=False, line_seconds=3600)
+        self.records: list[dict] = []
+        self._work = f"{output}/.work"
+        self._options = options
 
-    monkeypatch.setattr(monitor.BuildMonitor, "submitted", submit_and_read)
-    return records
+    def print_line(self, line: str, file: TextIO | None = None) -> None:
+        super().print_line(line, file)
+        if line.startswith("Flink job "):
+            found = files.list_files(self._work, self._options)
+            (path,) = [path for path in found if path.endswith("/job.json")]
+            self.records.append(json.loads(files.read_file(path, self._options)))
 
 
 def test_a_cluster_gives_the_same_bytes(
     flink: cluster.Cluster,
     inputs: list[str],
     expected: dict[str, str],
-    recorded: list[dict],
     tmp_path: Path,
 ):
     flags = ["--runner", "flink", "--flink_master", flink.master, "--num_workers", "2"]
     before = Rest(flink.master).jobs().keys()
-    built = builds.run_build(*inputs, *flags, "--output", tmp_path / "out")
+    reader = JobReader(str(tmp_path / "out"))
+    built = builds.run_build(*inputs, *flags, "--output", tmp_path / "out", display=reader)
     assert built.returncode == 0, built.stderr
     assert built.version.digests() == expected
     (job,) = Rest(flink.master).jobs().keys() - before
@@ -110,7 +112,7 @@ def test_a_cluster_gives_the_same_bytes(
     assert Rest(flink.master).jobs()[job] == (job_name, "FINISHED")
     version = built.version.folder.name
     url = f"http://{flink.master}/#/job/running/{job}/overview"
-    assert recorded == [{"engine": "Flink", "job_id": job, "url": url, "version": version}]
+    assert reader.records == [{"engine": "Flink", "job_id": job, "url": url, "version": version}]
     assert not (tmp_path / "out" / ".work").exists()
 
 
@@ -118,16 +120,16 @@ def test_a_cluster_that_shares_nothing_but_a_store_gives_the_same_bytes(
     flink: cluster.Cluster,
     inputs: list[str],
     expected: dict[str, str],
-    recorded: list[dict],
     s3: S3Server,
 ):
     flags = ["--runner", "flink", "--flink_master", flink.master, "--num_workers", "2"]
     flags += [*CREDENTIALS, "--exchange", "engine", "--s3_endpoint_url", s3.url]
     output = f"s3://{BUCKET}/out"
-    built = builds.run_build(*inputs, *flags, "--output", output)
-    assert built.returncode == 0, built.stderr
-    (record,) = recorded
     options = ObjectOptions(s3_endpoint_url=s3.url)
+    reader = JobReader(output, options)
+    built = builds.run_build(*inputs, *flags, "--output", output, display=reader)
+    assert built.returncode == 0, built.stderr
+    (record,) = reader.records
     folder = f"{output}/versions/{record['version']}/"
     found = {entry.path for entry in files.walk(output, options)}
     found -= {f"{output}/latest", f"{output}/README.md"}

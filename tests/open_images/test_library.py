@@ -286,7 +286,8 @@ def test_an_image_is_found_among_many_shards_and_row_groups(tmp_path: Path):
 
 #: Waits for another build, and prints what it logs.
 WAITING = """
-import logging, sys, open_images
+import logging, signal, sys, open_images
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which programs in the background lack
 logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stdout)
 logging.getLogger("open_images").setLevel(logging.INFO)
 open_images.build(annotations=sys.argv[1], images="none", output=sys.argv[2], wait=100)

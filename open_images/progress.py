@@ -31,7 +31,7 @@ class Observer:
     """Hears of work while it goes on; this one ignores it. Calls come from several threads."""
 
     def say(self, line: str) -> None:
-        """Shows a line of what happens."""
+        """Shows a line of what happens, without the secrets of URLs in it."""
 
     def show(self, progress: Progress) -> None:
         """Shows how far it is."""

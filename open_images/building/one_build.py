@@ -118,7 +118,7 @@ class Build:
         except (BusyError, BuildError):
             raise
         except launch.NotRunError as ended:
-            self._observer.say(redact(str(ended)))
+            self._say(str(ended))
             return self._result(None)
         except LostLeaseError as error:
             # Whose observer may have interrupted the build: `interrupted` returns it, too.
@@ -143,13 +143,16 @@ class Build:
             self._clear_up()
             return self._result(version, is_unchanged=True)
         with lease.hold(
-            flags.output, flags.wait, self._options, self._observer.say, self._observer.lose_lease
+            flags.output, flags.wait, self._options, self._say, self._observer.lose_lease
         ) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (version := self._find_unchanged()):
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         return self._judge(outcome)
+
+    def _say(self, line: str) -> None:
+        self._observer.say(redact(line))
 
     def _clear_up(self) -> None:
         """Removes what killed builds have left, as a build does that has something to do."""
@@ -169,7 +172,7 @@ class Build:
         """Plans the build; returns the latest version if it is what would be published."""
         latest, problem = fingerprint.latest_manifest(self._output)
         if problem:
-            self._observer.say(f"note: {problem}")
+            self._say(f"note: {problem}")
         self._config = plan.make_plan(self._flags, manifest=latest)
         if not latest or self._flags.rebuild:
             return None

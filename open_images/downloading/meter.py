@@ -4,6 +4,7 @@ import dataclasses
 import threading
 
 from open_images.progress import Observer, Progress
+from transforms.redaction import redact
 
 
 class Meter:
@@ -32,7 +33,7 @@ class Meter:
 
     def say(self, line: str) -> None:
         """Shows a line."""
-        self._observer.say(line)
+        self._observer.say(redact(line))
 
     def _change(self, done: int, more: int) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from open_images.progress import BuildObserver, Progress
 from pipelines.cli.output import spelled
 from runners.temporary import temporary_folder
-from transforms.wording import bytes_of, printable
+from transforms.wording import LINE_LENGTH, bytes_of, clean, printable
 
 _LINE_SECONDS = 10.0
 _REFRESH_SECONDS = 0.1
@@ -66,11 +66,19 @@ class ProgressDisplay:
                 self._bar.set_postfix(_details(progress), refresh=False)
                 self._refresh(progress)
 
-    def print_line(self, line: str, file: TextIO | None = None) -> None:
-        """Prints a line to stderr, or another file, without tearing the bar."""
+    def print_line(self, line: str, file: TextIO | None = None, has_secrets: bool = True) -> None:
+        """Prints a line without tearing the bar.
+
+        Args:
+            line: the line.
+            file: where to; None is stderr.
+            has_secrets: whether its URLs may have some; else they are printed in full.
+        """
         file = file or sys.stderr
+        text = spelled(line)
+        text = printable(text) if has_secrets else clean(text, LINE_LENGTH)
         with self._lock, tqdm.external_write_mode(file):
-            print(printable(spelled(line)), file=file, flush=True)
+            print(text, file=file, flush=True)
 
     def _refresh(self, progress: Progress) -> None:
         """Draws the bar, unless that was just done and there is more to come."""
@@ -127,7 +135,7 @@ class DisplayObserver(BuildObserver):
         self._display = display
 
     def say(self, line: str) -> None:
-        self._display.print_line(line)
+        self._display.print_line(line, has_secrets=False)
 
     def show(self, progress: Progress) -> None:
         self._display.show(progress)

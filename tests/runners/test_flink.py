@@ -85,8 +85,8 @@ class JobReader(ProgressDisplay):
         self._work = f"{output}/.work"
         self._options = options
 
-    def print_line(self, line: str, file: TextIO | None = None) -> None:
-        super().print_line(line, file)
+    def print_line(self, line: str, file: TextIO | None = None, has_secrets: bool = True) -> None:
+        super().print_line(line, file, has_secrets)
         if line.startswith("Flink job "):
             found = files.list_files(self._work, self._options)
             (path,) = [path for path in found if path.endswith("/job.json")]

@@ -10,6 +10,7 @@ import logging
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ from pipelines import build
 from pipelines.cli.progress import ProgressDisplay
 
 COMMAND = (sys.executable, "-m", "pipelines.build")
+#: Seconds for which processes of a killed build may live on.
+LINGER_SECONDS = 10.0
 #: Runs a command and prints the most memory that a process of it had, in KiB.
 _MEASURED = """
 import resource, subprocess, sys
@@ -151,3 +154,23 @@ def build_measured(annotations: Path, output: Path, *flags: str) -> tuple[Versio
     )
     assert done.returncode == 0, done.stderr
     return latest_version(output), int(done.stderr.split()[-1]) * 1024
+
+
+def members_of_session(session: int) -> set[int]:
+    """The processes of a session, by `/proc`."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The fields after the name in brackets: state, parent, group, session.
+            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.add(int(status.parent.name))
+    return found
+
+
+def survivors(session: int) -> set[int]:
+    """The processes that are still there after some seconds."""
+    deadline = time.monotonic() + LINGER_SECONDS
+    while (alive := members_of_session(session)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive

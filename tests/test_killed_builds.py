@@ -12,12 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds import COMMAND, Build, latest_version, run_build
+from tests.builds import (
+    COMMAND,
+    Build,
+    latest_version,
+    members_of_session,
+    run_build,
+    survivors,
+)
 
 IMAGES = 60
 KILLS = 10
 WORKERS = 2
-#: How long the workers of a killed build may live on.
+#: Seconds that a build may take to end once it was told to.
 PATIENCE = 10.0
 
 
@@ -40,18 +47,6 @@ def published(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> tu
         _, stderr = process.communicate()
         assert process.returncode == 0, stderr
     return output, time.monotonic() - started
-
-
-def members_of_session(session: int) -> set[int]:
-    """The processes of a session, by `/proc`."""
-    found = set()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The fields after the name in brackets: state, parent, group, session.
-            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
-            if int(its_session) == session and state != "Z":
-                found.add(int(status.parent.name))
-    return found
 
 
 @contextlib.contextmanager
@@ -81,14 +76,6 @@ def wait_for(output: Path, file: str, process: subprocess.Popen) -> None:
     while not {*(output / ".work").glob(file)} - old:
         assert process.poll() is None, "the build was over before it could be stopped"
         time.sleep(0.01)
-
-
-def survivors(session: int) -> set[int]:
-    """The processes that are still there after some seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while (alive := members_of_session(session)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return alive
 
 
 def test_killed_at_any_moment(inputs: list[str], published: tuple[Path, float]):

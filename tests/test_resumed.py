@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds import COMMAND, Version, latest_version, run_build
+from tests.builds import COMMAND, Version, latest_version, run_build, survivors
 
 IMAGES = 60
 
@@ -41,12 +41,17 @@ def whole(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Versio
 def stop(inputs: list[str], output: Path, number: int, entries: int) -> str:
     """Sends a signal to a build once so many pieces are done; what it says at its end."""
     command = [*COMMAND, *inputs, "--output", str(output)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         while len(journal(output)) < entries:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.005)
         process.send_signal(number)
-        return process.stderr.read()
+        said = process.stderr.read()
+    # A worker may finish a piece after the driver was killed.
+    assert survivors(process.pid) == set()
+    return said
 
 
 def journal(output: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import pytest
 PATIENCE, HASTE = 1.5, 0.2
 
 BEGIN = f"""
-from runners import program
+from transforms.system import program
 program.PATIENCE, program.HASTE = {PATIENCE}, {HASTE}
 program.begin("python -m this", "interrupted: it hadn't begun")
 import contextlib, sys, threading, time

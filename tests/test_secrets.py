@@ -6,6 +6,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from open_images.building import examine, monitor, plan
+from open_images.building.secret_key import keyed_hash
 from open_images.progress import BuildObserver
 from pipelines import doctor, download
 from pipelines.cli import build_flags, secrets
@@ -145,6 +147,15 @@ def test_the_same_secrets_change_nothing_and_others_do(built: Build, url: str, s
         fingerprint(url)
     key.with_suffix(".kept").rename(key)
     assert fingerprint(url) == first
+
+
+def test_many_that_make_a_key_at_once_have_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with ThreadPoolExecutor(16) as pool:
+        for i in range(50):
+            monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / str(i)))
+            assert len(set(pool.map(keyed_hash, ["text"] * 16))) == 1
 
 
 def test_without_secrets_no_key_is_made(built: Build, monkeypatch: pytest.MonkeyPatch):

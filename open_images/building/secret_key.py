@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from transforms.storage import private
+from transforms.storage.regular import IrregularError, open_unlinked
 
 _BYTES = 32
 
@@ -41,13 +42,15 @@ def _read_key() -> bytes:
         _check_folder(path.parent)
         with contextlib.suppress(FileExistsError):
             _make_key(path)
-        descriptor = private.open_file(os.fspath(path), os.O_RDONLY)
+        # It has two names for a moment, when another thread or process has just made it.
+        descriptor = open_unlinked(os.fspath(path))
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             key = file.read(_BYTES)
-    except OSError as error:
+    except (OSError, IrregularError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
         raise KeyFileError(
-            f"{path} can't be used ({error.strerror}), without which a URL with a password or a "
+            f"{path} can't be used ({cause}), without which a URL with a password or a "
             "query leaves no fingerprint: set XDG_STATE_HOME to a folder of yours, or leave the "
             "password to ~/.netrc"
         ) from None

@@ -116,7 +116,7 @@ def _check_restarts(configuration: dict[str, str]) -> Finding:
         return fix(
             "restarts: the cluster has no restart strategy, and that of a job isn't minded: the "
             "loss of one task manager fails the build: set restart-strategy.type: "
-            "exponential-delay, restart-strategy.exponential-delay.attempts-before-reset-backoff: 4"
+            "exponential-delay, restart-strategy.exponential-delay.attempts-before-reset-backoff: 3"
         )
     return ok(f"restarts: {kind}")
 

@@ -68,7 +68,7 @@ def _configuration(
         "restart-strategy.exponential-delay.initial-backoff": "6 s",
         "restart-strategy.exponential-delay.max-backoff": "7 s",
         "restart-strategy.exponential-delay.jitter-factor": 0,
-        "restart-strategy.exponential-delay.attempts-before-reset-backoff": 4,
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": 3,
         "cluster.registration.error-delay": 500,
         # Beam keeps workers from one stage to the next only where its classes are Flink's own.
         "classloader.resolve-order": "parent-first",

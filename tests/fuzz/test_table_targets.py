@@ -4,7 +4,7 @@ import pytest
 
 from tests.fuzz import driver
 
-TARGETS = {"table": 1_000, "class_file": 700, "image_list": 500}
+TARGETS = {"table": 700, "class_file": 400, "image_list": 300}
 
 
 @pytest.mark.timeout(600)

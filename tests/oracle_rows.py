@@ -248,6 +248,8 @@ def parse_narrative(row: dict, lost: Lost) -> dict:
     """A line of localized narratives."""
 
     def text(value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError("not a text")
         return free(value)
 
     def real(value: Any) -> float:

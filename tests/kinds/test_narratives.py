@@ -121,6 +121,17 @@ def test_traces_of_no_finite_number_are_lost_alone(number: str, field: str):
     assert kept == good | {"traces": None}
 
 
+@pytest.mark.parametrize("field", ["start_time", "end_time"])
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "0.1e55"])
+def test_a_timed_caption_of_no_finite_time_is_lost_alone(number: str, field: str):
+    bad = line(timed_caption=[{"utterance": "A cat.", field: "N"}]).replace('"N"', number)
+    parsed = parse("\n".join([bad, line(B)]).encode())
+    values = parsed.table["value"].to_pylist()
+    assert [value["timed_caption"] is None for value in values] == [True, False]
+    assert all(value["caption"] == "A cat." and value["traces"] for value in values)
+    assert [(row["line"], row["reason"]) for row in parsed.failures.to_pylist()] == [(1, "bad_row")]
+
+
 @pytest.mark.parametrize("other", [', "traces": null', "", ', "traces": [null, [null], []]'])
 def test_traces_of_no_finite_number_beside_a_narrative_without_traces(other: str):
     bad = f'{{"image_id": "{A}", "caption": "b", "traces": [[{{"x": NaN, "y": 0, "t": 0}}]]}}'

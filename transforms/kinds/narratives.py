@@ -35,19 +35,23 @@ _OTHER_DATASET = re.compile(r'"dataset_id"\s*:\s*"((?:mscoco|coco|flickr|ade20k)
 
 
 def _build(rows: Rows) -> pa.StructArray:
-    traces = rows.columns["traces"]
-    if not _are_finite(traces):  # rare, so found row by row only then
-        sound = np.array([_are_finite(traces.slice(i, 1)) for i in range(rows.length)])
-        rows.columns["traces"] = pc.if_else(pa.array(sound), traces, pa.scalar(None, traces.type))
-        rows.note_lost(~sound, "traces hold a number that is not finite")
+    for name in ("timed_caption", "traces"):
+        lists = rows.columns[name]
+        if not _are_finite(lists):  # rare, so found row by row only then
+            sound = np.array([_are_finite(lists.slice(i, 1)) for i in range(rows.length)])
+            rows.columns[name] = pc.if_else(pa.array(sound), lists, pa.scalar(None, lists.type))
+            rows.note_lost(~sound, f"{name} holds a number that is not finite")
     return struct_array(NARRATIVE, rows.columns, rows.length)
 
 
-def _are_finite(traces: pa.ListArray) -> bool:
-    """Whether no number of some rows' traces is infinite or NaN."""
-    numbers = traces.flatten().flatten().flatten()
+def _are_finite(lists: pa.Array) -> bool:
+    """Whether no number in lists of objects is infinite or NaN, however deep the lists are."""
+    while pa.types.is_list(lists.type):
+        lists = lists.flatten()
     return all(
-        np.isfinite(field.fill_null(0).to_numpy(zero_copy_only=False)).all() for field in numbers
+        np.isfinite(field.fill_null(0).to_numpy(zero_copy_only=False)).all()
+        for field in lists.flatten()
+        if pa.types.is_floating(field.type)
     )
 
 

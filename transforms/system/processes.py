@@ -90,7 +90,7 @@ class _Pool(Generic[_Task, _Result]):
     def __init__(
         self, function: Callable[[_Task], _Result], tasks: Iterable[_Task], num_workers: int
     ) -> None:
-        self._tasks = iter(tasks)
+        self._tasks = enumerate(tasks)
         self._num_given = 0
         self._done: dict[int, Callable[[], _Result]] = {}
         self._under_way: dict[Connection, int] = {}
@@ -135,14 +135,13 @@ class _Pool(Generic[_Task, _Result]):
                 waiting = len(self._done) + sum(self._under_way.values())
                 if self._num_given > place and waiting >= _RESULTS_EACH * len(self._processes):
                     return
-                for task in itertools.islice(self._tasks, 1):
-                    with _deaths():
-                        connection.send((self._num_given, task))
-                    self._num_given += 1
-                    self._under_way[connection] += 1
-                    break
-                else:
+                numbered = next(self._tasks, None)
+                if numbered is None:
                     return
+                with _deaths():
+                    connection.send(numbered)
+                self._num_given += 1
+                self._under_way[connection] += 1
 
     def _receive(self) -> None:
         """Waits for results."""

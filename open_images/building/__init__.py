@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildKeywords(BuildFlags):
-    """What `build` takes: the flags of the command, and what Python alone can pass."""
+    """The arguments of `build`: the flags of the command, and what only Python can pass."""
 
     beam_arguments: Sequence[str] = flag(
         texts, (), recorded=False, help="flags for Beam, such as ['--flink_master=host:8081']"

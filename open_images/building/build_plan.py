@@ -10,7 +10,7 @@ from transforms.work_folder import WorkFolder
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """What the vocabulary files say: the content of `classes.json`, its labels as `encode_labels`
+    """The content of the vocabulary files: that of `classes.json`, its labels as `encode_labels`
     has them, rows, and failures.
 
     Apart from the plan, since it is large and few steps need it.
@@ -95,6 +95,6 @@ class BuildPlan(ExamplePlan):
 
     @property
     def publication(self) -> Publication:
-        """What is published, where, and within which limits."""
+        """The version to publish, where it goes, and how much it may lack."""
         names = {field.name for field in dataclasses.fields(Publication)}
         return Publication(**{name: getattr(self, name) for name in names})

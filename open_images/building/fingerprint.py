@@ -1,4 +1,4 @@
-"""What decides about a version: its inputs by content, the flags, and how the code writes it.
+"""The fingerprint of a version: the content of its inputs, its flags, and the output revision.
 
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in

@@ -86,7 +86,7 @@ class InputFlags:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExampleFlags(InputFlags):
-    """What examples are made of, and how."""
+    """The flags that decide what examples hold."""
 
     mask_maps: Sequence[str] = flag(
         choices(("instance", "semantic")),

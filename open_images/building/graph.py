@@ -20,7 +20,7 @@ from transforms.sources.listed import ListMembers
 
 
 class Gathered(NamedTuple):
-    """What was read, and the rows of each bucket of images."""
+    """The rows of each bucket of images, and the reports of reading them."""
 
     work: Work
     rows: Rows

@@ -15,7 +15,7 @@ _CODEC = "zstd"
 
 
 class Work(NamedTuple):
-    """What there is to do, and what vocabulary files say.
+    """The elements of work, and the content of vocabulary files.
 
     Attributes:
         classes: the content of `classes.json`, one.

@@ -86,7 +86,7 @@ def _receive(connection: Connection, process: subprocess.Popen) -> Any:
 
 @contextlib.contextmanager
 def _ended_with(process: subprocess.Popen) -> Iterator[None]:
-    """Has a build's process end with the context, in order."""
+    """Ends a build's process in order when the context exits."""
     try:
         yield
     except BaseException:  # an interrupt, or an observer's error; else the build has ended

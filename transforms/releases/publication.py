@@ -1,4 +1,4 @@
-"""What is published, where, and within which limits."""
+"""The version to publish, where it goes, and how much it may lack."""
 
 import dataclasses
 import os

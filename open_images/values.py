@@ -115,7 +115,7 @@ def is_switch(field: dataclasses.Field) -> bool:
 
 def is_repeatable(field: dataclasses.Field) -> bool:
     """Whether a flag may be given several times on a command line."""
-    return field.metadata["convert"] is paths
+    return field.metadata["convert"] in (paths, repeated)
 
 
 def path(value: str | os.PathLike[str]) -> str:
@@ -142,6 +142,11 @@ def texts(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
         raise UsageError(f"{value!r} is one text: give a list of them")
     return tuple(value)
+
+
+def repeated(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Texts; one needn't be in a list."""
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 def callback(value: Callable[..., None]) -> Callable[..., None]:

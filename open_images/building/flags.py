@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
+from open_images.building.selection_flags import SelectionFlags
 from open_images.values import (
     choices,
     convert_fields,
@@ -85,7 +86,7 @@ class InputFlags:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExampleFlags(InputFlags):
+class ExampleFlags(InputFlags, SelectionFlags):
     """The flags that decide what examples hold."""
 
     mask_maps: Sequence[str] = flag(

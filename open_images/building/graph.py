@@ -1,15 +1,21 @@
 """The flow of a build, on one screen."""
 
+import dataclasses
 import functools
+from collections.abc import Collection
 from typing import NamedTuple
 
 import apache_beam as beam
 
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.list_work import ListWork, Work
+from open_images.building.select_inputs import deciding_columns
+from transforms.dataset.elements import ByteRange
 from transforms.examples.build import BuildBucket, MakeExamples
+from transforms.examples.decide import Deciding, FindCuts, ListKeys
+from transforms.examples.join import to_listed_batch
 from transforms.examples.write import PartBuilder
-from transforms.exchange.exchange import GatherBuckets
+from transforms.exchange.exchange import GatherBuckets, PartitionFn
 from transforms.exchange.files import FileTransport
 from transforms.exchange.shuffle import ShuffleTransport
 from transforms.journal import Journal
@@ -20,12 +26,17 @@ from transforms.sources.listed import ListMembers
 
 
 class Gathered(NamedTuple):
-    """The rows of each bucket of images, and the reports of reading them."""
+    """The rows of each bucket of images, and the reports of reading them.
+
+    Attributes:
+        cuts: where the quotas of the selection are reached; None where it has none.
+    """
 
     work: Work
     rows: Rows
     members: beam.pvalue.DoOutputsTuple
     buckets: beam.PCollection
+    cuts: beam.PCollection | None
 
 
 def gather_rows(
@@ -36,6 +47,7 @@ def gather_rows(
     transport = FileTransport(plan.work.exchange) if in_files else ShuffleTransport()
     partition = functools.partial(transport.partition, num_buckets=plan.buckets)
     sources, options = plan.examples.sources, plan.examples.object_options
+    selection = plan.examples.selection
     reader = RangeReader(
         sources, plan.chunk_size, in_files, plan.examples.splits, options, plan.work.progress
     )
@@ -43,16 +55,50 @@ def gather_rows(
     # Ranges of files to read, folders and archives to list; and what classes are called, from files
     # that are read already.
     work = root | "ListWork" >> ListWork(sources, plan.range_size, vocabulary)
+    # Without its image table, the split of an image isn't known yet.
+    splits = plan.examples.splits if selection.images_decide else None
+    deciding = Deciding(sources, splits, selection, plan.buckets, plan.deciding_sources)
+
+    # Where few images will be chosen, the rows that decide are read first, and then just the rows
+    # of the images that are chosen.
+    cuts = image_keys = None
+    listed: tuple[beam.PCollection, ...] = ()
+    if plan.image_keys is not None:
+        image_keys = root | "ListedImages" >> beam.Create([plan.image_keys])
+        spread = beam.ParDo(PartitionFn(plan.buckets, transport))
+        listed = (image_keys | "ToBatch" >> beam.Map(to_listed_batch) | "PartitionKeys" >> spread,)
+    if plan.decides_first:
+        few = dataclasses.replace(
+            reader,
+            sources=[deciding_columns(source, selection) for source in sources],
+            rows=plan.deciding_rows,
+            progress_folder=None,
+        )
+        ranges = work.ranges | "DecidingRanges" >> beam.Filter(_is_read, plan.deciding_sources)
+        read = ReadAnnotations(few, partition, journal, work.labels, name="deciding")
+        rows = ranges | "ReadDeciding" >> read
+        gather = GatherBuckets(plan.buckets, transport)
+        buckets = (rows.fragments,) | "ExchangeDeciding" >> gather
+        if selection.has_quota:
+            cuts = buckets | "FindCuts" >> FindCuts(deciding, work.labels)
+        image_keys = buckets | "ListKeys" >> ListKeys(deciding, work.labels, cuts)
 
     # Rows of annotations, checked and cut by bucket, and addresses of pictures and mask PNGs
     # likewise.
-    rows = work.ranges | ReadAnnotations(reader, partition, journal, work.labels)
+    reader = dataclasses.replace(reader, rows=plan.rows)
+    rows = work.ranges | ReadAnnotations(reader, partition, journal, work.labels, image_keys)
     members = work.containers | ListMembers(plan.work, partition, journal, options)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
-    fragments = (rows.fragments, members.fragments)
+    fragments = (rows.fragments, members.fragments, *listed)
     buckets = fragments | "Exchange" >> GatherBuckets(plan.buckets, transport)
-    return Gathered(work, rows, members, buckets)
+    if selection.has_quota and cuts is None:
+        cuts = buckets | "FindCuts" >> FindCuts(deciding, work.labels)
+    return Gathered(work, rows, members, buckets, cuts)
+
+
+def _is_read(piece: ByteRange, sources: Collection[int]) -> bool:
+    return piece.source in sources
 
 
 def define_examples(
@@ -64,7 +110,7 @@ def define_examples(
     """
     gathered = gather_rows(root, plan, vocabulary, Journal(None))
     return gathered.buckets | MakeExamples(
-        plan.examples, gathered.work.labels, gathered.rows.labels
+        plan.examples, gathered.work.labels, gathered.rows.labels, plan.buckets, gathered.cuts
     )
 
 
@@ -72,7 +118,7 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
     """Annotation files, pictures and masks → a published version of the dataset."""
     # A build that was stopped finds rows in files again, and reads those of a shuffle again.
     journal = Journal(plan.work if plan.exchange == "files" else None)
-    work, rows, members, buckets = gather_rows(root, plan, vocabulary, journal)
+    work, rows, members, buckets, cuts = gather_rows(root, plan, vocabulary, journal)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order. What hasn't changed
     # is taken over from the version before.
@@ -80,7 +126,14 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
     builder = PartBuilder(plan.examples, parts, progress)
     builder = ReusingBuilder(builder, plan.examples, parts, plan.previous, progress)
     built = buckets | BuildBucket(
-        plan.examples, builder, Journal(plan.work), progress, work.labels, rows.labels
+        plan.examples,
+        builder,
+        Journal(plan.work),
+        progress,
+        work.labels,
+        rows.labels,
+        plan.buckets,
+        cuts,
     )
 
     # Parts become shards, shards a version, and the version the latest.

@@ -2,7 +2,7 @@
 
 import datetime
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.fingerprint import identify, settings_fingerprint
@@ -10,9 +10,12 @@ from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.secret_key import KeyFileError
+from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
+from open_images.building.selecting import Choice, choose
 from transforms.dataset import failures
 from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
+from transforms.dataset.failures import Failure
 from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
@@ -43,8 +46,7 @@ _MAX_RANGES = 384
 #: Some runners deal buckets out to workers like cards, and none should get more than the others:
 #: their number is a multiple of this, unless it is smaller.
 _BALANCED = 8
-# What an image costs in an image table, and in annotations where there is no such table, about.
-_IMAGE_ROW_BYTES = 330
+#: What an image costs in annotations where there is no image table, about.
 _IMAGE_BYTES = 2500
 _GZIP_RATIO = 5
 
@@ -64,8 +66,9 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     # Impatiently: what is wrong shall be told in seconds.
     hasty = object_options.hasty()
     annotations, pixels, notices = find_inputs(flags, hasty)
+    choice, needed = _choose(flags, [*annotations, *pixels], hasty)
     try:
-        sources = identify([*annotations, *pixels], manifest, hasty)
+        sources = identify(needed, manifest, hasty)
     except OSError as error:
         raise unreadable(error) from None
     except KeyFileError as error:
@@ -73,7 +76,7 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     release = flags.release or _release_of(annotations)
     recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     _check_encoding(flags.image_encoding, flags.format)
-    examples = _plan_examples(flags, sources, flags.exchange or "files", work)
+    examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
     settings = settings_fingerprint(recorded, release)
     digest = fingerprint(sources, settings, examples.buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
@@ -117,11 +120,21 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
             f"--work_folder: {packed[0]} has to be unpacked: name a folder that all workers see"
         )
     exchange = "files" if work else "engine"
-    return _plan_examples(flags, [*annotations, *pixels], exchange, work)
+    choice, needed = _choose(flags, [*annotations, *pixels], hasty)
+    return _plan_examples(flags, needed, choice, exchange, work)
+
+
+def _choose(
+    flags: ExampleFlags, sources: Sequence[Source], options: ObjectOptions
+) -> tuple[Choice, list[Source]]:
+    """Returns what flags select, and the sources that it needs."""
+    class_files = [each for each, _ in _read_class_files(sources, options)]
+    choice = choose(flags, build_classes(class_files, labels=()), sources)
+    return choice, read_sources(sources, choice.selection)
 
 
 def _plan_examples(
-    flags: ExampleFlags, sources: Sequence[Source], exchange: str, work: str
+    flags: ExampleFlags, sources: Sequence[Source], choice: Choice, exchange: str, work: str
 ) -> ExamplePlan:
     examples = ExampleOptions(
         sources=tuple(sources),
@@ -131,6 +144,7 @@ def _plan_examples(
         map_columns=tuple(f"{name}_map" for name in flags.mask_maps),
         http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
         object_options=ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url),
+        selection=choice.selection,
     )
     chunk_size = flags.chunk_size or _CHUNK_BYTES
     return ExamplePlan(
@@ -140,6 +154,8 @@ def _plan_examples(
         range_size=_choose_range_size(sources, chunk_size),
         buckets=_count_buckets(sources, examples.with_pictures),
         work=WorkFolder(work),
+        **plan_steps(choice, sources, examples.object_options)._asdict(),
+        image_keys=choice.image_keys,
     )
 
 
@@ -224,6 +240,26 @@ def read_vocabulary(
         UsageError: A file isn't what its kind says.
     """
     class_files, counts, failed = [], [], []
+    for file, (source, bad) in _read_class_files(sources, options):
+        class_files.append(file)
+        rows = len(file.entries) + len(bad)
+        counts.append(SourceCount(source.index, 0, rows, len(bad), 0))
+        if bad:
+            failed.append(Failed(source.index, 0, failures.pack(failures.to_table(bad))))
+    classes = build_classes(class_files, labels=())
+    encoded = encode_classes(classes), encode_labels(classes)
+    return Vocabulary(*encoded, tuple(counts), tuple(failed))
+
+
+def _read_class_files(
+    sources: Iterable[Source], options: ObjectOptions
+) -> Iterator[tuple[ClassFile, tuple[Source, list[Failure]]]]:
+    """Yields what each vocabulary file says, with the file and the failures of its rows.
+
+    Raises:
+        StorageError: The object store can't be read.
+        UsageError: A file isn't what its kind says.
+    """
     for source in sources:
         if source.kind not in VOCABULARY:
             continue
@@ -232,13 +268,7 @@ def read_vocabulary(
             good, bad = kind.read(_content(source, options), source.name)
         except ValueError as error:
             raise UsageError(f"--annotations {error}") from None
-        class_files.append(ClassFile(kind.rank, source.name, good))
-        counts.append(SourceCount(source.index, 0, len(good) + len(bad), len(bad), 0))
-        if bad:
-            failed.append(Failed(source.index, 0, failures.pack(failures.to_table(bad))))
-    classes = build_classes(class_files, labels=())
-    encoded = encode_classes(classes), encode_labels(classes)
-    return Vocabulary(*encoded, tuple(counts), tuple(failed))
+        yield ClassFile(kind.rank, source.name, good), (source, bad)
 
 
 def _content(source: Source, options: ObjectOptions) -> bytes:
@@ -283,7 +313,7 @@ def _count_buckets(sources: Sequence[Source], with_pictures: bool) -> int:
     buckets = total / _BUCKET_BYTES
     if with_pictures:
         tables = sum(size for source, size in sizes.items() if source.kind == IMAGES.name)
-        images = tables / _IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
+        images = tables / IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES
         few = min(images / _FEW_BUCKET_IMAGES, _ENOUGH_BUCKETS)
         buckets = max(buckets, few, images / _BUCKET_IMAGES)
     count = min(max(1, round(buckets)), _MAX_BUCKETS)

@@ -93,7 +93,8 @@ class SourceCount(NamedTuple):
 
     A whole range has one without rows, with the checksum of its bytes. `damage` says that the
     source is cut or damaged, so that rows are lost and nothing is published; `warning` that
-    something is missing or looks cut. Both are one line without the path, or empty.
+    something is missing or looks cut. Both are one line without the path, or empty. `deselected`
+    counts sound rows that a selection leaves out before they are parsed.
     """
 
     source: int
@@ -104,6 +105,7 @@ class SourceCount(NamedTuple):
     checksum: Checksum = Checksum()
     damage: str = ""
     warning: str = ""
+    deselected: int = 0
 
 
 class Failed(NamedTuple):
@@ -127,7 +129,8 @@ class BucketCount(NamedTuple):
     `masks` holds, for each split, how many masks were written and how many of them lack pixels
     although mask files were given. `taken_over` tells whether the whole bucket comes from the
     version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
-    orientation was set to 1.
+    orientation was set to 1. `deselected` counts, by source index and rule, the rows that a
+    selection leaves out.
     """
 
     bucket: int
@@ -143,6 +146,7 @@ class BucketCount(NamedTuple):
     left_out: tuple[tuple[str, int], ...] = ()
     masks: tuple[tuple[str, int, int], ...] = ()
     exif_reset: int = 0
+    deselected: tuple[tuple[int, str, int], ...] = ()
 
 
 class Origin(NamedTuple):

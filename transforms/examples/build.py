@@ -11,12 +11,16 @@ import apache_beam as beam
 
 from transforms import progress
 from transforms.dataset.classes import class_index, decode_labels
+from transforms.examples.apply_selection import apply_selection
 from transforms.examples.join import join
 from transforms.examples.make import BatchBuilder, BucketBuilder
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import report_bucket
 from transforms.exchange.batches import BucketBatches
 from transforms.journal import Journal
+from transforms.selection.choose import Chooser
+from transforms.selection.quotas import NO_CUTS, Cuts
+from transforms.selection.selection import EVERYTHING
 
 
 class BuildBucketFn(beam.DoFn):
@@ -27,6 +31,7 @@ class BuildBucketFn(beam.DoFn):
         builder: makes them, and perhaps writes them.
         journal: of the builder's outputs.
         progress_folder: where buckets are counted; None for nowhere.
+        num_buckets: how many buckets there are.
     """
 
     def __init__(
@@ -35,7 +40,9 @@ class BuildBucketFn(beam.DoFn):
         builder: BucketBuilder,
         journal: Journal,
         progress_folder: str | None,
+        num_buckets: int,
     ) -> None:
+        self._num_buckets = num_buckets
         self._options = options
         self._builder = builder
         self._journal = journal
@@ -53,12 +60,13 @@ class BuildBucketFn(beam.DoFn):
         element: tuple[int, BucketBatches],
         encoded_labels: bytes,
         new_labels: Sequence[frozenset[str]] = (),
+        cuts: Cuts = NO_CUTS,
     ) -> Iterable[Any]:
         bucket, batches = element
         name = f"bucket-{bucket}"
         outputs = self._journal.load(name)
         if outputs is None:
-            work = self._build(bucket, batches, encoded_labels, new_labels)
+            work = self._build(bucket, batches, encoded_labels, new_labels, cuts)
             outputs = self._journal.save(name, work)
         return outputs
 
@@ -68,10 +76,16 @@ class BuildBucketFn(beam.DoFn):
         batches: BucketBatches,
         encoded_labels: bytes,
         new_labels: Sequence[frozenset[str]],
+        cuts: Cuts,
     ) -> Iterator[Any]:
         options = self._options
         labels = decode_labels(encoded_labels)
-        joined = join(batches, options.sources, options.splits, labels)
+        if options.selection == EVERYTHING:
+            joined = join(batches, options.sources, options.splits, labels)
+        else:
+            chooser = Chooser(options.selection, self._num_buckets, cuts)
+            joined = join(batches, options.sources, options.splits, labels, chooser)
+            joined = apply_selection(joined, chooser)
         classes: dict[str, int] = {}
         if options.needs_class_index:
             classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
@@ -96,6 +110,8 @@ class BuildBucket(beam.PTransform):
         progress_folder: where buckets are counted; None for nowhere.
         labels: that class files name, encoded; one element.
         new_labels: others that occur; frozensets.
+        num_buckets: how many buckets there are.
+        cuts: where the quotas of the selection are reached, one; None where it has none.
     """
 
     options: ExampleOptions
@@ -104,6 +120,8 @@ class BuildBucket(beam.PTransform):
     progress_folder: str | None
     labels: beam.PCollection
     new_labels: beam.PCollection
+    num_buckets: int
+    cuts: beam.PCollection | None = None
     main = "parts"
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
@@ -112,7 +130,11 @@ class BuildBucket(beam.PTransform):
         if self.options.needs_class_index:
             # It depends on labels that occur anywhere, so all has to be read by then.
             inputs["new_labels"] = beam.pvalue.AsList(self.new_labels)
-        build = BuildBucketFn(self.options, self.builder, self.journal, self.progress_folder)
+        if self.cuts is not None:
+            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        build = BuildBucketFn(
+            self.options, self.builder, self.journal, self.progress_folder, self.num_buckets
+        )
         return buckets | beam.ParDo(build, **inputs).with_outputs(
             "failed", "counts", main=self.main
         )
@@ -128,6 +150,20 @@ class MakeExamples(BuildBucket):
     main = "examples"
 
     def __init__(
-        self, options: ExampleOptions, labels: beam.PCollection, new_labels: beam.PCollection
+        self,
+        options: ExampleOptions,
+        labels: beam.PCollection,
+        new_labels: beam.PCollection,
+        num_buckets: int,
+        cuts: beam.PCollection | None = None,
     ) -> None:
-        super().__init__(options, BatchBuilder(options), Journal(None), None, labels, new_labels)
+        super().__init__(
+            options,
+            BatchBuilder(options),
+            Journal(None),
+            None,
+            labels,
+            new_labels,
+            num_buckets,
+            cuts,
+        )

@@ -1,6 +1,6 @@
 """Finds the images of a bucket: in image tables, or else by their annotations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +39,8 @@ class Images(NamedTuple):
         conflicts: images whose rows contradict each other.
         row_images: (m,) the place of the image of each row.
         row_splits: (m,) the split that each row names; null where none.
-        repeats: source index to the number of rows that repeat another, conflicting ones apart.
+        row_repeats: (m,) bool, which rows repeat another, those of conflicting images apart; None
+            where no rows are of images.
     """
 
     keys: np.ndarray
@@ -47,7 +48,7 @@ class Images(NamedTuple):
     conflicts: Conflicts
     row_images: np.ndarray
     row_splits: pa.Array
-    repeats: Mapping[int, int]
+    row_repeats: np.ndarray | None
 
 
 def row_sources(batches: Sequence[SourceRows]) -> np.ndarray:
@@ -119,7 +120,7 @@ def merge_image_rows(batches: Sequence[SourceRows], sources: Sequence[Source]) -
         Conflicts(places, pa.concat_arrays(details)),
         row_images,
         values.field("split"),
-        count_by_source(batches, is_repeat),
+        is_repeat,
     )
 
 
@@ -196,4 +197,6 @@ def infer_images(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Im
         *(said.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)), " and "
     )
     row_splits = pa.DictionaryArray.from_arrays(numbers // len(sources), names)
-    return Images(keys, images, Conflicts(places, details), row_images, row_splits, repeats={})
+    return Images(
+        keys, images, Conflicts(places, details), row_images, row_splits, row_repeats=None
+    )

@@ -6,7 +6,8 @@ keeps their published order, and the offsets of each image's list are the runnin
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +25,11 @@ from transforms.examples.images import (
     row_sources,
 )
 from transforms.examples.repeats import merge_repeats
-from transforms.examples.select import select_images
+from transforms.examples.select import is_of_splits, list_conflicts, order_by_split
 from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.images import IMAGE_FIELDS, IMAGES
 from transforms.kinds.registry import ANNOTATIONS, TABLES
+from transforms.selection.choose import IMAGES_RULE, Chooser
 from transforms.sources import listing
 
 #: Where a picture or a mask's PNG lies, and by which source.
@@ -45,6 +47,12 @@ LIST_COLUMNS: Mapping[str, pa.DataType] = {
 
 NO_LABELS = pa.array([], pa.string())
 
+#: The origin of batches of keys of images that were asked for: no source has this index.
+LISTED = -1
+
+#: In place of an image's place in the table: it isn't wanted, or its rows contradict each other.
+_NO_PLACE, _LEFT_OUT = -2, -1
+
 
 @dataclasses.dataclass(frozen=True)
 class Joined:
@@ -59,6 +67,11 @@ class Joined:
         orphans: source index to the number of its rows that belong to no image.
         repeats: source index to the number of its rows that repeat a row of another file.
         left_out: column to the number of its rows that belong to images outside `table`.
+        keys: of the images in `table`, (n,) uint64.
+        is_sound: which images in `table` have rows that don't contradict each other, (n,) bool.
+        not_found: ids of images that were asked for and are nowhere.
+        row_sources: column to the source index of each of its rows in `table`.
+        deselected: source index and rule to the number of rows that a selection leaves out.
     """
 
     table: pa.Table
@@ -68,6 +81,11 @@ class Joined:
     orphans: dict[int, int]
     repeats: dict[int, int]
     left_out: dict[str, int]
+    keys: np.ndarray
+    is_sound: np.ndarray
+    not_found: pa.Array
+    row_sources: dict[str, np.ndarray]
+    deselected: Counter[tuple[int, str]]
 
 
 def column_of(kind: str) -> str:
@@ -80,8 +98,10 @@ def join(
     sources: Sequence[Source],
     splits: Sequence[str] | None,
     labels: pa.Array = NO_LABELS,
+    chooser: Chooser | None = None,
+    reads: Collection[int] | None = None,
 ) -> Joined:
-    """Finds the images of a bucket, selects those to build, and nests their annotations.
+    """Finds the images of a bucket, and nests their annotations.
 
     Args:
         batches: in published order; the origin is the index of a source, and rows have the columns
@@ -89,31 +109,53 @@ def join(
         sources: all sources of the build, by index.
         splits: the splits to keep; None keeps all.
         labels: those that coded labels are the numbers of, as of `codes.encode`.
+        chooser: which images will be chosen from. With one, the table also has images whose rows
+            contradict each other, since whether they matter isn't known yet.
+        reads: indices of the sources whose rows are joined, as if there were no others; None for
+            all.
     """
     by_column = collections.defaultdict(list)
-    received: collections.Counter[int] = collections.Counter()
+    received: Counter[int] = Counter()
+    listed = np.empty(0, np.uint64)
     for source, _, rows in batches:
+        if source == LISTED:
+            listed = rows["key"].to_numpy()
+            continue
+        if reads is not None and source not in reads:
+            continue
         received[source] += rows.num_rows
         by_column[column_of(sources[source].kind)].append((source, rows))
-    given = {column_of(source.kind) for source in sources}
+    given = {column_of(each.kind) for each in sources if reads is None or each.index in reads}
     if IMAGES.column in given:
         images = merge_image_rows(by_column[IMAGES.column], sources)
     else:
         rows = [each for name in by_column if name in ANNOTATIONS for each in by_column[name]]
         images = infer_images(rows, sources)
-    selected = select_images(images, splits)
-    count = len(selected.places)
-    # The place of each image among those selected, -1 for the others; and for none, if there are
-    # none.
-    place = np.full(len(images.keys) + 1, -1, np.int32)
-    place[selected.places] = np.arange(count)
+    is_wanted = is_of_splits(images, splits)
+    if chooser:
+        is_wanted &= chooser.considers(images.keys)
+    is_sound = np.ones(len(images.keys), bool)
+    is_sound[images.conflicts.places] = False
+    places = order_by_split(images, is_wanted if chooser else is_wanted & is_sound)
+    count = len(places)
+    # The place of each image among those selected, `_NO_PLACE` for those that aren't wanted,
+    # `_LEFT_OUT` for those that are; and for none, if there are none.
+    place = np.append(np.where(is_wanted, _LEFT_OUT, _NO_PLACE), _NO_PLACE).astype(np.int32)
+    place[places] = np.arange(count)
 
-    columns = {"image_id": image_ids(images.keys[selected.places])}
+    columns = {"image_id": image_ids(images.keys[places])}
     for name in ("split", *IMAGE_FIELDS):
-        columns[name] = images.rows.field(name).take(pa.array(selected.places))
-    orphans: collections.Counter[int] = collections.Counter()
-    repeats = collections.Counter(images.repeats)
+        columns[name] = images.rows.field(name).take(pa.array(places))
+    orphans: Counter[int] = Counter()
+    unwanted: Counter[int] = Counter()
+    repeats: Counter[int] = Counter()
+    if images.row_repeats is not None:
+        batches_of_images = by_column[IMAGES.column]
+        repeats.update(count_by_source(batches_of_images, images.row_repeats))
+        is_unwanted = ~is_wanted[images.row_images] & ~images.row_repeats
+        unwanted.update(count_by_source(batches_of_images, is_unwanted))
     left_out = {}
+    sources_of_rows = {}
     for name, dtype in LIST_COLUMNS.items():
         if name not in given:
             columns[name] = pa.nulls(count, pa.list_(dtype))
@@ -121,18 +163,41 @@ def join(
         identity = ANNOTATIONS[name].identity if name in ANNOTATIONS else ()
         nested = _nest(by_column[name], dtype, labels, images.keys, place, count, identity)
         columns[name] = nested.lists
+        sources_of_rows[name] = nested.sources
         orphans.update(nested.orphans)
+        unwanted.update(nested.unwanted)
         repeats.update(nested.repeats)
         left_out[name] = nested.left_out
+        if not chooser:
+            left_out[name] += sum(nested.unwanted.values())
+    if chooser and chooser.selection.chooses_images:
+        # Rows of images that no table names are read only as far as that is needed to choose.
+        unwanted.update(orphans)
+        orphans.clear()
     return Joined(
         table=pa.table(columns),
-        images=selected.images,
-        failures=selected.failures,
+        images=int(is_wanted.sum()),
+        failures=list_conflicts(images, is_wanted),
         rows=dict(received),
         orphans=dict(orphans),
         repeats=dict(repeats),
         left_out=left_out,
+        keys=images.keys[places],
+        is_sound=is_sound[places],
+        not_found=image_ids(listed[~find(images.keys, listed)[1]]),
+        row_sources=sources_of_rows,
+        deselected=Counter({(n, IMAGES_RULE): c for n, c in unwanted.items() if chooser}),
     )
+
+
+def to_listed_batch(image_keys: bytes) -> KeyedBatch:
+    """Returns the batch by which buckets know of images that were asked for.
+
+    Args:
+        image_keys: sorted uint64.
+    """
+    keys = pa.array(np.frombuffer(image_keys, np.uint64))
+    return KeyedBatch(LISTED, 0, pa.record_batch({"key": keys}))
 
 
 class _Nested(NamedTuple):
@@ -142,13 +207,17 @@ class _Nested(NamedTuple):
         lists: (images,) lists.
         orphans: source index to the number of rows that belong to no image.
         repeats: source index to the number of rows that repeat a row of another file.
-        left_out: how many rows belong to images that aren't built.
+        unwanted: source index to the number of rows of images that aren't wanted.
+        left_out: how many rows belong to other images that aren't in the table.
+        sources: (m,) the source index of each row in `lists`.
     """
 
     lists: pa.ListArray
     orphans: dict[int, int]
     repeats: dict[int, int]
+    unwanted: dict[int, int]
     left_out: int
+    sources: np.ndarray
 
 
 def _nest(
@@ -174,17 +243,21 @@ def _nest(
     order = np.argsort(owner, kind="stable")
     rows = order if rows is None else rows[order]
     counts = np.bincount(owner, minlength=images)
-    left_out = len(keys_of_rows) - len(rows) - sum(orphans.values())
+    unwanted = count_by_source(batches, found & (row_place == _NO_PLACE))
+    left_out = len(keys_of_rows) - len(rows) - sum(orphans.values()) - sum(unwanted.values())
+    sources = row_sources(batches)[rows]
     values = pc.take(values, pa.array(rows), boundscheck=False)
     repeats: dict[int, int] = {}
     offsets = np.concatenate([[0], np.cumsum(counts)])
     if identity and len({source for source, _ in batches}) > 1:
-        merged = merge_repeats(values, offsets, row_sources(batches)[rows], identity)
+        merged = merge_repeats(values, offsets, sources, identity)
         if merged:
             is_repeat = np.zeros(len(keys_of_rows), bool)
             is_repeat[rows[~merged.kept]] = True
             repeats = count_by_source(batches, is_repeat)
             values = merged.values.filter(pa.array(merged.kept))
+            sources = sources[merged.kept]
             offsets = np.concatenate([[0], np.cumsum(merged.kept)])[offsets]
     offsets = offsets.astype(np.int32)
-    return _Nested(pa.ListArray.from_arrays(offsets, values), orphans, repeats, left_out)
+    lists = pa.ListArray.from_arrays(offsets, values)
+    return _Nested(lists, orphans, repeats, unwanted, left_out, sources)

@@ -4,6 +4,7 @@ import dataclasses
 
 from transforms.dataset.elements import Source
 from transforms.examples.imaging.process import ImageSpec
+from transforms.selection.selection import EVERYTHING, Selection
 from transforms.sources.limits import HttpOptions
 from transforms.storage.stores import ObjectOptions
 
@@ -20,6 +21,7 @@ class ExampleOptions:
         map_columns: of `schema.MAP_COLUMNS`.
         http_options: how pictures are asked for over HTTP.
         object_options: how object stores are reached.
+        selection: which images are built, and with which annotations.
     """
 
     sources: tuple[Source, ...]
@@ -29,6 +31,7 @@ class ExampleOptions:
     map_columns: tuple[str, ...]
     http_options: HttpOptions
     object_options: ObjectOptions
+    selection: Selection = EVERYTHING
 
     @property
     def with_pictures(self) -> bool:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from transforms import metrics
 from transforms.dataset import failures
 from transforms.dataset.elements import BucketCount, Failed
-from transforms.dataset.failures import Failure, Stage
+from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.examples.complete import Window
 from transforms.examples.join import Joined
 from transforms.kinds.registry import count_annotations
@@ -85,12 +85,23 @@ def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) 
         source: the index that stands for buckets in `Failed`: the one after those of all sources.
     """
     found = [failure for split in built.splits for failure in split.failures]
-    failed = pa.concat_tables([joined.failures, failures.to_table(found)])
+    failed = pa.concat_tables(
+        [joined.failures, _list_not_found(joined.not_found), failures.to_table(found)]
+    )
     metrics.FAILURES.inc(len(failed))
     if len(failed):
         packed = Failed(source, bucket, failures.pack(failed))
         yield beam.pvalue.TaggedOutput("failed", packed)
     yield beam.pvalue.TaggedOutput("counts", _count(bucket, joined, built))
+
+
+def _list_not_found(image_ids: pa.Array) -> pa.Table:
+    """Returns a failure for each image that was asked for and is nowhere."""
+    why = Stage.JOIN, Reason.MISSING
+    details = pa.array(
+        ["asked for by --image_ids, and in none of the inputs"] * len(image_ids), pa.string()
+    )
+    return failures.of_images(image_ids, pa.nulls(len(image_ids), pa.string()), why, details)
 
 
 def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
@@ -115,4 +126,5 @@ def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
         left_out=tuple(left_out),
         masks=tuple(split.masks for split in splits),
         exif_reset=sum(split.exif_reset for split in splits),
+        deselected=tuple((*key, count) for key, count in sorted(joined.deselected.items())),
     )

@@ -1,7 +1,6 @@
 """Selects the images of a bucket that become examples."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,36 +12,17 @@ from transforms.dataset.keys import image_ids
 from transforms.examples.images import Images
 
 
-class Selection(NamedTuple):
-    """The images of a bucket that are to be built.
-
-    Attributes:
-        places: those that can be, (k,) int64, split by split and in key order within a split.
-        images: how many were asked for, failed ones included.
-        failures: table of `failures.SCHEMA`, one row for each image that was asked for and whose
-            rows contradict each other.
-    """
-
-    places: np.ndarray
-    images: int
-    failures: pa.Table
-
-
-def select_images(images: Images, splits: Sequence[str] | None) -> Selection:
-    """Selects the images of some splits, but for those whose rows contradict each other.
+def order_by_split(images: Images, is_wanted: np.ndarray) -> np.ndarray:
+    """Returns the places of some images of a bucket, split by split and in key order within one.
 
     Args:
         images: of a bucket.
-        splits: those to build; None for all.
+        is_wanted: (n,) bool.
     """
-    is_wanted = _is_of_splits(images, splits)
-    is_sound = np.ones(len(images.keys), bool)
-    is_sound[images.conflicts.places] = False
-    places = np.flatnonzero(is_wanted & is_sound)
+    places = np.flatnonzero(is_wanted)
     # Sorted by split, so that what is written together is a slice and no copy.
     rank = pc.rank(images.rows.field("split"), tiebreaker="dense").to_numpy()
-    places = places[np.argsort(rank[places], kind="stable")]
-    return Selection(places, int(is_wanted.sum()), _conflicts(images, is_wanted))
+    return places[np.argsort(rank[places], kind="stable")]
 
 
 def split_table(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -53,7 +33,7 @@ def split_table(joined: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start += count["counts"]
 
 
-def _is_of_splits(images: Images, splits: Sequence[str] | None) -> np.ndarray:
+def is_of_splits(images: Images, splits: Sequence[str] | None) -> np.ndarray:
     """Returns for which images, (n,) bool, some row names a split that is wanted."""
     if splits is None:
         return np.ones(len(images.keys), bool)
@@ -63,7 +43,7 @@ def _is_of_splits(images: Images, splits: Sequence[str] | None) -> np.ndarray:
     return is_wanted
 
 
-def _conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
+def list_conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
     """Returns a failure for each wanted image whose rows contradict each other."""
     is_reported = is_wanted[images.conflicts.places]
     places = images.conflicts.places[is_reported]

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from transforms.releases.manifest import (
     SourceWarning,
     Split,
 )
+from transforms.selection.choose import IMAGES_RULE
 from transforms.wording import clean
 
 
@@ -45,26 +47,30 @@ def add_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> lis
 def count_sources(
     sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
 ) -> tuple[SourceRows, ...]:
-    """Counts, for each source, the rows that were kept, repeats, orphans and bad.
+    """Counts, for each source, the rows that were kept, repeats, orphans, bad and deselected.
 
     Raises:
         LostRowsError: Rows that were read were lost on the way to a bucket, or doubled; or the rows
             that were kept aren't the annotations of examples and of images that were left out.
     """
-    rows, bad = np.zeros((2, len(sources)), int)
+    rows, bad, passed_over = np.zeros((3, len(sources)), int)
     for count in counts:
         rows[count.source] += count.rows
         bad[count.source] += count.bad_rows
+        passed_over[count.source] += count.deselected
     arrived: collections.Counter[int] = collections.Counter()
     orphans: collections.Counter[int] = collections.Counter()
     repeats: collections.Counter[int] = collections.Counter()
+    deselected = [Counter({IMAGES_RULE: int(count)}) for count in passed_over]
     buckets = list(buckets)
     for bucket in buckets:
+        for source, rule, count in bucket.deselected:
+            deselected[source][rule] += count
         arrived.update(dict(bucket.rows))
         orphans.update(dict(bucket.orphans))
         repeats.update(dict(bucket.repeats))
     for source in sources:
-        sound = rows[source.index] - bad[source.index]
+        sound = rows[source.index] - bad[source.index] - passed_over[source.index]
         if source.kind not in SMALL_FILES and arrived[source.index] != sound:
             raise LostRowsError(
                 f"{source.name}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
@@ -74,6 +80,7 @@ def count_sources(
         source.index: int(rows[source.index] - bad[source.index])
         - orphans[source.index]
         - repeats[source.index]
+        - deselected[source.index].total()
         for source in sources
     }
     _check_columns(sources, kept, count_annotations(buckets))
@@ -86,6 +93,7 @@ def count_sources(
             repeats=repeats[source.index],
             orphans=orphans[source.index],
             bad_rows=int(bad[source.index]),
+            deselected=dict(+deselected[source.index]),
             digest=source.digest,
             stamp=source.stamp,
         )

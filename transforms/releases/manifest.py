@@ -98,7 +98,9 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceRows:
-    """An input and what became of its rows: each is kept, a repeat, an orphan, or bad.
+    """An input and what became of its rows: each is kept, a repeat, an orphan, bad or deselected.
+
+    `deselected` counts the rows that the selection leaves out, by its rule.
 
     Earlier releases counted no repeats, so `kept` and `repeats` may be None.
     """
@@ -110,6 +112,7 @@ class SourceRows:
     repeats: Count | None = None
     orphans: Count
     bad_rows: Count
+    deselected: dict[str, Count] = dataclasses.field(default_factory=dict)
     digest: str | None = None
     stamp: str | None = None
 

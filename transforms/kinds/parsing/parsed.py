@@ -21,6 +21,7 @@ class ParsedBlock:
         bad_rows: how many were left out.
         lines: how many lines it holds.
         warning: why the file may be cut, as in `SourceCount`; or empty.
+        deselected: how many sound rows aren't in the table because nobody wants them.
     """
 
     table: pa.Table
@@ -29,6 +30,7 @@ class ParsedBlock:
     bad_rows: int
     lines: int
     warning: str = ""
+    deselected: int = 0
 
     def with_cut_record(self, failure: Failure, warning: str) -> "ParsedBlock":
         """Returns the block with a bad record added at its end, the one that is cut."""

@@ -24,6 +24,7 @@ from transforms.kinds.parsing.blocks import TextBlock
 from transforms.kinds.parsing.ending import TAIL_BYTES, WARNING
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.records import MAX_RECORD_BYTES
+from transforms.kinds.reading.lines import ALL_ROWS, RowFilter, RowFinder
 from transforms.kinds.registry import TABLES
 from transforms.storage import archives, files
 from transforms.storage.stores import ObjectOptions
@@ -112,6 +113,7 @@ class RangeReader:
         splits: whose image rows are counted; None for all.
         options: how object stores are reached.
         progress_folder: where what was read is counted; None for nowhere.
+        rows: which rows are wanted.
     """
 
     sources: Sequence[Source]
@@ -120,15 +122,20 @@ class RangeReader:
     splits: Sequence[str] | None = None
     options: ObjectOptions = files.DEFAULTS
     progress_folder: str | None = None
+    rows: RowFilter = ALL_ROWS
 
-    def read(self, piece: ByteRange, known: bytes) -> Iterator[Any]:
+    def read(
+        self, piece: ByteRange, known: bytes, image_keys: bytes | None = None
+    ) -> Iterator[Any]:
         """Yields keyed batches of rows, and by tag the other outputs of `ReadAnnotations`.
 
         Args:
             piece: the range.
             known: encoded labels that class files name.
+            image_keys: of the images whose rows are wanted, sorted uint64; None for all.
         """
         source = self.sources[piece.source]
+        finder = dataclasses.replace(self.rows, keys=image_keys).finder()
         order = piece.start
         checksum = Checksum()
         if source.lacks_digest and piece.start == source.data_start:
@@ -147,7 +154,7 @@ class RangeReader:
                     count = SourceCount(source.index, start, rows=0, bad_rows=0, lines=lines)
                     yield beam.pvalue.TaggedOutput("counts", count)
                 else:
-                    parsed = self._parse_block(source, piece, data, tail, known)
+                    parsed = self._parse_block(source, piece, data, tail, known, finder)
                     del data  # so that it isn't there while rows are spilled
                     yield from self._tell(source, start, parsed, known)
                     del parsed
@@ -167,7 +174,13 @@ class RangeReader:
             yield beam.pvalue.TaggedOutput("counts", count)
 
     def _parse_block(
-        self, source: Source, piece: ByteRange, data: bytes, tail: bytes, known: bytes
+        self,
+        source: Source,
+        piece: ByteRange,
+        data: bytes,
+        tail: bytes,
+        known: bytes,
+        finder: RowFinder | None,
     ) -> ParsedBlock:
         """Parses a block; a last record of the file that is cut is a bad row.
 
@@ -177,6 +190,7 @@ class RangeReader:
             data: the block.
             tail: the last bytes that were read of the range, up to the end of the block.
             known: encoded labels.
+            finder: finds wanted rows; None where all are.
         """
         cut = None
         # Blocks end after line breaks, but for the last one of a file, and the beginning of a line
@@ -185,8 +199,8 @@ class RangeReader:
         if 0 < last_line <= MAX_RECORD_BYTES:
             cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
         if cut is None:
-            return self._parse(source, data, known)
-        parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known)
+            return self._parse(source, data, known, finder)
+        parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known, finder)
         return parsed.with_cut_record(cut.failure, WARNING)
 
     def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
@@ -200,9 +214,16 @@ class RangeReader:
                 read = file.read(source.size - start)
         return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read
 
-    def _parse(self, source: Source, data: bytes, known: bytes) -> ParsedBlock:
+    def _parse(
+        self, source: Source, data: bytes, known: bytes, finder: RowFinder | None
+    ) -> ParsedBlock:
         metrics.BYTES_READ.inc(len(data))
-        return parse_block(source, data, known if self.is_coded else None)
+        encoded_labels = known if self.is_coded else None
+        if finder is None:
+            return parse_block(source, data, encoded_labels)
+        filtered = finder.filter_lines(source, TABLES[source.kind], data)
+        parsed = parse_block(source, filtered.data, encoded_labels)
+        return finder.filter_rows(parsed, filtered)
 
     def _tell(self, source: Source, order: int, parsed: ParsedBlock, known: bytes) -> Iterator[Any]:
         metrics.FAILURES.inc(parsed.failures.num_rows)
@@ -221,6 +242,7 @@ class RangeReader:
             parsed.bad_rows,
             parsed.lines,
             warning=parsed.warning,
+            deselected=parsed.deselected,
         )
         yield beam.pvalue.TaggedOutput("counts", count)
         if source.kind == IMAGES.name:
@@ -244,7 +266,9 @@ class ReadRangeFn(beam.DoFn):
         reader: RangeReader,
         partition: Callable[[Iterable[Any]], Iterator[Any]],
         journal: Journal,
+        name: str,
     ) -> None:
+        self._name = name
         self._reader = reader
         self._partition = partition
         self._journal = journal
@@ -252,11 +276,13 @@ class ReadRangeFn(beam.DoFn):
     def setup(self) -> None:
         progress.sign_on(self._reader.progress_folder)
 
-    def process(self, piece: ByteRange, known: bytes) -> Iterable[Any]:
-        name = f"range-{piece.source}-{piece.start}-{piece.stop}"
+    def process(
+        self, piece: ByteRange, known: bytes, image_keys: bytes | None = None
+    ) -> Iterable[Any]:
+        name = f"{self._name}-{piece.source}-{piece.start}-{piece.stop}"
         outputs = self._journal.load(name)
         if outputs is None:
-            rows = self._reader.read(piece, known)
+            rows = self._reader.read(piece, known, image_keys)
             outputs = self._journal.save(name, self._partition(rows))
         return outputs
 
@@ -288,21 +314,27 @@ class ReadAnnotations(beam.PTransform):
         partition: turns keyed batches into fragments: that of a transport.
         journal: of the fragments that were written.
         known: the labels that class files name, encoded.
+        image_keys: of the images whose rows are wanted, as of `RowFilter`, one; None for all.
+        name: of what is read in the journal.
     """
 
     reader: RangeReader
     partition: Callable[[Iterable[Any]], Iterator[Any]]
     journal: Journal
     known: beam.PCollection
+    image_keys: beam.PCollection | None = None
+    name: str = "range"
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, ranges: beam.PCollection) -> Rows:
-        read = ReadRangeFn(self.reader, self.partition, self.journal)
-        known = beam.pvalue.AsSingleton(self.known)
+        read = ReadRangeFn(self.reader, self.partition, self.journal, self.name)
+        inputs = {"known": beam.pvalue.AsSingleton(self.known)}
+        if self.image_keys is not None:
+            inputs["image_keys"] = beam.pvalue.AsSingleton(self.image_keys)
         outputs = (
             ranges
             | "SpreadRanges" >> beam.Reshuffle()
             | "ReadRanges"
-            >> beam.ParDo(read, known=known).with_outputs(*Rows._fields[1:], main="fragments")
+            >> beam.ParDo(read, **inputs).with_outputs(*Rows._fields[1:], main="fragments")
         )
         return Rows(*(outputs[tag] for tag in Rows._fields))

@@ -1,0 +1,74 @@
+"""Applies a selection to joined images: chooses images, and drops annotations of those chosen."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.examples.join import LIST_COLUMNS, Joined
+from transforms.kinds.registry import ANNOTATIONS
+from transforms.selection.choose import IMAGES_RULE, BucketImages, Chooser
+
+
+def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
+    """Returns the images that a selection chooses, with the annotations that it keeps.
+
+    Args:
+        joined: images to choose from, of `join` with the same chooser.
+        chooser: applies the selection.
+    """
+    is_chosen = chooser.choose(BucketImages.of_table(joined.keys, joined.table))
+    is_built = is_chosen & joined.is_sound
+    deselected = Counter(joined.deselected)
+    left_out = dict(joined.left_out)
+    columns = {name: joined.table[name] for name in joined.table.column_names}
+    built = pa.array(is_built)
+    for name, sources in joined.row_sources.items():
+        lists = columns[name].combine_chunks()
+        images = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy())
+        is_kept = is_chosen[images]
+        _count(deselected, IMAGES_RULE, sources[~is_kept])
+        if name in ANNOTATIONS:
+            for rule, dropped in chooser.dropped(name, lists.flatten()):
+                _count(deselected, rule, sources[is_kept & dropped])
+                is_kept &= ~dropped
+        left_out[name] += int(np.count_nonzero(is_kept & ~is_built[images]))
+        is_kept &= is_built[images]
+        if name in ANNOTATIONS and name not in chooser.selection.carried_columns:
+            columns[name] = pa.nulls(int(is_built.sum()), pa.list_(LIST_COLUMNS[name]))
+        elif not is_built.all() or not is_kept.all():
+            columns[name] = _kept(lists, images, is_kept, is_built)
+    for name in columns.keys() - LIST_COLUMNS.keys():
+        columns[name] = columns[name].filter(built)
+    for name in LIST_COLUMNS.keys() - joined.row_sources.keys():
+        columns[name] = columns[name].filter(built)
+    chosen_ids = joined.table["image_id"].filter(pa.array(is_chosen))
+    is_of_chosen = pc.is_in(joined.failures["image_id"], chosen_ids.combine_chunks())
+    return dataclasses.replace(
+        joined,
+        table=pa.table({name: columns[name] for name in joined.table.column_names}),
+        images=int(is_chosen.sum()),
+        failures=joined.failures.filter(is_of_chosen),
+        left_out=left_out,
+        keys=joined.keys[is_built],
+        is_sound=joined.is_sound[is_built],
+        row_sources={},
+        deselected=deselected,
+    )
+
+
+def _count(counts: Counter[tuple[int, str]], rule: str, sources: np.ndarray) -> None:
+    """Adds rows of some sources to the counts of a rule."""
+    for source, count in zip(*np.unique(sources, return_counts=True), strict=True):
+        counts[int(source), rule] += int(count)
+
+
+def _kept(
+    lists: pa.ListArray, images: np.ndarray, is_kept: np.ndarray, is_built: np.ndarray
+) -> pa.ListArray:
+    """Returns the lists of some images, of some of their rows."""
+    counts = np.bincount(images[is_kept], minlength=len(lists))[is_built]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, lists.flatten().filter(pa.array(is_kept)))

@@ -1,0 +1,165 @@
+"""Decides on images before their rows are all there: buckets → where quotas are reached, and keys.
+
+What decides are rows of few tables, and just of those the rows that name a class of the selection.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from transforms.dataset.classes import decode_labels
+from transforms.dataset.elements import Source
+from transforms.examples.join import Joined, join
+from transforms.exchange.batches import BucketBatches
+from transforms.selection.choose import BucketImages, Chooser
+from transforms.selection.quotas import NO_CUTS, Cuts, cut_classes, cut_images, tally
+from transforms.selection.selection import Selection
+
+
+@dataclasses.dataclass(frozen=True)
+class Deciding:
+    """How images are decided on.
+
+    Attributes:
+        sources: all sources of the build, by index.
+        splits: the splits to keep; None keeps all.
+        selection: what is to be built.
+        num_buckets: how many buckets there are.
+        reads: indices of the sources whose rows decide.
+    """
+
+    sources: Sequence[Source]
+    splits: Sequence[str] | None
+    selection: Selection
+    num_buckets: int
+    reads: Collection[int]
+
+    def chooser(self, cuts: Cuts) -> Chooser:
+        """Returns what chooses images, up to some cuts."""
+        return Chooser(self.selection, self.num_buckets, cuts)
+
+    def join(self, batches: BucketBatches, encoded_labels: bytes) -> Joined:
+        """Returns the images of a bucket with what decides on them."""
+        labels = decode_labels(encoded_labels)
+        chooser = self.chooser(NO_CUTS)
+        return join(batches, self.sources, self.splits, labels, chooser, self.reads)
+
+
+class TallyBucketFn(beam.DoFn):
+    """Counts the images of a bucket by what they show; see `quotas.tally`.
+
+    Args:
+        deciding: how images are decided on.
+        is_final: whether those that classes need are counted, and not all that qualify.
+    """
+
+    def __init__(self, deciding: Deciding, is_final: bool) -> None:
+        self._deciding = deciding
+        self._is_final = is_final
+
+    def process(
+        self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
+    ) -> Iterator[bytes]:
+        joined = self._deciding.join(element[1], encoded_labels)
+        images = BucketImages.of_table(joined.keys, joined.table)
+        chooser = self._deciding.chooser(cuts)
+        chosen, shown = chooser.qualify(images)
+        if self._is_final:
+            chosen = chooser.choose(images)
+        if chosen.any():
+            # Images are numbered anew, from 0.
+            number = np.cumsum(chosen) - 1
+            shown = shown.filter(chosen)
+            shown = shown._replace(images=number[shown.images])
+            yield tally(chooser.pieces(images.keys)[chosen], shown)
+
+
+class ListKeysFn(beam.DoFn):
+    """Yields the keys of a bucket's images that are chosen, (n,) uint64 in bytes, sorted."""
+
+    def __init__(self, deciding: Deciding) -> None:
+        self._deciding = deciding
+
+    def process(
+        self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
+    ) -> Iterator[tuple[int, bytes]]:
+        bucket, batches = element
+        joined = self._deciding.join(batches, encoded_labels)
+        images = BucketImages.of_table(joined.keys, joined.table)
+        chosen = self._deciding.chooser(cuts).choose(images)
+        if chosen.any():
+            yield bucket, np.sort(images.keys[chosen]).tobytes()
+
+
+@dataclasses.dataclass(eq=False)
+class FindCuts(beam.PTransform):
+    """Batches by bucket → where the quotas of a selection are reached: one `Cuts`.
+
+    Attributes:
+        deciding: how images are decided on; the selection has a quota.
+        labels: that class files name, encoded; one element.
+    """
+
+    deciding: Deciding
+    labels: beam.PCollection
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        selection = self.deciding.selection
+        labels = beam.pvalue.AsSingleton(self.labels)
+        tallies = buckets | "Tally" >> beam.ParDo(TallyBucketFn(self.deciding, False), labels)
+        cuts = None
+        if selection.max_per_class is not None:
+            cuts = _combine(tallies, "CutClasses", cut_classes, selection.max_per_class)
+            if selection.max_images is None:
+                return cuts
+            needed = TallyBucketFn(self.deciding, True)
+            tallies = buckets | "TallyNeeded" >> beam.ParDo(
+                needed, labels, cuts=beam.pvalue.AsSingleton(cuts)
+            )
+        limit = _combine(tallies, "CutImages", cut_images, selection.max_images)
+        if cuts is None:
+            return limit
+        return cuts | "BothCuts" >> beam.Map(_with_limit, beam.pvalue.AsSingleton(limit))
+
+
+def _combine(tallies: beam.PCollection, name: str, cut: Any, most: int | None) -> beam.PCollection:
+    root = tallies.pipeline | f"{name}Once" >> beam.Impulse()
+    return root | name >> beam.Map(_cut, beam.pvalue.AsList(tallies), cut, most)
+
+
+def _cut(_: bytes, tallies: Iterable[bytes], cut: Any, most: int) -> Cuts:
+    return cut(tallies, most)
+
+
+def _with_limit(cuts: Cuts, limit: Cuts) -> Cuts:
+    return cuts._replace(image_piece=limit.image_piece, image_rest=limit.image_rest)
+
+
+@dataclasses.dataclass(eq=False)
+class ListKeys(beam.PTransform):
+    """Batches by bucket → the keys of all images that are chosen, sorted uint64 in bytes: one.
+
+    Attributes:
+        deciding: how images are decided on.
+        labels: that class files name, encoded; one element.
+        cuts: where the quotas are reached, one; None without quotas.
+    """
+
+    deciding: Deciding
+    labels: beam.PCollection
+    cuts: beam.PCollection | None
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        inputs = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
+        if self.cuts is not None:
+            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        keys = buckets | beam.ParDo(ListKeysFn(self.deciding), **inputs)
+        once = keys.pipeline | "KeysOnce" >> beam.Impulse()
+        return once | "JoinKeys" >> beam.Map(_join_keys, beam.pvalue.AsList(keys))
+
+
+def _join_keys(_: bytes, keys: Iterable[tuple[int, bytes]]) -> bytes:
+    return b"".join(part for _, part in sorted(keys))

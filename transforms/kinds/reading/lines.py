@@ -1,0 +1,266 @@
+"""Drops lines of a table by their ImageID, before anything else of them is parsed.
+
+A line is dropped if it begins with the ImageID of an image that isn't wanted. Whatever else it may
+be, the parser is to see it.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.elements import Source, in_one_piece
+from transforms.dataset.keys import HEX_DIGITS, KeyFinder, image_keys, keys_of_digits
+from transforms.kinds.kind import Kind
+from transforms.kinds.parsing.parsed import ParsedBlock
+from transforms.kinds.parsing.records import find_quoted_lines
+
+_NEWLINE = 10
+#: Bytes that are looked at together: they stay in the processor's cache.
+_LOOK = 1 << 16
+#: What a MID begins with, which is a letter between two slashes, and by how many of the bytes that
+#: follow it is looked for. After a shorter one comes the end of its field.
+_MID_START, _MID_BYTES = b"/m/", 5
+_FOLLOWS = (b",", b"\n", b"\r", b"\t", b";", b'"')
+_HASH_BITS = 16
+#: Up to so many, to look for each by itself is faster.
+_FEW_LABELS = 2
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+#: The beginning of a published narrative.
+_JSON_ID = r'^\{(?:"dataset_id": ?"[^"]*", ?)?"image_id": ?"(?P<id>[0-9a-f]{16})"'
+
+
+@dataclasses.dataclass(frozen=True)
+class RowFilter:
+    """Which rows of tables are wanted.
+
+    Attributes:
+        keys: of the images, sorted uint64 in bytes; None for all.
+        first: the key at which the wanted ones begin; they go on from 0 after the last key.
+        size: how many of the 2^64 keys are wanted.
+        labels: rows of annotations that name none of these are dropped; empty for any.
+    """
+
+    keys: bytes | None = None
+    first: int = 0
+    size: int = 1 << 64
+    labels: tuple[str, ...] = ()
+
+    def finder(self) -> "RowFinder | None":
+        """Returns what finds wanted rows; None if all are."""
+        if self.keys is None and self.size >= 1 << 64 and not self.labels:
+            return None
+        return RowFinder(self)
+
+
+ALL_ROWS = RowFilter()
+
+
+class Filtered(NamedTuple):
+    """The wanted records of a block.
+
+    Attributes:
+        data: their text.
+        lines: (n,) the numbers of their lines in the block, from 0.
+        dropped: how many records were dropped.
+        line_breaks: how many the block has.
+    """
+
+    data: bytes
+    lines: np.ndarray
+    dropped: int
+    line_breaks: int
+
+
+class RowFinder:
+    """Finds wanted rows, in blocks of any tables."""
+
+    def __init__(self, wanted: RowFilter) -> None:
+        self._wanted = wanted
+        self._keys = None
+        if wanted.keys is not None:
+            self._keys = KeySet(np.frombuffer(wanted.keys, np.uint64))
+        self._labels = LabelSet(wanted.labels) if wanted.labels else None
+
+    def wants(self, keys: np.ndarray) -> np.ndarray:
+        """Returns which of some images are wanted, (n,) bool."""
+        wanted = np.ones(len(keys), bool) if self._keys is None else self._keys.holds(keys)
+        if self._wanted.size < 1 << 64:
+            wanted &= keys - np.uint64(self._wanted.first) < np.uint64(self._wanted.size)
+        return wanted
+
+    def filter_lines(self, source: Source, kind: Kind, data: bytes) -> Filtered:
+        """Drops the lines of a block that are surely not wanted.
+
+        Args:
+            source: the table.
+            kind: of the table.
+            data: whole records.
+        """
+        text = np.frombuffer(data, np.uint8)
+        breaks = _places(text, _NEWLINE)
+        ends = breaks + 1
+        if len(text) and not data.endswith(b"\n"):
+            ends = np.append(ends, len(text))
+        starts = np.concatenate([[0], ends[:-1]])
+        if not source.columns:
+            is_kept = self._keeps_objects(text, starts)
+        else:
+            is_kept = np.ones(len(starts), bool)
+            if self._labels and kind.labels:
+                is_kept[:] = False
+                is_kept[np.searchsorted(ends, self._labels.places(data), side="right")] = True
+            if self._keys or self._wanted.size < 1 << 64:
+                self._drop_rows(is_kept, text, starts, source, kind)
+        is_dropped = ~is_kept
+        if kind.free_text and b'"' in data and is_dropped.any():
+            layout = kind.layout(source)
+            assert layout is not None
+            # The lines of a record are kept together.
+            is_head = np.ones(len(starts), bool)
+            is_head[find_quoted_lines(data, layout).continued] = False
+            record = np.cumsum(is_head) - 1
+            has_kept = np.zeros(len(starts), bool)
+            has_kept[record[is_kept]] = True
+            is_kept = has_kept[record]
+            is_dropped = ~is_kept & is_head
+        dropped = int(np.count_nonzero(is_dropped))
+        if not dropped:
+            return Filtered(data, np.arange(len(starts)), 0, len(breaks))
+        edges = np.flatnonzero(np.diff(is_kept, prepend=False, append=False))
+        pieces = zip(starts[edges[::2]], ends[edges[1::2] - 1], strict=True)
+        view = memoryview(data)
+        kept = b"".join([view[start:stop] for start, stop in pieces])
+        return Filtered(kept, np.flatnonzero(is_kept), dropped, len(breaks))
+
+    def filter_rows(self, parsed: ParsedBlock, filtered: Filtered) -> ParsedBlock:
+        """Returns a block of which the parser has seen only some lines, without unwanted rows.
+
+        Args:
+            parsed: what was made of `filtered`.
+            filtered: of `filter_lines`.
+        """
+        table = parsed.table
+        is_wanted = self.wants(in_one_piece(table["key"]).to_numpy())
+        if not is_wanted.all():
+            table = table.filter(pa.array(is_wanted))
+        found = parsed.failures
+        if len(found):
+            at = found.schema.get_field_index("line")
+            numbers = filtered.lines[found["line"].to_numpy() - 1] + 1
+            found = found.set_column(at, found.field(at), pa.array(numbers, found.field(at).type))
+        return dataclasses.replace(
+            parsed,
+            table=table,
+            failures=found,
+            rows=parsed.rows + filtered.dropped,
+            lines=filtered.line_breaks,
+            deselected=filtered.dropped + int(np.count_nonzero(~is_wanted)),
+        )
+
+    def _drop_rows(
+        self,
+        is_kept: np.ndarray,
+        text: np.ndarray,
+        starts: np.ndarray,
+        source: Source,
+        kind: Kind,
+    ) -> None:
+        """Marks lines of a CSV file that begin a row of an image that isn't wanted."""
+        lines = np.flatnonzero(is_kept)
+        at = _field_starts(text, starts[lines], source.columns.index(kind.image_id), source)
+        is_id = at + HEX_DIGITS < len(text)
+        is_id[is_id] = text[at[is_id] + HEX_DIGITS] == ord(source.delimiter)
+        digits = np.lib.stride_tricks.sliding_window_view(text, HEX_DIGITS)[at[is_id]]
+        keys, valid = keys_of_digits(digits)
+        is_kept[lines[is_id]] = ~valid | self.wants(keys)
+
+    def _keeps_objects(self, text: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Returns which lines of JSON are kept, (n,) bool."""
+        offsets = np.append(starts, len(text)).astype(np.int32)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+        lines = pa.BinaryArray.from_buffers(pa.binary(), len(starts), buffers)
+        found = pc.struct_field(pc.extract_regex(lines, _JSON_ID), "id").drop_null()
+        is_id = pc.match_substring_regex(lines, _JSON_ID).to_numpy(zero_copy_only=False)
+        keys, valid = image_keys(found.cast(pa.string()))
+        is_kept = np.ones(len(starts), bool)
+        is_kept[is_id] = ~valid | self.wants(keys)
+        return is_kept
+
+
+class KeySet:
+    """A set of keys, most of which others aren't in."""
+
+    def __init__(self, keys: np.ndarray) -> None:
+        self._finder = KeyFinder(keys)
+        # Equal ranges of keys, of which most hold none.
+        bits = min(max(len(keys).bit_length() + 4, 8), 24)
+        self._shift = np.uint64(64 - bits)
+        self._has_any = np.zeros(1 << bits, bool)
+        self._has_any[keys >> self._shift] = True
+
+    def holds(self, keys: np.ndarray) -> np.ndarray:
+        """Returns which keys are in the set, (n,) bool."""
+        may = self._has_any[keys >> self._shift]
+        at = np.flatnonzero(may)
+        may[at] = self._finder.find(keys[at])[1]
+        return may
+
+
+class LabelSet:
+    """A set of labels that finds the lines of a block that may name one, and some others."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._few = [label.encode() for label in labels] if len(labels) <= _FEW_LABELS else None
+        self._is_hash = np.zeros(1 << _HASH_BITS, bool)
+        for label in labels:
+            beginning = label.encode()[len(_MID_START) :]
+            follows = [b""] if len(beginning) >= _MID_BYTES else _FOLLOWS
+            words = [(beginning + each)[:_MID_BYTES].ljust(8, b"\0") for each in follows]
+            self._is_hash[_hash(np.frombuffer(b"".join(words), "<u8"))] = True
+
+    def places(self, data: bytes) -> np.ndarray:
+        """Returns places in a block where labels may be, (n,) int64."""
+        if self._few is not None:
+            return np.array([at for label in self._few for at in _find_all(data, label)], np.int64)
+        text = np.frombuffer(data, np.uint8)
+        slashes = _places(text, ord("/"))
+        labels = slashes[:-1][np.diff(slashes) == len(_MID_START) - 1] + len(_MID_START)
+        if not len(labels):
+            return labels
+        is_last = labels > len(data) - 8
+        words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))
+        found = self._is_hash[_hash(words[np.where(is_last, 0, labels)])]
+        return labels[found | is_last]
+
+
+def _find_all(data: bytes, label: bytes) -> Iterator[int]:
+    at = data.find(label)
+    while at >= 0:
+        yield at
+        at = data.find(label, at + 1)
+
+
+def _hash(words: np.ndarray) -> np.ndarray:
+    """Hashes the first `_MID_BYTES` bytes of words; (n,) uint64 in and out."""
+    shift = np.uint64(8 * (8 - _MID_BYTES))
+    return ((words << shift) * _PRIME) >> np.uint64(64 - _HASH_BITS)
+
+
+def _field_starts(text: np.ndarray, starts: np.ndarray, number: int, source: Source) -> np.ndarray:
+    """Returns where a field of each line begins, if no field before it is quoted; (n,)."""
+    if not number:
+        return starts
+    delimiters = np.append(_places(text, ord(source.delimiter)), len(text) - 1)
+    first = np.searchsorted(delimiters, starts)
+    return delimiters[np.minimum(first + number - 1, len(delimiters) - 1)] + 1
+
+
+def _places(text: np.ndarray, byte: int) -> np.ndarray:
+    """Returns where a byte is in a text, (n,) int64."""
+    pieces = (text[at : at + _LOOK] == byte for at in range(0, len(text), _LOOK))
+    found = [np.flatnonzero(piece) + i * _LOOK for i, piece in enumerate(pieces)]
+    return np.concatenate([np.empty(0, np.int64), *found])

@@ -1,0 +1,206 @@
+"""Which images of a bucket are built, and which of their annotations are kept."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.kinds.images import IMAGE_ROW
+from transforms.kinds.points import POINTS
+from transforms.selection.label_types import LABEL_TYPES, LabelType
+from transforms.selection.quotas import (
+    NO_CUTS,
+    Cuts,
+    Shown,
+    needed_by_class,
+    pieces_of,
+    within_limit,
+)
+from transforms.selection.selection import Selection
+from transforms.selection.values import label_mask, text_mask
+
+#: Why a row isn't kept: its image isn't chosen, its label type isn't asked for, or its class isn't.
+#: Beside these, the text of a condition that it fails.
+IMAGES_RULE, TYPES_RULE, CLASSES_RULE = "images", "label_types", "only_matching"
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnRows:
+    """The rows of a column of annotations.
+
+    Attributes:
+        values: (m,) rows, labels plain or coded as dictionaries.
+        images: (m,) the image of each row, from 0.
+    """
+
+    values: pa.StructArray
+    images: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class BucketImages:
+    """The images of a bucket; n of them.
+
+    Attributes:
+        keys: (n,) uint64, in any order.
+        rows: (n,) rows of `IMAGE_ROW`.
+        columns: their annotations, by column of an example; a column that wasn't given isn't there.
+    """
+
+    keys: np.ndarray
+    rows: pa.StructArray
+    columns: Mapping[str, ColumnRows]
+
+    @classmethod
+    def of_table(cls, keys: np.ndarray, table: pa.Table) -> "BucketImages":
+        """Returns the images of a joined table.
+
+        Args:
+            keys: of its rows.
+            table: with the fields of `IMAGE_ROW` and columns of lists.
+        """
+        rows = table.select(IMAGE_ROW.names).to_struct_array()
+        columns = {}
+        for name in {each.column for each in LABEL_TYPES.values()}:
+            lists = table[name].combine_chunks()
+            if lists.null_count < len(lists):
+                counts = lists.value_lengths().fill_null(0).to_numpy()
+                owners = np.repeat(np.arange(len(lists)), counts)
+                columns[name] = ColumnRows(lists.flatten(), owners)
+        return cls(keys, rows.combine_chunks(), columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chooser:
+    """Applies a selection to buckets.
+
+    Attributes:
+        selection: what is to be built.
+        num_buckets: how many buckets there are.
+        cuts: where quotas are reached; without any, all images that qualify are chosen.
+    """
+
+    selection: Selection
+    num_buckets: int
+    cuts: Cuts = NO_CUTS
+
+    def considers(self, keys: np.ndarray) -> np.ndarray:
+        """Returns which images may be chosen by their keys, (n,) bool."""
+        size = self.selection.sample_size
+        if size >= 1 << 64:
+            return np.ones(len(keys), bool)
+        return keys - np.uint64(self.selection.order_start) < np.uint64(size)
+
+    def qualify(self, bucket: BucketImages) -> tuple[np.ndarray, Shown]:
+        """Returns which images qualify, (n,) bool, quotas apart; and what these show.
+
+        What they show is counted by label: of those that are selected, or else of all.
+        """
+        selection = self.selection
+        qualifies = np.ones(len(bucket.keys), bool)
+        for condition in (*selection.where, *selection.where_images):
+            if condition.subject == "images":
+                qualifies &= condition.mask(bucket.rows)
+        for condition in selection.where_images:
+            if condition.subject != "images":
+                label_type = LABEL_TYPES[condition.subject]
+                rows = bucket.columns.get(label_type.column)
+                if rows is not None:
+                    fails = _of_type(label_type, rows.values) & ~condition.mask(rows.values)
+                    qualifies[rows.images[fails]] = False
+        if not selection.needs_classes:
+            nothing = np.zeros(0, np.int64)
+            return qualifies, Shown(nothing, nothing, pa.array([], pa.string()))
+        shown = self._shown(bucket)
+        if selection.classes is not None:
+            qualifies &= self._match(shown, len(qualifies))
+        return qualifies, shown.filter(qualifies)
+
+    def choose(self, bucket: BucketImages) -> np.ndarray:
+        """Returns which images are built, (n,) bool."""
+        chosen, shown = self.qualify(bucket)
+        if not self.selection.has_quota:
+            return chosen
+        pieces = self.pieces(bucket.keys)
+        if self.selection.max_per_class is not None:
+            chosen = needed_by_class(bucket.keys, pieces, shown, self.cuts)
+        return within_limit(bucket.keys, pieces, chosen, self.cuts)
+
+    def pieces(self, keys: np.ndarray) -> np.ndarray:
+        """Returns the piece of each image in the order of images; see `quotas`."""
+        return pieces_of(keys, self.num_buckets, self.selection.order_start)
+
+    def dropped(self, column: str, values: pa.StructArray) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields each rule with the rows that it drops of chosen images, (m,) bool.
+
+        A row may be dropped by several; the first one counts.
+        """
+        selection = self.selection
+        types = [each for each in LABEL_TYPES.values() if each.column == column]
+        if not all(selection.carries(each.name) for each in types):
+            carried = np.zeros(len(values), bool)
+            for each in types:
+                if selection.carries(each.name):
+                    carried |= _of_type(each, values)
+            yield TYPES_RULE, ~carried
+        for condition in selection.where:
+            for each in types:
+                if each.name == condition.subject:
+                    yield condition.text, _of_type(each, values) & ~condition.mask(values)
+        labels = types[0].kind.labels
+        if selection.only_matching and selection.classes is not None and labels:
+            mids = pa.array(selection.mids, pa.string())
+            yield CLASSES_RULE, ~np.any([label_mask(values.field(n), mids) for n in labels], axis=0)
+
+    def _shown(self, bucket: BucketImages) -> Shown:
+        """Returns which labels images show: of the classes that are selected, or else all."""
+        images, labels = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
+        mids = None if self.selection.classes is None else pa.array(self.selection.mids)
+        for label_type in self.selection.matched_types:
+            rows = bucket.columns.get(label_type.column)
+            if rows is None or not len(rows.values):
+                continue
+            counts = _of_type(label_type, rows.values) & _asserts(label_type, rows.values)
+            for condition in self.selection.where:
+                if condition.subject == label_type.name:
+                    counts &= condition.mask(rows.values)
+            for name in label_type.kind.labels:
+                column = rows.values.field(name)
+                wanted = counts if mids is None else counts & label_mask(column, mids)
+                at = np.flatnonzero(wanted)
+                images.append(rows.images[at])
+                labels.append(column.take(pa.array(at)).cast(pa.string()))
+        coded = pa.concat_arrays(labels).dictionary_encode()
+        count = max(1, len(coded.dictionary))
+        pairs = np.unique(np.concatenate(images) * count + coded.indices.to_numpy())
+        return Shown(pairs // count, pairs % count, coded.dictionary)
+
+    def _match(self, shown: Shown, count: int) -> np.ndarray:
+        """Returns which images show any term of the classes, or all of them; (n,) bool."""
+        assert self.selection.classes is not None
+        found = []
+        for term in self.selection.classes if self.selection.match == "all" else [None]:
+            has = np.zeros(count, bool)
+            is_of_term = np.ones(len(shown.names), bool)
+            if term is not None:
+                is_of_term = np.asarray(pc.is_in(shown.names, pa.array(term, pa.string())))
+            has[shown.images[is_of_term[shown.labels]]] = True
+            found.append(has)
+        return np.all(found, axis=0)
+
+
+def _of_type(label_type: LabelType, values: pa.StructArray) -> np.ndarray:
+    mask = label_type.mask(values)
+    return np.ones(len(values), bool) if mask is None else mask
+
+
+def _asserts(label_type: LabelType, values: pa.StructArray) -> np.ndarray:
+    """Returns which rows say that their class is there: not that it isn't, nor that it may be."""
+    if label_type.kind is IMAGE_LABELS:
+        return np.asarray(pc.greater(values.field("confidence"), 0).fill_null(False))
+    if label_type.kind is POINTS:
+        return text_mask(values.field("estimated_yes_no"), lambda texts: texts == "yes")
+    return np.ones(len(values), bool)

@@ -69,6 +69,7 @@ class BuildPlan(ExamplePlan):
         flags: the flags that decide about the output, as recorded in the manifest.
         fingerprint: of inputs and flags, as far as inputs are known before they are read.
         settings_fingerprint: of all that decides about the output but the inputs.
+        selection: what was selected, as recorded in the manifest; None where everything was.
         notices: remarks on the inputs that are no failures.
         previous: the folder of the version before, if it has the same settings: what hasn't changed
             since is taken over from it.
@@ -86,6 +87,7 @@ class BuildPlan(ExamplePlan):
     flags: dict[str, object]
     fingerprint: str
     settings_fingerprint: str
+    selection: dict[str, object] | None
     notices: tuple[Notice, ...]
     previous: str | None
     lease: str | None = None

@@ -18,6 +18,7 @@ from functools import partial
 
 from open_images.building.paths import AT_ONCE, each
 from open_images.building.secret_key import keyed_hash
+from open_images.building.selection_flags import SelectionFlags
 from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
 from transforms.kinds.registry import TABLES
@@ -41,10 +42,12 @@ _LIBRARIES = (
 #: Local files that are hashed at once: 1.4 GB/s from the disk, where 16 at once came to 0.8.
 _FILES_AT_ONCE = 2
 _READ_BYTES = 1 << 18
-#: Flags that say where inputs are, how they are reached, or how the work is done.
+#: Flags that say where inputs are, how they are reached, or how the work is done; and those of the
+#: selection, which counts by what they mean.
 _NEUTRAL = (
     *("annotations", "images", "masks", "s3_endpoint_url"),
     *("exchange", "chunk_size", "max_failure_rate", "max_bad_rate"),
+    *(field.name for field in dataclasses.fields(SelectionFlags)),
 )
 
 
@@ -131,7 +134,9 @@ def checksum_file(path: str, stamp: str) -> str:
     return str(checksum)
 
 
-def settings_fingerprint(flags: Mapping[str, object], release: str) -> str:
+def settings_fingerprint(
+    flags: Mapping[str, object], release: str, selection: Mapping[str, object] | None = None
+) -> str:
     """Returns the SHA-256 of what decides about the output beside the inputs.
 
     That is the flags, the revision of the output that this code writes, and the libraries.
@@ -139,13 +144,16 @@ def settings_fingerprint(flags: Mapping[str, object], release: str) -> str:
     Args:
         flags: all that were given or have a default, by name.
         release: the dataset's version for readers.
+        selection: what is selected, in which flags count by what they mean; None for everything.
     """
-    content = {
+    content: dict[str, object] = {
         "flags": {name: value for name, value in flags.items() if name not in _NEUTRAL},
         "release": release,
         "output_revision": OUTPUT_REVISION,
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
+    if selection is not None:
+        content["selection"] = selection
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -30,6 +30,8 @@ class Gathered(NamedTuple):
 
     Attributes:
         cuts: where the quotas of the selection are reached; None where it has none.
+        funnels: how many images of a bucket each condition leaves, where images were chosen before;
+            else None.
     """
 
     work: Work
@@ -37,6 +39,7 @@ class Gathered(NamedTuple):
     members: beam.pvalue.DoOutputsTuple
     buckets: beam.PCollection
     cuts: beam.PCollection | None
+    funnels: beam.PCollection | None
 
 
 def gather_rows(
@@ -61,7 +64,7 @@ def gather_rows(
 
     # Where few images will be chosen, the rows that decide are read first, and then just the rows
     # of the images that are chosen.
-    cuts = image_keys = None
+    cuts = image_keys = funnels = None
     listed: tuple[beam.PCollection, ...] = ()
     if plan.image_keys is not None:
         image_keys = root | "ListedImages" >> beam.Create([plan.image_keys])
@@ -81,7 +84,8 @@ def gather_rows(
         buckets = (rows.fragments,) | "ExchangeDeciding" >> gather
         if selection.has_quota:
             cuts = buckets | "FindCuts" >> FindCuts(deciding, work.labels)
-        image_keys = buckets | "ListKeys" >> ListKeys(deciding, work.labels, cuts)
+        listing = ListKeys(deciding, work.labels, cuts)
+        image_keys, funnels = buckets | "ListKeys" >> listing
 
     # Rows of annotations, checked and cut by bucket, and addresses of pictures and mask PNGs
     # likewise.
@@ -94,7 +98,7 @@ def gather_rows(
     buckets = fragments | "Exchange" >> GatherBuckets(plan.buckets, transport)
     if selection.has_quota and cuts is None:
         cuts = buckets | "FindCuts" >> FindCuts(deciding, work.labels)
-    return Gathered(work, rows, members, buckets, cuts)
+    return Gathered(work, rows, members, buckets, cuts, funnels)
 
 
 def _is_read(piece: ByteRange, sources: Collection[int]) -> bool:
@@ -118,7 +122,7 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
     """Annotation files, pictures and masks → a published version of the dataset."""
     # A build that was stopped finds rows in files again, and reads those of a shuffle again.
     journal = Journal(plan.work if plan.exchange == "files" else None)
-    work, rows, members, buckets, cuts = gather_rows(root, plan, vocabulary, journal)
+    work, rows, members, buckets, cuts, funnels = gather_rows(root, plan, vocabulary, journal)
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order. What hasn't changed
     # is taken over from the version before.
@@ -143,6 +147,7 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
         "failed": (work.failed, rows.failed, members.failed, built.failed),
         "classes": (work.classes,),
         "labels": (rows.labels,),
+        "funnels": (built.funnels if funnels is None else funnels,),
     }
     exchange = plan.work.exchange if plan.exchange == "files" else None
     built.parts | Publish(plan.publication, parts, exchange, reports)

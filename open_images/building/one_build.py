@@ -304,8 +304,12 @@ def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence
         cause = "the annotations hold no row that can be read: check --annotations"
         if failed := outcome.failed_images:
             cause = f"all {counted(failed, 'image')} failed: mend the input"
+        elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
+            cause = f"none is left by {emptied}: loosen it"
         elif config.examples.splits:
             cause = f"none is of --splits {','.join(config.examples.splits)}"
+        elif config.image_keys is not None:
+            cause = "the inputs have none of --image_ids: check the list"
         causes.append((f"no images to publish: {cause}", ()))
     return causes
 

@@ -11,7 +11,7 @@ from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.secret_key import KeyFileError
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
-from open_images.building.selecting import Choice, choose
+from open_images.building.selecting import Choice, choose, describe
 from transforms.dataset import failures
 from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
@@ -28,6 +28,7 @@ from transforms.redaction import redact_value
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.manifest import Manifest
 from transforms.releases.publication import LossLimits
+from transforms.selection.selection import EVERYTHING
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
@@ -77,7 +78,8 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     _check_encoding(flags.image_encoding, flags.format)
     examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
-    settings = settings_fingerprint(recorded, release)
+    selection = describe(choice) if choice.selection != EVERYTHING else None
+    settings = settings_fingerprint(recorded, release, selection)
     digest = fingerprint(sources, settings, examples.buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
     previous = None
@@ -96,6 +98,7 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
         flags=recorded | {"release": release, "chunk_size": examples.chunk_size},
         fingerprint=digest,
         settings_fingerprint=settings,
+        selection=selection,
         notices=tuple(notices),
         previous=previous,
     )

@@ -138,12 +138,12 @@ def _estimate(
             images, owners = np.unique(keys, return_inverse=True)
             if kind is IMAGES:
                 bucket = BucketImages(keys, rows, {})
-                qualifies, _ = dataclasses.replace(chooser, selection=plain).qualify(bucket)
-                by_images = min(by_images, float(qualifies.mean()))
+                qualified = dataclasses.replace(chooser, selection=plain).qualify(bucket)
+                by_images = min(by_images, float(qualified.images.mean()))
             else:
                 nothing = pa.nulls(len(images), IMAGES.row)
                 bucket = BucketImages(images, nothing, {kind.column: ColumnRows(rows, owners)})
-                found += int(chooser.qualify(bucket)[0].sum()) * pieces
+                found += int(chooser.qualify(bucket).images.sum()) * pieces
     by_class = 1.0 if selection.classes is None else min(1.0, found / universe)
     return min(by_images, by_class)
 

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import hashlib
 import itertools
 import json
 import os
@@ -21,6 +22,7 @@ from transforms.kinds.images import IMAGE_ROW
 from transforms.kinds.registry import TABLES
 from transforms.kinds.vocabulary import MID
 from transforms.selection.conditions import GEOMETRY, OPERATORS, Condition, is_text
+from transforms.selection.expand import Hierarchy
 from transforms.selection.label_types import LABEL_TYPES
 from transforms.selection.selection import Selection
 
@@ -75,9 +77,46 @@ def choose(
         max_images=flags.max_images,
         max_per_class=flags.max_per_class,
         seed=flags.seed,
-        expand_hierarchy=flags.expand_hierarchy,
+        hierarchy=_hierarchy(classes) if flags.expand_hierarchy else None,
     )
     return Choice(selection, read_keys(flags.image_ids).tobytes() if flags.image_ids else None)
+
+
+def describe(choice: Choice) -> dict[str, object]:
+    """Returns what was chosen as a manifest records it: by MIDs, and the images by a checksum."""
+    selection = choice.selection
+    content: dict[str, object] = {
+        "label_types": selection.label_types,
+        "classes": selection.classes,
+        "match": selection.match,
+        "match_in": selection.match_in,
+        "only_matching": selection.only_matching,
+        "where": [condition.text for condition in selection.where],
+        "where_images": [condition.text for condition in selection.where_images],
+        "sample_fraction": selection.sample_fraction,
+        "max_images": selection.max_images,
+        "max_per_class": selection.max_per_class,
+        "seed": selection.seed,
+        "expand_hierarchy": selection.hierarchy is not None,
+    }
+    if choice.image_keys is not None:
+        content["image_ids"] = hashlib.sha256(choice.image_keys).hexdigest()
+    return content
+
+
+def _hierarchy(classes: Sequence[Mapping[str, Any]]) -> Hierarchy:
+    """Returns the hierarchy of classes.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = Hierarchy.of_parents({each["label"]: each["parents"] for each in classes})
+    if not found.above:
+        raise UsageError(
+            "--expand_hierarchy: no hierarchy is there: add bbox_labels_600_hierarchy.json by "
+            "--annotations"
+        )
+    return found
 
 
 def _check(flags: SelectionFlags, columns: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,11 +28,15 @@ COUNTS = {
     "orphans": "orphans",
     "bad_rows": "bad",
 }
+#: Counted where something is selected.
+DESELECTED = "deselected"
+#: So many classes of a selection are shown, those with most images and those with least.
+_SHOWN_CLASSES = 10
 
 #: What `--report json` says of the images, in this order.
 _OUTCOME_KEYS = (
     *("images", "failed_images", "failures", "losses", "warnings", "sources", "examples", "bytes"),
-    *("taken_over", "exif_reset"),
+    *("taken_over", "exif_reset", "class_images"),
 )
 
 
@@ -42,7 +47,7 @@ def describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
     content = dataclasses.asdict(outcome)
     return {name: content.get(name) for name in _OUTCOME_KEYS} | {
         "sources": [
-            {name: source[name] for name in ("kind", "path", *COUNTS)}
+            {name: source[name] for name in ("kind", "path", *COUNTS, DESELECTED)}
             for source in content["sources"]
         ],
         "examples": {name: split.num_examples for name, split in outcome.splits.items()} or None,
@@ -83,7 +88,15 @@ def unchanged(folder: str) -> str:
 
 def accounts(outcome: Outcome | Manifest) -> list[str]:
     """Tables of sources, splits and failures, as an outcome or a manifest has them."""
-    lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome.sources))]
+    names = dict(COUNTS)
+    rules = count_rules(outcome.sources)
+    if rules:
+        names[DESELECTED] = DESELECTED
+    lines = ["", *table(("source", *names.values()), _source_rows(outcome.sources, names))]
+    if rules:
+        lines += ["", *table(("deselected by", "rows"), list(rules.items()))]
+    if outcome.class_images:
+        lines += ["", *_class_images(outcome.class_images)]
     # Of a build that isn\'t published there are none.
     if outcome.splits and outcome.version:
         header = ("split", "format", "examples", "shards", "MiB")
@@ -120,7 +133,28 @@ def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
     return lines
 
 
-def _source_rows(sources: Sequence[SourceRows]) -> list[tuple]:
+def count_rules(sources: Iterable[SourceRows]) -> Counter[str]:
+    """Counts the rows that each rule of the selection left out."""
+    return sum((Counter(source.deselected) for source in sources), Counter())
+
+
+def _class_images(class_images: Mapping[str, int]) -> list[str]:
+    """Returns the classes of the selection with most images, with least, and with none."""
+    found = sorted(class_images.items(), key=lambda each: (-each[1], each[0]))
+    shown = [each for each in found if each[1]]
+    if len(shown) > 2 * _SHOWN_CLASSES:
+        between = ("…", sum(count for _, count in shown[_SHOWN_CLASSES:-_SHOWN_CLASSES]))
+        shown = [*shown[:_SHOWN_CLASSES], between, *shown[-_SHOWN_CLASSES:]]
+    lines = table(("class", "images"), shown) if shown else []
+    missing = [label for label, count in class_images.items() if not count]
+    if missing:
+        some = ", ".join(missing[:_SHOWN_CLASSES])
+        more = f" and {len(missing) - _SHOWN_CLASSES:,} more" * (len(missing) > _SHOWN_CLASSES)
+        lines.append(f"note: no image shows {some}{more}")
+    return lines
+
+
+def _source_rows(sources: Sequence[SourceRows], counts: Iterable[str]) -> list[tuple]:
     """A row a file; of places with members, of which there may be dozens, one row a kind."""
     tables = [source for source in sources if source.kind not in (*MEMBERS, *UNUSED)]
     paths = [s.path if is_remote(s.path) else os.path.abspath(s.path) for s in tables]
@@ -136,9 +170,12 @@ def _source_rows(sources: Sequence[SourceRows]) -> list[tuple]:
             named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
     # Versions of earlier releases tell no repeats.
     return [
-        (name, *(sum(getattr(s, count) or 0 for s in some) for count in COUNTS))
-        for name, some in named
+        (name, *(sum(_count(s, count) for s in some) for count in counts)) for name, some in named
     ]
+
+
+def _count(source: SourceRows, name: str) -> int:
+    return sum(source.deselected.values()) if name == DESELECTED else getattr(source, name) or 0
 
 
 def _split_rows(splits: Mapping[str, Split]) -> list[tuple]:

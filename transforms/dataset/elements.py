@@ -130,7 +130,8 @@ class BucketCount(NamedTuple):
     although mask files were given. `taken_over` tells whether the whole bucket comes from the
     version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
     orientation was set to 1. `deselected` counts, by source index and rule, the rows that a
-    selection leaves out.
+    selection leaves out, `added`, by column, those that follow from others by the hierarchy of
+    classes, and `class_images` the images of each class of the selection.
     """
 
     bucket: int
@@ -147,6 +148,8 @@ class BucketCount(NamedTuple):
     masks: tuple[tuple[str, int, int], ...] = ()
     exif_reset: int = 0
     deselected: tuple[tuple[int, str, int], ...] = ()
+    added: tuple[tuple[str, int], ...] = ()
+    class_images: tuple[int, ...] = ()
 
 
 class Origin(NamedTuple):

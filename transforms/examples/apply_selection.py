@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from transforms.examples.join import LIST_COLUMNS, Joined
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.choose import IMAGES_RULE, BucketImages, Chooser
+from transforms.selection.expand import EXPANDED, expand
 
 
 def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
@@ -19,7 +20,8 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         joined: images to choose from, of `join` with the same chooser.
         chooser: applies the selection.
     """
-    is_chosen = chooser.choose(BucketImages.of_table(joined.keys, joined.table))
+    chosen = chooser.choose(BucketImages.of_table(joined.keys, joined.table))
+    is_chosen = chosen.images
     is_built = is_chosen & joined.is_sound
     deselected = Counter(joined.deselected)
     left_out = dict(joined.left_out)
@@ -46,6 +48,13 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         columns[name] = columns[name].filter(built)
     chosen_ids = joined.table["image_id"].filter(pa.array(is_chosen))
     is_of_chosen = pc.is_in(joined.failures["image_id"], chosen_ids.combine_chunks())
+    added = {}
+    if chooser.selection.hierarchy:
+        for name, kind in EXPANDED.items():
+            if name in joined.row_sources and not pa.types.is_null(columns[name].type):
+                before = pc.sum(columns[name].value_lengths()).as_py() or 0
+                columns[name] = expand(columns[name], kind, chooser.selection.hierarchy)
+                added[name] = len(columns[name].flatten()) - before
     return dataclasses.replace(
         joined,
         table=pa.table({name: columns[name] for name in joined.table.column_names}),
@@ -56,6 +65,9 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         is_sound=joined.is_sound[is_built],
         row_sources={},
         deselected=deselected,
+        added=added,
+        funnel=chosen.funnel,
+        class_images=chosen.class_images,
     )
 
 

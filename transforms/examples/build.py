@@ -100,8 +100,9 @@ class BuildBucket(beam.PTransform):
 
     Examples are written by the DoFn that makes them, so that memory holds one window of them.
 
-    Outputs, by tag: what the builder yields (`parts`: `BuiltPart`), failures (`failed`: `Failed`)
-    and counts (`counts`: `BucketCount`).
+    Outputs, by tag: what the builder yields (`parts`: `BuiltPart`), failures (`failed`: `Failed`),
+    counts (`counts`: `BucketCount`), and how many images the conditions of a selection leave
+    (`funnels`: tuples of a condition and a number).
 
     Attributes:
         options: what examples are made of.
@@ -136,7 +137,7 @@ class BuildBucket(beam.PTransform):
             self.options, self.builder, self.journal, self.progress_folder, self.num_buckets
         )
         return buckets | beam.ParDo(build, **inputs).with_outputs(
-            "failed", "counts", main=self.main
+            "failed", "counts", "funnels", main=self.main
         )
 
 

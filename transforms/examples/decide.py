@@ -66,9 +66,9 @@ class TallyBucketFn(beam.DoFn):
         joined = self._deciding.join(element[1], encoded_labels)
         images = BucketImages.of_table(joined.keys, joined.table)
         chooser = self._deciding.chooser(cuts)
-        chosen, shown = chooser.qualify(images)
+        chosen, shown, _ = chooser.qualify(images)
         if self._is_final:
-            chosen = chooser.choose(images)
+            chosen = chooser.choose(images).images
         if chosen.any():
             # Images are numbered anew, from 0.
             number = np.cumsum(chosen) - 1
@@ -78,20 +78,24 @@ class TallyBucketFn(beam.DoFn):
 
 
 class ListKeysFn(beam.DoFn):
-    """Yields the keys of a bucket's images that are chosen, (n,) uint64 in bytes, sorted."""
+    """Yields the keys of a bucket's images that are chosen, (n,) uint64 in bytes, sorted.
+
+    By tag `funnels` it yields how many images are left after each condition.
+    """
 
     def __init__(self, deciding: Deciding) -> None:
         self._deciding = deciding
 
     def process(
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
-    ) -> Iterator[tuple[int, bytes]]:
+    ) -> Iterator[Any]:
         bucket, batches = element
         joined = self._deciding.join(batches, encoded_labels)
         images = BucketImages.of_table(joined.keys, joined.table)
         chosen = self._deciding.chooser(cuts).choose(images)
-        if chosen.any():
-            yield bucket, np.sort(images.keys[chosen]).tobytes()
+        if chosen.images.any():
+            yield bucket, np.sort(images.keys[chosen.images]).tobytes()
+        yield beam.pvalue.TaggedOutput("funnels", tuple(chosen.funnel.items()))
 
 
 @dataclasses.dataclass(eq=False)
@@ -142,6 +146,8 @@ def _with_limit(cuts: Cuts, limit: Cuts) -> Cuts:
 class ListKeys(beam.PTransform):
     """Batches by bucket → the keys of all images that are chosen, sorted uint64 in bytes: one.
 
+    Beside them come funnels: tuples of a condition and how many images are left by it.
+
     Attributes:
         deciding: how images are decided on.
         labels: that class files name, encoded; one element.
@@ -152,13 +158,15 @@ class ListKeys(beam.PTransform):
     labels: beam.PCollection
     cuts: beam.PCollection | None
 
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+    @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
+    def expand(self, buckets: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
         inputs = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
         if self.cuts is not None:
             inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
-        keys = buckets | beam.ParDo(ListKeysFn(self.deciding), **inputs)
+        listing = beam.ParDo(ListKeysFn(self.deciding), **inputs)
+        keys, funnels = buckets | listing.with_outputs("funnels", main="keys")
         once = keys.pipeline | "KeysOnce" >> beam.Impulse()
-        return once | "JoinKeys" >> beam.Map(_join_keys, beam.pvalue.AsList(keys))
+        return once | "JoinKeys" >> beam.Map(_join_keys, beam.pvalue.AsList(keys)), funnels
 
 
 def _join_keys(_: bytes, keys: Iterable[tuple[int, bytes]]) -> bytes:

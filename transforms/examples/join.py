@@ -72,6 +72,9 @@ class Joined:
         not_found: ids of images that were asked for and are nowhere.
         row_sources: column to the source index of each of its rows in `table`.
         deselected: source index and rule to the number of rows that a selection leaves out.
+        added: column to the number of its rows that follow from others by the hierarchy of classes.
+        funnel: how many images there were, and how many are left after each condition in turn.
+        class_images: how many images show each class of the selection, in its order.
     """
 
     table: pa.Table
@@ -86,6 +89,9 @@ class Joined:
     not_found: pa.Array
     row_sources: dict[str, np.ndarray]
     deselected: Counter[tuple[int, str]]
+    added: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    funnel: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    class_images: Sequence[int] = ()
 
 
 def column_of(kind: str) -> str:

@@ -76,7 +76,7 @@ class BuiltBucket:
 
 
 def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) -> Iterator[Any]:
-    """Yields the `Failed` (`failed`) and the `BucketCount` (`counts`) of a bucket, by tag.
+    """Yields the account of a bucket, by tag: see `BuildBucket`.
 
     Args:
         bucket: its number.
@@ -93,6 +93,8 @@ def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) 
         packed = Failed(source, bucket, failures.pack(failed))
         yield beam.pvalue.TaggedOutput("failed", packed)
     yield beam.pvalue.TaggedOutput("counts", _count(bucket, joined, built))
+    if joined.funnel:
+        yield beam.pvalue.TaggedOutput("funnels", tuple(joined.funnel.items()))
 
 
 def _list_not_found(image_ids: pa.Array) -> pa.Table:
@@ -126,5 +128,7 @@ def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
         left_out=tuple(left_out),
         masks=tuple(split.masks for split in splits),
         exif_reset=sum(split.exif_reset for split in splits),
+        added=tuple(joined.added.items()),
+        class_images=tuple(joined.class_images),
         deselected=tuple((*key, count) for key, count in sorted(joined.deselected.items())),
     )

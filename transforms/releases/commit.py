@@ -57,6 +57,7 @@ def commit(
     failed: Sequence[Failed],
     classes: Sequence[bytes],
     labels: Iterable[frozenset[str]],
+    funnels: Iterable[tuple[tuple[str, int], ...]],
 ) -> Outcome:
     """Publishes a version, unless it has no examples or `find_losses` finds a loss.
 
@@ -70,6 +71,7 @@ def commit(
         failed: all failures.
         classes: the content of `classes.json`, as far as files of classes tell.
         labels: those that annotations have.
+        funnels: how many images of a bucket each condition of the selection leaves.
 
     Raises:
         LostLeaseError: Another build has taken over the output.
@@ -105,6 +107,8 @@ def commit(
         splits=splits,
         taken_over=counts.count_taken_over(bucket_counts),
         exif_reset=sum(bucket.exif_reset for bucket in bucket_counts),
+        funnel=counts.add_funnels(funnels),
+        class_images=counts.count_class_images(config.examples.selection.mids, bucket_counts),
     )
     if outcome.version is None:
         files.delete_folder(config.version_folder, config.object_options)
@@ -121,6 +125,8 @@ def commit(
         annotations=outcome.annotations,
         warnings=outcome.warnings,
         exif_reset=outcome.exif_reset,
+        selection=config.selection,
+        class_images=outcome.class_images,
         failures=outcome.failures,
         reuse=counts.list_reuse_files(shards),
     )

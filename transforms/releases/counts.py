@@ -83,7 +83,10 @@ def count_sources(
         - deselected[source.index].total()
         for source in sources
     }
-    _check_columns(sources, kept, count_annotations(buckets))
+    added: collections.Counter[str] = collections.Counter()
+    for bucket in buckets:
+        added.update(dict(bucket.added))
+    _check_columns(sources, kept, added, count_annotations(buckets))
     return tuple(
         SourceRows(
             kind=source.kind,
@@ -102,14 +105,17 @@ def count_sources(
 
 
 def _check_columns(
-    sources: Iterable[Source], kept: Mapping[int, int], annotations: Mapping[str, Annotations]
+    sources: Iterable[Source],
+    kept: Mapping[int, int],
+    added: Mapping[str, int],
+    annotations: Mapping[str, Annotations],
 ) -> None:
-    """Checks that the annotations of each column are the rows that were kept.
+    """Checks that the annotations of each column are the rows that were kept, and added.
 
     Raises:
         LostRowsError: They aren't.
     """
-    expected: collections.Counter[str] = collections.Counter()
+    expected: collections.Counter[str] = collections.Counter(added)
     for source in sources:
         kind = TABLES.get(source.kind)
         if kind and kind.column in ANNOTATIONS:
@@ -118,7 +124,7 @@ def _check_columns(
         found = annotations.get(column, Annotations(0, 0))
         if found.written + found.left_out != count:
             raise LostRowsError(
-                f"{column}: {count:,} rows were kept, but {found.written:,} written and "
+                f"{column}: {count:,} rows were kept or added, but {found.written:,} written and "
                 f"{found.left_out:,} left out: this is a fault of the program, so report it"
             )
 
@@ -133,6 +139,28 @@ def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, Annotations]:
                 total[column] += count
     columns = dict.fromkeys([*written, *left_out])
     return {column: Annotations(written[column], left_out[column]) for column in columns}
+
+
+def add_funnels(funnels: Iterable[tuple[tuple[str, int], ...]]) -> dict[str, int]:
+    """Adds up how many images the conditions of a selection leave, in their order."""
+    total: dict[str, int] = {}
+    for funnel in funnels:
+        for condition, count in funnel:
+            total[condition] = total.get(condition, 0) + count
+    return total
+
+
+def count_class_images(labels: Sequence[str], buckets: Iterable[BucketCount]) -> dict[str, int]:
+    """Adds up how many images show each class of a selection.
+
+    Args:
+        labels: of the classes, in their order.
+        buckets: all.
+    """
+    total = np.zeros(len(labels), int)
+    for bucket in buckets:
+        total += bucket.class_images or 0
+    return dict(zip(labels, total.tolist(), strict=True))
 
 
 def collect_warnings(

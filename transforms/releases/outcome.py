@@ -29,6 +29,9 @@ class Outcome:
         splits: examples and shards.
         taken_over: how many buckets and pictures come from the version before.
         exif_reset: how many pictures had an orientation in their metadata that was reset.
+        funnel: how many images there were, by an empty text, and are left after each condition of
+            the selection in turn; empty where nothing is selected.
+        class_images: how many images show each class of the selection.
     """
 
     version: str | None
@@ -43,6 +46,8 @@ class Outcome:
     splits: dict[str, Split]
     taken_over: dict[str, Count]
     exif_reset: Count
+    funnel: dict[str, Count]
+    class_images: dict[str, Count]
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -38,6 +38,7 @@ class Publication:
         buckets: into how many groups images were divided.
         flags: the flags that decide about the output, as recorded in the manifest.
         settings_fingerprint: of all that decides about the output but the inputs.
+        selection: what was selected, as recorded in the manifest; None where everything was.
         notices: remarks on the inputs that are no failures.
         work: the build's own folder.
         lease: the token of the lease on the output without which nothing is to be published; None
@@ -53,6 +54,7 @@ class Publication:
     buckets: int
     flags: dict[str, object]
     settings_fingerprint: str
+    selection: dict[str, object] | None
     notices: tuple[Notice, ...]
     work: WorkFolder
     lease: str | None

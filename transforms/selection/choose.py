@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,11 @@ import pyarrow.compute as pc
 from transforms.kinds.image_labels import IMAGE_LABELS
 from transforms.kinds.images import IMAGE_ROW
 from transforms.kinds.points import POINTS
+from transforms.selection.conditions import Condition
 from transforms.selection.label_types import LABEL_TYPES, LabelType
 from transforms.selection.quotas import (
     NO_CUTS,
+    NOTHING_SHOWN,
     Cuts,
     Shown,
     needed_by_class,
@@ -73,6 +76,34 @@ class BucketImages:
         return cls(keys, rows.combine_chunks(), columns)
 
 
+class Qualified(NamedTuple):
+    """The images of a bucket that qualify; n of them.
+
+    Attributes:
+        images: which, (n,) bool.
+        shown: what they show.
+        funnel: how many there were, by an empty text, and are left after each condition in turn.
+    """
+
+    images: np.ndarray
+    shown: Shown
+    funnel: dict[str, int]
+
+
+class Chosen(NamedTuple):
+    """The images of a bucket that are built; n of them.
+
+    Attributes:
+        images: which, (n,) bool.
+        funnel: as of `Qualified`.
+        class_images: how many of them show each class of the selection, in its order.
+    """
+
+    images: np.ndarray
+    funnel: dict[str, int]
+    class_images: list[int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Chooser:
     """Applies a selection to buckets.
@@ -94,40 +125,57 @@ class Chooser:
             return np.ones(len(keys), bool)
         return keys - np.uint64(self.selection.order_start) < np.uint64(size)
 
-    def qualify(self, bucket: BucketImages) -> tuple[np.ndarray, Shown]:
-        """Returns which images qualify, (n,) bool, quotas apart; and what these show.
+    def qualify(self, bucket: BucketImages) -> Qualified:
+        """Returns the images that qualify, quotas apart.
 
         What they show is counted by label: of those that are selected, or else of all.
         """
         selection = self.selection
         qualifies = np.ones(len(bucket.keys), bool)
-        for condition in (*selection.where, *selection.where_images):
-            if condition.subject == "images":
-                qualifies &= condition.mask(bucket.rows)
-        for condition in selection.where_images:
-            if condition.subject != "images":
-                label_type = LABEL_TYPES[condition.subject]
-                rows = bucket.columns.get(label_type.column)
-                if rows is not None:
-                    fails = _of_type(label_type, rows.values) & ~condition.mask(rows.values)
-                    qualifies[rows.images[fails]] = False
+        funnel = {"": len(qualifies)}
+        for flag, conditions in (
+            ("where", selection.where),
+            ("where_images", selection.where_images),
+        ):
+            for condition in conditions:
+                if condition.subject == "images":
+                    qualifies &= condition.mask(bucket.rows)
+                elif flag == "where_images":
+                    qualifies &= ~self._failing(condition, bucket)
+                else:
+                    continue
+                funnel[f"--{flag} {condition.text!r}"] = int(qualifies.sum())
         if not selection.needs_classes:
-            nothing = np.zeros(0, np.int64)
-            return qualifies, Shown(nothing, nothing, pa.array([], pa.string()))
+            return Qualified(qualifies, NOTHING_SHOWN, funnel)
         shown = self._shown(bucket)
         if selection.classes is not None:
             qualifies &= self._match(shown, len(qualifies))
-        return qualifies, shown.filter(qualifies)
+            funnel["--classes"] = int(qualifies.sum())
+        return Qualified(qualifies, shown.filter(qualifies), funnel)
 
-    def choose(self, bucket: BucketImages) -> np.ndarray:
-        """Returns which images are built, (n,) bool."""
-        chosen, shown = self.qualify(bucket)
-        if not self.selection.has_quota:
-            return chosen
-        pieces = self.pieces(bucket.keys)
-        if self.selection.max_per_class is not None:
-            chosen = needed_by_class(bucket.keys, pieces, shown, self.cuts)
-        return within_limit(bucket.keys, pieces, chosen, self.cuts)
+    def choose(self, bucket: BucketImages) -> Chosen:
+        """Returns the images that are built."""
+        images, shown, funnel = self.qualify(bucket)
+        selection = self.selection
+        if selection.has_quota:
+            pieces = self.pieces(bucket.keys)
+            if selection.max_per_class is not None:
+                images = needed_by_class(bucket.keys, pieces, shown, self.cuts)
+            images = within_limit(bucket.keys, pieces, images, self.cuts)
+        shown = shown.filter(images)
+        counts = np.zeros(len(selection.mids) + 1, np.int64)
+        places = pc.index_in(shown.names, pa.array(selection.mids, pa.string())).fill_null(-1)
+        np.add.at(counts, places.to_numpy()[shown.labels], 1)
+        return Chosen(images, funnel, counts[:-1].tolist())
+
+    def _failing(self, condition: Condition, bucket: BucketImages) -> np.ndarray:
+        """Returns which images have an annotation that fails a condition, (n,) bool."""
+        failing = np.zeros(len(bucket.keys), bool)
+        label_type = LABEL_TYPES[condition.subject]
+        if rows := bucket.columns.get(label_type.column):
+            fails = _of_type(label_type, rows.values) & ~condition.mask(rows.values)
+            failing[rows.images[fails]] = True
+        return failing
 
     def pieces(self, keys: np.ndarray) -> np.ndarray:
         """Returns the piece of each image in the order of images; see `quotas`."""

@@ -40,6 +40,9 @@ class Shown(NamedTuple):
         return Shown(self.images[kept], self.labels[kept], self.names)
 
 
+NOTHING_SHOWN = Shown(np.zeros(0, np.int64), np.zeros(0, np.int64), pa.array([], pa.string()))
+
+
 class Cuts(NamedTuple):
     """Where the order of images is cut: of a piece before that all are taken, of that some.
 

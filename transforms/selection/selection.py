@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from transforms.kinds.kind import Kind
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.conditions import Condition
+from transforms.selection.expand import Hierarchy
 from transforms.selection.label_types import LABEL_TYPES, LabelType
 
 _WHOLE = 1 << 64
@@ -35,7 +36,7 @@ class Selection:
         max_per_class: of how many images each class is content; images that no class needs are not
             built. None for no such limit.
         seed: where the order of images begins.
-        expand_hierarchy: whether annotations are repeated for ancestors and descendants.
+        hierarchy: over which annotations are expanded; None for not at all.
     """
 
     label_types: tuple[str, ...] | None = None
@@ -50,7 +51,7 @@ class Selection:
     max_images: int | None = None
     max_per_class: int | None = None
     seed: int = 0
-    expand_hierarchy: bool = False
+    hierarchy: Hierarchy | None = None
 
     @property
     def mids(self) -> tuple[str, ...]:

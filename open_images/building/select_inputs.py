@@ -152,6 +152,8 @@ def _sample(
     source: Source, kind: Kind, options: ObjectOptions
 ) -> Iterator[tuple[np.ndarray, pa.StructArray, float]]:
     """Yields keys and rows of a piece of a table, and how many such pieces it has, about."""
+    if source.size <= source.data_start:
+        return
     middle = source.data_start + (source.size - source.data_start) // 2
     piece = ByteRange(source.index, middle, min(middle + _SAMPLE_BYTES, source.size))
     if source.compressed:

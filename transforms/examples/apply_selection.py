@@ -51,10 +51,11 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
     added = {}
     if chooser.selection.hierarchy:
         for name, kind in EXPANDED.items():
-            if name in joined.row_sources and not pa.types.is_null(columns[name].type):
-                before = pc.sum(columns[name].value_lengths()).as_py() or 0
-                columns[name] = expand(columns[name], kind, chooser.selection.hierarchy)
-                added[name] = len(columns[name].flatten()) - before
+            lists = columns[name]
+            lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+            if lists.null_count < len(lists):
+                columns[name] = expand(lists, kind, chooser.selection.hierarchy)
+                added[name] = len(columns[name].flatten()) - len(lists.flatten())
     return dataclasses.replace(
         joined,
         table=pa.table({name: columns[name] for name in joined.table.column_names}),

@@ -224,5 +224,7 @@ def _expand(column: str, rows: list[dict], parents: Mapping[str, list[str]]) -> 
     found = []
     for place, row in enumerate(rows):
         found.append(row)
-        found += [its for at, its in best.values() if at == place]
+        found += [
+            its for at, its in added if at == place and best.get(key[column](its)) == (at, its)
+        ]
     return found

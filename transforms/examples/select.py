@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset import failures
-from transforms.dataset.failures import Reason, Stage
+from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.dataset.keys import image_ids
 from transforms.examples.images import Images
 
@@ -67,9 +67,11 @@ def _conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
     """Returns a failure for each wanted image whose rows contradict each other."""
     is_reported = is_wanted[images.conflicts.places]
     places = images.conflicts.places[is_reported]
-    return failures.of_images(
-        image_ids(images.keys[places]),
-        images.rows.field("split").take(pa.array(places)),
-        (Stage.JOIN, Reason.CONFLICT),
-        images.conflicts.details.filter(pa.array(is_reported)),
+    ids = image_ids(images.keys[places])
+    splits = images.rows.field("split").take(pa.array(places))
+    details = images.conflicts.details.filter(pa.array(is_reported))
+    rows = zip(ids.to_pylist(), splits.to_pylist(), details.to_pylist(), strict=True)
+    return failures.to_table(
+        Failure(image_id, split, Stage.JOIN, Reason.CONFLICT, detail)
+        for image_id, split, detail in rows
     )

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import Source
-from transforms.kinds.images import HEADERS, IMAGE_ROW
+from transforms.kinds.images import IMAGE_ROW, IMAGES
 
 #: Images whose conflicts are described together.
 _TOGETHER = 1 << 14
@@ -138,8 +138,8 @@ def _first_conflicts(
     """
     found, details = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
     is_open = np.ones(owners.max(initial=0) + 1, bool)
-    for name, header in HEADERS.items():
-        coded = rows.field(name).dictionary_encode()
+    for header in (*IMAGES.required, *IMAGES.optional):
+        coded = rows.field(IMAGES.fields[header]).dictionary_encode()
         numbers = coded.indices.fill_null(-1).to_numpy()
         given = np.flatnonzero((numbers >= 0) & is_open[owners])
         images, first = np.unique(owners[given], return_index=True)

@@ -4,13 +4,11 @@ Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train), 
 without source and confidence.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pyarrow as pa
 
 from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
 #: Columns that a table of boxes must have.
@@ -39,39 +37,17 @@ _POINT = pa.struct({"x": FLOAT, "y": FLOAT})
 BOX = pa.struct({**BOX_FIELDS, "extreme_points": pa.list_(_POINT)})
 
 
-def require_box(rows: Rows) -> None:
+def check_boxes(rows: Rows) -> None:
     """Rejects rows without a class or without a valid box."""
     rows.require_text("LabelName")
     rows.require_box(*_COORDINATES)
+    rows.forget_infinite("Confidence")
 
 
-def box_columns(rows: Rows, flags: Mapping[str, str]) -> dict[str, pa.Array]:
-    """Returns the columns of `BOX_FIELDS`, of which the file lacks some flags.
-
-    Args:
-        rows: of a table of boxes.
-        flags: field to published column.
-    """
-    columns = {
-        "label": rows.columns["LabelName"],
-        "source": rows.get("Source", STRING),
-        "confidence": rows.optional_number("Confidence"),
-        **{name.lower(): rows.columns[name] for name in _COORDINATES},
-    }
-    for field, name in flags.items():
-        if name in rows.columns:
-            values = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
-            rows.forget(name, (values >= -1) & (values <= 1), f"{name} is not -1, 0 or 1")
-            columns[field] = rows.columns[name]
-    return columns
-
-
-def _build(rows: Rows) -> pa.StructArray:
-    require_box(rows)
-    points = {}
+def _check(rows: Rows) -> None:
+    check_boxes(rows)
     if all(name in rows.columns for name in _CLICKS):
-        points["extreme_points"] = _extreme_points(rows)
-    return struct_array(BOX, box_columns(rows, FLAGS) | points, rows.length)
+        rows.columns["extreme_points"] = _extreme_points(rows)
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
@@ -105,7 +81,8 @@ BOXES = CsvKind(
         **dict.fromkeys(_CLICKS, FLOAT),
     },
     row=BOX,
-    build=_build,
+    check=_check,
+    renamed={"LabelName": "label"},
     identity=IDENTITY,
     labels=("label",),
     coded=("label", "source"),

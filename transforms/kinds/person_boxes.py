@@ -8,21 +8,10 @@ import pyarrow as pa
 
 from transforms.kinds import boxes
 from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING
 
 _FLAGS = boxes.FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideOf"}
-_PERCEIVED = {
-    "gender_presentation": "GenderPresentation",
-    "age_presentation": "AgePresentation",
-}
-
-PERSON_BOX = pa.struct({**boxes.BOX_FIELDS, **dict.fromkeys(_PERCEIVED, STRING)})
-
-
-def _build(rows: Rows) -> pa.StructArray:
-    boxes.require_box(rows)
-    perceived = {field: rows.get(name, STRING) for field, name in _PERCEIVED.items()}
-    return struct_array(PERSON_BOX, boxes.box_columns(rows, _FLAGS) | perceived, rows.length)
+_PERCEIVED = {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"}
 
 
 PERSON_BOXES = CsvKind(
@@ -35,8 +24,9 @@ PERSON_BOXES = CsvKind(
         **dict.fromkeys(_FLAGS.values(), FLAG),
         **dict.fromkeys(_PERCEIVED.values(), STRING),
     },
-    row=PERSON_BOX,
-    build=_build,
+    row=pa.struct({**boxes.BOX_FIELDS, **dict.fromkeys(_PERCEIVED, STRING)}),
+    check=boxes.check_boxes,
+    renamed={"LabelName": "label", "IsDepictionOf": "is_depiction", "IsInsideOf": "is_inside"},
     identity=boxes.IDENTITY,
     labels=("label",),
     coded=("label", "source"),

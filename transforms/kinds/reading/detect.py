@@ -276,11 +276,8 @@ def _missing(names: list[str], table: Kind) -> list[str]:
 
 def _column_error(path: str, names: list[str], table: Kind) -> str:
     """The message for a header that lacks required columns."""
-    unknown = [
-        name
-        for name, column in zip(names, table.columns_of(names), strict=True)
-        if name and not column
-    ]
+    columns = table.columns_of(names)
+    unknown = [name for name, known in zip(names, columns, strict=True) if name and not known]
     has = f" and has unknown {', '.join(unknown)[:120]}" if unknown else ""
     return (
         f"{path}: header of {table.name} lacks {', '.join(_missing(names, table))}{has}: "

@@ -107,9 +107,12 @@ class CsvParser:
 
         Raises:
             pa.ArrowInvalid: A record or a value isn't as it should be.
-            _NotPlainError: `pyarrow` has taken a text for a number that may be none.
+            _NotPlainError: `pyarrow` would take `nan(1)` for a number.
         """
         types = {name: self._schema.types[name] for name in self.names if name}
+        has_floats = any(map(pa.types.is_floating, types.values()))
+        if has_floats and b"(" in data and b"nan(" in data.lower():
+            raise _NotPlainError
         # It takes `0x10` for a whole number, too: so these are converted here.
         integers = [name for name, dtype in types.items() if pa.types.is_integer(dtype)]
         table = self._read(data, continued, types | dict.fromkeys(integers, pa.string()))
@@ -226,16 +229,14 @@ class CsvParser:
 
 
 def _require_plain(data: bytes, quoted: QuotedLines) -> None:
-    """Checks that text has no open quotes, carriage returns, long lines or numbers like `nan(1)`
-    that `pyarrow` would accept, and is UTF-8: then so is each value, and none is looked at by
-    itself.
+    """Checks that text has no open quotes, carriage returns or long lines that `pyarrow` would
+    accept, and is UTF-8: then so is each value, and none is looked at by itself.
 
     Raises:
         pa.ArrowInvalid, _NotPlainError: It isn't so.
     """
-    if quoted.unclosed or longest_line_exceeds(data, MAX_RECORD_BYTES):
-        raise _NotPlainError
-    if len(stray_returns(data)) or (b"(" in data and b"nan(" in data.lower()):
+    is_long = longest_line_exceeds(data, MAX_RECORD_BYTES)
+    if quoted.unclosed or is_long or len(stray_returns(data)):
         raise _NotPlainError
     offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
     whole = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(data)])

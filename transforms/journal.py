@@ -107,11 +107,11 @@ def clear_up(work: str, folders: Iterable[str]) -> int:
         entry = None
         with contextlib.suppress(ValueError, private.ForeignError):
             entry = _read(path)
-        if entry is None or not all(_is_whole(work, *file) for file in entry.files.items()):
+        if entry and all(_is_whole(work, *file) for file in entry.files.items()):
+            wanted |= {Path(work, name) for name in entry.files}
+            sound += 1
+        else:
             path.unlink()
-            continue
-        wanted |= {Path(work, name) for name in entry.files}
-        sound += 1
     for folder in folders:
         for parent, _, names in os.walk(Path(work, folder)):  # which follows no links
             for path in {Path(parent, name) for name in names} - wanted:

@@ -115,5 +115,4 @@ def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
     # `take` needs half the time of indexing, unless it is to see that no code is out of range.
     numbers = new.take((codes.fill_null(0) if codes.null_count else codes).to_numpy(), mode="wrap")
     mask = np.asarray(codes.is_null()) if codes.null_count else None
-    renumbered = pa.array(numbers, mask=mask)
-    return pa.DictionaryArray.from_arrays(renumbered, array.dictionary.take(used))
+    return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=mask), array.dictionary.take(used))

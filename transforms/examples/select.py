@@ -67,11 +67,9 @@ def _conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
     """Returns a failure for each wanted image whose rows contradict each other."""
     is_reported = is_wanted[images.conflicts.places]
     places = images.conflicts.places[is_reported]
-    ids = image_ids(images.keys[places])
-    splits = images.rows.field("split").take(pa.array(places))
-    details = images.conflicts.details.filter(pa.array(is_reported))
-    rows = zip(ids.to_pylist(), splits.to_pylist(), details.to_pylist(), strict=True)
-    return failures.to_table(
-        Failure(image_id, split, Stage.JOIN, Reason.CONFLICT, detail)
-        for image_id, split, detail in rows
-    )
+    ids = image_ids(images.keys[places]).to_pylist()
+    splits = images.rows.field("split").take(pa.array(places)).to_pylist()
+    details = images.conflicts.details.filter(pa.array(is_reported)).to_pylist()
+    where = (Stage.JOIN, Reason.CONFLICT)
+    rows = zip(ids, splits, details, strict=True)
+    return failures.to_table(Failure(image, split, *where, text) for image, split, text in rows)

@@ -11,10 +11,6 @@ from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
-#: Columns that a table of boxes must have.
-REQUIRED = {"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)}
-#: Fields by which repeats of a box are found.
-IDENTITY = ("label", "xmin", "xmax", "ymin", "ymax")
 _CLICKS = [f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4)]
 #: Fields that are -1, 0 or 1, with their published columns.
 FLAGS = {
@@ -58,22 +54,17 @@ def _extreme_points(rows: Rows) -> pa.ListArray:
     bad = np.any([np.isinf(clicks).any(axis=(1, 2)), *unread], axis=0)
     rows.note_lost(bad, "a click (XClick…) is not a finite number")
     clicked = (clicks >= 0).all(axis=(1, 2)) & ~bad
-    points = clicks[clicked].transpose(0, 2, 1).reshape(-1, 2)
+    x, y = clicks[clicked].transpose(1, 0, 2).reshape(2, -1)
+    points = pa.StructArray.from_arrays([x, y], fields=list(_POINT))
     offsets = np.concatenate([[0], np.cumsum(4 * clicked)]).astype(np.int32)
-    return pa.ListArray.from_arrays(
-        offsets,
-        pa.StructArray.from_arrays(
-            [np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])],
-            fields=list(_POINT),
-        ),
-        mask=pa.array(bad) if bad.any() else None,
-    )
+    mask = pa.array(bad) if bad.any() else None
+    return pa.ListArray.from_arrays(offsets, points, mask=mask)
 
 
 BOXES = CsvKind(
     name="boxes",
     column="bboxes",
-    required=REQUIRED,
+    required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)},
     optional={
         "Source": STRING,
         "Confidence": FLOAT,
@@ -83,7 +74,7 @@ BOXES = CsvKind(
     row=BOX,
     check=_check,
     renamed={"LabelName": "label"},
-    identity=IDENTITY,
+    identity=("label", "xmin", "xmax", "ymin", "ymax"),
     labels=("label",),
     coded=("label", "source"),
     few_values=("label", "source", "confidence", *FLAGS),

@@ -21,11 +21,10 @@ def _read(data: bytes, source: str) -> Entries:
     def parse(text: str) -> ClassEntry:
         return ClassEntry(parse_mid(text), list_name=name)
 
-    return collect(read_lines(data, source), parse, source, is_header=_is_header)
+    def is_header(text: str) -> bool:
+        return fold(text) in ("labelname", "id")
 
-
-def _is_header(text: str) -> bool:
-    return fold(text) in ("labelname", "id")
+    return collect(read_lines(data, source), parse, source, is_header)
 
 
 CLASS_LIST = VocabularyKind(name="class_list", matches=_matches, rank=1, read=_read)

@@ -4,20 +4,21 @@ They annotate people once more, with what the annotators perceived of them, so t
 their own.
 """
 
+import dataclasses
+
 import pyarrow as pa
 
 from transforms.kinds import boxes
-from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.table import FLAG, FLOAT, STRING
 
 _FLAGS = boxes.FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideOf"}
 _PERCEIVED = {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"}
 
 
-PERSON_BOXES = CsvKind(
+PERSON_BOXES = dataclasses.replace(
+    boxes.BOXES,
     name="person_boxes",
     column="person_boxes",
-    required=boxes.REQUIRED,
     optional={
         "Source": STRING,
         "Confidence": FLOAT,
@@ -27,8 +28,6 @@ PERSON_BOXES = CsvKind(
     row=pa.struct({**boxes.BOX_FIELDS, **dict.fromkeys(_PERCEIVED, STRING)}),
     check=boxes.check_boxes,
     renamed={"LabelName": "label", "IsDepictionOf": "is_depiction", "IsInsideOf": "is_inside"},
-    identity=boxes.IDENTITY,
-    labels=("label",),
-    coded=("label", "source"),
     few_values=("label", "source", "confidence", *_FLAGS, *_PERCEIVED),
+    spilled_a_byte=0.7,
 )

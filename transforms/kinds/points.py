@@ -26,10 +26,9 @@ def _check(rows: Rows) -> None:
     for axis in "XY":
         values = rows.numbers(axis)
         rows.require((values >= 0) & (values <= 1), f"{axis} is outside [0, 1]")
-    for name in _VOTES.values():
-        if name in rows.columns:
-            votes = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
-            rows.forget(name, votes >= 0, f"{name} is not a count")
+    for name in rows.columns.keys() & _VOTES.values():
+        votes = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
+        rows.forget(name, votes >= 0, f"{name} is not a count")
 
 
 POINTS = CsvKind(

@@ -112,9 +112,8 @@ def _is_cut_number(value: str, others: list[str]) -> bool:
     """Whether a value is half a number, or has too few decimals beside the others."""
     if not _NUMBER.fullmatch(value):
         return bool(_PART_OF_NUMBER.fullmatch(value))
-    decimals = [
-        other.partition(".")[2] for other in others if "." in other and "e" not in other.lower()
-    ]
+    fractions = [other for other in others if "." in other and "e" not in other.lower()]
+    decimals = [other.partition(".")[2] for other in fractions]
     if len(decimals) < 2 or "e" in value.lower():
         return False
     lengths = {len(each) for each in decimals}

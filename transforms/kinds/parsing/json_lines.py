@@ -101,8 +101,7 @@ class JsonLinesParser:
 
     def _parse_lines(self, data: bytes, records: Records) -> ParsedBlock:
         found = self._find_objects(data, records)
-        table = found.table.combine_chunks()
-        columns = {name: in_one_piece(table[name]) for name in table.column_names}
+        columns = {name: in_one_piece(found.table[name]) for name in found.table.column_names}
         lost = {name: np.isin(found.places, places) for name, places in found.lost.items()}
         rows = Rows(columns, self._rows, lost)
         refused = failures.of_rows(found.bad, records.lines)
@@ -254,10 +253,6 @@ def _parse_int(digits: str) -> float:
 
 
 def _read_json(data: bytes, schema: pa.Schema, unexpected: str) -> pa.Table:
-    return json.read_json(
-        pa.BufferReader(data),
-        read_options=json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-        parse_options=json.ParseOptions(
-            explicit_schema=schema, unexpected_field_behavior=unexpected
-        ),
-    )
+    reading = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
+    parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
+    return json.read_json(pa.BufferReader(data), reading, parsing)

@@ -252,9 +252,8 @@ def _refuse(
         Which, each once; and which records are rows, (n,) bool: neither these nor blank.
     """
     starts, stops, lines = records
-    count = len(starts)
     text = np.frombuffer(data, np.uint8)
-    begin, end = (int(starts[0]), int(stops[-1])) if count else (0, 0)
+    begin, end = (int(starts[0]), int(stops[-1])) if len(starts) else (0, 0)
 
     def counted(places: np.ndarray) -> np.ndarray:
         """How many of some offsets are in each record, (n,)."""

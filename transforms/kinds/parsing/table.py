@@ -69,9 +69,8 @@ class Rows:
     def numbers(self, name: str) -> np.ndarray:
         """A float column as (n,) float32, null as NaN."""
         column = self.columns[name]
-        return (column.fill_null(float("nan")) if column.null_count else column).to_numpy(
-            zero_copy_only=False
-        )
+        column = column.fill_null(float("nan")) if column.null_count else column
+        return column.to_numpy(zero_copy_only=False)
 
     def require(self, ok: np.ndarray, detail: str, reason: Reason = Reason.BAD_ROW) -> None:
         """Rejects the rows where `ok` is False; the first reason that a row is given stays."""
@@ -192,10 +191,9 @@ class TableSchema:
         rows.require(rows.is_valid, f"{self.image_id} is not 16 hex digits")
         for name in [name for name in rows.unread if name not in self.optional]:
             rows.require(~rows.unread.pop(name), self.describe_unread(name))
-        value = self._build(rows)
+        table = pa.table({"key": rows.keys, "value": self._build(rows)})
         for name, where in rows.unread.items():
             rows.note_lost(where, self.describe_unread(name))
-        table = pa.table({"key": rows.keys, "value": value})
         if rows.rejected.any():
             table = table.filter(pa.array(~rows.rejected))
         found = refused

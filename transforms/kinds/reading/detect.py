@@ -114,12 +114,9 @@ def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) ->
     lines = head[:start].count(b"\n")
     at = columns.index(TABLES[kind].image_id)
     check_ids(name, [row[at] for row in read_rows(head[start:], delimiter) if len(row) > at])
+    notes = describe_unknown(names, columns)
     return dataclasses.replace(
-        source,
-        columns=columns,
-        data_start=start,
-        header_lines=lines,
-        notes=describe_unknown(names, columns),
+        source, columns=columns, data_start=start, header_lines=lines, notes=notes
     )
 
 

@@ -12,7 +12,6 @@ decoded picture is what a reader of the stored bytes sees:
 """
 
 import contextlib
-import re
 import struct
 from collections.abc import Iterator
 
@@ -24,7 +23,12 @@ from PIL.PngImagePlugin import PngImageFile
 
 from transforms.dataset.failures import PixelError, Reason
 from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly
-from transforms.examples.imaging.jpeg_segments import FRAMES, PROGRESSIVE, START_OF_SCAN
+from transforms.examples.imaging.jpeg_segments import (
+    FRAMES,
+    PROGRESSIVE,
+    START_OF_SCAN,
+    segments,
+)
 from transforms.examples.imaging.png import check_chunks, check_pixels
 
 # libjpeg can decode this; its simple interface, which simplejpeg uses, can't describe it.
@@ -47,7 +51,6 @@ MAX_BYTES = 640 << 20
 _PILLOW_BYTES = 7
 #: Pixels of a PNG that is decoded.
 MAX_PNG_PIXELS = MAX_BYTES // _PILLOW_BYTES
-_MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
 _BLOCK_BYTES = 128  # 64 coefficients of 16 bits
 _MOST_A_PIXEL = 16  # bytes: of four components' coefficients, and 7 of `_load_unusual_jpeg`
 
@@ -186,19 +189,16 @@ def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int, max_byte
 def _coefficient_bytes(data: bytes) -> int:
     """What libjpeg keeps of coefficients: all where they come in several scans, else none."""
     progressive, sides, sampling = False, (0, 0), []
-    position = 2
-    while found := _MARKER.search(data, position):
-        marker, position = found[1][0], found.end()
+    for marker, start, _ in segments(data):
         if marker == START_OF_SCAN:
-            if not progressive and data[position + 2] == len(sampling):
+            if not progressive and data[start + 2] == len(sampling):
                 return 0
             break
         if marker in FRAMES:
             progressive = marker == PROGRESSIVE
-            *sides, count = struct.unpack_from(">xxxHHB", data, position)
-            factors = data[position + 9 : position + 9 + 3 * count : 3]
+            *sides, count = struct.unpack_from(">xxxHHB", data, start)
+            factors = data[start + 9 : start + 9 + 3 * count : 3]
             sampling = [(factor & 15, factor >> 4) for factor in factors]  # down, across
-        position += int.from_bytes(data[position : position + 2], "big")
     most = np.max(sampling, axis=0)
     blocks = -(-np.array(sides) * np.array(sampling) // (8 * most))
     return int(blocks.prod(axis=1).sum()) * _BLOCK_BYTES

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.elements import BuiltPart
-from transforms.formats.part import HashingFile, Part, StoredPart
+from transforms.formats.part import Crc32, HashingFile, Part, StoredPart
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -30,13 +30,21 @@ class FormatError(ValueError):
     """A shard isn't what its format says; the message is one line without the path."""
 
 
-class ExampleWriter(Protocol):
+class ExampleWriter(abc.ABC):
     """Writes the examples of one part. Equal calls make equal bytes."""
+
+    def __init__(self, path: str, options: ObjectOptions = files.DEFAULTS) -> None:
+        """Opens the file, local or in an object store by `options`, where it appears at the end."""
+        self._path = path
+        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
+        self._rows = 0
 
     @property
     def bytes_written(self) -> int:
         """Size of the file so far, by which parts are ended."""
+        return self._file.tell()
 
+    @abc.abstractmethod
     def write(self, table: pa.Table) -> None:
         """Appends examples: (n,) rows with the columns of `EXAMPLE`.
 
@@ -45,6 +53,9 @@ class ExampleWriter(Protocol):
 
     def close(self) -> Part:
         """Ends the file."""
+        self._file.close()
+        checksum = self._file.digest
+        return Part(self._path, self._rows, self._file.tell(), checksum, checksum)
 
 
 class Picture(NamedTuple):

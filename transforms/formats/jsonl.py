@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import Format, FormatError
-from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.formats.format import ExampleWriter, Format, FormatError
+from transforms.formats.part import Part
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
 from transforms.storage import files
@@ -29,23 +29,14 @@ _BATCH_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 
 
-class JsonLinesWriter:
+class JsonLinesWriter(ExampleWriter):
     """Writes rows of examples to one file."""
 
     def __init__(self, path: str, options: ObjectOptions = files.DEFAULTS) -> None:
-        """Opens the file, local or in an object store by `options`, where it appears at the end."""
-        self._path = path
-        self._rows = 0
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
+        super().__init__(path, options)
         self._gzip = gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
 
-    @property
-    def bytes_written(self) -> int:
-        """Size of the file so far, but for what is being compressed."""
-        return self._file.tell()
-
     def write(self, table: pa.Table) -> None:
-        """Appends the rows of a table with the columns of `EXAMPLE`."""
         for start in range(0, len(table), _SLICE_ROWS):
             for row in table.slice(start, _SLICE_ROWS).to_pylist():
                 line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_to_text)
@@ -53,11 +44,8 @@ class JsonLinesWriter:
         self._rows += len(table)
 
     def close(self) -> Part:
-        """Ends the file."""
         self._gzip.close()
-        self._file.close()
-        checksum = self._file.digest
-        return Part(self._path, self._rows, self._file.tell(), checksum, checksum)
+        return super().close()
 
 
 class JsonLines(Format):

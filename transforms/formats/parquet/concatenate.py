@@ -10,14 +10,7 @@ import itertools
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from transforms.formats.parquet.footer import (
-    MAGIC,
-    Frame,
-    MovedRowGroup,
-    move,
-    read_footer,
-    write_ending,
-)
+from transforms.formats.parquet.footer import MAGIC, Footer, Moved, read_footer, write_ending
 from transforms.formats.part import Crc32, HashingFile
 
 _BLOCK = 256 << 10
@@ -36,23 +29,21 @@ def concatenate(paths: Sequence[str], destination: BinaryIO | HashingFile) -> No
     """
     if not paths:
         raise ValueError("there is no file to concatenate")
-    frame: Frame | None = None
-    groups: list[MovedRowGroup] = []
+    first: Footer | None = None
+    groups: list[Moved] = []
     destination.write(MAGIC)
-    written, num_rows = len(MAGIC), 0
+    written = len(MAGIC)
     for path in paths:
         with open(path, "rb") as file:
-            footer = read_footer(file, path, frame)
-            frame = footer.frame
+            footer = read_footer(file, path, first)
             size = footer.start - len(MAGIC)
             file.seek(len(MAGIC))
             _copy(file, size, destination)
-        for group in footer.groups:
-            groups.append(move(footer, group, written - len(MAGIC), len(groups)))
-            num_rows += group.num_rows
+        first = first or footer
+        groups += [(group, footer, written - len(MAGIC)) for group in footer.groups]
         written += size
-    assert frame is not None
-    write_ending(frame, groups, num_rows, written, destination)
+    assert first
+    write_ending(groups, first, written, destination)
 
 
 class Concatenated:
@@ -111,11 +102,9 @@ class Concatenated:
         destination.write(MAGIC)
         file.seek(start)
         _copy(file, size, destination)
-        groups = [
-            move(self._footer, group, len(MAGIC) - start, ordinal)
-            for ordinal, group in enumerate(self._footer.groups[first:last])
-        ]
-        write_ending(self._footer.frame, groups, rows, len(MAGIC) + size, destination)
+        footer, shift = self._footer, len(MAGIC) - start
+        groups = [(group, footer, shift) for group in footer.groups[first:last]]
+        write_ending(groups, footer, len(MAGIC) + size, destination)
 
     def _groups(self, row: int, rows: int) -> tuple[int, int]:
         """Returns the number of the first row group of some rows, and of the one after the last."""

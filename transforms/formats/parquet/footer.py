@@ -8,8 +8,9 @@ Format: https://github.com/apache/parquet-format, `README.md` for the layout of 
 `PageIndex.md`, and `src/main/thrift/parquet.thrift` for the structs.
 """
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from transforms.formats.parquet import thrift
@@ -19,88 +20,72 @@ MAGIC = b"PAR1"
 _TAIL = 8  # the footer's size and the magic
 _MAX_ROW_GROUPS = 1 << 15  # RowGroup.ordinal has 16 bits
 
-# Ids of FileMetaData's fields. Version and schema go before the first two.
-_NUM_ROWS, _ROW_GROUPS, _LAST_FIELD = 3, 4, 7
+# What FileMetaData has from its number of rows to its row groups: the header of that field, a list.
+_ROW_GROUPS = b"\x19"
 
 _START, _ROWS, _POSITION, _ORDINAL = "start", "rows", "position", "ordinal"
 _COLUMN_INDEX, _OFFSET_INDEX, _INDEX_BYTES = "column index", "offset index", "index bytes"
+_INDEXES: thrift.Wanted = {4: _OFFSET_INDEX, 5: _INDEX_BYTES, 6: _COLUMN_INDEX, 7: _INDEX_BYTES}
 
-#: What is to be known of a row group to find it.
-_LAYOUT: thrift.Wanted = {
-    1: {4: _OFFSET_INDEX, 6: _COLUMN_INDEX},
-    3: _ROWS,
-    5: _START,  # file_offset
-}
-#: The integers of a row group that change when it is moved.
+#: What is to be known of a row group to find it; field 5 is file_offset.
+_LAYOUT: thrift.Wanted = {1: _INDEXES, 3: _ROWS, 5: _START}
+#: The integers of a row group that change when it is moved. Field 2 of a column is file_offset.
 _COLUMN_META_DATA: thrift.Wanted = {
     9: _POSITION,  # data_page_offset
     10: _POSITION,  # index_page_offset
     11: _POSITION,  # dictionary_page_offset
     14: _POSITION,  # bloom_filter_offset
 }
-_COLUMN_CHUNK: thrift.Wanted = {
-    2: _POSITION,  # file_offset
-    3: _COLUMN_META_DATA,
-    4: _OFFSET_INDEX,
-    5: _INDEX_BYTES,
-    6: _COLUMN_INDEX,
-    7: _INDEX_BYTES,
-}
+_COLUMN_CHUNK: thrift.Wanted = {2: _POSITION, 3: _COLUMN_META_DATA, **_INDEXES}
 _ROW_GROUP: thrift.Wanted = {1: _COLUMN_CHUNK, 5: _POSITION, 7: _ORDINAL}
 _PAGE_LOCATIONS: thrift.Wanted = {1: {1: _POSITION}}
 
 
-class Frame(NamedTuple):
-    """The bytes of a footer around its number of rows and row groups: equal in all the files."""
-
-    before: bytes
-    between: bytes
-    after: bytes
-
-
 class RowGroup(NamedTuple):
-    """A row group: where in the file it starts, its number of rows, and its entry in the footer."""
+    """A row group.
+
+    Attributes:
+        start: where in the file it starts.
+        num_rows: of it.
+        entry: the bytes of its struct in the footer.
+        indexes: kind, position and size of its page indexes, in the order of the entry.
+    """
 
     start: int
     num_rows: int
     entry: bytes
+    indexes: list[tuple[str, int, int]]
 
 
 class Footer(NamedTuple):
     """The end of a Parquet file.
 
     Attributes:
-        frame: the schema and other metadata.
+        before: the bytes of the footer before its number of rows: the schema.
+        after: the bytes of the footer after its row groups: other metadata.
         groups: the row groups.
         start: where the row groups end.
         ending: all bytes of the file from there on.
     """
 
-    frame: Frame
+    before: bytes
+    after: bytes
     groups: list[RowGroup]
     start: int
     ending: bytes
 
 
-class MovedRowGroup(NamedTuple):
-    """A row group at another place, whose page indexes have no place yet.
-
-    Attributes:
-        entry: the pieces of its entry in the footer between which positions of page indexes belong.
-        indexes: the kind and bytes of these page indexes.
-    """
-
-    entry: list[bytes]
-    indexes: list[tuple[str, bytes]]
+#: A row group, the end of the file that it lies in, and by how many bytes it is moved.
+Moved = tuple[RowGroup, Footer, int]
 
 
-def read_footer(file: BinaryIO, path: str, frame: Frame | None = None) -> Footer:
+def read_footer(file: BinaryIO, path: str, first: Footer | None = None) -> Footer:
     """Reads the end of a file.
 
     Args:
         file: the open file.
         path: its name in messages.
-        frame: what its metadata must equal, that of another file.
+        first: the end of another file, whose metadata it must equal.
 
     Raises:
         ValueError: it isn't a plain Parquet file, or its metadata differs; the message names it.
@@ -113,106 +98,52 @@ def read_footer(file: BinaryIO, path: str, frame: Frame | None = None) -> Footer
         raise ValueError(f"{path} is not a whole, unencrypted Parquet file")
     file.seek(start)
     footer = file.read(size - _TAIL - start)
-    frame = frame or _read_frame(footer, path)
-    groups, indexes = _read_row_groups(footer, frame, path)
-    start = min([start, *indexes])
-    file.seek(start)
-    return Footer(frame, groups, start, file.read(size - start))
-
-
-def _read_frame(footer: bytes, path: str) -> Frame:
-    found = {field.id: field for field in thrift.fields(footer)}
-    if list(found) != sorted(found) or not {_NUM_ROWS, _ROW_GROUPS} <= found.keys():
-        raise ValueError(f"{path}: its footer isn't written as Parquet's writers do")
-    if max(found) > _LAST_FIELD:
-        raise ValueError(f"{path}: its footer has field {max(found)}, which can't be concatenated")
-    num_rows, groups = found[_NUM_ROWS], found[_ROW_GROUPS]
-    return Frame(
-        footer[: num_rows.start], footer[num_rows.end : groups.start], footer[groups.end :]
-    )
-
-
-def _read_row_groups(footer: bytes, frame: Frame, path: str) -> tuple[list[RowGroup], list[int]]:
-    """Returns the row groups, and where their page indexes start."""
-    if not footer.startswith(frame.before):
+    if first:
+        before = first.before
+    else:
+        (num_rows,), _ = thrift.find_integers(footer, 0, {3: _ROWS})
+        before = footer[: num_rows.start]
+    if not footer.startswith(before):
         raise ValueError(f"{path}: its version or schema differs from the first file's")
-    _, at = thrift.read_integer(footer, len(frame.before))
-    if not footer.startswith(frame.between, at):
-        raise ValueError(f"{path}: its footer isn't laid out as the first file's")
-    size, _, at = thrift.read_list_header(footer, at + len(frame.between))
-    groups: list[RowGroup] = []
-    indexes: list[int] = []
-    for _ in range(size):
-        integers, end = thrift.find_integers(footer, at, _LAYOUT)
-        values = {integer.name: integer.value for integer in integers}
-        groups.append(RowGroup(values.get(_START, 0), values[_ROWS], footer[at:end]))
-        indexes += (i.value for i in integers if i.name in (_COLUMN_INDEX, _OFFSET_INDEX))
-        at = end
-    if footer[at:] != frame.after:
+    _, at = thrift.read_integer(footer, len(before))
+    if not footer.startswith(_ROW_GROUPS, at):
+        raise ValueError(f"{path}: its footer isn't written as Parquet's writers do")
+    groups, after = _read_row_groups(footer, at + len(_ROW_GROUPS))
+    if first and after != first.after:
         raise ValueError(
             f"{path}: its key-value metadata, writer or column orders differ from the first file's"
         )
-    return groups, indexes
+    start = min([start, *(place for group in groups for _, place, _ in group.indexes)])
+    file.seek(start)
+    return Footer(before, after, groups, start, file.read(size - start))
 
 
-def move(footer: Footer, group: RowGroup, shift: int, ordinal: int) -> MovedRowGroup:
-    """Takes a row group with its page indexes out of a file.
-
-    Args:
-        footer: the end of the file.
-        group: one of its row groups.
-        shift: by how many bytes the row group is moved.
-        ordinal: its number in the new file.
-    """
-    integers, _ = thrift.find_integers(group.entry, 0, _ROW_GROUP)
-    pieces, indexes = [b""], []
-    copied = size = 0
-    for number, (name, value, start, end) in enumerate(integers):
-        pieces[-1] += group.entry[copied:start]
-        copied = end
-        if name in (_COLUMN_INDEX, _OFFSET_INDEX):
-            at = value - footer.start
-            index = footer.ending[at : at + integers[number + 1].value]
-            if name == _OFFSET_INDEX:
-                index = _move_pages(index, shift)
-            size = len(index)
-            indexes.append((name, index))
-            pieces.append(b"")
-            continue
-        if name == _ORDINAL:
-            value = ordinal
-        elif name == _INDEX_BYTES:
-            value = size
-        elif value:  # some writers put 0, where the magic lies, for a position that they don't give
-            value += shift
-        pieces[-1] += thrift.write_integer(value)
-    pieces[-1] += group.entry[copied:]
-    return MovedRowGroup(pieces, indexes)
-
-
-def _move_pages(offset_index: bytes, shift: int) -> bytes:
-    moved, copied = b"", 0
-    pages, _ = thrift.find_integers(offset_index, 0, _PAGE_LOCATIONS)
-    for page in pages:
-        moved += offset_index[copied : page.start] + thrift.write_integer(page.value + shift)
-        copied = page.end
-    return moved + offset_index[copied:]
+def _read_row_groups(footer: bytes, at: int) -> tuple[list[RowGroup], bytes]:
+    """Returns the row groups of the list at `at`, and what follows it."""
+    count, _, at = thrift.read_list_header(footer, at)
+    groups = []
+    for _ in range(count):
+        found, end = thrift.find_integers(footer, at, _LAYOUT)
+        values = {integer.name: integer.value for integer in found}
+        spans = [integer for integer in found if integer.name not in (_START, _ROWS)]
+        indexes = [
+            (place.name, place.value, size.value)
+            for place, size in zip(spans[::2], spans[1::2], strict=True)
+        ]
+        groups.append(RowGroup(values.get(_START, 0), values[_ROWS], footer[at:end], indexes))
+        at = end
+    return groups, footer[at:]
 
 
 def write_ending(
-    frame: Frame,
-    groups: Sequence[MovedRowGroup],
-    num_rows: int,
-    start: int,
-    destination: BinaryIO | HashingFile,
+    groups: Sequence[Moved], first: Footer, start: int, destination: BinaryIO | HashingFile
 ) -> None:
     """Writes the end of a file.
 
     Args:
-        frame: the schema and other metadata.
-        groups: all row groups, at their new places.
-        num_rows: how many rows they have in all.
-        start: where in the file they end.
+        groups: all row groups.
+        first: the end of a file, whose metadata this one is to have.
+        start: where in the file the row groups end.
         destination: the file.
 
     Raises:
@@ -220,20 +151,53 @@ def write_ending(
     """
     if len(groups) > _MAX_ROW_GROUPS:
         raise ValueError(f"{len(groups)} row groups are more than a Parquet file can number")
-    places: dict[str, int] = {}
-    for kind in (_COLUMN_INDEX, _OFFSET_INDEX):
-        indexes = [index for group in groups for each, index in group.indexes if each == kind]
-        destination.write(b"".join(indexes))
-        places[kind] = start
-        start += sum(map(len, indexes))
-    entries: list[bytes] = []
-    for group in groups:
-        pieces = group.entry[:1]
-        for (kind, index), piece in zip(group.indexes, group.entry[1:], strict=True):
-            pieces += (thrift.write_integer(places[kind]), piece)
-            places[kind] += len(index)
-        entries.append(b"".join(pieces))
-    rows = thrift.write_integer(num_rows)
+    indexes = [
+        (kind, _read_index(footer, kind, place, size, shift))
+        for group, footer, shift in groups
+        for kind, place, size in group.indexes
+    ]
+    spans = [(0, 0)] * len(indexes)
+    for wanted in (_COLUMN_INDEX, _OFFSET_INDEX):
+        for number, (kind, index) in enumerate(indexes):
+            if kind == wanted:
+                destination.write(index)
+                spans[number] = start, len(index)
+                start += len(index)
+    numbers = itertools.chain.from_iterable(spans)
+    entries = [
+        _move_entry(group.entry, shift, ordinal, numbers)
+        for ordinal, (group, _, shift) in enumerate(groups)
+    ]
+    num_rows = thrift.write_integer(sum(group.num_rows for group, _, _ in groups))
     encoded = thrift.write_list(thrift.STRUCT, entries)
-    footer = b"".join((frame.before, rows, frame.between, encoded, frame.after))
+    footer = b"".join((first.before, num_rows, _ROW_GROUPS, encoded, first.after))
     destination.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
+
+
+def _read_index(footer: Footer, kind: str, place: int, size: int, shift: int) -> bytes:
+    """Returns a page index of a row group that is moved."""
+    index = footer.ending[place - footer.start : place - footer.start + size]
+    if kind == _COLUMN_INDEX:
+        return index
+    return thrift.replace_integers(index, _PAGE_LOCATIONS, lambda _, place: place + shift)
+
+
+def _move_entry(entry: bytes, shift: int, ordinal: int, indexes: Iterator[int]) -> bytes:
+    """Returns the entry of a row group that is moved.
+
+    Args:
+        entry: of the row group.
+        shift: by how many bytes it is moved.
+        ordinal: its number in the new file.
+        indexes: the position and size of each of its page indexes, in turns.
+    """
+
+    def replace(name: str, value: int) -> int:
+        if name == _ORDINAL:
+            return ordinal
+        if name != _POSITION:
+            return next(indexes)
+        # Some writers put 0, where the magic lies, for a position that they don't give.
+        return value and value + shift
+
+    return thrift.replace_integers(entry, _ROW_GROUP, replace)

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import IMAGE
-from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.formats.format import ExampleWriter
+from transforms.formats.part import Part
 from transforms.kinds.images import IMAGES
 from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
 from transforms.storage import files
@@ -39,7 +40,7 @@ _DICTIONARY_LEAVES = frozenset(
 _STATISTICS = ["image_id", "split", "width", "height", "rotation", "published_rotation"]
 
 
-class ParquetWriter:
+class ParquetWriter(ExampleWriter):
     """A Parquet file of examples, written one row group after another.
 
     The same calls make the same bytes.
@@ -48,22 +49,11 @@ class ParquetWriter:
     """
 
     def __init__(
-        self,
-        path: str,
-        schema: pa.Schema = EXAMPLE,
-        options: ObjectOptions = files.DEFAULTS,
+        self, path: str, schema: pa.Schema = EXAMPLE, options: ObjectOptions = files.DEFAULTS
     ) -> None:
-        """Opens the file, local or in an object store by `options`, where it appears at the end."""
-        self._path = path
+        super().__init__(path, options)
         self._schema = schema
-        self._rows = 0
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
         self._writer: pq.ParquetWriter | None = None
-
-    @property
-    def bytes_written(self) -> int:
-        """Size of the file so far."""
-        return self._file.tell()
 
     def write(self, table: pa.Table) -> None:
         """Writes a table as one row group, or as several where it is above 65,536 rows or 256 MiB.
@@ -93,11 +83,10 @@ class ParquetWriter:
         writer = self._writer or self._open(with_pictures=False)
         body = self._file.digest
         writer.close()
-        self._file.close()
-        return Part(self._path, self._rows, self._file.tell(), self._file.digest, body)
+        return super().close()._replace(body=body)
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
-        leaves = dict(_leaves(self._schema))
+        leaves = dict(_leaves(pa.struct(self._schema)))
         dictionaries = [path for path in leaves if _ends(path) in _DICTIONARY_LEAVES]
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
         return pq.ParquetWriter(
@@ -128,17 +117,12 @@ def _has_pictures(table: pa.Table) -> bool:
     return any(column.null_count < len(column) for column in columns)
 
 
-def _leaves(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
-    """Each leaf's path, as Parquet names it, and type."""
-
-    def walk(path: str, dtype: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
-        if pa.types.is_struct(dtype):
-            for field in dtype:
-                yield from walk(f"{path}.{field.name}", field.type)
-        elif pa.types.is_list(dtype):
-            yield from walk(f"{path}.list.element", dtype.value_type)
-        else:
-            yield path, dtype
-
-    for field in schema:
-        yield from walk(field.name, field.type)
+def _leaves(dtype: pa.DataType, path: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yields the path of each leaf of a type, as Parquet names it, and its type."""
+    if pa.types.is_struct(dtype):
+        for field in dtype:
+            yield from _leaves(field.type, f"{path}.{field.name}" if path else field.name)
+    elif pa.types.is_list(dtype):
+        yield from _leaves(dtype.value_type, f"{path}.list.element")
+    else:
+        yield path, dtype

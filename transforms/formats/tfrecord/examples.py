@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from transforms.formats.format import FormatError, Picture
 from transforms.formats.tfrecord import wire
-from transforms.formats.tfrecord.checksums import checksum, comparable
 from transforms.formats.tfrecord.features import BOXES
 from transforms.formats.tfrecord.records import (
     KIND_NAMES,
     Feature,
+    checksum,
+    comparable,
     entry_bounds,
     key_prefix,
     parse_entry,

@@ -7,10 +7,11 @@ from typing import Any
 from transforms.dataset.naming import numbers
 from transforms.formats.format import Format, ShardSize
 from transforms.formats.tfrecord import tfds
-from transforms.formats.tfrecord.checksums import feature_kinds
 from transforms.formats.tfrecord.examples import RecordExamples, read_examples
+from transforms.formats.tfrecord.features import leaves
 from transforms.formats.tfrecord.records import KIND_NAMES
 from transforms.formats.tfrecord.writer import TFRecordWriter, count_records
+from transforms.kinds.registry import EXAMPLE
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -64,7 +65,8 @@ class TFRecord(Format):
         )
 
     def schema(self, columns: Sequence[str]) -> dict[str, str]:
-        return {key: KIND_NAMES[kind] for key, kind in feature_kinds(columns).items()}
+        found = leaves(EXAMPLE.empty_table(), columns)
+        return {leaf.key: KIND_NAMES[leaf.kind] for leaf in found}
 
     def read(
         self,

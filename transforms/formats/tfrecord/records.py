@@ -4,6 +4,7 @@ The framing is described in `writer`, the messages in `encoder`. Nothing of eith
 what wrote a file doesn't judge it.
 """
 
+import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
+import pyarrow as pa
 
 from transforms.formats.format import FormatError
 from transforms.storage import files
@@ -18,6 +20,8 @@ from transforms.storage import files
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
+
+_CHECKSUM_BYTES = 8
 
 _ENTRY, _VALUE = 0x0A, 0x12  # fields 1 and 2, length-delimited
 _MORE = 0x80
@@ -62,6 +66,22 @@ def read_records(path: str) -> Iterator[bytes]:
                 raise FormatError(f"wrong CRC of the record at offset {position}")
             yield data
             position += len(header) + length + _CRC.size
+
+
+def checksum(*pieces: bytes | pa.Buffer) -> int:
+    """Returns the checksum of bytes that stand end to end: 64 bits."""
+    hash_ = hashlib.blake2b(digest_size=_CHECKSUM_BYTES)
+    for piece in pieces:
+        hash_.update(piece)
+    return int.from_bytes(hash_.digest(), "little")
+
+
+def comparable(features: dict[str, Feature]) -> dict[str, Any]:
+    """Returns features in a form that is equal where they are; floats count bit by bit."""
+    return {
+        key: (kind, [*values] if kind == BYTES else np.asarray(values).tobytes())
+        for key, (kind, values) in features.items()
+    }
 
 
 def _masked_crc(data: bytes) -> int:

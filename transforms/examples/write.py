@@ -5,12 +5,11 @@ from types import MappingProxyType
 
 from transforms import progress
 from transforms.dataset.elements import BuiltPart
-from transforms.examples.complete import Finished
 from transforms.examples.join import Joined
 from transforms.examples.make import ExampleMaker
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.part_writer import PartWriter
-from transforms.examples.pictures import HELD_BYTES
+from transforms.examples.pictures import HELD_BYTES, Finished
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 

@@ -29,6 +29,10 @@ _BATCH_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 
 
+def _to_text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 class JsonLinesWriter(ExampleWriter):
     """Writes rows of examples to one file."""
 
@@ -124,21 +128,11 @@ def _to_examples(
     return TableExamples(table, columns)
 
 
-def _to_text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _binary_fields(dtype: pa.DataType) -> Iterator[str]:
-    """Yields the names of the fields in a type that hold bytes."""
-    if pa.types.is_list(dtype):
-        yield from _binary_fields(dtype.value_type)
-    elif pa.types.is_struct(dtype):
-        yield from (field.name for field in dtype if pa.types.is_binary(field.type))
-        for field in dtype:
-            yield from _binary_fields(field.type)
-
-
-_BINARY = frozenset(name for field in EXAMPLE for name in _binary_fields(field.type))
+_BINARY = {
+    path.rpartition(".")[2]
+    for path, dtype in described.leaves(pa.struct(EXAMPLE))
+    if pa.types.is_binary(dtype)
+}
 
 
 def _decode_bytes(fields: dict) -> dict:

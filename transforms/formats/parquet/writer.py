@@ -5,14 +5,13 @@ picture by a range of bytes. Statistics are written where a reader can skip row 
 them.
 """
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import IMAGE
+from transforms.formats import described
 from transforms.formats.format import ExampleWriter
 from transforms.formats.part import Part
 from transforms.kinds.images import IMAGES
@@ -86,7 +85,7 @@ class ParquetWriter(ExampleWriter):
         return super().close()._replace(body=body)
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
-        leaves = dict(_leaves(pa.struct(self._schema)))
+        leaves = dict(described.leaves(pa.struct(self._schema)))
         dictionaries = [path for path in leaves if _ends(path) in _DICTIONARY_LEAVES]
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
         return pq.ParquetWriter(
@@ -115,14 +114,3 @@ def _ends(path: str) -> tuple[str, str]:
 def _has_pictures(table: pa.Table) -> bool:
     columns = (column for column in table.columns if column.type == IMAGE)
     return any(column.null_count < len(column) for column in columns)
-
-
-def _leaves(dtype: pa.DataType, path: str = "") -> Iterator[tuple[str, pa.DataType]]:
-    """Yields the path of each leaf of a type, as Parquet names it, and its type."""
-    if pa.types.is_struct(dtype):
-        for field in dtype:
-            yield from _leaves(field.type, f"{path}.{field.name}" if path else field.name)
-    elif pa.types.is_list(dtype):
-        yield from _leaves(dtype.value_type, f"{path}.list.element")
-    else:
-        yield path, dtype

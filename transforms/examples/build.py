@@ -4,10 +4,11 @@
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from transforms import progress
 from transforms.dataset.classes import class_index, decode_labels
@@ -52,23 +53,18 @@ class BuildBucketFn(beam.DoFn):
         name = f"bucket-{bucket}"
         outputs = self.journal.load(name)
         if outputs is None:
-            work = self._build(bucket, batches, encoded_labels, new_labels)
-            outputs = self.journal.save(name, work)
+            labels = decode_labels(encoded_labels)
+            classes: dict[str, int] = {}
+            if self.options.needs_class_index:
+                classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
+            outputs = self.journal.save(name, self._build(bucket, batches, labels, classes))
         return outputs
 
     def _build(
-        self,
-        bucket: int,
-        batches: BucketBatches,
-        encoded_labels: bytes,
-        new_labels: Sequence[frozenset[str]],
+        self, bucket: int, batches: BucketBatches, labels: pa.Array, classes: Mapping[str, int]
     ) -> Iterator[Any]:
         options = self.options
-        labels = decode_labels(encoded_labels)
         joined = join(batches, options.sources, options.splits, labels)
-        classes: dict[str, int] = {}
-        if options.needs_class_index:
-            classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
         built = yield from self.builder.build(bucket, joined, classes)
         yield from report_bucket(bucket, joined, built, len(options.sources))
         progress.add(self.progress_folder, buckets=1, failed=joined.failures.num_rows)

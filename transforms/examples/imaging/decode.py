@@ -12,7 +12,6 @@ decoded picture is what a reader of the stored bytes sees:
 """
 
 import contextlib
-import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,13 +21,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from transforms.dataset.failures import PixelError, Reason
-from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly
-from transforms.examples.imaging.jpeg_segments import (
-    FRAMES,
-    PROGRESSIVE,
-    START_OF_SCAN,
-    segments,
+from transforms.examples.imaging.header import (
+    PILLOW_ERRORS,
+    PictureHeader,
+    open_strictly,
+    pillow_frame,
 )
+from transforms.examples.imaging.jpeg_segments import START_OF_SCAN, segments
 from transforms.examples.imaging.png import check_chunks, check_pixels
 
 # libjpeg can decode this; its simple interface, which simplejpeg uses, can't describe it.
@@ -188,20 +187,12 @@ def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int, max_byte
 
 def _coefficient_bytes(data: bytes) -> int:
     """What libjpeg keeps of coefficients: all where they come in several scans, else none."""
-    progressive, sides, sampling = False, (0, 0), []
-    for marker, start, _ in segments(data):
-        if marker == START_OF_SCAN:
-            if not progressive and data[start + 2] == len(sampling):
-                return 0
-            break
-        if marker in FRAMES:
-            progressive = marker == PROGRESSIVE
-            *sides, count = struct.unpack_from(">xxxHHB", data, start)
-            factors = data[start + 9 : start + 9 + 3 * count : 3]
-            sampling = [(factor & 15, factor >> 4) for factor in factors]  # down, across
-    most = np.max(sampling, axis=0)
-    blocks = -(-np.array(sides) * np.array(sampling) // (8 * most))
-    return int(blocks.prod(axis=1).sum()) * _BLOCK_BYTES
+    picture = open_strictly(JpegImageFile, data)
+    frame = pillow_frame(picture)
+    scan = next(start for marker, start, _ in segments(data) if marker == START_OF_SCAN)
+    if "progressive" not in picture.info and data[scan + 2] == len(frame.sampling):
+        return 0
+    return frame.blocks * _BLOCK_BYTES
 
 
 def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:

@@ -18,8 +18,8 @@ _QUANTIZATION, _JFIF, _ADOBE = 0xDB, 0xE0, 0xEE
 
 # Of frames that are coded arithmetically libjpeg notices no damage, not even a missing end; few
 # readers know the lossless and hierarchical ones. C4, C8 and CC start no frame.
-FRAMES = range(0xC0, 0xC3)
-PROGRESSIVE = 0xC2
+_FRAMES = range(0xC0, 0xC3)
+_PROGRESSIVE = 0xC2
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 # Huffman tables, the restart interval, comments: Pillow passes over them whatever they hold.
@@ -59,6 +59,15 @@ class Frame(NamedTuple):
     height: int
     sampling: list[tuple[int, int]]
     read_through: bool = False
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of 8 x 8 pixels its components have."""
+        across, down = map(max, zip(*self.sampling, strict=True))
+        return sum(
+            -(-self.width * x // (8 * across)) * -(-self.height * y // (8 * down))
+            for x, y in self.sampling
+        )
 
 
 def check_segments(data: bytes | memoryview, position: int = 2) -> None:
@@ -150,10 +159,10 @@ def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:
                 body += 65 if data[body] < 16 else 129
             if body > end:
                 return None
-        elif marker in FRAMES:
+        elif marker in _FRAMES:
             if frame or not (frame := _parse_frame(data[body:end])):
                 return None
-            sequential = marker != PROGRESSIVE
+            sequential = marker != _PROGRESSIVE
         elif marker == START_OF_SCAN:
             # Without a resolution Pillow looks for one in the EXIF, and refuses some odd values.
             if not frame or (exif and not resolution):

@@ -8,6 +8,8 @@ byte for byte, fields of later versions of a schema too.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from transforms.formats.varints import read_varint, write_varint
+
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY = range(1, 9)
 _LIST, _SET, _MAP, STRUCT, _UUID = range(9, 14)
 _INTEGERS = frozenset((_I16, _I32, _I64))  # all are zigzag varints
@@ -25,26 +27,6 @@ class Integer(NamedTuple):
     value: int
     start: int
     end: int
-
-
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Returns the unsigned varint at `at`, and where it ends."""
-    value = shift = 0
-    while (byte := data[at]) & 0x80:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        at += 1
-    return value | byte << shift, at + 1
-
-
-def write_varint(value: int) -> bytes:
-    """Encodes a non-negative integer as an unsigned varint."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def read_integer(data: bytes, at: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.formats.format import FormatError
+from transforms.formats.varints import read_varint
 from transforms.storage import files
 
 _LENGTH = struct.Struct("<Q")
@@ -118,7 +119,7 @@ def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
                 raise IndexError(f"tag {record[at]} at offset {at}")
             length, at = record[at + 1], at + 2
             if length >= _MORE:
-                length, at = _varint(record, at - 1)
+                length, at = read_varint(record, at - 1)
             if not record.startswith(prefix, at):
                 raise FormatError(f"lacks the feature {prefix[2:-1].decode()} where it should be")
             at += length
@@ -188,7 +189,7 @@ def _parse_feature(data: bytes) -> Feature:
         raise IndexError(f"a feature of kind {kind}")
     numbers, at = [], 0
     while at < len(packed):
-        number, at = _varint(packed, at)
+        number, at = read_varint(packed, at)
         numbers.append(number - (1 << 64) if number >> 63 else number)
     return Feature(kind, np.array(numbers, np.int64))
 
@@ -197,19 +198,7 @@ def _open(data: bytes, at: int, tag: int) -> tuple[int, int]:
     """Where a length-delimited field with this tag ends, and where its content begins."""
     if data[at] != tag:
         raise IndexError(f"tag {data[at]} at offset {at}, not {tag}")
-    length, at = _varint(data, at + 1)
+    length, at = read_varint(data, at + 1)
     if at + length > len(data):
         raise IndexError(f"a field at offset {at} is longer than what holds it")
     return at + length, at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = data[at]
-        number |= (byte & ~_MORE) << shift
-        shift += 7
-        at += 1
-        if byte < _MORE:
-            return number, at

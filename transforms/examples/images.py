@@ -82,19 +82,14 @@ def merge_image_rows(batches: Sequence[SourceRows], sources: Sequence[Source]) -
     merged = values.take(pa.array(order[first]))
     conflicting = np.zeros(len(keys), bool)
     for nth in range(1, counts.max(initial=1)):
-        again = np.flatnonzero(counts > nth)
-        others = values.take(pa.array(order[first[again] + nth]))
+        # The next row of each image, null where there is none.
+        rows = order[np.minimum(first + nth, len(order) - 1)]
+        others = values.take(pa.array(rows, mask=counts <= nth))
         fields = []
-        for field in IMAGE_ROW:
-            mine, other = merged.field(field.name), others.field(field.name)
-            differs = pc.fill_null(pc.not_equal(mine.take(pa.array(again)), other), False)
-            conflicting[again[differs.to_numpy(zero_copy_only=False)]] = True
-            row = np.zeros(len(keys), np.int64)
-            row[again] = np.arange(len(again))
-            filled = pc.if_else(
-                pa.array(counts > nth), other.take(pa.array(row)), pa.scalar(None, field.type)
-            )
-            fields.append(pc.coalesce(mine, filled))
+        for mine, other in zip(merged.flatten(), others.flatten(), strict=True):
+            differs = pc.fill_null(pc.not_equal(mine, other), False)
+            conflicting |= differs.to_numpy(zero_copy_only=False)
+            fields.append(pc.coalesce(mine, other))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     places = np.flatnonzero(conflicting)
     rows = order[np.repeat(conflicting, counts)]

@@ -126,7 +126,7 @@ def fetch_pictures(
     buffer = buffer or PictureBuffer(held_bytes)
     buffer.clear()
     resolver = _Resolver(joined, verify, spec, held_bytes)
-    for outcome in _outcomes(resolver, len(joined), sources, finished, buffer):
+    for outcome in resolver.outcomes(sources, finished, buffer):
         if held and size + outcome.size > held_bytes:
             yield _take_out(joined, held, buffer)
             buffer.clear()
@@ -142,23 +142,6 @@ def fetch_pictures(
         yield _take_out(joined, held, buffer)
 
 
-def _outcomes(
-    resolver: "_Resolver",
-    images: int,
-    sources: Sequence[PictureSource],
-    finished: Finished | None,
-    buffer: PictureBuffer,
-) -> Iterator[_Outcome]:
-    """Yields the outcome of each image, in order."""
-    if finished is None:
-        yield from resolver.resolve(range(images), sources)
-        return
-    found = resolver.resolve(np.flatnonzero(~finished.pictures).tolist(), sources)
-    pictures = finished.read_pictures(buffer)
-    for index, is_finished in enumerate(finished.pictures.tolist()):
-        yield _Outcome(index, next(pictures), []) if is_finished else next(found)
-
-
 class _Resolver(NamedTuple):
     """Finds the source of each image's picture; attributes as arguments of `fetch_pictures`."""
 
@@ -166,6 +149,18 @@ class _Resolver(NamedTuple):
     verify: bool
     spec: ImageSpec
     held_bytes: int
+
+    def outcomes(
+        self, sources: Sequence[PictureSource], finished: Finished | None, buffer: PictureBuffer
+    ) -> Iterator[_Outcome]:
+        """Yields the outcome of each image, in order."""
+        if finished is None:
+            yield from self.resolve(range(len(self.joined)), sources)
+            return
+        found = self.resolve(np.flatnonzero(~finished.pictures).tolist(), sources)
+        pictures = finished.read_pictures(buffer)
+        for index, is_finished in enumerate(finished.pictures.tolist()):
+            yield _Outcome(index, next(pictures), []) if is_finished else next(found)
 
     def resolve(
         self, indices: Sequence[int], sources: Sequence[PictureSource]

@@ -33,9 +33,12 @@ class FormatError(ValueError):
 class ExampleWriter(abc.ABC):
     """Writes the examples of one part. Equal calls make equal bytes."""
 
-    def __init__(self, path: str, options: ObjectOptions = files.DEFAULTS) -> None:
-        """Opens the file, local or in an object store by `options`, where it appears at the end."""
+    def __init__(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> None:
+        """Opens the file; arguments as of `Format.open_part`."""
         self._path = path
+        self._columns = columns
         self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
         self._rows = 0
 
@@ -111,6 +114,12 @@ class ShardSize(NamedTuple):
     bytes: int
 
 
+#: The shards of each split, in order.
+Shards = Mapping[str, Sequence[ShardSize]]
+#: Columns or features in their order, and their types as text: what a manifest records.
+Schema = Mapping[str, str]
+
+
 class FileKind(abc.ABC):
     """A kind of file that a build writes in parts, which it then puts together.
 
@@ -161,9 +170,11 @@ class Format(FileKind):
     #: `reuse.finished` does.
     has_row_access: ClassVar[bool] = False
 
+    #: Writes its parts.
+    writer: ClassVar[type[ExampleWriter]]
+
     # Writing.
 
-    @abc.abstractmethod
     def open_part(
         self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
     ) -> ExampleWriter:
@@ -175,6 +186,7 @@ class Format(FileKind):
                 are null in all tables.
             options: how object stores are reached.
         """
+        return self.writer(path, columns, options)
 
     def refusal(self, image_encoding: str) -> str:
         """Returns why pictures may not be encoded so, a clause; empty where they may."""
@@ -183,7 +195,7 @@ class Format(FileKind):
     # Describing.
 
     @abc.abstractmethod
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, columns: Sequence[str]) -> Schema:
         """Returns what examples consist of: columns or features in their order, and their types.
 
         The manifest records it, and `read` holds shards against it.
@@ -192,9 +204,7 @@ class Format(FileKind):
             columns: of `EXAMPLE` that the dataset fills.
         """
 
-    def documents(
-        self, release: str, columns: Sequence[str], shards: Mapping[str, Sequence[ShardSize]]
-    ) -> dict[str, Any]:
+    def documents(self, release: str, columns: Sequence[str], shards: Shards) -> dict[str, Any]:
         """Returns what readers need beside the shards: the content of JSON files by their path.
 
         Args:
@@ -205,7 +215,7 @@ class Format(FileKind):
         return {}
 
     def document_tests(
-        self, release: str, schema: Mapping[str, str], shards: Mapping[str, Sequence[ShardSize]]
+        self, release: str, schema: Schema, shards: Shards
     ) -> dict[str, Callable[[Any], bool]]:
         """Returns a test of each of the `documents`, by path, whatever release has written it.
 
@@ -270,10 +280,7 @@ class Format(FileKind):
 
     @abc.abstractmethod
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[Examples]:
         """Yields the examples of a local shard in order.
 

@@ -10,13 +10,13 @@ import glob
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import ExampleWriter, Format, FormatError
+from transforms.formats.format import ExampleWriter, Format, FormatError, Schema
 from transforms.formats.part import Part
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
@@ -36,8 +36,10 @@ def _to_text(data: bytes) -> str:
 class JsonLinesWriter(ExampleWriter):
     """Writes rows of examples to one file."""
 
-    def __init__(self, path: str, options: ObjectOptions = files.DEFAULTS) -> None:
-        super().__init__(path, options)
+    def __init__(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> None:
+        super().__init__(path, columns, options)
         self._gzip = gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
 
     def write(self, table: pa.Table) -> None:
@@ -56,14 +58,10 @@ class JsonLines(Format):
     """A line an example."""
 
     name = "jsonl"
+    writer = JsonLinesWriter
 
     def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
         return f"jsonl/{split}-{numbers(index, shards)}.jsonl.gz"
-
-    def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> JsonLinesWriter:
-        return JsonLinesWriter(path, options)
 
     def count(self, path: str) -> int:
         with _open(path) as file:
@@ -76,14 +74,11 @@ class JsonLines(Format):
             "dataset = (json.loads(line) for shard in shards for line in gzip.open(shard))"
         )
 
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, columns: Sequence[str]) -> Schema:
         return described.describe(EXAMPLE.remove_metadata())
 
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[TableExamples]:
         types = EXAMPLE if schema is None else described.parse(schema)
         rows, size = [], 0

@@ -3,7 +3,7 @@
 import functools
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from transforms.dataset.elements import BuiltPart
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import Format, FormatError, open_shard, pieces
+from transforms.formats.format import Format, FormatError, Schema, open_shard, pieces
 from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
 from transforms.formats.parquet.footer import MAGIC
 from transforms.formats.parquet.writer import ParquetWriter
@@ -85,14 +85,11 @@ class Parquet(Format):
             whole = _concatenated(part.path, part.origin.sha256, options)
             whole.extract(shard, part.origin.row, part.num_examples, destination)
 
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, columns: Sequence[str]) -> Schema:
         return described.describe(EXAMPLE)
 
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[TableExamples]:
         try:
             if schema is not None:

@@ -50,7 +50,7 @@ class ParquetWriter(ExampleWriter):
     def __init__(
         self, path: str, schema: pa.Schema = EXAMPLE, options: ObjectOptions = files.DEFAULTS
     ) -> None:
-        super().__init__(path, options)
+        super().__init__(path, schema.names, options)
         self._schema = schema
         self._writer: pq.ParquetWriter | None = None
 
@@ -72,7 +72,8 @@ class ParquetWriter(ExampleWriter):
         columns = [in_one_piece(column) for column in table.columns]
         table = pa.table(columns, schema=table.schema).cast(self._schema)
         if self._writer is None:
-            self._writer = self._open(_has_pictures(table))
+            pictures = (column for column in table.columns if column.type == IMAGE)
+            self._writer = self._open(any(each.null_count < len(each) for each in pictures))
         rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * len(table) // max(1, table.nbytes)))
         self._writer.write_table(table, row_group_size=rows)
         self._rows += len(table)
@@ -86,7 +87,11 @@ class ParquetWriter(ExampleWriter):
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
         leaves = dict(described.leaves(pa.struct(self._schema)))
-        dictionaries = [path for path in leaves if _ends(path) in _DICTIONARY_LEAVES]
+        dictionaries = [
+            path
+            for path in leaves
+            if (path.partition(".")[0], path.rpartition(".")[2]) in _DICTIONARY_LEAVES
+        ]
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
         return pq.ParquetWriter(
             self._file,
@@ -104,13 +109,3 @@ class ParquetWriter(ExampleWriter):
             write_page_index=True,
             **(_PICTURE_PAGES if with_pictures else {}),
         )
-
-
-def _ends(path: str) -> tuple[str, str]:
-    """The column of a path and its leaf."""
-    return path.partition(".")[0], path.rpartition(".")[2]
-
-
-def _has_pictures(table: pa.Table) -> bool:
-    columns = (column for column in table.columns if column.type == IMAGE)
-    return any(column.null_count < len(column) for column in columns)

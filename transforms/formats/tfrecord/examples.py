@@ -1,19 +1,19 @@
 """The examples of a TFRecord shard, read back without turning them into rows."""
 
 import contextlib
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.formats.format import FormatError, Picture
+from transforms.formats.format import FormatError, Picture, Schema
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.features import BOXES
 from transforms.formats.tfrecord.records import (
     KIND_NAMES,
-    Feature,
     checksum,
     comparable,
     entry_bounds,
@@ -31,7 +31,7 @@ class _Layout:
 
     Attributes:
         prefixes: how the entry of each feature begins.
-        spans: of each column, its first feature and the one after its last.
+        spans: of each column, the places of its features.
         counted: of each column of annotations, a feature with one value an annotation.
     """
 
@@ -43,12 +43,9 @@ class _Layout:
         """
         self.prefixes = [key_prefix(key) for key in keys]
         self.places = {key: place for place, key in enumerate(keys)}
-        self.spans: dict[str, tuple[int, int]] = {}
-        for place, key in enumerate(keys):
-            # A column's features are neighbours: its name is what precedes the first slash.
-            column = key.partition("/")[0]
-            first, _ = self.spans.get(column, (place, place))
-            self.spans[column] = first, place + 1
+        # A column's features are neighbours: its name is what precedes the first slash.
+        columns = itertools.groupby(range(len(keys)), lambda place: keys[place].partition("/")[0])
+        self.spans = {column: [*places] for column, places in columns}
         self.counted: dict[str, str] = {}
         for key in keys:
             column, _, leaf = key.partition("/")
@@ -117,17 +114,15 @@ class RecordExamples:
         return np.array([checksum(record) for record in self._records], np.uint64)
 
     def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
-        spans = {name: self._layout.spans[name] for name in columns if name in self._layout.spans}
-        return {
-            name: np.array(
-                [
-                    checksum(wire.field(1, record[bounds[first] : bounds[last]]))
-                    for record, bounds in zip(self._records, self._bounds, strict=True)
-                ],
-                np.uint64,
+        found = {}
+        for name in (name for name in columns if name in self._layout.spans):
+            first, last = self._layout.spans[name][0], self._layout.spans[name][-1] + 1
+            entries = (
+                record[bounds[first] : bounds[last]]
+                for record, bounds in zip(self._records, self._bounds, strict=True)
             )
-            for name, (first, last) in spans.items()
-        }
+            found[name] = np.array([checksum(wire.field(1, each)) for each in entries], np.uint64)
+        return found
 
     def features(self, row: int) -> dict[str, Any]:
         return comparable(parse_example(self._records[row]))
@@ -145,7 +140,7 @@ class RecordExamples:
             raise FormatError(f"example {self._first + row}: {error}") from None
 
 
-def read_examples(path: str, schema: Mapping[str, str] | None) -> Iterator[RecordExamples]:
+def read_examples(path: str, schema: Schema | None) -> Iterator[RecordExamples]:
     """Yields the examples of a local shard; see `format.Format.read`."""
     layout = _Layout([*schema]) if schema is not None else None
     batch: RecordExamples | None = None
@@ -156,15 +151,11 @@ def read_examples(path: str, schema: Mapping[str, str] | None) -> Iterator[Recor
             batch = RecordExamples(layout, place)
         batch.add(record)
         if schema is not None and place == 0:
-            _check_kinds(parse_example(record), schema)
+            for name, feature in parse_example(record).items():
+                if (kind := KIND_NAMES.get(feature.kind)) != schema[name]:
+                    raise FormatError(f"example 0: the feature {name} is of kind {kind}")
         if batch.is_full:
             yield batch
             batch = None
     if batch is not None:
         yield batch
-
-
-def _check_kinds(example: Mapping[str, Feature], schema: Mapping[str, str]) -> None:
-    for name, feature in example.items():
-        if (kind := KIND_NAMES.get(feature.kind)) != schema[name]:
-            raise FormatError(f"example 0: the feature {name} is of kind {kind}")

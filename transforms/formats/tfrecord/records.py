@@ -141,13 +141,9 @@ def parse_example(record: bytes) -> dict[str, Feature]:
         found = {}
         end, at = _open(record, 0, _ENTRY)
         while at < end:
-            stop, at = _open(record, at, _ENTRY)
-            key_end, at = _open(record, at, _ENTRY)
-            key = record[at:key_end].decode()
-            feature_end, at = _open(record, key_end, _VALUE)
-            if feature_end != stop:
-                raise IndexError(f"feature {key}: its length is wrong")
-            found[key] = _parse_feature(record[at:feature_end])
+            stop, _ = _open(record, at, _ENTRY)
+            key, feature = _parse_entry(record[at:stop])
+            found[key] = feature
             at = stop
     except (IndexError, ValueError) as error:
         raise FormatError(f"is no tf.train.Example: {error}") from None
@@ -161,12 +157,20 @@ def parse_entry(entry: bytes) -> Feature:
         FormatError: It is no entry of an example.
     """
     try:
-        _, at = _open(entry, 0, _ENTRY)
-        at, _ = _open(entry, at, _ENTRY)
-        end, at = _open(entry, at, _VALUE)
-        return _parse_feature(entry[at:end])
-    except IndexError as error:
+        return _parse_entry(entry)[1]
+    except (IndexError, ValueError) as error:
         raise FormatError(f"is no tf.train.Example: {error}") from None
+
+
+def _parse_entry(entry: bytes) -> tuple[str, Feature]:
+    """Returns the name and the feature of one entry."""
+    _, at = _open(entry, 0, _ENTRY)
+    key_end, at = _open(entry, at, _ENTRY)
+    key = entry[at:key_end].decode()
+    end, at = _open(entry, key_end, _VALUE)
+    if end != len(entry):
+        raise IndexError(f"feature {key}: its length is wrong")
+    return key, _parse_feature(entry[at:end])
 
 
 def _parse_feature(data: bytes) -> Feature:

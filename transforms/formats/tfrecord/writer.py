@@ -8,7 +8,7 @@ tensorflow/core/lib/io/record_writer.h).
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import google_crc32c
 import numpy as np
@@ -17,8 +17,6 @@ import pyarrow as pa
 from transforms.formats.format import ExampleWriter
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
 
 _LENGTH_BYTES, _CRC_BYTES = 8, 4
 _HEADER_BYTES = _LENGTH_BYTES + _CRC_BYTES
@@ -32,19 +30,6 @@ _SLICE_ROWS = (16 << 20) // wire.LARGE
 
 class TFRecordWriter(ExampleWriter):
     """Writes rows of examples to one TFRecord file."""
-
-    def __init__(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> None:
-        """Opens the file.
-
-        Args:
-            path: a file, local or in an object store, where it appears at the end.
-            columns: which columns of `EXAMPLE` become features; see `schema.example_columns`.
-            options: how object stores are reached.
-        """
-        super().__init__(path, options)
-        self._columns = columns
 
     def write(self, table: pa.Table) -> None:
         for start in range(0, len(table), _SLICE_ROWS):

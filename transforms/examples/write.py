@@ -1,5 +1,6 @@
 """Makes and writes the examples of a bucket, window by window, so that memory holds one."""
 
+import dataclasses
 from collections.abc import Generator, Mapping
 from types import MappingProxyType
 
@@ -14,19 +15,17 @@ from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 
 
+@dataclasses.dataclass
 class PartBuilder:
     """A `BucketBuilder` that makes all examples and writes them to parts."""
 
-    def __init__(
-        self, options: ExampleOptions, parts: PartOptions, progress_folder: str | None
-    ) -> None:
-        self._options = options
-        self._parts = parts
-        self._progress_folder = progress_folder
+    options: ExampleOptions
+    parts: PartOptions
+    progress_folder: str | None
 
     def open(self) -> None:
-        window_bytes = min(HELD_BYTES, self._parts.shard_size)
-        self._maker = ExampleMaker(self._options, window_bytes, keeps_windows=False)
+        window_bytes = min(HELD_BYTES, self.parts.shard_size)
+        self._maker = ExampleMaker(self.options, window_bytes, keeps_windows=False)
 
     def close(self) -> None:
         self._maker.close()
@@ -43,15 +42,15 @@ class PartBuilder:
         for split, images in split_table(joined.table):
             account = built.add_split(split)
             writers = [
-                PartWriter(self._parts, form, split, bucket, len(images))
-                for form in self._parts.formats
+                PartWriter(self.parts, form, split, bucket, len(images))
+                for form in self.parts.formats
             ]
             for window in self._maker.make(images, class_index, finished.get(split)):
                 account.add(window)
                 for writer in writers:
                     writer.write(window.examples, window.failed_images)
                 progress.add(
-                    self._progress_folder,
+                    self.progress_folder,
                     images=len(window.examples) + window.failed_images,
                     failed=window.failed_images,
                 )

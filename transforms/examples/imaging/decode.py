@@ -21,12 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from transforms.dataset.failures import PixelError, Reason
-from transforms.examples.imaging.header import (
-    PILLOW_ERRORS,
-    PictureHeader,
-    open_strictly,
-    pillow_frame,
-)
+from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly, to_frame
 from transforms.examples.imaging.jpeg_segments import START_OF_SCAN, segments
 from transforms.examples.imaging.png import check_chunks, check_pixels
 
@@ -188,7 +183,7 @@ def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int, max_byte
 def _coefficient_bytes(data: bytes) -> int:
     """What libjpeg keeps of coefficients: all where they come in several scans, else none."""
     picture = open_strictly(JpegImageFile, data)
-    frame = pillow_frame(picture)
+    frame = to_frame(picture)
     scan = next(start for marker, start, _ in segments(data) if marker == START_OF_SCAN)
     if "progressive" not in picture.info and data[scan + 2] == len(frame.sampling):
         return 0

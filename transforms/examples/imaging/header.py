@@ -99,7 +99,7 @@ def open_strictly(reader: type[_File], data: bytes | memoryview) -> _File:
         raise PixelError(Reason.CORRUPT, f"header: {error}") from None
 
 
-def pillow_frame(picture: JpegImageFile) -> Frame:
+def to_frame(picture: JpegImageFile) -> Frame:
     """Returns the frame that Pillow has parsed."""
     return Frame(*picture.size, [layer[1:3] for layer in picture.layer])
 
@@ -119,7 +119,7 @@ def _jpeg_frame(data: bytes | memoryview, is_decoded: Callable[[PictureHeader], 
             check_segments(data, position)
         return frame
     check_segments(data)
-    return pillow_frame(open_strictly(JpegImageFile, data))
+    return to_frame(open_strictly(JpegImageFile, data))
 
 
 def _check_length(data: bytes | memoryview, frame: Frame) -> None:

@@ -71,7 +71,7 @@ class Parquet(Format):
 
     def read_body(self, part: BuiltPart) -> Iterator[bytes]:
         assert part.origin is not None
-        shard = _local_shard(part.path, part.origin.footer)
+        shard = _read_shard(part.path, part.origin.footer)
         yield MAGIC
         with open(part.path, "rb") as file:
             yield from pieces(file, *shard.span(part.origin.row, part.num_examples))
@@ -82,7 +82,7 @@ class Parquet(Format):
             super().extract(part, destination, options)
             return
         with open_shard(part, options) as shard:
-            whole = _concatenated(part.path, part.origin.sha256, options)
+            whole = _read_shard(part.path, part.origin.footer, options)
             whole.extract(shard, part.origin.row, part.num_examples, destination)
 
     def schema(self, columns: Sequence[str]) -> Schema:
@@ -104,18 +104,14 @@ FORMAT = Parquet()
 
 
 @functools.lru_cache(maxsize=_SHARDS)
-def _local_shard(path: str, footer_checksum: str) -> Concatenated:
-    with open(path, "rb") as file:
+def _read_shard(
+    path: str, footer_checksum: str, options: ObjectOptions = files.DEFAULTS
+) -> Concatenated:
+    with files.open_file(path, options, _FOOTER_BYTES) as file:
         shard = Concatenated(path, file)
     if shard.footer_checksum != footer_checksum:
         raise ValueError(f"{path}: its footer has changed")
     return shard
-
-
-@functools.lru_cache(maxsize=_SHARDS)
-def _concatenated(path: str, _sha256: str, options: ObjectOptions) -> Concatenated:
-    with files.open_file(path, options, _FOOTER_BYTES) as file:
-        return Concatenated(path, file)
 
 
 def _read_batches(path: str) -> Iterator[pa.Table]:

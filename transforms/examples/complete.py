@@ -72,7 +72,7 @@ def complete_examples(
     return Window(examples, refused + failures, len(refused), fetched.exif_reset)
 
 
-def _to_examples(images: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+def _to_examples(images: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
     """Returns a table with the columns of `EXAMPLE`: those given, those of images, or nulls."""
     known = dict(zip(images.column_names, images.columns, strict=True)) | columns
     arrays = [

@@ -124,11 +124,15 @@ def _describe_conflict(rows: Sequence[Mapping], paths: Sequence[str]) -> str:
     """
     for name, header in HEADERS.items():
         given = [
-            (row[name], path) for row, path in zip(rows, paths, strict=True) if row[name] is not None
+            (row[name], path)
+            for row, path in zip(rows, paths, strict=True)
+            if row[name] is not None
         ]
         different = [each for each in given if each[0] != given[0][0]]
         if different:
-            shown = [f"{str(value)[:_SHOWN]!r} in {path}" for value, path in (given[0], different[0])]
+            shown = [
+                f"{str(value)[:_SHOWN]!r} in {path}" for value, path in (given[0], different[0])
+            ]
             return f"{header} is {' and '.join(shown)}"
     raise ValueError("rows that don't contradict each other")
 

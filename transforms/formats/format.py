@@ -195,7 +195,7 @@ class Format(FileKind):
     # Describing.
 
     @abc.abstractmethod
-    def schema(self, columns: Sequence[str]) -> Schema:
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
         """Returns what examples consist of: columns or features in their order, and their types.
 
         The manifest records it, and `read` holds shards against it.

@@ -74,7 +74,7 @@ class JsonLines(Format):
             "dataset = (json.loads(line) for shard in shards for line in gzip.open(shard))"
         )
 
-    def schema(self, columns: Sequence[str]) -> Schema:
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
         return described.describe(EXAMPLE.remove_metadata())
 
     def read(

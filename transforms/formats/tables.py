@@ -12,7 +12,7 @@ from transforms.dataset.elements import in_one_piece
 from transforms.formats.format import Picture
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
-from transforms.formats.tfrecord.features import BYTES, leaves
+from transforms.formats.tfrecord.features import leaves
 from transforms.formats.tfrecord.records import Feature, checksum, comparable
 
 
@@ -56,12 +56,14 @@ class TableExamples:
     def features(self, row: int) -> dict[str, Any]:
         return comparable(
             {
-                leaf.key: Feature(
-                    leaf.kind, leaf.values.to_pylist() if leaf.kind == BYTES else leaf.values
-                )
+                leaf.key: Feature(leaf.kind, _to_list(leaf.values))
                 for leaf in leaves(self.table.slice(row, 1), self._columns)
             }
         )
+
+
+def _to_list(values: pa.Array | np.ndarray) -> list[bytes] | np.ndarray:
+    return values.to_pylist() if isinstance(values, pa.Array) else values
 
 
 def _checksums(table: pa.Table, columns: Sequence[str]) -> np.ndarray:

@@ -22,7 +22,7 @@ _APP1 = 0xE1
 _ORIENTATION = 0x0112
 _TURNING = range(2, 9)
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
-_FORTY_TWO = (b"*\0", b"\0*")
+_TIFF = re.compile(rb"(?:Exif\0\0)*(II|MM)(?:\*\0|\0\*)")
 _SHORT = 3
 # TIFF's types of integers that lie in the entry itself, to their codes in `struct`.
 _INTEGERS = {1: "B", _SHORT: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
@@ -50,18 +50,18 @@ def reset_orientation(data: bytes | memoryview, form: Literal["JPEG", "PNG"]) ->
     Returns:
         The picture, otherwise unchanged; or None where no reader would turn it.
     """
-    changes = list(_jpeg_changes(data) if form == "JPEG" else _png_changes(data))
-    if not changes:
-        return None
+    parts = _jpeg_parts(data) if form == "JPEG" else _png_parts(data)
     pieces, end = [], 0
-    for start, stop, content in sorted(changes):
+    for start, stop, content in sorted(
+        part for part in parts if data[part[0] : part[1]] != part[2]
+    ):
         pieces += [data[end:start], content]
         end = stop
-    return b"".join([*pieces, data[end:]])
+    return b"".join([*pieces, data[end:]]) if pieces else None
 
 
-def _jpeg_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
-    """Yields start, end and new content of each part of a JPEG's header that changes."""
+def _jpeg_parts(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
+    """Yields start, end and new content of each part of a JPEG's header that may change."""
     exif: list[tuple[int, bytes]] = []
     size = 0
     for marker, start, end in segments(data):
@@ -74,21 +74,17 @@ def _jpeg_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
         size += len(body)
         if body.startswith(_EXIF):
             exif.append((start + len(_EXIF), body.removeprefix(_EXIF)))
-        elif body.startswith(_XMP) and (new := _reset_xmp(body)) != body:
-            yield start, end, new
-    if not exif:
-        return
+        elif body.startswith(_XMP):
+            yield start, end, _reset_xmp(body)
     joined = _reset_exif(b"".join(_reset_exif(content) for _, content in exif))
     place = 0
     for start, content in exif:
-        new = joined[place : place + len(content)]
+        yield start, start + len(content), joined[place : place + len(content)]
         place += len(content)
-        if new != content:
-            yield start, start + len(content), new
 
 
-def _png_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
-    """Yields start, end and new content of each chunk of a PNG that changes."""
+def _png_parts(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
+    """Yields start, end and new content of each chunk of a PNG that may change."""
     end = len(SIGNATURE)
     for name, content in png_chunks(data):
         start, end = end, end + len(content) + _CHUNK_BYTES
@@ -96,19 +92,16 @@ def _png_changes(data: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
             continue
         body = bytes(content)
         new = _reset_exif(body) if name == b"eXIf" else _reset_text(name, body)
-        if new != body:
-            crc = zlib.crc32(name + new)
-            yield start, end, struct.pack(">I", len(new)) + name + new + struct.pack(">I", crc)
+        crc = zlib.crc32(name + new)
+        yield start, end, struct.pack(">I", len(new)) + name + new + struct.pack(">I", crc)
 
 
 def _reset_exif(content: bytes) -> bytes:
     """Returns Exif data, with or without its name before it, with orientations of 1."""
-    start = 0
-    while content.startswith(_EXIF, start):
-        start += len(_EXIF)
-    order = _BYTE_ORDERS.get(content[start : start + 2])
-    if not order or content[start + 2 : start + 4] not in _FORTY_TWO or len(content) < start + 8:
+    found = _TIFF.match(content)
+    if not found or len(content) < found.end() + 4:
         return content
+    start, order = found.start(1), _BYTE_ORDERS[found[1]]
     (directory,) = struct.unpack_from(f"{order}I", content, start + 4)
     first = start + directory + 2
     count = int.from_bytes(content[first - 2 : first], "big" if order == ">" else "little")
@@ -126,11 +119,11 @@ def _turns(tiff: bytes, order: str, place: int) -> bool:
     tag, kind, count, short = struct.unpack_from(f"{order}HHIH", tiff, place)
     if tag != _ORIENTATION:
         return False
-    if short in _TURNING or kind in _OTHER_NUMBERS:  # OpenCV ignores the type
-        return True
-    if kind not in _INTEGERS or count != 1:
-        return False
-    return struct.unpack_from(order + _INTEGERS[kind], tiff, place + 8)[0] in _TURNING
+    value = 0
+    if kind in _INTEGERS and count == 1:
+        (value,) = struct.unpack_from(order + _INTEGERS[kind], tiff, place + 8)
+    # OpenCV ignores the type.
+    return short in _TURNING or kind in _OTHER_NUMBERS or value in _TURNING
 
 
 def _reset_xmp(content: bytes) -> bytes:

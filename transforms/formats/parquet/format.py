@@ -85,7 +85,7 @@ class Parquet(Format):
             whole = _read_shard(part.path, part.origin.footer, options)
             whole.extract(shard, part.origin.row, part.num_examples, destination)
 
-    def schema(self, columns: Sequence[str]) -> Schema:
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
         return described.describe(EXAMPLE)
 
     def read(

@@ -12,6 +12,7 @@ import pyarrow as pa
 from transforms.formats.format import FormatError, Picture, Schema
 from transforms.formats.tfrecord import records, wire
 from transforms.formats.tfrecord.features import BOXES
+
 _BATCH_BYTES, _BATCH_RECORDS = 8 << 20, 4096
 
 

@@ -53,7 +53,7 @@ class TFRecord(Format):
             f"data_dir={data_dir!r})"
         )
 
-    def schema(self, columns: Sequence[str]) -> Schema:
+    def schema(self, columns: Sequence[str]) -> dict[str, str]:
         found = leaves(EXAMPLE.empty_table(), columns)
         return {leaf.key: KIND_NAMES[leaf.kind] for leaf in found}
 

@@ -6,7 +6,6 @@ what wrote a file doesn't judge it.
 
 import hashlib
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +17,7 @@ from transforms.formats.format import FormatError
 from transforms.formats.varints import read_varint
 from transforms.storage import files
 
-_LENGTH = struct.Struct("<Q")
-_CRC = struct.Struct("<I")
+_LENGTH_BYTES, _CRC_BYTES = 8, 4
 _MASK_DELTA = 0xA282EAD8
 
 _CHECKSUM_BYTES = 8
@@ -54,19 +52,18 @@ def read_records(path: str) -> Iterator[bytes]:
         size = os.fstat(file.fileno()).st_size
         position = 0
         while position < size:
-            header = file.read(_LENGTH.size + _CRC.size)
-            if len(header) < _LENGTH.size + _CRC.size:
-                raise FormatError(f"ends inside the record at offset {position}")
-            if _masked_crc(header[: _LENGTH.size]) != _CRC.unpack_from(header, _LENGTH.size)[0]:
+            header, crc = file.read(_LENGTH_BYTES), file.read(_CRC_BYTES)
+            if len(crc) == _CRC_BYTES and crc != _masked_crc(header):
                 raise FormatError(f"wrong CRC of the length at offset {position}")
-            (length,) = _LENGTH.unpack_from(header)
-            if position + len(header) + length + _CRC.size > size:
+            length = int.from_bytes(header, "little")
+            end = position + _LENGTH_BYTES + length + 2 * _CRC_BYTES
+            if len(crc) < _CRC_BYTES or end > size:
                 raise FormatError(f"ends inside the record at offset {position}")
             data = file.read(length)
-            if _masked_crc(data) != _CRC.unpack(file.read(_CRC.size))[0]:
+            if file.read(_CRC_BYTES) != _masked_crc(data):
                 raise FormatError(f"wrong CRC of the record at offset {position}")
             yield data
-            position += len(header) + length + _CRC.size
+            position = end
 
 
 def checksum(*pieces: bytes | pa.Buffer) -> int:
@@ -85,9 +82,10 @@ def comparable(features: dict[str, Feature]) -> dict[str, Any]:
     }
 
 
-def _masked_crc(data: bytes) -> int:
+def _masked_crc(data: bytes) -> bytes:
     crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    return masked.to_bytes(_CRC_BYTES, "little")
 
 
 def key_prefix(key: str) -> bytes:

@@ -12,7 +12,6 @@ from transforms.dataset.failures import PixelError, Reason
 # A marker with a segment, or the end. In coded data FF is followed by 00 or a restart marker, so
 # the same search passes over it; other readers, too, skip what stands between segments.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-_IS_MARKER = np.array([bool(_MARKER.match(bytes((0xFF, second)))) for second in range(256)])
 _START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _QUANTIZATION, _JFIF, _ADOBE = 0xDB, 0xE0, 0xEE
 
@@ -38,7 +37,7 @@ _FRAME = struct.Struct(">BHHB")
 
 # Most markers are where they are looked for. In coded data NumPy finds them twice as fast as a
 # regular expression, by blocks that stay in the cache of the processor.
-_NEAR, _FIRST_BLOCK, _LARGEST_BLOCK = 64, 512, 256 << 10
+_NEAR, _BLOCK = 64, 256 << 10
 
 # Grey, 4:4:4, 4:2:2 and 4:2:0, all of which simplejpeg decodes.
 _USUAL_SAMPLING = ([(1, 1)], *([first, (1, 1), (1, 1)] for first in ((1, 1), (2, 1), (2, 2))))
@@ -105,26 +104,26 @@ def segments(data: bytes | memoryview, position: int = 2) -> Iterator[tuple[int,
     The markers of the start and end of an image have no segment; nor is there more to be asked for
     after them.
     """
-    while (place := find_marker(data, position)) >= 0:
-        start = place + 2
-        position = start + int.from_bytes(data[start : start + 2], "big")
-        yield data[start - 1], start, position
-
-
-def find_marker(data: bytes | memoryview, position: int) -> int:
-    """Finds the first marker of a segment, or of the end, from a position on; -1 for none."""
-    if found := _MARKER.search(data, position, position + _NEAR):
-        return found.start()
-    step = _FIRST_BLOCK
+    block_start, candidates = 0, b""
     while position < len(data) - 1:
-        block = np.frombuffer(data, np.uint8, min(step + 1, len(data) - position), position)
-        places = np.flatnonzero((block[:-1] == 0xFF) & (block[1:] != 0))
-        places = places[_IS_MARKER[block[places + 1]]]
-        if len(places):
-            return position + int(places[0])
-        position += step
-        step = min(8 * step, _LARGEST_BLOCK)
-    return -1
+        if found := _MARKER.search(data, position, position + _NEAR):
+            start = found.end()
+            position = start + int.from_bytes(data[start : start + 2], "big")
+            yield data[start - 1], start, position
+            continue
+        position += _NEAR - 1
+        if position >= block_start + len(candidates):
+            block_start, candidates = position, _find_candidates(data, position)
+        place = candidates.find(1, position - block_start)
+        position = block_start + (len(candidates) if place < 0 else place)
+
+
+def _find_candidates(data: bytes | memoryview, start: int) -> bytes:
+    """Returns 1 for each byte of a block that is FF and that 00 doesn't follow, else 0."""
+    block = np.frombuffer(data, np.uint8)[start : start + _BLOCK + 1]
+    candidates = block[:-1] == 0xFF
+    candidates &= block[1:] != 0
+    return candidates.tobytes()
 
 
 def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:

@@ -47,8 +47,7 @@ def _turn_in_place(pixels: np.ndarray, rotation: int) -> np.ndarray:
     """Turns one channel after the other, so that memory holds just one of them twice."""
     height, width, *rest = pixels.shape
     turned = pixels.reshape(*turned_size(height, width, rotation), *rest)
-    stored_channels, turned_channels = np.atleast_3d(pixels), np.atleast_3d(turned)
-    for channel in range(stored_channels.shape[2]):
-        plane = stored_channels[..., channel].copy()
-        turned_channels[..., channel] = np.rot90(plane, rotation // 90)
+    stored, target = np.atleast_3d(pixels), np.atleast_3d(turned)
+    for channel in range(stored.shape[2]):
+        target[..., channel] = np.rot90(stored[..., channel].copy(), rotation // 90)
     return turned

@@ -88,8 +88,7 @@ def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) 
     failed = pa.concat_tables([joined.failures, failures.to_table(found)])
     metrics.FAILURES.inc(len(failed))
     if len(failed):
-        packed = Failed(source, bucket, failures.pack(failed))
-        yield beam.pvalue.TaggedOutput("failed", packed)
+        yield beam.pvalue.TaggedOutput("failed", Failed(source, bucket, failures.pack(failed)))
     yield beam.pvalue.TaggedOutput("counts", _count(bucket, joined, built))
 
 

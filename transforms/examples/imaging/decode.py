@@ -64,10 +64,18 @@ def verify_pixels(data: bytes, header: PictureHeader, max_bytes: int = MAX_BYTES
             where memory doesn't suffice: for progressive JPEGs, some rare ones, and large PNGs.
     """
     with _damage_named():
-        if header.format == "JPEG":
-            _verify_jpeg(data, header, max_bytes)
-        else:
+        if header.format == "PNG":
             load_png(data, max_bytes)
+            return
+        _check_memory(data, header, 0, max_bytes)
+        try:
+            # An eighth of the size and without colour: all coefficients are still read and checked,
+            # and what costs time beyond that can't fail.
+            simplejpeg.decode_jpeg(
+                data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True
+            )
+        except ValueError as error:
+            _load_unusual_jpeg(data, header, error, max_bytes)
 
 
 def choose_reduction(header: PictureHeader, width: int, height: int) -> int:
@@ -141,16 +149,6 @@ def _damage_named() -> Iterator[None]:
     except PILLOW_ERRORS as error:
         early = any(word in str(error).lower() for word in ("premature end of jpeg", "truncated"))
         raise PixelError(Reason.TRUNCATED if early else Reason.CORRUPT, str(error)) from None
-
-
-def _verify_jpeg(data: bytes, header: PictureHeader, max_bytes: int) -> None:
-    _check_memory(data, header, 0, max_bytes)
-    try:
-        # An eighth of the size and without colour: all coefficients are still read and checked, and
-        # what costs time beyond that can't fail.
-        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True)
-    except ValueError as error:
-        _load_unusual_jpeg(data, header, error, max_bytes)
 
 
 def _load_unusual_jpeg(

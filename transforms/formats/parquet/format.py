@@ -13,8 +13,7 @@ from transforms.dataset.elements import BuiltPart
 from transforms.dataset.naming import numbers
 from transforms.formats import described
 from transforms.formats.format import Format, FormatError, Schema, open_shard, pieces
-from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
-from transforms.formats.parquet.footer import MAGIC
+from transforms.formats.parquet import concatenate
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.tables import TableExamples
@@ -54,10 +53,10 @@ class Parquet(Format):
         for part in parts:
             part.read()
             paths.append(part.path)
-        concatenate(paths, destination)
+        concatenate.concatenate(paths, destination)
 
     def footer_checksum(self, path: str) -> str:
-        return footer_checksum(path)
+        return concatenate.footer_checksum(path)
 
     def data_files(self, split: str) -> str:
         return f"parquet/{split}-*.parquet"
@@ -72,7 +71,7 @@ class Parquet(Format):
     def read_body(self, part: BuiltPart) -> Iterator[bytes]:
         assert part.origin is not None
         shard = _read_shard(part.path, part.origin.footer)
-        yield MAGIC
+        yield concatenate.MAGIC
         with open(part.path, "rb") as file:
             yield from pieces(file, *shard.span(part.origin.row, part.num_examples))
 
@@ -106,9 +105,9 @@ FORMAT = Parquet()
 @functools.lru_cache(maxsize=_SHARDS)
 def _read_shard(
     path: str, footer_checksum: str, options: ObjectOptions = files.DEFAULTS
-) -> Concatenated:
+) -> concatenate.Concatenated:
     with files.open_file(path, options, _FOOTER_BYTES) as file:
-        shard = Concatenated(path, file)
+        shard = concatenate.Concatenated(path, file)
     if shard.footer_checksum != footer_checksum:
         raise ValueError(f"{path}: its footer has changed")
     return shard

@@ -6,6 +6,7 @@ member of a gzip file, without a name or a time, and a shard is its parts end to
 
 import base64
 import contextlib
+import functools
 import glob
 import gzip
 import json
@@ -20,8 +21,6 @@ from transforms.formats.format import ExampleWriter, Format, FormatError, Schema
 from transforms.formats.part import Part
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
 
 _LEVEL = 1  # which makes annotations a fifth; pictures don't get smaller at any
 _SLICE_ROWS = 64  # that are Python objects at once
@@ -36,11 +35,9 @@ def _to_text(data: bytes) -> str:
 class JsonLinesWriter(ExampleWriter):
     """Writes rows of examples to one file."""
 
-    def __init__(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> None:
-        super().__init__(path, columns, options)
-        self._gzip = gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
+    @functools.cached_property
+    def _gzip(self) -> gzip.GzipFile:
+        return gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
 
     def write(self, table: pa.Table) -> None:
         for start in range(0, len(table), _SLICE_ROWS):

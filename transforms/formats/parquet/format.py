@@ -35,15 +35,11 @@ class Parquet(Format):
     """
 
     name = "parquet"
+    writer = ParquetWriter
     has_row_access = True
 
     def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
         return f"parquet/{split}-{numbers(index, shards)}.parquet"
-
-    def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> ParquetWriter:
-        return ParquetWriter(path, options=options)
 
     def count(self, path: str) -> int:
         return pq.read_metadata(path).num_rows

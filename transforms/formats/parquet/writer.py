@@ -16,8 +16,6 @@ from transforms.formats.format import ExampleWriter
 from transforms.formats.part import Part
 from transforms.kinds.images import IMAGES
 from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
@@ -45,14 +43,13 @@ class ParquetWriter(ExampleWriter):
     The same calls make the same bytes.
 
     Format: https://github.com/apache/parquet-format
+
+    Attributes:
+        schema: of the file.
     """
 
-    def __init__(
-        self, path: str, schema: pa.Schema = EXAMPLE, options: ObjectOptions = files.DEFAULTS
-    ) -> None:
-        super().__init__(path, schema.names, options)
-        self._schema = schema
-        self._writer: pq.ParquetWriter | None = None
+    schema = EXAMPLE
+    _writer: pq.ParquetWriter | None = None
 
     def write(self, table: pa.Table) -> None:
         """Writes a table as one row group, or as several where it is above 65,536 rows or 256 MiB.
@@ -63,14 +60,14 @@ class ParquetWriter(ExampleWriter):
             ValueError: its columns aren't those of the file.
         """
         if [(field.name, codes.plain(field.type)) for field in table.schema] != [
-            (field.name, field.type) for field in self._schema
+            (field.name, field.type) for field in self.schema
         ]:
             raise ValueError("the table's schema isn't the file's")
         if not len(table):
             return
         # Pages end where chunks of a table do: so bytes would depend on these.
         columns = [in_one_piece(column) for column in table.columns]
-        table = pa.table(columns, schema=table.schema).cast(self._schema)
+        table = pa.table(columns, schema=table.schema).cast(self.schema)
         if self._writer is None:
             pictures = (column for column in table.columns if column.type == IMAGE)
             self._writer = self._open(any(each.null_count < len(each) for each in pictures))
@@ -86,7 +83,7 @@ class ParquetWriter(ExampleWriter):
         return super().close()._replace(body=body)
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
-        leaves = dict(described.leaves(pa.struct(self._schema)))
+        leaves = dict(described.leaves(pa.struct(self.schema)))
         dictionaries = [
             path
             for path in leaves
@@ -95,7 +92,7 @@ class ParquetWriter(ExampleWriter):
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
         return pq.ParquetWriter(
             self._file,
-            self._schema,
+            self.schema,
             compression={path: "none" if path in pictures else "zstd" for path in leaves},
             compression_level=dict.fromkeys(leaves.keys() - pictures, 1),
             use_dictionary=dictionaries,

@@ -23,8 +23,7 @@ from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
 from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tables import TableExamples
-from transforms.formats.tfrecord.checksums import feature_kinds
-from transforms.formats.tfrecord.records import parse_example, read_records
+from transforms.formats.tfrecord.records import KIND_NAMES, parse_example, read_records
 from transforms.kinds.registry import example_columns
 from transforms.releases.shard_files import sha256_of
 from transforms.releases.verify_shard import ShardTask, check_shard
@@ -543,7 +542,7 @@ def test_records_are_read_as_their_rows(published: Build):
     table = published.version.table
     wanted = dict(zip(table["image_id"].to_pylist(), range(len(table)), strict=True))
     columns = example_columns()
-    rows, kinds = TableExamples(table, columns), feature_kinds(columns)
+    rows, kinds = TableExamples(table, columns), find_format("tfrecord").schema(columns)
     for path in published.version.shards("train", "tfrecord"):
         examples = [*find_format("tfrecord").read(str(path), columns)]
         ids = [each for some in examples for each in some.image_ids.to_pylist()]
@@ -551,7 +550,8 @@ def test_records_are_read_as_their_rows(published: Build):
         for image_id, features in zip(ids, found, strict=True):
             assert features == rows.features(wanted[image_id])
         for record in read_records(str(path)):
-            assert {name: each.kind for name, each in parse_example(record).items()} == kinds
+            features = parse_example(record)
+            assert {name: KIND_NAMES[each.kind] for name, each in features.items()} == kinds
 
 
 @pytest.mark.parametrize("form", FORMATS)

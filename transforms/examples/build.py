@@ -4,10 +4,11 @@
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from transforms import progress
 from transforms.dataset.classes import class_index, decode_labels
@@ -19,34 +20,28 @@ from transforms.exchange.batches import BucketBatches
 from transforms.journal import Journal
 
 
+@dataclasses.dataclass(eq=False)
 class BuildBucketFn(beam.DoFn):
     """Builds the examples of a bucket, unless the journal has what became of them.
 
-    Args:
+    Attributes:
         options: what examples are made of.
         builder: makes them, and perhaps writes them.
         journal: of the builder's outputs.
         progress_folder: where buckets are counted; None for nowhere.
     """
 
-    def __init__(
-        self,
-        options: ExampleOptions,
-        builder: BucketBuilder,
-        journal: Journal,
-        progress_folder: str | None,
-    ) -> None:
-        self._options = options
-        self._builder = builder
-        self._journal = journal
-        self._progress_folder = progress_folder
+    options: ExampleOptions
+    builder: BucketBuilder
+    journal: Journal
+    progress_folder: str | None
 
     def setup(self) -> None:
-        progress.sign_on(self._progress_folder)
-        self._builder.open()
+        progress.sign_on(self.progress_folder)
+        self.builder.open()
 
     def teardown(self) -> None:
-        self._builder.close()
+        self.builder.close()
 
     def process(
         self,
@@ -56,28 +51,23 @@ class BuildBucketFn(beam.DoFn):
     ) -> Iterable[Any]:
         bucket, batches = element
         name = f"bucket-{bucket}"
-        outputs = self._journal.load(name)
+        outputs = self.journal.load(name)
         if outputs is None:
-            work = self._build(bucket, batches, encoded_labels, new_labels)
-            outputs = self._journal.save(name, work)
+            labels = decode_labels(encoded_labels)
+            classes: dict[str, int] = {}
+            if self.options.needs_class_index:
+                classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
+            outputs = self.journal.save(name, self._build(bucket, batches, labels, classes))
         return outputs
 
     def _build(
-        self,
-        bucket: int,
-        batches: BucketBatches,
-        encoded_labels: bytes,
-        new_labels: Sequence[frozenset[str]],
+        self, bucket: int, batches: BucketBatches, labels: pa.Array, classes: Mapping[str, int]
     ) -> Iterator[Any]:
-        options = self._options
-        labels = decode_labels(encoded_labels)
+        options = self.options
         joined = join(batches, options.sources, options.splits, labels)
-        classes: dict[str, int] = {}
-        if options.needs_class_index:
-            classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
-        built = yield from self._builder.build(bucket, joined, classes)
+        built = yield from self.builder.build(bucket, joined, classes)
         yield from report_bucket(bucket, joined, built, len(options.sources))
-        progress.add(self._progress_folder, buckets=1, failed=joined.failures.num_rows)
+        progress.add(self.progress_folder, buckets=1, failed=joined.failures.num_rows)
 
 
 @dataclasses.dataclass(eq=False)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import metrics
-from transforms.examples.complete import Finished, Window, complete_examples
+from transforms.examples.complete import Window, complete_examples
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
-from transforms.examples.pictures import HELD_BYTES, Fetched, fetch_pictures
+from transforms.examples.pictures import HELD_BYTES, Fetched, Finished, fetch_pictures
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.kinds.registry import EXAMPLE
@@ -136,12 +136,6 @@ class BatchBuilder:
             account = built.add_split(split)
             for window in self._maker.make(images, class_index):
                 account.add(window)
-                if len(window.examples):
-                    yield _to_batch(window.examples)
+                # Of one batch, or of none where there are no examples.
+                yield from window.examples.cast(EXAMPLE).combine_chunks().to_batches()
         return built
-
-
-def _to_batch(examples: pa.Table) -> pa.RecordBatch:
-    """Returns examples as one batch of `EXAMPLE`, with their texts in plain."""
-    (batch,) = examples.cast(EXAMPLE).combine_chunks().to_batches()
-    return batch

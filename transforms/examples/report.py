@@ -88,8 +88,7 @@ def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) 
     failed = pa.concat_tables([joined.failures, failures.to_table(found)])
     metrics.FAILURES.inc(len(failed))
     if len(failed):
-        packed = Failed(source, bucket, failures.pack(failed))
-        yield beam.pvalue.TaggedOutput("failed", packed)
+        yield beam.pvalue.TaggedOutput("failed", Failed(source, bucket, failures.pack(failed)))
     yield beam.pvalue.TaggedOutput("counts", _count(bucket, joined, built))
 
 
@@ -97,10 +96,6 @@ def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
     splits = built.splits
     written = sum((split.annotations for split in splits), Counter())
     joined_annotations = count_annotations(joined.table)
-    left_out = [
-        (name, joined.left_out.get(name, 0) + count - written[name])
-        for name, count in joined_annotations.items()
-    ]
     return BucketCount(
         bucket,
         joined.images,
@@ -112,7 +107,10 @@ def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
         pictures=sum(split.reused_pictures for split in splits),
         repeats=tuple(joined.repeats.items()),
         written=tuple((name, written[name]) for name in joined_annotations),
-        left_out=tuple(left_out),
+        left_out=tuple(
+            (name, joined.left_out.get(name, 0) + count - written[name])
+            for name, count in joined_annotations.items()
+        ),
         masks=tuple(split.masks for split in splits),
         exif_reset=sum(split.exif_reset for split in splits),
     )

@@ -1,29 +1,27 @@
-"""Rows about boxes: the boxes themselves, person boxes, and relationships between boxes."""
+"""Rows about boxes: boxes, person boxes, relationships, and masks with their PNGs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
 from open_images.synthesis.kinds import PEOPLE
-from open_images.synthesis.regions import (
-    Bounds,
-    Region,
-    centre_bounds,
-    edge_bounds,
-    extreme_points,
-)
+from open_images.synthesis.regions import Bounds, centre_bounds, edge_bounds, extreme_points, pick
+from open_images.synthesis.render import Region
 from open_images.synthesis.scenes import Relation
 from open_images.synthesis.text import Row, double, short, single, six
 from open_images.synthesis.vocabulary import mid_of
 
-_V3_SOURCES = {
-    "train": (("xclick", "activemil", "verification"), (0.6, 0.25, 0.15)),
-    "validation": (("freeform", "xclick"), (0.7, 0.3)),
-    "test": (("freeform", "xclick"), (0.7, 0.3)),
-}
+_V3_TRAIN_SOURCES = (("xclick", "activemil", "verification"), (0.6, 0.25, 0.15))
+_V3_SOURCES = (("freeform", "xclick"), (0.7, 0.3))
 _V7_SOURCES = (("xclick", "activemil"), (0.86, 0.14))
 _MACHINE_SLACK = 0.01  # how far, of the picture, activemil boxes are off
+
+# Of the PNG to the picture: few have its size. Much smaller ones would lose a balloon's string.
+_SCALES = (0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
+_COVERED = 100  # of 255: from where on a pixel of the PNG belongs to the mask
 
 _FEMININE = ("Woman", "Girl")
 _YOUNG = ("Boy", "Girl")
@@ -46,18 +44,18 @@ class Box:
 
 
 def box_of(region: Region, release: str, split: str, rng: np.random.Generator) -> Box:
-    """Draws a box around a region by one of the release's ways of annotating.
+    """Returns a box around a region, by one of the release's ways of annotating.
+
+    Drawn by clicks, it passes through the centres of the outermost pixels.
 
     Args:
       region: what to enclose.
       release: `v7` or `v3`.
       split: decides on the sources and on how numbers are written.
       rng: the source of chance.
-
-    Returns:
-      The box; by clicks it passes through the centres of the outermost pixels.
     """
-    sources, odds = _V7_SOURCES if release == "v7" else _V3_SOURCES[split]
+    v3_sources = _V3_TRAIN_SOURCES if split == "train" else _V3_SOURCES
+    sources, odds = _V7_SOURCES if release == "v7" else v3_sources
     source = str(rng.choice(sources, p=odds))
     exact = centre_bounds(region.mask) if source == "xclick" else edge_bounds(region.mask)
     slack = _MACHINE_SLACK if source == "activemil" else 0.0
@@ -69,24 +67,20 @@ def box_of(region: Region, release: str, split: str, rng: np.random.Generator) -
 
 
 def box_row(image_id: str, box: Box, columns: int, rng: np.random.Generator) -> Row:
-    """A row of a box file.
+    """Returns a row of a box file.
 
     Args:
       image_id: of the picture.
-      box: as `box_of` gives it.
-      columns: 8, 13 (with flags) or 21 (with clicks).
+      box: as `box_of` returns it.
+      columns: how many fields: 8, 13 (with flags) or 21 (with clicks).
       rng: for what is unknown.
-
-    Returns:
-      As many fields as `columns`.
     """
     region = box.region
     confidence = "1.0" if rng.random() < 0.1 else "1"
     start = (image_id, box.source, mid_of(region.name), confidence, *box.texts)
     flags = ["-1"] * 5
     if box.source != "activemil":
-        known = (region.occluded, region.truncated, region.group_of, region.depiction, False)
-        flags = [str(int(flag)) for flag in known]
+        flags = _flags(region.occluded, region.truncated, region.is_group, region.depiction, False)
         if rng.random() < 0.08:
             flags[3:] = "-1", "-1"
     clicks = ["-1"] * 8
@@ -98,7 +92,7 @@ def box_row(image_id: str, box: Box, columns: int, rng: np.random.Generator) -> 
 
 
 def person_row(image_id: str, region: Region, rng: np.random.Generator) -> Row | None:
-    """A row of the MIAP person boxes; None for what is no person."""
+    """Returns a row of the MIAP person boxes; None for what is no person."""
     if region.name not in PEOPLE:
         return None
     coordinates = tuple(map(six, edge_bounds(region.mask)))
@@ -108,24 +102,25 @@ def person_row(image_id: str, region: Region, rng: np.random.Generator) -> Row |
     age = "Young" if region.name in _YOUNG else "Older" if grey else "Middle"
     if region.mask.sum() < 1500:
         gender = age = "Unknown"
-    flags = [str(int(flag)) for flag in (region.occluded, region.truncated, False, False, False)]
+    flags = _flags(region.occluded, region.truncated, False, False, False)
     if rng.random() < 0.05:
         flags[4] = "-1"
     return (image_id, mid_of("Person"), "1", *coordinates, *flags, gender, age)
 
 
+def _flags(*values: bool) -> list[str]:
+    return [str(int(value)) for value in values]
+
+
 def relationship_rows(image_id: str, boxes: list[Box], relations: list[Relation]) -> list[Row]:
-    """The relationships between boxes that stand for single things.
+    """Returns rows of relationships between boxes of single things; `is` repeats the box.
 
     Args:
       image_id: of the picture.
       boxes: all boxes of the picture.
       relations: of its scene; those of things that can't be seen are left out.
-
-    Returns:
-      Rows with both boxes; the attributes (`is`) repeat the box.
     """
-    by_key = {box.region.thing.key: box for box in boxes if not box.region.group_of}
+    by_key = {box.region.thing.key: box for box in boxes if not box.region.is_group}
     rows: list[Row] = []
     for relation in relations:
         subject = by_key.get(relation.subject)
@@ -136,3 +131,52 @@ def relationship_rows(image_id: str, boxes: list[Box], relations: list[Relation]
         numbers = map(short, (*subject.bounds, *other.bounds))
         rows.append((image_id, *labels, *numbers, relation.name))
     return rows
+
+
+def _box_id(rng: np.random.Generator) -> str:
+    """Returns eight hex digits, some of which look like a number: 05580497 or 1234e567."""
+    chance = rng.random()
+    if chance < 0.12:
+        return f"0{int(rng.integers(10**7)):07d}"
+    if chance < 0.18:
+        return f"{int(rng.integers(10**4)):04d}e{int(rng.integers(10**3)):03d}"
+    return f"{int(rng.integers(2**32)):08x}"
+
+
+def mask_of(image_id: str, box: Box, rng: np.random.Generator) -> tuple[Row, bytes]:
+    """Returns a row of a masks file, and the PNG: 1-bit, covering the whole picture.
+
+    Args:
+      image_id: of the picture.
+      box: from which the annotator drew the mask.
+      rng: for clicks, size and id.
+    """
+    mid, number = mid_of(box.region.name), _box_id(rng)
+    path = f"{image_id}_{mid.replace('/', '')}_{number}.png"
+    iou = "" if rng.random() < 0.15 else f"{rng.uniform(0.5, 0.99):.5f}"
+    coordinates = tuple(map(short, box.bounds))
+    clicks = ";".join(_clicks(box.region.mask, rng))
+    row = (path, image_id, mid, number, *coordinates, iou, clicks)
+    return row, _png(box.region.mask, float(rng.choice(_SCALES)))
+
+
+def _clicks(mask: np.ndarray, rng: np.random.Generator) -> list[str]:
+    """Returns `X Y T`, where the mask was corrected: T is 1 on the object, 0 on the background."""
+    clicks = []
+    for _ in range(int(rng.integers(2, 8))):
+        kind = int(rng.random() < 0.6)
+        at = pick(mask if kind else ~mask, rng)
+        if at is not None:
+            clicks.append(f"{at[0]:.5f} {at[1]:.5f} {kind}")
+    return clicks
+
+
+def _png(mask: np.ndarray, scale: float) -> bytes:
+    """Returns a 1-bit PNG of a mask, bool (height, width), with sides scaled by `scale`."""
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    if scale != 1.0:
+        size = round(mask.shape[1] * scale), round(mask.shape[0] * scale)
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    out = BytesIO()
+    Image.fromarray(np.asarray(image) >= _COVERED).save(out, "PNG")
+    return out.getvalue()

@@ -3,8 +3,8 @@
 import numpy as np
 
 from open_images.synthesis.kinds import PEOPLE
-from open_images.synthesis.regions import Region, interior, pick
-from open_images.synthesis.render import Picture
+from open_images.synthesis.regions import interior, pick
+from open_images.synthesis.render import Picture, Region
 from open_images.synthesis.text import Row, double, six
 from open_images.synthesis.vocabulary import mid_of
 
@@ -30,7 +30,7 @@ _POINT_SOURCES = ("ih", "cc", "ff", "cs")
 
 
 def names_in(picture: Picture, regions: list[Region]) -> list[str]:
-    """What is in a picture, real or depicted, from the objects to the background, parents too."""
+    """Returns the classes in a picture: objects, their parents, and the background."""
     names = [region.name for region in regions]
     names += [parent for name in names for parent in _PARENTS.get(name, ())]
     setting = picture.scene.setting
@@ -40,7 +40,7 @@ def names_in(picture: Picture, regions: list[Region]) -> list[str]:
 
 
 def human_rows(image_id: str, names: list[str], rng: np.random.Generator) -> list[Row]:
-    """Verified labels: most of what is there with confidence 1, some of what isn't with 0."""
+    """Returns verified labels: most classes there with confidence 1, some others with 0."""
     rows: list[Row] = []
     present = [name for name in names if rng.random() < 0.8] or names[:1]
     absent = rng.choice(_ABSENT, size=int(rng.integers(2, 5)), replace=False)
@@ -53,7 +53,7 @@ def human_rows(image_id: str, names: list[str], rng: np.random.Generator) -> lis
 
 
 def machine_rows(image_id: str, names: list[str], rng: np.random.Generator) -> list[Row]:
-    """A classifier's labels: what is there with a high confidence, and weaker guesses."""
+    """Returns a classifier's labels: what is there with a high confidence, and weaker guesses."""
     rows: list[Row] = [
         (image_id, "machine", mid_of(name), str(rng.choice(_CERTAIN))) for name in names
     ]
@@ -65,16 +65,16 @@ def machine_rows(image_id: str, names: list[str], rng: np.random.Generator) -> l
 def point_rows(
     image_id: str, picture: Picture, regions: list[Region], rng: np.random.Generator
 ) -> list[Row]:
-    """Point labels on objects and background, with votes that agree with the pixels.
+    """Returns point labels on objects and background, with votes that agree with the pixels.
+
+    The answer is `yes` inside a thing of the class, `no` inside something else, and `unsure` on
+    outlines.
 
     Args:
       image_id: of the picture.
       picture: its `upper` and `lower` are asked about, too.
       regions: the objects.
       rng: the source of chance.
-
-    Returns:
-      Rows: `yes` inside a thing of the class, `no` inside something else, `unsure` on outlines.
     """
     setting = picture.scene.setting
     areas = [(setting.upper, "", picture.upper), (setting.lower, "", picture.lower)]
@@ -104,7 +104,7 @@ def point_rows(
 
 
 def _votes(answer: str, source: str, rng: np.random.Generator) -> tuple[int, int, int]:
-    """Yes, no and unsure votes that lead to `answer`; one vote where one person was asked."""
+    """Returns yes, no and unsure votes that lead to `answer`, of one person or several."""
     if source in ("ih", "ff"):
         return int(answer == "yes"), int(answer == "no"), int(answer == "unsure")
     most, few = int(rng.integers(3, 8)), int(rng.integers(0, 3))

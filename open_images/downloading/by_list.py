@@ -15,8 +15,7 @@ from open_images.downloading import image_list, present
 from open_images.downloading.catalogue import PICTURES_URL
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.gather import gather
-from open_images.downloading.meter import Meter
-from open_images.downloading.parallel import for_each
+from open_images.downloading.parallel import Meter, for_each
 from open_images.downloading.pictures import FAILURES, Downloads
 from open_images.progress import Observer
 from transforms.dataset.failures import Failure
@@ -126,13 +125,11 @@ class PicturesByList:
             whole = total - image_list.count(lacking)
             sources = open_sources(self._sources, self._http_options, self._object_options)
             downloads = Downloads(flags.output, sources, allowed, meter, stop)
-            try:
+            with contextlib.closing(downloads):
                 if whole < total:
                     windows = self._windows(lacking, folder, downloads, meter)
                     # One thread asks, for many pictures at once.
                     for_each(downloads.fetch, windows, 1, stop)
-            finally:
-                downloads.close()
             # Not where it broke off, since some wait for their servers.
             for source in sources:
                 source.close()

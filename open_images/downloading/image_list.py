@@ -1,9 +1,7 @@
-"""Image lists, and which of their pictures are there."""
+"""Image lists."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -19,10 +17,9 @@ from transforms.errors import UsageError
 Pictures = Mapping[str, np.ndarray]
 
 _LINE = rf"^(?P<split>{'|'.join(LIST_SPLITS)})/(?P<image_id>[0-9a-f]{{16}})$"
-#: Characters of a list, and names of a folder, that are read at a time.
+#: Characters that are read at a time.
 _LIST_CHARACTERS = 4 << 20
 _LONGEST_LINE = 1000
-_NAMES = 65_536
 
 
 def read_list(
@@ -46,7 +43,7 @@ def read_list(
             for split, keys in _parse(pa.array(lines), path, before).items():
                 found[split].append(keys)
             before += len(lines)
-    pictures = {name: _sorted_once(found.pop(name)) for name in splits if name in found}
+    pictures = {name: sorted_once(found.pop(name)) for name in splits if name in found}
     if not pictures:
         raise UsageError(f"--image_list: {path} holds no images of {', '.join(sorted(splits))}")
     return pictures
@@ -82,22 +79,17 @@ def _parse(lines: pa.Array, path: Path, before: int) -> dict[str, np.ndarray]:
     }
 
 
-def _sorted_once(some: list[np.ndarray]) -> np.ndarray:
-    """Keys, sorted, each once; `np.unique` would take six times their memory."""
-    keys = np.concatenate(some)
+def sorted_once(some: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns keys, sorted, each once; `np.unique` would take six times their memory."""
+    keys = np.concatenate(list(some))
     keys.sort()
     first = np.ones(len(keys), bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     return keys[first]
 
 
-def all_keys(pictures: Pictures) -> np.ndarray:
-    """Those of all splits, sorted, each once."""
-    return _sorted_once(list(pictures.values()))
-
-
 def among(keys: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which keys are among the others, which are sorted: (n,) bool."""
+    """Returns which keys are among the others, which are sorted: (n,) bool."""
     if not len(others):
         return np.zeros(len(keys), bool)
     places = np.minimum(np.searchsorted(others, keys), len(others) - 1)
@@ -105,27 +97,5 @@ def among(keys: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def count(pictures: Pictures) -> int:
-    """How many there are."""
+    """Returns how many pictures there are."""
     return sum(map(len, pictures.values()))
-
-
-def without_present(pictures: Pictures, folder: Path, piece: int = _NAMES) -> Pictures:
-    """Those that aren't in a folder as `SPLIT/IMAGE_ID.jpg`; `piece` names are read at a time."""
-    return {
-        split: keys[~among(keys, _present(folder / split, piece))]
-        for split, keys in pictures.items()
-    }
-
-
-def _present(folder: Path, piece: int) -> np.ndarray:
-    """The keys of a folder's pictures, sorted."""
-    keys = [np.empty(0, np.uint64)]
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            names = (entry.name[:-4] for entry in entries if entry.name.endswith(".jpg"))
-            while some := list(islice(names, piece)):
-                # A name that isn't text is none of a picture.
-                ids = [name if name.isascii() else "" for name in some]
-                found, valid = image_keys(pa.array(ids, pa.string()))
-                keys.append(found[valid])
-    return _sorted_once(keys)

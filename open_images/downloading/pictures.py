@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from open_images.downloading.client import DownloadError, StoppedError
-from open_images.downloading.meter import Meter
+from open_images.downloading.parallel import Meter
 from transforms.dataset.failures import Failure, Reason
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.pictures import Fetched, fetch_pictures

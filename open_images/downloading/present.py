@@ -2,15 +2,13 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from open_images.downloading.image_list import Pictures, among, without_present
-from open_images.downloading.meter import Meter
-from open_images.downloading.parallel import for_each
+from open_images.downloading.image_list import Pictures
+from open_images.downloading.parallel import Meter, for_each
 from transforms.dataset.failures import PixelError, Reason
 from transforms.dataset.keys import image_ids
 from transforms.examples.imaging.decode import verify_pixels
@@ -24,6 +22,7 @@ _LONGEST = 8  # of these, in bytes
 _TOGETHER = 1024
 #: Threads that read files at once, which hides the latency of a disk.
 _THREADS = 8
+_MISSING = "missing"
 
 
 class Present(NamedTuple):
@@ -52,41 +51,38 @@ def look(
     Raises:
         KeyboardInterrupt: The user interrupts.
     """
-    absent = without_present(pictures, folder)
-    damage: dict[tuple[str, int], list[tuple[int, str]]] = {}
+    windows = [
+        (split, keys[start : start + _TOGETHER])
+        for split, keys in pictures.items()
+        for start in range(0, len(keys), _TOGETHER)
+    ]
+    found: dict[int, tuple[np.ndarray, list[str]]] = {}
 
-    def look_at(piece: tuple[str, int, np.ndarray]) -> None:
-        split, start, keys = piece
-        paths = [f"{folder}/{split}/{image_id}.jpg" for image_id in image_ids(keys).to_pylist()]
-        found = [_damage(path, verify) for path in paths]
-        damaged = [(start + i, text) for i, text in enumerate(found) if text]
-        if damaged:
-            damage[split, start] = damaged
-        meter.add(len(keys) - len(damaged))
+    def look_at(place: int) -> None:
+        split, keys = windows[place]
+        names = [f"{split}/{image_id}.jpg" for image_id in image_ids(keys).to_pylist()]
+        faults = [_fault(f"{folder}/{name}", verify) for name in names]
+        lacking = keys[[bool(fault) for fault in faults]]
+        damaged = [
+            f"{name} ({fault})"
+            for name, fault in zip(names, faults, strict=True)
+            if fault not in ("", _MISSING)
+        ]
+        found[place] = lacking, damaged
+        meter.add(len(keys) - len(lacking))
 
-    there = {split: keys[~among(keys, absent[split])] for split, keys in pictures.items()}
-    for_each(look_at, _pieces(there), _THREADS, stop)
-    lacking: dict[str, np.ndarray] = {}
-    example = ""
-    for split, keys in there.items():
-        found = sorted(
-            pair for (name, _), pairs in damage.items() if name == split for pair in pairs
-        )
-        again = keys[[place for place, _ in found]]
-        lacking[split] = np.sort(np.concatenate([absent[split], again]))
-        if found and not example:
-            example = f"{split}/{image_ids(again[:1])[0]}.jpg ({found[0][1]})"
-    return Present(lacking, sum(map(len, damage.values())), example)
-
-
-def _pieces(there: Pictures) -> Iterator[tuple[str, int, np.ndarray]]:
-    for split, keys in there.items():
-        for start in range(0, len(keys), _TOGETHER):
-            yield split, start, keys[start : start + _TOGETHER]
+    for_each(look_at, range(len(windows)), _THREADS, stop)
+    lacking = {
+        name: np.concatenate([found[i][0] for i, (split, _) in enumerate(windows) if split == name])
+        for name in pictures
+    }
+    examples = [damaged[0] for _, (_, damaged) in sorted(found.items()) if damaged]
+    count = sum(len(damaged) for _, damaged in found.values())
+    return Present(lacking, count, examples[0] if examples else "")
 
 
-def _damage(path: str, verify: bool) -> str:
-    """The reason why a file is no whole picture; empty if it is one."""
+def _fault(path: str, verify: bool) -> str:
+    """Returns why a file is no whole picture; empty if it is one."""
     try:
         if not verify and _has_ends(path):
             return ""
@@ -94,6 +90,8 @@ def _damage(path: str, verify: bool) -> str:
         header = check_picture(data)
         if verify:
             verify_pixels(data, header)
+    except FileNotFoundError:
+        return _MISSING
     except OSError as error:
         return error.strerror or str(error)
     except PixelError as error:

@@ -1,11 +1,8 @@
 """Running on one machine: Beam's FnApiRunner, one process a worker."""
 
-import concurrent.futures
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricResults
@@ -14,10 +11,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from runners import fork_server
 from runners.forked import ForkedEnvironment
-from runners.launch import Define, JobError, Monitor, RunnerFlags, with_defaults
+from runners.launch import Define, JobError, Monitor, RunnerFlags, call_watched, with_defaults
 from runners.portable import quiet
 
-_Result = TypeVar("_Result")
 #: How long Beam may take to notice that a worker has failed.
 _NOTICE_SECONDS = 10
 _POLL_SECONDS = 1
@@ -47,7 +43,7 @@ def run(
         return _with_workers(finish) if processes else finish()
 
 
-def _with_workers(finish: Callable[[], _Result]) -> _Result:
+def _with_workers(finish: Callable[[], MetricResults]) -> MetricResults:
     """Calls a function that runs a pipeline on forked workers.
 
     In a thread, since Beam's own threads wait for each other and for workers: if this one is
@@ -57,28 +53,20 @@ def _with_workers(finish: Callable[[], _Result]) -> _Result:
         JobError: A worker process ended.
         Exception: What `finish` raises.
     """
-    promise: concurrent.futures.Future[_Result] = concurrent.futures.Future()
-
-    def work() -> None:
-        try:
-            promise.set_result(finish())
-        except BaseException as error:
-            promise.set_exception(error)
-
     server = fork_server.start([])
-    threading.Thread(target=work, daemon=True).start()
     noticed = None
+
+    def watch() -> None:
+        nonlocal noticed
+        if server.failure:
+            noticed = noticed or time.monotonic()
+            if time.monotonic() - noticed > _NOTICE_SECONDS:
+                raise JobError(server.failure)
+
     try:
-        while not concurrent.futures.wait([promise], _POLL_SECONDS).done:
-            if server.failure:
-                noticed = noticed or time.monotonic()
-                if time.monotonic() - noticed > _NOTICE_SECONDS:
-                    raise JobError(server.failure)
-        return promise.result()
-    except RuntimeError as error:
-        if fork_server.ENDED in str(error):
+        return call_watched(finish, watch, _POLL_SECONDS)
+    except BaseException as error:
+        server.kill("the build was ended")
+        if isinstance(error, RuntimeError) and fork_server.ENDED in str(error):
             raise JobError(str(error)) from None
         raise
-    finally:
-        if not promise.done():
-            server.kill("the build was ended")

@@ -30,7 +30,6 @@ from transforms.system.program import Cleanup
 ENDED = "a worker process ended"
 #: What each worker needs, whatever the pipeline; the latter for its first channel.
 _PRELOADED = ("apache_beam.runners.worker.sdk_worker_main", "grpc.experimental")
-_CHILD_SIGNALS = (signal.SIGCHLD,)
 
 
 class ForkServer:
@@ -133,18 +132,17 @@ def _serve(modules: Sequence[str]) -> None:
 
     def report_ends(*_: object) -> None:
         for pid in list(workers):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                code = os.waitstatus_to_exitcode(status)
-                os.write(sys.stdout.fileno(), f"{workers.pop(pid)} {code}\n".encode())
+            with contextlib.suppress(ChildProcessError):  # a signal has come in between
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    code = os.waitstatus_to_exitcode(status)
+                    os.write(sys.stdout.fileno(), f"{workers.pop(pid)} {code}\n".encode())
 
     signal.signal(signal.SIGCHLD, report_ends)  # it interrupts reading, which then goes on
     for line in sys.stdin.buffer:
         order = json.loads(line)
-        # Else a worker could end before its id is in the table.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD_SIGNALS)
         workers[_fork(order["environment"])] = order["worker_id"]
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_SIGNALS)
+        report_ends()  # of one that has ended before it was in the table
     os.killpg(0, signal.SIGKILL)
 
 
@@ -156,7 +154,6 @@ def _fork(environment: Mapping[str, str]) -> int:
         return pid
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_SIGNALS)
         # The server alone reads orders and reports ends; and Beam prints the traceback of every
         # error that it also sends to the runner.
         null = os.open(os.devnull, os.O_RDWR)

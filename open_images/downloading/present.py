@@ -51,9 +51,10 @@ def look(
     Raises:
         KeyboardInterrupt: The user interrupts.
     """
+    there = {split: keys for split, keys in pictures.items() if (folder / split).is_dir()}
     windows = [
         (split, keys[start : start + _TOGETHER])
-        for split, keys in pictures.items()
+        for split, keys in there.items()
         for start in range(0, len(keys), _TOGETHER)
     ]
     found: dict[int, tuple[np.ndarray, list[str]]] = {}
@@ -72,13 +73,13 @@ def look(
         meter.add(len(keys) - len(lacking))
 
     for_each(look_at, range(len(windows)), _THREADS, stop)
-    lacking = {
+    looked_at = {
         name: np.concatenate([found[i][0] for i, (split, _) in enumerate(windows) if split == name])
-        for name in pictures
+        for name in there
     }
     examples = [damaged[0] for _, (_, damaged) in sorted(found.items()) if damaged]
     count = sum(len(damaged) for _, damaged in found.values())
-    return Present(lacking, count, examples[0] if examples else "")
+    return Present({**pictures, **looked_at}, count, examples[0] if examples else "")
 
 
 def _fault(path: str, verify: bool) -> str:

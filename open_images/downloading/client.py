@@ -69,10 +69,8 @@ class Answer:
         found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", content_range)
         self.range_start = int(found[1]) if found and found[1] else None
         length = handle.header(b"content-length")
-        if self.status == 200:
-            self.total = int(length) if length.isdigit() else None
-        else:
-            self.total = int(found[2]) if found and found[2].isdigit() else None
+        total = length if self.status == 200 else found[2] if found else ""
+        self.total = int(total) if total.isdigit() else None
         # A weak ETag says that files mean the same, not that they are the same bytes.
         etag = handle.header(b"etag")
         strong = etag if etag.startswith('"') else ""

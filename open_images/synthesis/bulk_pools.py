@@ -8,17 +8,12 @@ import functools
 import numpy as np
 import pyarrow as pa
 
+from open_images.synthesis import vocabulary
 from open_images.synthesis.definitions import SEGMENTABLE, boxable_mids
 from open_images.synthesis.narrate import format_line
 from open_images.synthesis.photos import AUTHORS, TITLES
 from open_images.synthesis.text import csv_field, fields
-from open_images.synthesis.vocabulary import (
-    RELATIONSHIPS,
-    all_classes,
-    boxable_classes,
-    by_popularity,
-    mid_of,
-)
+from open_images.synthesis.vocabulary import mid_of
 
 CHANCES = 1 << 18  # resolution of a table of chances
 _SHIFT = 20  # flattens the head of the distribution: the commonest class has about 0.7%
@@ -31,17 +26,8 @@ def _quantiles(classes: int) -> np.ndarray:
     return np.searchsorted(np.cumsum(weights) / weights.sum(), quantiles).astype(np.int32)
 
 
-def _click_ends() -> list[str]:
-    rng = np.random.default_rng(1)
-    ends = []
-    for _ in range(1024):
-        places = rng.random((int(rng.integers(2, 14)), 2))
-        ends.append(";".join(f"{x:.5f} {y:.5f} {int(x < 0.6)}" for x, y in places) + "\n")
-    return ends
-
-
 _BOXABLE_MIDS = boxable_mids()
-_LABEL_MIDS = by_popularity(all_classes(), _BOXABLE_MIDS)
+_LABEL_MIDS = vocabulary.by_popularity(vocabulary.all_classes(), _BOXABLE_MIDS)
 NUM_CLASSES = len(_LABEL_MIDS)
 _ATTRIBUTE_MIDS = [mid_of(name) for name in ("Transparent", "Plastic", "Wood", "Smile")]
 #: MIDs, the commonest first: boxable ones, then the rest, then attributes.
@@ -50,13 +36,17 @@ LABEL_QUANTILES = _quantiles(NUM_CLASSES)
 BOXABLE_QUANTILES = _quantiles(len(_BOXABLE_MIDS))
 #: Entries of `BOXABLE_QUANTILES` that are classes with masks.
 SEGMENTABLE_CHANCES = int(np.searchsorted(BOXABLE_QUANTILES, SEGMENTABLE))
-VERBS = tuple(name for name in RELATIONSHIPS if name != "is")
+VERBS = tuple(name for name in vocabulary.RELATIONSHIPS if name != "is")
 
 #: What stands in a MaskPath between ImageID and BoxID, for each boxable class.
 MASK_NAMES = pa.array([f"_{mid.replace('/', '')}_" for mid in _BOXABLE_MIDS])
 #: 1024 values of PredictedIoU, some empty, and as many sequences of clicks.
 IOUS = fields("" if i % 7 == 3 else f"{0.5 + i / 2100:.5f}" for i in range(1024))
-CLICK_ENDS = fields(_click_ends())
+_rng = np.random.default_rng(1)
+_clicks = (_rng.random((int(_rng.integers(2, 14)), 2)) for _ in range(1024))
+CLICK_ENDS = fields(
+    ";".join(f"{x:.5f} {y:.5f} {int(x < 0.6)}" for x, y in places) + "\n" for places in _clicks
+)
 
 #: 64 sets of five flags, most of them rare, some unknown; at the end one all unknown.
 FLAGS = fields(
@@ -126,7 +116,7 @@ def narrative_pieces(split: str, size: int) -> tuple[pa.Array, pa.Array, pa.Arra
 
 
 def _narrative(split: str, size: int, rng: np.random.Generator) -> str:
-    names = [name.lower() for _, name in boxable_classes()]
+    names = [name.lower() for _, name in vocabulary.boxable_classes()]
     utterances = ["In this image we can see"]
     utterances += [f"a {names[i]} and" for i in rng.integers(len(names), size=6)] + ["the sky."]
     timed = [

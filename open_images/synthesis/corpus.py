@@ -18,11 +18,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from open_images.synthesis import layout
+from open_images.synthesis import annotations, layout
 from open_images.synthesis.archives import Archives
-from open_images.synthesis.boxes import box_of, box_row, mask_of, person_row, relationship_rows
 from open_images.synthesis.identity import image_id, split_ranges
-from open_images.synthesis.labels import human_rows, machine_rows, names_in, point_rows
 from open_images.synthesis.narrate import narrative_line
 from open_images.synthesis.photos import photo_row, rotation_of
 from open_images.synthesis.regions import grouped
@@ -82,25 +80,27 @@ def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
 
     regions = grouped(picture.regions)
     columns = layout.header_of(release, "boxes", split).count(",") + 1
-    boxes = [box_of(region, release, split, rng) for region in regions]
-    names = names_in(picture, regions)
+    boxes = [annotations.box_of(region, release, split, rng) for region in regions]
+    names = annotations.names_in(picture, regions)
     tables = {
-        "boxes": [box_row(number, box, columns, rng) for box in boxes],
-        "human_labels": human_rows(number, names, rng),
-        "machine_labels": machine_rows(number, names, rng),
+        "boxes": [annotations.box_row(number, box, columns, rng) for box in boxes],
+        "human_labels": annotations.human_rows(number, names, rng),
+        "machine_labels": annotations.machine_rows(number, names, rng),
     }
     if release == "v7":
         masked = [
-            mask_of(number, box, rng)
+            annotations.mask_of(number, box, rng)
             for box in boxes
             if not box.region.is_group and rng.random() < _MASK_SHARE
         ]
         result.masks = [(row[0], png) for row, png in masked]
-        people = (person_row(number, region, rng) for region in regions)
+        people = (annotations.person_row(number, region, rng) for region in regions)
         tables["masks"] = [row for row, _ in masked]
         tables["person_boxes"] = [row for row in people if row]
-        tables["relationships"] = relationship_rows(number, boxes, picture.scene.relations)
-        tables["points"] = point_rows(number, picture, regions, rng)
+        tables["relationships"] = annotations.relationship_rows(
+            number, boxes, picture.scene.relations
+        )
+        tables["points"] = annotations.point_rows(number, picture, regions, rng)
         if index % _NARRATED_EVERY == 0:
             line = narrative_line(number, split, picture, regions, rng)
             result.rows["narratives"] = [line.encode()]
@@ -110,14 +110,14 @@ def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
 
 
 def write_corpus(
-    output: Path, images: int, pixels: str, release: str, seed: int, workers: int
+    output: Path, pixels: str, images: int, release: str, seed: int, workers: int
 ) -> None:
     """Writes a corpus with pictures.
 
     Args:
       output: an empty folder.
-      images: how many.
       pixels: `folder`, `tar` or `zip`.
+      images: how many.
       release: `v7` or `v3`.
       seed: decides on everything.
       workers: processes; they don't change the bytes.

@@ -2,17 +2,10 @@
 
 from pathlib import Path
 
+from open_images.synthesis import vocabulary
 from open_images.synthesis.kinds import KINDS
 from open_images.synthesis.text import Row, csv_bytes
-from open_images.synthesis.vocabulary import (
-    ATTRIBUTES,
-    RELATIONSHIPS,
-    all_classes,
-    boxable_classes,
-    by_popularity,
-    mid_of,
-    read_text,
-)
+from open_images.synthesis.vocabulary import all_classes, mid_of, read_text
 
 SEGMENTABLE = 350
 _TRIPLETS = (
@@ -27,7 +20,7 @@ _TRIPLETS = (
 
 def boxable_mids() -> list[str]:
     """Returns the MIDs of the boxable classes, those that scenes are made of first."""
-    return by_popularity(boxable_classes(), [mid_of(name) for name in KINDS])
+    return vocabulary.by_popularity(vocabulary.boxable_classes(), [mid_of(name) for name in KINDS])
 
 
 def write_definitions(annotations: Path, release: str) -> None:
@@ -49,9 +42,11 @@ def _v7() -> dict[str, bytes]:
     described = read_text("oidv6-relationships-description.csv").splitlines()
     names_described = {line.split(",")[0] for line in described}
     additions = {
-        "attributes-description": [(mid_of(name), names[mid_of(name)]) for name in ATTRIBUTES],
+        "attributes-description": [
+            (mid_of(name), names[mid_of(name)]) for name in vocabulary.ATTRIBUTES
+        ],
         "relationships-description": [
-            (name, name) for name in RELATIONSHIPS if name not in names_described
+            (name, name) for name in vocabulary.RELATIONSHIPS if name not in names_described
         ],
         "relationship-triplets": [(mid_of(a), mid_of(b), name) for a, b, name in _TRIPLETS],
     }

@@ -1,4 +1,4 @@
-"""Localized Narratives: what somebody says of a picture while the pointer hovers over it."""
+"""Localized Narratives: captions of pictures with the traces of a pointer."""
 
 import json
 from typing import NamedTuple

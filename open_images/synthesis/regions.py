@@ -1,4 +1,4 @@
-"""What annotators would outline in a picture: regions with their boxes."""
+"""The geometry of regions: groups, boxes and points."""
 
 from typing import NamedTuple
 
@@ -36,14 +36,14 @@ def grouped(regions: list[Region]) -> list[Region]:
 
 
 def _pixel_bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """First and last column, first and last row (inclusive) of a bool mask that isn't empty."""
+    """Returns first and last column, first and last row (inclusive) of a mask that isn't empty."""
     columns = np.flatnonzero(mask.any(axis=0))
     rows = np.flatnonzero(mask.any(axis=1))
     return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
 def centre_bounds(mask: np.ndarray) -> Bounds:
-    """The box through the centres of the outermost pixels, as extreme clicks give it.
+    """Returns the box through the centres of the outermost pixels, as extreme clicks give it.
 
     At the picture's edge it reaches 0 or 1.
     """
@@ -58,14 +58,14 @@ def centre_bounds(mask: np.ndarray) -> Bounds:
 
 
 def edge_bounds(mask: np.ndarray) -> Bounds:
-    """The box along the outer edges of the outermost pixels."""
+    """Returns the box along the outer edges of the outermost pixels."""
     x0, x1, y0, y1 = _pixel_bounds(mask)
     height, width = mask.shape
     return Bounds(x0 / width, (x1 + 1) / width, y0 / height, (y1 + 1) / height)
 
 
 def extreme_points(mask: np.ndarray, bounds: Bounds) -> list[tuple[float, float]]:
-    """The top, left, bottom and right extreme points: (x, y) on the object, on its box."""
+    """Returns the top, left, bottom and right extreme points: (x, y) on the object's box."""
     x0, x1, y0, y1 = _pixel_bounds(mask)
     height, width = mask.shape
 
@@ -82,7 +82,7 @@ def extreme_points(mask: np.ndarray, bounds: Bounds) -> list[tuple[float, float]
 
 
 def interior(mask: np.ndarray, margin: int = 3) -> np.ndarray:
-    """The pixels of a bool mask that are `margin` away from its border; all if there are none.
+    """Returns the pixels of a mask that are `margin` away from its border; all if there are none.
 
     The edge of the picture is no border.
     """
@@ -95,7 +95,7 @@ def interior(mask: np.ndarray, margin: int = 3) -> np.ndarray:
 
 
 def pick(mask: np.ndarray, rng: np.random.Generator) -> tuple[float, float] | None:
-    """The normalised centre (x, y) of a random pixel of a bool mask; None if it is empty."""
+    """Returns the normalised centre (x, y) of a random pixel of a mask; None if it is empty."""
     at = np.flatnonzero(mask)
     if not len(at):
         return None

@@ -1,4 +1,4 @@
-"""Draws a scene and keeps account of which pixel belongs to which thing."""
+"""Draws a scene, and finds the pixels of each thing."""
 
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -241,7 +241,7 @@ def _backdrop(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
 
 
 def _clouds(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Soft noise of unit deviation at two scales: float32 (height, width)."""
+    """Returns soft noise of unit deviation at two scales: float32 (height, width)."""
     total = np.zeros((height, width), np.float32)
     for cells, weight in ((6, 0.8), (40, 0.6)):
         coarse = rng.normal(0, 1, (cells, cells)).astype(np.float32)

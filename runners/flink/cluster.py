@@ -119,7 +119,7 @@ def mend(cluster: Cluster) -> Cluster:
 
 
 def find(folder: Path) -> Cluster:
-    """The cluster that was started in a folder.
+    """Returns the cluster that was started in a folder.
 
     Raises:
         ClusterError: There is none that lives.
@@ -149,7 +149,7 @@ def down(cluster: Cluster) -> None:
 
 
 def status(cluster: Cluster) -> list[str]:
-    """What a cluster has and does, in lines.
+    """Returns lines with a cluster's slots and jobs.
 
     Raises:
         ClusterError: Its job manager doesn't answer.

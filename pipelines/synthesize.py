@@ -89,25 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(flags: argparse.Namespace) -> None:
-    write_definitions(flags.output / "annotations", flags.release)
+    annotations = flags.output / "annotations"
+    write_definitions(annotations, flags.release)
+    common = flags.images, flags.release, flags.seed, flags.num_workers
     if flags.pixels == "none":
-        write_bulk(
-            flags.output / "annotations",
-            flags.images,
-            flags.release,
-            flags.seed,
-            flags.num_workers,
-            flags.narrative_bytes,
-        )
+        write_bulk(annotations, *common, flags.narrative_bytes)
     else:
-        write_corpus(
-            flags.output,
-            flags.images,
-            flags.pixels,
-            flags.release,
-            flags.seed,
-            flags.num_workers,
-        )
+        write_corpus(flags.output, flags.pixels, *common)
 
 
 if __name__ == "__main__":

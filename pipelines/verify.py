@@ -11,8 +11,8 @@ from open_images.values import natural
 from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
 from pipelines.cli.output import fail, program_name, spelled
-from runners.temporary import temporary_folder
 from transforms.errors import UsageError
+from transforms.storage.temporary import program_folder
 from transforms.system import program
 from transforms.wording import printable
 
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
     try:
-        with program.interruptible(), temporary_folder():
+        with program.interruptible(), program_folder():
             name = output.choose(flags.version)
             with ProgressDisplay() as display:
                 account = verify(

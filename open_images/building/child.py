@@ -14,8 +14,8 @@ from open_images import building
 from open_images.errors import BuildError
 from open_images.progress import BuildObserver, Progress
 from runners import lean
-from runners.temporary import temporary_folder
 from transforms.errors import UsageError
+from transforms.storage.temporary import program_folder
 from transforms.system import program
 
 
@@ -41,7 +41,7 @@ class _Sender(BuildObserver):
         _terminate()
 
     def running(self) -> contextlib.AbstractContextManager[object]:
-        return temporary_folder()
+        return program_folder()
 
 
 def _terminate() -> None:

@@ -7,7 +7,7 @@ from typing import Self
 
 from open_images.building.build_plan import BuildPlan
 from open_images.progress import BuildObserver, Progress
-from runners.launch import Job, JobError
+from runners.launch import Job, JobError, Monitor
 from transforms import progress
 from transforms.kinds.registry import TABLES
 from transforms.redaction import redact
@@ -22,8 +22,8 @@ _INTERVAL_SECONDS = 0.5
 _JOIN_SECONDS = 1.0
 
 
-class BuildMonitor:
-    """A runner's `Monitor`. While it is open, it adds up what the workers have counted.
+class BuildMonitor(Monitor):
+    """Adds up what the workers have counted, while it is open.
 
     Two phases: reading annotations, in bytes, and building examples, in images.
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from open_images.progress import BuildObserver, Progress
 from pipelines.cli.output import spelled
-from runners.temporary import temporary_folder
+from transforms.storage.temporary import program_folder
 from transforms.wording import LINE_LENGTH, bytes_of, clean, printable
 
 _LINE_SECONDS = 10.0
@@ -147,7 +147,7 @@ class DisplayObserver(BuildObserver):
         os.kill(os.getpid(), signal.SIGTERM)
 
     def running(self) -> contextlib.AbstractContextManager[object]:
-        return temporary_folder()
+        return program_folder()
 
 
 def _amount(number: float, unit: str) -> str:

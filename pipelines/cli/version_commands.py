@@ -10,7 +10,6 @@ from open_images.progress import Progress
 from pipelines.cli import report
 from pipelines.cli.output import print_result, program_name
 from pipelines.cli.progress import ProgressDisplay
-from runners.temporary import temporary_folder
 from transforms.dataset.naming import SPLITS
 from transforms.releases import latest, lease, removal, workspace
 from transforms.releases.diff import Difference, ImageChange, compare
@@ -18,6 +17,7 @@ from transforms.releases.manifest import Manifest, ManifestError, VersionError, 
 from transforms.releases.output import LatestError, Output
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.storage.temporary import program_folder
 from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printable
 
 _PROGRAM = program_name("versions")
@@ -105,7 +105,7 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
             line = " ".join([change.change, change.split, change.image_id, columns])
         display.print_line(line.rstrip(), sys.stdout)
 
-    with temporary_folder(), ProgressDisplay() as display:
+    with program_folder(), ProgressDisplay() as display:
         found = compare(
             output,
             before,

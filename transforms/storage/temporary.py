@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 
 from transforms.storage import folders
+from transforms.system.program import Cleanup
 
 _PREFIX = "open-images-run-"
 
@@ -25,6 +26,28 @@ def temporary_folder() -> Iterator[str]:
     finally:
         folders.remove(folder)
         os.close(lock)
+
+
+@contextlib.contextmanager
+def program_folder() -> Iterator[str]:
+    """Sends temporary files of this process, and of those that it starts, to a new folder.
+
+    Beam and other libraries leave theirs in the system's folder when their process is killed.
+    """
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    stack = contextlib.ExitStack()
+    folder = stack.enter_context(temporary_folder())
+    cleanup = Cleanup(stack.close)
+    try:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        yield folder
+    finally:
+        tempfile.tempdir = before[0]
+        if before[1] is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before[1]
+        cleanup()
 
 
 def remove_dead() -> None:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TypeVar
 
-from open_images.building.flags import BuildFlags
-from open_images.values import flag, one_of, path
+from open_images.building.flags import BuildFlags, running_flag
+from open_images.values import one_of, path
 from pipelines.cli.arguments import Parser, add_flags, read_flags, unknown_flag
 from pipelines.cli.output import program_name
 from runners import launch
@@ -49,21 +49,17 @@ output, and nothing was done.
 class ReportFlags:
     """How a program reports of a build."""
 
-    report: str = flag(
+    report: str = running_flag(
         one_of(("text", "json")),
         "text",
-        group="running",
         metavar="{text,json}",
-        recorded=False,
         help="what to print at the end: tables, or one line of JSON, however it ended. Default: "
         "text",
     )
-    metrics_file: str | None = flag(
+    metrics_file: str | None = running_flag(
         path,
         None,
-        group="running",
         metavar="PATH",
-        recorded=False,
         help="where to leave figures of this build and the published version for Prometheus, such "
         "as a .prom file in the folder of node_exporter's textfile collector",
     )

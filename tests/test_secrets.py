@@ -16,7 +16,7 @@ import pytest
 
 from open_images.building import examine, monitor, plan
 from open_images.building.secret_key import keyed_hash
-from open_images.progress import BuildObserver
+from open_images.progress import Observer
 from pipelines import doctor, download
 from pipelines.cli import build_flags, secrets
 from runners.checks.finding import Finding
@@ -248,7 +248,7 @@ def test_other_programs_tell_none(
     assert_hidden(said)
 
 
-class Lines(list[str], BuildObserver):
+class Lines(list[str], Observer):
     """The lines that a build says."""
 
     def say(self, line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from open_images.building.flags import BuildFlags
 from open_images.building.process import run_in_process
-from open_images.progress import BuildObserver, Listener, Progress
+from open_images.progress import Listener, Observer, Progress
 from open_images.values import callback, flag, keywords_of, texts
 from runners import launch
 
@@ -55,7 +55,7 @@ def build(flags: BuildKeywords) -> "BuildResult":
 def start(
     flags: BuildFlags,
     beam_arguments: Sequence[str] = (),
-    observer: BuildObserver | None = None,
+    observer: Observer | None = None,
 ) -> "Build":
     """Returns a build that is ready to run.
 

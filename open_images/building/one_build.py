@@ -15,8 +15,9 @@ from open_images.building.build_plan import BuildPlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
 from open_images.errors import BuildError
-from open_images.progress import BuildObserver, Progress
+from open_images.progress import Observer
 from runners import launch, lean
+from runners.temporary import temporary_folder
 from transforms import journal
 from transforms.errors import UsageError
 from transforms.redaction import redact
@@ -91,11 +92,12 @@ class Build:
         self,
         flags: BuildFlags,
         beam_arguments: Sequence[str] = (),
-        observer: BuildObserver | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._flags = flags
         self._beam_arguments = list(beam_arguments)
-        self._observer = _Recorder(observer or BuildObserver())
+        self._observer = observer or Observer()
+        self._notes: list[str] = []
         self._started = time.monotonic()
         self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
         self._output = Output(flags.output, self._options.hasty())
@@ -142,25 +144,27 @@ class Build:
         if version := self._find_unchanged():
             self._clear_up()
             return self._result(version, is_unchanged=True)
-        with lease.hold(
-            flags.output, flags.wait, self._options, self._say, self._observer.lose_lease
-        ) as held:
+        with lease.hold(flags.output, flags.wait, self._options, self._say) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (version := self._find_unchanged()):
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         return self._judge(outcome)
 
+    def _note(self, line: str) -> None:
+        """Shows a line and keeps it."""
+        self._notes.append(line)
+        self._observer.say(line)
+
     def _say(self, line: str) -> None:
-        self._observer.say(redact(line))
+        self._note(redact(line))
 
     def _clear_up(self) -> None:
         """Removes what killed builds have left, as a build does that has something to do."""
         flags, options = self._flags, self._options.hasty()
         temporary.remove_dead()
-        with contextlib.suppress(
-            workspace.OutputError, StorageError, OSError
-        ):  # it may be read-only
+        # It may be read-only.
+        with contextlib.suppress(workspace.OutputError, StorageError, OSError):
             if workspace.leftovers(flags.output, flags.work_folder, options):
                 with workspace.workspace(
                     flags.output, flags.work_folder, options=options, fingerprint=""
@@ -203,7 +207,7 @@ class Build:
             lean.end_imports()
             with (
                 self._without_journal_once_published(config),
-                BuildMonitor(config, self._observer) as monitor,
+                BuildMonitor(config, self._note, self._observer.show) as monitor,
             ):
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
@@ -212,7 +216,7 @@ class Build:
                 # Whoever looks at a cluster finds the version by the job's name.
                 named = {"job_name": f"open-images-{config.version.lower()}"}
                 arguments = launch.with_defaults(self._beam_arguments, named)
-                with self._observer.running():
+                with temporary_folder():
                     run_on_runner(define, flags, arguments, monitor)
                 return Outcome.decode(files.read_file(os.path.join(work, OUTCOME), self._options))
 
@@ -254,23 +258,15 @@ class Build:
         return self._error(cause + consequence)
 
     def _error(self, message: str, **details: Any) -> BuildError:
-        return BuildError(
-            redact(message),
-            seconds=self.seconds,
-            notes=self._observer.lines,
-            plan=self._config,
-            **details,
-        )
+        return BuildError(redact(message), **self._account(), **details)
 
     def _result(self, version: str | None, **details: Any) -> BuildResult:
-        return BuildResult(
-            version,
-            self._output.folder(version) if version else None,
-            seconds=self.seconds,
-            notes=self._observer.lines,
-            plan=self._config,
-            **details,
-        )
+        folder = self._output.folder(version) if version else None
+        return BuildResult(version, folder, **self._account(), **details)
+
+    def _account(self) -> dict[str, Any]:
+        """Returns what results and errors tell alike."""
+        return {"seconds": self.seconds, "notes": self._notes, "plan": self._config}
 
     @property
     def seconds(self) -> float:
@@ -278,36 +274,16 @@ class Build:
         return time.monotonic() - self._started
 
 
-class _Recorder(BuildObserver):
-    """Passes on what another observer is to hear, and keeps the lines."""
-
-    def __init__(self, observer: BuildObserver) -> None:
-        self.lines: list[str] = []
-        self._observer = observer
-        self.lose_lease = observer.lose_lease
-        self.running = observer.running
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-        self._observer.say(line)
-
-    def show(self, progress: Progress) -> None:
-        self._observer.show(progress)
-
-
 def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
     """Returns why nothing was published and what to do: causes, each with the first failures."""
-    causes: list[tuple[str, Sequence[str]]] = [
-        (loss.text, loss.examples) for loss in outcome.losses
-    ]
-    if not causes:
-        cause = "the annotations hold no row that can be read: check --annotations"
-        if failed := outcome.failed_images:
-            cause = f"all {counted(failed, 'image')} failed: mend the input"
-        elif config.examples.splits:
-            cause = f"none is of --splits {','.join(config.examples.splits)}"
-        causes.append((f"no images to publish: {cause}", ()))
-    return causes
+    if outcome.losses:
+        return [(loss.text, loss.examples) for loss in outcome.losses]
+    cause = "the annotations hold no row that can be read: check --annotations"
+    if failed := outcome.failed_images:
+        cause = f"all {counted(failed, 'image')} failed: mend the input"
+    elif config.examples.splits:
+        cause = f"none is of --splits {','.join(config.examples.splits)}"
+    return [(f"no images to publish: {cause}", ())]
 
 
 def explain(error: Exception) -> tuple[str, bool]:

@@ -45,33 +45,22 @@ class Ending:
 
 def _of_result(result: BuildResult) -> Ending:
     """Returns how a build ended that has published, or had nothing to do."""
-    return Ending(
-        0,
-        result.seconds,
-        text=report.unchanged(str(result.folder)) if result.is_unchanged else _text(result),
-        outcome=result.outcome,
-        folder=result.folder,
-        unchanged=result.is_unchanged,
-    )
+    unchanged = result.is_unchanged
+    text = report.unchanged(str(result.folder)) if unchanged else _text(result)
+    return Ending(0, result.seconds, None, text, result.outcome, result.folder, unchanged)
 
 
 def _of_error(error: BuildError) -> Ending:
     """Returns how a build ended that failed."""
+    text = _text(error) if error.outcome else ""
     return Ending(
-        1,
-        error.seconds,
-        str(error),
-        _text(error) if error.outcome else "",
-        error.outcome,
-        error.folder,
-        causes=error.causes,
+        1, error.seconds, str(error), text, error.outcome, error.folder, causes=error.causes
     )
 
 
 def _text(ended: BuildResult | BuildError) -> str:
     lines = list(ended.notes)
-    if ended.outcome:
-        assert ended.plan is not None
+    if ended.outcome and ended.plan:
         lines.append(report.render(ended.outcome, ended.plan, ended.seconds))
     return "\n".join(lines)
 

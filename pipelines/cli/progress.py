@@ -1,8 +1,5 @@
 """How far a program is: a bar on a terminal, a line every few seconds elsewhere."""
 
-import contextlib
-import os
-import signal
 import sys
 import threading
 import time
@@ -10,9 +7,8 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from open_images.progress import BuildObserver, Progress
+from open_images.progress import Observer, Progress
 from pipelines.cli.output import spelled
-from runners.temporary import temporary_folder
 from transforms.wording import LINE_LENGTH, bytes_of, clean, printable
 
 _LINE_SECONDS = 10.0
@@ -128,8 +124,8 @@ class ProgressDisplay:
         return "; ".join([line, *(f"{name}: {text}" for name, text in _details(progress).items())])
 
 
-class DisplayObserver(BuildObserver):
-    """Shows work on a display; a build ends when its lease is lost, as by a signal."""
+class DisplayObserver(Observer):
+    """Shows work on a display."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
@@ -142,12 +138,6 @@ class DisplayObserver(BuildObserver):
 
     def report(self, line: str) -> None:
         self._display.print_line(line, sys.stdout)
-
-    def lose_lease(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def running(self) -> contextlib.AbstractContextManager[object]:
-        return temporary_folder()
 
 
 def _amount(number: float, unit: str) -> str:

@@ -8,24 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-from open_images.values import (
-    choices,
-    convert_fields,
-    count,
-    flag,
-    fraction,
-    natural,
-    one_of,
-    optional,
-    path,
-    paths,
-    release,
-    seconds,
-    size,
-    switch,
-    up_to,
-    url,
-)
+from open_images import values
 from runners.launch import RUNNERS
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
@@ -36,10 +19,10 @@ MIB = 1 << 20
 _SHARD_SIZE = 256 * MIB
 
 # Flags by the heading of `--help` that they are listed under.
-input_flag = partial(flag, group="inputs")
-output_flag = partial(flag, group="output")
-pixel_flag = partial(flag, group="pixels")
-running_flag = partial(flag, group="running", recorded=False)
+input_flag = partial(values.flag, group="inputs")
+output_flag = partial(values.flag, group="output")
+pixel_flag = partial(values.flag, group="pixels")
+running_flag = partial(values.flag, group="running", recorded=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +30,7 @@ class InputFlags:
     """Where annotations, pictures and masks come from."""
 
     annotations: Sequence[str] = input_flag(
-        paths,
+        values.paths,
         metavar="[KIND=]PATH",
         help="annotation file, folder (walked) or glob, here or s3://… or gs://…; repeatable. The "
         "kind is told from the header or content; KIND= overrides: "
@@ -55,7 +38,7 @@ class InputFlags:
         "tar or tar.gz",
     )
     images: Sequence[str] = input_flag(
-        paths,
+        values.paths,
         metavar="[KIND=]PATH",
         help="pictures: a folder, tar, tar.gz or zip of them (told from the content), or a "
         "folder or glob of such archives; http(s)://… with {split} and {image_id}; s3://bucket/… "
@@ -64,22 +47,22 @@ class InputFlags:
         "repeatable, tried in the order given. 'none' builds annotations alone",
     )
     s3_endpoint_url: str | None = input_flag(
-        url, None, metavar="URL", help="of a store like S3, for s3://"
+        values.url, None, metavar="URL", help="of a store like S3, for s3://"
     )
     allow_private_hosts: bool = input_flag(
-        switch,
+        values.switch,
         False,
         help="let pictures come from private and loopback addresses, and through a proxy",
     )
     masks: Sequence[str] = input_flag(
-        paths,
+        values.paths,
         (),
         metavar="PATH",
         help="folder, zip, tar or tar.gz of mask PNGs, or a folder or glob of these, here or "
         "s3://… or gs://…; repeatable",
     )
     splits: Sequence[str] | None = input_flag(
-        choices(SPLITS, SPLIT_ALIASES),
+        values.choices(SPLITS, SPLIT_ALIASES),
         None,
         metavar="NAMES",
         help=f"which to build, of {','.join(SPLITS)} (or val); default: all that are there",
@@ -91,63 +74,63 @@ class ExampleFlags(InputFlags):
     """The flags that decide what examples hold."""
 
     mask_maps: Sequence[str] = output_flag(
-        choices(("instance", "semantic")),
+        values.choices(("instance", "semantic")),
         (),
         metavar="NAMES",
         help="also write a 16-bit PNG an image: instance (mask number from 1), semantic (class "
         "index from 1), or both",
     )
     verify_pixels: bool = pixel_flag(
-        switch,
+        values.switch,
         False,
         help="decode every picture in full, strictly, and leave out what is damaged anywhere; "
         "otherwise its header and end are checked. stored bytes pass through unchanged either way, "
         "but for an EXIF orientation, unless a flag below asks for a change",
     )
     keep_exif_orientation: bool = pixel_flag(
-        switch,
+        values.switch,
         False,
         help="leave the orientation in the EXIF data of pictures; otherwise it is set to 1, and "
         "nothing else of the stored bytes: many readers turn a picture by it, and boxes, masks and "
         "points are in the frame of the picture as it is stored",
     )
     resize: Literal["none", "shortest", "longest", "exact"] = pixel_flag(
-        one_of(("none", "shortest", "longest", "exact")),
+        values.one_of(("none", "shortest", "longest", "exact")),
         "none",
         metavar="{none,shortest,longest,exact}",
         help="which side --image_size is for, the other keeping the proportions; exact makes every "
         "picture a square of that side, smaller ones too. Default: none",
     )
     image_size: int | None = pixel_flag(
-        count, None, metavar="N", help="pixels of that side, with --resize"
+        values.count, None, metavar="N", help="pixels of that side, with --resize"
     )
     allow_upscale: bool = pixel_flag(
-        switch,
+        values.switch,
         False,
         help="let --resize shortest and longest make pictures larger, too; exact always does",
     )
     apply_rotation: bool = pixel_flag(
-        switch,
+        values.switch,
         False,
         help="turn pictures upright by their published Rotation, with boxes, points, clicks, "
         "relationships, traces and masks; the column rotation is 0 then, and published_rotation "
         "as before",
     )
     image_encoding: Literal["keep", "jpeg", "png", "webp"] = pixel_flag(
-        one_of(("keep", "jpeg", "png", "webp")),
+        values.one_of(("keep", "jpeg", "png", "webp")),
         "keep",
         metavar="{keep,jpeg,png,webp}",
         help="format of the pictures written; default: keep that of each",
     )
     quality: int = pixel_flag(
-        up_to(100),
+        values.up_to(100),
         90,
         metavar="N",
         help="of JPEG and WebP, 1 to 100, where a picture is encoded again; default: 90",
     )
 
     chunk_size: int | None = running_flag(
-        size,
+        values.size,
         None,
         metavar="BYTES",
         recorded=True,
@@ -155,7 +138,7 @@ class ExampleFlags(InputFlags):
     )
 
     def __post_init__(self) -> None:
-        convert_fields(self)
+        values.convert_fields(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,26 +146,26 @@ class BuildFlags(ExampleFlags):
     """All flags of a build."""
 
     release: str | None = input_flag(
-        release,
+        values.release,
         None,
         metavar="NAME",
         help="the dataset's version for readers, such as v7 in tfds.load('open_images/v7'); "
         "default: v3 where the image tables have no Rotation, else v7",
     )
     output: str = output_flag(
-        path,
+        values.path,
         metavar="PATH",
         recorded=False,
         help="folder to publish versions in, or s3://… or gs://…",
     )
     format: Sequence[str] = output_flag(
-        choices(FORMATS),
+        values.choices(FORMATS),
         DEFAULT,
         metavar="NAMES",
         help=f"of {','.join(FORMATS)}; default: {','.join(DEFAULT)}",
     )
     shard_size: int = output_flag(
-        size,
+        values.size,
         _SHARD_SIZE,
         metavar="BYTES",
         help="how large the files of a split are to be, such as 64MiB: as many as that makes, but "
@@ -190,33 +173,33 @@ class BuildFlags(ExampleFlags):
         "file for each. No file is much larger; files may be smaller. Default: 256MiB",
     )
     num_shards: int | None = output_flag(
-        count,
+        values.count,
         None,
         metavar="N",
         help="write each split in N files a format, whatever their size; a split of fewer images "
         "in as many as it has images",
     )
     max_failure_rate: float = output_flag(
-        fraction,
+        values.fraction,
         0.01,
         metavar="FRACTION",
         help="fraction of the images that may fail; above it nothing is published. Default: 0.01",
     )
     max_bad_rate: float = output_flag(
-        fraction,
+        values.fraction,
         0.01,
         metavar="FRACTION",
         help="fraction of the rows of any table that may be bad, and of the masks of any split "
         "that may lack pixels; above it nothing is published. Default: 0.01",
     )
     rebuild: bool = output_flag(
-        switch,
+        values.switch,
         False,
         recorded=False,
         help="build even where neither inputs nor flags have changed since the latest version",
     )
     runner: str = running_flag(
-        one_of(RUNNERS),
+        values.one_of(RUNNERS),
         "direct",
         metavar=f"{{{','.join(RUNNERS)}}}",
         help="where to run; default: direct, this machine. prism: likewise, by Beam's Prism. "
@@ -224,10 +207,13 @@ class BuildFlags(ExampleFlags):
         "process of this machine. dataflow: Google Cloud",
     )
     num_workers: int | None = running_flag(
-        count, None, metavar="N", help="processes; default: the cores, or on a cluster what it has"
+        values.count,
+        None,
+        metavar="N",
+        help="processes; default: the cores, or on a cluster what it has",
     )
     exchange: str | None = running_flag(
-        one_of(("files", "engine")),
+        values.one_of(("files", "engine")),
         None,
         metavar="{files,engine}",
         recorded=True,
@@ -235,7 +221,7 @@ class BuildFlags(ExampleFlags):
         "in the runner's memory; default: files, but engine on dataflow",
     )
     work_folder: str | None = running_flag(
-        path,
+        values.path,
         None,
         metavar="PATH",
         help="for an --output in an object store: a local folder for temporary files, seen by all "
@@ -243,7 +229,7 @@ class BuildFlags(ExampleFlags):
         "store",
     )
     worker_timeout: int = running_flag(
-        count,
+        values.count,
         300,
         metavar="SECONDS",
         help="on Flink: for how long all workers may be silent before the build fails, where they "
@@ -251,7 +237,7 @@ class BuildFlags(ExampleFlags):
         "they can't, and it is for how long they may take to begin. Default: 300",
     )
     wait: int = running_flag(
-        natural,
+        values.natural,
         0,
         metavar="SECONDS",
         help="for how long to wait for another build at work on the same output; default: not at "
@@ -272,18 +258,18 @@ class BuildFlags(ExampleFlags):
 class DoctorFlags(BuildFlags):
     """The flags of a build, of which none is required, and some of the doctor's own."""
 
-    annotations: Sequence[str] = optional(BuildFlags, "annotations", ())
-    images: Sequence[str] = optional(BuildFlags, "images", ())
-    output: str = optional(BuildFlags, "output", "")
-    time_limit: float = flag(
-        seconds,
+    annotations: Sequence[str] = values.optional(BuildFlags, "annotations", ())
+    images: Sequence[str] = values.optional(BuildFlags, "images", ())
+    output: str = values.optional(BuildFlags, "output", "")
+    time_limit: float = values.flag(
+        values.seconds,
         60,
         group="doctor",
         metavar="SECONDS",
         help="for workers to start and answer; default: 60",
     )
-    free_space: int = flag(
-        size,
+    free_space: int = values.flag(
+        values.size,
         1 << 30,
         group="doctor",
         metavar="BYTES",
@@ -296,8 +282,8 @@ class DoctorFlags(BuildFlags):
 class UnpublishedFlags(ExampleFlags):
     """The flags of examples that aren't published."""
 
-    work_folder: str | None = flag(
-        path,
+    work_folder: str | None = values.flag(
+        values.path,
         None,
         metavar="PATH",
         help="a folder that all workers see, for rows on their way, and unpacked tar.gz archives: "

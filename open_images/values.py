@@ -203,6 +203,15 @@ def natural(value: str | int) -> int:
     return int(text)
 
 
+def natural_or_all(value: str | int) -> int | None:
+    """A number from 0, or None for `all`."""
+    if value == "all":
+        return None
+    if not str(value).isdecimal():
+        raise UsageError(f"{value!r} is neither a number nor 'all'")
+    return natural(value)
+
+
 def up_to(most: int) -> Converter:
     """Converts to a number from 1 to `most`."""
 

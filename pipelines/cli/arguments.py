@@ -149,6 +149,13 @@ def read_flags(parser: Parser, kind: type[_Flags], given: argparse.Namespace) ->
         parser.error(str(error))
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the place that versions are published in."""
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
+    )
+
+
 def add_store(parser: argparse._ActionsContainer) -> None:
     """Adds the flag for stores like S3."""
     parser.add_argument(

@@ -1,6 +1,7 @@
 """How a build ended, as its program reports it: exit code, texts, and a document for machines."""
 
 import dataclasses
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from typing import Any
 from open_images.building.one_build import Build, BuildResult
 from open_images.errors import BuildError
 from pipelines.cli import report
+from pipelines.cli.output import fail, print_line, print_result
 from transforms.errors import UsageError
 from transforms.releases.lease import BusyError
 from transforms.releases.outcome import Outcome
 from transforms.system import program
+from transforms.wording import clean_lines, clean_values
 
 #: The exit code of a build that left the output to another one, which is at work.
 BUSY = 3
@@ -100,3 +103,26 @@ def run(build: Build) -> Ending:
         if error.__cause__:
             logging.error("the build failed", exc_info=error.__cause__)
         return _of_error(error)
+
+
+def print_report(program_name: str, ending: Ending, form: str) -> None:
+    """Prints a report, `text` or `json`; or where that can't be, what became of the build."""
+    if form == "json":
+        text = json.dumps(clean_values(document(ending)))
+    else:
+        text = clean_lines(ending.text)
+    outcome = ""
+    if ending.folder and ending.code == 0:
+        outcome = f"{'unchanged:' if ending.unchanged else 'published'} {ending.folder}"
+    if text:
+        print_result(program_name, text, outcome)
+
+
+def print_error(program_name: str, ending: Ending) -> None:
+    """Prints what went wrong: each cause with lines of examples, where there are some."""
+    for cause, examples in ending.causes:
+        fail(program_name, cause, ending.code)
+        for example in examples:
+            print_line(f"  {example}")
+    if ending.error and not ending.causes:
+        fail(program_name, ending.error, ending.code)

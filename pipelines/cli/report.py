@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from open_images.building.build_plan import BuildPlan
+from open_images.verification import Verification
 from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.registry import UNUSED
 from transforms.releases.loss_limits import describe_failure
 from transforms.releases.manifest import Manifest, SourceRows, Split, bytes_by_format
 from transforms.releases.outcome import Outcome
-from transforms.releases.verify import Account
 from transforms.storage.objects import is_remote
-from transforms.wording import LINE_LENGTH, clean, counted
+from transforms.wording import LINE_LENGTH, clean, counted, printable
 
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
@@ -169,19 +169,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return lines
 
 
-def verification(output: str, name: str, account: Account, seconds: float) -> list[str]:
-    """Returns what `verify` says of a version at its end.
-
-    Args:
-        output: where it is published.
-        name: the version.
-        account: what was found.
-        seconds: it took.
-    """
+def verification(output: str, found: Verification) -> list[str]:
+    """Returns what `verify` says at its end of a version, which is published in `output`."""
+    name, account = found.version, found.account
     looked_at = (
         f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "
         f"({account.bytes / (1 << 20):,.1f} MiB), {counted(account.pictures, 'picture')} decoded, "
-        f"{seconds:.1f} s"
+        f"{found.seconds:.1f} s"
     )
     lines = []
     if account.damaged:
@@ -195,5 +189,5 @@ def verification(output: str, name: str, account: Account, seconds: float) -> li
         *lines,
         f"{name}: {counted(account.problems, 'problem')}; {looked_at}",
         "build it again with --rebuild, or let readers see another version: "
-        f"python -m pipelines.versions {output} rollback VERSION",
+        f"python -m pipelines.versions {printable(output)} rollback VERSION",
     ]

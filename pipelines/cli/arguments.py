@@ -4,21 +4,17 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from open_images import values
 from pipelines.cli.output import fail, program_name, spelled
 from transforms.errors import UsageError
 
+# Help of our width, examples as they stand.
+_Formatter = partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=100)
 _REQUIRED = "the following arguments are required: "
 _Flags = TypeVar("_Flags")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help of our width, examples as they stand."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=100)
 
 
 class Parser(argparse.ArgumentParser):

@@ -66,8 +66,11 @@ def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
     rate = outcome.images / seconds
     lines += ["", f"{counted(outcome.images, 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
-        taken = _taken_over(outcome.taken_over, config)
-        lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
+        taken = outcome.taken_over
+        what = f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"
+        if config.examples.with_pictures:
+            what += f" and {counted(taken['pictures'], 'picture')}"
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {what}")
     if outcome.version:
         lines += _loading(outcome, config)
     return "\n".join(lines)
@@ -84,20 +87,13 @@ def unchanged(folder: str) -> str:
 def accounts(outcome: Outcome | Manifest) -> list[str]:
     """Tables of sources, splits and failures, as an outcome or a manifest has them."""
     lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome.sources))]
-    # Of a build that isn\'t published there are none.
+    # Of a build that isn't published there are none.
     if outcome.splits and outcome.version:
         header = ("split", "format", "examples", "shards", "MiB")
         lines += ["", *table(header, _split_rows(outcome.splits))]
     if outcome.failures:
         lines += ["", *table(("failures", "rows"), list(outcome.failures.items()))]
     return lines
-
-
-def _taken_over(taken: dict[str, int], config: BuildPlan) -> str:
-    what = [f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"]
-    if config.examples.with_pictures:
-        what.append(counted(taken["pictures"], "picture"))
-    return " and ".join(what)
 
 
 def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
@@ -126,14 +122,11 @@ def _source_rows(sources: Sequence[SourceRows]) -> list[tuple]:
     paths = [s.path if is_remote(s.path) else os.path.abspath(s.path) for s in tables]
     parents = [os.path.dirname(path).split("/") for path in paths]
     shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
-    named = [
-        ("/".join(path.split("/")[len(shared) :]), [s])
-        for path, s in zip(paths, tables, strict=True)
-    ]
+    names = ["/".join(path.split("/")[len(shared) :]) for path in paths]
+    named = [(name, [s]) for name, s in zip(names, tables, strict=True)]
     for kind, name in MEMBERS.items():
-        some = [source for source in sources if source.kind == kind]
-        if some:
-            named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
+        if some := [source for source in sources if source.kind == kind]:
+            named.append((f"{name} in {counted(len(some), 'place')}", some))
     # Versions of earlier releases tell no repeats.
     return [
         (name, *(sum(getattr(s, count) or 0 for s in some) for count in COUNTS))
@@ -158,15 +151,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
         [f"{c:,}" if isinstance(c, int) else clean(str(c), LINE_LENGTH) for c in row]
         for row in [header, *rows]
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = []
-    for row in cells:
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+    width, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return [
+        "  ".join([first.ljust(width), *map(str.rjust, others, widths)]).rstrip()
+        for first, *others in cells
+    ]
 
 
 def verification(output: str, found: Verification) -> list[str]:
@@ -183,11 +172,11 @@ def verification(output: str, found: Verification) -> list[str]:
             f"damaged pictures: {account.damaged:,}, as their files were: readers show them in "
             "part, or fail; build with --verify_pixels, which leaves such pictures out"
         )
-    if not account.problems:
-        return [*lines, f"{name}: whole; {looked_at}"]
-    return [
-        *lines,
-        f"{name}: {counted(account.problems, 'problem')}; {looked_at}",
-        "build it again with --rebuild, or let readers see another version: "
-        f"python -m pipelines.versions {printable(output)} rollback VERSION",
-    ]
+    verdict = counted(account.problems, "problem") if account.problems else "whole"
+    lines.append(f"{name}: {verdict}; {looked_at}")
+    if account.problems:
+        lines.append(
+            "build it again with --rebuild, or let readers see another version: "
+            f"python -m pipelines.versions {printable(output)} rollback VERSION"
+        )
+    return lines

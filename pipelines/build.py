@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from open_images import building
 from pipelines.cli import build_flags, secrets
-from pipelines.cli.progress import DisplayObserver, ProgressDisplay
+from pipelines.cli.progress import ProgressDisplay
 from runners import lean
 from transforms.system import descriptors
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
     if too_few := descriptors.raise_limit():
         print_line(f"{_PROGRAM}: note: {too_few}")
     with display or ProgressDisplay() as shown:
-        build = building.start(flags, beam_arguments, DisplayObserver(shown))
+        build = building.start(flags, beam_arguments, shown)
         # These take a while to import: not before the workers are on their way.
         from pipelines.cli import ending as endings
         from pipelines.cli import metrics_file

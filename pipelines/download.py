@@ -11,7 +11,7 @@ from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_flags, read_flags
 from pipelines.cli.errors import exit_code_of
 from pipelines.cli.output import fail, program_name
-from pipelines.cli.progress import DisplayObserver, ProgressDisplay
+from pipelines.cli.progress import ProgressDisplay
 from transforms.storage.retry import Retry
 from transforms.system import program
 
@@ -68,7 +68,7 @@ def main(
 
     def work() -> int:
         with display or ProgressDisplay() as shown:
-            failures = run.run(flags, catalogue.read(files), DisplayObserver(shown), retry)
+            failures = run.run(flags, catalogue.read(files), shown, retry)
         return max((fail(_PROGRAM, failure, 1) for failure in failures), default=0)
 
     return exit_code_of(_PROGRAM, work, interrupted=_INTERRUPTED)

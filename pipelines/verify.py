@@ -64,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _verify(flags: argparse.Namespace) -> int:
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from open_images.verification import check
-    from pipelines.cli.progress import DisplayObserver, ProgressDisplay
+    from pipelines.cli.progress import ProgressDisplay
     from pipelines.cli.report import verification
 
     with temporary_folder(), ProgressDisplay() as display:
         asked = flags.output, flags.version, flags.sample, flags.num_workers, flags.s3_endpoint_url
-        found = check(*asked, DisplayObserver(display))
+        found = check(*asked, display)
     print(spelled("\n".join(verification(flags.output, found))))
     return int(not found.is_whole)
 

@@ -79,11 +79,11 @@ def find_annotations(
                 if is_folder:
                     looked = _look_through(found, kind, pixels, options)
                 else:
-                    looked = [_look_at_named(found, kind, options)]
+                    looked = _look_at_named(found, kind, options)
             except (SourceError, StorageError) as error:
                 raise UsageError(f"--annotations: {error}") from None
-            sources += [source for each in looked for source in each.sources]
-            notices += [notice for each in looked for notice in each.notices]
+            sources += looked.sources
+            notices += looked.notices
     used = {source.name for source in sources}
     notices = [notice for notice in notices if notice.path not in used]
     notices += [
@@ -129,16 +129,19 @@ def _look_at_named(path: str, kind: str | None, options: ObjectOptions) -> _Look
 
 def _look_through(
     folder: str, kind: str | None, pixels: Claimed, options: ObjectOptions
-) -> list[_Looked]:
+) -> _Looked:
     """Recognises the files below a folder."""
     below = list(files_below(folder, options))
     look = partial(_look_at, folder=folder, kind=kind, pixels=pixels, options=options)
-    looked = list(each(look, below))
+    sources: list[Source] = []
+    notices: list[Notice] = []
     unused = Unused()
-    for file, one in zip(below, looked, strict=True):
-        if one.reason:
-            unused.add(file.path, one.suffix, one.reason)
-    return [*looked, _Looked(notices=unused.notices())]
+    for file, looked in zip(below, each(look, below), strict=True):
+        sources += looked.sources
+        notices += looked.notices
+        if looked.reason:
+            unused.add(file.path, looked.suffix, looked.reason)
+    return _Looked(sources, [*notices, *unused.notices()])
 
 
 def _look_at(

@@ -16,8 +16,8 @@ _REFRESH_SECONDS = 0.1
 _JOIN_SECONDS = 1.0
 
 
-class ProgressDisplay:
-    """Shows progress on stderr while it is open. Its methods may be called from any thread.
+class ProgressDisplay(Observer):
+    """Shows progress on stderr while it is open, and lines without tearing its bar.
 
     Args:
         is_terminal: whether somebody watches; None asks stderr.
@@ -62,17 +62,15 @@ class ProgressDisplay:
                 self._bar.set_postfix(_details(progress), refresh=False)
                 self._refresh(progress)
 
-    def print_line(self, line: str, file: TextIO | None = None, has_secrets: bool = True) -> None:
-        """Prints a line without tearing the bar.
+    def say(self, line: str) -> None:
+        """Prints a line to stderr, and URLs in full."""
+        self._print(clean(spelled(line), LINE_LENGTH), sys.stderr)
 
-        Args:
-            line: the line.
-            file: where to; None is stderr.
-            has_secrets: whether its URLs may have some; else they are printed in full.
-        """
-        file = file or sys.stderr
-        text = spelled(line)
-        text = printable(text) if has_secrets else clean(text, LINE_LENGTH)
+    def report(self, line: str) -> None:
+        """Prints a line to stdout."""
+        self._print(printable(spelled(line)), sys.stdout)
+
+    def _print(self, text: str, file: TextIO) -> None:
         with self._lock, tqdm.external_write_mode(file):
             print(text, file=file, flush=True)
 
@@ -104,7 +102,7 @@ class ProgressDisplay:
             with self._lock:
                 line = self._line()
             if line:
-                self.print_line(line)
+                self._print(printable(spelled(line)), sys.stderr)
 
     def _line(self) -> str:
         """Returns a line such as ` 20 s  building: 1,000 of 5,000 images, 50/s, 80 s left`."""
@@ -122,22 +120,6 @@ class ProgressDisplay:
             if progress.total is not None and rate > 0:
                 line += f", {max(progress.total - progress.done, 0) / rate:.0f} s left"
         return "; ".join([line, *(f"{name}: {text}" for name, text in _details(progress).items())])
-
-
-class DisplayObserver(Observer):
-    """Shows work on a display."""
-
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
-
-    def say(self, line: str) -> None:
-        self._display.print_line(line, has_secrets=False)
-
-    def show(self, progress: Progress) -> None:
-        self._display.show(progress)
-
-    def report(self, line: str) -> None:
-        self._display.print_line(line, sys.stdout)
 
 
 def _amount(number: float, unit: str) -> str:

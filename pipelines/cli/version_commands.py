@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -100,7 +99,7 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
         else:
             columns = ",".join(change.columns)
             line = " ".join([change.change, change.split, change.image_id, columns])
-        display.print_line(line.rstrip(), sys.stdout)
+        display.report(line.rstrip())
 
     with temporary_folder(), ProgressDisplay() as display:
         found = compare(

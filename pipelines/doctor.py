@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from open_images.building.flags import DoctorFlags
 from pipelines.cli import build_flags, secrets
 from pipelines.cli.arguments import Parser
-from pipelines.cli.errors import exit_code_of
-from pipelines.cli.output import program_name
+from pipelines.cli.output import exit_code_of, program_name
 from transforms.system import program
 from transforms.wording import printable
 

@@ -9,8 +9,7 @@ from open_images.downloading.client import RETRY
 from open_images.downloading.flags import DownloadFlags
 from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_flags, read_flags
-from pipelines.cli.errors import exit_code_of
-from pipelines.cli.output import fail, program_name
+from pipelines.cli.output import exit_code_of, fail, program_name
 from pipelines.cli.progress import ProgressDisplay
 from transforms.storage.retry import Retry
 from transforms.system import program

@@ -10,8 +10,7 @@ from open_images.synthesis.corpus import write_corpus
 from open_images.synthesis.definitions import write_definitions
 from open_images.values import count
 from pipelines.cli.arguments import Parser, add_num_workers, converted
-from pipelines.cli.errors import exit_code_of
-from pipelines.cli.output import program_name
+from pipelines.cli.output import exit_code_of, program_name
 from transforms.errors import UsageError
 from transforms.system import program
 

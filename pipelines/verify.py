@@ -7,8 +7,7 @@ from functools import partial
 from open_images.values import natural_or_all
 from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_num_workers, add_output, add_store, converted
-from pipelines.cli.errors import exit_code_of
-from pipelines.cli.output import program_name, spelled
+from pipelines.cli.output import exit_code_of, program_name, spelled
 from runners.temporary import temporary_folder
 from transforms.system import program
 

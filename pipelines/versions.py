@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipelines.cli import secrets
-from pipelines.cli.errors import exit_code_of
-from pipelines.cli.output import print_line, program_name
+from pipelines.cli.output import exit_code_of, print_line, program_name
 from pipelines.cli.version_flags import make_parser
 from transforms.system import program
 

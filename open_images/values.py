@@ -38,7 +38,6 @@ def flag(
     *,
     help: str,  # noqa: A002 - as argparse calls it
     metavar: str | None = None,
-    aliases: tuple[str, ...] = (),
     group: str = "",
     recorded: bool = True,
 ) -> Any:
@@ -49,7 +48,6 @@ def flag(
         default: without one the flag is required.
         help: for `--help`.
         metavar: how `--help` names the value.
-        aliases: other names on a command line.
         group: the heading in `--help` that the flag is listed under.
         recorded: whether the manifest records the value.
     """
@@ -57,7 +55,6 @@ def flag(
         "convert": convert,
         "help": help,
         "metavar": metavar,
-        "aliases": aliases,
         "group": group,
         "recorded": recorded,
     }

@@ -22,6 +22,7 @@ _SHARD_SIZE = 256 * MIB
 input_flag = partial(values.flag, group="inputs")
 output_flag = partial(values.flag, group="output")
 pixel_flag = partial(values.flag, group="pixels")
+pixel_switch = partial(pixel_flag, values.switch, False)
 running_flag = partial(values.flag, group="running", recorded=False)
 
 
@@ -80,16 +81,12 @@ class ExampleFlags(InputFlags):
         help="also write a 16-bit PNG an image: instance (mask number from 1), semantic (class "
         "index from 1), or both",
     )
-    verify_pixels: bool = pixel_flag(
-        values.switch,
-        False,
+    verify_pixels: bool = pixel_switch(
         help="decode every picture in full, strictly, and leave out what is damaged anywhere; "
         "otherwise its header and end are checked. stored bytes pass through unchanged either way, "
         "but for an EXIF orientation, unless a flag below asks for a change",
     )
-    keep_exif_orientation: bool = pixel_flag(
-        values.switch,
-        False,
+    keep_exif_orientation: bool = pixel_switch(
         help="leave the orientation in the EXIF data of pictures; otherwise it is set to 1, and "
         "nothing else of the stored bytes: many readers turn a picture by it, and boxes, masks and "
         "points are in the frame of the picture as it is stored",
@@ -104,14 +101,10 @@ class ExampleFlags(InputFlags):
     image_size: int | None = pixel_flag(
         values.count, None, metavar="N", help="pixels of that side, with --resize"
     )
-    allow_upscale: bool = pixel_flag(
-        values.switch,
-        False,
+    allow_upscale: bool = pixel_switch(
         help="let --resize shortest and longest make pictures larger, too; exact always does",
     )
-    apply_rotation: bool = pixel_flag(
-        values.switch,
-        False,
+    apply_rotation: bool = pixel_switch(
         help="turn pictures upright by their published Rotation, with boxes, points, clicks, "
         "relationships, traces and masks; the column rotation is 0 then, and published_rotation "
         "as before",

@@ -128,8 +128,7 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
             options["required"] = field.default is dataclasses.MISSING
         if values.is_repeatable(field):
             options["action"] = "append"
-        names = [f"--{name}" for name in (field.name, *about["aliases"])]
-        groups[heading].add_argument(*names, **options)
+        groups[heading].add_argument(f"--{field.name}", **options)
 
 
 def read_flags(parser: Parser, kind: type[_Flags], given: argparse.Namespace) -> _Flags:

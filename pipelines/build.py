@@ -9,7 +9,6 @@ if __name__ == "__main__":
     program.begin(_PROGRAM, "interrupted: nothing was published")
 
 import logging
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_not_of_a_worker)
     secrets.keep_secrets()
-    flags, beam_arguments = build_flags.parse(sys.argv[1:] if arguments is None else arguments)
+    flags, beam_arguments = build_flags.parse(arguments)
     if too_few := descriptors.raise_limit():
         print_line(f"{_PROGRAM}: note: {too_few}")
     with display or ProgressDisplay() as shown:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import sys
 from collections.abc import Sequence
 
 from open_images.building.flags import DoctorFlags
@@ -48,7 +47,7 @@ class ProgramFlags(DoctorFlags, build_flags.ReportFlags):
     """The flags of the program: a build's command line is a doctor's, too."""
 
 
-def parse(arguments: Sequence[str]) -> tuple[DoctorFlags, list[str]]:
+def parse(arguments: Sequence[str] | None) -> tuple[DoctorFlags, list[str]]:
     """Parses the command line of a build, of whose flags none is needed, with a few of our own."""
     parser = Parser(program="doctor", description=_DESCRIPTION, epilog=_EXAMPLES)
     return build_flags.parse_with(parser, ProgramFlags, arguments)
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Looks at everything, and says what it found; returns the exit code."""
     logging.basicConfig(level=logging.CRITICAL)
     secrets.keep_secrets()
-    flags, beam_arguments = parse(sys.argv[1:] if arguments is None else arguments)
+    flags, beam_arguments = parse(arguments)
     # Beam takes a second to import: not before the flags are known to be right.
     from open_images.building.examine import examine
 

@@ -78,7 +78,7 @@ def identify(
 
     Raises:
         StorageError: The object store can't be read.
-        KeyFileError: The key for secrets can't be used.
+        UsageError: The key for secrets can't be used.
         OSError: A file can't be read.
         ChangedError: A file has changed since it was found.
     """

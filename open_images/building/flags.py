@@ -27,8 +27,8 @@ running_flag = partial(values.flag, group="running", recorded=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InputFlags:
-    """Where annotations, pictures and masks come from."""
+class ExampleFlags:
+    """The flags that decide what examples hold."""
 
     annotations: Sequence[str] = input_flag(
         values.paths,
@@ -68,12 +68,6 @@ class InputFlags:
         metavar="NAMES",
         help=f"which to build, of {','.join(SPLITS)} (or val); default: all that are there",
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExampleFlags(InputFlags):
-    """The flags that decide what examples hold."""
-
     mask_maps: Sequence[str] = output_flag(
         values.choices(("instance", "semantic")),
         (),

@@ -27,6 +27,9 @@ class Parser(argparse.ArgumentParser):
         description: what it does.
         epilog: examples, with programs as `python -m pipelines.…`.
         options: for `ArgumentParser`.
+
+    Attributes:
+        given: the command line that was parsed.
     """
 
     def __init__(
@@ -41,11 +44,11 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             **options,
         )
-        self._given: Sequence[str] = ()
+        self.given: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses what it knows; the rest is left over."""
-        self._given = sys.argv[1:] if args is None else args
+        self.given = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -69,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         if message.startswith(_REQUIRED):
             # One of them may be there, not quite by its name.
             known, lacking = self.flags(), message.removeprefix(_REQUIRED).split(", ")
-            for word in self._given:
+            for word in self.given:
                 flag = word.partition("=")[0]
                 if flag.startswith("-") and flag not in known and values.most_alike(flag, lacking):
                     message = unknown_flag(word, lacking)

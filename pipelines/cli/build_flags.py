@@ -73,21 +73,21 @@ class ProgramFlags(BuildFlags, ReportFlags):
 _Flags = TypeVar("_Flags", bound=BuildFlags)
 
 
-def parse(arguments: Sequence[str]) -> tuple[ProgramFlags, list[str]]:
+def parse(arguments: Sequence[str] | None) -> tuple[ProgramFlags, list[str]]:
     """Parses the command line of a build: see `parse_with`."""
     parser = Parser(program="build", description=_DESCRIPTION, epilog=_EXAMPLES)
     return parse_with(parser, ProgramFlags, arguments)
 
 
 def parse_with(
-    parser: Parser, kind: type[_Flags], arguments: Sequence[str]
+    parser: Parser, kind: type[_Flags], arguments: Sequence[str] | None
 ) -> tuple[_Flags, list[str]]:
     """Parses the command line of a program that takes the flags of a build, or more.
 
     Args:
         parser: of the program, without its flags.
         kind: a dataclass of flags.
-        arguments: of the command line.
+        arguments: of the command line; None for that of this process.
 
     Returns:
         Our flags, and those for Beam, checked by its own parsers.
@@ -102,7 +102,7 @@ def parse_with(
         beam = _beam_parser(flags.runner)
         unknown = beam.parse_known_args(others)[1]
         if unknown and not unknown[0].startswith("-"):
-            parser.error(_explain_stray(unknown[0], arguments))
+            parser.error(_explain_stray(unknown[0], parser.given))
         if unknown:
             known = [f"--{name}" for name in vars(beam.parse_known_args([])[0])]
             parser.error(unknown_flag(unknown[0], [*known, *parser.flags()]))

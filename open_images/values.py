@@ -36,28 +36,20 @@ def flag(
     convert: Converter,
     default: Any = dataclasses.MISSING,
     *,
-    help: str,  # noqa: A002 - as argparse calls it
-    metavar: str | None = None,
     group: str = "",
     recorded: bool = True,
+    **options: str,
 ) -> Any:
     """Returns a dataclass field that is also a flag of a command line.
 
     Args:
         convert: makes the field's value of a text or of what Python passes.
         default: without one the flag is required.
-        help: for `--help`.
-        metavar: how `--help` names the value.
         group: the heading in `--help` that the flag is listed under.
         recorded: whether the manifest records the value.
+        options: `help`, and `metavar`, as argparse calls them.
     """
-    metadata = {
-        "convert": convert,
-        "help": help,
-        "metavar": metavar,
-        "group": group,
-        "recorded": recorded,
-    }
+    metadata = {"convert": convert, "group": group, "recorded": recorded, "options": options}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -74,7 +66,7 @@ def keywords_of(
         described: Any = call
         described.__signature__ = inspect.signature(flags)
         lines = [
-            f"    {field.name}: {field.metadata['help']}"
+            f"    {field.name}: {field.metadata['options']['help']}"
             for field in dataclasses.fields(flags)  # pyrefly: ignore
         ]
         described.__doc__ = f"{inspect.getdoc(function)}\n\nKeywords:\n" + "\n".join(lines)

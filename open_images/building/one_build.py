@@ -149,7 +149,11 @@ class Build:
             if held.waited and (version := self._find_unchanged()):
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
-        return self._judge(outcome)
+        if outcome.version is not None:
+            return self._result(outcome.version, outcome=outcome)
+        causes = _rejections(outcome, flags.splits)
+        error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
+        raise self._error(error, causes=causes, outcome=outcome)
 
     def _note(self, line: str) -> None:
         """Shows a line and keeps it."""
@@ -231,20 +235,6 @@ class Build:
                     files.vanish(os.path.join(config.work.path, journal.FOLDER))
             raise
 
-    def _judge(self, outcome: Outcome) -> BuildResult:
-        """Returns the result of a pipeline that has run to its end.
-
-        Raises:
-            BuildError: The pipeline has published nothing, for too much would be lost.
-        """
-        config = self._config
-        assert config is not None
-        if outcome.version is not None:
-            return self._result(outcome.version, outcome=outcome)
-        causes = _rejections(outcome, config)
-        error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
-        raise self._error(error, causes=causes, outcome=outcome)
-
     def _failed(self, cause: str, consequence: str = "; nothing was published") -> BuildError:
         """Returns what went wrong, and what readers see: they may have been led there before."""
         try:
@@ -274,15 +264,15 @@ class Build:
         return time.monotonic() - self._started
 
 
-def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
+def _rejections(outcome: Outcome, splits: Sequence[str] | None) -> list[tuple[str, Sequence[str]]]:
     """Returns why nothing was published and what to do: causes, each with the first failures."""
     if outcome.losses:
         return [(loss.text, loss.examples) for loss in outcome.losses]
     cause = "the annotations hold no row that can be read: check --annotations"
     if failed := outcome.failed_images:
         cause = f"all {counted(failed, 'image')} failed: mend the input"
-    elif config.examples.splits:
-        cause = f"none is of --splits {','.join(config.examples.splits)}"
+    elif splits:
+        cause = f"none is of --splits {','.join(splits)}"
     return [(f"no images to publish: {cause}", ())]
 
 

@@ -123,11 +123,10 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
         heading = about["group"]
         if heading not in groups:
             groups[heading] = parser.add_argument_group(heading)
-        options: dict[str, Any] = {"help": about["help"], "default": argparse.SUPPRESS}
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, **about["options"]}
         if values.is_switch(field):
             options["action"] = "store_true"
         else:
-            options["metavar"] = about["metavar"]
             options["required"] = field.default is dataclasses.MISSING
         if values.is_repeatable(field):
             options["action"] = "append"

@@ -21,11 +21,7 @@ MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
 #: What became of a source's rows, as a manifest has it, and as tables call it.
 COUNTS = {
-    "rows": "rows",
-    "kept": "kept",
-    "repeats": "repeats",
-    "orphans": "orphans",
-    "bad_rows": "bad",
+    name: name.removesuffix("_rows") for name in ("rows", "kept", "repeats", "orphans", "bad_rows")
 }
 
 #: What `--report json` says of the images, in this order.

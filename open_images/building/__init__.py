@@ -52,11 +52,7 @@ def build(flags: BuildKeywords) -> "BuildResult":
     return run_in_process(flags, flags.beam_arguments, Listener(_log, flags.progress))
 
 
-def start(
-    flags: BuildFlags,
-    beam_arguments: Sequence[str] = (),
-    observer: Observer | None = None,
-) -> "Build":
+def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "Build":
     """Returns a build that is ready to run.
 
     Its workers are started first, as they take about as long as the imports of this process.

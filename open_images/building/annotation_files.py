@@ -17,7 +17,6 @@ from transforms.kinds.reading.unused import PICTURES_GO, Unused
 from transforms.kinds.registry import UNUSED
 from transforms.redaction import redact_url
 from transforms.storage import archives, files
-from transforms.storage.archives import archive_kind
 from transforms.storage.kind_path import split_kind
 from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stores import ObjectOptions
@@ -25,20 +24,6 @@ from transforms.storage.tars import BLOCK
 
 _LOCAL_HEADER = 30  # of a zip's member; then comes its name
 _NO_TABLES = "nothing in it is an annotation file of Open Images"
-
-
-class Annotations(NamedTuple):
-    """The annotation files that were found.
-
-    Attributes:
-        sources: annotation files.
-        notices: remarks on files that aren't used.
-        looked_at: the files and folders that were named.
-    """
-
-    sources: list[Source]
-    notices: list[Notice]
-    looked_at: Claimed
 
 
 class _Looked(NamedTuple):
@@ -52,7 +37,7 @@ class _Looked(NamedTuple):
 
 def find_annotations(
     arguments: Sequence[str], pixels: Claimed, options: ObjectOptions
-) -> Annotations:
+) -> tuple[list[Source], list[Notice], Claimed]:
     """Finds and recognises annotation files.
 
     A file that is named by itself must be an annotation file. In a folder, a file that has nothing
@@ -62,6 +47,10 @@ def find_annotations(
         arguments: of `--annotations`.
         pixels: the sources of `--images` and `--masks`, whose pictures are used.
         options: how object stores are reached.
+
+    Returns:
+        The annotation files; remarks on files that aren't used; the files and folders that were
+        named.
 
     Raises:
         UsageError: A file is missing or can't be a source.
@@ -91,7 +80,7 @@ def find_annotations(
         for source in sources
         if source.kind in UNUSED
     ]
-    return Annotations(sources, notices, Claimed(paths=named))
+    return sources, notices, Claimed(paths=named)
 
 
 def _split_kind(argument: str) -> tuple[str | None, str]:
@@ -189,7 +178,7 @@ def _look_at(
 
 
 def _is_archive(path: str, options: ObjectOptions) -> bool:
-    return archive_kind(archives.head_of(path, BLOCK, options)) is not None
+    return archives.archive_kind(archives.head_of(path, BLOCK, options)) is not None
 
 
 def _begins_with_picture(path: str, options: ObjectOptions) -> bool:

@@ -9,7 +9,6 @@ from functools import partial
 
 from open_images.building import paths
 from open_images.building.annotation_files import find_annotations
-from open_images.building.paths import CONTAINERS, Claimed
 from open_images.building.same_content import drop_copies
 from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
@@ -46,8 +45,8 @@ def find_sources(
         pictures, others = _find_containers("--images", "pictures", images, options)
         mask_files, more = _find_containers("--masks", "mask_files", masks, options)
         pixels = [*pictures, *mask_files]
-        found = find_annotations(annotations, Claimed(pixels), options)
-        tables, copies = drop_copies(_number(found.sources), options)
+        found, notices, named = find_annotations(annotations, paths.Claimed(pixels), options)
+        tables, copies = drop_copies(_number(found), options)
     except OSError as error:
         raise paths.unreadable(error) from None
     except StorageError as error:
@@ -57,11 +56,11 @@ def find_sources(
     pixels = _with_indices(pixels, len(tables))
     unused = Unused()
     for path, suffix, reason in {*others, *more}:
-        if not found.looked_at.holds(path):
+        if not named.holds(path):
             unused.add(path, suffix, reason)
     # Notes on tables are about columns that are ignored.
     ignored = [Notice(source.name, note) for source in tables for note in source.notes]
-    return tables, pixels, sorted({*found.notices, *ignored, *copies, *unused.notices()})
+    return tables, pixels, sorted({*notices, *ignored, *copies, *unused.notices()})
 
 
 def _number(sources: Iterable[Source]) -> list[Source]:
@@ -104,7 +103,7 @@ def _find_containers(
         if kind == "pictures" and (remote := _remote_source(argument)):
             sources.append(remote)
             continue
-        wanted, path = split_kind(argument, CONTAINERS)
+        wanted, path = split_kind(argument, paths.CONTAINERS)
         for found, is_folder in paths.expand(flag, path, options):
             places = [found]
             if is_folder:
@@ -160,7 +159,7 @@ def _remote_source(argument: str) -> Source | None:
     if path in ("original", "thumbnail"):
         return Source(0, "pictures", path, 0, medium=path)
     scheme, separator, _ = path.partition("://")
-    if not separator or kind in CONTAINERS or (is_remote(path) and _is_container(path)):
+    if not separator or kind in paths.CONTAINERS or (is_remote(path) and _is_container(path)):
         return None
     if scheme not in ("http", "https", "s3", "gs"):
         raise UsageError(f"--images {shown}: use http://, https://, s3:// or gs://")

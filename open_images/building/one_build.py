@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import functools
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from open_images.building import fingerprint, plan
@@ -23,7 +22,6 @@ from transforms.errors import UsageError
 from transforms.redaction import redact
 from transforms.releases import lease, workspace
 from transforms.releases.latest import mend_card
-from transforms.releases.lease import BusyError, LostLeaseError
 from transforms.releases.manifest import Manifest, VersionError
 from transforms.releases.outcome import OUTCOME, Outcome
 from transforms.releases.output import Output
@@ -35,7 +33,7 @@ from transforms.wording import counted
 from transforms.work_folder import WorkFolder
 
 #: Errors whose message is one line for the user.
-_ONE_LINE = (StorageError, ChangedError, LostLeaseError)
+_ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
@@ -71,7 +69,7 @@ class BuildResult:
     outcome: Outcome | None = dataclasses.field(default=None, repr=False)
     plan: BuildPlan | None = dataclasses.field(default=None, repr=False)
 
-    @functools.cached_property
+    @cached_property
     def manifest(self) -> Manifest | None:
         """The manifest of the version; None without one."""
         if self.version is None or self.plan is None:
@@ -89,14 +87,11 @@ class Build:
     """
 
     def __init__(
-        self,
-        flags: BuildFlags,
-        beam_arguments: Sequence[str] = (),
-        observer: Observer | None = None,
+        self, flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
     ) -> None:
         self._flags = flags
         self._beam_arguments = list(beam_arguments)
-        self._observer = observer or Observer()
+        self._observer = observer
         self._notes: list[str] = []
         self._started = time.monotonic()
         self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
@@ -117,12 +112,12 @@ class Build:
             return self._build()
         except (UsageError, workspace.OutputError) as error:
             raise UsageError(redact(str(error))) from None
-        except (BusyError, BuildError):
+        except (lease.BusyError, BuildError):
             raise
         except launch.NotRunError as ended:
             self._say(str(ended))
             return self._result(None)
-        except LostLeaseError as error:
+        except lease.LostLeaseError as error:
             # Whose observer may have interrupted the build: `interrupted` returns it, too.
             self._lost_lease = self._failed(str(error), "; nothing was published by this one")
             raise self._lost_lease from None

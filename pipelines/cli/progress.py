@@ -60,7 +60,11 @@ class ProgressDisplay(Observer):
             if self._bar is not None:
                 self._bar.total, self._bar.n = progress.total, progress.done
                 self._bar.set_postfix(_details(progress), refresh=False)
-                self._refresh(progress)
+                # Not where that was just done and there is more to come.
+                now = time.monotonic()
+                if now - self._refreshed > _REFRESH_SECONDS or progress.done == progress.total:
+                    self._refreshed = now
+                    self._bar.refresh()
 
     def say(self, line: str) -> None:
         """Prints a line to stderr, and URLs in full."""
@@ -73,14 +77,6 @@ class ProgressDisplay(Observer):
     def _print(self, text: str, file: TextIO) -> None:
         with self._lock, tqdm.external_write_mode(file):
             print(text, file=file, flush=True)
-
-    def _refresh(self, progress: Progress) -> None:
-        """Draws the bar, unless that was just done and there is more to come."""
-        assert self._bar is not None
-        now = time.monotonic()
-        if now - self._refreshed > _REFRESH_SECONDS or progress.done == progress.total:
-            self._refreshed = now
-            self._bar.refresh()
 
     def _open_bar(self, progress: Progress) -> None:
         if self._bar is not None:

@@ -11,7 +11,6 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from runners import launch
@@ -97,16 +96,6 @@ def convert_fields(flags: Any) -> None:
             raise UsageError(f"argument --{field.name}: {error}") from None
 
 
-def is_switch(field: dataclasses.Field) -> bool:
-    """Whether a flag takes no value on a command line."""
-    return field.metadata["convert"] is switch
-
-
-def is_repeatable(field: dataclasses.Field) -> bool:
-    """Whether a flag may be given several times on a command line."""
-    return field.metadata["convert"] is paths
-
-
 def path(value: str | os.PathLike[str]) -> str:
     """A path or URI."""
     if not isinstance(value, str | os.PathLike):
@@ -120,7 +109,7 @@ def local_path(value: str | os.PathLike[str]) -> Path:
 
 
 def paths(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """Paths or URIs; one needn't be in a list."""
+    """Paths or URIs; one needn't be in a list. A command line repeats the flag for each."""
     if isinstance(value, str | os.PathLike):
         return (path(value),)
     return tuple(map(path, value))
@@ -159,13 +148,13 @@ def one_of(allowed: Sequence[str]) -> Converter:
     return convert
 
 
-def choices(allowed: Sequence[str], aliases: Mapping[str, str] = MappingProxyType({})) -> Converter:
+def choices(allowed: Sequence[str], aliases: Mapping[str, str] | None = None) -> Converter:
     """Converts to some of these names, each once; a text has them comma separated."""
 
     def convert(value: str | Iterable[str]) -> tuple[str, ...]:
         given = value.split(",") if isinstance(value, str) else [str(name) for name in value]
         given = [name.strip() for name in given if name.strip()]
-        names = tuple(dict.fromkeys(aliases.get(name, name) for name in given))
+        names = tuple(dict.fromkeys((aliases or {}).get(name, name) for name in given))
         wrong = [name for name in names if name not in allowed]
         if wrong or not names:
             raise UsageError(none_of(wrong[0] if wrong else str(value), allowed))

@@ -25,10 +25,7 @@ class BuildKeywords(BuildFlags):
         texts, (), recorded=False, help="flags for Beam, such as ['--flink_master=host:8081']"
     )
     progress: Callable[[Progress], None] | None = flag(
-        callback,
-        None,
-        recorded=False,
-        help="is called twice a second with how far the build is",
+        callback, None, recorded=False, help="is called twice a second with how far the build is"
     )
 
 

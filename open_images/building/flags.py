@@ -15,8 +15,7 @@ from transforms.errors import UsageError
 from transforms.formats.registry import DEFAULT, FORMATS
 from transforms.kinds.names import TABLES, VOCABULARY
 
-MIB = 1 << 20
-_SHARD_SIZE = 256 * MIB
+_SHARD_SIZE = 256 << 20
 
 # Flags by the heading of `--help` that they are listed under.
 input_flag = partial(values.flag, group="inputs")

@@ -26,10 +26,7 @@ _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 
 
 def find_sources(
-    annotations: Sequence[str],
-    images: Sequence[str],
-    masks: Sequence[str],
-    options: ObjectOptions,
+    annotations: Sequence[str], images: Sequence[str], masks: Sequence[str], options: ObjectOptions
 ) -> tuple[list[Source], list[Source], list[Notice]]:
     """Finds and recognises what flags name; `images` and `masks` may be `none`.
 

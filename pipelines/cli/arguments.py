@@ -124,11 +124,11 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
         if heading not in groups:
             groups[heading] = parser.add_argument_group(heading)
         options: dict[str, Any] = {"default": argparse.SUPPRESS, **about["options"]}
-        if values.is_switch(field):
+        if about["convert"] is values.switch:
             options["action"] = "store_true"
         else:
             options["required"] = field.default is dataclasses.MISSING
-        if values.is_repeatable(field):
+        if about["convert"] is values.paths:
             options["action"] = "append"
         groups[heading].add_argument(f"--{field.name}", **options)
 

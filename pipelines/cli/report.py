@@ -96,20 +96,16 @@ def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
     """Where it was published, and lines of Python to be pasted that load it."""
     folder = f"{config.output}/versions/{outcome.version}"
     split = min(outcome.splits, key=naming.SPLITS.index)
-    lines = [f"published {folder}"]
-    lines += [
+    place = folder if is_remote(folder) else os.path.abspath(folder)
+    few = [
         f"  --num_shards {config.num_shards}: {name} has no more shards than images, "
         f"{its.num_examples:,}"
         for name, its in outcome.splits.items()
         if config.num_shards and its.num_examples < config.num_shards
     ]
-    place = folder if is_remote(folder) else os.path.abspath(folder)
-    lines += [
-        f"  {find_format(form).loading_code(place, config.release, split)}"
-        for form in FORMATS
-        if form in config.formats
-    ]
-    return lines
+    formats = [find_format(form) for form in FORMATS if form in config.formats]
+    codes = [f"  {each.loading_code(place, config.release, split)}" for each in formats]
+    return [f"published {folder}", *few, *codes]
 
 
 def _source_rows(sources: Sequence[SourceRows]) -> list[tuple]:

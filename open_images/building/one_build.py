@@ -160,16 +160,14 @@ class Build:
 
     def _clear_up(self) -> None:
         """Removes what killed builds have left, as a build does that has something to do."""
-        flags, options = self._flags, self._options.hasty()
+        place, options = (self._flags.output, self._flags.work_folder), self._options.hasty()
         temporary.remove_dead()
         # It may be read-only.
         with contextlib.suppress(workspace.OutputError, StorageError, OSError):
-            if workspace.leftovers(flags.output, flags.work_folder, options):
-                with workspace.workspace(
-                    flags.output, flags.work_folder, options=options, fingerprint=""
-                ):
+            if workspace.leftovers(*place, options):
+                with workspace.workspace(*place, options=options, fingerprint=""):
                     pass
-            lease.remove_abandoned(flags.output, options)
+            lease.remove_abandoned(self._flags.output, options)
 
     def _find_unchanged(self) -> str | None:
         """Plans the build; returns the latest version if it is what would be published."""

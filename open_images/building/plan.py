@@ -59,9 +59,8 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
     # Impatiently: what is wrong shall be told in seconds.
-    hasty = object_options.hasty()
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     annotations, pixels, notices = find_inputs(flags, hasty)
     try:
         sources = identify([*annotations, *pixels], manifest, hasty)

@@ -20,6 +20,7 @@ _SHARD_SIZE = 256 << 20
 # Flags by the heading of `--help` that they are listed under.
 input_flag = partial(values.flag, group="inputs")
 output_flag = partial(values.flag, group="output")
+rate_flag = partial(output_flag, values.fraction, 0.01, metavar="FRACTION")
 pixel_flag = partial(values.flag, group="pixels")
 pixel_switch = partial(pixel_flag, values.switch, False)
 running_flag = partial(values.flag, group="running", recorded=False)
@@ -165,16 +166,10 @@ class BuildFlags(ExampleFlags):
         help="write each split in N files a format, whatever their size; a split of fewer images "
         "in as many as it has images",
     )
-    max_failure_rate: float = output_flag(
-        values.fraction,
-        0.01,
-        metavar="FRACTION",
+    max_failure_rate: float = rate_flag(
         help="fraction of the images that may fail; above it nothing is published. Default: 0.01",
     )
-    max_bad_rate: float = output_flag(
-        values.fraction,
-        0.01,
-        metavar="FRACTION",
+    max_bad_rate: float = rate_flag(
         help="fraction of the rows of any table that may be bad, and of the masks of any split "
         "that may lack pixels; above it nothing is published. Default: 0.01",
     )

@@ -32,7 +32,7 @@ _Result = TypeVar("_Result")
 
 
 def flag(
-    convert: Converter,
+    convert: Converter | tuple[str, ...],
     default: Any = dataclasses.MISSING,
     *,
     group: str = "",
@@ -42,12 +42,16 @@ def flag(
     """Returns a dataclass field that is also a flag of a command line.
 
     Args:
-        convert: makes the field's value of a text or of what Python passes.
+        convert: makes the field's value of a text or of what Python passes; or the names of which
+            it is one.
         default: without one the flag is required.
         group: the heading in `--help` that the flag is listed under.
         recorded: whether the manifest records the value.
         options: `help`, and `metavar`, as argparse calls them.
     """
+    if isinstance(convert, tuple):
+        options["metavar"] = f"{{{','.join(convert)}}}"
+        convert = one_of(convert)
     metadata = {"convert": convert, "group": group, "recorded": recorded, "options": options}
     return dataclasses.field(default=default, metadata=metadata)
 

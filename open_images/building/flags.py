@@ -86,9 +86,8 @@ class ExampleFlags:
         "points are in the frame of the picture as it is stored",
     )
     resize: Literal["none", "shortest", "longest", "exact"] = pixel_flag(
-        values.one_of(("none", "shortest", "longest", "exact")),
+        ("none", "shortest", "longest", "exact"),
         "none",
-        metavar="{none,shortest,longest,exact}",
         help="which side --image_size is for, the other keeping the proportions; exact makes every "
         "picture a square of that side, smaller ones too. Default: none",
     )
@@ -104,9 +103,8 @@ class ExampleFlags:
         "as before",
     )
     image_encoding: Literal["keep", "jpeg", "png", "webp"] = pixel_flag(
-        values.one_of(("keep", "jpeg", "png", "webp")),
+        ("keep", "jpeg", "png", "webp"),
         "keep",
-        metavar="{keep,jpeg,png,webp}",
         help="format of the pictures written; default: keep that of each",
     )
     quality: int = pixel_flag(
@@ -180,9 +178,8 @@ class BuildFlags(ExampleFlags):
         help="build even where neither inputs nor flags have changed since the latest version",
     )
     runner: str = running_flag(
-        values.one_of(RUNNERS),
+        RUNNERS,
         "direct",
-        metavar=f"{{{','.join(RUNNERS)}}}",
         help="where to run; default: direct, this machine. prism: likewise, by Beam's Prism. "
         "flink: a cluster (--flink_master HOST:PORT, or --job_endpoint); without one, a Flink in a "
         "process of this machine. dataflow: Google Cloud",
@@ -194,9 +191,8 @@ class BuildFlags(ExampleFlags):
         help="processes; default: the cores, or on a cluster what it has",
     )
     exchange: str | None = running_flag(
-        values.one_of(("files", "engine")),
+        ("files", "engine"),
         None,
-        metavar="{files,engine}",
         recorded=True,
         help="whether rows meet through files of the work folder, which all workers must see, or "
         "in the runner's memory; default: files, but engine on dataflow",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from open_images.building.flags import BuildFlags, running_flag
-from open_images.values import one_of, path
+from open_images.values import path
 from pipelines.cli.arguments import Parser, add_flags, read_flags, unknown_flag
 from pipelines.cli.output import program_name
 from runners import launch
@@ -50,9 +50,8 @@ class ReportFlags:
     """How a program reports of a build."""
 
     report: str = running_flag(
-        one_of(("text", "json")),
+        ("text", "json"),
         "text",
-        metavar="{text,json}",
         help="what to print at the end: tables, or one line of JSON, however it ended. Default: "
         "text",
     )

@@ -139,9 +139,8 @@ def read_flags(parser: Parser, kind: type[_Flags], given: argparse.Namespace) ->
     Raises:
         SystemExit: A value is wrong; a line says so.
     """
-    names = {field.name for field in dataclasses.fields(kind)}  # pyrefly: ignore
     try:
-        return kind(**{name: value for name, value in vars(given).items() if name in names})
+        return kind(**vars(given))
     except UsageError as error:
         parser.error(str(error))
 

@@ -96,15 +96,12 @@ class ProgressDisplay(Observer):
     def _print_lines(self) -> None:
         while not self._closed.wait(self._line_seconds):
             with self._lock:
-                line = self._line()
-            if line:
-                self._print(printable(spelled(line)), sys.stderr)
+                assert self._progress is not None
+                line = self._line(self._progress)
+            self._print(printable(spelled(line)), sys.stderr)
 
-    def _line(self) -> str:
+    def _line(self, progress: Progress) -> str:
         """Returns a line such as ` 20 s  building: 1,000 of 5,000 images, 50/s, 80 s left`."""
-        progress = self._progress
-        if progress is None:
-            return ""
         now = time.monotonic()
         line = f"{now - self._started:6.0f} s  {progress.label}"
         if progress.done or progress.total is not None:

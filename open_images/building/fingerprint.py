@@ -13,8 +13,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from open_images.building.paths import AT_ONCE, each
 from open_images.building.secret_key import keyed_hash
@@ -22,7 +21,7 @@ from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
 from transforms.kinds.registry import TABLES
 from transforms.releases.fingerprint import OUTPUT_REVISION
-from transforms.releases.manifest import Manifest, ManifestError, SourceRows
+from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import LatestError, Output, find_missing
 from transforms.sources.contents import digest_folder
 from transforms.storage import files
@@ -79,47 +78,37 @@ def identify(
 
     Raises:
         StorageError: The object store can't be read.
-        KeyFileError: The key for secrets can't be used.
+        UsageError: The key for secrets can't be used.
         OSError: A file can't be read.
         ChangedError: A file has changed since it was found.
     """
-    before = manifest.sources if manifest else ()
+    before = {(rows.kind, rows.path): rows for rows in (manifest.sources if manifest else ())}
     has_objects = any(is_remote(source.path) for source in sources)
-    at_once = AT_ONCE if has_objects else _FILES_AT_ONCE
-    # Several tables may lie in one archive.
-    identify_one = partial(
-        _identify,
-        before={(source.kind, source.path): source for source in before},
-        options=options,
-        wait=manifest is None,
-        digest_of=functools.cache(checksum_file),
-    )
-    return list(each(identify_one, sources, at_once))
+    checksum = functools.cache(checksum_file)  # several tables may lie in one archive
 
+    def digest_of(source: Source) -> str:
+        if source.medium == "folder":
+            return digest_folder(source, options)
+        if source.medium and source.medium not in LISTED:
+            has_secret = source.name != source.path
+            return f"keyed:{keyed_hash(source.path)}" if has_secret else source.digest
+        if is_remote(source.path):
+            return f"etag:{source.stamp}"
+        if source.medium:
+            return f"stamp:{source.stamp}"
+        same = before.get((source.kind, source.name))
+        if same and same.digest and same.stamp == source.stamp:
+            return same.digest
+        is_plain = not source.compressed and source.size > source.data_start
+        if manifest is None and source.kind in TABLES and is_plain:
+            return ""
+        return checksum(source.path, source.stamp)
 
-def _identify(
-    source: Source,
-    before: Mapping[tuple[str, str], SourceRows],
-    options: ObjectOptions,
-    wait: bool,
-    digest_of: Callable[[str, str], str],
-) -> Source:
-    if source.medium == "folder":
-        return dataclasses.replace(source, digest=digest_folder(source, options))
-    if source.medium and source.medium not in LISTED:
-        if source.name == source.path:
-            return source
-        return dataclasses.replace(source, digest=f"keyed:{keyed_hash(source.path)}")
-    if is_remote(source.path):
-        return dataclasses.replace(source, digest=f"etag:{source.stamp}")
-    if source.medium:
-        return dataclasses.replace(source, digest=f"stamp:{source.stamp}")
-    same = before.get((source.kind, source.name))
-    digest = same.digest if same and same.stamp == source.stamp else None
-    in_ranges = source.kind in TABLES and not source.compressed and source.size > source.data_start
-    if not digest:
-        digest = "" if wait and in_ranges else digest_of(source.path, source.stamp)
-    return dataclasses.replace(source, digest=digest)
+    digests = each(digest_of, sources, AT_ONCE if has_objects else _FILES_AT_ONCE)
+    return [
+        dataclasses.replace(source, digest=digest)
+        for source, digest in zip(sources, digests, strict=True)
+    ]
 
 
 def checksum_file(path: str, stamp: str) -> str:

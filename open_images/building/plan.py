@@ -9,7 +9,6 @@ from open_images.building.fingerprint import identify, settings_fingerprint
 from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
-from open_images.building.secret_key import KeyFileError
 from transforms.dataset import failures
 from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
@@ -60,16 +59,13 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
     # Impatiently: what is wrong shall be told in seconds.
-    hasty = object_options.hasty()
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     annotations, pixels, notices = find_inputs(flags, hasty)
     try:
         sources = identify([*annotations, *pixels], manifest, hasty)
     except OSError as error:
         raise unreadable(error) from None
-    except KeyFileError as error:
-        raise UsageError(str(error)) from None
     release = flags.release or _release_of(annotations)
     recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     _check_encoding(flags.image_encoding, flags.format)

@@ -8,7 +8,7 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -86,8 +86,8 @@ class JobReader(ProgressDisplay):
         self._work = f"{output}/.work"
         self._options = options
 
-    def print_line(self, line: str, file: TextIO | None = None, has_secrets: bool = True) -> None:
-        super().print_line(line, file, has_secrets)
+    def say(self, line: str) -> None:
+        super().say(line)
         if line.startswith("Flink job "):
             found = files.list_files(self._work, self._options)
             (path,) = [path for path in found if path.endswith("/job.json")]

@@ -96,7 +96,7 @@ def main() -> str | None:
         "columns": describe(EXAMPLE),
         "libraries": installed(),
     }
-    if changed and all(before[name] == value for name, value in now.items()):
+    if changed and all(before.get(name) == value for name, value in now.items()):
         return _CHANGED
     SUMS.write_text(json.dumps({**now, "sums": sums}, indent=1) + "\n")
     return None

@@ -17,6 +17,7 @@ from tests.changing import Corpus, edit_row, name_new_label
 from tests.releases import spoiling
 from transforms.formats import described, jsonl
 from transforms.formats.registry import FORMATS, find_format
+from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 IMAGES = 30
@@ -127,7 +128,7 @@ class Labels(jsonl.JsonLines):
     is_partial = True
 
     def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = ObjectOptions()
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
     ) -> LabelsWriter:
         return LabelsWriter(path, options)
 

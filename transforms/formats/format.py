@@ -75,7 +75,7 @@ class Examples(Protocol):
         """The ImageIDs: (n,)."""
 
     def count_in_split(self, split: str) -> int:
-        """Counts the examples whose column `split` says this one; all if there is no such column."""
+        """Counts the examples of this split by the column `split`; all if there is no column."""
 
     def count_annotations(self) -> Counter[str]:
         """Counts annotations by column of `ANNOTATION_COLUMNS`."""

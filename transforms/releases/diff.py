@@ -10,7 +10,7 @@ import numpy as np
 from transforms.dataset.keys import image_ids
 from transforms.formats.registry import preferred, whole
 from transforms.releases.diff_shard import COLUMNS, SOURCES, ChecksumTask, checksum_shard
-from transforms.releases.manifest import Manifest, ShardFile, VersionError
+from transforms.releases.manifest import Manifest, VersionError
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
 from transforms.system.processes import spread

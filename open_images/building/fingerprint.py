@@ -1,4 +1,4 @@
-"""The fingerprint of a version: the content of its inputs, its flags, and the output revision.
+"""The fingerprint of a version: its inputs' content, its flags, its columns, the output revision.
 
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in
@@ -19,7 +19,8 @@ from open_images.building.paths import AT_ONCE, each
 from open_images.building.secret_key import keyed_hash
 from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
-from transforms.kinds.registry import TABLES
+from transforms.formats.described import describe
+from transforms.kinds.registry import EXAMPLE, TABLES
 from transforms.releases.fingerprint import OUTPUT_REVISION
 from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import LatestError, Output, find_missing
@@ -123,7 +124,8 @@ def checksum_file(path: str, stamp: str) -> str:
 def settings_fingerprint(flags: Mapping[str, object], release: str) -> str:
     """Returns the SHA-256 of what decides about the output beside the inputs.
 
-    That is the flags, the revision of the output that this code writes, and the libraries.
+    That is the flags, the columns of an example, the revision of the output that this code writes,
+    and the libraries.
 
     Args:
         flags: all that were given or have a default, by name.
@@ -132,6 +134,7 @@ def settings_fingerprint(flags: Mapping[str, object], release: str) -> str:
     content = {
         "flags": {name: value for name, value in flags.items() if name not in _NEUTRAL},
         "release": release,
+        "columns": describe(EXAMPLE),
         "output_revision": OUTPUT_REVISION,
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }

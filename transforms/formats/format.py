@@ -89,7 +89,7 @@ class Examples(Protocol):
         """The ImageIDs: (n,)."""
 
     def count_in_split(self, split: str) -> int:
-        """Counts the examples whose column `split` says this one."""
+        """Counts the examples of this split by the column `split`; all if there is no column."""
 
     def count_annotations(self) -> Counter[str]:
         """Counts annotations by column of `ANNOTATION_COLUMNS`."""
@@ -169,6 +169,9 @@ class Format(FileKind):
     #: Whether pictures and masks of single rows can be read without reading others, as
     #: `reuse.finished` does.
     has_row_access: ClassVar[bool] = False
+    #: Whether it holds only some of the columns of an example, or some of their fields. Then it is
+    #: compared with other formats by its ImageIDs alone, and comes last in the registry.
+    is_partial: ClassVar[bool] = False
 
     #: Writes its parts.
     writer: ClassVar[type[ExampleWriter]]

@@ -33,6 +33,8 @@ class TableExamples:
         return in_one_piece(self.table["image_id"])
 
     def count_in_split(self, split: str) -> int:
+        if "split" not in self.table.column_names:
+            return len(self.table)
         return pc.sum(pc.equal(self.table["split"], split)).as_py() or 0
 
     def count_annotations(self) -> Counter[str]:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from transforms.dataset.keys import image_ids
-from transforms.formats.registry import preferred
+from transforms.formats.registry import preferred, whole
 from transforms.releases.diff_shard import COLUMNS, SOURCES, ChecksumTask, checksum_shard
-from transforms.releases.manifest import Manifest, ShardFile
+from transforms.releases.manifest import Manifest, VersionError
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
 from transforms.system.processes import spread
@@ -71,6 +71,7 @@ def compare(
 
     Raises:
         ManifestError: A version has no manifest.
+        VersionError: One of them is in a partial format alone, and the other isn't in that.
         DamagedShardError: A shard isn't there, or can't be read.
         StorageError: The object store can't be read.
         WorkerError: A process died.
@@ -110,7 +111,10 @@ class _Planned(NamedTuple):
 def _plan(output: Output, before: str, after: str, difference: Difference) -> list[_Planned]:
     """The shards to read. Those that are in both versions are counted at once."""
     manifests = [output.manifest(name) for name in (before, after)]
-    sides = [_compared_shards(manifest) for manifest in manifests]
+    sides = [
+        [(split, shard) for split, shard in manifest.shards() if shard.format == form]
+        for manifest, form in zip(manifests, _compared_formats(manifests), strict=True)
+    ]
     same = set.intersection(*({(split, shard.sha256) for split, shard in side} for side in sides))
     planned = []
     for side, name in enumerate((before, after)):
@@ -128,10 +132,22 @@ def _plan(output: Output, before: str, after: str, difference: Difference) -> li
     return sorted(planned, key=lambda each: each[:3])
 
 
-def _compared_shards(manifest: Manifest) -> list[tuple[str, ShardFile]]:
-    """Returns the shards of the format that is compared, with their splits."""
-    form = preferred(manifest.formats) if manifest.formats else ""
-    return [(split, shard) for split, shard in manifest.shards() if shard.format == form]
+def _compared_formats(manifests: Sequence[Manifest]) -> list[str]:
+    """Returns the format of each version in which they are compared; empty if it has no examples.
+
+    Raises:
+        VersionError: One is in a partial format alone, and another isn't in that.
+    """
+    forms = [preferred(each.formats) if each.formats else "" for each in manifests]
+    partial = [form for form in forms if form and not whole([form])]
+    for form in partial:
+        for manifest in manifests:
+            if manifest.formats and form not in manifest.formats:
+                raise VersionError(
+                    f"version {manifest.version} has no {form}, and the other one has nothing that "
+                    "holds all columns: they can't be compared"
+                )
+    return [form and (partial or [form])[0] for form in forms]
 
 
 class _Side(NamedTuple):

@@ -23,6 +23,11 @@ def recorded_schemas(manifest: Manifest) -> Schemas:
 
 
 def shared_columns(schemas: Schemas) -> tuple[str, ...]:
-    """Returns the columns that all formats of a version have, by which they are compared."""
-    names = [dict.fromkeys(key.partition("/")[0] for key in schema) for schema in schemas.values()]
-    return tuple(name for name in names[0] if all(name in others for others in names))
+    """Returns the columns that all these formats have, by which they are compared."""
+    first, *others = map(column_names, schemas.values())
+    return tuple(name for name in first if all(name in names for names in others))
+
+
+def column_names(schema: Mapping[str, str]) -> list[str]:
+    """Returns the columns of examples, of which a recorded schema may have several features."""
+    return [*dict.fromkeys(key.partition("/")[0] for key in schema)]

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transforms.dataset.naming import MANIFEST
+from transforms.formats.registry import whole
 from transforms.releases import verify_files, verify_output
-from transforms.releases.manifest import ManifestError
+from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import LatestError, Output, find_change, list_contents
+from transforms.releases.recorded_schema import column_names
 from transforms.releases.verify_agreement import Comparison, Stream, Tally
 from transforms.releases.verify_plan import plan_tasks
 from transforms.releases.verify_shard import ShardReport, ShardTask, check_shard, find_example
@@ -132,7 +134,10 @@ class _Check:
         self._check_shards(tasks, sizes, num_workers)
         if self.account.problems > beside_files:
             return  # annotations that are missing or added would only follow from these
+        counted = _counted_columns(manifest, tasks)
         for column, counts in manifest.annotations.items():
+            if column not in counted:
+                continue
             found = self._annotations[column]
             if found != counts.written:
                 self._problem(
@@ -212,6 +217,14 @@ class _Check:
                     self._lacking |= {(task.split, form) for form in self.account.formats}
                 before = task.path, int(report.keys[-1])
             yield report.keys, report.checksums
+
+
+def _counted_columns(manifest: Manifest, tasks: Sequence[ShardTask]) -> set[str]:
+    """Returns the columns whose annotations were counted: all, or those of a partial format."""
+    counted = {task.form: task.schema for task in tasks if task.count}
+    if not counted or whole(counted):
+        return {*manifest.annotations}
+    return {name for schema in counted.values() for name in column_names(schema)}
 
 
 def _find_features(tasks: Sequence[ShardTask], image: Tally) -> dict[str, Any]:

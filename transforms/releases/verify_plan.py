@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from transforms.formats.registry import preferred
+from transforms.formats.registry import preferred, whole
 from transforms.releases.manifest import Manifest
 from transforms.releases.recorded_schema import recorded_schemas, shared_columns
 from transforms.releases.verify_shard import ShardTask
@@ -32,11 +32,12 @@ def plan_tasks(
     formats = {shard.format for _, shard in shards}
     if not formats:
         return []
-    of_pictures = preferred(formats)  # they are the same in all
+    compared = whole(formats)
+    of_pictures = preferred(formats)  # they are the same in all that are whole
     total = sum(shard.num_examples for _, shard in shards if shard.format == of_pictures)
-    if not manifest.with_pictures:
+    if not manifest.with_pictures or not compared:
         sample = 0
-    columns = shared_columns(schemas)
+    columns = shared_columns({form: schemas[form] for form in compared or formats})
     chosen = _spaced(total, total if sample is None else min(sample, total))
     tasks = []
     first = 0
@@ -57,7 +58,7 @@ def plan_tasks(
             num_examples=num_examples,
             schema=schemas[form],
             columns=columns,
-            compare=len(formats) > 1,
+            compare=len(compared) > 1 and form in compared,
             count=form == of_pictures,
             sample=wanted,
             options=options,

@@ -10,23 +10,22 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from transforms.dataset.failures import Failure, PixelError, Reason, Stage
-from transforms.sources.archive import reader_of, walk_tar, walk_zip
-from transforms.sources.folder import walk_folder
 from transforms.sources.members import Member
+from transforms.sources.walks import reader_of, walk_folder, walk_tar, walk_zip
 from transforms.storage import files
 from transforms.storage.archives import GZIP_MAGIC, ZIP_MAGICS
-from transforms.storage.claims import FAR, leads_out
+from transforms.storage.claims import FAR, ArchiveError, leads_out
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
-from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
-from transforms.storage.zips import ZipError, find_directory
+from transforms.storage.tars import BLOCK, is_tar, read_members
+from transforms.storage.zips import find_directory
 
-#: Members of a batch.
+#: Members and failures of a batch at most.
 ROWS = 65_536
 
 _SHOWN = 200  # characters of a name that a failure shows
 
-#: One row a member: the ImageID, then the fields of `Member` but for refusals.
+#: One row a member: the ImageID, its name, and the fields of its `Address`.
 SCHEMA = pa.schema(
     {
         "image_id": pa.string(),
@@ -127,7 +126,7 @@ def kind_of(
     if not stamp and not is_remote(path) and not os.path.exists(path):
         raise ValueError(f"{path}: no such folder or file; check the path")
     with files.open_file(path, options, stamp=stamp) as file:
-        start = file.read(8)
+        start = file.read(BLOCK)
         if start.startswith(GZIP_MAGIC):
             return "tar.gz"
         if start.startswith(_COMPRESSED):
@@ -136,31 +135,24 @@ def kind_of(
             return "zip"
         if not start:
             raise ValueError(f"{path} is empty: download it again")
-        if start.lstrip().startswith(b"<"):
-            raise ValueError(
-                f"{path} is a web page, the server's answer in place of the archive: download it "
-                "again"
-            )
+        if start[:8].lstrip().startswith(b"<"):
+            page = "a web page, the server's answer in place of the archive"
+            raise ValueError(f"{path} is {page}: download it again")
         why = ""
-        file.seek(0)
-        if is_tar(file.read(BLOCK)):
+        if is_tar(start):
             try:
                 next(read_members(reader_of(path, file)), None)
                 return "tar"
-            except TarError as error:
+            except ArchiveError as error:
                 why = f" (as a tar: {error})"
-        with contextlib.suppress(ZipError):
+        with contextlib.suppress(ArchiveError):
             find_directory(file)  # with something in front, such as an unpacker
             return "zip"
     raise ValueError(f"{path}: neither a folder, a tar nor a zip{why}; give one of these")
 
 
 def list_members(
-    path: str,
-    contents: Contents,
-    options: ObjectOptions = files.DEFAULTS,
-    stamp: str = "",
-    batch_rows: int = ROWS,
+    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Listing]:
     """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
 
@@ -172,7 +164,6 @@ def list_members(
         contents: `PICTURES` or `MASKS`.
         options: how object stores are reached.
         stamp: of an archive that must be as it was planned; members of folders get their own.
-        batch_rows: members and failures of a batch at most.
 
     Yields:
         Batches of members and failures; none for an empty source.
@@ -194,22 +185,23 @@ def list_members(
     damage = None
     try:
         for member in walk(path, options):
-            match = contents.base_name.fullmatch(member.name.rpartition("/")[2])
+            name, address, _ = member
+            base_name = name.rpartition("/")[2]
+            match = contents.base_name.fullmatch(base_name)
             image_id = match and match[1]
             if refusal := _refusal(member):
                 reason, detail = refusal
-                detail = f"{member.name[:_SHOWN]!a}: {detail}"
+                detail = f"{name[:_SHOWN]!a}: {detail}"
                 failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
-            elif image_id is None:
-                skipped += 1
-                base_name = member.name.rpartition("/")[2]
-                if contents.similar.fullmatch(base_name):
-                    similar = similar.followed_by(Unused(1, member.name))
-                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
-                    others = others.followed_by(Unused(1, member.name))
+            elif image_id is not None:
+                rows.append((image_id, name, *address))
             else:
-                rows.append((image_id, *member[:6], member.stamp))
-            if len(rows) + len(failures) == batch_rows:
+                skipped += 1
+                if contents.similar.fullmatch(base_name):
+                    similar = similar.followed_by(Unused(1, name))
+                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
+                    others = others.followed_by(Unused(1, name))
+            if len(rows) + len(failures) == ROWS:
                 yield Listing(_table(rows), skipped, failures, similar, others)
                 rows, failures, skipped = [], [], 0
                 similar = others = Unused()
@@ -252,14 +244,11 @@ def describe_unused(
 def _refusal(member: Member) -> tuple[Reason, str] | None:
     if leads_out(member.name) or "\\" in member.name:
         return Reason.UNSAFE_PATH, "the name could lead out of the source"
-    if not (0 <= member.offset < FAR and 0 <= member.size < FAR):
+    if not (0 <= member.address.offset < FAR and 0 <= member.address.size < FAR):
         return Reason.CORRUPT, "an impossible offset or size"
     return member.refusal
 
 
 def _table(rows: list[tuple]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
-        schema=SCHEMA,
-    )
+    return pa.table(list(map(pa.array, columns, SCHEMA.types)), schema=SCHEMA)

@@ -16,7 +16,7 @@ from transforms.dataset.keys import image_ids
 from transforms.examples.imaging.decode import verify_pixels
 from transforms.examples.imaging.header import check_picture
 from transforms.storage import files
-from transforms.storage.regular import open_regular
+from transforms.storage.regular import closing, open_regular
 
 # First bytes of JPEGs and PNGs to their last bytes.
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
@@ -104,10 +104,7 @@ def _damage(path: str, verify: bool) -> str:
 
 def _has_ends(path: str) -> bool:
     """Whether a file starts and ends as a JPEG or PNG, without any bytes behind."""
-    descriptor = open_regular(path)
-    try:
+    with closing(open_regular(path)) as descriptor:
         start = os.pread(descriptor, _LONGEST, 0)
         end = os.pread(descriptor, _LONGEST, max(0, os.fstat(descriptor).st_size - _LONGEST))
-    finally:
-        os.close(descriptor)
     return any(start.startswith(first) and end.endswith(last) for first, last in _ENDS.items())

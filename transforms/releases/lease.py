@@ -27,6 +27,7 @@ from transforms.releases import heartbeat, workspace
 from transforms.storage import conditional, files, objects, private
 from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.objects import AbsentError, StorageError, is_remote
+from transforms.storage.regular import closing
 from transforms.storage.stores import ObjectOptions
 from transforms.system.program import Cleanup, undisturbed
 
@@ -382,13 +383,8 @@ class _LeaseFile:
         except FileNotFoundError:
             return None
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        descriptor = private.open_file(self._path, os.O_RDONLY)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def _opened(self) -> contextlib.AbstractContextManager[int]:
+        return closing(private.open_file(self._path, os.O_RDONLY))
 
     def _look(self, descriptor: int) -> _Found | None:
         """Locks the file and returns None, unless another build has the lease."""

@@ -256,13 +256,10 @@ def read_range(
 
     try:
         data, stamp = bucket.ask(key, get)
-    except AbsentError:
-        if number is None:
-            raise
-        raise ChangedError.of(uri) from None
-    except OutOfRangeError:
+    except (AbsentError, OutOfRangeError) as error:
         # It became shorter, unless the archive is wrong about where its members are.
-        if number is None or number_of(status(uri, options).stamp) == number:
+        is_there = isinstance(error, OutOfRangeError)
+        if number is None or (is_there and number_of(status(uri, options).stamp) == number):
             raise
         raise ChangedError.of(uri) from None
     if number is not None and number_of(stamp) != number:

@@ -83,12 +83,11 @@ def open_bucket(scheme: str, bucket: str, options: ObjectOptions) -> list[Object
 
 def _open_s3(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
     endpoint = options.s3_endpoint_url or _endpoint_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    config: dict[str, Any] = {}
+    config = _client(options)
     if endpoint:
         config["endpoint"] = endpoint
     elif region := _bucket_region(bucket, options.connect_timeout):
         config["region"] = region
-    config |= _client(options)
     anonymous = S3Store(bucket, skip_signature=True, **config)
     try:
         credentials = _amazon_credentials(asks_machine=not endpoint)

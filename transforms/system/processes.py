@@ -56,10 +56,8 @@ def in_order(
         yield from map(function, tasks)
         return
     with contextlib.closing(_Pool(function, tasks, num_workers)) as pool:
-        for place in itertools.count():
-            if not pool.has(place):
-                return
-            yield pool.take(place)
+        places = itertools.takewhile(pool.has, itertools.count())
+        yield from map(pool.take, places)
 
 
 @contextlib.contextmanager

@@ -27,10 +27,9 @@ from transforms.examples.imaging.decode import decode_pixels, verify_pixels
 from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
 from transforms.examples.imaging.process import ImageSpec, process_picture
 from transforms.examples.masks.png import decode_mask
-from transforms.sources.listing import MASKS, PICTURES, kind_of, list_members
+from transforms.sources.listing import MASKS, PICTURES, kind_of, list_members, walk_zip
 from transforms.sources.members import MemberReader, address_of
 from transforms.sources.unpack import unpack
-from transforms.sources.walks import walk_zip
 
 MASK_SIZE = (50, 40)
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 from transforms.storage import files, private
+from transforms.storage.regular import is_at
 
 _SUFFIX = ".lock"
 
@@ -43,9 +44,8 @@ def lock_new(path: str) -> int:
     while True:
         with contextlib.suppress(BlockingIOError):
             descriptor = lock(path)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.lstat(path + _SUFFIX), os.fstat(descriptor)):
-                    return descriptor
+            if is_at(path + _SUFFIX, descriptor):
+                return descriptor
             os.close(descriptor)  # it was removed before it was locked
 
 

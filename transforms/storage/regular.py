@@ -28,6 +28,13 @@ def closing(descriptor: int) -> Iterator[int]:
         os.close(descriptor)
 
 
+def is_at(path: str, descriptor: int) -> bool:
+    """Whether an open file or folder is still what is at a path."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    return False
+
+
 def describe_other(mode: int) -> str:
     """Returns what is neither a regular file nor a folder, such as `a pipe`; empty for those."""
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):

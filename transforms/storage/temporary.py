@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 
 from transforms.storage import folders
+from transforms.storage.regular import is_at
 
 _PREFIX = "open-images-run-"
 
@@ -45,8 +46,7 @@ def _lock(folder: str) -> int | None:
         descriptor = os.open(folder, folders.FOLDER_FLAGS)
         stack.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(descriptor)
-        if status.st_uid == os.getuid() and os.path.samestat(os.lstat(folder), status):
+        if os.fstat(descriptor).st_uid == os.getuid() and is_at(folder, descriptor):
             stack.pop_all()
             return descriptor
     return None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulators import GcsServer, S3Server
+from transforms.dataset.elements import Source
 from transforms.sources.members import Address, MemberReader
 from transforms.storage import files, objects, streams
 from transforms.storage.objects import AbsentError, StorageError
@@ -189,7 +190,8 @@ def test_a_planned_object_must_stay_as_it_is(bucket: str, options: ObjectOptions
         opened()
     with pytest.raises(ChangedError, match=uri):
         objects.read_range(uri, 0, 10, options, number)
-    with closing(MemberReader(options=options, stamps={uri: number})) as reader:
+    archive = Source(0, "pictures", uri, 0, medium="tar", stamp=found.stamp)
+    with closing(MemberReader(options=options, sources=[archive])) as reader:
         reader.expect([Address(uri, 0, 10), Address(uri, 10, 10)])
         with pytest.raises(ChangedError, match=uri):
             reader.read(Address(uri, 10, 10))

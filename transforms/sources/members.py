@@ -12,7 +12,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from transforms.dataset.elements import Source
@@ -73,15 +72,6 @@ class Member(NamedTuple):
 ADDRESS = Address._fields
 
 
-def archive_stamps(sources: Iterable[Source]) -> dict[str, int]:
-    """Returns, by path, `number_of` the stamp of each archive that isn't unpacked to be read."""
-    return {
-        source.path: number_of(source.stamp)
-        for source in sources
-        if source.stamp and source.medium in ("tar", "zip")
-    }
-
-
 class MemberReader:
     """Reads members by address and keeps the containers it used last open; one for each thread."""
 
@@ -89,14 +79,19 @@ class MemberReader:
         self,
         limit: int = 160 << 20,
         options: ObjectOptions = ObjectOptions(),  # noqa: B008 - it is frozen
-        stamps: Mapping[str, int] = MappingProxyType({}),
+        sources: Iterable[Source] = (),
     ) -> None:
         """Args:
         limit: the most bytes a member may have, stored or inflated: a guard against bombs.
         options: how object stores are reached.
-        stamps: of archives, by path; members of folders have their own.
+        sources: whose members are read; those of archives must have the archive's stamp.
         """
-        self._stamps = stamps
+        # Of archives, by path; members of folders have their own, and a `.tar.gz` is unpacked.
+        self._stamps = {
+            source.path: number_of(source.stamp)
+            for source in sources
+            if source.stamp and source.medium in ("tar", "zip")
+        }
         self._limit = limit
         self._descriptors: OrderedDict[str, int] = OrderedDict()
         self._ranges = RangeFetcher(options)

@@ -12,14 +12,7 @@ from transforms.dataset.failures import PixelError
 from transforms.sources.answers import Answer
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.contents import path_of
-from transforms.sources.members import (
-    ADDRESS,
-    Address,
-    MemberReader,
-    archive_stamps,
-    check_alike,
-    group_by_place,
-)
+from transforms.sources.members import ADDRESS, Address, MemberReader, check_alike, group_by_place
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
@@ -45,8 +38,7 @@ class MemberSource:
         self, sources: Iterable[Source], options: ObjectOptions, buffer: PictureBuffer | None = None
     ) -> None:
         self._sources = {source.index: source for source in sources}
-        stamps = archive_stamps(self._sources.values())
-        self._reader = MemberReader(options=options, stamps=stamps)
+        self._reader = MemberReader(options=options, sources=self._sources.values())
         self._buffer = buffer
 
     def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:

@@ -182,16 +182,17 @@ def list_members(
     kind = kind_of(path, options, stamp)
     if kind == "tar.gz":
         raise ValueError(f"{path}: compressed; unpack it first")
-    walk = partial(walk_tar if kind == "tar" else walk_zip, stamp=stamp)
     if kind == "folder":
-        walk = walk_folder
+        members = walk_folder(path, options)
+    else:
+        members = (walk_tar if kind == "tar" else walk_zip)(path, options, stamp)
     rows: list[tuple] = []
     failures: list[Failure] = []
     skipped = 0
     similar = others = Unused()
     damage = None
     try:
-        for member in walk(path, options):
+        for member in members:
             name, address, _ = member
             base_name = name.rpartition("/")[2]
             match = contents.base_name.fullmatch(base_name)

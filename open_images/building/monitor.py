@@ -8,7 +8,7 @@ from typing import Self
 
 from open_images.building.build_plan import BuildPlan
 from open_images.progress import Progress
-from runners.launch import Job, JobError
+from runners.launch import Job, JobError, Monitor
 from transforms import progress
 from transforms.kinds.registry import TABLES
 from transforms.redaction import redact

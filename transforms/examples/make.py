@@ -15,7 +15,7 @@ from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.kinds.registry import EXAMPLE
 from transforms.sources.buffer import PictureBuffer
-from transforms.sources.members import MemberReader, archive_stamps
+from transforms.sources.members import MemberReader
 from transforms.sources.sources import open_sources
 
 #: Images of a window where they have no pictures.
@@ -44,9 +44,7 @@ class ExampleMaker:
         self._pictures = open_sources(
             options.sources, options.http_options, options.object_options, self._buffer
         )
-        self._masks = MemberReader(
-            _MAX_MASK_BYTES, options=options.object_options, stamps=archive_stamps(options.sources)
-        )
+        self._masks = MemberReader(_MAX_MASK_BYTES, options.object_options, options.sources)
 
     def close(self) -> None:
         """Closes all sources."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from transforms.exchange.batches import BucketBatches, KeyedBatch
 from transforms.exchange.partition import sort_by_bucket
 from transforms.storage.files import read_ahead
+from transforms.storage.regular import closing
 
 _BUFFER_BYTES = 1 << 20
 
@@ -171,10 +172,7 @@ class _File:
         return self._at
 
     def read(self, size: int) -> bytes:
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
+        with closing(os.open(self._path, os.O_RDONLY)) as descriptor:
             data = os.pread(descriptor, size, self._at)
-        finally:
-            os.close(descriptor)
         self._at += len(data)
         return data

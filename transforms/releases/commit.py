@@ -178,7 +178,7 @@ def _publish_in_folder(
     if not os.path.exists(target):
         lease.check(config.output, config.lease, config.object_options)
         os.rename(folder, target)
-        files.sync_folder(os.path.dirname(target))
+        files.sync(os.path.dirname(target))
     lease.check(config.output, config.lease, config.object_options)
     latest = os.path.join(config.output, "latest")
     files.move_folder_away(latest, scratch)
@@ -186,7 +186,7 @@ def _publish_in_folder(
     with contextlib.suppress(OSError):  # it is published; see `card` for what comes of that
         if card.may_write(card.read(config.output, config.object_options)):
             os.replace(card_path, os.path.join(config.output, card.NAME))
-    files.sync_folder(config.output)
+    files.sync(config.output)
 
 
 def _publish_in_store(

@@ -27,6 +27,7 @@ from transforms.releases import heartbeat, workspace
 from transforms.storage import conditional, files, objects, private
 from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.objects import AbsentError, StorageError, is_remote
+from transforms.storage.regular import closing, is_at
 from transforms.storage.stores import ObjectOptions
 from transforms.system.program import Cleanup, undisturbed
 
@@ -367,7 +368,7 @@ class _LeaseFile:
         descriptor = private.open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if self._is_there(descriptor):
+            if is_at(self._path, descriptor):
                 os.pwrite(descriptor, self._owner.encode(), 0)
                 return descriptor
         except BlockingIOError:
@@ -382,13 +383,8 @@ class _LeaseFile:
         except FileNotFoundError:
             return None
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        descriptor = private.open_file(self._path, os.O_RDONLY)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def _opened(self) -> contextlib.AbstractContextManager[int]:
+        return closing(private.open_file(self._path, os.O_RDONLY))
 
     def _look(self, descriptor: int) -> _Found | None:
         """Locks the file and returns None, unless another build has the lease."""
@@ -402,15 +398,10 @@ class _LeaseFile:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return found
-        if not self._is_there(descriptor):
+        if not is_at(self._path, descriptor):
             return found  # it was removed before it was locked
         # Another machine's lock may not be seen here.
         return found if owner and owner.host != self._owner.host else None
-
-    def _is_there(self, descriptor: int) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.lstat(self._path), os.fstat(descriptor))
-        return False
 
     def oust(self, found: _Found) -> None:
         self._remove(found.mark)
@@ -436,7 +427,7 @@ class _LeaseFile:
             os.close(folder)
 
     def renew(self) -> bool:
-        if self._file is None or not self._is_there(self._file):
+        if self._file is None or not is_at(self._path, self._file):
             return False
         os.utime(self._file)
         return True
@@ -444,7 +435,7 @@ class _LeaseFile:
     def release(self) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):
-                if self._is_there(self._file):
+                if is_at(self._path, self._file):
                     os.unlink(self._path)
             os.close(self._file)
         with contextlib.suppress(OSError):

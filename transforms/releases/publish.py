@@ -67,7 +67,7 @@ class SealShardFn(beam.DoFn):
 
     def _flush(self) -> None:
         if self._last:
-            files.sync_file(os.path.join(self._config.version_folder, self._last.path))
+            files.sync(os.path.join(self._config.version_folder, self._last.path))
 
 
 class CommitFn(beam.DoFn):

@@ -14,8 +14,7 @@ from transforms.examples.masks import maps, png, rle
 from transforms.kinds.masks import MASK
 from transforms.kinds.parsing.table import struct_array
 from transforms.sources.contents import path_of
-from transforms.sources.members import MemberReader, address_of
-from transforms.sources.repeats import check_alike, group_by_place
+from transforms.sources.members import MemberReader, address_of, check_alike, group_by_place
 
 Raster = tuple[tuple[int, int], bytes, int]
 _NO_RASTER = (None, None, None)
@@ -134,8 +133,7 @@ def _rasterise_image(
 def _find_repeats(members: Sequence[Mapping]) -> dict[str, list[Mapping]]:
     """The members, by base name, that the archive of the first of that base name has twice."""
     repeats: dict[str, list[Mapping]] = {}
-    groups = group_by_place(members, lambda each: each["container"], lambda each: each["name"])
-    for group in groups:
+    for group in group_by_place(members, lambda each: (each["container"], each["name"])):
         repeats.setdefault(group[0]["name"].rpartition("/")[2], group)
     return {name: group for name, group in repeats.items() if len(group) > 1}
 
@@ -157,7 +155,7 @@ def _rasterise(name: str, image: _Image, reader: MemberReader) -> Raster:
 
 def _read(member: Mapping, reader: MemberReader) -> bytes:
     try:
-        return reader.read(*address_of(member))
+        return reader.read(address_of(member))
     except PixelError as error:
         raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
 

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.cli import version_commands
     from transforms.releases import workspace
-    from transforms.releases.diff_shard import DamagedShardError
+    from transforms.releases.diff import DamagedShardError
     from transforms.releases.manifest import ManifestError, VersionError
     from transforms.releases.output import LatestError, Output
     from transforms.storage.objects import StorageError

@@ -85,11 +85,12 @@ class Output:
 
     def published(self) -> list[str]:
         """Returns the names of all versions that have a manifest, the oldest first."""
-        return [name for name in self._children("versions") if self.is_published(name)]
+        names = list_names(os.path.join(self.path, "versions"), self.options)
+        return [name for name in names if self.is_published(name)]
 
     def pinned(self) -> set[str]:
         """Returns the names of versions that are never removed."""
-        return set(self._children("pins"))
+        return set(list_names(os.path.join(self.path, "pins"), self.options))
 
     def is_published(self, name: str) -> bool:
         """Returns whether there is such a version: without a manifest it is none."""
@@ -119,8 +120,7 @@ class Output:
                 )
             if not files.is_folder(self.folder(name), self.options):
                 raise _absent(self.path, name)
-            return name
-        if not self.is_published(name):
+        elif not self.is_published(name):
             raise VersionError(
                 f"{self.path} has no version {name}: see python -m pipelines.versions "
                 f"{self.path} list"
@@ -162,14 +162,15 @@ class Output:
         status = files.status_of(os.path.join(self.folder(name), MANIFEST), self.options)
         return datetime.datetime.fromtimestamp(status.modified, datetime.UTC)
 
-    def _children(self, name: str) -> list[str]:
-        folder = os.path.join(self.path, name)
-        if is_remote(folder):
-            return sorted(child.rstrip("/") for child in objects.children(folder, self.options))
-        try:
-            return sorted(os.listdir(folder))
-        except _ABSENT:
-            return []
+
+def list_names(folder: str, options: ObjectOptions) -> list[str]:
+    """Returns the names of what lies in a folder, sorted; none where it isn't there."""
+    if is_remote(folder):
+        return sorted(child.rstrip("/") for child in objects.children(folder, options))
+    try:
+        return sorted(os.listdir(folder))
+    except _ABSENT:
+        return []
 
 
 def _absent(output: str, name: str) -> LatestError:

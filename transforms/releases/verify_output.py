@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from transforms.dataset.naming import MANIFEST
 from transforms.releases import card
 from transforms.releases.manifest import Manifest, ManifestError
-from transforms.releases.output import ENTRIES, LatestError, Output, is_name
-from transforms.storage import files, objects
+from transforms.releases.output import ENTRIES, LatestError, Output, is_name, list_names
+from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.regular import IrregularError, irregular_kind
 
@@ -63,11 +63,9 @@ def find_strangers(output: Output) -> Iterator[str]:
         OSError: The output can't be read.
         StorageError: The object store can't be read.
     """
-    if is_remote(output.path):
-        names = {name.rstrip("/") for name in objects.children(output.path, output.options)}
-    else:
-        names = set(os.listdir(output.path))
-    yield from (f"{name}: isn't of this output" for name in sorted(names - ENTRIES))
+    for name in list_names(output.path, output.options):
+        if name not in ENTRIES:
+            yield f"{name}: isn't of this output"
 
 
 def check_versions(output: Output, checked: str) -> Iterator[str]:
@@ -82,7 +80,7 @@ def check_versions(output: Output, checked: str) -> Iterator[str]:
     """
     if is_remote(output.path):  # where a version being published or removed lacks its manifest
         return
-    for name in sorted(os.listdir(os.path.join(output.path, "versions"))):
+    for name in list_names(os.path.join(output.path, "versions"), output.options):
         if name != checked and not output.is_published(name):
             yield f"versions/{name}: isn't a version, for it has no {MANIFEST}"
 
@@ -106,10 +104,7 @@ def check_card(output: Output, name: str, manifest: Manifest) -> tuple[str, str]
         return "", f"{card.NAME}: is {kind}, so isn't checked"
     found = card.read(output.path, output.options)
     if found is None:
-        return (
-            "",
-            f"{card.NAME}: is missing: datasets.load_dataset goes by it, so build again",
-        )
+        return "", f"{card.NAME}: is missing: datasets.load_dataset goes by it, so build again"
     expected = card.render(name, manifest.splits)
     if found == expected or _has_checksum(found, manifest):
         return "", ""

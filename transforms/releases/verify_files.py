@@ -14,18 +14,21 @@ import pyarrow.parquet as pq
 
 from transforms.dataset import failures
 from transforms.dataset.naming import CLASSES, MANIFEST
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.registry import FORMATS, find_format
-from transforms.kinds.registry import ANNOTATIONS, TABLES
-from transforms.releases.counts import shard_sizes
-from transforms.releases.manifest import Annotations, File, Manifest
+from transforms.kinds.registry import example_columns
+from transforms.releases.counts import find_uneven_columns, shard_sizes
+from transforms.releases.manifest import Manifest
 from transforms.releases.output import Contents
-from transforms.releases.recorded_schema import recorded_schemas
 from transforms.releases.shard_files import sha256_of
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
+
+#: By format, what `Format.schema` returns.
+Schemas = Mapping[str, Mapping[str, str]]
 
 
 def check_manifest(name: str, manifest: Manifest) -> Iterator[str]:
@@ -66,7 +69,6 @@ def check_counts(manifest: Manifest) -> Iterator[str]:
     Args:
         manifest: the manifest.
     """
-    kept: Counter[str] = Counter()
     for source in manifest.sources:
         if source.kept is None or source.repeats is None:
             return
@@ -76,16 +78,11 @@ def check_counts(manifest: Manifest) -> Iterator[str]:
                 f"{MANIFEST}: {source.path} has {source.rows:,} rows, and "
                 f"{' + '.join(f'{count:,}' for count in counts)} are kept, repeats, orphans and bad"
             )
-        kind = TABLES.get(source.kind)
-        if kind and kind.column in ANNOTATIONS:
-            kept[kind.column] += source.kept
-    for column in dict.fromkeys([*kept, *manifest.annotations]):
-        found = manifest.annotations.get(column, Annotations(0, 0))
-        if found.written + found.left_out != kept[column]:
-            yield (
-                f"{MANIFEST}: {kept[column]:,} rows are kept for {column}, and {found.written:,} "
-                f"written, {found.left_out:,} of images that were left out"
-            )
+    for column, kept, found in find_uneven_columns(manifest.sources, manifest.annotations):
+        yield (
+            f"{MANIFEST}: {kept:,} rows are kept for {column}, and {found.written:,} "
+            f"written, {found.left_out:,} of images that were left out"
+        )
 
 
 def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
@@ -129,22 +126,34 @@ def check_content(
         OSError: A file can't be read.
         StorageError: The object store can't be read.
     """
-    described = {file.path: file for file in manifest.files or ()}
+    described = {file.path: file.sha256 for file in manifest.files or ()}
     tests = _document_tests(manifest)
     of_failures = {path for path in sizes if _FAILURES.fullmatch(path)}
     reasons: Counter[str] = Counter()
     for path in sorted(sizes.keys() & (described.keys() | tests.keys() | of_failures)):
         data = files.read_file(os.path.join(folder, path), options)
-        problem = _compare_checksum(described[path], data) if path in described else ""
-        if not problem and path in tests:
-            problem = _check_document(data, tests[path])
-        elif not problem and path in of_failures:
-            problem = _count_reasons(data, reasons)
+        sha256 = hashlib.sha256(data).hexdigest()
+        problem = ""
+        try:
+            if sha256 != (wanted := described.get(path, sha256)):
+                problem = f"its SHA-256 is {sha256}, not {wanted}: its bytes have changed"
+            elif path in tests:
+                problem = "" if tests[path](json.loads(data)) else "doesn't fit the manifest"
+            elif path in of_failures:
+                problem = _count_reasons(data, reasons)
+        except (*_ERRORS, RecursionError) as error:
+            cause = str(error).partition("\n")[0] or type(error).__name__
+            problem = f"can't be read: {cause}"
         if problem:
             yield f"{path}: {problem}"
             of_failures.discard(path)
-    if of_failures:
-        yield from _compare_reasons(reasons, Counter(manifest.failures))
+    counts = Counter(manifest.failures)
+    for reason in sorted(reasons.keys() | counts.keys(), key=str) if of_failures else ():
+        if reasons[reason] != counts[reason]:
+            yield (
+                f"failures: {reasons[reason]:,} rows of {reason}, and {counts[reason]:,} by the "
+                "manifest"
+            )
 
 
 def check_reuse_files(
@@ -162,13 +171,6 @@ def check_reuse_files(
             yield f"{file.path}: its bytes have changed: the next build can't use it"
 
 
-def _compare_checksum(described: File, data: bytes) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 == described.sha256:
-        return ""
-    return f"its SHA-256 is {sha256}, not {described.sha256}: its bytes have changed"
-
-
 def _document_tests(manifest: Manifest) -> dict[str, Callable[[Any], bool]]:
     """Returns a test of the content of each JSON file, by path."""
     tests: dict[str, Callable[[Any], bool]] = {CLASSES: _are_classes}
@@ -178,42 +180,30 @@ def _document_tests(manifest: Manifest) -> dict[str, Callable[[Any], bool]]:
     return tests
 
 
+def recorded_schemas(manifest: Manifest) -> Schemas:
+    """Returns what a version says its examples consist of, or what this release writes."""
+    if manifest.schemas is not None:
+        return manifest.schemas
+    maps = {f"{name}_map" for name in manifest.config.get("mask_maps", ())}
+    columns = example_columns(
+        with_image=manifest.with_pictures, maps=[name for name in MAP_COLUMNS if name in maps]
+    )
+    return {form: find_format(form).schema(columns) for form in manifest.formats}
+
+
 def _are_classes(classes: list) -> bool:
     return [each["index"] for each in classes] == [*range(1, len(classes) + 1)]
 
 
-def _check_document(data: bytes, fits: Callable[[Any], bool]) -> str:
-    try:
-        return "" if fits(json.loads(data)) else "doesn't fit the manifest"
-    except (*_ERRORS, RecursionError) as error:
-        return f"can't be read: {_first_line(error)}"
-
-
 def _count_reasons(data: bytes, reasons: Counter[str]) -> str:
     """Counts the rows of failures by reason; returns the problem, if there is any."""
-    try:
-        with pq.ParquetFile(io.BytesIO(data)) as file:
-            if not file.schema_arrow.equals(failures.SCHEMA):
-                return "its columns aren't those of failures"
-            for batch in file.iter_batches(columns=["reason"]):
-                reasons.update(batch["reason"].to_pylist())
-    except _ERRORS as error:
-        return f"can't be read: {_first_line(error)}"
+    with pq.ParquetFile(io.BytesIO(data)) as file:
+        if not file.schema_arrow.equals(failures.SCHEMA):
+            return "its columns aren't those of failures"
+        for batch in file.iter_batches(columns=["reason"]):
+            reasons.update(batch["reason"].to_pylist())
     return ""
-
-
-def _compare_reasons(found: Counter[str], counts: Counter[str]) -> Iterator[str]:
-    for reason in sorted(found.keys() | counts.keys(), key=str):
-        if found[reason] != counts[reason]:
-            yield (
-                f"failures: {found[reason]:,} rows of {reason}, and {counts[reason]:,} by the "
-                "manifest"
-            )
 
 
 def _listed(names: set[str]) -> str:
     return " and ".join(sorted(names)) or "no format"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -35,7 +35,7 @@ def add_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> lis
 
 
 def count_sources(
-    sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
+    sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Sequence[BucketCount]
 ) -> tuple[SourceRows, ...]:
     """Counts, for each source, the rows that were kept, repeats, orphans and bad.
 
@@ -47,7 +47,6 @@ def count_sources(
     for count in counts:
         rows[count.source] += count.rows
         bad[count.source] += count.bad_rows
-    buckets = list(buckets)
     for bucket in buckets:
         arrived.update(dict(bucket.rows))
         orphans.update(dict(bucket.orphans))

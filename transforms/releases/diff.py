@@ -188,17 +188,15 @@ def _checksum_columns(format_: Format, path: str) -> Batch:
         keys.append(image_keys(examples.image_ids)[0])
         found = examples.column_checksums(_COLUMNS)
         # A version may have been built before there was some column, which is null then.
-        absent = np.zeros(len(keys[-1]), np.uint64)
-        columns = [found[name] if name in found else absent + _of_null(name) for name in _COLUMNS]
-        checksums.append(np.column_stack(columns))
+        nulls = {name: np.repeat(null, len(keys[-1])) for name, null in _null_checksums().items()}
+        checksums.append(np.column_stack([(nulls | found)[name] for name in _COLUMNS]))
     return np.concatenate(keys), np.concatenate(checksums)
 
 
 @functools.cache
-def _of_null(name: str) -> np.uint64:
-    """Returns the checksum of a column that is null."""
-    nulls = TableExamples(pa.Table.from_pylist([{}], EXAMPLE))
-    return nulls.column_checksums([name])[name][0]
+def _null_checksums() -> dict[str, np.ndarray]:
+    """Returns the checksum of each column that is null; (1,) uint64."""
+    return TableExamples(pa.Table.from_pylist([{}], EXAMPLE)).column_checksums(_COLUMNS)
 
 
 class _Side(NamedTuple):

@@ -54,17 +54,15 @@ def write_card(output: Output, scratch: str) -> None:
     Raises:
         StorageError: The object store can't be read, or written to.
     """
-    for _ in range(_TRIES):
-        try:
+    with contextlib.suppress(LatestError, ManifestError):  # `verify` reports it
+        for _ in range(_TRIES):
             name = output.latest()
-            splits = output.manifest(name).splits if name else None
-        except (LatestError, ManifestError):  # `verify` reports it
-            return
-        if not name or splits is None:
-            return
-        card.write(output.path, card.render(name, splits), scratch, output.options)
-        if output.latest() == name:  # else a build has published meanwhile
-            return
+            if name is None:
+                return
+            new_card = card.render(name, output.manifest(name).splits)
+            card.write(output.path, new_card, scratch, output.options)
+            if output.latest() == name:  # else a build has published meanwhile
+                return
 
 
 def mend_card(output: Output, manifest: Manifest) -> None:

@@ -47,7 +47,8 @@ class _Causes(NamedTuple):
 
     def first_failures(self, where: Callable[[pa.Table], pa.ChunkedArray]) -> list[dict]:
         """Returns the first failures that a mask chooses."""
-        return first_rows(self.failures.tables(), _SHOWN, where)
+        chosen = (table.filter(where(table)) for table in self.failures.tables())
+        return first_rows(chosen, _SHOWN)
 
 
 def find_losses(

@@ -19,6 +19,7 @@ from transforms.storage.stores import ObjectOptions
 ENTRIES = frozenset({"latest", "versions", "pins", ".work", card.NAME})
 
 _DATED_NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
+#: What a version may be called: it names a folder and is safe to print.
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,254}")
 _ABSENT = (FileNotFoundError, NotADirectoryError, AbsentError)
 #: What `latest` may hold: a name, and how a line ends.
@@ -68,7 +69,7 @@ class Output:
         except IrregularError as error:
             raise LatestError(self.path, str(error)) from None
         name = data.decode(errors="replace").rstrip("\r\n")
-        if not is_name(name):
+        if not _NAME.fullmatch(name):
             raise LatestError(self.path, "it holds something else" if data else "it is empty")
         return name
 
@@ -94,7 +95,7 @@ class Output:
 
     def is_published(self, name: str) -> bool:
         """Returns whether there is such a version: without a manifest it is none."""
-        if not is_name(name):
+        if not _NAME.fullmatch(name):
             return False
         path = os.path.join(self.folder(name), MANIFEST)
         try:
@@ -177,11 +178,6 @@ def _absent(output: str, name: str) -> LatestError:
     return LatestError(output, f"there is no {name}")
 
 
-def is_name(name: str) -> bool:
-    """Returns whether a version may have this name: it names a folder and is safe to print."""
-    return _NAME.fullmatch(name) is not None
-
-
 def find_change(manifest: Manifest, data: bytes) -> str | None:
     """Returns a line where a manifest has changed since it was written."""
     if not manifest.has_checksums or is_sound(data):
@@ -192,10 +188,10 @@ def find_change(manifest: Manifest, data: bytes) -> str | None:
 def find_missing(output: Output, name: str, manifest: Manifest) -> str | None:
     """Returns the first file for readers that isn't there with its size; None where all are."""
     sizes = list_contents(output.folder(name), output.options).sizes
-    for file in manifest.files_for_readers():
-        if sizes.get(file.path) != file.bytes:
-            return file.path
-    return None
+    files_for_readers = manifest.files_for_readers()
+    return next(
+        (file.path for file in files_for_readers if sizes.get(file.path) != file.bytes), None
+    )
 
 
 class Contents(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from transforms.dataset.naming import MANIFEST
 from transforms.formats.registry import preferred
-from transforms.releases import verify_files, verify_output
+from transforms.releases import verify_files
 from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.merging import Batch, align, within
 from transforms.releases.output import LatestError, Output, find_change, list_contents
@@ -99,11 +99,11 @@ class _Check:
         folder, options = self.output.folder(self.name), self.output.options
         is_latest = self._is_latest()
         if is_latest:
-            self._problems(verify_output.check_pointer(self.output, self.name))
-            self._problems(verify_output.check_versions(self.output, self.name))
-            for stranger in verify_output.find_strangers(self.output):
+            self._problems(verify_files.check_pointer(self.output, self.name))
+            self._problems(verify_files.check_versions(self.output, self.name))
+            for stranger in verify_files.find_strangers(self.output):
                 self.note(stranger)
-            self._problems(verify_output.check_pins(self.output))
+            self._problems(verify_files.check_pins(self.output))
         try:
             manifest, data = self.output.read_manifest(self.name)
         except ManifestError as error:
@@ -114,7 +114,7 @@ class _Check:
         if not manifest.has_checksums:
             self.note(_NO_CHECKSUMS)
         elif is_latest:
-            problem, note = verify_output.check_card(self.output, self.name, manifest)
+            problem, note = verify_files.check_card(self.output, self.name, manifest)
             if problem:
                 self._problem(problem)
             if note:

@@ -18,6 +18,7 @@ from transforms.dataset.keys import mix
 
 #: The identity of what isn't to be taken over.
 UNKNOWN = np.uint64(0)
+_LEAST = np.uint64(1)
 
 _ADDRESSES = {
     "original": ("original_url", "original_size", "original_md5"),
@@ -54,7 +55,7 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
         identities = mix(
             identities ^ rotation.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
         )
-    return _avoid_unknown(identities)
+    return np.maximum(identities, _LEAST)
 
 
 def mask_identities(
@@ -73,7 +74,7 @@ def mask_identities(
     identities = _chain_lists(pictures, *_members(images["mask_files"], sources))
     lengths, masks = _flattened(images["masks"])
     names = _hashes(masks.field("mask_path").to_pylist()) if len(masks) else _hashes([])
-    return _avoid_unknown(_chain_lists(identities, lengths, names))
+    return np.maximum(_chain_lists(identities, lengths, names), _LEAST)
 
 
 def _members(lists: pa.ChunkedArray, sources: Sequence[Source]) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +126,3 @@ def _numbers(array: pa.Array) -> np.ndarray:
 
 def _hashes(texts: Iterable[str]) -> np.ndarray:
     return np.array([xxhash.xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
-
-
-def _avoid_unknown(identities: np.ndarray) -> np.ndarray:
-    return np.maximum(identities, np.uint64(1))

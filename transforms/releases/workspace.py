@@ -9,10 +9,10 @@ others, and follows no links (`transforms.storage.private`).
 """
 
 import contextlib
+import glob
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 from transforms import journal
 from transforms.redaction import redact_url
@@ -189,8 +189,8 @@ def _in_folder(
         interrupted = True
         raise
     finally:
-        entries = Path(folder, journal.FOLDER).glob("*")
-        if not (interrupted and fingerprint and any(entries)):
+        done_by_now = glob.glob("*", root_dir=os.path.join(folder, journal.FOLDER))
+        if not (interrupted and fingerprint and done_by_now):
             locked.remove(folder)
         if lock is not None:
             os.close(lock)

@@ -92,4 +92,4 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
         "labels": (rows.labels,),
     }
     exchange = plan.work.exchange if plan.exchange == "files" else None
-    built.parts | Publish(plan.publication, parts, exchange, reports)
+    built.parts | Publish(plan, exchange, reports)

@@ -23,7 +23,6 @@ from transforms.kinds.registry import TABLES, VOCABULARY
 from transforms.redaction import redact_value
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.manifest import Manifest
-from transforms.releases.publication import LossLimits
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
@@ -85,7 +84,8 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
         formats=tuple(flags.format),
         shard_size=flags.shard_size,
         num_shards=flags.num_shards,
-        limits=LossLimits(flags.max_failure_rate, flags.max_bad_rate),
+        max_failure_rate=flags.max_failure_rate,
+        max_bad_rate=flags.max_bad_rate,
         flags=recorded | {"release": release, "chunk_size": examples.chunk_size},
         fingerprint=digest,
         settings_fingerprint=settings,

@@ -101,7 +101,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     """Returns a line about an error, and the exit code; raises an error that nobody expects."""
     # These take a while to import, unless they are imported already.
     from open_images.downloading.client import DownloadError
-    from transforms.releases.diff_shard import DamagedShardError
+    from transforms.releases.diff import DamagedShardError
     from transforms.releases.manifest import ManifestError, VersionError
     from transforms.releases.output import LatestError
     from transforms.releases.workspace import OutputError

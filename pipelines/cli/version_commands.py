@@ -119,9 +119,10 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
 
 
 def _by_split(found: Difference) -> dict[str, dict[str, int]]:
-    kinds = {kind: getattr(found, kind) for kind in _CHANGES}
-    present = [name for name in SPLITS if any(name in counts for counts in kinds.values())]
-    return {split: {kind: counts[split] for kind, counts in kinds.items()} for split in present}
+    present = [name for name in SPLITS if any(name in counts for counts in found.kinds.values())]
+    return {
+        split: {kind: counts[split] for kind, counts in found.kinds.items()} for split in present
+    }
 
 
 def _compare_accounts(before: Manifest, after: Manifest) -> dict[str, dict]:
@@ -153,7 +154,7 @@ def _compare_accounts(before: Manifest, after: Manifest) -> dict[str, dict]:
 def _describe(found: Difference, accounts: dict[str, dict]) -> list[str]:
     by_split = _by_split(found)
     rows = [(split, *counts.values()) for split, counts in by_split.items()]
-    lines = report.table(("split", *_CHANGES), rows)
+    lines = report.table(("split", *found.kinds), rows)
     for title, counts in (("changed by source", found.sources), ("by column", found.columns)):
         if counts:
             rows = [(name, *(its[split] for split in by_split)) for name, its in counts.items()]

@@ -1,5 +1,6 @@
 """Verifying a published version: each way to spoil one is found and named."""
 
+import dataclasses
 import json
 import os
 import random
@@ -25,6 +26,7 @@ from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tables import TableExamples
 from transforms.formats.tfrecord.records import KIND_NAMES, parse_example, read_records
 from transforms.kinds.registry import example_columns
+from transforms.releases.manifest import ShardFile
 from transforms.releases.shard_files import sha256_of
 from transforms.releases.verify_shard import ShardTask, check_shard
 from transforms.storage import files
@@ -516,11 +518,8 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
     whole = path.read_bytes()
     task = ShardTask(
         folder=str(path.parent),
-        path=path.name,
-        form="tfrecord",
         split="validation",
-        sha256="",
-        num_examples=3,
+        shard=ShardFile(path.name, "tfrecord", num_examples=3, bytes=len(whole), sha256=""),
         schema=find_format("tfrecord").schema(example_columns()),
         columns=(),
         compare=False,
@@ -531,7 +530,8 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
     chosen = random.Random(5)
     for _ in range(40):
         flip(path, chosen.randrange(len(whole)))
-        report = check_shard(task._replace(sha256=sha256_of(str(path))))
+        changed = dataclasses.replace(task.shard, sha256=sha256_of(str(path)))
+        report = check_shard(task._replace(shard=changed))
         (problem,) = report.problems
         assert re.fullmatch("(wrong CRC of the (length|record)|ends inside the record) .*", problem)
         assert not report.readable

@@ -22,7 +22,6 @@ from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printa
 _PROGRAM = program_name("versions")
 _MIB = 1 << 20
 #: What becomes of images from one version to another.
-_CHANGES = ("appeared", "vanished", "changed", "unchanged")
 
 
 def list_versions(output: Output, flags: argparse.Namespace) -> None:

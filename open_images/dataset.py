@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from open_images import reading
-from open_images.reading import RowGroup
 from open_images.values import none_of
 from transforms.dataset.keys import image_keys
 from transforms.dataset.naming import CLASSES, SPLIT_ALIASES, SPLITS
@@ -75,7 +74,7 @@ class Dataset:
         splits = manifest.splits
         self.splits = {name: splits[name].num_examples for name in SPLITS if name in splits}
         self.formats = tuple(name for name in FORMATS if name in manifest.formats)
-        self._first_keys: dict[RowGroup, int] = {}
+        self._first_keys: dict[reading.RowGroup, int] = {}
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
@@ -157,18 +156,18 @@ class Dataset:
                 return reading.read_example(group, row, with_picture, self._options)
         raise KeyError(f"{image_id}: no such image in version {self.version}")
 
-    def _find_group(self, split: str, key: int) -> RowGroup:
+    def _find_group(self, split: str, key: int) -> reading.RowGroup:
         """Returns the row group of a split that holds the image with a key, if any does."""
-        shards = [RowGroup(path, 0) for path in self.shards("parquet", split)]
+        shards = [reading.RowGroup(path, 0) for path in self.shards("parquet", split)]
         shard = self._last_before(shards, key)
         return self._last_before(list(reading.row_groups(shard.path, self._options)), key)
 
-    def _last_before(self, groups: list[RowGroup], key: int) -> RowGroup:
+    def _last_before(self, groups: list[reading.RowGroup], key: int) -> reading.RowGroup:
         """Returns the last row group that begins at or before a key; else the first."""
         at = bisect.bisect_right(groups, key, key=self._first_key)
         return groups[max(at - 1, 0)]
 
-    def _first_key(self, group: RowGroup) -> int:
+    def _first_key(self, group: reading.RowGroup) -> int:
         if group not in self._first_keys:
             ids = reading.read_column(group, "image_id", self._options)
             keys, _ = image_keys(ids.chunk(0).slice(0, 1))

@@ -15,6 +15,7 @@ from pycocotools import mask as coco
 
 from open_images.values import did_you_mean
 from transforms.dataset.naming import CLASSES, MANIFEST
+from transforms.errors import UsageError
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.releases.output import Output
 
@@ -25,10 +26,6 @@ _DASH = 8
 
 Colour = tuple[int, ...]
 Box = list[float]  # left, top, right, bottom in pixels
-
-
-class DrawError(ValueError):
-    """What was asked for can't be drawn; the message is one line with the remedy."""
 
 
 class Palette:
@@ -56,7 +53,7 @@ def find_version(path: Path) -> Path:
     output = Output(str(path))
     name = output.published_latest()
     if name is None:
-        raise DrawError(f"{path}: nothing is published there: name the --output of a build")
+        raise UsageError(f"{path}: nothing is published there: name the --output of a build")
     return Path(output.folder(name))
 
 
@@ -65,12 +62,12 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
     shards = sorted(version.glob("parquet/*.parquet"))
     splits = sorted({shard.name.split("-")[0] for shard in shards})
     if not splits:
-        raise DrawError(f"{version}: it holds no Parquet: build with --format parquet")
+        raise UsageError(f"{version}: it holds no Parquet: build with --format parquet")
     if not split and not image_ids:
         split = "train" if "train" in splits else splits[0]
     if split and split not in splits:
         hint = did_you_mean(split, splits) or f": use one of {', '.join(splits)}"
-        raise DrawError(f"--split {split}: no such split{hint}")
+        raise UsageError(f"--split {split}: no such split{hint}")
     data = ds.dataset([s for s in shards if split in (None, s.name.split("-")[0])])
     if not image_ids:
         # An older version lacks columns that were added since.
@@ -84,9 +81,9 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
     rows = [row for part in parts for row in part.to_table(filter=wanted).to_pylist()]
     found = {row["image_id"]: row for row in rows}
     if lost := [image_id for image_id in image_ids if image_id not in found]:
-        raise DrawError(f"--image_id {lost[0]}: no such example: check it and --split")
+        raise UsageError(f"--image_id {lost[0]}: no such example: check it and --split")
     if not all(row["image"] for row in rows):
-        raise DrawError(f"{version}: it holds no pictures: build with --images")
+        raise UsageError(f"{version}: it holds no pictures: build with --images")
     return [found[image_id] for image_id in image_ids]
 
 

@@ -1,6 +1,5 @@
 """How far a build or a download is, and who hears of it."""
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -40,21 +39,7 @@ class Observer:
         """Shows a line of the result."""
 
 
-class BuildObserver(Observer):
-    """Hears from a build while it runs, and is asked how it is to run."""
-
-    def lose_lease(self) -> None:
-        """Ends the build, which can't publish any more: another has taken over.
-
-        A build that goes on fails in the end.
-        """
-
-    def running(self) -> contextlib.AbstractContextManager[object]:
-        """Returns a context for the time in which the pipeline runs."""
-        return contextlib.nullcontext()
-
-
-class Listener(BuildObserver):
+class Listener(Observer):
     """Logs what happens, keeps the lines of the result, and calls a function with how far it is.
 
     Args:

@@ -54,24 +54,19 @@ def row_groups(path: str, options: ObjectOptions) -> Iterator[RowGroup]:
 
 
 def read_batches(
-    group: RowGroup,
-    columns: Sequence[str] | None,
-    options: ObjectOptions,
-    batch_rows: int | None = None,
+    group: RowGroup, columns: Sequence[str] | None, options: ObjectOptions
 ) -> Iterator[pa.RecordBatch]:
-    """Yields the examples of a row group, in their order.
+    """Yields the examples of a row group in their order, some 16 MiB at a time.
 
     Args:
         group: the row group.
         columns: names of columns, such as `bboxes`, or of fields in them; None for all.
         options: how object stores are reached.
-        batch_rows: examples in a batch; None for as many as take some 16 MiB.
     """
     with opened(group.path, options) as shard:
         about = shard.metadata.row_group(group.number)
-        if batch_rows is None:
-            example_bytes = max(1, about.total_byte_size // max(1, about.num_rows))
-            batch_rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // example_bytes))
+        example_bytes = max(1, about.total_byte_size // max(1, about.num_rows))
+        batch_rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // example_bytes))
         yield from shard.iter_batches(
             batch_rows, row_groups=[group.number], columns=columns and list(columns)
         )

@@ -11,7 +11,6 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from runners import launch
@@ -33,34 +32,27 @@ _Result = TypeVar("_Result")
 
 
 def flag(
-    convert: Converter,
+    convert: Converter | tuple[str, ...],
     default: Any = dataclasses.MISSING,
     *,
-    help: str,  # noqa: A002 - as argparse calls it
-    metavar: str | None = None,
-    aliases: tuple[str, ...] = (),
     group: str = "",
     recorded: bool = True,
+    **options: str,
 ) -> Any:
     """Returns a dataclass field that is also a flag of a command line.
 
     Args:
-        convert: makes the field's value of a text or of what Python passes.
+        convert: makes the field's value of a text or of what Python passes; or the names of which
+            it is one.
         default: without one the flag is required.
-        help: for `--help`.
-        metavar: how `--help` names the value.
-        aliases: other names on a command line.
         group: the heading in `--help` that the flag is listed under.
         recorded: whether the manifest records the value.
+        options: `help`, and `metavar`, as argparse calls them.
     """
-    metadata = {
-        "convert": convert,
-        "help": help,
-        "metavar": metavar,
-        "aliases": aliases,
-        "group": group,
-        "recorded": recorded,
-    }
+    if isinstance(convert, tuple):
+        options["metavar"] = f"{{{','.join(convert)}}}"
+        convert = one_of(convert)
+    metadata = {"convert": convert, "group": group, "recorded": recorded, "options": options}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -77,7 +69,7 @@ def keywords_of(
         described: Any = call
         described.__signature__ = inspect.signature(flags)
         lines = [
-            f"    {field.name}: {field.metadata['help']}"
+            f"    {field.name}: {field.metadata['options']['help']}"
             for field in dataclasses.fields(flags)  # pyrefly: ignore
         ]
         described.__doc__ = f"{inspect.getdoc(function)}\n\nKeywords:\n" + "\n".join(lines)
@@ -108,16 +100,6 @@ def convert_fields(flags: Any) -> None:
             raise UsageError(f"argument --{field.name}: {error}") from None
 
 
-def is_switch(field: dataclasses.Field) -> bool:
-    """Whether a flag takes no value on a command line."""
-    return field.metadata["convert"] is switch
-
-
-def is_repeatable(field: dataclasses.Field) -> bool:
-    """Whether a flag may be given several times on a command line."""
-    return field.metadata["convert"] in (paths, repeated)
-
-
 def path(value: str | os.PathLike[str]) -> str:
     """A path or URI."""
     if not isinstance(value, str | os.PathLike):
@@ -131,7 +113,7 @@ def local_path(value: str | os.PathLike[str]) -> Path:
 
 
 def paths(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """Paths or URIs; one needn't be in a list."""
+    """Paths or URIs; one needn't be in a list. A command line repeats the flag for each."""
     if isinstance(value, str | os.PathLike):
         return (path(value),)
     return tuple(map(path, value))
@@ -175,13 +157,13 @@ def one_of(allowed: Sequence[str]) -> Converter:
     return convert
 
 
-def choices(allowed: Sequence[str], aliases: Mapping[str, str] = MappingProxyType({})) -> Converter:
+def choices(allowed: Sequence[str], aliases: Mapping[str, str] | None = None) -> Converter:
     """Converts to some of these names, each once; a text has them comma separated."""
 
     def convert(value: str | Iterable[str]) -> tuple[str, ...]:
         given = value.split(",") if isinstance(value, str) else [str(name) for name in value]
         given = [name.strip() for name in given if name.strip()]
-        names = tuple(dict.fromkeys(aliases.get(name, name) for name in given))
+        names = tuple(dict.fromkeys((aliases or {}).get(name, name) for name in given))
         wrong = [name for name in names if name not in allowed]
         if wrong or not names:
             raise UsageError(none_of(wrong[0] if wrong else str(value), allowed))
@@ -206,6 +188,15 @@ def natural(value: str | int) -> int:
     if len(text) > _MOST_DIGITS:
         raise UsageError(f"a number of {len(text):,} digits is too large")
     return int(text)
+
+
+def natural_or_all(value: str | int) -> int | None:
+    """A number from 0, or None for `all`."""
+    if value == "all":
+        return None
+    if not str(value).isdecimal():
+        raise UsageError(f"{value!r} is neither a number nor 'all'")
+    return natural(value)
 
 
 def up_to(most: int) -> Converter:

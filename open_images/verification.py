@@ -1,13 +1,18 @@
 """Checks a published version."""
 
 import dataclasses
+import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 
-from open_images.progress import Progress
+from open_images.progress import Listener, Observer, Progress
+from transforms.redaction import redact
 from transforms.releases import verify as checks
 from transforms.releases.output import Output
 from transforms.storage.stores import ObjectOptions
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +25,14 @@ class Verification:
         notes: a line each.
         account: how much was checked: `examples`, `shards`, `bytes` and `pictures`; and the
             numbers of `problems` and of `damaged` pictures.
+        seconds: how long it took.
     """
 
     version: str
     problems: Sequence[str]
     notes: Sequence[str]
     account: checks.Account
+    seconds: float
 
     @property
     def is_whole(self) -> bool:
@@ -57,16 +64,35 @@ def verify(
         VersionError: There is no such version, or its manifest can't be read.
         StorageError, OSError: Something can't be read.
     """
-    published = Output(os.fspath(output), ObjectOptions(s3_endpoint_url=s3_endpoint_url))
+    listener = Listener(_log, progress)
+    return check(os.fspath(output), version, sample, num_workers, s3_endpoint_url, listener)
+
+
+def check(
+    output: str,
+    version: str | None,
+    sample: int | None,
+    num_workers: int,
+    s3_endpoint_url: str | None,
+    observer: Observer,
+) -> Verification:
+    """Does what `verify` does, and tells an observer of problems and notes as they are found."""
+    started = time.monotonic()
+    published = Output(output, ObjectOptions(s3_endpoint_url=s3_endpoint_url))
     name = published.choose(version)
     problems: list[str] = []
     notes: list[str] = []
 
-    def show(done: int, total: int) -> None:
-        if progress:
-            progress(Progress(f"checking {name}", done, total))
+    def report(line: str) -> None:
+        problems.append(line)
+        observer.report(line)
 
-    account = checks.verify(
-        published, name, sample, num_workers, problems.append, notes.append, show
-    )
-    return Verification(name, problems, notes, account)
+    def note(line: str) -> None:
+        notes.append(line)
+        observer.say(f"note: {redact(line)}")
+
+    def show(done: int, total: int) -> None:
+        observer.show(Progress(f"checking {name}", done, total))
+
+    account = checks.verify(published, name, sample, num_workers, report, note, show)
+    return Verification(name, problems, notes, account, time.monotonic() - started)

@@ -1,6 +1,6 @@
 """Builds a dataset: `python -m pipelines.build --help`."""
 
-from pipelines.cli.output import fail, print_line, print_result, program_name
+from pipelines.cli.output import fail, print_line, program_name
 from transforms.system import program
 
 _PROGRAM = program_name("build")
@@ -8,21 +8,15 @@ _PROGRAM = program_name("build")
 if __name__ == "__main__":
     program.begin(_PROGRAM, "interrupted: nothing was published")
 
-import json
 import logging
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from open_images import building
 from pipelines.cli import build_flags, secrets
-from pipelines.cli.progress import DisplayObserver, ProgressDisplay
+from pipelines.cli.progress import ProgressDisplay
 from runners import lean
 from transforms.system import descriptors
-from transforms.wording import clean_lines, clean_values
-
-if TYPE_CHECKING:
-    from pipelines.cli.ending import Ending
 
 
 def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None = None) -> int:
@@ -42,21 +36,18 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_not_of_a_worker)
     secrets.keep_secrets()
-    flags, beam_arguments = build_flags.parse(sys.argv[1:] if arguments is None else arguments)
+    flags, beam_arguments = build_flags.parse(arguments)
     if too_few := descriptors.raise_limit():
         print_line(f"{_PROGRAM}: note: {too_few}")
     with display or ProgressDisplay() as shown:
-        build = building.start(flags, beam_arguments, DisplayObserver(shown))
+        build = building.start(flags, beam_arguments, shown)
         # These take a while to import: not before the workers are on their way.
         from pipelines.cli import ending as endings
         from pipelines.cli import metrics_file
 
         wrong = metrics_file.complaint(flags.metrics_file) if flags.metrics_file else None
         ending = endings.Ending(2, error=wrong) if wrong else endings.run(build)
-    if flags.report == "json":
-        _print(json.dumps(clean_values(endings.document(ending))), ending)
-    else:
-        _print(clean_lines(ending.text), ending)
+    endings.print_report(_PROGRAM, ending, flags.report)
     # The figures of the build that is at work will be those of this time.
     if flags.metrics_file and not wrong and ending.code != endings.BUSY:
         try:
@@ -64,22 +55,8 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
         except OSError as error:
             cause = f"--metrics_file {flags.metrics_file} can't be written: {error.strerror}"
             fail(_PROGRAM, cause, 1)
-    for cause, examples in ending.causes:
-        fail(_PROGRAM, cause, ending.code)
-        for example in examples:
-            print_line(f"  {example}")
-    if ending.error and not ending.causes:
-        fail(_PROGRAM, ending.error, ending.code)
+    endings.print_error(_PROGRAM, ending)
     return ending.code
-
-
-def _print(text: str, ending: "Ending") -> None:
-    """Prints a report. Where that can't be, says in a line what became of the build."""
-    outcome = ""
-    if ending.folder and ending.code == 0:
-        outcome = f"{'unchanged:' if ending.unchanged else 'published'} {ending.folder}"
-    if text:
-        print_result(_PROGRAM, text, outcome)
 
 
 def _is_not_of_a_worker(record: logging.LogRecord) -> bool:

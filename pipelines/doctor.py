@@ -2,13 +2,12 @@
 
 import dataclasses
 import logging
-import sys
 from collections.abc import Sequence
 
 from open_images.building.flags import DoctorFlags
 from pipelines.cli import build_flags, secrets
 from pipelines.cli.arguments import Parser
-from pipelines.cli.output import fail, program_name
+from pipelines.cli.output import exit_code_of, program_name
 from transforms.system import program
 from transforms.wording import printable
 
@@ -48,35 +47,29 @@ class ProgramFlags(DoctorFlags, build_flags.ReportFlags):
     """The flags of the program: a build's command line is a doctor's, too."""
 
 
-def parse(arguments: Sequence[str]) -> tuple[DoctorFlags, list[str]]:
+def parse(arguments: Sequence[str] | None) -> tuple[DoctorFlags, list[str]]:
     """Parses the command line of a build, of whose flags none is needed, with a few of our own."""
     parser = Parser(program="doctor", description=_DESCRIPTION, epilog=_EXAMPLES)
     return build_flags.parse_with(parser, ProgramFlags, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Looks at everything, and says what it found.
-
-    Returns:
-        The exit code: 0 all is well, 1 something is to be mended, 2 wrong use.
-    """
+    """Looks at everything, and says what it found; returns the exit code."""
     logging.basicConfig(level=logging.CRITICAL)
     secrets.keep_secrets()
-    given = sys.argv[1:] if arguments is None else arguments
-    flags, beam_arguments = parse(given)
+    flags, beam_arguments = parse(arguments)
     # Beam takes a second to import: not before the flags are known to be right.
     from open_images.building.examine import examine
 
-    todo = 0
-    try:
-        with program.interruptible():
-            for finding in examine(flags, beam_arguments):
-                print(f"{finding.mark:4}  {printable(finding.text)}", flush=True)
-                todo += finding.mark == "fix"
-    except KeyboardInterrupt:
-        return fail(_PROGRAM, "interrupted", 1)
-    print(f"{todo} to mend" if todo else "all is well")
-    return 1 if todo else 0
+    def work() -> int:
+        todo = 0
+        for finding in examine(flags, beam_arguments):
+            print(f"{finding.mark:4}  {printable(finding.text)}", flush=True)
+            todo += finding.mark == "fix"
+        print(f"{todo} to mend" if todo else "all is well")
+        return int(todo > 0)
+
+    return exit_code_of(_PROGRAM, work)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,17 @@
 """Downloads the published files of Open Images, and pictures by a list."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from open_images.downloading import catalogue, run
-from open_images.downloading.client import RETRY, DownloadError
+from open_images.downloading.client import RETRY
 from open_images.downloading.flags import DownloadFlags
 from pipelines.cli import secrets
 from pipelines.cli.arguments import Parser, add_flags, read_flags
-from pipelines.cli.output import fail, program_name
-from pipelines.cli.progress import DisplayObserver, ProgressDisplay
-from transforms.errors import UsageError
+from pipelines.cli.output import exit_code_of, fail, program_name
+from pipelines.cli.progress import ProgressDisplay
 from transforms.storage.retry import Retry
-from transforms.storage.stamps import ChangedError
 from transforms.system import program
 
 _PROGRAM = program_name("download")
@@ -49,17 +46,10 @@ exit codes: 0 all is there, 1 failed, 2 wrong use.
 _INTERRUPTED = "interrupted: run the same command again to go on"
 
 
-def parse(arguments: Sequence[str]) -> DownloadFlags:
-    """Parses a command line.
-
-    Raises:
-        SystemExit: with code 2 and one line on stderr where the use is wrong.
-    """
-    parser = Parser(
-        program="download",
-        description="Downloads the published files of Open Images, or pictures by a list.",
-        epilog=_EXAMPLES,
-    )
+def parse(arguments: Sequence[str] | None) -> DownloadFlags:
+    """Parses a command line; wrong use ends the program with a line on stderr and code 2."""
+    description = "Downloads the published files of Open Images, or pictures by a list."
+    parser = Parser(program="download", description=description, epilog=_EXAMPLES)
     add_flags(parser, DownloadFlags)
     return read_flags(parser, DownloadFlags, parser.parse_args(arguments))
 
@@ -70,35 +60,17 @@ def main(
     display: ProgressDisplay | None = None,
     retry: Retry = RETRY,
 ) -> int:
-    """Runs the program.
-
-    Args:
-        arguments: of the command line, without the program's name.
-        files: the catalogue.
-        display: shows how far the download is; None is one on stderr.
-        retry: how often a server is asked for a file again.
-
-    Returns:
-        The exit code: 0 all is there, 1 failed, 2 wrong use.
-    """
+    """Runs the program, whose catalogue, display and retries may be others; returns its code."""
     logging.basicConfig(level=logging.ERROR)  # else Beam warns of what isn't installed
     secrets.keep_secrets()
-    flags = parse(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with program.interruptible(lambda: _INTERRUPTED), display or ProgressDisplay() as shown:
-            failures = run.run(flags, catalogue.read(files), DisplayObserver(shown), retry)
-    except UsageError as error:
-        return fail(_PROGRAM, str(error), 2)
-    except KeyboardInterrupt:
-        return fail(_PROGRAM, _INTERRUPTED, 1)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return fail(_PROGRAM, f"{where}{error.strerror or error}", 1)
-    except (ChangedError, DownloadError) as error:
-        return fail(_PROGRAM, str(error), 1)
-    for failure in failures:
-        fail(_PROGRAM, failure, 1)
-    return int(bool(failures))
+    flags = parse(arguments)
+
+    def work() -> int:
+        with display or ProgressDisplay() as shown:
+            failures = run.run(flags, catalogue.read(files), shown, retry)
+        return max((fail(_PROGRAM, failure, 1) for failure in failures), default=0)
+
+    return exit_code_of(_PROGRAM, work, interrupted=_INTERRUPTED)
 
 
 if __name__ == "__main__":

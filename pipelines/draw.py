@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from open_images.drawing import DrawError, Palette, draw_sheet, find_examples, find_version
+from open_images.drawing import Palette, draw_sheet, find_examples, find_version
 from open_images.values import natural
 from pipelines.cli.arguments import Parser, converted
 from pipelines.cli.output import fail, print_result, program_name
 from transforms.dataset.naming import SPLIT_ALIASES
+from transforms.errors import UsageError
 from transforms.releases.manifest import VersionError
 from transforms.system import program
 from transforms.wording import counted, printable
@@ -39,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     try:
         if flags.images < 1 or flags.output.suffix not in (".png", ".jpg"):
-            raise DrawError("--images must be at least 1, and --output end in .png or .jpg")
+            raise UsageError("--images must be at least 1, and --output end in .png or .jpg")
         if flags.output.exists() and not flags.output.is_file():
-            raise DrawError(f"--output {flags.output} is no file: name one")
+            raise UsageError(f"--output {flags.output} is no file: name one")
         version = find_version(flags.dataset)
         split = SPLIT_ALIASES.get(flags.split, flags.split)
         examples = find_examples(version, split, flags.image_id, flags.images)
         draw_sheet(examples, Palette(version)).save(flags.output)
-    except (DrawError, VersionError, OSError) as error:
+    except (UsageError, VersionError, OSError) as error:
         return fail(parser.prog, str(error), 2)
     except (ValueError, KeyError, TypeError) as error:  # the files of a version aren't sound
         problem = f"{flags.dataset} can't be drawn ({error}): see python -m pipelines.verify"

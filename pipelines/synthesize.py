@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from open_images.synthesis.bulk import write_bulk
@@ -9,9 +10,9 @@ from open_images.synthesis.corpus import write_corpus
 from open_images.synthesis.definitions import write_definitions
 from open_images.values import count
 from pipelines.cli.arguments import Parser, add_num_workers, converted
-from pipelines.cli.output import fail, program_name
+from pipelines.cli.output import exit_code_of, program_name
+from transforms.errors import UsageError
 from transforms.system import program
-from transforms.system.processes import WorkerError
 
 _PROGRAM = program_name("synthesize")
 
@@ -34,80 +35,41 @@ with the pixels. The same flags and seed give the same bytes, whatever --num_wor
 
 
 def _parser() -> Parser:
-    number = converted(count)
     parser = Parser(program="synthesize", description=__doc__ or "", epilog=_EXAMPLES)
-    add = parser.add_argument
+    add, number = parser.add_argument, converted(count)
     add("--output", metavar="DIR", type=Path, required=True, help="a new or empty folder")
-    add(
-        "--images",
-        metavar="N",
-        type=number,
-        default=200,
-        help="how many images; default: 200",
-    )
-    add(
-        "--pixels",
-        choices=("folder", "tar", "zip", "none"),
-        default="folder",
-        help="how pictures are stored; none: annotations alone, fast, millions of images",
-    )
+    add("--images", metavar="N", type=number, default=200, help="how many images; default: 200")
+    pixels = "how pictures are stored; none: annotations alone, fast, millions of images"
+    add("--pixels", choices=("folder", "tar", "zip", "none"), default="folder", help=pixels)
     add("--release", choices=("v7", "v3"), default="v7", help="which formats; default: v7")
     add("--seed", metavar="N", type=int, default=0, help="decides on everything; default: 0")
     add_num_workers(parser)
-    add(
-        "--narrative_bytes",
-        metavar="N",
-        type=number,
-        default=3000,
-        help="size of a narrative's line with --pixels none; default: 3000",
-    )
+    narratives = "size of a narrative's line with --pixels none; default: 3000"
+    add("--narrative_bytes", metavar="N", type=number, default=3000, help=narratives)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program.
+    """Runs the program; returns the exit code: 0 done, 1 failed, 2 wrong use."""
+    flags = _parser().parse_args(arguments)
+    return exit_code_of(_PROGRAM, partial(_synthesize, flags))
 
-    Args:
-      arguments: of the command line, without the program's name.
 
-    Returns:
-      The exit code: 0 done, 1 failed, 2 wrong use.
-    """
-    parser = _parser()
-    flags = parser.parse_args(arguments)
+def _synthesize(flags: argparse.Namespace) -> int:
     try:
         flags.output.mkdir(parents=True, exist_ok=True)
         if any(flags.output.iterdir()):
             raise FileExistsError(0, "is not empty; name a new folder")
     except OSError as error:
-        return fail(parser.prog, f"--output {flags.output}: {error.strerror}", 2)
-    try:
-        _write(flags)
-    except WorkerError as error:
-        return fail(_PROGRAM, str(error), 1)
-    return 0
-
-
-def _write(flags: argparse.Namespace) -> None:
-    write_definitions(flags.output / "annotations", flags.release)
+        raise UsageError(f"--output {flags.output}: {error.strerror}") from None
+    annotations = flags.output / "annotations"
+    write_definitions(annotations, flags.release)
+    common = flags.images, flags.release, flags.seed, flags.num_workers
     if flags.pixels == "none":
-        write_bulk(
-            flags.output / "annotations",
-            flags.images,
-            flags.release,
-            flags.seed,
-            flags.num_workers,
-            flags.narrative_bytes,
-        )
+        write_bulk(annotations, *common, flags.narrative_bytes)
     else:
-        write_corpus(
-            flags.output,
-            flags.images,
-            flags.pixels,
-            flags.release,
-            flags.seed,
-            flags.num_workers,
-        )
+        write_corpus(flags.output, flags.pixels, *common)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,20 +1,15 @@
 """Checks a published version: `python -m pipelines.verify --help`."""
 
 import argparse
-import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 
-from open_images.progress import Progress
-from open_images.values import natural
+from open_images.values import natural_or_all
 from pipelines.cli import secrets
-from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
-from pipelines.cli.output import fail, program_name, spelled
-from runners.temporary import temporary_folder
-from transforms.errors import UsageError
+from pipelines.cli.arguments import Parser, add_num_workers, add_output, add_store, converted
+from pipelines.cli.output import exit_code_of, program_name, spelled
+from transforms.storage.temporary import program_folder
 from transforms.system import program
-from transforms.wording import printable
 
 _PROGRAM = program_name("verify")
 
@@ -41,28 +36,14 @@ exit codes: 0 whole, 1 problems found or not to be read, 2 wrong use.
 """
 
 
-def _sample(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdecimal():
-        raise UsageError(f"{text!r} is neither a number nor 'all'")
-    return natural(text)
-
-
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of this program's flags."""
-    parser = Parser(
-        program="verify",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-    )
-    parser.add_argument(
-        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
-    )
+    """Returns the parser of this program's flags."""
+    parser = Parser(program="verify", description=_DESCRIPTION, epilog=_EXAMPLES)
+    add_output(parser)
     parser.add_argument("--version", metavar="NAME", help="which to check; default: the latest")
     parser.add_argument(
         "--sample",
-        type=converted(_sample),
+        type=converted(natural_or_all),
         default=1000,
         metavar="N",
         help="how many pictures to decode, evenly spread over the version, or 'all'; default: 1000",
@@ -73,52 +54,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Checks a version.
-
-    Returns:
-        The exit code: 0 whole, 1 problems found or not to be read, 2 wrong use.
-    """
+    """Checks a version; returns the exit code."""
     secrets.keep_secrets()
     flags = make_parser().parse_args(arguments)
-    # Arrow takes some tenths of a second to import: not before the flags are known to be right.
-    from pipelines.cli import report
-    from pipelines.cli.progress import ProgressDisplay
-    from transforms.releases.manifest import VersionError
-    from transforms.releases.output import LatestError, Output
-    from transforms.releases.verify import verify
-    from transforms.storage.objects import StorageError
-    from transforms.storage.stores import ObjectOptions
-    from transforms.system.processes import WorkerError
+    return exit_code_of(_PROGRAM, partial(_verify, flags), flags.output)
 
-    started = time.monotonic()
-    output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
-    try:
-        with program.interruptible(), temporary_folder():
-            name = output.choose(flags.version)
-            with ProgressDisplay() as display:
-                account = verify(
-                    output,
-                    name,
-                    flags.sample,
-                    flags.num_workers,
-                    partial(display.print_line, file=sys.stdout),
-                    lambda line: display.print_line(f"note: {line}"),
-                    lambda done, total: display.show(Progress(f"checking {name}", done, total)),
-                )
-    except LatestError as error:
-        return fail(_PROGRAM, str(error), 1)
-    except VersionError as error:
-        return fail(_PROGRAM, str(error), 2)
-    except (StorageError, WorkerError) as error:
-        return fail(_PROGRAM, str(error), 1)
-    except OSError as error:
-        return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
-    except KeyboardInterrupt:
-        return fail(_PROGRAM, "interrupted", 1)
-    seconds = time.monotonic() - started
-    lines = report.verification(printable(flags.output), name, account, seconds)
-    print(spelled("\n".join(lines)))
-    return 1 if account.problems else 0
+
+def _verify(flags: argparse.Namespace) -> int:
+    # Arrow takes some tenths of a second to import: not before the flags are known to be right.
+    from open_images.verification import check
+    from pipelines.cli.progress import ProgressDisplay
+    from pipelines.cli.report import verification
+
+    with program_folder(), ProgressDisplay() as display:
+        asked = flags.output, flags.version, flags.sample, flags.num_workers, flags.s3_endpoint_url
+        found = check(*asked, display)
+    print(spelled("\n".join(verification(flags.output, found))))
+    return int(not found.is_whole)
 
 
 if __name__ == "__main__":

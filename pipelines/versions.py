@@ -1,9 +1,12 @@
 """Lists, compares and removes versions: `python -m pipelines.versions --help`."""
 
+import argparse
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 
 from pipelines.cli import secrets
-from pipelines.cli.output import fail, print_line, program_name
+from pipelines.cli.output import exit_code_of, print_line, program_name
 from pipelines.cli.version_flags import make_parser
 from transforms.system import program
 
@@ -19,36 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     secrets.keep_secrets()
     flags = make_parser().parse_args(arguments)
+    return exit_code_of(_PROGRAM, partial(_run, flags), flags.output, _INTERRUPTED)
+
+
+def _run(flags: argparse.Namespace) -> int:
     # Arrow takes some tenths of a second to import: not before the flags are known to be right.
     from pipelines.cli import version_commands
-    from transforms.releases import workspace
-    from transforms.releases.diff_shard import DamagedShardError
-    from transforms.releases.manifest import ManifestError, VersionError
-    from transforms.releases.output import LatestError, Output
-    from transforms.storage.objects import StorageError
+    from transforms.releases.output import Output
     from transforms.storage.stores import ObjectOptions
-    from transforms.system.processes import WorkerError
 
     output = Output(flags.output, ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url))
-    try:
-        with program.interruptible(lambda: _INTERRUPTED):
-            version_commands.COMMANDS[flags.command](output, flags)
-            if problem := version_commands.read_latest(output)[1]:
-                print_line(f"note: {problem}")
-    except LatestError as error:
-        return fail(_PROGRAM, str(error), 1)
-    except (ManifestError, DamagedShardError) as error:
-        return fail(_PROGRAM, f"{error}: see python -m pipelines.verify", 1)
-    except (VersionError, workspace.OutputError) as error:
-        return fail(_PROGRAM, str(error), 2)
-    except (StorageError, WorkerError) as error:
-        return fail(_PROGRAM, str(error), 1)
-    except BrokenPipeError:
-        pass  # whoever reads has seen enough
-    except OSError as error:
-        return fail(_PROGRAM, f"{error.filename or flags.output}: {error.strerror or error}", 1)
-    except KeyboardInterrupt:
-        return fail(_PROGRAM, _INTERRUPTED, 1)
+    with contextlib.suppress(BrokenPipeError):  # whoever reads has seen enough
+        version_commands.COMMANDS[flags.command](output, flags)
+        if problem := version_commands.read_latest(output)[1]:
+            print_line(f"note: {problem}")
     return 0
 
 

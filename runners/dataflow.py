@@ -153,7 +153,7 @@ def run(
         return cast("MetricResults", result.metrics())
     except DataflowRuntimeException as error:
         said = str(error).strip().removesuffix("Error:\nNone")
-        raise JobError(f"{said}\n{job}: {_last_line(said)}") from None
+        raise JobError(f"{said}\n{job}: {said.splitlines()[-1]}") from None
     except AssertionError:  # from Beam, whose polling has given up
         raise JobError(f"lost touch with {job}, which may still run") from None
     except KeyboardInterrupt:
@@ -162,10 +162,6 @@ def run(
         except Exception as error:
             monitor.tell(f"{job} may still run ({error}): cancel it in the console")
         raise
-
-
-def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
 
 
 def _defaults(flags: RunnerFlags, beam_arguments: Sequence[str]) -> dict[str, object]:

@@ -12,8 +12,8 @@ latest, the server ends the group. By another pipe it reports which worker has e
 import contextlib
 import importlib
 import json
+import logging
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -21,15 +21,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NoReturn
 
+from runners import lean, worker
 from runners.same_python import import_path, module_command
 from transforms.system.program import Cleanup
 
 #: Begins the message about a worker that has ended by itself.
 ENDED = "a worker process ended"
-_PRELOADED = "runners.preload"
-_READ_BYTES = 1 << 16
+#: What each worker needs, whatever the pipeline; the latter for its first channel.
+_PRELOADED = ("apache_beam.runners.worker.sdk_worker_main", "grpc.experimental")
 
 
 class ForkServer:
@@ -41,7 +41,7 @@ class ForkServer:
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            module_command("runners.fork_server", _PRELOADED, *modules),
+            module_command("runners.fork_server", *modules),
             env=os.environ | import_path(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,14 +50,10 @@ class ForkServer:
         )
         self._lock = threading.Lock()
         self._on_ends: dict[str, Callable[[str], None]] = {}
-        self._cause = ""
+        #: The error of a worker, after which the server has ended; empty if there is none.
+        self.failure = ""
         self._has_ended = False
         threading.Thread(target=self._read_ends, daemon=True).start()
-
-    @property
-    def failure(self) -> str:
-        """The error of a worker, after which the server has ended; empty if there is none."""
-        return self._cause
 
     def fork(
         self, worker_id: str, environment: Mapping[str, str], on_end: Callable[[str], None]
@@ -75,7 +71,7 @@ class ForkServer:
             if not has_ended:
                 self._on_ends[worker_id] = on_end
         if has_ended:
-            on_end(self._cause)
+            on_end(self.failure)
             return
         order = json.dumps({"worker_id": worker_id, "environment": dict(environment)})
         assert self._process.stdin is not None
@@ -86,7 +82,7 @@ class ForkServer:
     def kill(self, cause: str) -> None:
         """Kills the server and all workers; `cause` is the error to report."""
         with self._lock:
-            self._cause = self._cause or cause
+            self.failure = self.failure or cause
             if self._process.returncode is None:  # else the group's id may be another's by now
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
@@ -105,7 +101,7 @@ class ForkServer:
             self._has_ended = True
             left, self._on_ends = self._on_ends, {}
         for on_end in left.values():
-            on_end(self._cause)
+            on_end(self.failure)
 
 
 _server: ForkServer | None = None
@@ -124,41 +120,30 @@ def start(modules: Sequence[str]) -> ForkServer:
     return _server
 
 
-def _serve(modules: Sequence[str]) -> NoReturn:
-    """Imports modules, and forks workers until there are no more orders."""
-    for module in modules:
+def _serve(modules: Sequence[str]) -> None:
+    """Imports modules, forks workers, and reports their ends, until there are no more orders."""
+    lean.begin_imports()
+    lean.keep_one_heap()
+    # Without a handler Beam warns on stderr of what isn't installed.
+    logging.getLogger().addHandler(logging.NullHandler())
+    for module in (*_PRELOADED, *modules):
         importlib.import_module(module)
-    wakeup, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(woken)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    orders = b""
     workers: dict[int, str] = {}
-    with selectors.DefaultSelector() as selector:
-        selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
-        selector.register(wakeup, selectors.EVENT_READ)
-        while True:
-            ready = {key.fd for key, _ in selector.select()}
-            if wakeup in ready:
-                os.read(wakeup, _READ_BYTES)
-                _report_ends(workers)
-            if sys.stdin.fileno() in ready:
-                read = os.read(sys.stdin.fileno(), _READ_BYTES)
-                if not read:
-                    os.killpg(0, signal.SIGKILL)
-                *lines, orders = (orders + read).split(b"\n")
-                for line in lines:
-                    order = json.loads(line)
-                    workers[_fork(order["environment"])] = order["worker_id"]
 
+    def report_ends(*_: object) -> None:
+        for pid in list(workers):
+            with contextlib.suppress(ChildProcessError):  # a signal has come in between
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    code = os.waitstatus_to_exitcode(status)
+                    os.write(sys.stdout.fileno(), f"{workers.pop(pid)} {code}\n".encode())
 
-def _report_ends(workers: dict[int, str]) -> None:
-    """Writes a line for each worker that has ended."""
-    while workers:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        code = os.waitstatus_to_exitcode(status)
-        os.write(sys.stdout.fileno(), f"{workers.pop(pid)} {code}\n".encode())
+    signal.signal(signal.SIGCHLD, report_ends)  # it interrupts reading, which then goes on
+    for line in sys.stdin.buffer:
+        order = json.loads(line)
+        workers[_fork(order["environment"])] = order["worker_id"]
+        report_ends()  # of one that has ended before it was in the table
+    os.killpg(0, signal.SIGKILL)
 
 
 def _fork(environment: Mapping[str, str]) -> int:
@@ -168,7 +153,6 @@ def _fork(environment: Mapping[str, str]) -> int:
     if pid:
         return pid
     try:
-        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # The server alone reads orders and reports ends; and Beam prints the traceback of every
         # error that it also sends to the runner.
@@ -178,8 +162,6 @@ def _fork(environment: Mapping[str, str]) -> int:
         os.environ.clear()
         os.environ |= environment
         tempfile.tempdir = None
-        from runners import lean, worker
-
         lean.end_imports()
         worker.serve(server)
     finally:

@@ -1,14 +1,16 @@
-"""What all runners have in common: how one is found by its name, what it is told and what it tells.
+"""What all runners have in common: how one is found by name, its flags, and who watches a build.
 
 A runner is a module with a function `run(define, flags, beam_arguments, monitor)` that runs a
 pipeline to its end. It turns our few flags into Beam's, as defaults, and passes on all that the
 user gave.
 """
 
+import concurrent.futures
 import importlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from runners import fork_server
 from transforms.errors import UsageError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # it takes a second, and `--help` shall not
 #: Adds the transforms to a pipeline.
 Define = Callable[["beam.Pipeline"], None]
 
+_Result = TypeVar("_Result")
 _MODULES = {
     "direct": "runners.direct",
     "prism": "runners.prism",
@@ -58,8 +61,11 @@ class Job(NamedTuple):
         return f"{self.engine} job {self.job_id}"
 
 
-class Monitor(Protocol):
-    """Who watches a build: a runner tells it of its job, and may ask how far the workers are."""
+class Monitor:
+    """Watches a build: a runner tells it of its job, and may ask how far the workers are.
+
+    This one shows nothing.
+    """
 
     def submitted(self, job: Job) -> None:
         """Shows and records a job that was submitted."""
@@ -112,37 +118,16 @@ class RunnerFlags(Protocol):
     def s3_endpoint_url(self) -> str | None: ...
 
 
-class Run(Protocol):
-    """What a runner's module has by the name `run`."""
-
-    def __call__(
-        self,
-        define: Define,
-        flags: RunnerFlags,
-        beam_arguments: Sequence[str],
-        monitor: Monitor,
-    ) -> "MetricResults":
-        """Runs a pipeline to its end.
-
-        Args:
-            define: adds the transforms to a pipeline.
-            flags: ours, as `pipelines.cli.options` parses them.
-            beam_arguments: flags for Beam, which win over the runner's defaults.
-            monitor: is told how the job gets on.
-
-        Returns:
-            What the workers have counted.
-
-        Raises:
-            UsageError: The runner can't be used that way.
-            JobError: The job failed.
-            NotRunError: A dry run, or a template, was asked for.
-            Exception: whatever a worker raised, where the runner hands that on.
-        """
+#: The function `run` of a runner's module, which runs a pipeline to its end. It takes what adds the
+#: transforms to a pipeline, our flags, flags for Beam, which win over the runner's defaults, and
+#: who watches the build. It returns what the workers have counted, and raises UsageError where the
+#: runner can't be used that way, JobError where the job failed, NotRunError where a dry run or a
+#: template was asked for, and whatever a worker raised where the engine passes that on.
+Run = Callable[[Define, RunnerFlags, Sequence[str], Monitor], "MetricResults"]
 
 
 def load(name: str) -> Run:
-    """The function `run` of a runner, which is imported only now: each takes a while."""
+    """Returns the function `run` of a runner, which is imported only now: each takes a while."""
     return importlib.import_module(_MODULES[name]).run
 
 
@@ -180,7 +165,7 @@ def refuse_too_many(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
 
 
 def check(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
-    """Checks what a runner is told, as far as its module has a function for that.
+    """Checks flags for a runner, if its module has a function for that.
 
     Raises:
         UsageError: The runner can't be used that way.
@@ -213,11 +198,40 @@ def with_defaults(beam_arguments: Sequence[str], defaults: Mapping[str, object])
     ]
 
 
+def call_watched(
+    function: Callable[[], _Result], watch: Callable[[], None], poll_seconds: float
+) -> _Result:
+    """Calls a function in a thread, which is left behind if this one is interrupted.
+
+    Args:
+        function: the result is its own.
+        watch: called every `poll_seconds`, and at the end; what it raises ends the wait.
+        poll_seconds: at the most how long after an interrupt the wait ends.
+
+    Raises:
+        Exception: What either of the functions raises.
+    """
+    promise: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            promise.set_result(function())
+        except BaseException as error:
+            promise.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    is_done = False
+    while not is_done:
+        is_done = bool(concurrent.futures.wait([promise], poll_seconds).done)
+        watch()
+    return promise.result()
+
+
 def is_run_later(beam_arguments: Sequence[str]) -> bool:
     """Whether a job is only described, to be run when this program has ended."""
     return "--template_location" in flags_given(beam_arguments)
 
 
 def flags_given(arguments: Sequence[str]) -> set[str]:
-    """The flags on a command line, with their dashes and without values."""
+    """Returns the flags on a command line, with their dashes and without values."""
     return {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}

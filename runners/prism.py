@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Self
+from contextlib import closing
 
 import apache_beam as beam
 import grpc
@@ -40,14 +40,14 @@ def check(flags: RunnerFlags, beam_arguments: Sequence[str]) -> None:
     """
     options = PipelineOptions(beam_arguments)
     location = options.view_as(PrismRunnerOptions).prism_location
-    if options.view_as(PortableOptions).job_endpoint:
+    path = location or BINARY
+    if options.view_as(PortableOptions).job_endpoint or "://" in path or os.path.isfile(path):
         return
-    if location is None and not os.path.isfile(BINARY):
-        raise UsageError(
-            "--runner prism: Prism isn't there: run 'make prism', or name it with --prism_location"
-        )
-    if location is not None and "://" not in location and not os.path.isfile(location):
+    if location:
         raise UsageError(f"--prism_location {location}: no such file: run 'make prism'")
+    raise UsageError(
+        "--runner prism: Prism isn't there: run 'make prism', or name it with --prism_location"
+    )
 
 
 def run(
@@ -56,7 +56,7 @@ def run(
     """Runs a pipeline to its end: see `launch.Run`."""
     check(flags, beam_arguments)
     runner = _Runner()
-    with quiet(), WorkerPool(on_death=runner.abandon) as pool, runner:
+    with quiet(), WorkerPool(on_death=runner.abandon) as pool, closing(runner):
         defaults = {
             "prism_location": BINARY,
             "prism_log_level": "error",
@@ -88,10 +88,8 @@ class _Runner(PrismRunner):
         self._server: JobServer | None = None
         self._ending = threading.Lock()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Ends the process."""
         with self._ending:  # a dying worker's thread may be at it: it is done when this returns
             server, self._server = self._server, None
             if server is not None:
@@ -105,7 +103,7 @@ class _Runner(PrismRunner):
         """Ends a job whose worker is gone: Prism would wait for it for ever."""
         self.trouble = f"the worker process ended with code {exit_code}: is memory short?"
         self.abandoned.set()
-        self.__exit__()
+        self.close()
 
 
 class _Server(PrismJobServer):

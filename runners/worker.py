@@ -104,10 +104,5 @@ def start(arguments: Sequence[str]) -> None:
     serve(parent)
 
 
-def main() -> None:
-    """Runs a worker for the process with the given id, which passes the rest by environment."""
+if __name__ == "__main__":  # for the process with the given id, which sets the environment
     serve(int(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    main()

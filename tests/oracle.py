@@ -68,15 +68,7 @@ TELLING_COLUMNS = {
 }
 
 #: Which column of an example a kind of annotation fills.
-COLUMNS = {
-    "image_labels": "image_labels",
-    "boxes": "bboxes",
-    "person_boxes": "person_boxes",
-    "masks": "masks",
-    "relationships": "relationships",
-    "narratives": "narratives",
-    "points": "points",
-}
+COLUMNS = {kind: kind for kind in PARSERS if kind != "images"} | {"boxes": "bboxes"}
 
 
 class Source(NamedTuple):

@@ -79,7 +79,8 @@ def test_files_are_the_same_bytes_by_whatever_dictionary(tmp_path: Path) -> None
     for column in lists:
         table = pa.table({"bboxes": column})
         schema = pa.schema([EXAMPLE.field("bboxes")], EXAMPLE.metadata)
-        writer = ParquetWriter(str(tmp_path / "a.parquet"), schema)
+        writer = ParquetWriter(str(tmp_path / "a.parquet"), schema.names)
+        writer.schema = schema
         writer.write(table)
         writer.close()
         written.append((tmp_path / "a.parquet").read_bytes())

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import open_images
+from transforms.formats.registry import FORMATS
+from transforms.kinds.names import KINDS
+from transforms.kinds.registry import ANNOTATION_COLUMNS, EXAMPLE
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -193,6 +196,22 @@ def test_recipes_apply(page: Path):
             content = content.replace(before, after)
         files[path] = content
         ast.parse(content)
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("annotations.md", {*KINDS}),
+        ("examples.md", {*EXAMPLE.names}),
+        *(("examples.md", {*element.names}) for element in ANNOTATION_COLUMNS.values()),
+        ("formats.md", {*FORMATS}),
+    ],
+    ids=["kinds", "columns", *ANNOTATION_COLUMNS, "formats"],
+)
+def test_the_guide_has_all(page: str, names: set[str]):
+    """What a new kind, column, field or format needs: a word in the guide."""
+    lacking = names - {*_CODE.findall(prose(ROOT / "docs" / "guide" / page))}
+    assert not lacking, f"docs/guide/{page} lacks {', '.join(sorted(lacking))}"
 
 
 def test_all_public_names_are_documented():

@@ -33,8 +33,7 @@ from tests.serving import served
 from transforms.dataset.elements import BuiltPart
 from transforms.formats.part import Crc32
 from transforms.formats.registry import DEFAULT
-from transforms.reuse import previous_parts
-from transforms.reuse.previous import Previous
+from transforms.reuse.previous import Previous, take_out
 from transforms.reuse.recording import ROW
 from transforms.storage.stores import ObjectOptions
 
@@ -247,7 +246,7 @@ def test_nothing_damaged_is_taken_over(corpus: Corpus, tmp_path: Path):
         offers = list(offered(Version(folder), name))
         assert not all(offers), name
         for part in (part for parts in offers for part in parts or ()):
-            taken = previous_parts.take_out(part, str(tmp_path / "part"), ObjectOptions())
+            taken = take_out(part, str(tmp_path / "part"), ObjectOptions())
             crc = Crc32()
             crc.update(Path(taken.path).read_bytes())
             assert crc.hexdigest() == part.crc32, name

@@ -271,7 +271,7 @@ def commit_to_store(store: Store, labels: str, output: str, work: str, name: str
     """Seals and commits a version of a few examples, whose parts are in the store."""
     given = ["--annotations", labels, "--images", "none", "--output", output, *store.flags]
     config = plan.make_plan(build_flags.parse(given)[0], work)
-    config = dataclasses.replace(config, version=f"{config.version}{name}").publication
+    config = dataclasses.replace(config, version=f"{config.version}{name}")
     shards = []
     with tempfile.TemporaryDirectory() as folder:
         for form in ("parquet", "tfrecord"):
@@ -331,7 +331,7 @@ def test_a_commit_that_is_cut_off_anywhere_leaves_the_version_before(
 def test_a_shard_that_has_gone_is_not_published(store: Store, labels: str):
     output = store.uri("gone", OUTPUTS)
     given = ["--annotations", labels, "--images", "none", "--output", output, *store.flags]
-    config = plan.make_plan(build_flags.parse(given)[0], f"{output}/.work/it").publication
+    config = plan.make_plan(build_flags.parse(given)[0], f"{output}/.work/it")
     shards = []
     with tempfile.TemporaryDirectory() as folder:
         parts = [write_part(Path(folder), form, 0) for form in ("parquet", "tfrecord")]

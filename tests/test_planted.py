@@ -19,8 +19,8 @@ from pipelines.cli import build_flags
 from tests.builds import latest_version, run_build
 from tests.other_user import ANNOTATIONS, FLAGS, USER, at_work
 from transforms.releases import workspace
-from transforms.reuse import previous_parts, recording
-from transforms.reuse.previous import Previous
+from transforms.reuse import recording
+from transforms.reuse.previous import Previous, link_into
 from transforms.storage import files, private
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can act as another user")
@@ -266,7 +266,7 @@ def test_lineage_names_no_file_elsewhere(output: Path, place: Path):
     shard.symlink_to(place / "elsewhere")
     assert take() is None
     with pytest.raises(OSError, match="is no regular file"):
-        previous_parts.link_into(str(place), str(shard))
+        link_into(str(place), str(shard))
     for path in ("../../../elsewhere", str(place / "elsewhere")):
         paths = [path if each == row["path"] else each for each in table["path"].to_pylist()]
         other = table.set_column(table.schema.get_field_index("path"), "path", [paths])

@@ -16,7 +16,6 @@ import pytest
 
 from open_images.building import examine, monitor, plan
 from open_images.building.secret_key import keyed_hash
-from open_images.progress import BuildObserver
 from pipelines import doctor, download
 from pipelines.cli import build_flags, secrets
 from runners.checks.finding import Finding
@@ -248,13 +247,6 @@ def test_other_programs_tell_none(
     assert_hidden(said)
 
 
-class Lines(list[str], BuildObserver):
-    """The lines that a build says."""
-
-    def say(self, line: str) -> None:
-        self.append(line)
-
-
 def test_what_goes_to_logs_and_to_job_json(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -265,8 +257,8 @@ def test_what_goes_to_logs_and_to_job_json(
     assert_hidden(str(PixelError(Reason.TIMEOUT, f"{url} is slow")))
     assert_hidden(str(StorageError(f"{url}: no object store")))
     config = plan.make_plan(build_flags.parse(flags_of(url, tmp_path))[0], str(tmp_path))
-    lines = Lines()
-    shown = monitor.BuildMonitor(config, lines)
+    lines: list[str] = []
+    shown = monitor.BuildMonitor(config, lines.append, lambda _: None)
     shown.tell(f"restarted: {url} failed")
     shown.submitted(Job("Flink", "0", "http://host:8081/#/job/running/0/overview"))
     assert_hidden((tmp_path / monitor.JOB).read_text() + "".join(lines))

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from open_images.building import plan
 from tests.builds import Build, Version, run_build
 from transforms.dataset.elements import BuiltPart
-from transforms.examples.part_writer import PartWriter
+from transforms.examples.write import PartWriter
 from transforms.formats import shard_count
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
 from transforms.kinds.registry import EXAMPLE

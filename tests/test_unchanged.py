@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from open_images.building import fingerprint
@@ -146,6 +147,16 @@ def test_another_revision_of_the_output(corpus: Corpus, monkeypatch: pytest.Monk
     """As a release has it after one that wrote other bytes."""
     before = latest_version(corpus.output).folder
     monkeypatch.setattr(fingerprint, "OUTPUT_REVISION", 0)
+    built = corpus.build()
+    assert built.version.folder != before
+    assert "taken over" not in built.stdout
+
+
+def test_another_column_of_examples(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    """As a release has it after one that knew a kind of annotation less."""
+    before = latest_version(corpus.output).folder
+    columns = fingerprint.EXAMPLE.append(pa.field("more", pa.string()))
+    monkeypatch.setattr(fingerprint, "EXAMPLE", columns)
     built = corpus.build()
     assert built.version.folder != before
     assert "taken over" not in built.stdout

@@ -98,11 +98,8 @@ def take(source: str, output: Path, main_class: str) -> None:
         return
     try:
         with _written(output) as part:
-            if "://" in source:
-                with urllib.request.urlopen(source) as response, open(part, "wb") as file:
-                    shutil.copyfileobj(response, file)
-            else:
-                shutil.copyfile(source, part)
+            url = source if "://" in source else Path(source).absolute().as_uri()
+            urllib.request.urlretrieve(url, part)
             with zipfile.ZipFile(part) as jar:
                 jar.getinfo(f"{main_class.replace('.', '/')}.class")
     except (OSError, ValueError) as error:

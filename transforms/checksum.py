@@ -53,22 +53,18 @@ class Checksum(NamedTuple):
 
 def _shifted(crc: int, length: int, polynomial: int) -> int:
     """A CRC times x**(8 * length), modulo the polynomial: as if so many zeros came after."""
-    for power in _powers(polynomial):
-        if not length:
-            break
-        if length & 1:
-            crc = _product(power, crc, polynomial)
-        length >>= 1
+    for bit in range(length.bit_length()):
+        if length >> bit & 1:
+            crc = _product(_power(bit, polynomial), crc, polynomial)
     return crc
 
 
 @functools.cache
-def _powers(polynomial: int) -> list[int]:
-    """Of x, modulo the polynomial: 8, 16, 32 and on, for lengths of up to 64 bits."""
-    powers = [_BYTE]
-    for _ in range(63):
-        powers.append(_product(powers[-1], powers[-1], polynomial))
-    return powers
+def _power(bit: int, polynomial: int) -> int:
+    """x**(8 * 2**bit), modulo the polynomial."""
+    if bit == 0:
+        return _BYTE
+    return _product(_power(bit - 1, polynomial), _power(bit - 1, polynomial), polynomial)
 
 
 def _product(a: int, b: int, polynomial: int) -> int:

@@ -4,7 +4,7 @@ JSON names no code that could run. What is read becomes one of the classes below
 """
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from transforms.checksum import Checksum
@@ -20,6 +20,7 @@ from transforms.exchange.spills import Spill
 
 #: The records that steps emit, in alphabetical order; one that is new is added here.
 RECORDS = (BucketCount, BuiltPart, ByteRange, Checksum, Failed, Origin, SourceCount, Spill)
+_RECORDS = {record.__name__: record for record in RECORDS}
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -71,23 +72,14 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((name, content),) = value.items()
-    return _MAKERS[name](content)
+    match name:
+        case "bytes":
+            return base64.b64decode(content, validate=True)
+        case "frozenset":
+            return frozenset(content)
+        case "TaggedOutput":
+            from apache_beam.pvalue import TaggedOutput
 
-
-def _maker(kind: type[tuple]) -> Callable[[Any], Any]:
-    return lambda content: kind(*map(_from_json, content))
-
-
-def _make_output(content: Any) -> Any:
-    from apache_beam.pvalue import TaggedOutput
-
-    tag, value = content
-    return TaggedOutput(tag, _from_json(value))
-
-
-_MAKERS: dict[str, Callable[[Any], Any]] = {
-    **{kind.__name__: _maker(kind) for kind in RECORDS},
-    "bytes": lambda content: base64.b64decode(content, validate=True),
-    "frozenset": frozenset,
-    "TaggedOutput": _make_output,
-}
+            tag, output = content
+            return TaggedOutput(tag, _from_json(output))
+    return _RECORDS[name](*map(_from_json, content))

@@ -11,9 +11,9 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from transforms import element_json, progress
 from transforms.storage import private
@@ -35,25 +35,6 @@ class _Entry(NamedTuple):
     files: dict[str, int]
     counted: dict[str, int]
     outputs: list[Any]
-
-    def encode(self) -> bytes:
-        """Returns the content of its file: JSON, so that reading it runs nothing."""
-        return json.dumps(self._replace(outputs=element_json.encode(self.outputs))).encode()
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Returns what was encoded.
-
-        Raises:
-            ValueError: The data is torn, or something else.
-        """
-        try:
-            files, counted, outputs = json.loads(data)
-            sizes = {os.fspath(name): int(size) for name, size in files.items()}
-            amounts = {str(name): int(amount) for name, amount in counted.items()}
-        except (TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"no entry of a journal: {error}") from None
-        return cls(sizes, amounts, element_json.decode(outputs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +86,7 @@ class Journal:
         own = os.path.join(work, FOLDER, name)
         attempt = f"{own}.{uuid.uuid4().hex}"
         with open(attempt, "wb") as file:
-            file.write(_Entry(sizes, dict(counted), outputs).encode())
+            file.write(json.dumps([sizes, counted, element_json.encode(outputs)]).encode())
         os.replace(attempt, own)
         return outputs
 
@@ -126,20 +107,33 @@ def clear_up(work: str, folders: Iterable[str]) -> int:
         entry = None
         with contextlib.suppress(ValueError, private.ForeignError):
             entry = _read(path)
-        if entry is None or not all(_is_whole(work, *file) for file in entry.files.items()):
+        if entry and all(_is_whole(work, *file) for file in entry.files.items()):
+            wanted |= {Path(work, name) for name in entry.files}
+            sound += 1
+        else:
             path.unlink()
-            continue
-        wanted |= {Path(work, name) for name in entry.files}
-        sound += 1
-    for path in _files_below(Path(work, folder) for folder in folders):
-        if path not in wanted:
-            path.unlink()
+    for folder in folders:
+        for parent, _, names in os.walk(Path(work, folder)):  # which follows no links
+            for path in {Path(parent, name) for name in names} - wanted:
+                path.unlink()
     return sound
 
 
 def _read(path: str | Path) -> _Entry:
+    """Returns an entry; JSON, so that reading it runs nothing.
+
+    Raises:
+        ValueError: It is torn, or something else.
+    """
     with open(private.open_file(os.fspath(path), os.O_RDONLY), "rb") as file:
-        return _Entry.decode(file.read())
+        data = file.read()
+    try:
+        files, counted, outputs = json.loads(data)
+        sizes = {os.fspath(name): int(size) for name, size in files.items()}
+        amounts = {str(name): int(amount) for name, amount in counted.items()}
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no entry of a journal: {error}") from None
+    return _Entry(sizes, amounts, element_json.decode(outputs))
 
 
 def _is_whole(work: str, name: str, size: int) -> bool:
@@ -147,10 +141,3 @@ def _is_whole(work: str, name: str, size: int) -> bool:
         found = os.lstat(os.path.join(work, name))
         return stat.S_ISREG(found.st_mode) and found.st_size == size
     return False
-
-
-def _files_below(folders: Iterable[Path]) -> Iterator[Path]:
-    """Yields everything that is no folder; links are not followed."""
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            yield from (Path(parent, name) for name in names)

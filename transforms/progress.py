@@ -6,6 +6,7 @@ A retried bundle counts twice: this is for people to watch, not for the manifest
 
 import collections
 import contextlib
+import functools
 import os
 import socket
 import struct
@@ -37,7 +38,6 @@ class Counters(NamedTuple):
 _LAYOUT = struct.Struct(f"<{len(Counters._fields)}q")
 _SIGN_SECONDS = 5
 _lock = threading.Lock()
-_open: dict[str, "_CounterFile"] = {}
 _recording = threading.local()
 
 
@@ -77,10 +77,9 @@ class _CounterFile:
             time.sleep(_SIGN_SECONDS)
 
 
+@functools.cache
 def _own_file(folder: str) -> _CounterFile:
-    if folder not in _open:
-        _open[folder] = _CounterFile(folder)
-    return _open[folder]
+    return _CounterFile(folder)
 
 
 def sign_on(folder: str | None) -> None:
@@ -101,10 +100,8 @@ def last_sign(folder: str | None) -> int | None:
     """
     if folder is None:
         return None
-    times = [0]
     with os.scandir(folder) as entries:
-        times += [entry.stat().st_mtime_ns for entry in entries]
-    return max(times)
+        return max((entry.stat().st_mtime_ns for entry in entries), default=0)
 
 
 def add(folder: str | None, **amounts: int) -> None:
@@ -134,9 +131,9 @@ def total(folder: str | None) -> Counters:
     """Returns the sum over all processes."""
     if folder is None:
         return Counters()
-    files = []
+    counters = []
     for path in Path(folder).glob("*"):
-        with contextlib.suppress(FileNotFoundError):  # the work folder may vanish
-            files.append(path.read_bytes())
-    counters = [_LAYOUT.unpack(data) for data in files if len(data) == _LAYOUT.size]
+        # The work folder may vanish, and a file may still be empty.
+        with contextlib.suppress(FileNotFoundError, struct.error):
+            counters.append(_LAYOUT.unpack(path.read_bytes()))
     return Counters(*(sum(column) for column in zip(*counters, strict=True)))

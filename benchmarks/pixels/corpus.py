@@ -19,7 +19,7 @@ from benchmarks.pixels.photographs import (
     make_picture,
 )
 from open_images.synthesis import layout
-from open_images.synthesis.archives import PictureStore
+from open_images.synthesis.archives import Archives
 from open_images.synthesis.definitions import boxable_mids, write_definitions
 from open_images.synthesis.identity import image_id
 from transforms.system.processes import in_order
@@ -98,12 +98,12 @@ def make_corpus(work: Path, photographs: Path, images: int, workers: int) -> Cor
         make = functools.partial(make_picture, photographs)
         drawn = in_order(make, range(images), workers)
         with (
-            closing(PictureStore(made.images, "folder")) as folder,
-            closing(PictureStore(made.tar.parent, "tar")) as tar,
+            closing(Archives(made.images, "folder")) as folder,
+            closing(Archives(made.tar.parent, "tar")) as tar,
         ):
             for number, data in enumerate(tqdm(drawn, total=images, unit="image", disable=None)):
                 for store in (folder, tar):
-                    store.add(SPLIT, image_id(0, number), data)
+                    store.add(SPLIT, f"{SPLIT}/{image_id(0, number)}.jpg", data)
         with made.tar.open("rb") as tar, gzip.open(made.tar_gz, "wb", compresslevel=6) as packed:
             shutil.copyfileobj(tar, packed, 1 << 20)
         made.folder.rename(corpus.folder)

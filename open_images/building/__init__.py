@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from open_images.building.flags import BuildFlags
 from open_images.building.process import run_in_process
-from open_images.progress import BuildObserver, Listener, Progress
+from open_images.progress import Listener, Observer, Progress
 from open_images.values import callback, flag, keywords_of, texts
 from runners import launch
 
@@ -25,10 +25,7 @@ class BuildKeywords(BuildFlags):
         texts, (), recorded=False, help="flags for Beam, such as ['--flink_master=host:8081']"
     )
     progress: Callable[[Progress], None] | None = flag(
-        callback,
-        None,
-        recorded=False,
-        help="is called twice a second with how far the build is",
+        callback, None, recorded=False, help="is called twice a second with how far the build is"
     )
 
 
@@ -52,11 +49,7 @@ def build(flags: BuildKeywords) -> "BuildResult":
     return run_in_process(flags, flags.beam_arguments, Listener(_log, flags.progress))
 
 
-def start(
-    flags: BuildFlags,
-    beam_arguments: Sequence[str] = (),
-    observer: BuildObserver | None = None,
-) -> "Build":
+def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "Build":
     """Returns a build that is ready to run.
 
     Its workers are started first, as they take about as long as the imports of this process.

@@ -17,7 +17,6 @@ from transforms.kinds.reading.unused import PICTURES_GO, Unused
 from transforms.kinds.registry import UNUSED
 from transforms.redaction import redact_url
 from transforms.storage import archives, files
-from transforms.storage.archives import archive_kind
 from transforms.storage.kind_path import split_kind
 from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stores import ObjectOptions
@@ -25,20 +24,6 @@ from transforms.storage.tars import BLOCK
 
 _LOCAL_HEADER = 30  # of a zip's member; then comes its name
 _NO_TABLES = "nothing in it is an annotation file of Open Images"
-
-
-class Annotations(NamedTuple):
-    """The annotation files that were found.
-
-    Attributes:
-        sources: annotation files.
-        notices: remarks on files that aren't used.
-        looked_at: the files and folders that were named.
-    """
-
-    sources: list[Source]
-    notices: list[Notice]
-    looked_at: Claimed
 
 
 class _Looked(NamedTuple):
@@ -52,7 +37,7 @@ class _Looked(NamedTuple):
 
 def find_annotations(
     arguments: Sequence[str], pixels: Claimed, options: ObjectOptions
-) -> Annotations:
+) -> tuple[list[Source], list[Notice], Claimed]:
     """Finds and recognises annotation files.
 
     A file that is named by itself must be an annotation file. In a folder, a file that has nothing
@@ -62,6 +47,10 @@ def find_annotations(
         arguments: of `--annotations`.
         pixels: the sources of `--images` and `--masks`, whose pictures are used.
         options: how object stores are reached.
+
+    Returns:
+        The annotation files; remarks on files that aren't used; the files and folders that were
+        named.
 
     Raises:
         UsageError: A file is missing or can't be a source.
@@ -79,11 +68,11 @@ def find_annotations(
                 if is_folder:
                     looked = _look_through(found, kind, pixels, options)
                 else:
-                    looked = [_look_at_named(found, kind, options)]
+                    looked = _look_at_named(found, kind, options)
             except (SourceError, StorageError) as error:
                 raise UsageError(f"--annotations: {error}") from None
-            sources += [source for each in looked for source in each.sources]
-            notices += [notice for each in looked for notice in each.notices]
+            sources += looked.sources
+            notices += looked.notices
     used = {source.name for source in sources}
     notices = [notice for notice in notices if notice.path not in used]
     notices += [
@@ -91,7 +80,7 @@ def find_annotations(
         for source in sources
         if source.kind in UNUSED
     ]
-    return Annotations(sources, notices, Claimed(paths=named))
+    return sources, notices, Claimed(paths=named)
 
 
 def _split_kind(argument: str) -> tuple[str | None, str]:
@@ -129,16 +118,19 @@ def _look_at_named(path: str, kind: str | None, options: ObjectOptions) -> _Look
 
 def _look_through(
     folder: str, kind: str | None, pixels: Claimed, options: ObjectOptions
-) -> list[_Looked]:
+) -> _Looked:
     """Recognises the files below a folder."""
     below = list(files_below(folder, options))
     look = partial(_look_at, folder=folder, kind=kind, pixels=pixels, options=options)
-    looked = list(each(look, below))
+    sources: list[Source] = []
+    notices: list[Notice] = []
     unused = Unused()
-    for file, one in zip(below, looked, strict=True):
-        if one.reason:
-            unused.add(file.path, one.suffix, one.reason)
-    return [*looked, _Looked(notices=unused.notices())]
+    for file, looked in zip(below, each(look, below), strict=True):
+        sources += looked.sources
+        notices += looked.notices
+        if looked.reason:
+            unused.add(file.path, looked.suffix, looked.reason)
+    return _Looked(sources, [*notices, *unused.notices()])
 
 
 def _look_at(
@@ -186,7 +178,7 @@ def _look_at(
 
 
 def _is_archive(path: str, options: ObjectOptions) -> bool:
-    return archive_kind(archives.head_of(path, BLOCK, options)) is not None
+    return archives.archive_kind(archives.head_of(path, BLOCK, options)) is not None
 
 
 def _begins_with_picture(path: str, options: ObjectOptions) -> bool:

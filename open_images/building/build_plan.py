@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from transforms.dataset.elements import Failed, Notice, SourceCount
+from transforms.dataset.elements import Failed, SourceCount
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.kinds.reading.lines import RowFilter
-from transforms.releases.publication import LossLimits, Publication
+from transforms.releases.publication import Publication
 from transforms.work_folder import WorkFolder
 
 
@@ -23,7 +23,7 @@ class Vocabulary:
     failed: tuple[Failed, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ExamplePlan:
     """How the rows of images come together, and what becomes of them.
 
@@ -54,43 +54,18 @@ class ExamplePlan:
     image_keys: bytes | None
 
 
-@dataclasses.dataclass(frozen=True)
-class BuildPlan(ExamplePlan):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildPlan(ExamplePlan, Publication):
     """How examples become a published version.
 
     Attributes:
-        output: the folder, or URI, that versions are published to.
-        version: the name of the version to publish.
-        release: the dataset's version for readers.
-        formats: in which examples are written.
-        shard_size: bytes a shard is to have, about.
-        num_shards: how many shards each split is to have; None where their size decides.
-        limits: how much may be lost.
-        flags: the flags that decide about the output, as recorded in the manifest.
         fingerprint: of inputs and flags, as far as inputs are known before they are read.
-        settings_fingerprint: of all that decides about the output but the inputs.
-        selection: what was selected, as recorded in the manifest; None where everything was.
-        notices: remarks on the inputs that are no failures.
         previous: the folder of the version before, if it has the same settings: what hasn't changed
             since is taken over from it.
-        lease: the token of the lease on the output without which nothing is to be published; None
-            for a build that needs none.
     """
 
-    output: str
-    version: str
-    release: str
-    formats: tuple[str, ...]
-    shard_size: int
-    num_shards: int | None
-    limits: LossLimits
-    flags: dict[str, object]
     fingerprint: str
-    settings_fingerprint: str
-    selection: dict[str, object] | None
-    notices: tuple[Notice, ...]
     previous: str | None
-    lease: str | None = None
 
     @property
     def part_options(self) -> PartOptions:
@@ -103,11 +78,5 @@ class BuildPlan(ExamplePlan):
             self.work.parts,
             self.examples.with_pictures,
             self.examples.map_columns,
-            self.examples.object_options,
+            self.object_options,
         )
-
-    @property
-    def publication(self) -> Publication:
-        """The version to publish, where it goes, and how much it may lack."""
-        names = {field.name for field in dataclasses.fields(Publication)}
-        return Publication(**{name: getattr(self, name) for name in names})

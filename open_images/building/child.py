@@ -11,15 +11,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from open_images import building
-from open_images.errors import BuildError
-from open_images.progress import BuildObserver, Progress
+from open_images.progress import Observer, Progress
 from runners import lean
-from runners.temporary import temporary_folder
-from transforms.errors import UsageError
 from transforms.system import program
 
 
-class _Sender(BuildObserver):
+class _Sender(Observer):
     """Sends what a build says to the process that waits for it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -37,22 +34,12 @@ class _Sender(BuildObserver):
     def show(self, progress: Progress) -> None:
         self.send("show", progress)
 
-    def lose_lease(self) -> None:
-        _terminate()
-
-    def running(self) -> contextlib.AbstractContextManager[object]:
-        return temporary_folder()
-
-
-def _terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
 
 def _end_with_reader(connection: Connection) -> None:
     """Ends the build in order once the process that waits for it has ended."""
     with contextlib.suppress(OSError, EOFError):
         connection.recv()
-    _terminate()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:
@@ -64,24 +51,17 @@ def main() -> int:
     sender = _Sender(connection)
     try:
         build = building.start(flags, beam_arguments, sender)
-    except UsageError as error:
-        sender.send("error", (error, ""))
-        return 2
-    from transforms.releases.lease import BusyError
-
-    try:
-        with program.interruptible():
-            sender.send("result", build.run())
-        return 0
-    except KeyboardInterrupt:
-        sender.send("error", (build.interrupted(), ""))
-    except (UsageError, BusyError) as error:
-        sender.send("error", (error, ""))
-    except BuildError as error:
+        try:
+            with program.interruptible():
+                sender.send("result", build.run())
+            return 0
+        except KeyboardInterrupt:
+            raise build.interrupted() from None
+    except Exception as error:  # a UsageError, BusyError or BuildError
         cause = error.__cause__
         trace = "".join(traceback.format_exception(cause)) if cause else ""
         sender.send("error", (error, trace))
-    return 1
+        return 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fingerprint of a version: the content of its inputs, its flags, and the output revision.
+"""The fingerprint of a version: its inputs' content, its flags, its columns, the output revision.
 
 A file of annotations is known by a checksum of its content, which is only taken anew where its size
 or times differ from those that the version before recorded; and where there is no such version, in
@@ -13,17 +13,17 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from open_images.building.paths import AT_ONCE, each
 from open_images.building.secret_key import keyed_hash
 from open_images.building.selection_flags import SelectionFlags
 from transforms.checksum import Checksum
 from transforms.dataset.elements import LISTED, Source
-from transforms.kinds.registry import TABLES
+from transforms.formats.described import describe
+from transforms.kinds.registry import EXAMPLE, TABLES
 from transforms.releases.fingerprint import OUTPUT_REVISION
-from transforms.releases.manifest import Manifest, ManifestError, SourceRows
+from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import LatestError, Output, find_missing
 from transforms.sources.contents import digest_folder
 from transforms.storage import files
@@ -82,47 +82,37 @@ def identify(
 
     Raises:
         StorageError: The object store can't be read.
-        KeyFileError: The key for secrets can't be used.
+        UsageError: The key for secrets can't be used.
         OSError: A file can't be read.
         ChangedError: A file has changed since it was found.
     """
-    before = manifest.sources if manifest else ()
+    before = {(rows.kind, rows.path): rows for rows in (manifest.sources if manifest else ())}
     has_objects = any(is_remote(source.path) for source in sources)
-    at_once = AT_ONCE if has_objects else _FILES_AT_ONCE
-    # Several tables may lie in one archive.
-    identify_one = partial(
-        _identify,
-        before={(source.kind, source.path): source for source in before},
-        options=options,
-        wait=manifest is None,
-        digest_of=functools.cache(checksum_file),
-    )
-    return list(each(identify_one, sources, at_once))
+    checksum = functools.cache(checksum_file)  # several tables may lie in one archive
 
+    def digest_of(source: Source) -> str:
+        if source.medium == "folder":
+            return digest_folder(source, options)
+        if source.medium and source.medium not in LISTED:
+            has_secret = source.name != source.path
+            return f"keyed:{keyed_hash(source.path)}" if has_secret else source.digest
+        if is_remote(source.path):
+            return f"etag:{source.stamp}"
+        if source.medium:
+            return f"stamp:{source.stamp}"
+        same = before.get((source.kind, source.name))
+        if same and same.digest and same.stamp == source.stamp:
+            return same.digest
+        is_plain = not source.compressed and source.size > source.data_start
+        if manifest is None and source.kind in TABLES and is_plain:
+            return ""
+        return checksum(source.path, source.stamp)
 
-def _identify(
-    source: Source,
-    before: Mapping[tuple[str, str], SourceRows],
-    options: ObjectOptions,
-    wait: bool,
-    digest_of: Callable[[str, str], str],
-) -> Source:
-    if source.medium == "folder":
-        return dataclasses.replace(source, digest=digest_folder(source, options))
-    if source.medium and source.medium not in LISTED:
-        if source.name == source.path:
-            return source
-        return dataclasses.replace(source, digest=f"keyed:{keyed_hash(source.path)}")
-    if is_remote(source.path):
-        return dataclasses.replace(source, digest=f"etag:{source.stamp}")
-    if source.medium:
-        return dataclasses.replace(source, digest=f"stamp:{source.stamp}")
-    same = before.get((source.kind, source.name))
-    digest = same.digest if same and same.stamp == source.stamp else None
-    in_ranges = source.kind in TABLES and not source.compressed and source.size > source.data_start
-    if not digest:
-        digest = "" if wait and in_ranges else digest_of(source.path, source.stamp)
-    return dataclasses.replace(source, digest=digest)
+    digests = each(digest_of, sources, AT_ONCE if has_objects else _FILES_AT_ONCE)
+    return [
+        dataclasses.replace(source, digest=digest)
+        for source, digest in zip(sources, digests, strict=True)
+    ]
 
 
 def checksum_file(path: str, stamp: str) -> str:
@@ -139,7 +129,8 @@ def settings_fingerprint(
 ) -> str:
     """Returns the SHA-256 of what decides about the output beside the inputs.
 
-    That is the flags, the revision of the output that this code writes, and the libraries.
+    That is the flags, the columns of an example, the revision of the output that this code writes,
+    and the libraries.
 
     Args:
         flags: all that were given or have a default, by name.
@@ -149,6 +140,7 @@ def settings_fingerprint(
     content: dict[str, object] = {
         "flags": {name: value for name, value in flags.items() if name not in _NEUTRAL},
         "release": release,
+        "columns": describe(EXAMPLE),
         "output_revision": OUTPUT_REVISION,
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }

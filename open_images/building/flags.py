@@ -5,53 +5,42 @@ The command line takes them as `--NAME`, the library as keywords.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
+from open_images import values
 from open_images.building.selection_flags import SelectionFlags
-from open_images.values import (
-    choices,
-    convert_fields,
-    count,
-    flag,
-    fraction,
-    natural,
-    one_of,
-    optional,
-    path,
-    paths,
-    release,
-    seconds,
-    size,
-    switch,
-    up_to,
-    url,
-)
 from runners.launch import RUNNERS
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
 from transforms.formats.registry import DEFAULT, FORMATS
 from transforms.kinds.names import TABLES, VOCABULARY
 
-MIB = 1 << 20
-_SHARD_SIZE = 256 * MIB
+_SHARD_SIZE = 256 << 20
+
+# Flags by the heading of `--help` that they are listed under.
+input_flag = partial(values.flag, group="inputs")
+output_flag = partial(values.flag, group="output")
+rate_flag = partial(output_flag, values.fraction, 0.01, metavar="FRACTION")
+pixel_flag = partial(values.flag, group="pixels")
+pixel_switch = partial(pixel_flag, values.switch, False)
+running_flag = partial(values.flag, group="running", recorded=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InputFlags:
-    """Where annotations, pictures and masks come from."""
+class ExampleFlags(SelectionFlags):
+    """The flags that decide what examples hold."""
 
-    annotations: Sequence[str] = flag(
-        paths,
-        group="inputs",
+    annotations: Sequence[str] = input_flag(
+        values.paths,
         metavar="[KIND=]PATH",
         help="annotation file, folder (walked) or glob, here or s3://… or gs://…; repeatable. The "
         "kind is told from the header or content; KIND= overrides: "
         f"{', '.join((*TABLES, *VOCABULARY))}. CSV, TSV or JSON Lines, plain, gzipped or in a zip, "
         "tar or tar.gz",
     )
-    images: Sequence[str] = flag(
-        paths,
-        group="inputs",
+    images: Sequence[str] = input_flag(
+        values.paths,
         metavar="[KIND=]PATH",
         help="pictures: a folder, tar, tar.gz or zip of them (told from the content), or a "
         "folder or glob of such archives; http(s)://… with {split} and {image_id}; s3://bucket/… "
@@ -59,233 +48,176 @@ class InputFlags:
         "of them, or KIND is folder; 'original' or 'thumbnail', the published addresses; "
         "repeatable, tried in the order given. 'none' builds annotations alone",
     )
-    s3_endpoint_url: str | None = flag(
-        url, None, group="inputs", metavar="URL", help="of a store like S3, for s3://"
+    s3_endpoint_url: str | None = input_flag(
+        values.url, None, metavar="URL", help="of a store like S3, for s3://"
     )
-    allow_private_hosts: bool = flag(
-        switch,
+    allow_private_hosts: bool = input_flag(
+        values.switch,
         False,
-        group="inputs",
         help="let pictures come from private and loopback addresses, and through a proxy",
     )
-    masks: Sequence[str] = flag(
-        paths,
+    masks: Sequence[str] = input_flag(
+        values.paths,
         (),
-        group="inputs",
         metavar="PATH",
         help="folder, zip, tar or tar.gz of mask PNGs, or a folder or glob of these, here or "
         "s3://… or gs://…; repeatable",
     )
-    splits: Sequence[str] | None = flag(
-        choices(SPLITS, SPLIT_ALIASES),
+    splits: Sequence[str] | None = input_flag(
+        values.choices(SPLITS, SPLIT_ALIASES),
         None,
-        group="inputs",
         metavar="NAMES",
         help=f"which to build, of {','.join(SPLITS)} (or val); default: all that are there",
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExampleFlags(InputFlags, SelectionFlags):
-    """The flags that decide what examples hold."""
-
-    mask_maps: Sequence[str] = flag(
-        choices(("instance", "semantic")),
+    mask_maps: Sequence[str] = output_flag(
+        values.choices(("instance", "semantic")),
         (),
-        group="output",
         metavar="NAMES",
         help="also write a 16-bit PNG an image: instance (mask number from 1), semantic (class "
         "index from 1), or both",
     )
-    verify_pixels: bool = flag(
-        switch,
-        False,
-        group="pixels",
+    verify_pixels: bool = pixel_switch(
         help="decode every picture in full, strictly, and leave out what is damaged anywhere; "
         "otherwise its header and end are checked. stored bytes pass through unchanged either way, "
         "but for an EXIF orientation, unless a flag below asks for a change",
     )
-    keep_exif_orientation: bool = flag(
-        switch,
-        False,
-        group="pixels",
+    keep_exif_orientation: bool = pixel_switch(
         help="leave the orientation in the EXIF data of pictures; otherwise it is set to 1, and "
         "nothing else of the stored bytes: many readers turn a picture by it, and boxes, masks and "
         "points are in the frame of the picture as it is stored",
     )
-    resize: Literal["none", "shortest", "longest", "exact"] = flag(
-        one_of(("none", "shortest", "longest", "exact")),
+    resize: Literal["none", "shortest", "longest", "exact"] = pixel_flag(
+        ("none", "shortest", "longest", "exact"),
         "none",
-        group="pixels",
-        metavar="{none,shortest,longest,exact}",
         help="which side --image_size is for, the other keeping the proportions; exact makes every "
         "picture a square of that side, smaller ones too. Default: none",
     )
-    image_size: int | None = flag(
-        count,
-        None,
-        group="pixels",
-        metavar="N",
-        help="pixels of that side, with --resize",
+    image_size: int | None = pixel_flag(
+        values.count, None, metavar="N", help="pixels of that side, with --resize"
     )
-    allow_upscale: bool = flag(
-        switch,
-        False,
-        group="pixels",
+    allow_upscale: bool = pixel_switch(
         help="let --resize shortest and longest make pictures larger, too; exact always does",
     )
-    apply_rotation: bool = flag(
-        switch,
-        False,
-        group="pixels",
+    apply_rotation: bool = pixel_switch(
         help="turn pictures upright by their published Rotation, with boxes, points, clicks, "
         "relationships, traces and masks; the column rotation is 0 then, and published_rotation "
         "as before",
     )
-    image_encoding: Literal["keep", "jpeg", "png", "webp"] = flag(
-        one_of(("keep", "jpeg", "png", "webp")),
+    image_encoding: Literal["keep", "jpeg", "png", "webp"] = pixel_flag(
+        ("keep", "jpeg", "png", "webp"),
         "keep",
-        group="pixels",
-        metavar="{keep,jpeg,png,webp}",
         help="format of the pictures written; default: keep that of each",
     )
-    quality: int = flag(
-        up_to(100),
+    quality: int = pixel_flag(
+        values.up_to(100),
         90,
-        group="pixels",
         metavar="N",
         help="of JPEG and WebP, 1 to 100, where a picture is encoded again; default: 90",
     )
 
-    chunk_size: int | None = flag(
-        size,
+    chunk_size: int | None = running_flag(
+        values.size,
         None,
-        group="running",
         metavar="BYTES",
+        recorded=True,
         help="bytes of an annotation file that a worker reads at once; default: 8MiB",
     )
 
     def __post_init__(self) -> None:
-        convert_fields(self)
+        values.convert_fields(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildFlags(ExampleFlags):
     """All flags of a build."""
 
-    release: str | None = flag(
-        release,
+    release: str | None = input_flag(
+        values.release,
         None,
-        group="inputs",
         metavar="NAME",
         help="the dataset's version for readers, such as v7 in tfds.load('open_images/v7'); "
         "default: v3 where the image tables have no Rotation, else v7",
     )
-    output: str = flag(
-        path,
-        group="output",
+    output: str = output_flag(
+        values.path,
         metavar="PATH",
         recorded=False,
         help="folder to publish versions in, or s3://… or gs://…",
     )
-    format: Sequence[str] = flag(
-        choices(FORMATS),
+    format: Sequence[str] = output_flag(
+        values.choices(FORMATS),
         DEFAULT,
-        group="output",
         metavar="NAMES",
         help=f"of {','.join(FORMATS)}; default: {','.join(DEFAULT)}",
     )
-    shard_size: int = flag(
-        size,
+    shard_size: int = output_flag(
+        values.size,
         _SHARD_SIZE,
-        group="output",
         metavar="BYTES",
         help="how large the files of a split are to be, such as 64MiB: as many as that makes, but "
         "8 or more where the split has some 200 images, so that a data loader with 8 workers has a "
         "file for each. No file is much larger; files may be smaller. Default: 256MiB",
     )
-    num_shards: int | None = flag(
-        count,
+    num_shards: int | None = output_flag(
+        values.count,
         None,
-        group="output",
         metavar="N",
         help="write each split in N files a format, whatever their size; a split of fewer images "
         "in as many as it has images",
     )
-    max_failure_rate: float = flag(
-        fraction,
-        0.01,
-        group="output",
-        metavar="FRACTION",
+    max_failure_rate: float = rate_flag(
         help="fraction of the images that may fail; above it nothing is published. Default: 0.01",
     )
-    max_bad_rate: float = flag(
-        fraction,
-        0.01,
-        group="output",
-        metavar="FRACTION",
+    max_bad_rate: float = rate_flag(
         help="fraction of the rows of any table that may be bad, and of the masks of any split "
         "that may lack pixels; above it nothing is published. Default: 0.01",
     )
-    rebuild: bool = flag(
-        switch,
+    rebuild: bool = output_flag(
+        values.switch,
         False,
-        group="output",
         recorded=False,
         help="build even where neither inputs nor flags have changed since the latest version",
     )
-    runner: str = flag(
-        one_of(RUNNERS),
+    runner: str = running_flag(
+        RUNNERS,
         "direct",
-        group="running",
-        metavar=f"{{{','.join(RUNNERS)}}}",
-        recorded=False,
         help="where to run; default: direct, this machine. prism: likewise, by Beam's Prism. "
         "flink: a cluster (--flink_master HOST:PORT, or --job_endpoint); without one, a Flink in a "
         "process of this machine. dataflow: Google Cloud",
     )
-    num_workers: int | None = flag(
-        count,
+    num_workers: int | None = running_flag(
+        values.count,
         None,
-        group="running",
         metavar="N",
-        recorded=False,
         help="processes; default: the cores, or on a cluster what it has",
     )
-    exchange: str | None = flag(
-        one_of(("files", "engine")),
+    exchange: str | None = running_flag(
+        ("files", "engine"),
         None,
-        group="running",
-        metavar="{files,engine}",
+        recorded=True,
         help="whether rows meet through files of the work folder, which all workers must see, or "
         "in the runner's memory; default: files, but engine on dataflow",
     )
-    work_folder: str | None = flag(
-        path,
+    work_folder: str | None = running_flag(
+        values.path,
         None,
-        group="running",
         metavar="PATH",
-        recorded=False,
         help="for an --output in an object store: a local folder for temporary files, seen by all "
         "workers; default: a temporary one of this machine, or with --exchange engine the object "
         "store",
     )
-    worker_timeout: int = flag(
-        count,
+    worker_timeout: int = running_flag(
+        values.count,
         300,
-        group="running",
         metavar="SECONDS",
-        recorded=False,
         help="on Flink: for how long all workers may be silent before the build fails, where they "
         "ought to say every few seconds that they live; where they work in an object store alone "
         "they can't, and it is for how long they may take to begin. Default: 300",
     )
-    wait: int = flag(
-        natural,
+    wait: int = running_flag(
+        values.natural,
         0,
-        group="running",
         metavar="SECONDS",
-        recorded=False,
         help="for how long to wait for another build at work on the same output; default: not at "
         "all. One that gives no sign of life for a minute, or in an object store five, is taken "
         "over from",
@@ -304,18 +236,18 @@ class BuildFlags(ExampleFlags):
 class DoctorFlags(BuildFlags):
     """The flags of a build, of which none is required, and some of the doctor's own."""
 
-    annotations: Sequence[str] = optional(BuildFlags, "annotations", ())
-    images: Sequence[str] = optional(BuildFlags, "images", ())
-    output: str = optional(BuildFlags, "output", "")
-    time_limit: float = flag(
-        seconds,
+    annotations: Sequence[str] = values.optional(BuildFlags, "annotations", ())
+    images: Sequence[str] = values.optional(BuildFlags, "images", ())
+    output: str = values.optional(BuildFlags, "output", "")
+    time_limit: float = values.flag(
+        values.seconds,
         60,
         group="doctor",
         metavar="SECONDS",
         help="for workers to start and answer; default: 60",
     )
-    free_space: int = flag(
-        size,
+    free_space: int = values.flag(
+        values.size,
         1 << 30,
         group="doctor",
         metavar="BYTES",
@@ -328,8 +260,8 @@ class DoctorFlags(BuildFlags):
 class UnpublishedFlags(ExampleFlags):
     """The flags of examples that aren't published."""
 
-    work_folder: str | None = flag(
-        path,
+    work_folder: str | None = values.flag(
+        values.path,
         None,
         metavar="PATH",
         help="a folder that all workers see, for rows on their way, and unpacked tar.gz archives: "

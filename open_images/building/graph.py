@@ -15,7 +15,7 @@ from transforms.examples.build import BuildBucket, MakeExamples
 from transforms.examples.decide import Deciding, FindCuts, ListKeys
 from transforms.examples.join import to_listed_batch
 from transforms.examples.write import PartBuilder
-from transforms.exchange.exchange import GatherBuckets, PartitionFn
+from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport
 from transforms.exchange.shuffle import ShuffleTransport
 from transforms.journal import Journal
@@ -68,8 +68,9 @@ def gather_rows(
     listed: tuple[beam.PCollection, ...] = ()
     if plan.image_keys is not None:
         image_keys = root | "ListedImages" >> beam.Create([plan.image_keys])
-        spread = beam.ParDo(PartitionFn(plan.buckets, transport))
-        listed = (image_keys | "ToBatch" >> beam.Map(to_listed_batch) | "PartitionKeys" >> spread,)
+        batches = image_keys | "ToBatch" >> beam.Map(to_listed_batch)
+        spread = beam.FlatMap(lambda batch: partition([batch]))
+        listed = (batches | "PartitionKeys" >> spread,)
     if plan.decides_first:
         few = dataclasses.replace(
             reader,
@@ -150,4 +151,4 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
         "funnels": (built.funnels if funnels is None else funnels,),
     }
     exchange = plan.work.exchange if plan.exchange == "files" else None
-    built.parts | Publish(plan.publication, parts, exchange, reports)
+    built.parts | Publish(plan, exchange, reports)

@@ -4,19 +4,11 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
+from open_images.building import paths
 from open_images.building.annotation_files import find_annotations
-from open_images.building.paths import (
-    CONTAINERS,
-    PICTURE_KINDS,
-    Claimed,
-    each,
-    expand,
-    files_below,
-    unreadable,
-)
 from open_images.building.same_content import drop_copies
 from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
@@ -27,17 +19,14 @@ from transforms.sources.listing import kind_of
 from transforms.sources.objects import ObjectFetcher
 from transforms.storage import files, objects
 from transforms.storage.kind_path import split_kind
-from transforms.storage.objects import Status, StorageError, is_remote
+from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 
 
 def find_sources(
-    annotations: Sequence[str],
-    images: Sequence[str],
-    masks: Sequence[str],
-    options: ObjectOptions,
+    annotations: Sequence[str], images: Sequence[str], masks: Sequence[str], options: ObjectOptions
 ) -> tuple[list[Source], list[Source], list[Notice]]:
     """Finds and recognises what flags name; `images` and `masks` may be `none`.
 
@@ -53,26 +42,22 @@ def find_sources(
         pictures, others = _find_containers("--images", "pictures", images, options)
         mask_files, more = _find_containers("--masks", "mask_files", masks, options)
         pixels = [*pictures, *mask_files]
-        found = find_annotations(annotations, Claimed(pixels), options)
-        tables, copies = drop_copies(_number(found.sources), options)
+        found, notices, named = find_annotations(annotations, paths.Claimed(pixels), options)
+        tables, copies = drop_copies(_number(found), options)
     except OSError as error:
-        raise unreadable(error) from None
+        raise paths.unreadable(error) from None
     except StorageError as error:
         raise UsageError(str(error)) from None
-    tables = [dataclasses.replace(source, index=i) for i, source in enumerate(tables)]
+    tables = _with_indices(tables)
     _check_remote(pictures, tables, options)
-    first = len(tables)
-    pixels = [dataclasses.replace(source, index=first + i) for i, source in enumerate(pixels)]
+    pixels = _with_indices(pixels, len(tables))
     unused = Unused()
     for path, suffix, reason in {*others, *more}:
-        if not found.looked_at.holds(path):
+        if not named.holds(path):
             unused.add(path, suffix, reason)
-    return tables, pixels, sorted({*found.notices, *_ignored(tables), *copies, *unused.notices()})
-
-
-def _ignored(tables: Iterable[Source]) -> Iterator[Notice]:
-    """Notices about columns of tables that are ignored."""
-    return (Notice(source.name, note) for source in tables for note in source.notes)
+    # Notes on tables are about columns that are ignored.
+    ignored = [Notice(source.name, note) for source in tables for note in source.notes]
+    return tables, pixels, sorted({*notices, *ignored, *copies, *unused.notices()})
 
 
 def _number(sources: Iterable[Source]) -> list[Source]:
@@ -81,10 +66,12 @@ def _number(sources: Iterable[Source]) -> list[Source]:
     for source in sorted(sources, key=lambda source: (_is_linked(source.path), source.path)):
         path = source.path if is_remote(source.path) else os.path.realpath(source.path)
         by_file.setdefault((path, source.member), source)
-    ordered = sorted(
-        by_file.values(), key=lambda source: (os.path.basename(source.name), source.name)
-    )
-    return [dataclasses.replace(source, index=i) for i, source in enumerate(ordered)]
+    ordered = sorted(by_file.values(), key=lambda each: (os.path.basename(each.name), each.name))
+    return _with_indices(ordered)
+
+
+def _with_indices(sources: Iterable[Source], first: int = 0) -> list[Source]:
+    return [dataclasses.replace(source, index=i) for i, source in enumerate(sources, first)]
 
 
 def _is_linked(path: str) -> bool:
@@ -113,35 +100,40 @@ def _find_containers(
         if kind == "pictures" and (remote := _remote_source(argument)):
             sources.append(remote)
             continue
-        wanted, path = split_kind(argument, CONTAINERS)
-        for found, is_folder in expand(flag, path, options):
-            paths = [found]
+        wanted, path = split_kind(argument, paths.CONTAINERS)
+        for found, is_folder in paths.expand(flag, path, options):
+            places = [found]
             if is_folder:
                 archives, unused = _look_through(found, options)
-                paths += archives
+                places += archives
                 others += unused
             try:
-                # The status first: a file that changes after it has another stamp when it is read.
-                statuses = list(each(partial(_status_of, options=options), paths))
-                kinds = list(each(partial(kind_of, options=options), paths))
+                containers = list(paths.each(partial(_look_at, kind=kind, options=options), places))
             except (ValueError, StorageError) as error:
                 raise UsageError(f"{flag} {error}") from None
-            for container, actual, status in zip(paths, kinds, statuses, strict=True):
-                if wanted and not actual.startswith(wanted) and container == found:
-                    raise UsageError(
-                        f"{flag} {redact_url(argument)}: it is a {actual}, not a {wanted}: drop "
-                        f"'{wanted}='"
-                    )
-                size, stamp = (status.size, status.stamp) if status else (0, "")
-                sources.append(Source(0, kind, container, size, medium=actual, stamp=stamp))
+            actual = containers[0].medium
+            if wanted and not actual.startswith(wanted):
+                raise UsageError(
+                    f"{flag} {redact_url(argument)}: it is a {actual}, not a {wanted}: drop "
+                    f"'{wanted}='"
+                )
+            sources += containers
     return sources, others
+
+
+def _look_at(path: str, kind: str, options: ObjectOptions) -> Source:
+    """Returns a folder or an archive as a source."""
+    # The status first: a file that changes after it has another stamp when it is read.
+    status = None if files.is_folder(path, options) else files.status_of(path, options)
+    size, stamp = (status.size, status.stamp) if status else (0, "")
+    return Source(0, kind, path, size, medium=kind_of(path, options), stamp=stamp)
 
 
 def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[_Other]]:
     """Returns the archives below a folder, and the files that are neither pictures nor archives."""
     archives: list[str] = []
     others: list[_Other] = []
-    for file in files_below(folder, options):
+    for file in paths.files_below(folder, options):
         if file.name.endswith(PICTURES):  # nearly all, and there may be millions
             continue
         name = understand(file.name)
@@ -153,23 +145,18 @@ def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[
     return sorted(archives), others
 
 
-def _status_of(path: str, options: ObjectOptions) -> Status | None:
-    """Returns the status of an archive; None for a folder."""
-    return None if files.is_folder(path, options) else files.status_of(path, options)
-
-
 def _remote_source(argument: str) -> Source | None:
     """A source of pictures that are asked for by name, if it is one.
 
     Raises:
         UsageError: A template lacks `{image_id}`, or names something else.
     """
-    kind, path = split_kind(argument, PICTURE_KINDS)
+    kind, path = split_kind(argument, paths.PICTURE_KINDS)
     shown = redact_url(argument)
     if path in ("original", "thumbnail"):
         return Source(0, "pictures", path, 0, medium=path)
     scheme, separator, _ = path.partition("://")
-    if not separator or kind in CONTAINERS or (is_remote(path) and _is_container(path)):
+    if not separator or kind in paths.CONTAINERS or (is_remote(path) and _is_container(path)):
         return None
     if scheme not in ("http", "https", "s3", "gs"):
         raise UsageError(f"--images {shown}: use http://, https://, s3:// or gs://")

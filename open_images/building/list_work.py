@@ -39,24 +39,17 @@ def _decompress_classes(_: bytes, vocabulary: Vocabulary, size: int) -> Vocabula
     return dataclasses.replace(vocabulary, classes=classes)
 
 
-class ListWorkFn(beam.DoFn):
-    """Emits what there is to do."""
-
-    def __init__(self, sources: Sequence[Source], range_size: int) -> None:
-        self._sources = sources
-        self._range_size = range_size
-
-    def process(self, vocabulary: Vocabulary) -> Iterator[Any]:
-        yield vocabulary.classes
-        for tag, elements in (
-            ("labels", [vocabulary.labels]),
-            ("ranges", plan_all_ranges(self._sources, self._range_size)),
-            ("containers", [source for source in self._sources if source.medium in LISTED]),
-            ("counts", vocabulary.counts),
-            ("failed", vocabulary.failed),
-        ):
-            for element in elements:
-                yield beam.pvalue.TaggedOutput(tag, element)
+def _list_work(vocabulary: Vocabulary, sources: Sequence[Source], range_size: int) -> Iterator[Any]:
+    yield vocabulary.classes
+    for tag, elements in (
+        ("labels", [vocabulary.labels]),
+        ("ranges", plan_all_ranges(sources, range_size)),
+        ("containers", [source for source in sources if source.medium in LISTED]),
+        ("counts", vocabulary.counts),
+        ("failed", vocabulary.failed),
+    ):
+        for element in elements:
+            yield beam.pvalue.TaggedOutput(tag, element)
 
 
 @dataclasses.dataclass(eq=False)
@@ -87,7 +80,7 @@ class ListWork(beam.PTransform):
             root
             | beam.Impulse()
             | "Vocabulary" >> beam.Map(_decompress_classes, packed, size)
-            | beam.ParDo(ListWorkFn(self.sources, self.range_size)).with_outputs(
+            | beam.FlatMap(_list_work, self.sources, self.range_size).with_outputs(
                 *Work._fields[1:], main="classes"
             )
         )

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from typing import Self
 
 from open_images.building.build_plan import BuildPlan
-from open_images.progress import BuildObserver, Progress
-from runners.launch import Job, JobError
+from open_images.progress import Progress
+from runners.launch import Job, JobError, Monitor
 from transforms import progress
 from transforms.kinds.registry import TABLES
 from transforms.redaction import redact
@@ -22,19 +23,23 @@ _INTERVAL_SECONDS = 0.5
 _JOIN_SECONDS = 1.0
 
 
-class BuildMonitor:
-    """A runner's `Monitor`. While it is open, it adds up what the workers have counted.
+class BuildMonitor(Monitor):
+    """Adds up what the workers have counted, while it is open.
 
     Two phases: reading annotations, in bytes, and building examples, in images.
 
     Args:
         config: the build.
-        observer: hears of it.
+        say: shows a line.
+        show: shows how far it is.
     """
 
-    def __init__(self, config: BuildPlan, observer: BuildObserver) -> None:
+    def __init__(
+        self, config: BuildPlan, say: Callable[[str], None], show: Callable[[Progress], None]
+    ) -> None:
         self._config = config
-        self._observer = observer
+        self._say = say
+        self._show = show
         tables = [source for source in config.examples.sources if source.kind in TABLES]
         self._reading = f"reading {counted(len(tables), 'file')}"
         self._total_bytes = sum(table.size for table in tables)
@@ -58,11 +63,11 @@ class BuildMonitor:
         with contextlib.suppress(OSError, StorageError):
             path = os.path.join(config.work.path, JOB)
             files.write_file(path, data, config.work.path, config.examples.object_options)
-        self._observer.say(f"{job}: {job.url}")
+        self._say(f"{job}: {job.url}")
 
     def tell(self, line: str) -> None:
         """Shows a line, without the secrets of URLs in it."""
-        self._observer.say(redact(line))
+        self._say(redact(line))
 
     def show_stages(self, done: int, total: int, running: str) -> None:
         """Shows how many stages of a job are done beside what the workers have counted."""
@@ -81,7 +86,7 @@ class BuildMonitor:
 
     def _poll(self) -> None:
         while not self._stopped.wait(_INTERVAL_SECONDS):
-            self._observer.show(self._progress())
+            self._show(self._progress())
 
     def _progress(self) -> Progress:
         if self._config.work.progress is None:

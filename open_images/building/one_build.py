@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import functools
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from open_images.building import fingerprint, plan
@@ -15,14 +14,13 @@ from open_images.building.build_plan import BuildPlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
 from open_images.errors import BuildError
-from open_images.progress import BuildObserver, Progress
+from open_images.progress import Observer
 from runners import launch, lean
 from transforms import journal
 from transforms.errors import UsageError
 from transforms.redaction import redact
 from transforms.releases import lease, workspace
 from transforms.releases.latest import mend_card
-from transforms.releases.lease import BusyError, LostLeaseError
 from transforms.releases.manifest import Manifest, VersionError
 from transforms.releases.outcome import OUTCOME, Outcome
 from transforms.releases.output import Output
@@ -30,11 +28,12 @@ from transforms.storage import files, temporary
 from transforms.storage.objects import StorageError
 from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
+from transforms.storage.temporary import program_folder
 from transforms.wording import counted
 from transforms.work_folder import WorkFolder
 
 #: Errors whose message is one line for the user.
-_ONE_LINE = (StorageError, ChangedError, LostLeaseError)
+_ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
@@ -70,7 +69,7 @@ class BuildResult:
     outcome: Outcome | None = dataclasses.field(default=None, repr=False)
     plan: BuildPlan | None = dataclasses.field(default=None, repr=False)
 
-    @functools.cached_property
+    @cached_property
     def manifest(self) -> Manifest | None:
         """The manifest of the version; None without one."""
         if self.version is None or self.plan is None:
@@ -88,14 +87,12 @@ class Build:
     """
 
     def __init__(
-        self,
-        flags: BuildFlags,
-        beam_arguments: Sequence[str] = (),
-        observer: BuildObserver | None = None,
+        self, flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
     ) -> None:
         self._flags = flags
         self._beam_arguments = list(beam_arguments)
-        self._observer = _Recorder(observer or BuildObserver())
+        self._observer = observer
+        self._notes: list[str] = []
         self._started = time.monotonic()
         self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
         self._output = Output(flags.output, self._options.hasty())
@@ -115,12 +112,12 @@ class Build:
             return self._build()
         except (UsageError, workspace.OutputError) as error:
             raise UsageError(redact(str(error))) from None
-        except (BusyError, BuildError):
+        except (lease.BusyError, BuildError):
             raise
         except launch.NotRunError as ended:
             self._say(str(ended))
             return self._result(None)
-        except LostLeaseError as error:
+        except lease.LostLeaseError as error:
             # Whose observer may have interrupted the build: `interrupted` returns it, too.
             self._lost_lease = self._failed(str(error), "; nothing was published by this one")
             raise self._lost_lease from None
@@ -142,31 +139,36 @@ class Build:
         if version := self._find_unchanged():
             self._clear_up()
             return self._result(version, is_unchanged=True)
-        with lease.hold(
-            flags.output, flags.wait, self._options, self._say, self._observer.lose_lease
-        ) as held:
+        with lease.hold(flags.output, flags.wait, self._options, self._say) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (version := self._find_unchanged()):
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
-        return self._judge(outcome)
+        if outcome.version is not None:
+            return self._result(outcome.version, outcome=outcome)
+        assert self._config is not None
+        causes = _rejections(outcome, self._config)
+        error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
+        raise self._error(error, causes=causes, outcome=outcome)
+
+    def _note(self, line: str) -> None:
+        """Shows a line and keeps it."""
+        self._notes.append(line)
+        self._observer.say(line)
 
     def _say(self, line: str) -> None:
-        self._observer.say(redact(line))
+        self._note(redact(line))
 
     def _clear_up(self) -> None:
         """Removes what killed builds have left, as a build does that has something to do."""
-        flags, options = self._flags, self._options.hasty()
+        place, options = (self._flags.output, self._flags.work_folder), self._options.hasty()
         temporary.remove_dead()
-        with contextlib.suppress(
-            workspace.OutputError, StorageError, OSError
-        ):  # it may be read-only
-            if workspace.leftovers(flags.output, flags.work_folder, options):
-                with workspace.workspace(
-                    flags.output, flags.work_folder, options=options, fingerprint=""
-                ):
+        # It may be read-only.
+        with contextlib.suppress(workspace.OutputError, StorageError, OSError):
+            if workspace.leftovers(*place, options):
+                with workspace.workspace(*place, options=options, fingerprint=""):
                     pass
-            lease.remove_abandoned(flags.output, options)
+            lease.remove_abandoned(self._flags.output, options)
 
     def _find_unchanged(self) -> str | None:
         """Plans the build; returns the latest version if it is what would be published."""
@@ -203,7 +205,7 @@ class Build:
             lean.end_imports()
             with (
                 self._without_journal_once_published(config),
-                BuildMonitor(config, self._observer) as monitor,
+                BuildMonitor(config, self._note, self._observer.show) as monitor,
             ):
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
@@ -212,7 +214,7 @@ class Build:
                 # Whoever looks at a cluster finds the version by the job's name.
                 named = {"job_name": f"open-images-{config.version.lower()}"}
                 arguments = launch.with_defaults(self._beam_arguments, named)
-                with self._observer.running():
+                with program_folder():
                     run_on_runner(define, flags, arguments, monitor)
                 return Outcome.decode(files.read_file(os.path.join(work, OUTCOME), self._options))
 
@@ -227,20 +229,6 @@ class Build:
                     files.vanish(os.path.join(config.work.path, journal.FOLDER))
             raise
 
-    def _judge(self, outcome: Outcome) -> BuildResult:
-        """Returns the result of a pipeline that has run to its end.
-
-        Raises:
-            BuildError: The pipeline has published nothing, for too much would be lost.
-        """
-        config = self._config
-        assert config is not None
-        if outcome.version is not None:
-            return self._result(outcome.version, outcome=outcome)
-        causes = _rejections(outcome, config)
-        error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
-        raise self._error(error, causes=causes, outcome=outcome)
-
     def _failed(self, cause: str, consequence: str = "; nothing was published") -> BuildError:
         """Returns what went wrong, and what readers see: they may have been led there before."""
         try:
@@ -254,23 +242,15 @@ class Build:
         return self._error(cause + consequence)
 
     def _error(self, message: str, **details: Any) -> BuildError:
-        return BuildError(
-            redact(message),
-            seconds=self.seconds,
-            notes=self._observer.lines,
-            plan=self._config,
-            **details,
-        )
+        return BuildError(redact(message), **self._account(), **details)
 
     def _result(self, version: str | None, **details: Any) -> BuildResult:
-        return BuildResult(
-            version,
-            self._output.folder(version) if version else None,
-            seconds=self.seconds,
-            notes=self._observer.lines,
-            plan=self._config,
-            **details,
-        )
+        folder = self._output.folder(version) if version else None
+        return BuildResult(version, folder, **self._account(), **details)
+
+    def _account(self) -> dict[str, Any]:
+        """Returns what results and errors tell alike."""
+        return {"seconds": self.seconds, "notes": self._notes, "plan": self._config}
 
     @property
     def seconds(self) -> float:
@@ -278,40 +258,20 @@ class Build:
         return time.monotonic() - self._started
 
 
-class _Recorder(BuildObserver):
-    """Passes on what another observer is to hear, and keeps the lines."""
-
-    def __init__(self, observer: BuildObserver) -> None:
-        self.lines: list[str] = []
-        self._observer = observer
-        self.lose_lease = observer.lose_lease
-        self.running = observer.running
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-        self._observer.say(line)
-
-    def show(self, progress: Progress) -> None:
-        self._observer.show(progress)
-
-
 def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
     """Returns why nothing was published and what to do: causes, each with the first failures."""
-    causes: list[tuple[str, Sequence[str]]] = [
-        (loss.text, loss.examples) for loss in outcome.losses
-    ]
-    if not causes:
-        cause = "the annotations hold no row that can be read: check --annotations"
-        if failed := outcome.failed_images:
-            cause = f"all {counted(failed, 'image')} failed: mend the input"
-        elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
-            cause = f"none is left by {emptied}: loosen it"
-        elif config.examples.splits:
-            cause = f"none is of --splits {','.join(config.examples.splits)}"
-        elif config.image_keys is not None:
-            cause = "the inputs have none of --image_ids: check the list"
-        causes.append((f"no images to publish: {cause}", ()))
-    return causes
+    if outcome.losses:
+        return [(loss.text, loss.examples) for loss in outcome.losses]
+    cause = "the annotations hold no row that can be read: check --annotations"
+    if failed := outcome.failed_images:
+        cause = f"all {counted(failed, 'image')} failed: mend the input"
+    elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
+        cause = f"none is left by {emptied}: loosen it"
+    elif config.examples.splits:
+        cause = f"none is of --splits {','.join(config.examples.splits)}"
+    elif config.image_keys is not None:
+        cause = "the inputs have none of --image_ids: check the list"
+    return [(f"no images to publish: {cause}", ())]
 
 
 def explain(error: Exception) -> tuple[str, bool]:

@@ -9,7 +9,6 @@ from open_images.building.fingerprint import identify, settings_fingerprint
 from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
-from open_images.building.secret_key import KeyFileError
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
 from open_images.building.selecting import Choice, choose, describe
 from transforms.dataset import failures
@@ -27,7 +26,6 @@ from transforms.kinds.registry import TABLES, VOCABULARY
 from transforms.redaction import redact_value
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.manifest import Manifest
-from transforms.releases.publication import LossLimits
 from transforms.selection.selection import EVERYTHING
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
@@ -63,17 +61,14 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    object_options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
     # Impatiently: what is wrong shall be told in seconds.
-    hasty = object_options.hasty()
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     annotations, pixels, notices = find_inputs(flags, hasty)
     choice, needed = _choose(flags, [*annotations, *pixels], hasty)
     try:
         sources = identify(needed, manifest, hasty)
     except OSError as error:
         raise unreadable(error) from None
-    except KeyFileError as error:
-        raise UsageError(str(error)) from None
     release = flags.release or _release_of(annotations)
     recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     _check_encoding(flags.image_encoding, flags.format)
@@ -94,7 +89,8 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
         formats=tuple(flags.format),
         shard_size=flags.shard_size,
         num_shards=flags.num_shards,
-        limits=LossLimits(flags.max_failure_rate, flags.max_bad_rate),
+        max_failure_rate=flags.max_failure_rate,
+        max_bad_rate=flags.max_bad_rate,
         flags=recorded | {"release": release, "chunk_size": examples.chunk_size},
         fingerprint=digest,
         settings_fingerprint=settings,

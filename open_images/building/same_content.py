@@ -1,10 +1,8 @@
 """Drops annotation files that are copies of another one."""
 
 import contextlib
-import itertools
 import os
 import re
-import struct
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
@@ -69,7 +67,7 @@ def _content_size(source: Source) -> Hashable:
         return source.size % (1 << 32)
     with files.open_file(source.path, stamp=source.stamp) as file:
         file.seek(-4, os.SEEK_END)
-        return struct.unpack("<I", file.read(4))[0]
+        return int.from_bytes(file.read(4), "little")
 
 
 def _is_copy(source: Source, other: Source, options: ObjectOptions) -> bool:
@@ -80,14 +78,11 @@ def _is_copy(source: Source, other: Source, options: ObjectOptions) -> bool:
     if is_remote(source.path):
         return source.stamp != "" and source.stamp == other.stamp
     with contextlib.suppress(*archives.DAMAGE), contextlib.ExitStack() as stack:
-        streams = [
+        first, second = (
             stack.enter_context(archives.open_inflated(each.path, each.member, options, each.stamp))
             for each in (source, other)
-        ]
-        for _ in itertools.count():
-            first, second = (stream.read(_READ_BYTES) for stream in streams)
-            if first != second:
-                return False
-            if not first:
+        )
+        while (block := first.read(_READ_BYTES)) == second.read(_READ_BYTES):
+            if not block:
                 return True
     return False

@@ -11,14 +11,11 @@ import secrets
 import stat
 from pathlib import Path
 
+from transforms.errors import UsageError
 from transforms.storage import private
 from transforms.storage.regular import IrregularError, open_unlinked
 
 _BYTES = 32
-
-
-class KeyFileError(ValueError):
-    """The key can't be used; the message is one line with the remedy."""
 
 
 def key_path() -> Path:
@@ -31,7 +28,7 @@ def keyed_hash(text: str) -> str:
     """Returns a hash of a text that says nothing about it, the same each time for this user.
 
     Raises:
-        KeyFileError: The key can't be read or made, or others can read it.
+        UsageError: The key can't be read or made, or others can read it.
     """
     return hmac.digest(_read_key(), text.encode("utf-8", "surrogateescape"), "sha256").hex()
 
@@ -49,20 +46,20 @@ def _read_key() -> bytes:
             key = file.read(_BYTES)
     except (OSError, IrregularError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
-        raise KeyFileError(
+        raise UsageError(
             f"{path} can't be used ({cause}), without which a URL with a password or a "
             "query leaves no fingerprint: set XDG_STATE_HOME to a folder of yours, or leave the "
             "password to ~/.netrc"
         ) from None
     if status.st_uid != os.geteuid():
-        raise KeyFileError(
+        raise UsageError(
             f"{path} belongs to {private.owner(status.st_uid)}: set XDG_STATE_HOME to a folder of "
             "yours"
         )
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise KeyFileError(f"{path} can be read by others: remove it, and a new one is made")
+        raise UsageError(f"{path} can be read by others: remove it, and a new one is made")
     if len(key) != _BYTES:
-        raise KeyFileError(f"{path} is no key: remove it, and a new one is made")
+        raise UsageError(f"{path} is no key: remove it, and a new one is made")
     return key
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from open_images.building.selecting import Choice
 from transforms.dataset.elements import ByteRange, Source, in_one_piece
-from transforms.kinds.images import HEADERS, IMAGES
+from transforms.kinds.images import IMAGES
 from transforms.kinds.kind import Kind
 from transforms.kinds.masks import MASKS
 from transforms.kinds.reading.lines import RowFilter
@@ -67,8 +67,9 @@ def deciding_columns(source: Source, selection: Selection) -> Source:
     if source.kind != IMAGES.name:
         return source
     conditions = (*selection.where, *selection.where_images)
-    fields = [each.field for each in conditions if each.subject == "images"]
-    read = {IMAGES.image_id, *IMAGES.required, *(HEADERS[field] for field in fields)}
+    fields = {each.field for each in conditions if each.subject == "images"}
+    read = {IMAGES.image_id, *IMAGES.required}
+    read |= {name for name, field in IMAGES.fields.items() if field in fields}
     columns = tuple(name if name in read else "" for name in source.columns)
     return dataclasses.replace(source, columns=columns)
 

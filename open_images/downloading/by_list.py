@@ -1,9 +1,11 @@
 """Pictures by an image list: what is asked for, where it may be, and having it."""
 
 import contextlib
+import csv
 import math
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,25 +13,33 @@ import pyarrow as pa
 
 from open_images.building import inputs
 from open_images.building.paths import check_file
-from open_images.downloading import image_list, present
+from open_images.downloading import image_list
 from open_images.downloading.catalogue import PICTURES_URL
+from open_images.downloading.client import DownloadError, StoppedError
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.gather import gather
-from open_images.downloading.meter import Meter
-from open_images.downloading.parallel import for_each
-from open_images.downloading.pictures import FAILURES, Downloads
+from open_images.downloading.parallel import Meter, for_each
 from open_images.progress import Observer
-from transforms.dataset.failures import Failure
+from transforms.dataset.failures import Failure, Reason
 from transforms.errors import UsageError
+from transforms.examples.imaging.process import ImageSpec
+from transforms.examples.pictures import Fetched, fetch_pictures
 from transforms.redaction import redact_url
 from transforms.releases.workspace import OutputError, workspace
+from transforms.sources.answers import PictureSource
 from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage import private
 from transforms.storage.retry import Retry
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import counted, exceeds, share_above
+from transforms.wording import clean, counted, exceeds, share_above
 
+_FAILURES = "failures.csv"
+#: Pictures that are fetched before any of them is written.
+_HELD_BYTES = 2 << 20
+_AS_STORED = ImageSpec(keep_exif_orientation=True)
+_FAILURES_SHOWN = 5
+_FAILURES_BEFORE_GIVING_UP = 100
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
 #: What pictures are fetched by: columns of `join.Joined.table`.
@@ -43,6 +53,112 @@ _COLUMNS = (
     "thumbnail_300k_url",
     "pictures",
 )
+
+
+class _Downloads:
+    """Downloads pictures, and keeps account of them; `close` may come from another thread.
+
+    Attributes:
+        fetched: how many have been downloaded.
+        missing: how many no source has.
+        failed: how many couldn't be had for another reason.
+        blocked: how many of these because of the address that they were to come from.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        sources: Sequence[PictureSource],
+        allowed_failures: float,
+        meter: Meter,
+        stop: threading.Event,
+    ) -> None:
+        """Prepares for pictures that go to `images/`, and failures to `_FAILURES`, below `output`.
+
+        When `allowed_failures` and no few pictures have failed for other reasons than that they are
+        missing, the sources are given up. Nothing more is downloaded once `stop` is set.
+        """
+        self._output, self._sources, self._meter, self._stop = output, sources, meter, stop
+        self._giving_up = max(allowed_failures, _FAILURES_BEFORE_GIVING_UP)
+        self._lock = threading.Lock()
+        self._part = output / f"{_FAILURES}.part"
+        self._part.unlink(missing_ok=True)  # of a run that was killed
+        self.fetched = self.missing = self.failed = self.blocked = 0
+
+    def fetch(self, images: pa.Table) -> None:
+        """Downloads some pictures.
+
+        Args:
+            images: n rows of `join.Joined.table`.
+
+        Raises:
+            DownloadError: Too many have failed by now.
+            StoppedError: No more are wanted.
+            OSError: One can't be written.
+        """
+        for fetched in fetch_pictures(
+            images, self._sources, verify=False, spec=_AS_STORED, held_bytes=_HELD_BYTES
+        ):
+            if self._stop.is_set():
+                raise StoppedError
+            self._write_pictures(fetched)
+            self.refuse(fetched.failures)
+
+    def refuse(self, failures: Sequence[Failure]) -> None:
+        """Takes account of pictures that can't be had.
+
+        Raises:
+            DownloadError: They are too many by now.
+        """
+        if not failures:
+            return
+        with self._lock:
+            self._write(failures)
+            self._meter.add(len(failures))
+            others = [failure for failure in failures if failure.reason != Reason.MISSING]
+            for failure in others[: max(0, _FAILURES_SHOWN - self.failed)]:
+                self._meter.say(f"{_name(failure)}: {failure.reason}: {failure.detail}")
+            self.missing += len(failures) - len(others)
+            self.failed += len(others)
+            self.blocked += sum(other.reason == Reason.BLOCKED_ADDRESS for other in others)
+            if others and self.failed > self._giving_up:
+                last = f"{others[-1].reason}: {others[-1].detail} ({_name(others[-1])})"
+                number = counted(self.failed, "picture")
+                raise DownloadError(f"{number} failed, the last with {last}")
+
+    def close(self) -> None:
+        """Puts the failures in their place; none, no file."""
+        with self._lock:
+            if self._part.exists():
+                os.replace(self._part, self._output / _FAILURES)
+            else:
+                (self._output / _FAILURES).unlink(missing_ok=True)
+
+    def _write_pictures(self, fetched: Fetched) -> None:
+        splits, image_ids = (fetched.images[name].to_pylist() for name in ("split", "image_id"))
+        pictures = fetched.columns["image"].field("bytes")
+        for split, image_id, picture in zip(splits, image_ids, pictures, strict=True):
+            path = self._output / "images" / split / f"{image_id}.jpg"
+            part = path.with_name(path.name + ".part")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            private.write_file(os.fspath(part), memoryview(picture.as_buffer()))
+            os.replace(part, path)
+        with self._lock:
+            self.fetched += len(image_ids)
+        self._meter.add(len(image_ids))
+
+    def _write(self, failures: Iterable[Failure]) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptor = private.open_file(os.fspath(self._part), flags, 0o666)
+        with open(descriptor, "a", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            writer = csv.writer(file)
+            if not file.tell():
+                writer.writerow(("image", "reason", "detail"))
+            writer.writerows((clean(_name(f)), f.reason, clean(f.detail)) for f in failures)
+
+
+def _name(failure: Failure) -> str:
+    return f"{failure.split}/{failure.image_id}"
 
 
 class PicturesByList:
@@ -95,7 +211,7 @@ class PicturesByList:
         return f"{counted(image_list.count(self._wanted), 'picture')} from {places}"
 
     def download(self, stop: threading.Event) -> list[str]:
-        """Downloads what isn't there, and says what came of it.
+        """_Downloads what isn't there, and says what came of it.
 
         Args:
             stop: set when the user wants no more.
@@ -115,7 +231,7 @@ class PicturesByList:
         allowed = flags.max_failure_rate * total
         meter = Meter(self._observer, "pictures", total, "pictures")
         with _work_folder(flags.output) as folder:
-            lacking, damaged, example = present.look(
+            lacking, damaged, example = image_list.look(
                 self._wanted, flags.output / "images", flags.verify, meter, stop
             )
             if damaged:
@@ -125,14 +241,12 @@ class PicturesByList:
                 )
             whole = total - image_list.count(lacking)
             sources = open_sources(self._sources, self._http_options, self._object_options)
-            downloads = Downloads(flags.output, sources, allowed, meter, stop)
-            try:
+            downloads = _Downloads(flags.output, sources, allowed, meter, stop)
+            with contextlib.closing(downloads):
                 if whole < total:
                     windows = self._windows(lacking, folder, downloads, meter)
                     # One thread asks, for many pictures at once.
                     for_each(downloads.fetch, windows, 1, stop)
-            finally:
-                downloads.close()
             # Not where it broke off, since some wait for their servers.
             for source in sources:
                 source.close()
@@ -143,13 +257,13 @@ class PicturesByList:
         lost = downloads.missing + downloads.failed
         if lost:
             self._observer.report(
-                f"those that can't be had are listed in {flags.output / FAILURES}"
+                f"those that can't be had are listed in {flags.output / _FAILURES}"
             )
         exceeded = exceeds(lost, total, flags.max_failure_rate)
         return [self._complaint(lost, total, downloads)] if exceeded else []
 
     def _windows(
-        self, lacking: image_list.Pictures, folder: str, downloads: Downloads, meter: Meter
+        self, lacking: image_list.Pictures, folder: str, downloads: _Downloads, meter: Meter
     ) -> Iterator[pa.Table]:
         """The pictures that are asked for together, with what is known of them."""
         for joined in gather(
@@ -160,7 +274,7 @@ class PicturesByList:
             for at in range(0, len(table), _TOGETHER):
                 yield table.slice(at, _TOGETHER)
 
-    def _complaint(self, lost: int, total: int, downloads: Downloads) -> str:
+    def _complaint(self, lost: int, total: int, downloads: _Downloads) -> str:
         remedy = "check the list and --images, or raise it"
         if downloads.blocked:
             remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"

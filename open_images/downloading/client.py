@@ -1,4 +1,4 @@
-"""HTTP as the downloads need it: streamed, with what can pass told from what can't."""
+"""HTTP for downloads: streamed, and errors that may pass apart from others."""
 
 import base64
 import itertools
@@ -7,8 +7,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from transforms.redaction import redact
@@ -37,10 +37,6 @@ class DownloadError(Exception):
 class MissingError(DownloadError):
     """The server says that there is no such file, or not for us."""
 
-    def __init__(self, url: str, status: int) -> None:
-        super().__init__(f"{url}: HTTP status {status}")
-        self.status = status
-
 
 class PassingError(Exception):
     """What may be better on another try, by the server's word not before `wait` seconds."""
@@ -63,34 +59,24 @@ class Answer:
         total: bytes of the file; None if the server doesn't say so.
         validator: a strong ETag, or the date of the file; empty if there is neither.
         checksum: the MD5 that Google Cloud Storage sends along, with its algorithm; or empty.
+        chunks: the body as it comes, which may raise PassingError and StoppedError.
     """
 
     def __init__(self, handle: Handle, chunks: Iterator[bytes]) -> None:
         self.status = handle.status
-        self._chunks = chunks
+        self.chunks = chunks
         content_range = handle.header(b"content-range")
         found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", content_range)
         self.range_start = int(found[1]) if found and found[1] else None
         length = handle.header(b"content-length")
-        if self.status == 200:
-            self.total = int(length) if length.isdigit() else None
-        else:
-            self.total = int(found[2]) if found and found[2].isdigit() else None
+        total = length if self.status == 200 else found[2] if found else ""
+        self.total = int(total) if total.isdigit() else None
         # A weak ETag says that files mean the same, not that they are the same bytes.
         etag = handle.header(b"etag")
         strong = etag if etag.startswith('"') else ""
         self.validator = strong or handle.header(b"last-modified")
         md5 = re.search(r"\bmd5=([\w+/]{22}==)", handle.header(b"x-goog-hash"))
         self.checksum = f"md5:{base64.b64decode(md5[1]).hex()}" if md5 else ""
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body as it comes.
-
-        Raises:
-            PassingError: The connection breaks, or has become too slow.
-            StoppedError: The user wants no more.
-        """
-        return self._chunks
 
 
 class _Connection:
@@ -104,8 +90,9 @@ class _Connection:
         self._handle.curl.setopt(pycurl.MAXREDIRS, _MAX_REDIRECTS)
         self._multi = pycurl.CurlMulti()
 
-    def ask(self, url: str, headers: dict[str, str]) -> Generator[Answer, None, None]:
-        """Asks for a URL, and yields the answer; closing this generator breaks its body off."""
+    @contextmanager
+    def ask(self, url: str, headers: dict[str, str]) -> Iterator[Answer]:
+        """Asks for a URL, and yields the answer; the end of the context breaks its body off."""
         handle, chunks = self._handle, self._receive(url)
         handle.prepare(quoted(url), headers=[f"{name}: {value}" for name, value in headers.items()])
         self._chunks.clear()
@@ -164,8 +151,7 @@ class Client:
         self._timeout, self._retry = timeout, retry
         self._of_thread = threading.local()
 
-    @contextmanager
-    def get(self, url: str, headers: dict[str, str] | None = None) -> Generator[Answer, None, None]:
+    def get(self, url: str, headers: dict[str, str]) -> AbstractContextManager[Answer]:
         """Asks for a URL; only statuses 200, 206 and 416 come back.
 
         Raises:
@@ -175,8 +161,7 @@ class Client:
         """
         if not hasattr(self._of_thread, "connection"):
             self._of_thread.connection = _Connection(self._timeout, self.stop)
-        with closing(self._of_thread.connection.ask(url, headers or {})) as answers:
-            yield next(answers)
+        return self._of_thread.connection.ask(url, headers)
 
     def persevere(self, attempt: Callable[[], _T], progress: Callable[[], int]) -> _T:
         """Calls `attempt` until it is through, waiting longer and longer in between.
@@ -208,7 +193,7 @@ def _check_status(url: str, handle: Handle) -> None:
     if status in (200, 206, 416):
         return
     if status in (403, 404, 410):
-        raise MissingError(url, status)
+        raise MissingError(f"{url}: HTTP status {status}")
     if status in PASSING_STATUSES:
         raise PassingError(f"HTTP status {status}", seconds_asked(handle.header(b"retry-after")))
     raise DownloadError(f"{url}: HTTP status {status}")

@@ -12,7 +12,7 @@ from open_images.downloading.client import (
     MissingError,
     PassingError,
 )
-from open_images.downloading.meter import Meter
+from open_images.downloading.parallel import Meter
 from open_images.downloading.plan import Item, digest
 from transforms.storage import private
 
@@ -66,9 +66,8 @@ class _Download:
     def run(self) -> None:
         item = self._item
         self._meter.add(self._file.tell())
-        if item.size is not None and self._file.tell() > item.size:
-            self._restart()
-        if not self._may_go_on():
+        is_too_long = item.size is not None and self._file.tell() > item.size
+        if is_too_long or not self._may_go_on():
             self._restart()
         resumed = self._file.tell() > 0
         self._receive()
@@ -88,16 +87,14 @@ class _Download:
 
     def _receive(self) -> None:
         """Asks the places where the file may be, one after the other, until it is complete."""
-        missing: MissingError | None = None
+        errors = []
         for url in self._item.urls:
             self._url = url
             try:
-                self._client.persevere(self._attempt, lambda: self._furthest)
-                return
+                return self._client.persevere(self._attempt, lambda: self._furthest)
             except MissingError as error:
-                missing = missing or error
-        assert missing is not None
-        raise missing
+                errors.append(error)
+        raise errors[0]
 
     def _attempt(self) -> None:
         start = self._file.tell()
@@ -119,7 +116,7 @@ class _Download:
             if answer.status == 200:
                 self._restart()
                 private.write_file(os.fspath(self._note), answer.validator.encode())
-            for chunk in answer.chunks():
+            for chunk in answer.chunks:
                 self._write(chunk)
         have = self._file.tell()
         if self._size is not None and have < self._size:
@@ -133,7 +130,7 @@ class _Download:
                 f"{self._url} has {total} bytes, not the {self._item.size} published"
             )
         if self._item.size is None and total is not None and total != self._size:
-            self._meter.expect(total - (self._size or 0))
+            self._meter.add(0, to_do=total - (self._size or 0))
             self._size = total
         if not self._item.checksum:
             self._checksum = answer.checksum

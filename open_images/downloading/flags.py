@@ -62,7 +62,6 @@ class DownloadFlags:
     images: Sequence[str] = flag(
         paths,
         (),
-        aliases=("image_url",),
         metavar="[KIND=]PATH",
         help="where these pictures are, all that pipelines.build takes: http(s)://… with {split} "
         "and {image_id}; s3://bucket/… or gs://bucket/…; 'original' or 'thumbnail', the published "

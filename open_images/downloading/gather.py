@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from open_images.downloading.client import DownloadError
-from open_images.downloading.image_list import Pictures, all_keys, among, count
-from open_images.downloading.meter import Meter
+from open_images.downloading.image_list import Pictures, among, count, sorted_once
+from open_images.downloading.parallel import Meter
 from transforms.dataset.elements import LISTED, Source, to_batch
 from transforms.dataset.failures import PixelError
 from transforms.examples.join import Joined, join
@@ -54,7 +54,7 @@ def gather(
     Raises:
         DownloadError: An image table can't be read.
     """
-    wanted = all_keys(pictures)
+    wanted = sorted_once(pictures.values())
     buckets = min(-(-count(pictures) // bucket_images), _MAX_BUCKETS)
     written: list[spills.Spill] = []
     for source in sources:

@@ -1,11 +1,14 @@
-"""Many downloads at once, which an interrupt ends at once."""
+"""Many downloads at once, which an interrupt ends at once, and how far they are."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from open_images.downloading.client import StoppedError
+from open_images.progress import Observer, Progress
+from transforms.redaction import redact
 
 _T = TypeVar("_T")
 _JOIN_SECONDS = 2.0
@@ -59,3 +62,33 @@ def for_each(
                 thread.join(max(deadline - time.monotonic(), 0))
     if errors:
         raise errors[0]
+
+
+class Meter:
+    """How far a download is; any thread may count.
+
+    Args:
+        observer: is told of it.
+        label: what is done.
+        total: how much there is to do; it may grow.
+        unit: `B`, or what is counted.
+    """
+
+    def __init__(self, observer: Observer, label: str, total: int, unit: str) -> None:
+        self._observer = observer
+        self._progress = Progress(label, 0, total, unit)
+        self._lock = threading.Lock()
+        observer.show(self._progress)
+
+    def add(self, done: int, to_do: int = 0) -> None:
+        """Counts what was done, negative where it has to be done again, and raises the total."""
+        with self._lock:
+            before = self._progress
+            total = (before.total or 0) + to_do
+            progress = dataclasses.replace(before, done=before.done + done, total=total)
+            self._progress = progress
+        self._observer.show(progress)
+
+    def say(self, line: str) -> None:
+        """Shows a line."""
+        self._observer.say(redact(line))

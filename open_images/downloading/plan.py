@@ -10,10 +10,6 @@ from open_images.downloading.catalogue import Entry
 from transforms.wording import bytes_of, counted
 
 
-class NoRoomError(OSError):
-    """The disk is too full; the message is one line."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Item:
     """A file to have: any of `urls` holds it; `size` and `checksum` where they are known."""
@@ -42,14 +38,14 @@ class Item:
 
 
 def digest(path: Path, like: str) -> str:
-    """The checksum of a file by the algorithm of the checksum `like`."""
+    """Returns the checksum of a file by the algorithm of the checksum `like`."""
     algorithm = like.partition(":")[0]
     with open(path, "rb") as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 def make_plan(entries: Iterable[Entry], output: Path, base_url: str | None) -> list[Item]:
-    """One item an entry, below `output` in the folders that `pipelines.build` takes them from."""
+    """Returns an item an entry, below `output` in the folders that a build takes them from."""
     return [
         Item(
             tuple(entry.addresses(base_url)),
@@ -62,17 +58,14 @@ def make_plan(entries: Iterable[Entry], output: Path, base_url: str | None) -> l
 
 
 def describe(plan: Sequence[Item], output: Path) -> str:
-    """A table of the files with sizes and how they will be checked, and their total."""
-    lines = []
+    """Returns a table of the files with sizes and how they will be checked, and their total."""
+    rows = [("file", "bytes", "checked by")]
     for item in plan:
         size = "?" if item.size is None else f"{item.size:,}"
         check = item.checksum.partition(":")[0] or "-"
-        lines.append(f"{item.path.relative_to(output)}\t{size}\t{check}")
-    width = max(len(line.split("\t")[0]) for line in lines)
-    table = [
-        "{:<{width}}  {:>15}  {}".format(*line.split("\t"), width=width)
-        for line in ("file\tbytes\tchecked by", *lines)
-    ]
+        rows.append((str(item.path.relative_to(output)), size, check))
+    width = max(len(name) for name, _, _ in rows)
+    table = [f"{name:<{width}}  {size:>15}  {check}" for name, size, check in rows]
     total = sum(item.size or 0 for item in plan)
     unknown = sum(item.size is None for item in plan)
     text = f"{counted(len(plan), 'file')}, {counted(total, 'byte')} ({bytes_of(total)})"
@@ -82,10 +75,10 @@ def describe(plan: Sequence[Item], output: Path) -> str:
 
 
 def check_room(plan: Iterable[Item], output: Path) -> None:
-    """Checks the free disk.
+    """Checks the free space of the disk.
 
     Raises:
-        NoRoomError: It is less than the files that are known by size still need.
+        OSError: It is less than the files that are known by size still need.
     """
     need = sum(max((item.size or 0) - item.part_size, 0) for item in plan)
     folder = output.absolute()
@@ -93,7 +86,7 @@ def check_room(plan: Iterable[Item], output: Path) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if need > free:
-        raise NoRoomError(
+        raise OSError(
             f"{output}: {bytes_of(need)} to download, but {bytes_of(free)} free: "
             "free some space, name another --output or fewer --kinds"
         )

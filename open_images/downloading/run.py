@@ -9,8 +9,7 @@ from open_images.downloading import catalogue, plan
 from open_images.downloading.client import RETRY, Client, DownloadError
 from open_images.downloading.fetch import fetch
 from open_images.downloading.flags import DownloadFlags
-from open_images.downloading.meter import Meter
-from open_images.downloading.parallel import for_each
+from open_images.downloading.parallel import Meter, for_each
 from open_images.progress import Listener, Observer, Progress
 from open_images.values import callback, flag, keywords_of
 from transforms.errors import UsageError
@@ -52,10 +51,7 @@ def run(
     elif flags.images:
         raise UsageError("--images: which pictures? Give their list by --image_list")
     if flags.kinds or not flags.image_list:
-        try:
-            chosen = catalogue.select(entries, flags.release, flags.kinds, flags.splits)
-        except catalogue.SelectionError as error:
-            raise UsageError(str(error)) from None
+        chosen = catalogue.select(entries, flags.release, flags.kinds, flags.splits)
         items = plan.make_plan(chosen, flags.output, flags.base_url)
     if flags.list:
         if items:

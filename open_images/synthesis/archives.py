@@ -1,4 +1,4 @@
-"""Where pictures go: a folder, a tar or a zip for each split."""
+"""Archives of pictures and of mask PNGs, the same bytes whenever they are written."""
 
 import tarfile
 import zipfile
@@ -6,25 +6,28 @@ from io import BytesIO
 from pathlib import Path
 
 
-class PictureStore:
-    """Takes pictures as `{split}/{ImageID}.jpg`; archives have fixed dates and owners."""
+class Archives:
+    """The zips or tars of a folder, each made with its first member; or plain files instead."""
 
     def __init__(self, folder: Path, form: str) -> None:
         """Will write into `folder` in `form`: `folder`, `tar` or `zip`."""
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._form = form
         self._archives: dict[str, tarfile.TarFile | zipfile.ZipFile] = {}
 
-    def add(self, split: str, image_id: str, data: bytes) -> None:
-        """Stores a picture."""
-        name = f"{split}/{image_id}.jpg"
+    def add(self, archive_name: str, name: str, data: bytes) -> None:
+        """Adds a member to an archive, whose name lacks the suffix."""
         if self._form == "folder":
             path = self._folder / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             return
-        archive = self._archive(split)
+        if archive_name not in self._archives:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            kind = zipfile.ZipFile if self._form == "zip" else tarfile.TarFile
+            self._archives[archive_name] = kind(self._folder / f"{archive_name}.{self._form}", "w")
+        archive = self._archives[archive_name]
+        # Infos of either kind have a fixed date and owner.
         if isinstance(archive, zipfile.ZipFile):
             archive.writestr(zipfile.ZipInfo(name), data)
         else:
@@ -32,14 +35,7 @@ class PictureStore:
             member.size = len(data)
             archive.addfile(member, BytesIO(data))
 
-    def _archive(self, split: str) -> tarfile.TarFile | zipfile.ZipFile:
-        if split not in self._archives:
-            path = self._folder / f"{split}.{self._form}"
-            kind = zipfile.ZipFile if self._form == "zip" else tarfile.TarFile
-            self._archives[split] = kind(path, "w")
-        return self._archives[split]
-
     def close(self) -> None:
-        """Ends all archives."""
+        """Completes all archives."""
         for archive in self._archives.values():
             archive.close()

@@ -1,4 +1,4 @@
-"""Annotation tables alone, of any size, at the proportions of the published dataset.
+"""Annotation tables without pictures, of any size, at the proportions of the published dataset.
 
 Nothing loops over rows, and no more than a few batches are in memory at any time. The quirks are
 those of `open_images.synthesis.corpus`, as far as they make sense without pictures.
@@ -6,40 +6,56 @@ those of `open_images.synthesis.corpus`, as far as they make sense without pictu
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 from tqdm import tqdm
 
+from open_images.synthesis import bulk_rows as rows
 from open_images.synthesis import layout
-from open_images.synthesis.batches import Batch
-from open_images.synthesis.bulk_tables import MAKERS
-from open_images.synthesis.columns import joined_bytes
+from open_images.synthesis.batches import Batch, Spread
 from open_images.synthesis.identity import split_ranges
-from open_images.synthesis.spread import Proportion, Spread
+from open_images.synthesis.text import joined_bytes
 from transforms.system.processes import in_order
+
+
+class _Table(NamedTuple):
+    """How a table is made.
+
+    Attributes:
+      make: returns a batch's rows.
+      mean: rows for each image, counting all images.
+      share: about which part of the images has any.
+      row_bytes: about the length of a row.
+    """
+
+    make: Callable[[Batch], pa.Array]
+    mean: float
+    share: float
+    row_bytes: int = 42
+
 
 # Of V7: 9.18M images, of which 1.9M have boxes. The tables that speak of boxes reach fewer images
 # and fewer boxes of an image than the table of boxes, so that each box they name is there.
-PROPORTIONS = {
-    "images": Proportion(1.0, 1.0),
-    "boxes": Proportion(1.7, 0.2),
-    "person_boxes": Proportion(0.05, 0.011),
-    "masks": Proportion(0.3, 0.12),
-    "relationships": Proportion(0.36, 0.1),
-    "narratives": Proportion(0.07, 0.07),
-    "points": Proportion(7.0, 0.15),
-    "human_labels": Proportion(7.0, 0.97),
-    "machine_labels": Proportion(18.0, 0.98),
+_TABLES = {
+    "images": _Table(rows.images, 1.0, 1.0, 420),
+    "boxes": _Table(rows.boxes, 1.7, 0.2, 150),
+    "person_boxes": _Table(rows.person_boxes, 0.05, 0.011),
+    "masks": _Table(rows.masks, 0.3, 0.12, 330),
+    "relationships": _Table(rows.relationships, 0.36, 0.1, 110),
+    "narratives": _Table(rows.narratives, 0.07, 0.07),
+    "points": _Table(rows.points, 7.0, 0.15, 60),
+    "human_labels": _Table(rows.human_labels, 7.0, 0.97),
+    "machine_labels": _Table(rows.machine_labels, 18.0, 0.98),
 }
 
 # Of 9,178,275 images 41,620 are for validation and 125,436 for test.
 _splits = functools.partial(split_ranges, validation=41_620 / 9_178_275, test=125_436 / 9_178_275)
 
 _BATCH_BYTES = 24 << 20
-_ROW_BYTES = {"images": 420, "boxes": 150, "masks": 330, "relationships": 110, "points": 60}
 
 
 class _Job(NamedTuple):
@@ -73,18 +89,18 @@ def write_bulk(
         for (name, table, split), batches in itertools.groupby(done, lambda pair: pair[0][:3]):
             header = layout.header_of(release, table, split)
             with closing(layout.TableFile(annotations, name, header)) as file:
-                for job, rows in batches:
-                    file.append(rows)
+                for job, text in batches:
+                    file.append(text)
                     progress.update(job.stop - job.start)
 
 
 def _jobs(images: int, release: str, narrative_bytes: int) -> Iterator[_Job]:
-    """All jobs, file by file, each file's in its order; a file without rows has an empty one."""
+    """Yields jobs in the order of files and rows; a file without rows has an empty one."""
     for split, span in _splits(images).items():
         for table in layout.tables_of(release):
-            total = Spread(span, PROPORTIONS[table]).total
+            total = _spread(table, span).total
             names = layout.files_of(release, table, split)
-            width = narrative_bytes if table == "narratives" else _ROW_BYTES.get(table, 42)
+            width = narrative_bytes if table == "narratives" else _TABLES[table].row_bytes
             batch = max(1, _BATCH_BYTES // width)
             for part, name in enumerate(names):
                 start, end = (total * p // len(names) for p in (part, part + 1))
@@ -93,10 +109,14 @@ def _jobs(images: int, release: str, narrative_bytes: int) -> Iterator[_Job]:
 
 
 def _rows(images: int, release: str, seed: int, narrative_bytes: int, job: _Job) -> bytes:
-    """The text of a job's rows."""
+    """Returns the text of a job's rows."""
     if job.start == job.stop:
         return b""
-    spread = Spread(_splits(images)[job.split], PROPORTIONS[job.table])
-    rows = spread.rows(job.start, job.stop)
-    batch = Batch(seed, release, job.split, rows, spread.layers, narrative_bytes)
-    return joined_bytes(MAKERS[job.table](batch))
+    spread = _spread(job.table, _splits(images)[job.split])
+    image, layer = spread.rows(job.start, job.stop)
+    batch = Batch(seed, release, job.split, image, layer, spread.layers, narrative_bytes)
+    return joined_bytes(_TABLES[job.table].make(batch))
+
+
+def _spread(table: str, images: range) -> Spread:
+    return Spread(images, _TABLES[table].mean, _TABLES[table].share)

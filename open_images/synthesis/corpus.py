@@ -18,17 +18,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from open_images.synthesis import layout
-from open_images.synthesis.archives import PictureStore
-from open_images.synthesis.boxes import box_of, box_row, person_row, relationship_rows
+from open_images.synthesis import annotations, layout
+from open_images.synthesis.archives import Archives
 from open_images.synthesis.identity import image_id, split_ranges
-from open_images.synthesis.labels import human_rows, machine_rows, names_in, point_rows
-from open_images.synthesis.masks import MaskArchives, mask_of
 from open_images.synthesis.narrate import narrative_line
 from open_images.synthesis.photos import photo_row, rotation_of
-from open_images.synthesis.regions import regions_of
+from open_images.synthesis.regions import grouped
 from open_images.synthesis.render import jpeg, render, turn
-from open_images.synthesis.staging import compose
+from open_images.synthesis.scenes import compose
 from open_images.synthesis.text import csv_bytes
 from transforms.system.processes import in_order
 
@@ -81,75 +78,69 @@ def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
     if empty:
         return result
 
-    regions = regions_of(picture)
+    regions = grouped(picture.regions)
     columns = layout.header_of(release, "boxes", split).count(",") + 1
-    boxes = [box_of(region, release, split, rng) for region in regions]
-    names = names_in(picture, regions)
+    boxes = [annotations.box_of(region, release, split, rng) for region in regions]
+    names = annotations.names_in(picture, regions)
     tables = {
-        "boxes": [box_row(number, box, columns, rng) for box in boxes],
-        "human_labels": human_rows(number, names, rng),
-        "machine_labels": machine_rows(number, names, rng),
+        "boxes": [annotations.box_row(number, box, columns, rng) for box in boxes],
+        "human_labels": annotations.human_rows(number, names, rng),
+        "machine_labels": annotations.machine_rows(number, names, rng),
     }
     if release == "v7":
         masked = [
-            mask_of(number, box, rng)
+            annotations.mask_of(number, box, rng)
             for box in boxes
-            if not box.region.group_of and rng.random() < _MASK_SHARE
+            if not box.region.is_group and rng.random() < _MASK_SHARE
         ]
         result.masks = [(row[0], png) for row, png in masked]
-        people = (person_row(number, region, rng) for region in regions)
+        people = (annotations.person_row(number, region, rng) for region in regions)
         tables["masks"] = [row for row, _ in masked]
         tables["person_boxes"] = [row for row in people if row]
-        tables["relationships"] = relationship_rows(number, boxes, picture.scene.relations)
-        tables["points"] = point_rows(number, picture, regions, rng)
+        tables["relationships"] = annotations.relationship_rows(
+            number, boxes, picture.scene.relations
+        )
+        tables["points"] = annotations.point_rows(number, picture, regions, rng)
         if index % _NARRATED_EVERY == 0:
-            told = narrative_line(number, split, picture, regions, rng)
-            result.rows["narratives"] = [told]
+            line = narrative_line(number, split, picture, regions, rng)
+            result.rows["narratives"] = [line.encode()]
     for table, rows in tables.items():
         result.rows[table] = [csv_bytes([row]) for row in rows]
     return result
 
 
 def write_corpus(
-    output: Path, images: int, pixels: str, release: str, seed: int, workers: int
+    output: Path, pixels: str, images: int, release: str, seed: int, workers: int
 ) -> None:
     """Writes a corpus with pictures.
 
     Args:
       output: an empty folder.
-      images: how many.
       pixels: `folder`, `tar` or `zip`.
+      images: how many.
       release: `v7` or `v3`.
       seed: decides on everything.
       workers: processes; they don't change the bytes.
     """
     rows: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     with (
-        closing(PictureStore(output / "images", pixels)) as pictures,
-        closing(MaskArchives(output / "masks")) as archives,
+        closing(Archives(output / "images", pixels)) as pictures,
+        closing(Archives(output / "masks", "zip")) as masks,
     ):
         jobs = [(index, split) for split, span in split_ranges(images).items() for index in span]
         drawn = in_order(functools.partial(annotated_image, seed, release), jobs, workers)
         for image in tqdm(drawn, total=images, unit="image", disable=None):
-            pictures.add(image.split, image.image_id, image.jpeg)
+            pictures.add(image.split, f"{image.split}/{image.image_id}.jpg", image.jpeg)
             for name, data in image.masks:
-                archives.add(image.split, name, data)
+                masks.add(f"{image.split}-masks-{name[0]}", name, data)
             for table, lines in image.rows.items():
                 rows[table, image.split] += lines
     for split in split_ranges(images):
         for table in layout.tables_of(release):
             lines = rows[table, split]
             random.Random(f"{seed}/{table}/{split}").shuffle(lines)
-            _write_table(output / "annotations", release, table, split, lines)
-
-
-def _write_table(
-    annotations: Path, release: str, table: str, split: str, lines: list[bytes]
-) -> None:
-    """Spreads the lines evenly over the table's files."""
-    names = layout.files_of(release, table, split)
-    for part, name in enumerate(names):
-        header = layout.header_of(release, table, split)
-        with closing(layout.TableFile(annotations, name, header)) as file:
-            for line in lines[part :: len(names)]:
-                file.append(line)
+            names = layout.files_of(release, table, split)
+            header = layout.header_of(release, table, split)
+            for part, name in enumerate(names):
+                with closing(layout.TableFile(output / "annotations", name, header)) as file:
+                    file.append(b"".join(lines[part :: len(names)]))

@@ -1,20 +1,11 @@
-"""The files that say what classes, attributes and relationships there are."""
+"""The files that list classes, attributes and relationships."""
 
-import csv
-from io import StringIO
 from pathlib import Path
 
+from open_images.synthesis import vocabulary
 from open_images.synthesis.kinds import KINDS
-from open_images.synthesis.text import csv_bytes
-from open_images.synthesis.vocabulary import (
-    ATTRIBUTES,
-    RELATIONSHIPS,
-    all_classes,
-    boxable_classes,
-    by_popularity,
-    mid_of,
-    read_text,
-)
+from open_images.synthesis.text import Row, csv_bytes
+from open_images.synthesis.vocabulary import all_classes, mid_of, read_text
 
 SEGMENTABLE = 350
 _TRIPLETS = (
@@ -28,8 +19,8 @@ _TRIPLETS = (
 
 
 def boxable_mids() -> list[str]:
-    """The MIDs of the boxable classes, those that scenes are made of first."""
-    return by_popularity(boxable_classes(), [mid_of(name) for name in KINDS])
+    """Returns the MIDs of the boxable classes, those that scenes are made of first."""
+    return vocabulary.by_popularity(vocabulary.boxable_classes(), [mid_of(name) for name in KINDS])
 
 
 def write_definitions(annotations: Path, release: str) -> None:
@@ -48,19 +39,25 @@ def write_definitions(annotations: Path, release: str) -> None:
 
 def _v7() -> dict[str, bytes]:
     names = dict(all_classes())
-    attributes = csv_bytes((mid_of(name), names[mid_of(name)]) for name in ATTRIBUTES)
-    known = {line.split(",")[0] for line in _published("oidv6-relationships-description.csv")}
-    relationships = csv_bytes((name, name) for name in RELATIONSHIPS if name not in known)
-    triplets = csv_bytes((mid_of(a), mid_of(b), relation) for a, b, relation in _TRIPLETS)
-    return {
+    described = read_text("oidv6-relationships-description.csv").splitlines()
+    names_described = {line.split(",")[0] for line in described}
+    additions = {
+        "attributes-description": [
+            (mid_of(name), names[mid_of(name)]) for name in vocabulary.ATTRIBUTES
+        ],
+        "relationships-description": [
+            (name, name) for name in vocabulary.RELATIONSHIPS if name not in names_described
+        ],
+        "relationship-triplets": [(mid_of(a), mid_of(b), name) for a, b, name in _TRIPLETS],
+    }
+    extended = {
+        f"oidv6-{stem}.csv": read_text(f"oidv6-{stem}.csv").encode() + csv_bytes(rows)
+        for stem, rows in additions.items()
+    }
+    return extended | {
         "oidv7-class-descriptions.csv": csv_bytes([("LabelName", "DisplayName"), *all_classes()]),
         "class-descriptions-boxable.csv": read_text("class-descriptions-boxable.csv").encode(),
         "classes-segmentation.txt": _lines(boxable_mids()[:SEGMENTABLE]),
-        "oidv6-attributes-description.csv": _extended("attributes-description", attributes),
-        "oidv6-relationships-description.csv": _extended(
-            "relationships-description", relationships
-        ),
-        "oidv6-relationship-triplets.csv": _extended("relationship-triplets", triplets),
         "oidv7-point-classes.csv": _point_classes(),
         # As published, with CRLF line ends and no final newline.
         "bbox_labels_600_hierarchy.json": read_text("bbox_labels_600_hierarchy.json").encode(),
@@ -81,22 +78,12 @@ def _v3() -> dict[str, bytes]:
 
 
 def _point_classes() -> bytes:
-    """A ragged CSV: from the fifth field on, each is one more way in which the class is named."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("LabelName", "DisplayName", "YesPoints", "Points", "TextMentions"))
+    """Returns a ragged CSV, whose fields from the fifth on are other names of the class."""
+    rows: list[Row] = [("LabelName", "DisplayName", "YesPoints", "Points", "TextMentions")]
     for number, (mid, name) in enumerate(all_classes()[::5]):
         mentions = (name.lower(), f"{name.lower()}s", f"a {name.lower()}, maybe")[: number % 4]
-        writer.writerow((mid, name, str(number % 97), str(97 + number % 89), *mentions))
-    return out.getvalue().encode()
-
-
-def _published(name: str) -> list[str]:
-    return read_text(name).splitlines()
-
-
-def _extended(stem: str, more: bytes) -> bytes:
-    return read_text(f"oidv6-{stem}.csv").encode() + more
+        rows.append((mid, name, str(number % 97), str(97 + number % 89), *mentions))
+    return csv_bytes(rows)
 
 
 def _lines(texts: list[str]) -> bytes:

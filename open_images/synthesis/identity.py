@@ -8,15 +8,13 @@ import hashlib
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
-
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def draw(seed: int, stream: str, index: np.ndarray) -> np.ndarray:
-    """Random 64-bit numbers by position (the SplitMix64 generator).
+    """Returns random 64-bit numbers by position (the SplitMix64 generator).
 
     Args:
       seed: the corpus's seed.
@@ -34,7 +32,7 @@ def draw(seed: int, stream: str, index: np.ndarray) -> np.ndarray:
 
 
 def image_numbers(seed: int, index: np.ndarray) -> np.ndarray:
-    """ImageIDs as numbers: random, but every first hex digit occurs equally often.
+    """Returns ImageIDs as numbers: random, but every first hex digit occurs equally often.
 
     Args:
       seed: the corpus's seed.
@@ -48,7 +46,7 @@ def image_numbers(seed: int, index: np.ndarray) -> np.ndarray:
 
 
 def image_id(seed: int, index: int) -> str:
-    """The ImageID of image `index`: 16 lowercase hex digits."""
+    """Returns the ImageID of image `index`: 16 lowercase hex digits."""
     return f"{int(image_numbers(seed, np.array([index], np.uint64))[0]):016x}"
 
 
@@ -58,7 +56,7 @@ def split_ranges(images: int, validation: float = 0.1, test: float = 0.1) -> dic
     Args:
       images: how many there are; of few, a split may have none.
       validation: the share of validation.
-      test: that of test.
+      test: the share of test.
 
     Returns:
       The image indices of each split.

@@ -1,12 +1,13 @@
-"""Localized Narratives: what somebody says of a picture while the pointer hovers over it."""
+"""Localized Narratives: captions of pictures with the traces of a pointer."""
 
 import json
 from typing import NamedTuple
 
 import numpy as np
 
-from open_images.synthesis.regions import Bounds, Region, edge_bounds
-from open_images.synthesis.render import Picture
+from open_images.synthesis.kinds import PEOPLE
+from open_images.synthesis.regions import Bounds, edge_bounds
+from open_images.synthesis.render import Picture, Region
 
 _PLACES = {
     "meadow": "In this image we can see a meadow with",
@@ -28,8 +29,11 @@ class Utterance(NamedTuple):
 
 def narrative_line(
     image_id: str, split: str, picture: Picture, regions: list[Region], rng: np.random.Generator
-) -> bytes:
-    """One line of a Localized Narratives file.
+) -> str:
+    """Returns a line of a Localized Narratives file.
+
+    The traces are normalised positions over each thing while its words are spoken, slightly outside
+    [0, 1] at times.
 
     Args:
       image_id: of the picture.
@@ -37,12 +41,8 @@ def narrative_line(
       picture: gives setting and relations.
       regions: what is spoken about.
       rng: for speed and gesture.
-
-    Returns:
-      JSON and a line feed; the caption is the utterances joined, the traces are normalised
-      positions over each thing while its words are spoken, slightly outside [0, 1] at times.
     """
-    utterances = _say(picture, regions)
+    utterances = _utterances(picture, regions)
     timed, clock = [], 0.0
     for words, _ in utterances:
         start = clock + rng.uniform(0.0, 0.15)
@@ -50,58 +50,51 @@ def narrative_line(
         times = {"start_time": round(start, 2), "end_time": round(clock, 2)}
         timed.append({"utterance": words, **times})
     annotator = int(rng.integers(1, 200))
+    return format_line(image_id, split, annotator, timed, _traces(utterances, timed, rng))
+
+
+def format_line(
+    image_id: str, split: str, annotator: int, timed: list[dict], traces: list[list[dict]]
+) -> str:
+    """Returns a line of JSON, whose caption is the utterances of `timed` joined."""
+    dataset = f"open_images_{split}"
     record = {
-        "dataset_id": f"open_images_{split}",
+        "dataset_id": dataset,
         "image_id": image_id,
         "annotator_id": annotator,
-        "caption": " ".join(words for words, _ in utterances),
+        "caption": " ".join(piece["utterance"] for piece in timed),
         "timed_caption": timed,
-        "traces": _traces(utterances, timed, rng),
-        "voice_recording": f"open_images_{split}/open_images_{split}_{image_id}_{annotator}.ogg",
+        "traces": traces,
+        "voice_recording": f"{dataset}/{dataset}_{image_id}_{annotator}.ogg",
     }
-    return json.dumps(record).encode() + b"\n"
+    return json.dumps(record) + "\n"
 
 
-def _say(picture: Picture, regions: list[Region]) -> list[Utterance]:
-    """The nearest things first, each with what it holds, wears or stands under."""
-    boxes = {region.thing.key: edge_bounds(region.mask) for region in regions}
-    by_key = {region.thing.key: region for region in regions}
-    said: set[int] = set()
+def _utterances(picture: Picture, regions: list[Region]) -> list[Utterance]:
+    """Returns what is said of the nearest things first, and of the background last."""
     utterances = [Utterance(_PLACES[picture.scene.setting.name])]
     for region in reversed(regions):
-        key = region.thing.key
-        if key in said or region.thing.carrier in by_key:
-            continue
-        said.add(key)
-        joint = "and" if len(utterances) > 1 else ""
-        utterances.append(Utterance(f"{joint} {_name(region)}".strip(), boxes[key]))
-        for relation in picture.scene.relations:
-            other = by_key.get(relation.object)
-            if relation.subject != key or relation.object in said:
-                continue
-            if other is not None and not other.group_of:
-                verb = {"holds": "holding", "wears": "wearing"}.get(relation.name, relation.name)
-                utterances.append(Utterance(f"{verb} {_name(other)}", boxes[relation.object]))
-                said.add(relation.object)
-    utterances[-1] = Utterance(utterances[-1].words + ".", utterances[-1].over)
-    for name, mask in (("upper", picture.upper), ("lower", picture.lower)):
+        joint = "and " if len(utterances) > 1 else ""
+        utterances.append(Utterance(joint + _name(region), edge_bounds(region.mask)))
+    utterances[-1] = utterances[-1]._replace(words=utterances[-1].words + ".")
+    setting = picture.scene.setting
+    backgrounds = ("top", setting.upper, picture.upper), ("bottom", setting.lower, picture.lower)
+    for side, background, mask in backgrounds:
         if mask.mean() > 0.1:
-            stuff = getattr(picture.scene.setting, name).lower()
-            side = "top" if name == "upper" else "bottom"
-            words = f"At the {side} there is the {stuff}."
+            words = f"At the {side} there is the {background.lower()}."
             utterances.append(Utterance(words, edge_bounds(mask)))
     return utterances
 
 
 def _name(region: Region) -> str:
     name = region.name.lower()
-    if region.group_of:
+    if region.is_group:
         return f"a group of {_PLURAL[region.name]}"
     if region.name == "Picture frame":
         return "a picture frame on the wall"
     if region.depiction:
         return f"a picture of a {name}"
-    if region.name in ("Man", "Woman", "Boy", "Girl"):
+    if region.name in PEOPLE:
         return f"a {name} in {region.thing.colour}"
     article = "an" if region.thing.colour == "orange" else "a"
     return f"{article} {region.thing.colour} {name}"
@@ -110,12 +103,12 @@ def _name(region: Region) -> str:
 def _traces(
     utterances: list[Utterance], timed: list[dict], rng: np.random.Generator
 ) -> list[list[dict]]:
-    """Strokes of {x, y, t}: an ellipse within each box while its words are spoken."""
+    """Returns strokes of {x, y, t}: an ellipse within each box while its words are spoken."""
     strokes = []
     for utterance, times in zip(utterances, timed, strict=True):
-        if utterance.over is None:
-            continue
         box = utterance.over
+        if box is None:
+            continue
         t = np.arange(times["start_time"], times["end_time"], _TRACE_STEP)
         turn = 2 * np.pi * (t - t[0]) / 1.2 + rng.uniform(0, 6)
         # The pointer circles near the outline, so at the picture's edge it slips out of it.

@@ -1,4 +1,4 @@
-"""The image table: what the photo site said of each photo. All of it is invented.
+"""The image table: what a photo site publishes of each photo, all of it invented.
 
 URLs have Flickr's form under the reserved domain `.example`, so that nothing can be fetched by
 mistake. Original size and MD5 describe an original that doesn't exist.
@@ -44,12 +44,12 @@ NO_THUMBNAIL_EVERY = 40
 
 
 def rotation_of(index: int) -> str:
-    """The published text of an image's rotation; empty and `nan` mean unknown."""
+    """Returns the published text of an image's rotation; empty and `nan` mean unknown."""
     return ROTATIONS.get(index % 20, "0.0")
 
 
 def photo_row(image_id: str, split: str, index: int, release: str, rng: np.random.Generator) -> Row:
-    """A row of the image table.
+    """Returns a row of the image table: 12 fields, for V3 11.
 
     Args:
       image_id: of the picture.
@@ -57,9 +57,6 @@ def photo_row(image_id: str, split: str, index: int, release: str, rng: np.rando
       index: number of the image in the corpus; the quirks go round by it.
       release: `v3` has no rotation.
       rng: for numbers and the hash.
-
-    Returns:
-      12 fields; for v3 11.
     """
     number, author = int(rng.integers(10**9, 10**10)), int(rng.integers(1000))
     secret = int(rng.integers(2**32))

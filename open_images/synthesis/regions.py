@@ -1,12 +1,10 @@
-"""What annotators would outline in a picture: regions with their boxes."""
+"""The geometry of regions: groups, boxes and points."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from open_images.synthesis.render import Picture
-from open_images.synthesis.scenes import Thing
+from open_images.synthesis.render import Region
 
 _GROUP_OF = 5  # Open Images draws one box around more than so many touching instances
 
@@ -20,64 +18,36 @@ class Bounds(NamedTuple):
     ymax: float
 
 
-@dataclass
-class Region:
-    """One thing, or a group of them.
-
-    Attributes:
-      thing: the thing; of a group its first.
-      mask: bool (height, width), its visible pixels.
-      group_of: whether it is a group.
-    """
-
-    thing: Thing
-    mask: np.ndarray
-    occluded: bool
-    truncated: bool
-    group_of: bool
-
-    @property
-    def name(self) -> str:
-        """The display name of its class."""
-        return self.thing.kind.name
-
-    @property
-    def depiction(self) -> bool:
-        """Whether it is a picture of a thing rather than a thing."""
-        return self.thing.depicted_in >= 0
-
-
-def regions_of(picture: Picture) -> list[Region]:
-    """The regions of a picture, farthest first."""
-    groups: dict[int, list] = {}
-    for number, seen in enumerate(picture.seen):
-        group = seen.thing.group
-        groups.setdefault(group if group >= 0 else -1 - number, []).append(seen)
-    regions = []
+def grouped(regions: list[Region]) -> list[Region]:
+    """Returns the regions of a picture, those of large groups as one."""
+    groups: dict[int, list[Region]] = {}
+    for number, region in enumerate(regions):
+        group = region.thing.group
+        groups.setdefault(group if group >= 0 else -1 - number, []).append(region)
+    result = []
     for members in groups.values():
         if len(members) >= _GROUP_OF:
-            mask = np.logical_or.reduce([seen.mask for seen in members])
-            truncated = any(seen.truncated for seen in members)
+            mask = np.logical_or.reduce([member.mask for member in members])
+            truncated = any(member.truncated for member in members)
             # Members hide one another; that says nothing of the group.
-            regions.append(Region(members[0].thing, mask, False, truncated, True))
-        else:
-            regions += [Region(s.thing, s.mask, s.occluded, s.truncated, False) for s in members]
-    return regions
+            members = [Region(members[0].thing, mask, False, truncated, is_group=True)]
+        result += members
+    return result
 
 
-def pixel_bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """First and last column, first and last row (inclusive) of a bool mask that isn't empty."""
+def _pixel_bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Returns first and last column, first and last row (inclusive) of a mask that isn't empty."""
     columns = np.flatnonzero(mask.any(axis=0))
     rows = np.flatnonzero(mask.any(axis=1))
     return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
 def centre_bounds(mask: np.ndarray) -> Bounds:
-    """The box through the centres of the outermost pixels, as extreme clicks give it.
+    """Returns the box through the centres of the outermost pixels, as extreme clicks give it.
 
     At the picture's edge it reaches 0 or 1.
     """
-    x0, x1, y0, y1 = pixel_bounds(mask)
+    x0, x1, y0, y1 = _pixel_bounds(mask)
     height, width = mask.shape
     return Bounds(
         0.0 if x0 == 0 else (x0 + 0.5) / width,
@@ -88,15 +58,15 @@ def centre_bounds(mask: np.ndarray) -> Bounds:
 
 
 def edge_bounds(mask: np.ndarray) -> Bounds:
-    """The box along the outer edges of the outermost pixels."""
-    x0, x1, y0, y1 = pixel_bounds(mask)
+    """Returns the box along the outer edges of the outermost pixels."""
+    x0, x1, y0, y1 = _pixel_bounds(mask)
     height, width = mask.shape
     return Bounds(x0 / width, (x1 + 1) / width, y0 / height, (y1 + 1) / height)
 
 
 def extreme_points(mask: np.ndarray, bounds: Bounds) -> list[tuple[float, float]]:
-    """The top, left, bottom and right extreme points: (x, y) on the object, on its box."""
-    x0, x1, y0, y1 = pixel_bounds(mask)
+    """Returns the top, left, bottom and right extreme points: (x, y) on the object's box."""
+    x0, x1, y0, y1 = _pixel_bounds(mask)
     height, width = mask.shape
 
     def middle(line: np.ndarray) -> int:
@@ -112,7 +82,7 @@ def extreme_points(mask: np.ndarray, bounds: Bounds) -> list[tuple[float, float]
 
 
 def interior(mask: np.ndarray, margin: int = 3) -> np.ndarray:
-    """The pixels of a bool mask that are `margin` away from its border; all if there are none.
+    """Returns the pixels of a mask that are `margin` away from its border; all if there are none.
 
     The edge of the picture is no border.
     """
@@ -125,7 +95,7 @@ def interior(mask: np.ndarray, margin: int = 3) -> np.ndarray:
 
 
 def pick(mask: np.ndarray, rng: np.random.Generator) -> tuple[float, float] | None:
-    """The normalised centre (x, y) of a random pixel of a bool mask; None if it is empty."""
+    """Returns the normalised centre (x, y) of a random pixel of a mask; None if it is empty."""
     at = np.flatnonzero(mask)
     if not len(at):
         return None

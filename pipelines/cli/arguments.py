@@ -4,21 +4,17 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from open_images import values
 from pipelines.cli.output import fail, program_name, spelled
 from transforms.errors import UsageError
 
+# Help of our width, examples as they stand.
+_Formatter = partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=100)
 _REQUIRED = "the following arguments are required: "
 _Flags = TypeVar("_Flags")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help of our width, examples as they stand."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=100)
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +27,9 @@ class Parser(argparse.ArgumentParser):
         description: what it does.
         epilog: examples, with programs as `python -m pipelines.…`.
         options: for `ArgumentParser`.
+
+    Attributes:
+        given: the command line that was parsed.
     """
 
     def __init__(
@@ -45,11 +44,11 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             **options,
         )
-        self._given: Sequence[str] = ()
+        self.given: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses what it knows; the rest is left over."""
-        self._given = sys.argv[1:] if args is None else args
+        self.given = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -73,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         if message.startswith(_REQUIRED):
             # One of them may be there, not quite by its name.
             known, lacking = self.flags(), message.removeprefix(_REQUIRED).split(", ")
-            for word in self._given:
+            for word in self.given:
                 flag = word.partition("=")[0]
                 if flag.startswith("-") and flag not in known and values.most_alike(flag, lacking):
                     message = unknown_flag(word, lacking)
@@ -124,16 +123,14 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
         heading = about["group"]
         if heading not in groups:
             groups[heading] = parser.add_argument_group(heading)
-        options: dict[str, Any] = {"help": about["help"], "default": argparse.SUPPRESS}
-        if values.is_switch(field):
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, **about["options"]}
+        if about["convert"] is values.switch:
             options["action"] = "store_true"
         else:
-            options["metavar"] = about["metavar"]
             options["required"] = field.default is dataclasses.MISSING
-        if values.is_repeatable(field):
+        if about["convert"] is values.paths:
             options["action"] = "append"
-        names = [f"--{name}" for name in (field.name, *about["aliases"])]
-        groups[heading].add_argument(*names, **options)
+        groups[heading].add_argument(f"--{field.name}", **options)
 
 
 def read_flags(parser: Parser, kind: type[_Flags], given: argparse.Namespace) -> _Flags:
@@ -142,11 +139,17 @@ def read_flags(parser: Parser, kind: type[_Flags], given: argparse.Namespace) ->
     Raises:
         SystemExit: A value is wrong; a line says so.
     """
-    names = {field.name for field in dataclasses.fields(kind)}  # pyrefly: ignore
     try:
-        return kind(**{name: value for name, value in vars(given).items() if name in names})
+        return kind(**vars(given))
     except UsageError as error:
         parser.error(str(error))
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the place that versions are published in."""
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
+    )
 
 
 def add_store(parser: argparse._ActionsContainer) -> None:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TypeVar
 
-from open_images.building.flags import BuildFlags
-from open_images.values import flag, one_of, path
+from open_images.building.flags import BuildFlags, running_flag
+from open_images.values import path
 from pipelines.cli.arguments import Parser, add_flags, read_flags, unknown_flag
 from pipelines.cli.output import program_name
 from runners import launch
@@ -49,21 +49,16 @@ output, and nothing was done.
 class ReportFlags:
     """How a program reports of a build."""
 
-    report: str = flag(
-        one_of(("text", "json")),
+    report: str = running_flag(
+        ("text", "json"),
         "text",
-        group="running",
-        metavar="{text,json}",
-        recorded=False,
         help="what to print at the end: tables, or one line of JSON, however it ended. Default: "
         "text",
     )
-    metrics_file: str | None = flag(
+    metrics_file: str | None = running_flag(
         path,
         None,
-        group="running",
         metavar="PATH",
-        recorded=False,
         help="where to leave figures of this build and the published version for Prometheus, such "
         "as a .prom file in the folder of node_exporter's textfile collector",
     )
@@ -77,21 +72,21 @@ class ProgramFlags(BuildFlags, ReportFlags):
 _Flags = TypeVar("_Flags", bound=BuildFlags)
 
 
-def parse(arguments: Sequence[str]) -> tuple[ProgramFlags, list[str]]:
+def parse(arguments: Sequence[str] | None) -> tuple[ProgramFlags, list[str]]:
     """Parses the command line of a build: see `parse_with`."""
     parser = Parser(program="build", description=_DESCRIPTION, epilog=_EXAMPLES)
     return parse_with(parser, ProgramFlags, arguments)
 
 
 def parse_with(
-    parser: Parser, kind: type[_Flags], arguments: Sequence[str]
+    parser: Parser, kind: type[_Flags], arguments: Sequence[str] | None
 ) -> tuple[_Flags, list[str]]:
     """Parses the command line of a program that takes the flags of a build, or more.
 
     Args:
         parser: of the program, without its flags.
         kind: a dataclass of flags.
-        arguments: of the command line.
+        arguments: of the command line; None for that of this process.
 
     Returns:
         Our flags, and those for Beam, checked by its own parsers.
@@ -106,7 +101,7 @@ def parse_with(
         beam = _beam_parser(flags.runner)
         unknown = beam.parse_known_args(others)[1]
         if unknown and not unknown[0].startswith("-"):
-            parser.error(_explain_stray(unknown[0], arguments))
+            parser.error(_explain_stray(unknown[0], parser.given))
         if unknown:
             known = [f"--{name}" for name in vars(beam.parse_known_args([])[0])]
             parser.error(unknown_flag(unknown[0], [*known, *parser.flags()]))

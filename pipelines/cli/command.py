@@ -21,25 +21,21 @@ _PROGRAMS = {
 #: The error of a program that gets a signal before it has begun to work.
 _LAST_WORDS = {"build": "interrupted: nothing was published"}
 _WIDTH = max(map(len, _PROGRAMS))
-_HELP = "\n".join(
-    [
-        "usage: open-images COMMAND [FLAGS]",
-        "",
-        *(f"  {name:{_WIDTH}}  {text}" for name, text in _PROGRAMS.items()),
-        "",
-        "open-images COMMAND --help says more; open-images --version prints the version.",
-    ]
-)
+_LIST = "\n".join(f"  {name:{_WIDTH}}  {text}" for name, text in _PROGRAMS.items())
+_HELP = f"""\
+usage: open-images COMMAND [FLAGS]
+
+{_LIST}
+
+open-images COMMAND --help says more; open-images --version prints the version."""
 
 
 def main() -> NoReturn:
     """Runs the program that the first argument names."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name in ("--help", "-h"):
-        print(_HELP)
-        sys.exit(0)
-    if name == "--version":
-        print(f"open-images {__version__}")
+    answers = {"--help": _HELP, "-h": _HELP, "--version": f"open-images {__version__}"}
+    if name in answers:
+        print(answers[name])
         sys.exit(0)
     if name not in _PROGRAMS:
         from open_images.values import none_of

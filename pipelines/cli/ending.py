@@ -1,6 +1,7 @@
 """How a build ended, as its program reports it: exit code, texts, and a document for machines."""
 
 import dataclasses
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from typing import Any
 from open_images.building.one_build import Build, BuildResult
 from open_images.errors import BuildError
 from pipelines.cli import report
+from pipelines.cli.output import fail, print_line, print_result
 from transforms.errors import UsageError
 from transforms.releases.lease import BusyError
 from transforms.releases.outcome import Outcome
 from transforms.system import program
+from transforms.wording import clean_lines, clean_values
 
 #: The exit code of a build that left the output to another one, which is at work.
 BUSY = 3
@@ -45,33 +48,22 @@ class Ending:
 
 def _of_result(result: BuildResult) -> Ending:
     """Returns how a build ended that has published, or had nothing to do."""
-    return Ending(
-        0,
-        result.seconds,
-        text=report.unchanged(str(result.folder)) if result.is_unchanged else _text(result),
-        outcome=result.outcome,
-        folder=result.folder,
-        unchanged=result.is_unchanged,
-    )
+    unchanged = result.is_unchanged
+    text = report.unchanged(str(result.folder)) if unchanged else _text(result)
+    return Ending(0, result.seconds, None, text, result.outcome, result.folder, unchanged)
 
 
 def _of_error(error: BuildError) -> Ending:
     """Returns how a build ended that failed."""
+    text = _text(error) if error.outcome else ""
     return Ending(
-        1,
-        error.seconds,
-        str(error),
-        _text(error) if error.outcome else "",
-        error.outcome,
-        error.folder,
-        causes=error.causes,
+        1, error.seconds, str(error), text, error.outcome, error.folder, causes=error.causes
     )
 
 
 def _text(ended: BuildResult | BuildError) -> str:
     lines = list(ended.notes)
-    if ended.outcome:
-        assert ended.plan is not None
+    if ended.outcome and ended.plan:
         lines.append(report.render(ended.outcome, ended.plan, ended.seconds))
     return "\n".join(lines)
 
@@ -111,3 +103,26 @@ def run(build: Build) -> Ending:
         if error.__cause__:
             logging.error("the build failed", exc_info=error.__cause__)
         return _of_error(error)
+
+
+def print_report(program_name: str, ending: Ending, form: str) -> None:
+    """Prints a report, `text` or `json`; or where that can't be, what became of the build."""
+    if form == "json":
+        text = json.dumps(clean_values(document(ending)))
+    else:
+        text = clean_lines(ending.text)
+    outcome = ""
+    if ending.folder and ending.code == 0:
+        outcome = f"{'unchanged:' if ending.unchanged else 'published'} {ending.folder}"
+    if text:
+        print_result(program_name, text, outcome)
+
+
+def print_error(program_name: str, ending: Ending) -> None:
+    """Prints what went wrong: each cause with lines of examples, where there are some."""
+    for cause, examples in ending.causes:
+        fail(program_name, cause, ending.code)
+        for example in examples:
+            print_line(f"  {example}")
+    if ending.error and not ending.causes:
+        fail(program_name, ending.error, ending.code)

@@ -54,26 +54,18 @@ def write(path: str, ending: Ending, output: str, s3_endpoint_url: str | None) -
     Raises:
         OSError: It can't be written, or isn't to be replaced by a file.
     """
-    # Only here, since they take a tenth of a second.
-    from prometheus_client import CollectorRegistry, write_to_textfile
-    from prometheus_client.core import GaugeMetricFamily
-    from prometheus_client.registry import Collector
-
-    class Figures(Collector):
-        def collect(self) -> Iterator[GaugeMetricFamily]:
-            for figure in (*_of_build(ending, time.time()), *_of_version(published)):
-                name = f"open_images_{figure.name}"
-                family = GaugeMetricFamily(name, figure.text, labels=figure.labels)
-                for labels, value in figure.values.items():
-                    family.add_metric([clean(label, LINE_LENGTH) for label in labels], value)
-                yield family
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # takes a while
 
     published = Output(output, ObjectOptions(s3_endpoint_url=s3_endpoint_url))
     path = os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):  # it may have been put there meanwhile
         raise FileExistsError(errno.EEXIST, "it is no file", path)
     registry = CollectorRegistry()
-    registry.register(Figures())
+    for name, text, labels, values in (*_of_build(ending, time.time()), *_of_version(published)):
+        gauge = Gauge(f"open_images_{name}", text, labels, registry=registry)
+        for of, value in values.items():
+            one = gauge.labels(*(clean(label, LINE_LENGTH) for label in of)) if labels else gauge
+            one.set(value)
     write_to_textfile(path, registry)
 
 
@@ -83,35 +75,30 @@ def _of_build(ending: Ending, now: float) -> Iterator[_Figure]:
     yield _one("build_exit_code", "Exit code of the last build.", ending.code)
     yield _one("build_end_timestamp_seconds", "When the last build ended.", now)
     yield _one("build_duration_seconds", "How long the last build took.", ending.seconds)
-    if outcome is not None:
-        yield _one("build_images", "Images that the last build was to have.", outcome.images)
-        yield _one(
-            "build_failed_images",
-            "Images that the last build left out.",
-            outcome.failed_images,
-        )
-        yield _Figure(
-            "build_failures",
-            "Rows of failures of the last build.",
-            ("reason",),
-            {(reason,): count for reason, count in outcome.failures.items()},
-        )
-        yield _one(
-            "build_losses",
-            "Sources of which the last build lost more than its limits allow.",
-            len(outcome.losses),
-        )
-        yield _one("build_warnings", "Warnings of the last build.", len(outcome.warnings))
-        for name, text in (
-            ("rows", "Rows of the last build's sources"),
-            ("repeats", "Rows of the last build's sources that another file has, too"),
-            ("orphans", "Rows of the last build's sources that belong to no image"),
-            ("bad_rows", "Rows of the last build's sources that were left out as bad"),
-        ):
-            counts = {
-                (source.kind, source.path): getattr(source, name) for source in outcome.sources
-            }
-            yield _Figure(f"build_source_{name}", f"{text}.", ("kind", "path"), counts)
+    if outcome is None:
+        return
+    yield _one("build_images", "Images that the last build was to have.", outcome.images)
+    yield _one("build_failed_images", "Images that the last build left out.", outcome.failed_images)
+    yield _Figure(
+        "build_failures",
+        "Rows of failures of the last build.",
+        ("reason",),
+        {(reason,): count for reason, count in outcome.failures.items()},
+    )
+    yield _one(
+        "build_losses",
+        "Sources of which the last build lost more than its limits allow.",
+        len(outcome.losses),
+    )
+    yield _one("build_warnings", "Warnings of the last build.", len(outcome.warnings))
+    for name, text in (
+        ("rows", "Rows of the last build's sources"),
+        ("repeats", "Rows of the last build's sources that another file has, too"),
+        ("orphans", "Rows of the last build's sources that belong to no image"),
+        ("bad_rows", "Rows of the last build's sources that were left out as bad"),
+    ):
+        counts = {(each.kind, each.path): getattr(each, name) for each in outcome.sources}
+        yield _Figure(f"build_source_{name}", f"{text}.", ("kind", "path"), counts)
 
 
 def _of_version(output: Output) -> Iterator[_Figure]:

@@ -1,8 +1,14 @@
-"""How programs speak: their names, lines on stderr, and results on stdout."""
+"""How programs speak: their names, lines on stderr, results on stdout, and exit codes.
+
+Light to import.
+"""
 
 import errno
 import sys
+from collections.abc import Callable
 
+from transforms.errors import UsageError
+from transforms.system import program
 from transforms.wording import printable
 
 #: How a program is called by Python, without its name. All texts have it that way.
@@ -39,13 +45,13 @@ def print_line(line: str) -> None:
     print(printable(spelled(line)), file=sys.stderr, flush=True)
 
 
-def print_result(program: str, text: str, done: str) -> None:
+def print_result(name: str, text: str, done: str) -> None:
     """Prints what a program says of what it has done; where that can't be, a line says so instead.
 
     It is done still, so it isn't an error.
 
     Args:
-        program: its name.
+        name: of the program.
         text: for stdout.
         done: what is done, in a few words for that line; empty if nothing is.
     """
@@ -54,10 +60,59 @@ def print_result(program: str, text: str, done: str) -> None:
     except OSError as error:
         reason = error.strerror or errno.errorcode.get(error.errno or 0, str(error))
         fate = f"{done}; " if done else ""
-        print_line(f"{program}: {fate}the report can't be printed to stdout: {reason}")
+        print_line(f"{name}: {fate}the report can't be printed to stdout: {reason}")
 
 
-def fail(program: str, message: str, code: int) -> int:
+def fail(name: str, message: str, code: int) -> int:
     """Prints in a line what went wrong; returns the exit code."""
-    print_line(f"{program}: error: {message}")
+    print_line(f"{name}: error: {message}")
     return code
+
+
+def exit_code_of(
+    name: str, work: Callable[[], int], place: str = "", interrupted: str = "interrupted"
+) -> int:
+    """Calls what a program does; where an error or a signal ends it, a line on stderr says so.
+
+    Args:
+        name: of the program.
+        work: returns the exit code.
+        place: what is named of an error of the system that names no file.
+        interrupted: the error after a signal.
+
+    Returns:
+        The exit code: after an error 2 where the use was wrong, else 1.
+    """
+    try:
+        with program.interruptible(lambda: interrupted):
+            return work()
+    except KeyboardInterrupt:
+        return fail(name, interrupted, 1)
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough
+    except OSError as error:
+        where = error.filename or place
+        return fail(name, f"{where}{where and ': '}{error.strerror or error}", 1)
+    except Exception as error:
+        return fail(name, *_explain(error))
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Returns a line about an error, and the exit code; raises an error that nobody expects."""
+    # These take a while to import, unless they are imported already.
+    from open_images.downloading.client import DownloadError
+    from transforms.releases.diff import DamagedShardError
+    from transforms.releases.manifest import ManifestError, VersionError
+    from transforms.releases.output import LatestError
+    from transforms.releases.workspace import OutputError
+    from transforms.storage.objects import StorageError
+    from transforms.storage.stamps import ChangedError
+    from transforms.system.processes import WorkerError
+
+    if isinstance(error, ManifestError | DamagedShardError):
+        return f"{error}: see python -m pipelines.verify", 1
+    if isinstance(error, LatestError | StorageError | ChangedError | WorkerError | DownloadError):
+        return str(error), 1
+    if isinstance(error, UsageError | VersionError | OutputError):
+        return str(error), 2
+    raise error

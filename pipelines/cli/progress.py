@@ -1,8 +1,5 @@
 """How far a program is: a bar on a terminal, a line every few seconds elsewhere."""
 
-import contextlib
-import os
-import signal
 import sys
 import threading
 import time
@@ -10,9 +7,8 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from open_images.progress import BuildObserver, Progress
+from open_images.progress import Observer, Progress
 from pipelines.cli.output import spelled
-from runners.temporary import temporary_folder
 from transforms.wording import LINE_LENGTH, bytes_of, clean, printable
 
 _LINE_SECONDS = 10.0
@@ -20,8 +16,8 @@ _REFRESH_SECONDS = 0.1
 _JOIN_SECONDS = 1.0
 
 
-class ProgressDisplay:
-    """Shows progress on stderr while it is open. Its methods may be called from any thread.
+class ProgressDisplay(Observer):
+    """Shows progress on stderr while it is open, and lines without tearing its bar.
 
     Args:
         is_terminal: whether somebody watches; None asks stderr.
@@ -64,29 +60,23 @@ class ProgressDisplay:
             if self._bar is not None:
                 self._bar.total, self._bar.n = progress.total, progress.done
                 self._bar.set_postfix(_details(progress), refresh=False)
-                self._refresh(progress)
+                # Not where that was just done and there is more to come.
+                now = time.monotonic()
+                if now - self._refreshed > _REFRESH_SECONDS or progress.done == progress.total:
+                    self._refreshed = now
+                    self._bar.refresh()
 
-    def print_line(self, line: str, file: TextIO | None = None, has_secrets: bool = True) -> None:
-        """Prints a line without tearing the bar.
+    def say(self, line: str) -> None:
+        """Prints a line to stderr, and URLs in full."""
+        self._print(clean(spelled(line), LINE_LENGTH), sys.stderr)
 
-        Args:
-            line: the line.
-            file: where to; None is stderr.
-            has_secrets: whether its URLs may have some; else they are printed in full.
-        """
-        file = file or sys.stderr
-        text = spelled(line)
-        text = printable(text) if has_secrets else clean(text, LINE_LENGTH)
+    def report(self, line: str) -> None:
+        """Prints a line to stdout."""
+        self._print(printable(spelled(line)), sys.stdout)
+
+    def _print(self, text: str, file: TextIO) -> None:
         with self._lock, tqdm.external_write_mode(file):
             print(text, file=file, flush=True)
-
-    def _refresh(self, progress: Progress) -> None:
-        """Draws the bar, unless that was just done and there is more to come."""
-        assert self._bar is not None
-        now = time.monotonic()
-        if now - self._refreshed > _REFRESH_SECONDS or progress.done == progress.total:
-            self._refreshed = now
-            self._bar.refresh()
 
     def _open_bar(self, progress: Progress) -> None:
         if self._bar is not None:
@@ -106,15 +96,12 @@ class ProgressDisplay:
     def _print_lines(self) -> None:
         while not self._closed.wait(self._line_seconds):
             with self._lock:
-                line = self._line()
-            if line:
-                self.print_line(line)
+                assert self._progress is not None
+                line = self._line(self._progress)
+            self._print(printable(spelled(line)), sys.stderr)
 
-    def _line(self) -> str:
+    def _line(self, progress: Progress) -> str:
         """Returns a line such as ` 20 s  building: 1,000 of 5,000 images, 50/s, 80 s left`."""
-        progress = self._progress
-        if progress is None:
-            return ""
         now = time.monotonic()
         line = f"{now - self._started:6.0f} s  {progress.label}"
         if progress.done or progress.total is not None:
@@ -126,28 +113,6 @@ class ProgressDisplay:
             if progress.total is not None and rate > 0:
                 line += f", {max(progress.total - progress.done, 0) / rate:.0f} s left"
         return "; ".join([line, *(f"{name}: {text}" for name, text in _details(progress).items())])
-
-
-class DisplayObserver(BuildObserver):
-    """Shows work on a display; a build ends when its lease is lost, as by a signal."""
-
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
-
-    def say(self, line: str) -> None:
-        self._display.print_line(line, has_secrets=False)
-
-    def show(self, progress: Progress) -> None:
-        self._display.show(progress)
-
-    def report(self, line: str) -> None:
-        self._display.print_line(line, sys.stdout)
-
-    def lose_lease(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def running(self) -> contextlib.AbstractContextManager[object]:
-        return temporary_folder()
 
 
 def _amount(number: float, unit: str) -> str:

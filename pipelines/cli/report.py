@@ -7,27 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from open_images.building.build_plan import BuildPlan
+from open_images.verification import Verification
 from transforms.dataset import naming
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.registry import UNUSED
 from transforms.releases.loss_limits import describe_failure
 from transforms.releases.manifest import Manifest, SourceRows, Split, bytes_by_format
 from transforms.releases.outcome import Outcome
-from transforms.releases.verify import Account
 from transforms.storage.objects import is_remote
-from transforms.wording import LINE_LENGTH, clean, counted
+from transforms.wording import LINE_LENGTH, clean, counted, printable
 
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
 #: What became of a source's rows, as a manifest has it, and as tables call it.
 COUNTS = {
-    "rows": "rows",
-    "kept": "kept",
-    "repeats": "repeats",
-    "orphans": "orphans",
-    "bad_rows": "bad",
+    name: name.removesuffix("_rows") for name in ("rows", "kept", "repeats", "orphans", "bad_rows")
 }
+
 #: Counted where something is selected.
 DESELECTED = "deselected"
 #: So many classes of a selection are shown, those with most images and those with least.
@@ -71,8 +68,11 @@ def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
     rate = outcome.images / seconds
     lines += ["", f"{counted(outcome.images, 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
-        taken = _taken_over(outcome.taken_over, config)
-        lines.append(f"taken over from version {os.path.basename(config.previous)}: {taken}")
+        taken = outcome.taken_over
+        what = f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"
+        if config.examples.with_pictures:
+            what += f" and {counted(taken['pictures'], 'picture')}"
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {what}")
     if outcome.version:
         lines += _loading(outcome, config)
     return "\n".join(lines)
@@ -97,7 +97,7 @@ def accounts(outcome: Outcome | Manifest) -> list[str]:
         lines += ["", *table(("deselected by", "rows"), list(rules.items()))]
     if outcome.class_images:
         lines += ["", *_class_images(outcome.class_images)]
-    # Of a build that isn\'t published there are none.
+    # Of a build that isn't published there are none.
     if outcome.splits and outcome.version:
         header = ("split", "format", "examples", "shards", "MiB")
         lines += ["", *table(header, _split_rows(outcome.splits))]
@@ -106,31 +106,20 @@ def accounts(outcome: Outcome | Manifest) -> list[str]:
     return lines
 
 
-def _taken_over(taken: dict[str, int], config: BuildPlan) -> str:
-    what = [f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"]
-    if config.examples.with_pictures:
-        what.append(counted(taken["pictures"], "picture"))
-    return " and ".join(what)
-
-
 def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
     """Where it was published, and lines of Python to be pasted that load it."""
     folder = f"{config.output}/versions/{outcome.version}"
     split = min(outcome.splits, key=naming.SPLITS.index)
-    lines = [f"published {folder}"]
-    lines += [
+    place = folder if is_remote(folder) else os.path.abspath(folder)
+    few = [
         f"  --num_shards {config.num_shards}: {name} has no more shards than images, "
         f"{its.num_examples:,}"
         for name, its in outcome.splits.items()
         if config.num_shards and its.num_examples < config.num_shards
     ]
-    place = folder if is_remote(folder) else os.path.abspath(folder)
-    lines += [
-        f"  {find_format(form).loading_code(place, config.release, split)}"
-        for form in FORMATS
-        if form in config.formats
-    ]
-    return lines
+    formats = [find_format(form) for form in FORMATS if form in config.formats]
+    codes = [f"  {each.loading_code(place, config.release, split)}" for each in formats]
+    return [f"published {folder}", *few, *codes]
 
 
 def count_rules(sources: Iterable[SourceRows]) -> Counter[str]:
@@ -160,14 +149,11 @@ def _source_rows(sources: Sequence[SourceRows], counts: Iterable[str]) -> list[t
     paths = [s.path if is_remote(s.path) else os.path.abspath(s.path) for s in tables]
     parents = [os.path.dirname(path).split("/") for path in paths]
     shared = os.path.commonprefix(parents)  # noqa: RUF071 - of lists of names
-    named = [
-        ("/".join(path.split("/")[len(shared) :]), [s])
-        for path, s in zip(paths, tables, strict=True)
-    ]
+    names = ["/".join(path.split("/")[len(shared) :]) for path in paths]
+    named = [(name, [s]) for name, s in zip(names, tables, strict=True)]
     for kind, name in MEMBERS.items():
-        some = [source for source in sources if source.kind == kind]
-        if some:
-            named.append((f"{name} in {len(some)} {'place' if len(some) == 1 else 'places'}", some))
+        if some := [source for source in sources if source.kind == kind]:
+            named.append((f"{name} in {counted(len(some), 'place')}", some))
     # Versions of earlier releases tell no repeats.
     return [
         (name, *(sum(_count(s, count) for s in some) for count in counts)) for name, some in named
@@ -195,30 +181,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
         [f"{c:,}" if isinstance(c, int) else clean(str(c), LINE_LENGTH) for c in row]
         for row in [header, *rows]
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = []
-    for row in cells:
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+    width, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return [
+        "  ".join([first.ljust(width), *map(str.rjust, others, widths)]).rstrip()
+        for first, *others in cells
+    ]
 
 
-def verification(output: str, name: str, account: Account, seconds: float) -> list[str]:
-    """Returns what `verify` says of a version at its end.
-
-    Args:
-        output: where it is published.
-        name: the version.
-        account: what was found.
-        seconds: it took.
-    """
+def verification(output: str, found: Verification) -> list[str]:
+    """Returns what `verify` says at its end of a version, which is published in `output`."""
+    name, account = found.version, found.account
     looked_at = (
         f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "
         f"({account.bytes / (1 << 20):,.1f} MiB), {counted(account.pictures, 'picture')} decoded, "
-        f"{seconds:.1f} s"
+        f"{found.seconds:.1f} s"
     )
     lines = []
     if account.damaged:
@@ -226,11 +202,11 @@ def verification(output: str, name: str, account: Account, seconds: float) -> li
             f"damaged pictures: {account.damaged:,}, as their files were: readers show them in "
             "part, or fail; build with --verify_pixels, which leaves such pictures out"
         )
-    if not account.problems:
-        return [*lines, f"{name}: whole; {looked_at}"]
-    return [
-        *lines,
-        f"{name}: {counted(account.problems, 'problem')}; {looked_at}",
-        "build it again with --rebuild, or let readers see another version: "
-        f"python -m pipelines.versions {output} rollback VERSION",
-    ]
+    verdict = counted(account.problems, "problem") if account.problems else "whole"
+    lines.append(f"{name}: {verdict}; {looked_at}")
+    if account.problems:
+        lines.append(
+            "build it again with --rebuild, or let readers see another version: "
+            f"python -m pipelines.versions {printable(output)} rollback VERSION"
+        )
+    return lines

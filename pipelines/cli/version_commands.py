@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +9,6 @@ from open_images.progress import Progress
 from pipelines.cli import report
 from pipelines.cli.output import print_result, program_name
 from pipelines.cli.progress import ProgressDisplay
-from runners.temporary import temporary_folder
 from transforms.dataset.naming import SPLITS
 from transforms.releases import latest, lease, removal, workspace
 from transforms.releases.diff import Difference, ImageChange, compare
@@ -18,10 +16,12 @@ from transforms.releases.manifest import Manifest, ManifestError, VersionError, 
 from transforms.releases.output import LatestError, Output
 from transforms.storage import files
 from transforms.storage.objects import is_remote
+from transforms.storage.temporary import program_folder
 from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printable
 
 _PROGRAM = program_name("versions")
 _MIB = 1 << 20
+#: What becomes of images from one version to another.
 
 
 def list_versions(output: Output, flags: argparse.Namespace) -> None:
@@ -29,37 +29,38 @@ def list_versions(output: Output, flags: argparse.Namespace) -> None:
     latest, pinned = read_latest(output)[0], output.pinned()
     found: list[dict[str, Any]] = []
     for name in output.published():
-        marks = [
-            word for word, true in (("latest", name == latest), ("pinned", name in pinned)) if true
-        ]
-        entry = {"version": name, "date": output.date(name).isoformat(timespec="seconds")}
+        entry: dict[str, Any] = {"version": name, "date": _date(output, name)}
+        marks = ["latest"] * (name == latest) + ["pinned"] * (name in pinned)
         try:
-            manifest = output.manifest(name)
+            splits = output.manifest(name).splits
+            entry["examples"] = {split: its.num_examples for split, its in splits.items()}
+            entry["bytes"] = sum(bytes_by_format(splits).values())
+            entry["marks"] = marks
         except ManifestError as error:
-            found.append(entry | {"marks": [*marks, "damaged"], "error": str(error)})
-            continue
-        examples = {split: its.num_examples for split, its in manifest.splits.items()}
-        size = sum(bytes_by_format(manifest.splits).values())
-        found.append(entry | {"examples": examples, "bytes": size, "marks": marks})
+            entry |= {"marks": [*marks, "damaged"], "error": str(error)}
+        found.append(entry)
     if flags.report == "json":
-        print(json.dumps(clean_values(found)))
+        _print_json(found)
         return
     if not found:
         raise VersionError(
             f"{output.path}: nothing is published there: name the --output of a build"
         )
-    splits = [name for name in SPLITS if any(name in each.get("examples", ()) for each in found)]
-    rows = [
-        (
-            each["version"],
-            each["date"],
-            *(each.get("examples", {}).get(split, 0) for split in splits),
-            f"{each.get('bytes', 0) / _MIB:,.1f}",
-            ", ".join(each["marks"]),
-        )
-        for each in found
-    ]
-    print("\n".join(report.table(("version", "built", *splits, "MiB", ""), rows)))
+    names = [name for name in SPLITS if any(name in each.get("examples", ()) for each in found)]
+    rows = []
+    for each in found:
+        counts = [each.get("examples", {}).get(name, 0) for name in names]
+        size, marks = f"{each.get('bytes', 0) / _MIB:,.1f}", ", ".join(each["marks"])
+        rows.append((each["version"], each["date"], *counts, size, marks))
+    print("\n".join(report.table(("version", "built", *names, "MiB", ""), rows)))
+
+
+def _date(output: Output, name: str) -> str:
+    return output.date(name).isoformat(timespec="seconds")
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(clean_values(document)))
 
 
 def read_latest(output: Output) -> tuple[str | None, str]:
@@ -75,21 +76,15 @@ def show(output: Output, flags: argparse.Namespace) -> None:
     name = output.choose(flags.version)
     manifest = output.manifest(name)
     if flags.report == "json":
-        print(json.dumps(clean_values(json.loads(output.read_manifest(name)[1]))))
+        _print_json(json.loads(output.read_manifest(name)[1]))
         return
-    date = output.date(name).isoformat(timespec="seconds")
     fingerprint = clean(str(manifest.fingerprint))
-    lines = [f"{name}, built {date}, fingerprint {fingerprint}", ""]
-    lines += [
-        clean(f"  --{flag} {_spelled(value)}", LINE_LENGTH)
-        for flag, value in manifest.config.items()
-        if value
-    ]
+    lines = [f"{name}, built {_date(output, name)}, fingerprint {fingerprint}", ""]
+    for flag, value in manifest.config.items():
+        if value:
+            shown = ",".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(clean(f"  --{flag} {shown}", LINE_LENGTH))
     print("\n".join([*lines, *report.accounts(manifest)]))
-
-
-def _spelled(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def diff(output: Output, flags: argparse.Namespace) -> None:
@@ -103,9 +98,9 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
         else:
             columns = ",".join(change.columns)
             line = " ".join([change.change, change.split, change.image_id, columns])
-        display.print_line(line.rstrip(), sys.stdout)
+        display.report(line.rstrip())
 
-    with temporary_folder(), ProgressDisplay() as display:
+    with program_folder(), ProgressDisplay() as display:
         found = compare(
             output,
             before,
@@ -117,21 +112,16 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
     accounts = _compare_accounts(output.manifest(before), output.manifest(after))
     if as_json:
         summary = {"before": before, "after": after, "splits": _by_split(found)}
-        summary |= {"sources": found.sources, "columns": found.columns} | accounts
-        print(json.dumps(clean_values(summary)))
-        return
-    print("\n".join(_describe(found, accounts)))
+        _print_json(summary | {"sources": found.sources, "columns": found.columns} | accounts)
+    else:
+        print("\n".join(_describe(found, accounts)))
 
 
 def _by_split(found: Difference) -> dict[str, dict[str, int]]:
-    kinds = {
-        "appeared": found.appeared,
-        "vanished": found.vanished,
-        "changed": found.changed,
-        "unchanged": found.unchanged,
+    present = [name for name in SPLITS if any(name in counts for counts in found.kinds.values())]
+    return {
+        split: {kind: counts[split] for kind, counts in found.kinds.items()} for split in present
     }
-    present = [name for name in SPLITS if any(name in counts for counts in kinds.values())]
-    return {split: {kind: counts[split] for kind, counts in kinds.items()} for split in present}
 
 
 def _compare_accounts(before: Manifest, after: Manifest) -> dict[str, dict]:
@@ -162,11 +152,8 @@ def _compare_accounts(before: Manifest, after: Manifest) -> dict[str, dict]:
 
 def _describe(found: Difference, accounts: dict[str, dict]) -> list[str]:
     by_split = _by_split(found)
-    kinds = ("appeared", "vanished", "changed", "unchanged")
-    lines = report.table(
-        ("split", *kinds),
-        [(split, *(counts[kind] for kind in kinds)) for split, counts in by_split.items()],
-    )
+    rows = [(split, *counts.values()) for split, counts in by_split.items()]
+    lines = report.table(("split", *found.kinds), rows)
     for title, counts in (("changed by source", found.sources), ("by column", found.columns)):
         if counts:
             rows = [(name, *(its[split] for split in by_split)) for name, its in counts.items()]
@@ -183,11 +170,11 @@ def _describe(found: Difference, accounts: dict[str, dict]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "-"
     if isinstance(value, list):
-        return ", ".join(f"{each:,}" if isinstance(each, int) else str(each) for each in value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return ", ".join(map(_shown, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
 
 
 def roll_back(output: Output, flags: argparse.Namespace) -> None:

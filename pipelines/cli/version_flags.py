@@ -1,11 +1,9 @@
 """The command line of `python -m pipelines.versions`: its commands and their flags."""
 
 import argparse
-from collections.abc import Callable
-from functools import partial
 
 from open_images.values import natural
-from pipelines.cli.arguments import Parser, add_num_workers, add_store, converted
+from pipelines.cli.arguments import Parser, add_num_workers, add_output, add_store, converted
 from pipelines.cli.output import program_name
 
 _DESCRIPTION = """\
@@ -35,74 +33,51 @@ exit codes: 0 done, 1 failed, 2 wrong use.
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of this program's commands and their flags."""
     parser = Parser(program="versions", description=_DESCRIPTION, epilog=_EXAMPLES)
-    parser.add_argument(
-        "output", metavar="OUTPUT", help="the --output of a build, here or s3://… or gs://…"
-    )
+    add_output(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add = partial(_add_command, commands)
-    add("list", "versions with their dates, images, sizes and marks", _add_report)
-    add("show", "what a version was built from, and what is in it", _add_report, _add_shown)
-    add("diff", "which images appeared, vanished or changed, by split and source", _add_diff)
-    add("rollback", "let readers see a version: `latest` names it from now on", _add_version)
-    add("pin", "never remove a version", _add_version)
-    add("unpin", "let a version be removed again", _add_version)
-    add("gc", "remove old versions, and what dead builds have left", _add_removal)
-    return parser
 
+    def add(name: str, text: str) -> Parser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.prog = f"{program_name('versions')} OUTPUT {name}"
+        add_store(command)
+        return command
 
-def _add_command(
-    commands: "argparse._SubParsersAction[Parser]",
-    name: str,
-    text: str,
-    *additions: Callable[[Parser], None],
-) -> None:
-    command = commands.add_parser(name, help=text, description=text)
-    command.prog = f"{program_name('versions')} OUTPUT {name}"
-    add_store(command)
-    for add in additions:
-        add(command)
-
-
-def _add_report(command: Parser) -> None:
-    command.add_argument(
-        "--report", choices=("text", "json"), default="text", help="how to say it; default: text"
-    )
-
-
-def _add_version(command: Parser) -> None:
-    command.add_argument("version", metavar="VERSION", help="a version")
-
-
-def _add_shown(command: Parser) -> None:
-    command.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest")
-
-
-def _add_diff(command: Parser) -> None:
-    _add_report(command)
-    command.add_argument("before", metavar="BEFORE", help="a version")
-    command.add_argument("after", nargs="?", metavar="AFTER", help="another; default: the latest")
-    command.add_argument(
+    list_ = add("list", "versions with their dates, images, sizes and marks")
+    show = add("show", "what a version was built from, and what is in it")
+    diff = add("diff", "which images appeared, vanished or changed, by split and source")
+    for command in (list_, show, diff):
+        how = "how to say it; default: text"
+        command.add_argument("--report", choices=("text", "json"), default="text", help=how)
+    show.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest")
+    diff.add_argument("before", metavar="BEFORE", help="a version")
+    diff.add_argument("after", nargs="?", metavar="AFTER", help="another; default: the latest")
+    diff.add_argument(
         "--images",
         action="store_true",
         help="a line for each image first: change, split, ImageID, changed columns",
     )
-    add_num_workers(command)
-
-
-def _add_removal(command: Parser) -> None:
-    command.add_argument(
+    add_num_workers(diff)
+    for name, text in (
+        ("rollback", "let readers see a version: `latest` names it from now on"),
+        ("pin", "never remove a version"),
+        ("unpin", "let a version be removed again"),
+    ):
+        add(name, text).add_argument("version", metavar="VERSION", help="a version")
+    gc = add("gc", "remove old versions, and what dead builds have left")
+    gc.add_argument(
         "--keep",
         type=converted(natural),
         required=True,
         metavar="K",
         help="how many of the newest versions to keep, beside the latest and those that are pinned",
     )
-    command.add_argument(
+    gc.add_argument(
         "--dry_run", action="store_true", help="say what would be removed, and remove nothing"
     )
-    command.add_argument(
+    gc.add_argument(
         "--work_folder",
         metavar="PATH",
         help="for an OUTPUT in an object store: the --work_folder of its builds, where dead ones "
         "may have left something, too",
     )
+    return parser

@@ -1,5 +1,6 @@
-"""What a check has found, in a line."""
+"""What a check has found."""
 
+from functools import partial
 from typing import NamedTuple
 
 
@@ -17,25 +18,8 @@ class Finding(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """What was looked at."""
+        """The beginning of the text, which names what was looked at."""
         return self.text.partition(":")[0]
 
 
-def ok(text: str) -> Finding:
-    """All is well with it."""
-    return Finding("ok", text)
-
-
-def note(text: str) -> Finding:
-    """Something that is worth knowing, and may be intended."""
-    return Finding("note", text)
-
-
-def fix(text: str) -> Finding:
-    """Something is to be done."""
-    return Finding("fix", text)
-
-
-def skip(text: str) -> Finding:
-    """It wasn't looked at."""
-    return Finding("skip", text)
+ok, note, fix, skip = (partial(Finding, mark) for mark in ("ok", "note", "fix", "skip"))

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from runners.checks import software
 from runners.checks.finding import Finding, fix, ok
-from runners.flink.java import find_java
+from runners.flink.installed import find_java
 from transforms.errors import UsageError
 
 _JAVA = (11, 21)
@@ -65,11 +65,9 @@ def check_ports(beam_arguments: Sequence[str]) -> Iterator[Finding]:
     """The ports that were asked for, and loopback as such."""
     options = PipelineOptions(list(beam_arguments)).view_as(JobServerOptions)
     asked = {
-        "--job_port": options.job_port,
-        "--artifact_port": options.artifact_port,
-        "--expansion_port": options.expansion_port,
+        name: getattr(options, name) for name in ("job_port", "artifact_port", "expansion_port")
     }
-    taken = [f"{flag} {port}" for flag, port in asked.items() if port and not _connects(port)]
+    taken = [f"--{name} {port}" for name, port in asked.items() if port and not _connects(port)]
     for which in taken:
         yield fix(f"ports: {which} is in use: name another, or leave the flag out")
     if not _connects(0):

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from runners.checks.worker import NAMESPACE, Errand, Report, ReportFn, read_errand
-from runners.launch import Job, RunnerFlags
+import apache_beam as beam
+
+from runners import launch
+from runners.checks.worker import NAMESPACE, Errand, Report, ReportFn
+from runners.launch import RunnerFlags
 from runners.same_python import import_path, module_command
 from transforms.system import program
 
@@ -78,31 +81,11 @@ def probe(
     return [Report(**fields) for fields in json.loads(said.splitlines()[-1])]
 
 
-class _Silent:
-    """A monitor that shows nothing."""
-
-    def submitted(self, job: Job) -> None:
-        pass
-
-    def tell(self, line: str) -> None:
-        pass
-
-    def show_stages(self, done: int, total: int, running: str) -> None:
-        pass
-
-    def last_sign(self) -> object:
-        return None
-
-
 def main() -> int:
     """Runs the job that is described on standard input; prints the reports."""
-    import apache_beam as beam
-
-    from runners import launch
-
     logging.basicConfig(level=logging.CRITICAL)
     task: dict[str, Any] = json.load(sys.stdin)
-    errand = read_errand(json.dumps(task["errand"]))
+    errand = Errand(**task["errand"])
     flags: Any = argparse.Namespace(**task["flags"])
 
     def define(root: beam.Pipeline) -> None:
@@ -111,7 +94,7 @@ def main() -> int:
 
     try:
         with program.interruptible():
-            metrics = launch.load(flags.runner)(define, flags, task["beam"], _Silent())
+            metrics = launch.load(flags.runner)(define, flags, task["beam"], launch.Monitor())
     except KeyboardInterrupt:
         return 1
     except Exception as error:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).parents[2]
 _PROJECT = "open-images-beam"
-_PACKAGES = ("pipelines", "runners", "transforms")
+_PACKAGES = ("open_images", "pipelines", "runners", "transforms")
 #: Where the project isn't installed and so doesn't say itself what it needs.
 _NEEDED = ("apache-beam", "numpy", "obstore", "opencv-python-headless", "pillow", "pyarrow")
 

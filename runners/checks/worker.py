@@ -8,7 +8,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ class Errand:
     name: str
     versions: Mapping[str, str]
     folder: str | None
-    inputs: tuple[str, ...]
+    inputs: Sequence[str]
     free_space: int = 0
     s3_endpoint_url: str | None = None
 
@@ -84,13 +84,7 @@ class ReportFn(beam.DoFn):
 
 @functools.cache
 def _report(errand: str) -> str:
-    return json.dumps(asdict(run(read_errand(errand))), sort_keys=True)
-
-
-def read_errand(text: str) -> Errand:
-    """An errand from its JSON."""
-    fields = json.loads(text)
-    return Errand(**(fields | {"inputs": tuple(fields["inputs"])}))
+    return json.dumps(asdict(run(Errand(**json.loads(errand)))), sort_keys=True)
 
 
 def run(errand: Errand) -> Report:
@@ -113,7 +107,7 @@ def run(errand: Errand) -> Report:
     )
 
 
-def _missing(inputs: tuple[str, ...], options: ObjectOptions) -> Iterator[tuple[str, str]]:
+def _missing(inputs: Sequence[str], options: ObjectOptions) -> Iterator[tuple[str, str]]:
     for path in inputs:
         try:
             if not files.expand(path, options):

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runners.flink import installed, java
+from runners.flink import installed
 from runners.flink.configuration import FRAMEWORK_HEAP_MB, write_configuration
-from runners.flink.ports import free_ports
+from runners.flink.job_server import free_ports
 from runners.flink.rest import Rest, RestError
 from transforms.errors import UsageError
 from transforms.wording import clean_lines, printable
@@ -38,10 +38,6 @@ _STATE = "state.json"
 
 class ClusterError(RuntimeError):
     """The cluster can't be started, or isn't there; the message is one line."""
-
-
-class _StartError(ClusterError):
-    """A process of the cluster ended as soon as it was started."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +76,7 @@ def up(folder: Path, task_managers: int = 2, slots: int = 1, heap_mb: int = 384)
         ClusterError: It didn't come up in time.
         UsageError: Java or Flink isn't there.
     """
-    try:
-        return _up_once(folder.resolve(), task_managers, slots, heap_mb)
-    except _StartError:  # a port may have been taken since it was found free
-        return _up_once(folder.resolve(), task_managers, slots, heap_mb)
-
-
-def _up_once(folder: Path, task_managers: int, slots: int, heap_mb: int) -> Cluster:
+    folder = folder.resolve()
     for name in ("conf", "log", "tmp"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
@@ -129,7 +119,7 @@ def mend(cluster: Cluster) -> Cluster:
 
 
 def find(folder: Path) -> Cluster:
-    """The cluster that was started in a folder.
+    """Returns the cluster that was started in a folder.
 
     Raises:
         ClusterError: There is none that lives.
@@ -159,20 +149,20 @@ def down(cluster: Cluster) -> None:
 
 
 def status(cluster: Cluster) -> list[str]:
-    """What a cluster has and does, in lines.
+    """Returns lines with a cluster's slots and jobs.
 
     Raises:
         ClusterError: Its job manager doesn't answer.
     """
     rest = Rest(cluster.master)
     try:
-        found = rest.slots()
-        jobs = rest.jobs()
+        managers, jobs = rest.task_managers(), rest.jobs()
     except RestError as error:
         raise ClusterError(str(error)) from None
+    slots, free = (sum(each[name] for each in managers) for name in ("slotsNumber", "freeSlots"))
     return [
-        f"--flink_master {cluster.master}: Flink {rest.version()}, {found.task_managers} task "
-        f"managers, {found.free} of {found.slots} slots free; logs in {cluster.folder}/log",
+        f"--flink_master {cluster.master}: Flink {rest.version()}, {len(managers)} task managers, "
+        f"{free} of {slots} slots free; logs in {cluster.folder}/log",
         *(f"job {job} {name}: {state}" for job, (name, state) in jobs.items()),
     ]
 
@@ -181,8 +171,8 @@ def _start(folder: Path, name: str, main: str, heap_mb: int) -> subprocess.Popen
     """Starts a process of the cluster, with so much heap beside that of the framework."""
     jars = ":".join(map(str, [*installed.libraries(), installed.JOB_SERVER]))
     command = [
-        java.find_java(),
-        *java.FLAGS,
+        installed.find_java(),
+        *installed.JAVA_FLAGS,
         f"-Xmx{heap_mb + FRAMEWORK_HEAP_MB}m",
         f"-Dlog4j.configurationFile={folder}/conf/log4j.properties",
         f"-Djava.io.tmpdir={folder}/tmp",
@@ -220,7 +210,7 @@ def _wait(cluster: Cluster, started: Mapping[str, subprocess.Popen]) -> None:
                 log = Path(cluster.folder) / "log" / f"{name}.log"
                 lines = log.read_text(errors="replace").strip().splitlines()
                 why = next((line for line in lines if "Exception" in line), "".join(lines[-1:]))
-                raise _StartError(f"Flink didn't start: {why}: see {log}")
+                raise ClusterError(f"Flink didn't start: {why}: see {log}")
         if time.monotonic() > deadline:
             raise ClusterError(f"Flink wasn't up within {_UP_SECONDS} s: see {cluster.folder}/log")
         time.sleep(0.2)

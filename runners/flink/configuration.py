@@ -1,4 +1,4 @@
-"""The configuration of a Flink cluster on this machine; `docs/decisions.md` says why it is so."""
+"""The configuration of a Flink cluster on this machine; see decision 61."""
 
 from pathlib import Path
 
@@ -27,17 +27,8 @@ def write_configuration(
         slots: of each task manager.
         heap_mb: MiB of Java heap for the tasks of each task manager.
     """
-    configuration = _configuration(folder, rest_port, rpc_port, slots, heap_mb)
-    lines = [f"{key}: {value}\n" for key, value in configuration.items()]
-    (folder / "conf" / "config.yaml").write_text("".join(lines))
-    (folder / "conf" / "log4j.properties").write_text(_LOGGING)
-
-
-def _configuration(
-    folder: Path, rest_port: int, rpc_port: int, slots: int, heap_mb: int
-) -> dict[str, object]:
     network_mb = 64 + 64 * slots
-    return {
+    configuration = {
         "jobmanager.rpc.address": "127.0.0.1",
         "jobmanager.rpc.port": rpc_port,
         "jobmanager.bind-host": "127.0.0.1",
@@ -81,3 +72,6 @@ def _configuration(
         "pekko.ask.timeout": "60 s",
         "io.tmp.dirs": folder / "tmp",
     }
+    lines = [f"{key}: {value}\n" for key, value in configuration.items()]
+    (folder / "conf" / "config.yaml").write_text("".join(lines))
+    (folder / "conf" / "log4j.properties").write_text(_LOGGING)

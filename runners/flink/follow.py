@@ -1,13 +1,13 @@
 """Following a job to its end: it is shown, watched for signs of life, and cancelled if need be."""
 
 import contextlib
-import threading
+import re
 import time
 from collections.abc import Callable, Iterator
 
-from runners.flink import causes
 from runners.flink.rest import ENDED, Rest, RestError
-from runners.launch import Job, JobError, Monitor
+from runners.launch import Job, JobError, Monitor, call_watched
+from transforms.progress import WorkFolderError
 from transforms.redaction import redact_url
 from transforms.system.program import Cleanup
 
@@ -17,6 +17,25 @@ _AWAY_SECONDS = 60
 #: How long to wait until a job is cancelled, and for one to appear that was just being submitted.
 _CANCEL_SECONDS, _APPEAR_SECONDS = 6.0, 3.0
 _CANCEL_POLL_SECONDS = 0.2
+
+#: A task that is started again finds the folder as little.
+_BEYOND_MENDING = re.compile(rf"\b{WorkFolderError.__name__}: (.*?)(?: \[while running .*)?$", re.M)
+
+_REMEDIES = {
+    "Insufficient number of network buffers": "the task managers lack network memory: raise "
+    "taskmanager.memory.network.max, or lower taskmanager.network.sort-shuffle.min-buffers",
+    "NoResourceAvailableException": "the cluster has too few free slots: wait for other jobs, or "
+    "lower --num_workers",
+    "NoRestartBackoffTimeStrategy": "a task was lost and the cluster doesn't restart any: set "
+    "restart-strategy.type: exponential-delay in its configuration",
+    "call already cancelled": "workers have died again and again: is memory short? See the task "
+    "managers' logs",
+    "Heartbeat of TaskManager": "task managers were lost, or too busy to answer, again and again: "
+    "see their logs",
+    "is no longer reachable": "task managers were lost again and again: see their logs",
+    "Process died with exit code": "workers don't start on the task managers: see their logs, and "
+    "that their Python is this one",
+}
 
 
 class Submission:
@@ -85,21 +104,7 @@ class Follower:
             JobError: No worker, or no job manager, gives a sign of life.
             Exception: whatever `wait_until_finish` raised.
         """
-        errors: list[BaseException] = []
-
-        def wait() -> None:
-            try:
-                wait_until_finish()
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=wait, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(_POLL_SECONDS)
-            self._look()
-        if errors:
-            raise errors[0]
+        call_watched(wait_until_finish, self._look, _POLL_SECONDS)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -139,9 +144,9 @@ class Follower:
         stages = rest.stages(job)
         self._monitor.show_stages(stages.done, stages.total, stages.running)
         self._begun = self._begun or stages.done_by_workers > 0
-        beyond_mending = causes.beyond_mending(rest.cause(job))
-        if beyond_mending is not None:
-            raise JobError(beyond_mending)
+        cause = beyond_mending(rest.cause(job))
+        if cause is not None:
+            raise JobError(cause)
         return stages.tasks_running > 0
 
 
@@ -170,3 +175,14 @@ def _cancel(submission: Submission | None) -> None:
             elif waited > _APPEAR_SECONDS:
                 return
             time.sleep(_CANCEL_POLL_SECONDS)
+
+
+def beyond_mending(text: str) -> str | None:
+    """Returns the cause of a task's failure, if no retry can mend it, from the text of an error."""
+    match = _BEYOND_MENDING.search(text)
+    return match[1] if match else None
+
+
+def explain(text: str) -> str | None:
+    """Returns the cause of a failure, if it is Flink's, from the text of an error; else None."""
+    return next((remedy for known, remedy in _REMEDIES.items() if known in text), None)

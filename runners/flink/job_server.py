@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Self
 
-from runners.flink import java
-from runners.flink.ports import free_ports
+from runners.flink.installed import JAVA_FLAGS, find_java
 from runners.launch import JobError
 
+#: Below those that systems give to connections, which might take one before its server starts.
+_PORTS = range(20_000, 32_768)
+_ADDRESS = "127.0.0.1"
 _START_SECONDS = 90
 _STOP_SECONDS = 5
 _HEAP = "-Xmx1g"
@@ -39,7 +42,7 @@ class JobServer:
         (self._port,) = free_ports(1)
         self.endpoint = f"localhost:{self._port}"
         self._command = [
-            *(java.find_java(), *java.FLAGS, _HEAP, f"-Djava.io.tmpdir={self._folder.name}"),
+            *(find_java(), *JAVA_FLAGS, _HEAP, f"-Djava.io.tmpdir={self._folder.name}"),
             *("-jar", jar, "--flink-master", master),
             *("--artifacts-dir", f"{self._folder.name}/artifacts"),
             *("--job-host", "localhost", "--job-port", str(self._port)),
@@ -89,3 +92,15 @@ class JobServer:
         self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()  # at which what is left of the group ends
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports of this machine that nobody listens on now, all different."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as attempt:
+            attempt.bind((_ADDRESS, port))
+            if port not in found:
+                found.append(port)
+    return found

@@ -6,7 +6,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from typing import Any, NamedTuple
 
 _TIMEOUT = 10.0
@@ -23,17 +23,8 @@ class RestError(Exception):
     """Flink's job manager doesn't answer, or not as expected."""
 
 
-class Slots(NamedTuple):
-    """What a cluster has: task managers, slots in all, and slots free."""
-
-    task_managers: int
-    slots: int
-    free: int
-
-
 class Stages(NamedTuple):
-    """How far a job is: stages done, those of them that workers did, stages, one that runs, tasks
-    that run."""
+    """How far a job is: stages, of which `running` names one that runs, and tasks that run."""
 
     done: int
     done_by_workers: int
@@ -51,11 +42,6 @@ class Rest:
 
     def __init__(self, address: str) -> None:
         self.url = address.rstrip("/") if "://" in address else f"http://{address.rstrip('/')}"
-
-    def slots(self) -> Slots:
-        """What the cluster has."""
-        found = self._ask("/overview")
-        return Slots(found["taskmanagers"], found["slots-total"], found["slots-available"])
 
     def task_managers(self) -> list[dict[str, Any]]:
         """An account of each task manager that is registered."""
@@ -77,31 +63,22 @@ class Rest:
 
     def stages(self, job: str) -> Stages:
         """How far a job is."""
-        found = self._ask(f"/jobs/{job}")
-        vertices = found["vertices"]
-        states = Counter(vertex["status"] for vertex in vertices)
-        names = {
-            state: [_short(vertex["name"]) for vertex in vertices if vertex["status"] == state]
-            for state in states
-        }
-        running = [name for name in names.get("RUNNING", ()) if name]
-        by_workers = sum(map(bool, names.get("FINISHED", ())))
-        tasks = sum(vertex["tasks"].get("RUNNING", 0) for vertex in vertices)
-        done = states["FINISHED"]
-        return Stages(done, by_workers, len(vertices), running[0] if running else "", tasks)
-
-    def places(self, job: str) -> list[set[str]]:
-        """The task managers that each stage of a job ran on."""
-        vertices = [vertex["id"] for vertex in self._ask(f"/jobs/{job}")["vertices"]]
-        answers = [self._ask(f"/jobs/{job}/vertices/{vertex}/taskmanagers") for vertex in vertices]
-        return [{one["taskmanager-id"] for one in found["taskmanagers"]} for found in answers]
+        vertices = self._ask(f"/jobs/{job}")["vertices"]
+        names = defaultdict(list)
+        for vertex in vertices:
+            names[vertex["status"]].append(_short(vertex["name"]))
+        return Stages(
+            done=len(names["FINISHED"]),
+            done_by_workers=sum(map(bool, names["FINISHED"])),
+            total=len(vertices),
+            running=next(filter(None, names["RUNNING"]), ""),
+            tasks_running=sum(vertex["tasks"].get("RUNNING", 0) for vertex in vertices),
+        )
 
     def cause(self, job: str) -> str:
-        """Why a job, or a task of it, failed last: the exception with its trace; empty where none
-        did."""
-        history = self._ask(f"/jobs/{job}/exceptions?maxExceptions=1")["exceptionHistory"][
-            "entries"
-        ]
+        """The exception, with its trace, of the last failure of a job or its tasks; or empty."""
+        found = self._ask(f"/jobs/{job}/exceptions?maxExceptions=1")
+        history = found["exceptionHistory"]["entries"]
         return history[0]["stacktrace"] if history else ""
 
     def cancel(self, job: str) -> None:

@@ -19,8 +19,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.job_server import JavaJarJobServer
 from apache_beam.runners.portability.portable_runner import PortableRunner
 
-from runners.flink import causes, installed
-from runners.flink.follow import Follower, Submission, cancelled_unless_done
+from runners.flink import follow, installed
 from runners.flink.job_server import JobServer
 from runners.flink.rest import Rest, RestError
 from runners.launch import Define, JobError, Monitor, RunnerFlags, with_defaults
@@ -75,8 +74,8 @@ def run(
         # It would list all packages of this environment, which takes seconds, for a log.
         arguments = ["--experiments=disable_logging_submission_environment", *arguments]
         job_name = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
-        submission = None if rest is None else Submission(rest, job_name)
-        stack.enter_context(cancelled_unless_done(submission))
+        submission = None if rest is None else follow.Submission(rest, job_name)
+        stack.enter_context(follow.cancelled_unless_done(submission))
         server = None
         if not endpoint:
             server = stack.enter_context(JobServer(_find_jar(given), master if rest else "[local]"))
@@ -87,7 +86,7 @@ def run(
         define(root)
         if server is not None:
             server.wait()
-        follower = Follower(submission, monitor, flags.worker_timeout)
+        follower = follow.Follower(submission, monitor, flags.worker_timeout)
         if submission is not None:
             submission.is_begun = True
         try:
@@ -95,7 +94,7 @@ def run(
             follower.wait(result.wait_until_finish)
             return result.metrics()
         except RuntimeError as error:
-            cause = causes.beyond_mending(str(error)) or causes.explain(str(error))
+            cause = follow.beyond_mending(str(error)) or follow.explain(str(error))
             if isinstance(error, JobError) or cause is None:
                 raise
             raise JobError(cause) from error

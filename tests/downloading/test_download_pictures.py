@@ -28,12 +28,6 @@ def test_gets_pictures(run: Run, server: Server, listed: list[str], output: Path
     assert sum(map(len, server.requests.values())) == 10
 
 
-def test_a_template_has_a_flag_of_its_own(run: Run, listed: list[str], output: Path):
-    listed[2] = "--image_url"
-    assert run(*listed).code == 0
-    assert len(list((output / "images" / "train").iterdir())) == 10
-
-
 def test_what_cannot_be_had_is_listed(run: Run, server: Server, listed: list[str], output: Path):
     lost = {i: server.files.pop(f"/train/{i}.jpg") for i in (IDS[7], IDS[3])}
     result = run(*listed)

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from open_images.downloading.gather import gather
-from open_images.downloading.image_list import count, read_list, without_present
-from open_images.downloading.meter import Meter
+from open_images.downloading.image_list import count, read_list
+from open_images.downloading.parallel import Meter
 from open_images.progress import Observer
 from tests.downloading.conftest import IDS, Run, encoded, failures, picture
 from transforms.dataset.elements import Source
@@ -68,19 +68,6 @@ def test_an_empty_list(run: Run, tmp_path: Path):
     result = run("--image_list", str(path))
     assert result.code == 2
     assert f"{path} holds no images" in result.err
-
-
-def test_pictures_are_there_by_their_names(tmp_path: Path, image_list: Path):
-    for name in (
-        f"{IDS[1]}.jpg",
-        f"{IDS[2]}.jpg.part",
-        f"{IDS[3]}.txt",
-        "\udcff123456789abcdef.jpg",
-    ):
-        (tmp_path / "train").mkdir(exist_ok=True)
-        (tmp_path / "train" / name).touch()
-    lacking = without_present(read_list(image_list), tmp_path, piece=3)
-    assert ids_of(lacking["train"]) == {*IDS} - {IDS[1]}
 
 
 def test_pieces_are_put_together(run: Run, listed: list[str], output: Path, tmp_path: Path):

@@ -8,8 +8,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import oracle
 from transforms.dataset.elements import Source
-from transforms.dataset.keys import image_key
+from transforms.dataset.keys import image_keys
 from transforms.examples.join import LIST_COLUMNS, MEMBER, Joined, join
 from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.boxes import BOX
@@ -26,7 +27,7 @@ Fragment = tuple[int, list[Row]]  # source and rows
 
 
 def batch(kind: str, rows: list[Row]) -> pa.RecordBatch:
-    keys = pa.array([image_key(image_id) for image_id, _ in rows], pa.uint64())
+    keys, _ = image_keys(pa.array([image_id for image_id, _ in rows], pa.string()))
     values = pa.array([value for _, value in rows], TYPES[kind])
     return pa.record_batch({"key": keys, "value": values})
 
@@ -71,7 +72,7 @@ def naive_join(
     for source, rows in fragments:
         orphans[source] += sum(image_id not in about for image_id, _ in rows)
     examples, images, conflicts = [], 0, Counter()
-    for image_id in sorted(about, key=image_key):
+    for image_id in sorted(about, key=oracle.order_key):
         merged = merge(about[image_id])
         # Of rows that differ in their split, the first of an image table counts.
         ordered = about[image_id] if "images" in kinds else sorted(about[image_id], key=str)

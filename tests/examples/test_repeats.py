@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.oracle_repeats import merge_repeats
 from transforms.dataset.elements import Source
-from transforms.dataset.keys import image_key
+from transforms.dataset.keys import image_keys
 from transforms.examples.join import join
 from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.registry import TABLES
@@ -36,7 +36,7 @@ def run(kind: str, files: list[list[tuple[int, dict]]], coded: bool = False) -> 
     for source, rows in enumerate(files):
         if not rows:
             continue
-        keys = pa.array([image_key(f"{image:016x}") for image, _ in rows], pa.uint64())
+        keys, _ = image_keys(pa.array([f"{image:016x}" for image, _ in rows], pa.string()))
         value = pa.array([value for _, value in rows], table.row)
         if coded:
             columns = [

@@ -69,7 +69,7 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[Publicatio
     given = ["--annotations", str(path), "--images", "none", "--output", target.path]
     given += ["--s3_endpoint_url", endpoint] if endpoint else []
     config = plan.make_plan(build_flags.parse(given)[0], work)
-    config = dataclasses.replace(config, version=name, lease=token).publication
+    config = dataclasses.replace(config, version=name, lease=token)
     folder = target.folder / name
     folder.mkdir()
     parts = [write_part(folder, form, 0) for form in ("parquet", "tfrecord")]

@@ -86,7 +86,8 @@ FULL = pa.concat_tables(
 
 
 def _write(path: Path, *tables: pa.Table, schema: pa.Schema = EXAMPLE) -> Part:
-    writer = ParquetWriter(str(path), schema)
+    writer = ParquetWriter(str(path), schema.names)
+    writer.schema = schema
     for table in tables:
         writer.write(table)
     return writer.close()
@@ -273,7 +274,7 @@ def test_what_readers_skip_row_groups_by(tmp_path: Path) -> None:
 
 def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="schema"):
-        ParquetWriter(str(tmp_path / "a.parquet")).write(pa.table({"x": [1]}))
+        ParquetWriter(str(tmp_path / "a.parquet"), EXAMPLE.names).write(pa.table({"x": [1]}))
 
 
 def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
@@ -289,7 +290,7 @@ def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
 
 
 def test_the_file_grows_with_every_row_group(tmp_path: Path) -> None:
-    writer = ParquetWriter(str(tmp_path / "a.parquet"))
+    writer = ParquetWriter(str(tmp_path / "a.parquet"), EXAMPLE.names)
     assert writer.bytes_written == 0
     writer.write(FULL)
     size = writer.bytes_written

@@ -245,7 +245,7 @@ def test_examples_are_taken_out_again(tmp_path: Path):
             }
             for n in range(20)
         ]
-        writer = ParquetWriter(str(tmp_path / str(number)))
+        writer = ParquetWriter(str(tmp_path / str(number)), EXAMPLE.names)
         for start in (0, 12):
             writer.write(pa.Table.from_pylist(rows[start : start + 12], EXAMPLE))
         parts.append(writer.close())

@@ -19,14 +19,15 @@ def _footer(data: bytes) -> bytes:
 
 def _row_groups(footer: bytes) -> tuple[int, int, list[bytes]]:
     """Where a footer's list of row groups starts and ends, and what each holds."""
-    (field,) = [field for field in thrift.fields(footer) if field.id == 4]
-    size, _, at = thrift.read_list_header(footer, field.start)
+    (num_rows,), _ = thrift.find_integers(footer, 0, {3: "rows"})
+    start = num_rows.end + 1
+    size, _, at = thrift.read_list_header(footer, start)
     groups: list[bytes] = []
     for _ in range(size):
         _, end = thrift.find_integers(footer, at, {})
         groups.append(footer[at:end])
         at = end
-    return field.start, field.end, groups
+    return start, at, groups
 
 
 def test_numbered_row_groups_are_numbered_through(tmp_path: Path) -> None:

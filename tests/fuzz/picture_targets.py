@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,7 @@ from transforms.examples.imaging.decode import decode_pixels, verify_pixels
 from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, check_picture
 from transforms.examples.imaging.process import ImageSpec, process_picture
 from transforms.examples.masks.png import decode_mask
-from transforms.sources.archive import walk_zip
-from transforms.sources.listing import MASKS, PICTURES, kind_of, list_members
+from transforms.sources.listing import MASKS, PICTURES, kind_of, list_members, walk_zip
 from transforms.sources.members import MemberReader, address_of
 from transforms.sources.unpack import unpack
 
@@ -152,7 +152,7 @@ def zip_claims(number: int) -> str:
     data = mutations.forge_zip(_rng("zip claims", number), _ZIPS)
     outcome = _try_archive(data)
     try:
-        ours = [member[2:6] for member in walk_zip(_PATH)]
+        ours = [member.address[1:5] for member in walk_zip(_PATH)]
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
     except (PixelError, zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
@@ -289,13 +289,13 @@ def _try_archive(data: bytes) -> str:
 def _read_members(path: str) -> list[str]:
     """Reads all members that can be listed; returns why something was refused."""
     refusals = []
-    with MemberReader(limit=8 << 20) as reader:
+    with closing(MemberReader(limit=8 << 20)) as reader:
         for contents in (PICTURES, MASKS):
             try:
                 for listing in list_members(path, contents):
                     refusals += [str(failure.reason) for failure in listing.failures]
                     for row in listing.table.to_pylist():
-                        member = _outcome(reader.read, *address_of(row))
+                        member = _outcome(reader.read, address_of(row))
                         refusals += [_refused(member)] if isinstance(member, PixelError) else []
             except PixelError as error:
                 refusals.append(_refused(error))

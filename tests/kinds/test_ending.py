@@ -9,9 +9,8 @@ import pytest
 
 from tests.builds import run_build
 from transforms.dataset.classes import encode_labels
-from transforms.dataset.elements import ByteRange, SourceCount
+from transforms.dataset.elements import ByteRange, Source, SourceCount
 from transforms.exchange.batches import KeyedBatch
-from transforms.kinds.parsing.ending import find_cut
 from transforms.kinds.reading.detect import detect
 from transforms.kinds.reading.read import RangeReader
 from transforms.kinds.registry import TABLES
@@ -30,7 +29,12 @@ RELATIONSHIPS = tuple(dict.fromkeys(RELATIONSHIPS))
 def is_cut(kind: str, columns: tuple[str, ...], values: list[str], start: str) -> bool:
     """Whether a table, whose last column has these values, is cut; its rows start alike."""
     text = "\n".join(f"{start},{value}" for value in values)
-    return find_cut(text.encode(), columns, TABLES[kind]) is not None
+    return is_cut_text(kind, columns, text.encode())
+
+
+def is_cut_text(kind: str, columns: tuple[str, ...], text: bytes) -> bool:
+    source = Source(0, kind, "a.csv", len(text), columns=columns)
+    return TABLES[kind].find_cut(source, text) is not None
 
 
 BOX = f"{A},/m/01,0,1,0"
@@ -133,9 +137,8 @@ def test_wherever_a_table_of_one_width_is_cut():
     header, _, rows = whole.partition(b"\n")
     columns = tuple(header.decode().split(","))
     rows = rows[: rows.rfind(b"\n")] + b"\n" + rows.splitlines()[0]
-    assert find_cut(rows, columns, TABLES["boxes"]) is None
-    cuts = [find_cut(rows[:-n], columns, TABLES["boxes"]) is not None for n in range(1, 100)]
-    assert all(cuts)
+    assert not is_cut_text("boxes", columns, rows)
+    assert all(is_cut_text("boxes", columns, rows[:-n]) for n in range(1, 100))
 
 
 def read(

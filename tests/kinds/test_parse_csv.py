@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dataset.keys import image_ids
-from transforms.kinds.parsing import parse_csv as parse_csv_module
-from transforms.kinds.parsing.parse_csv import parse_csv
+from transforms.kinds.parsing import parse_csv
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.registry import TABLES
 
@@ -27,7 +26,10 @@ POINTS += ("UnsureVotes", "TextLabel")
 
 def parse(kind: str, columns: tuple[str, ...], text: str | bytes, **sizes: int) -> ParsedBlock:
     data = text.encode() if isinstance(text, str) else text
-    return parse_csv(data, columns, TABLES[kind], **sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in sizes.items():
+            patch.setattr(parse_csv, name, size)
+        return parse_csv.CsvParser(columns, TABLES[kind]).parse(data)
 
 
 def values(parsed: ParsedBlock, field: str) -> list[Any]:
@@ -99,7 +101,7 @@ def test_in_several_parts_a_block_is_the_same(
     )
     block = text.getvalue().removesuffix("" if final else ending)
     whole = parse("images", IMAGES, block)
-    parts = parse("images", IMAGES, block, part_bytes=1024)
+    parts = parse("images", IMAGES, block, _PART_BYTES=1024)
     assert parts.table.equals(whole.table)
     assert parts.failures.equals(whole.failures)
     assert (parts.rows, parts.bad_rows) == (whole.rows, whole.bad_rows)
@@ -109,7 +111,7 @@ def test_in_several_parts_a_block_is_the_same(
 @pytest.mark.parametrize("title", ["x" * 60_000, '"' + "x\n" * 30_000 + '"'])
 def test_a_record_longer_than_a_part_is_read(title: str, rest: str):
     text = f"{A},train,a,1,0\n{B},test,{title},2,90{rest}"
-    parsed = parse("images", IMAGES, text, part_bytes=1024)
+    parsed = parse("images", IMAGES, text, _PART_BYTES=1024)
     assert values(parsed, "title") == ["a", title.strip('"'), *(["c"] if "c" in rest else [])]
     bad = 3 + title.count("\n")
     assert problems(parsed) == ([(bad, "bad_row", None)] if "c" in rest else [])
@@ -119,7 +121,7 @@ def test_a_record_longer_than_a_part_is_read(title: str, rest: str):
 def test_blank_lines_may_fill_parts(ending: str):
     blank, row = ending * 3000, f"{A},train,a,1,0{ending}"
     text = blank + row + blank + "x" + ending + blank + row + blank
-    parsed = parse("images", IMAGES, text, part_bytes=1024)
+    parsed = parse("images", IMAGES, text, _PART_BYTES=1024)
     assert (values(parsed, "title"), parsed.rows) == (["a", "a"], 3)
     assert problems(parsed) == [(6002, "bad_row", None)]
 
@@ -244,14 +246,14 @@ def test_a_byte_order_mark_within_a_file_counts_alike_wherever_a_block_begins(ma
 
 def test_many_bad_records_are_told_one_by_one():
     rows = [box(A), "x\n", "\n", box(B), "y,z\n", box(A, corners="1,0,0,1"), box(B)] * 3
-    parsed = parse("boxes", BOXES, "".join(rows), most_records=3)
+    parsed = parse("boxes", BOXES, "".join(rows), _MOST_RECORDS=3)
     assert (parsed.rows, parsed.bad_rows, parsed.lines, len(parsed.table)) == (18, 9, 21, 9)
     lines = [line for line, _, _ in problems(parsed)]
     assert lines == [2, 5, 6, 9, 12, 13, 16, 19, 20]
 
 
 def test_a_record_that_is_too_long_is_a_bad_row(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parse_csv_module, "MAX_RECORD_BYTES", 200)
+    monkeypatch.setattr(parse_csv, "MAX_RECORD_BYTES", 200)
     rows = f"{A},train,{'x' * 100},1,0\n{B},train,{'x' * 200},1,0\n{B},train,b,1,0\n"
     parsed = parse("images", IMAGES, rows)
     assert [len(title) for title in values(parsed, "title")] == [100, 1]

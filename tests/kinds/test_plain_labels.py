@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from transforms.dataset import codes
 from transforms.kinds.image_labels import IMAGE_LABELS
-from transforms.kinds.parsing.parse_csv import parse_csv
+from transforms.kinds.parsing.parse_csv import CsvParser
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.plain_labels import KnownLabels, parse_plain_labels
 
@@ -18,7 +18,7 @@ ROW = "000026e7ee790996,verification,/m/01g317,1\n"
 
 
 def expected(data: bytes) -> ParsedBlock:
-    parsed = parse_csv(data, COLUMNS, IMAGE_LABELS)
+    parsed = CsvParser(COLUMNS, IMAGE_LABELS).parse(data)
     value = parsed.table["value"].combine_chunks()
     coded = codes.encode(value, IMAGE_LABELS.coded, IMAGE_LABELS.labels, KNOWN.labels)
     parsed.table = parsed.table.set_column(1, "value", coded)

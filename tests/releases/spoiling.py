@@ -72,7 +72,8 @@ def reseal(version: Version, shard: Path) -> None:
                     )
 
     edit_manifest(version, edit)
-    reseal_tfds(version)
+    if "tfrecord" in version.manifest["config"]["format"]:
+        reseal_tfds(version)
 
 
 def reseal_tfds(version: Version) -> None:

@@ -13,8 +13,8 @@ from pipelines import verify
 from tests.builds import Build, latest_version, run_build
 from tests.examples.imaging.pictures import chunk, ihdr, jpeg, photo, png, save
 from tests.releases import spoiling
+from transforms.releases import verify as checks
 from transforms.releases.output import Output
-from transforms.releases.verify import verify as check_version
 
 PHOTO = jpeg()
 MIDDLE = len(PHOTO) // 2
@@ -121,12 +121,13 @@ def test_a_build_again_and_again(inputs: list[object], loose: Build, run: Callab
     assert run(loose.output)[0] == 0
 
 
-def test_few_are_named_and_all_are_counted(loose: Build, run: Callable):
+def test_few_are_named_and_all_are_counted(
+    loose: Build, run: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(checks, "_DAMAGED_SHOWN", 3)
     lines: list[str] = []
     name = loose.version.folder.name
-    found = check_version(
-        Output(str(loose.output)), name, None, 1, lines.append, print, damaged_shown=3
-    )
+    found = checks.verify(Output(str(loose.output)), name, None, 1, lines.append, print)
     assert (found.damaged, found.problems, len(lines)) == (len(DAMAGED), 0, 3)
     assert f"damaged pictures: {len(DAMAGED)}, " in run(loose.output)[1][-2]
 

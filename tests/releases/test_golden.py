@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.builds import run_build
+from transforms.formats.described import describe
 from transforms.formats.registry import FORMATS
+from transforms.kinds.registry import EXAMPLE
 from transforms.releases.fingerprint import OUTPUT_REVISION
 
 INPUTS = Path(__file__).parents[1] / "data" / "golden"
@@ -41,6 +43,11 @@ this project finds a version "unchanged" that has other bytes. Then run
     {_COMMAND}
 
 which writes the new sums to {SUMS.relative_to(INPUTS.parents[2])}."""
+_OTHER_COLUMNS = f"""\
+An example has other columns than when the sums were recorded. That alone needs no other revision,
+since a build's fingerprint has the columns. Run
+
+    {_COMMAND}"""
 
 
 def sum_shards(case: str, output: Path) -> dict[str, str]:
@@ -60,6 +67,7 @@ def installed() -> dict[str, str]:
 @pytest.mark.parametrize("case", CASES)
 def test_bytes_are_those_of_this_revision(case: str, tmp_path: Path):
     recorded = json.loads(SUMS.read_text())
+    assert recorded["columns"] == describe(EXAMPLE), _OTHER_COLUMNS
     assert recorded["output_revision"] == OUTPUT_REVISION, _CHANGED
     expected, found = recorded["sums"][case], sum_shards(case, tmp_path / "output")
     assert found.keys() == expected.keys(), f"to record the sums of a new format: {_COMMAND}"
@@ -83,11 +91,14 @@ def main() -> str | None:
         for case in sums.keys() & before["sums"].keys()
         for path, each in before["sums"][case].items()
     )
-    same = (before["output_revision"], before["libraries"]) == (OUTPUT_REVISION, installed())
-    if changed and same:
+    now = {
+        "output_revision": OUTPUT_REVISION,
+        "columns": describe(EXAMPLE),
+        "libraries": installed(),
+    }
+    if changed and all(before.get(name) == value for name, value in now.items()):
         return _CHANGED
-    document = {"output_revision": OUTPUT_REVISION, "libraries": installed(), "sums": sums}
-    SUMS.write_text(json.dumps(document, indent=1) + "\n")
+    SUMS.write_text(json.dumps({**now, "sums": sums}, indent=1) + "\n")
     return None
 
 

@@ -21,10 +21,13 @@ def exchange(tmp_path: Path) -> Path:
 
 def plan(exchange: Path, token: str | None = None) -> list:
     publication = SimpleNamespace(
-        output=str(exchange.parent.parent), object_options=DEFAULTS, lease=token
+        output=str(exchange.parent.parent),
+        object_options=DEFAULTS,
+        lease=token,
+        shard_size=1,
+        num_shards=None,
     )
-    parts = SimpleNamespace(shard_size=1, num_shards=None)
-    return list(PlanShardsFn(publication, parts, str(exchange)).process(b"", []))
+    return list(PlanShardsFn(publication, str(exchange)).process(b"", []))
 
 
 def test_it_goes(exchange: Path):

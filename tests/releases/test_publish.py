@@ -131,7 +131,7 @@ def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publ
     def make(work: Path, name: str = "it") -> tuple[Publication, list[Shard]]:
         arguments = ["--annotations", inputs, "--images", "none", "--output", tmp_path / "out"]
         flags, _ = build_flags.parse([str(argument) for argument in arguments])
-        config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name).publication
+        config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name)
         parts = [write_part(Path(config.work.parts), form, 0) for form in DEFAULT]
         plans = plan_shards(parts, 1 << 20)
         return config, [seal_shard(p, config.version_folder, config.release) for p in plans]

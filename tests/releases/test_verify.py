@@ -1,5 +1,6 @@
 """Verifying a published version: each way to spoil one is found and named."""
 
+import dataclasses
 import json
 import os
 import random
@@ -23,9 +24,9 @@ from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
 from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tables import TableExamples
-from transforms.formats.tfrecord.checksums import feature_kinds
-from transforms.formats.tfrecord.records import parse_example, read_records
+from transforms.formats.tfrecord.records import KIND_NAMES, parse_example, read_records
 from transforms.kinds.registry import example_columns
+from transforms.releases.manifest import ShardFile
 from transforms.releases.shard_files import sha256_of
 from transforms.releases.verify_shard import ShardTask, check_shard
 from transforms.storage import files
@@ -517,11 +518,8 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
     whole = path.read_bytes()
     task = ShardTask(
         folder=str(path.parent),
-        path=path.name,
-        form="tfrecord",
         split="validation",
-        sha256="",
-        num_examples=3,
+        shard=ShardFile(path.name, "tfrecord", num_examples=3, bytes=len(whole), sha256=""),
         schema=find_format("tfrecord").schema(example_columns()),
         columns=(),
         compare=False,
@@ -532,7 +530,8 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
     chosen = random.Random(5)
     for _ in range(40):
         flip(path, chosen.randrange(len(whole)))
-        report = check_shard(task._replace(sha256=sha256_of(str(path))))
+        changed = dataclasses.replace(task.shard, sha256=sha256_of(str(path)))
+        report = check_shard(task._replace(shard=changed))
         (problem,) = report.problems
         assert re.fullmatch("(wrong CRC of the (length|record)|ends inside the record) .*", problem)
         assert not report.readable
@@ -543,7 +542,7 @@ def test_records_are_read_as_their_rows(published: Build):
     table = published.version.table
     wanted = dict(zip(table["image_id"].to_pylist(), range(len(table)), strict=True))
     columns = example_columns()
-    rows, kinds = TableExamples(table, columns), feature_kinds(columns)
+    rows, kinds = TableExamples(table, columns), find_format("tfrecord").schema(columns)
     for path in published.version.shards("train", "tfrecord"):
         examples = [*find_format("tfrecord").read(str(path), columns)]
         ids = [each for some in examples for each in some.image_ids.to_pylist()]
@@ -551,7 +550,8 @@ def test_records_are_read_as_their_rows(published: Build):
         for image_id, features in zip(ids, found, strict=True):
             assert features == rows.features(wanted[image_id])
         for record in read_records(str(path)):
-            assert {name: each.kind for name, each in parse_example(record).items()} == kinds
+            features = parse_example(record)
+            assert {name: KIND_NAMES[each.kind] for name, each in features.items()} == kinds
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -7,8 +7,8 @@ import pytest
 from transforms.dataset.elements import Source
 from transforms.examples.join import MEMBER
 from transforms.kinds.boxes import BOX
-from transforms.reuse.digest import digest_of
 from transforms.reuse.identity import mask_identities, picture_identities
+from transforms.reuse.lineage import digest_of
 
 ROW = {"label": "/m/1", "source": "x", "confidence": 1.0, "xmin": 0.25, "is_inside": None}
 BOXES = [[ROW, ROW | {"label": "/m/2"}], [], None, [ROW | {"source": None}]]

@@ -30,7 +30,7 @@ def shard(pictures: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Pa
     columns = {field.name: pa.nulls(PICTURES, field.type) for field in EXAMPLE}
     columns["image"] = pa.array([{"bytes": data, "path": "a.jpg"} for data in pictures], IMAGE)
     path = tmp_path_factory.mktemp("shard") / "shard"
-    writer = ParquetWriter(str(path))
+    writer = ParquetWriter(str(path), EXAMPLE.names)
     for _ in range(2):
         writer.write(pa.table(columns, EXAMPLE))
     writer.close()

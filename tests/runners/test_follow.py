@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runners.flink import causes, follow
+from runners.flink import follow
 from runners.flink.rest import RestError, Stages
 from runners.launch import Job, JobError
 
@@ -118,7 +118,7 @@ def test_what_no_retry_mends_ends_a_build_at_once(never: Callable[[], object]):
     with pytest.raises(JobError) as raised:
         follow.Follower(submitted(cluster), Onlooker(), 60).wait(never)
     assert str(raised.value) == said
-    assert causes.beyond_mending("OSError: [Errno 28] No space left on device") is None
+    assert follow.beyond_mending("OSError: [Errno 28] No space left on device") is None
 
 
 def test_a_job_manager_that_is_gone(never: Callable[[], object], monkeypatch: pytest.MonkeyPatch):

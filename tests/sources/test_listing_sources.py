@@ -9,6 +9,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from transforms.dataset.failures import PixelError, Reason, Stage
 from transforms.sources import listing
 from transforms.sources.listing import MASKS, PICTURES, SCHEMA, kind_of, list_members
-from transforms.sources.members import ADDRESS, MemberReader
+from transforms.sources.members import Address, MemberReader, address_of
 
 A, B, C = "0123456789abcdef", "00000000000000bb", "cccccccccccccccc"
 
@@ -82,10 +83,10 @@ def test_layouts_and_other_files(tmp_path: Path, kind: str) -> None:
     assert found == {A: f"train/{A}.jpg", B: f"{B}.JPG", C: f"deep/er/train_0/{C}.png"}
     assert skipped == len(files) - 3
     assert failures == []
-    with MemberReader() as reader:
+    with closing(MemberReader()) as reader:
         for row in rows:
             address = [row[key] for key in ("container", "offset", "size", "method", "crc32")]
-            assert reader.read(*address) == files[row["name"]]
+            assert reader.read(Address(*address)) == files[row["name"]]
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -107,17 +108,19 @@ def test_folder_order_is_that_of_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_batches_are_bounded(tmp_path: Path, kind: str) -> None:
+def test_batches_are_bounded(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = WRITERS[kind](tmp_path / "source", {f"{n:016x}.jpg": b"" for n in range(25)})
-    batches = list_members(path, PICTURES, batch_rows=10)
+    monkeypatch.setattr(listing, "ROWS", 10)
+    batches = list_members(path, PICTURES)
     assert [len(batch.table) for batch in batches] == [10, 10, 5]
 
 
-def test_long_tars_need_little_memory(tmp_path: Path) -> None:
+def test_long_tars_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tar(tmp_path / "source", {f"{n:016x}.jpg": b"" for n in range(3000)})
+    monkeypatch.setattr(listing, "ROWS", 100)
     tracemalloc.start()
     try:
-        batches = list_members(path, PICTURES, batch_rows=100)
+        batches = list_members(path, PICTURES)
         assert sum(len(batch.table) for batch in batches) == 3000
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
@@ -311,11 +314,11 @@ def test_damage_never_crashes(tmp_path: Path, kind: str, place: float, noise: by
     start = int(place * len(data))
     data[start : start + len(noise)] = noise
     path.write_bytes(data)
-    with MemberReader() as reader:
+    with closing(MemberReader()) as reader:
         try:
             for batch in list_members(str(path), PICTURES):
                 for row in batch.table.to_pylist():
-                    reader.read(*(row[name] for name in ADDRESS))
+                    reader.read(address_of(row))
         except (PixelError, ValueError) as error:
             assert str(error)
 
@@ -356,9 +359,9 @@ def test_zip_behind_other_bytes(tmp_path: Path) -> None:
     path = Path(write_zip(tmp_path / "source", FILES))
     path.write_bytes(b"#!/bin/sh\n" * 60 + path.read_bytes())
     rows = read_all(str(path))[0]
-    with MemberReader() as reader:
+    with closing(MemberReader()) as reader:
         for row in rows:
-            assert reader.read(*(row[n] for n in ADDRESS)) == FILES[row["name"]]
+            assert reader.read(address_of(row)) == FILES[row["name"]]
     assert len(rows) == len(FILES)
 
 
@@ -369,5 +372,5 @@ def test_method_that_no_one_knows(tmp_path: Path) -> None:
         struct.pack_into("<H", data, data.index(signature) + field, 65_535)
     path.write_bytes(data)
     [row] = read_all(str(path))[0]
-    with MemberReader() as reader, pytest.raises(PixelError, match="method 65535"):
-        reader.read(*(row[name] for name in ADDRESS))
+    with closing(MemberReader()) as reader, pytest.raises(PixelError, match="method 65535"):
+        reader.read(address_of(row))

@@ -6,6 +6,7 @@ import random
 import struct
 import tarfile
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms.dataset.failures import PixelError, Reason
+from transforms.sources import members
 from transforms.sources.listing import PICTURES, list_members
-from transforms.sources.members import ADDRESS, MemberReader
+from transforms.sources.members import Address, MemberReader, address_of
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -23,10 +25,10 @@ SETTINGS = settings(
 NAME = "0123456789abcdef.jpg"
 
 
-def addresses(path: Path) -> dict[str, list]:
-    """Name to the arguments of `MemberReader.read`."""
+def addresses(path: Path) -> dict[str, Address]:
+    """The address of each member, by name."""
     return {
-        row["name"]: [row[name] for name in ADDRESS]
+        row["name"]: address_of(row)
         for batch in list_members(str(path), PICTURES)
         for row in batch.table.to_pylist()
     }
@@ -71,10 +73,10 @@ def test_zip_members_equal_zipfile(
             with archive.open(info, "w", force_zip64=zip64) as member:
                 member.write(payload(size, number))
     found = addresses(path)
-    with zipfile.ZipFile(path) as archive, MemberReader() as reader:
+    with zipfile.ZipFile(path) as archive, closing(MemberReader()) as reader:
         assert sorted(found) == sorted(archive.namelist())
         for name, address in found.items():
-            assert reader.read(*address) == archive.read(name)
+            assert reader.read(address) == archive.read(name)
 
 
 @given(
@@ -93,10 +95,10 @@ def test_tar_members_equal_tarfile(
             info.size = size
             tar.addfile(info, io.BytesIO(payload(size, number)))
     found = addresses(path)
-    with tarfile.open(path) as tar, MemberReader() as reader:
+    with tarfile.open(path) as tar, closing(MemberReader()) as reader:
         assert sorted(found) == sorted(tar.getnames())
         for name, address in found.items():
-            assert reader.read(*address) == tar.extractfile(name).read()
+            assert reader.read(address) == tar.extractfile(name).read()
 
 
 def test_zip64_offsets_and_sizes(tmp_path: Path) -> None:
@@ -108,8 +110,8 @@ def test_zip64_offsets_and_sizes(tmp_path: Path) -> None:
         archive.writestr(NAME, b"far away")
     [address] = addresses(path).values()
     assert address[1] == 5 << 30
-    with MemberReader() as reader:
-        assert reader.read(*address) == b"far away"
+    with closing(MemberReader()) as reader:
+        assert reader.read(address) == b"far away"
 
 
 @pytest.fixture
@@ -126,9 +128,9 @@ def patched(path: Path, place: int, data: bytes) -> None:
         file.write(data)
 
 
-def reason_of(address: list, limit: int = 1 << 20) -> Reason:
-    with MemberReader(limit) as reader, pytest.raises(PixelError) as caught:
-        reader.read(*address)
+def reason_of(address: Address, limit: int = 1 << 20) -> Reason:
+    with closing(MemberReader(limit)) as reader, pytest.raises(PixelError) as caught:
+        reader.read(address)
     assert caught.value.detail
     return caught.value.reason
 
@@ -169,14 +171,14 @@ def test_other_methods(tmp_path: Path, method: int) -> None:
 
 def test_cut_archives_and_data(archive: Path) -> None:
     [(container, offset, size, method, crc32, _)] = addresses(archive).values()
-    assert reason_of([container, offset, size // 2, method, crc32]) is Reason.TRUNCATED
+    assert reason_of(Address(container, offset, size // 2, method, crc32)) is Reason.TRUNCATED
     os.truncate(container, size)
-    assert reason_of([container, offset, size, method, crc32]) is Reason.TRUNCATED
+    assert reason_of(Address(container, offset, size, method, crc32)) is Reason.TRUNCATED
     os.truncate(container, 10)
-    assert reason_of([container, offset, size, method, crc32]) is Reason.TRUNCATED
-    assert reason_of([container, 0, 11]) is Reason.TRUNCATED
+    assert reason_of(Address(container, offset, size, method, crc32)) is Reason.TRUNCATED
+    assert reason_of(Address(container, 0, 11)) is Reason.TRUNCATED
     os.remove(container)
-    assert reason_of([container, offset, size, method, crc32]) is Reason.MISSING
+    assert reason_of(Address(container, offset, size, method, crc32)) is Reason.MISSING
 
 
 def test_bombs_stop_at_the_limit(tmp_path: Path) -> None:
@@ -184,13 +186,15 @@ def test_bombs_stop_at_the_limit(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(NAME, bytes(1 << 20))
     [address] = addresses(path).values()
-    with MemberReader(1 << 20) as reader:
-        assert len(reader.read(*address)) == 1 << 20
+    with closing(MemberReader(1 << 20)) as reader:
+        assert len(reader.read(address)) == 1 << 20
     assert reason_of(address, (1 << 20) - 1) is Reason.TOO_LARGE
-    assert reason_of([str(path), 0, 1 << 40]) is Reason.TOO_LARGE
+    assert reason_of(Address(str(path), 0, 1 << 40)) is Reason.TOO_LARGE
 
 
-def test_files_are_kept_open_within_bounds_and_closed(tmp_path: Path) -> None:
+def test_files_are_kept_open_within_bounds_and_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def count_open() -> int:
         return len(os.listdir("/proc/self/fd"))
 
@@ -198,10 +202,11 @@ def test_files_are_kept_open_within_bounds_and_closed(tmp_path: Path) -> None:
     for path in paths:
         path.write_bytes(path.name.encode())
     before = count_open()
-    with MemberReader(max_open=3) as reader:
+    monkeypatch.setattr(members, "MAX_OPEN", 3)
+    with closing(MemberReader()) as reader:
         for path in [*paths, paths[0], *paths]:
-            assert reader.read(str(path), 0, 1) == path.name.encode()
+            assert reader.read(Address(str(path), 0, 1)) == path.name.encode()
             assert count_open() <= before + 3
         os.remove(paths[-1])
-        assert reader.read(str(paths[-1]), 0, 1) == b"9"  # still open
+        assert reader.read(Address(str(paths[-1]), 0, 1)) == b"9"  # still open
     assert count_open() == before

@@ -149,7 +149,9 @@ def test_claims_are_granted_in_turn_as_far_as_they_fit() -> None:
     assert Room(budget, 4, 0).resize(10)
 
 
-def test_answers_come_in_order_and_not_too_many_are_under_way() -> None:
+def test_answers_come_in_order_and_not_too_many_are_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     started: list[Future[int]] = []
 
     def start(number: int) -> Future[int]:
@@ -161,7 +163,8 @@ def test_answers_come_in_order_and_not_too_many_are_under_way() -> None:
         return started[-1]
 
     budget = ByteBudget(100)
-    answers = in_order(10, start, Future.result, budget, ahead=4)
+    monkeypatch.setattr("transforms.sources.budget.ANSWERS_AHEAD", 4)
+    answers = in_order(10, start, Future.result, budget)
     assert [next(answers) for _ in range(6)] == list(range(6))
     assert len(started) == 9
     waiting = budget.claim(9, 1000)

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -169,12 +170,12 @@ def test_300_at_once_come_in_order(opened: Opener) -> None:
 
 def test_an_empty_object_is_found(filled_s3: S3Server) -> None:
     options = ObjectOptions(s3_endpoint_url=filled_s3.url)
-    with ObjectFetcher(f"s3://{BUCKET}", options) as fetcher:
+    with closing(ObjectFetcher(f"s3://{BUCKET}", options)) as fetcher:
         assert list(fetcher.fetch(["empty.jpg"])) == [b""]
 
 
 def _open_private(url: str) -> list[bytes | PixelError]:
-    with ObjectFetcher(f"s3://{BUCKET}", ObjectOptions(s3_endpoint_url=url)) as fetcher:
+    with closing(ObjectFetcher(f"s3://{BUCKET}", ObjectOptions(s3_endpoint_url=url))) as fetcher:
         return list(fetcher.fetch(["private.jpg", ["private.jpg", "0000000000000002.jpg"]]))
 
 
@@ -363,7 +364,9 @@ def test_a_public_bucket_that_denies_the_credentials_is_read_without(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    with ObjectFetcher("s3://b", ObjectOptions(s3_endpoint_url=misbehaving.url)) as fetcher:
+    with closing(
+        ObjectFetcher("s3://b", ObjectOptions(s3_endpoint_url=misbehaving.url))
+    ) as fetcher:
         assert list(fetcher.fetch(["signed-is-denied"])) == [b"some"]
     assert [bool(authorization) for _, authorization in misbehaving.asked] == [True, False]
 

@@ -6,6 +6,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from tests.emulators import GcsServer, S3Server
 from transforms.dataset.failures import PixelError, Reason
 from transforms.sources import ranges
 from transforms.sources.listing import MASKS, PICTURES, kind_of, list_members
-from transforms.sources.members import ADDRESS, MemberReader
-from transforms.sources.ranges import RangeFetcher
+from transforms.sources.members import Address, MemberReader, address_of
+from transforms.sources.ranges import Range, RangeFetcher
 from transforms.sources.unpack import unpack
 from transforms.storage.stores import ObjectOptions
 
@@ -87,10 +88,6 @@ def members_of(uri: str, options: ObjectOptions) -> list[dict]:
     ]
 
 
-def address_of(member: dict) -> tuple:
-    return tuple(member[name] for name in ADDRESS)
-
-
 @pytest.mark.parametrize("expected", [True, False])
 @pytest.mark.parametrize("name", [*CONTAINERS, "folder"])
 def test_members_are_listed_and_read(
@@ -100,11 +97,11 @@ def test_members_are_listed_and_read(
     assert kind_of(uri, options) == name.rpartition(".")[2]
     members = members_of(uri, options)
     assert [member["image_id"] for member in members] == [n[:16] for n in sorted(PICTURES_BY_NAME)]
-    with MemberReader(options=options) as reader:
+    with closing(MemberReader(options=options)) as reader:
         if expected:
             reader.expect(map(address_of, members))
         for member in members:
-            assert reader.read(*address_of(member)) == PICTURES_BY_NAME[member["image_id"] + ".jpg"]
+            assert reader.read(address_of(member)) == PICTURES_BY_NAME[member["image_id"] + ".jpg"]
 
 
 def test_other_names_are_skipped(bucket: str, options: ObjectOptions):
@@ -132,9 +129,9 @@ def test_a_tar_gz_is_unpacked_into_the_store(bucket: str, options: ObjectOptions
         path, damage = unpack(f"{bucket}/packed.tar.gz", folder, options)
         assert damage is None
         assert path.startswith(f"{folder}/")
-        with MemberReader(options=options) as reader:
+        with closing(MemberReader(options=options)) as reader:
             for member in members_of(path, options):
-                data = reader.read(*address_of(member))
+                data = reader.read(address_of(member))
                 assert data == PICTURES_BY_NAME[member["image_id"] + ".jpg"]
 
 
@@ -146,19 +143,19 @@ def failure(read: Callable[..., bytes], *arguments: object) -> PixelError:
 
 def test_what_cannot_be_read_has_its_reason(bucket: str, options: ObjectOptions):
     size = len(CONTAINERS["pictures.tar"])
-    with MemberReader(options=options) as reader:
-        gone = failure(reader.read, f"{bucket}/gone.tar", 0, 10)
+    with closing(MemberReader(options=options)) as reader:
+        gone = failure(reader.read, Address(f"{bucket}/gone.tar", 0, 10))
         assert (gone.reason, f"{bucket}/gone.tar" in gone.detail) == (Reason.MISSING, True)
-        cut = failure(reader.read, f"{bucket}/pictures.tar", size - 10, 20)
+        cut = failure(reader.read, Address(f"{bucket}/pictures.tar", size - 10, 20))
         assert cut.reason is Reason.TRUNCATED
-        wrong = failure(reader.read, f"{bucket}/stored.zip", 5, 20, 0, 1)
+        wrong = failure(reader.read, Address(f"{bucket}/stored.zip", 5, 20, 0, 1))
         assert wrong.reason is Reason.CORRUPT
-        assert reader.read(f"{bucket}/gone.tar", 0, 0) == b""
+        assert reader.read(Address(f"{bucket}/gone.tar", 0, 0)) == b""
     elsewhere = ObjectOptions(
         s3_endpoint_url="http://127.0.0.1:9", retry=replace(ObjectOptions.retry, retries=0)
     )
-    with MemberReader(options=elsewhere) as reader:
-        refused = failure(reader.read, "s3://members/pictures.tar", 0, 10)
+    with closing(MemberReader(options=elsewhere)) as reader:
+        refused = failure(reader.read, Address("s3://members/pictures.tar", 0, 10))
         assert (refused.reason, "no connection" in refused.detail) == (Reason.HTTP_STATUS, True)
 
 
@@ -182,38 +179,39 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return asked
 
 
-def test_only_so_much_is_fetched_ahead(asked: Asked):
+def test_only_so_much_is_fetched_ahead(asked: Asked, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ranges, "_AHEAD", 8)
     asked.open.set()
-    fetcher = RangeFetcher(ObjectOptions(), ahead=8)
+    fetcher = RangeFetcher(ObjectOptions())
     expected = iter(range(100))
-    fetcher.expect(("s3://b/k", i, 1) for i in expected)
+    fetcher.expect(Range("s3://b/k", i, 1) for i in expected)
     assert next(expected) == 8  # of these, no more were taken
     for i in (*range(8), *range(9, 100)):
-        assert fetcher.fetch("s3://b/k", i, 1) == b"%d" % i
+        assert fetcher.fetch(Range("s3://b/k", i, 1)) == b"%d" % i
     assert sorted(asked.ranges) == [(i, 1) for i in range(100) if i != 8]
     expected = iter(range(100))
-    fetcher.expect(("s3://b/k", i, 20 << 20) for i in expected)
+    fetcher.expect(Range("s3://b/k", i, 20 << 20) for i in expected)
     assert next(expected) == 2
     fetcher.close()
 
 
 def test_many_are_under_way_at_once(asked: Asked):
     fetcher = RangeFetcher(ObjectOptions(max_concurrent=16))
-    fetcher.expect(("s3://b/k", i, 1) for i in range(16))
+    fetcher.expect(Range("s3://b/k", i, 1) for i in range(16))
     while len(asked.ranges) < 16:
         threading.Event().wait(0.01)
     asked.open.set()
-    assert fetcher.fetch("s3://b/k", 0, 1) == b"0"
+    assert fetcher.fetch(Range("s3://b/k", 0, 1)) == b"0"
     fetcher.close()
 
 
 def test_what_is_left_out_or_comes_unexpected_is_no_harm(asked: Asked):
     asked.open.set()
     fetcher = RangeFetcher(ObjectOptions())
-    fetcher.expect(("s3://b/k", i, 1) for i in range(200))
+    fetcher.expect(Range("s3://b/k", i, 1) for i in range(200))
     for i in (0, 500, 63, 64, 3, 128, 190, 199):
-        assert fetcher.fetch("s3://b/k", i, 1) == b"%d" % i
-    fetcher.expect([("s3://b/k", 7, 1)] * 3)
-    assert [fetcher.fetch("s3://b/k", 7, 1) for _ in range(3)] == [b"7"] * 3
+        assert fetcher.fetch(Range("s3://b/k", i, 1)) == b"%d" % i
+    fetcher.expect([Range("s3://b/k", 7, 1)] * 3)
+    assert [fetcher.fetch(Range("s3://b/k", 7, 1)) for _ in range(3)] == [b"7"] * 3
     fetcher.close()
-    assert fetcher.fetch("s3://b/k", 1, 1) == b"1"
+    assert fetcher.fetch(Range("s3://b/k", 1, 1)) == b"1"

@@ -4,12 +4,14 @@ import io
 import os
 import random
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.emulators import GcsServer, S3Server
-from transforms.sources.members import MemberReader
+from transforms.dataset.elements import Source
+from transforms.sources.members import Address, MemberReader
 from transforms.storage import files, objects, streams
 from transforms.storage.objects import AbsentError, StorageError
 from transforms.storage.stamps import ChangedError, number_of
@@ -188,12 +190,13 @@ def test_a_planned_object_must_stay_as_it_is(bucket: str, options: ObjectOptions
         opened()
     with pytest.raises(ChangedError, match=uri):
         objects.read_range(uri, 0, 10, options, number)
-    with MemberReader(options=options, stamps={uri: number}) as reader:
-        reader.expect([(uri, 0, 10), (uri, 10, 10)])
+    archive = Source(0, "pictures", uri, 0, medium="tar", stamp=found.stamp)
+    with closing(MemberReader(options=options, sources=[archive])) as reader:
+        reader.expect([Address(uri, 0, 10), Address(uri, 10, 10)])
         with pytest.raises(ChangedError, match=uri):
-            reader.read(uri, 10, 10)
-    with MemberReader(options=options) as reader, pytest.raises(ChangedError, match=uri):
-        reader.read(uri, 0, 10, stamp=number)
+            reader.read(Address(uri, 10, 10))
+    with closing(MemberReader(options=options)) as reader, pytest.raises(ChangedError, match=uri):
+        reader.read(Address(uri, 0, 10, stamp=number))
 
 
 def test_what_is_absent_is_told(bucket: str, options: ObjectOptions):

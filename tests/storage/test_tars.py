@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.examples.imaging import mutations
+from transforms.storage.claims import ArchiveError
 from transforms.storage.tars import (
     MAX_HEADER_BYTES,
     MAX_NAME_BYTES,
     SPARSE,
-    TarError,
     is_tar,
     read_members,
 )
@@ -41,14 +41,14 @@ def write(rng: random.Random, form: int, **options) -> bytes:
     return buffer.getvalue()
 
 
-def listed(data: bytes) -> tuple[list[Listed], TarError | None]:
+def listed(data: bytes) -> tuple[list[Listed], ArchiveError | None]:
     """The plain files of a tar, and the error at the end if there is one."""
     found: list[Listed] = []
     try:
         for member in read_members(lambda place, size: data[place : place + size]):
             if not (member.refusal or member.is_folder):
                 found.append(member[:3])
-    except TarError as error:
+    except ArchiveError as error:
         return found, error
     return found, None
 
@@ -210,7 +210,7 @@ def test_claims_cost_neither_memory_nor_time(name: str) -> None:
     tracemalloc.start()
     try:
         began = time.process_time()
-        with pytest.raises(TarError, match=said):
+        with pytest.raises(ArchiveError, match=said):
             list(read_members(read))
         assert time.process_time() - began < 1
         assert tracemalloc.get_traced_memory()[1] < 4 * MAX_HEADER_BYTES

@@ -7,6 +7,7 @@ batches (see `exchange`).
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from transforms.checksum import Checksum
@@ -208,6 +209,15 @@ class Shard(NamedTuple):
 def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
     """A column as one array. What is one already isn't copied, as `combine_chunks` would."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def relist(lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
+    """Returns lists as long as these, nulls among them, of other values."""
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    dtype = pa.list_(lists.type.value_field.with_type(values.type))
+    absent = lists.is_null() if lists.null_count else None
+    return pa.ListArray.from_arrays(offsets, values, type=dtype, mask=absent)
 
 
 def to_batch(table: pa.Table) -> pa.RecordBatch:

@@ -158,33 +158,6 @@ def of_rows(
     return in_order(pa.table(columns, COMPACT))
 
 
-def of_images(
-    image_ids: pa.StringArray,
-    splits: pa.StringArray,
-    what: tuple[Stage, Reason],
-    details: pa.StringArray,
-) -> pa.Table:
-    """Returns failures of images for one reason as a table with `SCHEMA`.
-
-    Args:
-        image_ids: the images, (n,).
-        splits: theirs.
-        what: where they failed, and why.
-        details: why in words, of each.
-    """
-    is_plain = pc.match_substring_regex(details, f"^[ -~]{{0,{_LENGTHS['detail']}}}$")
-    others = details.filter(pc.invert(is_plain)).to_pylist()
-    cleaned = pa.array([clean(text, _LENGTHS["detail"]) for text in others], pa.string())
-    columns = {name: pa.nulls(len(details), SCHEMA.field(name).type) for name in SCHEMA.names}
-    columns |= {"image_id": image_ids, "split": splits}
-    columns |= {
-        name: pa.repeat(str(word), len(details))
-        for name, word in zip(("stage", "reason"), what, strict=True)
-    }
-    columns["detail"] = pc.replace_with_mask(details, pc.invert(is_plain), cleaned)
-    return pa.table(columns, SCHEMA)
-
-
 def _repeated(texts: list[str], counts: list[int]) -> pa.DictionaryArray:
     distinct = pa.array(texts, pa.string()).dictionary_encode()
     indices = np.repeat(distinct.indices.to_numpy(), counts)
@@ -204,12 +177,8 @@ def in_order(table: pa.Table) -> pa.Table:
     """Returns failures, as a table with `COMPACT`, sorted by stage, source, line, image and
     detail."""
     table = compact(table)
-    keys = {name: _sortable(table[name]) for name in _ORDER}
-    keys = {name: key for name, key in keys.items() if not _is_constant(key)}
-    first = next(iter(keys), None)
-    if first is None or (first == "line" and _is_increasing(keys["line"])):
-        return table  # as rows are found, one failure a line
-    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
+    keys = pa.table({name: _sortable(table[name]) for name in _ORDER})
+    order = pc.sort_indices(keys, [(name, "ascending") for name in _ORDER])
     return table.take(order).combine_chunks()
 
 
@@ -220,17 +189,6 @@ def _sortable(column: pa.ChunkedArray) -> pa.Array:
         return texts
     ranks = pc.rank(texts.dictionary, tiebreaker="dense").cast(pa.int32())
     return ranks.take(texts.indices)
-
-
-def _is_constant(column: pa.Array) -> bool:
-    if column.null_count:
-        return column.null_count == len(column)
-    least, most = pc.min_max(column).values()
-    return least == most
-
-
-def _is_increasing(numbers: pa.Array) -> bool:
-    return not numbers.null_count and bool((np.diff(numbers.to_numpy()) > 0).all())
 
 
 def pack(table: pa.Table) -> bytes:
@@ -257,6 +215,6 @@ def displaced(table: pa.Table, source: str, lines: int) -> pa.Table:
     """
     indices = np.zeros(len(table), np.int32)
     named = pa.DictionaryArray.from_arrays(indices, pa.array([source], pa.string()))
-    table = table.set_column(COMPACT.get_field_index("source"), COMPACT.field("source"), named)
-    line = pc.add(table["line"], lines)
-    return table.set_column(COMPACT.get_field_index("line"), COMPACT.field("line"), line)
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    columns |= {"source": named, "line": pc.add(table["line"], lines)}
+    return pa.table(columns, COMPACT)

@@ -25,6 +25,8 @@ _BATCH = 1 << 13
 _SALT = np.uint64(0x6F70656E696D6167)  # "openimag"
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _UNMIX1, _UNMIX2 = (np.uint64(pow(int(m), -1, 1 << 64)) for m in (_MIX1, _MIX2))
+_IS_DIGIT = np.isin(np.arange(256), list(b"0123456789abcdef"))
+_LOWERCASE = np.uint64(0x2020202020202020)
 _S27, _S30, _S31 = (np.uint64(n) for n in (27, 30, 31))
 
 
@@ -98,9 +100,11 @@ def keys_of_digits(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for at in range(0, len(text), _BATCH):
         batch = slice(at, at + _BATCH)
         digits = np.ascontiguousarray(text[batch])
-        numbers = _parse_lowercase(digits)
-        if numbers is None:
-            numbers, valid[batch] = _parse_words(digits.view(">u8").astype(np.uint64))
+        try:
+            numbers = _parse_digits(digits)
+        except binascii.Error:
+            valid[batch] = _IS_DIGIT[digits].all(axis=1)
+            numbers = _parse_digits(np.where(valid[batch, None], digits, np.uint8(ord("0"))))
         keys[batch] = mix(numbers)
     return keys, valid
 
@@ -165,49 +169,19 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def image_ids(keys: np.ndarray) -> pa.Array:
     """The ImageIDs of keys: (n,) uint64 to an (n,) string array."""
-    data = np.ascontiguousarray(_format_words(unmix(keys)).astype(">u8"))
+    digits = binascii.b2a_hex(unmix(keys).astype(">u8").data)
     offsets = np.arange(0, HEX_DIGITS * (len(keys) + 1), HEX_DIGITS, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(data))
+    return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
-def image_key(image_id: str) -> int:
-    """The key of one valid ImageID."""
-    return int(mix(np.array([int(image_id, 16)], np.uint64))[0])
+def _parse_digits(digits: np.ndarray) -> np.ndarray:
+    """(n, 16) lowercase hex digits to (n,) numbers.
 
-
-def _u64(byte: int) -> np.uint64:
-    """A word of eight equal bytes."""
-    return np.uint64(byte * 0x0101010101010101)
-
-
-def _parse_lowercase(digits: np.ndarray) -> np.ndarray | None:
-    """(n, 16) ASCII digits to (n,) numbers; None where some digit is no lowercase hex digit."""
-    try:
-        numbers = binascii.a2b_hex(digits.data)
-    except binascii.Error:
-        return None
+    Raises:
+        binascii.Error: Some digit is none.
+    """
+    numbers = binascii.a2b_hex(digits.data)
     # Uppercase letters, which it takes too, are the only ones without this bit.
-    if np.bitwise_and.reduce(digits.view(np.uint64), axis=None) & _u64(0x20) != _u64(0x20):
-        return None
+    if np.bitwise_and.reduce(digits.view(np.uint64), axis=None) & _LOWERCASE != _LOWERCASE:
+        raise binascii.Error("an uppercase letter")
     return np.frombuffer(numbers, ">u8").astype(np.uint64)
-
-
-def _parse_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) words of eight ASCII hex digits to (n,) numbers, and (n,) whether they are digits."""
-    letter = (words >> np.uint64(6)) & _u64(1)
-    nibbles = (words & _u64(0x0F)) + letter * np.uint64(9)
-    packed = nibbles & _u64(0x0F)
-    for shift, keep in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
-        packed = (packed | (packed >> np.uint64(shift))) & np.uint64(keep)
-    numbers = (packed[:, 0] << np.uint64(32)) | packed[:, 1]
-    # Writing the number out again and comparing is the cheapest complete check of the digits.
-    return numbers, (_format_words(numbers) == words).all(axis=1)
-
-
-def _format_words(numbers: np.ndarray) -> np.ndarray:
-    """(n,) numbers to (n, 2) words of eight ASCII hex digits."""
-    words = np.stack([numbers >> np.uint64(32), numbers & np.uint64(0xFFFFFFFF)], axis=1)
-    for shift, keep in ((16, 0x0000FFFF0000FFFF), (8, 0x00FF00FF00FF00FF), (4, 0x0F0F0F0F0F0F0F0F)):
-        words = (words | (words << np.uint64(shift))) & np.uint64(keep)
-    letter = ((words + _u64(6)) >> np.uint64(4)) & _u64(1)
-    return words + _u64(0x30) + letter * np.uint64(0x27)

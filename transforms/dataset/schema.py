@@ -43,7 +43,10 @@ def example_schema(
         **{name: pa.list_(element) for name, element in annotations.items()},
         **dict.fromkeys(MAP_COLUMNS, IMAGE),
     }
-    return _with_huggingface(pa.schema(columns))
+    # By the metadata `datasets.load_dataset` knows which columns are pictures.
+    features = {name: _PICTURES.get(name) or _feature(dtype) for name, dtype in columns.items()}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema(columns, metadata)
 
 
 def _feature(dtype: pa.DataType) -> dict | list:
@@ -53,9 +56,3 @@ def _feature(dtype: pa.DataType) -> dict | list:
     if pa.types.is_struct(dtype):
         return {field.name: _feature(field.type) for field in dtype}
     return {"_type": "Value", "dtype": {"float": "float32"}.get(str(dtype), str(dtype))}
-
-
-def _with_huggingface(schema: pa.Schema) -> pa.Schema:
-    """Adds the metadata by which `datasets.load_dataset` knows which columns are pictures."""
-    features = {field.name: _PICTURES.get(field.name) or _feature(field.type) for field in schema}
-    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

@@ -4,15 +4,16 @@
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from transforms import progress
 from transforms.dataset.classes import class_index, decode_labels
 from transforms.examples.apply_selection import apply_selection
-from transforms.examples.join import join
+from transforms.examples.join import Joined, join
 from transforms.examples.make import BatchBuilder, BucketBuilder
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import report_bucket
@@ -23,10 +24,11 @@ from transforms.selection.quotas import NO_CUTS, Cuts
 from transforms.selection.selection import EVERYTHING
 
 
+@dataclasses.dataclass(eq=False)
 class BuildBucketFn(beam.DoFn):
     """Builds the examples of a bucket, unless the journal has what became of them.
 
-    Args:
+    Attributes:
         options: what examples are made of.
         builder: makes them, and perhaps writes them.
         journal: of the builder's outputs.
@@ -34,26 +36,18 @@ class BuildBucketFn(beam.DoFn):
         num_buckets: how many buckets there are.
     """
 
-    def __init__(
-        self,
-        options: ExampleOptions,
-        builder: BucketBuilder,
-        journal: Journal,
-        progress_folder: str | None,
-        num_buckets: int,
-    ) -> None:
-        self._num_buckets = num_buckets
-        self._options = options
-        self._builder = builder
-        self._journal = journal
-        self._progress_folder = progress_folder
+    options: ExampleOptions
+    builder: BucketBuilder
+    journal: Journal
+    progress_folder: str | None
+    num_buckets: int
 
     def setup(self) -> None:
-        progress.sign_on(self._progress_folder)
-        self._builder.open()
+        progress.sign_on(self.progress_folder)
+        self.builder.open()
 
     def teardown(self) -> None:
-        self._builder.close()
+        self.builder.close()
 
     def process(
         self,
@@ -64,34 +58,29 @@ class BuildBucketFn(beam.DoFn):
     ) -> Iterable[Any]:
         bucket, batches = element
         name = f"bucket-{bucket}"
-        outputs = self._journal.load(name)
+        outputs = self.journal.load(name)
         if outputs is None:
-            work = self._build(bucket, batches, encoded_labels, new_labels, cuts)
-            outputs = self._journal.save(name, work)
+            labels = decode_labels(encoded_labels)
+            classes: dict[str, int] = {}
+            if self.options.needs_class_index:
+                classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
+            joined = self._join(batches, labels, cuts)
+            outputs = self.journal.save(name, self._build(bucket, joined, classes))
         return outputs
 
-    def _build(
-        self,
-        bucket: int,
-        batches: BucketBatches,
-        encoded_labels: bytes,
-        new_labels: Sequence[frozenset[str]],
-        cuts: Cuts,
-    ) -> Iterator[Any]:
-        options = self._options
-        labels = decode_labels(encoded_labels)
+    def _join(self, batches: BucketBatches, labels: pa.Array, cuts: Cuts) -> Joined:
+        """Returns the images that are built, with the annotations that they carry."""
+        options = self.options
         if options.selection == EVERYTHING:
-            joined = join(batches, options.sources, options.splits, labels)
-        else:
-            chooser = Chooser(options.selection, self._num_buckets, cuts)
-            joined = join(batches, options.sources, options.splits, labels, chooser)
-            joined = apply_selection(joined, chooser)
-        classes: dict[str, int] = {}
-        if options.needs_class_index:
-            classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
-        built = yield from self._builder.build(bucket, joined, classes)
-        yield from report_bucket(bucket, joined, built, len(options.sources))
-        progress.add(self._progress_folder, buckets=1, failed=joined.failures.num_rows)
+            return join(batches, options.sources, options.splits, labels)
+        chooser = Chooser(options.selection, self.num_buckets, cuts)
+        joined = join(batches, options.sources, options.splits, labels, chooser)
+        return apply_selection(joined, chooser)
+
+    def _build(self, bucket: int, joined: Joined, classes: Mapping[str, int]) -> Iterator[Any]:
+        built = yield from self.builder.build(bucket, joined, classes)
+        yield from report_bucket(bucket, joined, built, len(self.options.sources))
+        progress.add(self.progress_folder, buckets=1, failed=joined.failures.num_rows)
 
 
 @dataclasses.dataclass(eq=False)
@@ -156,15 +145,7 @@ class MakeExamples(BuildBucket):
         labels: beam.PCollection,
         new_labels: beam.PCollection,
         num_buckets: int,
-        cuts: beam.PCollection | None = None,
+        cuts: beam.PCollection | None,
     ) -> None:
-        super().__init__(
-            options,
-            BatchBuilder(options),
-            Journal(None),
-            None,
-            labels,
-            new_labels,
-            num_buckets,
-            cuts,
-        )
+        builder, journal = BatchBuilder(options), Journal(None)
+        super().__init__(options, builder, journal, None, labels, new_labels, num_buckets, cuts)

@@ -1,7 +1,7 @@
 """Completes joined images to examples: their annotations turned, masks and maps drawn."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,16 +10,9 @@ from transforms.dataset.failures import Failure
 from transforms.examples.imaging.annotations import turn_annotations
 from transforms.examples.masks.rasterise import Raster, draw_maps, rasterise_masks
 from transforms.examples.options import ExampleOptions
-from transforms.examples.pictures import Fetched, FinishedPictures
+from transforms.examples.pictures import Fetched, Finished
 from transforms.kinds.registry import EXAMPLE
 from transforms.sources.members import MemberReader
-
-
-class Finished(FinishedPictures, Protocol):
-    """Pictures and masks of some images that are finished already."""
-
-    def read_rasters(self, image_ids: pa.ChunkedArray) -> list[list[Raster] | None]:
-        """Returns the rasters of the masks of the next images; None where they aren't finished."""
 
 
 class Window(NamedTuple):
@@ -79,14 +72,11 @@ def complete_examples(
     return Window(examples, refused + failures, len(refused), fetched.exif_reset)
 
 
-def _to_examples(images: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+def _to_examples(images: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
     """Returns a table with the columns of `EXAMPLE`: those given, those of images, or nulls."""
+    known = dict(zip(images.column_names, images.columns, strict=True)) | columns
     arrays = [
-        columns[field.name]
-        if field.name in columns
-        else images[field.name]
-        if field.name in images.column_names
-        else pa.nulls(len(images), field.type)
+        known[field.name] if field.name in known else pa.nulls(len(images), field.type)
         for field in EXAMPLE
     ]
     # The types are those of `EXAMPLE`, but for texts that come as dictionaries.

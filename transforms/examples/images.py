@@ -1,6 +1,7 @@
 """Finds the images of a bucket: in image tables, or else by their annotations."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import Source
-from transforms.kinds.images import HEADERS, IMAGE_ROW
+from transforms.kinds.images import IMAGE_ROW, IMAGES
 
-#: Images whose conflicts are described together.
-_TOGETHER = 1 << 14
 _SHOWN = 100  # characters of a value that a failure shows
 
 #: Source index and rows.
@@ -84,31 +83,24 @@ def merge_image_rows(batches: Sequence[SourceRows], sources: Sequence[Source]) -
     merged = values.take(pa.array(order[first]))
     conflicting = np.zeros(len(keys), bool)
     for nth in range(1, counts.max(initial=1)):
-        again = np.flatnonzero(counts > nth)
-        others = values.take(pa.array(order[first[again] + nth]))
+        # The next row of each image, null where there is none.
+        rows = order[np.minimum(first + nth, len(order) - 1)]
+        others = values.take(pa.array(rows, mask=counts <= nth))
         fields = []
-        for field in IMAGE_ROW:
-            mine, other = merged.field(field.name), others.field(field.name)
-            differs = pc.fill_null(pc.not_equal(mine.take(pa.array(again)), other), False)
-            conflicting[again[differs.to_numpy(zero_copy_only=False)]] = True
-            row = np.zeros(len(keys), np.int64)
-            row[again] = np.arange(len(again))
-            filled = pc.if_else(
-                pa.array(counts > nth), other.take(pa.array(row)), pa.scalar(None, field.type)
-            )
-            fields.append(pc.coalesce(mine, filled))
+        for mine, other in zip(merged.flatten(), others.flatten(), strict=True):
+            differs = pc.fill_null(pc.not_equal(mine, other), False)
+            conflicting |= differs.to_numpy(zero_copy_only=False)
+            fields.append(pc.coalesce(mine, other))
         merged = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
-    sources_of_rows = row_sources(batches)
-    paths = pa.array([source.shown_name for source in sources], pa.string())
     places = np.flatnonzero(conflicting)
-    details = [pa.array([], pa.string())]
-    for at in range(0, len(places), _TOGETHER):
-        some = np.zeros(len(keys), bool)
-        some[places[at : at + _TOGETHER]] = True
-        rows = order[np.repeat(some, counts)]
-        owners = np.repeat(np.arange(np.count_nonzero(some)), counts[some])
-        files = paths.take(pa.array(sources_of_rows[rows]))
-        details.append(_first_conflicts(values.take(pa.array(rows)), owners, files))
+    rows = order[np.repeat(conflicting, counts)]
+    contradicting = values.take(pa.array(rows))
+    paths = [sources[source].shown_name for source in row_sources(batches)[rows].tolist()]
+    ends = np.cumsum(counts[conflicting]).tolist()
+    details = [
+        _describe_conflict(contradicting[start:end].to_pylist(), paths[start:end])
+        for start, end in itertools.pairwise([0, *ends])
+    ]
     is_repeat = np.ones(len(keys_of_rows), bool)
     is_repeat[order[first]] = False
     is_repeat[order[np.repeat(conflicting, counts)]] = False
@@ -117,52 +109,34 @@ def merge_image_rows(batches: Sequence[SourceRows], sources: Sequence[Source]) -
     return Images(
         keys,
         merged,
-        Conflicts(places, pa.concat_arrays(details)),
+        Conflicts(places, pa.array(details, pa.string())),
         row_images,
         values.field("split"),
         is_repeat,
     )
 
 
-def _first_conflicts(
-    rows: pa.StructArray, owners: np.ndarray, paths: pa.StringArray
-) -> pa.StringArray:
+def _describe_conflict(rows: Sequence[Mapping], paths: Sequence[str]) -> str:
     """Names the first column in which rows of an image differ, with two values and their files.
 
     Args:
-        rows: of images whose rows contradict each other, image by image.
-        owners: the number of each row's image, from 0, in ascending order.
+        rows: of one image, which contradict each other.
         paths: the file of each row.
-
-    Returns:
-        What the rows of each image say.
     """
-    found, details = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
-    is_open = np.ones(owners.max(initial=0) + 1, bool)
-    for name, header in HEADERS.items():
-        coded = rows.field(name).dictionary_encode()
-        numbers = coded.indices.fill_null(-1).to_numpy()
-        given = np.flatnonzero((numbers >= 0) & is_open[owners])
-        images, first = np.unique(owners[given], return_index=True)
-        first = given[first]
-        others = given[numbers[given] != numbers[first[np.searchsorted(images, owners[given])]]]
-        differing, other = np.unique(owners[others], return_index=True)
-        pair = pa.array(first[np.searchsorted(images, differing)]), pa.array(others[other])
-        shown = pa.array(
-            [repr(str(value)[:_SHOWN]) for value in coded.dictionary.to_pylist()], pa.string()
-        )
-        one, another = (
-            pc.binary_join_element_wise(
-                shown.take(coded.indices.take(places)), paths.take(places), " in "
-            )
-            for places in pair
-        )
-        both = pc.binary_join_element_wise(one, another, " and ")
-        found.append(differing)
-        details.append(pc.binary_join_element_wise(f"{header} is", both, " "))
-        is_open[differing] = False
-    order = np.argsort(np.concatenate(found))
-    return pa.concat_arrays(details).take(pa.array(order))
+    for header in (*IMAGES.required, *IMAGES.optional):
+        name = IMAGES.fields[header]
+        given = [
+            (row[name], path)
+            for row, path in zip(rows, paths, strict=True)
+            if row[name] is not None
+        ]
+        different = [each for each in given if each[0] != given[0][0]]
+        if different:
+            shown = [
+                f"{str(value)[:_SHOWN]!r} in {path}" for value, path in (given[0], different[0])
+            ]
+            return f"{header} is {' and '.join(shown)}"
+    raise ValueError("rows that don't contradict each other")
 
 
 def infer_images(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Images:
@@ -197,6 +171,5 @@ def infer_images(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Im
         *(said.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)), " and "
     )
     row_splits = pa.DictionaryArray.from_arrays(numbers // len(sources), names)
-    return Images(
-        keys, images, Conflicts(places, details), row_images, row_splits, row_repeats=None
-    )
+    conflicts = Conflicts(places, details)
+    return Images(keys, images, conflicts, row_images, row_splits, row_repeats=None)

@@ -7,15 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import metrics
-from transforms.examples.complete import Finished, Window, complete_examples
+from transforms.examples.complete import Window, complete_examples
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
-from transforms.examples.pictures import HELD_BYTES, Fetched, fetch_pictures
+from transforms.examples.pictures import HELD_BYTES, Fetched, Finished, fetch_pictures
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.kinds.registry import EXAMPLE
 from transforms.sources.buffer import PictureBuffer
-from transforms.sources.members import MemberReader, archive_stamps
+from transforms.sources.members import MemberReader
 from transforms.sources.sources import open_sources
 
 #: Images of a window where they have no pictures.
@@ -44,9 +44,7 @@ class ExampleMaker:
         self._pictures = open_sources(
             options.sources, options.http_options, options.object_options, self._buffer
         )
-        self._masks = MemberReader(
-            _MAX_MASK_BYTES, options=options.object_options, stamps=archive_stamps(options.sources)
-        )
+        self._masks = MemberReader(_MAX_MASK_BYTES, options.object_options, options.sources)
 
     def close(self) -> None:
         """Closes all sources."""
@@ -136,12 +134,6 @@ class BatchBuilder:
             account = built.add_split(split)
             for window in self._maker.make(images, class_index):
                 account.add(window)
-                if len(window.examples):
-                    yield _to_batch(window.examples)
+                # Of one batch, or of none where there are no examples.
+                yield from window.examples.cast(EXAMPLE).combine_chunks().to_batches()
         return built
-
-
-def _to_batch(examples: pa.Table) -> pa.RecordBatch:
-    """Returns examples as one batch of `EXAMPLE`, with their texts in plain."""
-    (batch,) = examples.cast(EXAMPLE).combine_chunks().to_batches()
-    return batch

@@ -19,6 +19,7 @@ from transforms.examples.imaging.process import (
     process_picture,
     stays_as_stored,
 )
+from transforms.examples.masks.rasterise import Raster
 from transforms.redaction import redact_url
 from transforms.sources.answers import Answer, PictureSource
 from transforms.sources.buffer import PictureBuffer
@@ -36,8 +37,8 @@ class Size(NamedTuple):
     height: int | None
 
 
-class FinishedPictures(Protocol):
-    """Pictures of some of n images that are processed already."""
+class Finished(Protocol):
+    """Pictures and masks of some of n images that are finished already."""
 
     @property
     def pictures(self) -> np.ndarray:
@@ -45,6 +46,9 @@ class FinishedPictures(Protocol):
 
     def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
         """Yields their pictures in order; in the buffer's room, where it has some at that time."""
+
+    def read_rasters(self, image_ids: pa.ChunkedArray) -> list[list[Raster] | None]:
+        """Returns the rasters of the masks of the next images; None where they aren't finished."""
 
 
 class Fetched(NamedTuple):
@@ -88,9 +92,8 @@ class _Outcome(NamedTuple):
         """Returns the outcome with its picture in a buffer, unless that has no room."""
         if not self.picture:
             return self
-        size, (data, form, width, height) = self.picture
-        picture = Picture(buffer.add(data), form, width, height)
-        return self._replace(picture=(size, picture))
+        size, picture = self.picture
+        return self._replace(picture=(size, picture._replace(data=buffer.add(picture.data))))
 
 
 def fetch_pictures(
@@ -100,7 +103,7 @@ def fetch_pictures(
     spec: ImageSpec,
     held_bytes: int = HELD_BYTES,
     buffer: PictureBuffer | None = None,
-    finished: FinishedPictures | None = None,
+    finished: Finished | None = None,
 ) -> Iterator[Fetched]:
     """Fetches, checks and processes pictures, each from the first source that has a sound one.
 
@@ -123,7 +126,7 @@ def fetch_pictures(
     buffer = buffer or PictureBuffer(held_bytes)
     buffer.clear()
     resolver = _Resolver(joined, verify, spec, held_bytes)
-    for outcome in _outcomes(resolver, len(joined), sources, finished, buffer):
+    for outcome in resolver.outcomes(sources, finished, buffer):
         if held and size + outcome.size > held_bytes:
             yield _take_out(joined, held, buffer)
             buffer.clear()
@@ -139,31 +142,25 @@ def fetch_pictures(
         yield _take_out(joined, held, buffer)
 
 
-def _outcomes(
-    resolver: "_Resolver",
-    images: int,
-    sources: Sequence[PictureSource],
-    finished: FinishedPictures | None,
-    buffer: PictureBuffer,
-) -> Iterator[_Outcome]:
-    """Yields the outcome of each image, in order."""
-    if finished is None:
-        yield from resolver.resolve(range(images), sources)
-        return
-    found = resolver.resolve(np.flatnonzero(~finished.pictures).tolist(), sources)
-    pictures = finished.read_pictures(buffer)
-    for index, is_finished in enumerate(finished.pictures.tolist()):
-        yield _Outcome(index, next(pictures), []) if is_finished else next(found)
+class _Resolver(NamedTuple):
+    """Finds the source of each image's picture; attributes as arguments of `fetch_pictures`."""
 
+    joined: pa.Table
+    verify: bool
+    spec: ImageSpec
+    held_bytes: int
 
-class _Resolver:
-    """Finds the source of each image's picture; arguments as of `fetch_pictures`."""
-
-    def __init__(self, joined: pa.Table, verify: bool, spec: ImageSpec, held_bytes: int) -> None:
-        self._joined = joined
-        self._verify = verify
-        self._spec = spec
-        self._held_bytes = held_bytes
+    def outcomes(
+        self, sources: Sequence[PictureSource], finished: Finished | None, buffer: PictureBuffer
+    ) -> Iterator[_Outcome]:
+        """Yields the outcome of each image, in order."""
+        if finished is None:
+            yield from self.resolve(range(len(self.joined)), sources)
+            return
+        found = self.resolve(np.flatnonzero(~finished.pictures).tolist(), sources)
+        pictures = finished.read_pictures(buffer)
+        for index, is_finished in enumerate(finished.pictures.tolist()):
+            yield _Outcome(index, next(pictures), []) if is_finished else next(found)
 
     def resolve(
         self, indices: Sequence[int], sources: Sequence[PictureSource]
@@ -177,7 +174,7 @@ class _Resolver:
             yield from (_Outcome(index, None, []) for index in indices)
             return
         source, *others = sources
-        images = self._joined
+        images = self.joined
         if len(indices) < len(images):
             images = images.take(pa.array(indices, pa.int64()))
         rows = images.select(("image_id", "split", "rotation")).to_pylist()
@@ -190,7 +187,7 @@ class _Resolver:
                 yield held.pop()
             else:
                 size += held[-1].size
-                if size >= self._held_bytes:
+                if size >= self.held_bytes:
                     yield from self._settle(held, others)
                     size = 0
             since = time.perf_counter()
@@ -239,9 +236,7 @@ class _Resolver:
                 size, picture, exif_reset = self._process(given, row["rotation"])
                 decoded += time.perf_counter() - arrived
                 size = Size(None, None) if is_thumbnail else size
-                return _Outcome(
-                    index, (size, picture), refused, fetched, decoded, exif_reset=exif_reset
-                )
+                return _Outcome(index, (size, picture), refused, fetched, decoded, exif_reset)
             except PixelError as error:
                 where = (row["image_id"], row["split"], stage, error.reason, error.detail)
                 refused.append(Failure(*where, redact_url(source)))
@@ -262,17 +257,17 @@ class _Resolver:
         """
 
         def is_decoded(header: PictureHeader) -> bool:
-            return self._verify or not stays_as_stored(header, self._spec, rotation)
+            return self.verify or not stays_as_stored(header, self.spec, rotation)
 
         header = check_picture(given[0], is_decoded=is_decoded)
         size = Size(header.width, header.height)
-        if not stays_as_stored(header, self._spec, rotation):
-            return size, process_picture(bytes(given.pop()), header, self._spec, rotation), False
+        if not stays_as_stored(header, self.spec, rotation):
+            return size, process_picture(bytes(given.pop()), header, self.spec, rotation), False
         data = given[0]
-        if self._verify:
+        if self.verify:
             verify_pixels(bytes(data), header)
         upright = None
-        if not self._spec.keep_exif_orientation:
+        if not self.spec.keep_exif_orientation:
             upright = reset_orientation(data, header.format)
         return size, Picture(upright or data, *header), upright is not None
 
@@ -291,11 +286,9 @@ def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> 
         for name, outcome in zip(names, held, strict=True)
         if not outcome.picture
     ]
-    fetch_seconds = [outcome.fetch_seconds for outcome in held]
-    decode_seconds = [outcome.decode_seconds for outcome in held]
-    exif_reset = sum(outcome.exif_reset for outcome in held)
+    _, _, _, fetch_seconds, decode_seconds, exif_reset = zip(*held, strict=True)
     held.clear()
-    return Fetched(images, columns, failures, fetch_seconds, decode_seconds, exif_reset)
+    return Fetched(images, columns, failures, fetch_seconds, decode_seconds, sum(exif_reset))
 
 
 def _summarise(image_id: str, split: str, refused: list[Failure]) -> Failure:

@@ -94,11 +94,6 @@ class _Alike(NamedTuple):
     groups: np.ndarray
     files: np.ndarray
 
-    def filter(self, wanted: np.ndarray) -> "_Alike":
-        """Some of the rows."""
-        _, groups = np.unique(self.groups[wanted], return_inverse=True)
-        return _Alike(self.rows[wanted], groups, self.files[wanted])
-
 
 def _may_repeat(
     values: pa.StructArray, offsets: np.ndarray, files: np.ndarray, known: Sequence[str]
@@ -134,27 +129,19 @@ def _may_repeat(
 
 def _alike(known: Sequence[np.ndarray], images: np.ndarray, files: np.ndarray) -> _Alike:
     """Finds rows that may be repeats, by a hash of their image and identity."""
-    nothing = np.empty(0, np.int64)
     hashes = _combine(np.uint64(0), images)
     for numbers in known:
         hashes = _combine(hashes, numbers)
     ordered = np.sort(hashes)
     again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if not len(again):
-        return _Alike(nothing, nothing, nothing)
     rows = np.flatnonzero(np.isin(hashes, again))
     rows = rows[np.argsort(hashes[rows], kind="stable")]
-    _, groups = np.unique(hashes[rows], return_inverse=True)
-    alike = _Alike(rows, groups, files[rows])
+    starts, lengths = _runs(hashes[rows])
     # Most groups are rows of one file.
-    return alike.filter(_of_several_files(alike)[alike.groups])
-
-
-def _of_several_files(alike: _Alike) -> np.ndarray:
-    """Which groups hold rows of more than one file, (groups,) bool."""
-    starts = np.searchsorted(alike.groups, np.arange(alike.groups[-1] + 1))
-    first = alike.files[starts]
-    return np.maximum.reduceat(alike.files, starts) != first
+    several = np.maximum.reduceat(files[rows], starts) != files[rows[starts]]
+    groups = np.repeat(np.cumsum(several) - 1, lengths)
+    rows, groups = (each[np.repeat(several, lengths)] for each in (rows, groups))
+    return _Alike(rows, groups, files[rows])
 
 
 def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,9 +160,7 @@ def _pair(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sizes = np.bincount(alike.groups[~absorbed], minlength=int(alike.groups[-1]) + 1)
     open_rows = np.flatnonzero(~absorbed & (sizes <= _MOST_ALIKE)[alike.groups])
     while len(open_rows):
-        groups = alike.groups[open_rows]
-        starts = np.flatnonzero(np.diff(groups, prepend=-1))
-        lengths = np.diff(np.append(starts, len(open_rows)))
+        starts, lengths = _runs(alike.groups[open_rows])
         first = open_rows[starts]  # of each group: the others are compared with it in this round
         for nth in range(1, int(lengths.max())):
             longer = np.flatnonzero(lengths > nth)
@@ -219,13 +204,18 @@ def _equal_rows(alike: _Alike, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _occurrences(numbers: np.ndarray) -> np.ndarray:
-    """How many equal numbers precede each, (n,) uint64."""
+    """Returns how many equal numbers precede each, (n,) uint64."""
     order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=~numbers[order[:1]]))
-    lengths = np.diff(np.append(starts, len(numbers)))
+    starts, lengths = _runs(numbers[order])
     counted = np.empty(len(numbers), np.uint64)
     counted[order] = np.arange(len(numbers)) - np.repeat(starts, lengths)
     return counted
+
+
+def _runs(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where runs of equal numbers start, and their lengths."""
+    starts = np.flatnonzero(np.diff(numbers, prepend=~numbers[:1]))
+    return starts, np.diff(np.append(starts, len(numbers)))
 
 
 def _combine(hashes: np.ndarray | np.uint64, numbers: np.ndarray) -> np.ndarray:

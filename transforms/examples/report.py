@@ -90,8 +90,7 @@ def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) 
     )
     metrics.FAILURES.inc(len(failed))
     if len(failed):
-        packed = Failed(source, bucket, failures.pack(failed))
-        yield beam.pvalue.TaggedOutput("failed", packed)
+        yield beam.pvalue.TaggedOutput("failed", Failed(source, bucket, failures.pack(failed)))
     yield beam.pvalue.TaggedOutput("counts", _count(bucket, joined, built))
     if joined.funnel:
         yield beam.pvalue.TaggedOutput("funnels", tuple(joined.funnel.items()))
@@ -99,21 +98,17 @@ def report_bucket(bucket: int, joined: Joined, built: BuiltBucket, source: int) 
 
 def _list_not_found(image_ids: pa.Array) -> pa.Table:
     """Returns a failure for each image that was asked for and is nowhere."""
-    why = Stage.JOIN, Reason.MISSING
-    details = pa.array(
-        ["asked for by --image_ids, and in none of the inputs"] * len(image_ids), pa.string()
+    detail = "asked for by --image_ids, and in none of the inputs"
+    return failures.to_table(
+        Failure(image_id, None, Stage.JOIN, Reason.MISSING, detail)
+        for image_id in image_ids.to_pylist()
     )
-    return failures.of_images(image_ids, pa.nulls(len(image_ids), pa.string()), why, details)
 
 
 def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
     splits = built.splits
     written = sum((split.annotations for split in splits), Counter())
     joined_annotations = count_annotations(joined.table)
-    left_out = [
-        (name, joined.left_out.get(name, 0) + count - written[name])
-        for name, count in joined_annotations.items()
-    ]
     return BucketCount(
         bucket,
         joined.images,
@@ -125,7 +120,10 @@ def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
         pictures=sum(split.reused_pictures for split in splits),
         repeats=tuple(joined.repeats.items()),
         written=tuple((name, written[name]) for name in joined_annotations),
-        left_out=tuple(left_out),
+        left_out=tuple(
+            (name, joined.left_out.get(name, 0) + count - written[name])
+            for name, count in joined_annotations.items()
+        ),
         masks=tuple(split.masks for split in splits),
         exif_reset=sum(split.exif_reset for split in splits),
         added=tuple(joined.added.items()),

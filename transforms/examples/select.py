@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset import failures
-from transforms.dataset.failures import Reason, Stage
+from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.dataset.keys import image_ids
 from transforms.examples.images import Images
 
@@ -47,9 +47,9 @@ def list_conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
     """Returns a failure for each wanted image whose rows contradict each other."""
     is_reported = is_wanted[images.conflicts.places]
     places = images.conflicts.places[is_reported]
-    return failures.of_images(
-        image_ids(images.keys[places]),
-        images.rows.field("split").take(pa.array(places)),
-        (Stage.JOIN, Reason.CONFLICT),
-        images.conflicts.details.filter(pa.array(is_reported)),
-    )
+    ids = image_ids(images.keys[places]).to_pylist()
+    splits = images.rows.field("split").take(pa.array(places)).to_pylist()
+    details = images.conflicts.details.filter(pa.array(is_reported)).to_pylist()
+    where = (Stage.JOIN, Reason.CONFLICT)
+    rows = zip(ids, splits, details, strict=True)
+    return failures.to_table(Failure(image, split, *where, text) for image, split, text in rows)

@@ -1,33 +1,41 @@
 """Makes and writes the examples of a bucket, window by window, so that memory holds one."""
 
+import dataclasses
+import os
+import uuid
 from collections.abc import Generator, Mapping
 from types import MappingProxyType
 
+import pyarrow as pa
+
 from transforms import progress
 from transforms.dataset.elements import BuiltPart
-from transforms.examples.complete import Finished
 from transforms.examples.join import Joined
 from transforms.examples.make import ExampleMaker
 from transforms.examples.options import ExampleOptions, PartOptions
-from transforms.examples.part_writer import PartWriter
-from transforms.examples.pictures import HELD_BYTES
+from transforms.examples.pictures import HELD_BYTES, Finished
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
+from transforms.formats.format import ExampleWriter
+from transforms.formats.registry import find_format
+from transforms.formats.shard_count import parts_at_least
+from transforms.kinds.registry import example_columns
+
+#: Of a shard's size, what isn't worth a part of its own.
+_SMALL_REST = 0.25
 
 
+@dataclasses.dataclass
 class PartBuilder:
     """A `BucketBuilder` that makes all examples and writes them to parts."""
 
-    def __init__(
-        self, options: ExampleOptions, parts: PartOptions, progress_folder: str | None
-    ) -> None:
-        self._options = options
-        self._parts = parts
-        self._progress_folder = progress_folder
+    options: ExampleOptions
+    parts: PartOptions
+    progress_folder: str | None
 
     def open(self) -> None:
-        window_bytes = min(HELD_BYTES, self._parts.shard_size)
-        self._maker = ExampleMaker(self._options, window_bytes, keeps_windows=False)
+        window_bytes = min(HELD_BYTES, self.parts.shard_size)
+        self._maker = ExampleMaker(self.options, window_bytes, keeps_windows=False)
 
     def close(self) -> None:
         self._maker.close()
@@ -44,15 +52,15 @@ class PartBuilder:
         for split, images in split_table(joined.table):
             account = built.add_split(split)
             writers = [
-                PartWriter(self._parts, form, split, bucket, len(images))
-                for form in self._parts.formats
+                PartWriter(self.parts, form, split, bucket, len(images))
+                for form in self.parts.formats
             ]
             for window in self._maker.make(images, class_index, finished.get(split)):
                 account.add(window)
                 for writer in writers:
                     writer.write(window.examples, window.failed_images)
                 progress.add(
-                    self._progress_folder,
+                    self.progress_folder,
                     images=len(window.examples) + window.failed_images,
                     failed=window.failed_images,
                 )
@@ -60,3 +68,67 @@ class PartBuilder:
             for writer in writers:
                 yield from writer.close()
         return built
+
+
+class PartWriter:
+    """Writes the examples of a bucket and split in one format, in parts of about a shard's size or
+    in as many as the split's shards need."""
+
+    def __init__(
+        self, config: PartOptions, form: str, split: str, bucket: int, images: int
+    ) -> None:
+        """At most so many images are to come."""
+        self._config = config
+        self._form = form
+        self._split = split
+        self._bucket = bucket
+        self._coming = images
+        self._parts_to_come = parts_at_least(images, config.buckets, config.num_shards)
+        self._writer: ExampleWriter | None = None
+        self._written = 0
+        self._parts: list[BuiltPart] = []
+
+    def write(self, examples: pa.Table, failed: int = 0) -> None:
+        """Writes the next examples; so many other images failed and aren't to come any more."""
+        self._coming -= failed
+        while len(examples):
+            if self._writer is None:
+                self._writer = self._open()
+                self._written = 0
+            some = examples.slice(0, max(1, self._share() - self._written))
+            examples = examples.slice(len(some))
+            self._writer.write(some)
+            self._written += len(some)
+            self._coming -= len(some)
+            if self._written >= self._share() or self._is_large(self._writer):
+                self._close_part(self._writer)
+
+    def _share(self) -> int:
+        """How many images the part at hand is to have, so that as many parts come as are wanted."""
+        return (self._written + self._coming) // self._parts_to_come
+
+    def _is_large(self, writer: ExampleWriter) -> bool:
+        written, shard_size = writer.bytes_written, self._config.shard_size
+        rest = written / self._written * self._coming
+        # Rather than that a small rest becomes a shard, the last one is somewhat larger.
+        return written >= shard_size and rest >= shard_size * _SMALL_REST
+
+    def close(self) -> list[BuiltPart]:
+        """Ends the last part; all of them, in order."""
+        if self._writer:
+            self._close_part(self._writer)
+        return self._parts
+
+    def _open(self) -> ExampleWriter:
+        # The name is unique to the attempt: a retry never touches what another attempt wrote.
+        path = os.path.join(self._config.parts_folder, uuid.uuid4().hex)
+        config = self._config
+        columns = example_columns(with_image=config.with_pictures, maps=config.map_columns)
+        return find_format(self._form).open_part(path, columns, config.object_options)
+
+    def _close_part(self, writer: ExampleWriter) -> None:
+        part = writer.close()
+        sequence = len(self._parts)
+        self._parts.append(BuiltPart(self._form, self._split, self._bucket, sequence, *part))
+        self._parts_to_come = max(1, self._parts_to_come - 1)
+        self._writer = None

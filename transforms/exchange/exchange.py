@@ -30,23 +30,11 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import apache_beam as beam
 
 from transforms.exchange.batches import BucketBatches, KeyedBatch, Transport
-
-
-class PartitionFn(beam.DoFn):
-    """Cuts each batch into the fragments of its buckets."""
-
-    def __init__(self, num_buckets: int, transport: Transport) -> None:
-        self._num_buckets = num_buckets
-        self._transport = transport
-
-    def process(self, batch: KeyedBatch) -> Iterator[Any]:
-        return self._transport.partition([batch], self._num_buckets)
 
 
 @dataclasses.dataclass(eq=False)
@@ -69,10 +57,11 @@ class Exchange(beam.PTransform):
     def expand(
         self, batches: beam.PCollection[KeyedBatch]
     ) -> beam.PCollection[tuple[int, BucketBatches]]:
-        fragments = batches | "Partition" >> beam.ParDo(
-            PartitionFn(self.num_buckets, self.transport)
+        transport, num_buckets = self.transport, self.num_buckets
+        fragments = batches | "Partition" >> beam.FlatMap(
+            lambda batch: transport.partition([batch], num_buckets)
         )
-        return (fragments,) | "Gather" >> GatherBuckets(self.num_buckets, self.transport)
+        return (fragments,) | "Gather" >> GatherBuckets(num_buckets, transport)
 
 
 @dataclasses.dataclass(eq=False)

@@ -57,7 +57,7 @@ class FileTransport:
         return (
             fragments[0].pipeline
             | beam.Impulse()
-            | "ListBuckets" >> beam.FlatMap(_number_buckets, num_buckets)
+            | "ListBuckets" >> beam.FlatMap(lambda _: range(num_buckets))
             | "SpreadBuckets" >> beam.Reshuffle()
             | "NameFiles"
             >> beam.Map(self.batches_of, num_buckets, *map(beam.pvalue.AsList, fragments))
@@ -69,7 +69,3 @@ class FileTransport:
         """Returns a bucket with its batches of all files."""
         ordered = tuple(sorted(itertools.chain.from_iterable(spills)))
         return bucket, SpilledBatches(self.folder, bucket, num_buckets, ordered)
-
-
-def _number_buckets(_: bytes, num_buckets: int) -> Iterable[int]:
-    return range(num_buckets)

@@ -31,10 +31,7 @@ def sort_by_bucket(
     bucket = bucket_of(columns[key][0].to_numpy(), num_buckets)
     starts = [0, *np.cumsum(np.bincount(bucket, minlength=num_buckets)).tolist()]
     order = pa.array(_stable_order(bucket))
-    columns.reverse()
-    arrays = []
-    while columns:
-        arrays.append(_take(columns.pop(), order))
+    arrays = [_take(columns.pop(0), order) for _ in schema]
     return pa.record_batch(arrays, names=schema.names), starts
 
 
@@ -44,10 +41,7 @@ def _take(pieces: list[pa.Array], order: pa.Array) -> pa.Array:
     if pa.types.is_struct(dtype) and not any(piece.null_count for piece in pieces):
         fields = [list(field) for field in zip(*(p.flatten() for p in pieces), strict=True)]
         pieces.clear()
-        fields.reverse()
-        arrays = []
-        while fields:
-            arrays.append(_take(fields.pop(), order))
+        arrays = [_take(fields.pop(0), order) for _ in dtype]
         return pa.StructArray.from_arrays(arrays, fields=list(dtype))
     column = pa.concat_arrays(pieces)
     pieces.clear()

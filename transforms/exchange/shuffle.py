@@ -38,7 +38,9 @@ class ShuffleTransport:
     ) -> beam.PCollection[tuple[int, BucketBatches]]:
         # Only buckets that have rows come out.
         together = fragments | beam.Flatten() | beam.GroupByKey()
-        return together | "SortFragments" >> beam.MapTuple(_sort_fragments)
+        return together | "SortFragments" >> beam.MapTuple(
+            lambda bucket, payloads: (bucket, ShuffledBatches(sorted(payloads)))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +52,6 @@ class ShuffledBatches(BucketBatches):
     def __iter__(self) -> Iterator[KeyedBatch]:
         for (origin, order, _), payload in self.payloads:
             yield KeyedBatch(origin, order, next(iter(pa.ipc.open_stream(payload))))
-
-
-def _sort_fragments(bucket: int, payloads: Iterable[Payload]) -> tuple[int, BucketBatches]:
-    return bucket, ShuffledBatches(sorted(payloads))
 
 
 def encode_fragments(batch: KeyedBatch, num_buckets: int) -> Iterator[tuple[int, Payload]]:

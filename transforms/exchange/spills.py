@@ -14,6 +14,7 @@ import pyarrow as pa
 from transforms.exchange.batches import BucketBatches, KeyedBatch
 from transforms.exchange.partition import sort_by_bucket
 from transforms.storage.files import read_ahead
+from transforms.storage.regular import closing
 
 _BUFFER_BYTES = 1 << 20
 
@@ -99,13 +100,13 @@ class SpillReader:
 
     def __init__(self, num_buckets: int) -> None:
         self._num_buckets = num_buckets
-        self._files: dict[str, _File] = {}
+        self._open = functools.cache(lambda path: _File(path, num_buckets))
         self._last: int | None = None
         self._expected: int | None = None
 
     def load(self, spill: Spill, bucket: int) -> pa.RecordBatch:
         """Returns the rows of a bucket."""
-        return self._open(spill).load(bucket)
+        return self._open(spill.path).load(bucket)
 
     def expect(self, spills: Iterable[Spill], bucket: int) -> None:
         """Has the system fetch a bucket's rows, unless `expect_next` did.
@@ -128,12 +129,7 @@ class SpillReader:
 
     def _read_ahead(self, spills: Iterable[Spill], bucket: int) -> None:
         for spill in spills:
-            self._open(spill).read_ahead(bucket)
-
-    def _open(self, spill: Spill) -> "_File":
-        if spill.path not in self._files:
-            self._files[spill.path] = _File(spill.path, self._num_buckets)
-        return self._files[spill.path]
+            self._open(spill.path).read_ahead(bucket)
 
 
 @functools.lru_cache(maxsize=1)
@@ -176,10 +172,7 @@ class _File:
         return self._at
 
     def read(self, size: int) -> bytes:
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
+        with closing(os.open(self._path, os.O_RDONLY)) as descriptor:
             data = os.pread(descriptor, size, self._at)
-        finally:
-            os.close(descriptor)
         self._at += len(data)
         return data

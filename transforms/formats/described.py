@@ -60,6 +60,17 @@ def check(schema: pa.Schema, recorded: Mapping[str, str]) -> None:
     raise FormatError("its columns, or what is said of them, aren't those that its version records")
 
 
+def leaves(dtype: pa.DataType, path: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yields the path of each leaf of a type, as Parquet names it, and its type."""
+    if pa.types.is_struct(dtype):
+        for field in dtype:
+            yield from leaves(field.type, f"{path}.{field.name}" if path else field.name)
+    elif pa.types.is_list(dtype):
+        yield from leaves(dtype.value_type, f"{path}.list.element")
+    else:
+        yield path, dtype
+
+
 def _type_name(dtype: pa.DataType) -> str:
     """Returns an Arrow type as text, without the names of lists' elements, which vary."""
     if pa.types.is_list(dtype):

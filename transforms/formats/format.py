@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.elements import BuiltPart
-from transforms.formats.part import HashingFile, Part, StoredPart
+from transforms.formats.part import Crc32, HashingFile, Part, StoredPart
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -30,13 +30,24 @@ class FormatError(ValueError):
     """A shard isn't what its format says; the message is one line without the path."""
 
 
-class ExampleWriter(Protocol):
+class ExampleWriter(abc.ABC):
     """Writes the examples of one part. Equal calls make equal bytes."""
+
+    def __init__(
+        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+    ) -> None:
+        """Opens the file; arguments as of `Format.open_part`."""
+        self._path = path
+        self._columns = columns
+        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
+        self._rows = 0
 
     @property
     def bytes_written(self) -> int:
         """Size of the file so far, by which parts are ended."""
+        return self._file.tell()
 
+    @abc.abstractmethod
     def write(self, table: pa.Table) -> None:
         """Appends examples: (n,) rows with the columns of `EXAMPLE`.
 
@@ -45,6 +56,9 @@ class ExampleWriter(Protocol):
 
     def close(self) -> Part:
         """Ends the file."""
+        self._file.close()
+        checksum = self._file.digest
+        return Part(self._path, self._rows, self._file.tell(), checksum, checksum)
 
 
 class Picture(NamedTuple):
@@ -75,7 +89,7 @@ class Examples(Protocol):
         """The ImageIDs: (n,)."""
 
     def count_in_split(self, split: str) -> int:
-        """Counts the examples whose column `split` says this one."""
+        """Counts the examples of this split by the column `split`; all if there is no column."""
 
     def count_annotations(self) -> Counter[str]:
         """Counts annotations by column of `ANNOTATION_COLUMNS`."""
@@ -98,6 +112,12 @@ class ShardSize(NamedTuple):
 
     num_examples: int
     bytes: int
+
+
+#: The shards of each split, in order.
+Shards = Mapping[str, Sequence[ShardSize]]
+#: Columns or features in their order, and their types as text: what a manifest records.
+Schema = Mapping[str, str]
 
 
 class FileKind(abc.ABC):
@@ -149,10 +169,15 @@ class Format(FileKind):
     #: Whether pictures and masks of single rows can be read without reading others, as
     #: `reuse.finished` does.
     has_row_access: ClassVar[bool] = False
+    #: Whether it holds only some of the columns of an example, or some of their fields. Then it is
+    #: compared with other formats by its ImageIDs alone, and comes last in the registry.
+    is_partial: ClassVar[bool] = False
+
+    #: Writes its parts.
+    writer: ClassVar[type[ExampleWriter]]
 
     # Writing.
 
-    @abc.abstractmethod
     def open_part(
         self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
     ) -> ExampleWriter:
@@ -164,6 +189,7 @@ class Format(FileKind):
                 are null in all tables.
             options: how object stores are reached.
         """
+        return self.writer(path, columns, options)
 
     def refusal(self, image_encoding: str) -> str:
         """Returns why pictures may not be encoded so, a clause; empty where they may."""
@@ -181,9 +207,7 @@ class Format(FileKind):
             columns: of `EXAMPLE` that the dataset fills.
         """
 
-    def documents(
-        self, release: str, columns: Sequence[str], shards: Mapping[str, Sequence[ShardSize]]
-    ) -> dict[str, Any]:
+    def documents(self, release: str, columns: Sequence[str], shards: Shards) -> dict[str, Any]:
         """Returns what readers need beside the shards: the content of JSON files by their path.
 
         Args:
@@ -194,7 +218,7 @@ class Format(FileKind):
         return {}
 
     def document_tests(
-        self, release: str, schema: Mapping[str, str], shards: Mapping[str, Sequence[ShardSize]]
+        self, release: str, schema: Schema, shards: Shards
     ) -> dict[str, Callable[[Any], bool]]:
         """Returns a test of each of the `documents`, by path, whatever release has written it.
 
@@ -259,10 +283,7 @@ class Format(FileKind):
 
     @abc.abstractmethod
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[Examples]:
         """Yields the examples of a local shard in order.
 

@@ -6,22 +6,21 @@ member of a gzip file, without a name or a time, and a shard is its parts end to
 
 import base64
 import contextlib
+import functools
 import glob
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import Format, FormatError
-from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.formats.format import ExampleWriter, Format, FormatError, Schema
+from transforms.formats.part import Part
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
 
 _LEVEL = 1  # which makes annotations a fifth; pictures don't get smaller at any
 _SLICE_ROWS = 64  # that are Python objects at once
@@ -29,23 +28,18 @@ _BATCH_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 
 
-class JsonLinesWriter:
+def _to_text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class JsonLinesWriter(ExampleWriter):
     """Writes rows of examples to one file."""
 
-    def __init__(self, path: str, options: ObjectOptions = files.DEFAULTS) -> None:
-        """Opens the file, local or in an object store by `options`, where it appears at the end."""
-        self._path = path
-        self._rows = 0
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
-        self._gzip = gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
-
-    @property
-    def bytes_written(self) -> int:
-        """Size of the file so far, but for what is being compressed."""
-        return self._file.tell()
+    @functools.cached_property
+    def _gzip(self) -> gzip.GzipFile:
+        return gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
 
     def write(self, table: pa.Table) -> None:
-        """Appends the rows of a table with the columns of `EXAMPLE`."""
         for start in range(0, len(table), _SLICE_ROWS):
             for row in table.slice(start, _SLICE_ROWS).to_pylist():
                 line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_to_text)
@@ -53,25 +47,18 @@ class JsonLinesWriter:
         self._rows += len(table)
 
     def close(self) -> Part:
-        """Ends the file."""
         self._gzip.close()
-        self._file.close()
-        checksum = self._file.digest
-        return Part(self._path, self._rows, self._file.tell(), checksum, checksum)
+        return super().close()
 
 
 class JsonLines(Format):
     """A line an example."""
 
     name = "jsonl"
+    writer = JsonLinesWriter
 
     def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
         return f"jsonl/{split}-{numbers(index, shards)}.jsonl.gz"
-
-    def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> JsonLinesWriter:
-        return JsonLinesWriter(path, options)
 
     def count(self, path: str) -> int:
         with _open(path) as file:
@@ -88,10 +75,7 @@ class JsonLines(Format):
         return described.describe(EXAMPLE.remove_metadata())
 
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[TableExamples]:
         types = EXAMPLE if schema is None else described.parse(schema)
         rows, size = [], 0
@@ -136,21 +120,11 @@ def _to_examples(
     return TableExamples(table, columns)
 
 
-def _to_text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _binary_fields(dtype: pa.DataType) -> Iterator[str]:
-    """Yields the names of the fields in a type that hold bytes."""
-    if pa.types.is_list(dtype):
-        yield from _binary_fields(dtype.value_type)
-    elif pa.types.is_struct(dtype):
-        yield from (field.name for field in dtype if pa.types.is_binary(field.type))
-        for field in dtype:
-            yield from _binary_fields(field.type)
-
-
-_BINARY = frozenset(name for field in EXAMPLE for name in _binary_fields(field.type))
+_BINARY = {
+    path.rpartition(".")[2]
+    for path, dtype in described.leaves(pa.struct(EXAMPLE))
+    if pa.types.is_binary(dtype)
+}
 
 
 def _decode_bytes(fields: dict) -> dict:

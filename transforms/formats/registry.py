@@ -1,7 +1,10 @@
-"""All output formats, by name; of those that a version has, programs read the first."""
+"""All output formats, by name; of those that a version has, programs read the first.
+
+Formats that hold only some columns come last.
+"""
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # which imports PyArrow, and `--help` shall not
@@ -29,3 +32,8 @@ def find_format(name: str) -> "Format":
 def preferred(names: Collection[str]) -> str:
     """Returns the one of some formats that takes the least time to be read back."""
     return next(name for name in FORMATS if name in names)
+
+
+def whole(names: Iterable[str]) -> list[str]:
+    """Returns those of some formats that hold all columns of an example."""
+    return [name for name in names if not find_format(name).is_partial]

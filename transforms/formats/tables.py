@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
 from transforms.formats.format import Picture
-from transforms.formats.tfrecord.checksums import comparable, row_checksums, row_features
+from transforms.formats.tfrecord import wire
+from transforms.formats.tfrecord.encoder import encode_examples
+from transforms.formats.tfrecord.features import leaves
+from transforms.formats.tfrecord.records import Feature, checksum, comparable
 
 
 class TableExamples:
@@ -30,6 +33,8 @@ class TableExamples:
         return in_one_piece(self.table["image_id"])
 
     def count_in_split(self, split: str) -> int:
+        if "split" not in self.table.column_names:
+            return len(self.table)
         return pc.sum(pc.equal(self.table["split"], split)).as_py() or 0
 
     def count_annotations(self) -> Counter[str]:
@@ -44,11 +49,26 @@ class TableExamples:
         return Picture(example["image_id"], data, (example["width"], example["height"]))
 
     def checksums(self) -> np.ndarray:
-        return row_checksums(self.table, self._columns)
+        return _checksums(self.table, self._columns)
 
     def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
         present = [name for name in columns if name in self.table.column_names]
-        return {name: row_checksums(self.table, [name]) for name in present}
+        return {name: _checksums(self.table, [name]) for name in present}
 
     def features(self, row: int) -> dict[str, Any]:
-        return comparable(row_features(self.table, row, self._columns))
+        return comparable(
+            {
+                leaf.key: Feature(leaf.kind, _to_list(leaf.values))
+                for leaf in leaves(self.table.slice(row, 1), self._columns)
+            }
+        )
+
+
+def _to_list(values: pa.Array | np.ndarray) -> list[bytes] | np.ndarray:
+    return values.to_pylist() if isinstance(values, pa.Array) else values
+
+
+def _checksums(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """Returns checksums, (n,) uint64, of n rows by some of the columns of `EXAMPLE`."""
+    pieces = map(wire.cells, wire.runs(encode_examples(table, columns)))
+    return np.array([checksum(*row) for row in zip(*pieces, strict=True)], np.uint64)

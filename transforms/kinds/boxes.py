@@ -4,19 +4,13 @@ Published with 21 columns (V6 train), 13 (validation and test) or 8 (V3 train), 
 without source and confidence.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pyarrow as pa
 
 from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
-#: Columns that a table of boxes must have.
-REQUIRED = {"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)}
-#: Fields by which repeats of a box are found.
-IDENTITY = ("label", "xmin", "xmax", "ymin", "ymax")
 _CLICKS = [f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4)]
 #: Fields that are -1, 0 or 1, with their published columns.
 FLAGS = {
@@ -39,39 +33,17 @@ _POINT = pa.struct({"x": FLOAT, "y": FLOAT})
 BOX = pa.struct({**BOX_FIELDS, "extreme_points": pa.list_(_POINT)})
 
 
-def require_box(rows: Rows) -> None:
+def check_boxes(rows: Rows) -> None:
     """Rejects rows without a class or without a valid box."""
     rows.require_text("LabelName")
     rows.require_box(*_COORDINATES)
+    rows.forget_infinite("Confidence")
 
 
-def box_columns(rows: Rows, flags: Mapping[str, str]) -> dict[str, pa.Array]:
-    """Returns the columns of `BOX_FIELDS`, of which the file lacks some flags.
-
-    Args:
-        rows: of a table of boxes.
-        flags: field to published column.
-    """
-    columns = {
-        "label": rows.columns["LabelName"],
-        "source": rows.get("Source", STRING),
-        "confidence": rows.optional_number("Confidence"),
-        **{name.lower(): rows.columns[name] for name in _COORDINATES},
-    }
-    for field, name in flags.items():
-        if name in rows.columns:
-            values = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
-            rows.forget(name, (values >= -1) & (values <= 1), f"{name} is not -1, 0 or 1")
-            columns[field] = rows.columns[name]
-    return columns
-
-
-def _build(rows: Rows) -> pa.StructArray:
-    require_box(rows)
-    points = {}
+def _check(rows: Rows) -> None:
+    check_boxes(rows)
     if all(name in rows.columns for name in _CLICKS):
-        points["extreme_points"] = _extreme_points(rows)
-    return struct_array(BOX, box_columns(rows, FLAGS) | points, rows.length)
+        rows.columns["extreme_points"] = _extreme_points(rows)
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
@@ -82,22 +54,17 @@ def _extreme_points(rows: Rows) -> pa.ListArray:
     bad = np.any([np.isinf(clicks).any(axis=(1, 2)), *unread], axis=0)
     rows.note_lost(bad, "a click (XClick…) is not a finite number")
     clicked = (clicks >= 0).all(axis=(1, 2)) & ~bad
-    points = clicks[clicked].transpose(0, 2, 1).reshape(-1, 2)
+    x, y = clicks[clicked].transpose(1, 0, 2).reshape(2, -1)
+    points = pa.StructArray.from_arrays([x, y], fields=list(_POINT))
     offsets = np.concatenate([[0], np.cumsum(4 * clicked)]).astype(np.int32)
-    return pa.ListArray.from_arrays(
-        offsets,
-        pa.StructArray.from_arrays(
-            [np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])],
-            fields=list(_POINT),
-        ),
-        mask=pa.array(bad) if bad.any() else None,
-    )
+    mask = pa.array(bad) if bad.any() else None
+    return pa.ListArray.from_arrays(offsets, points, mask=mask)
 
 
 BOXES = CsvKind(
     name="boxes",
     column="bboxes",
-    required=REQUIRED,
+    required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, FLOAT)},
     optional={
         "Source": STRING,
         "Confidence": FLOAT,
@@ -105,8 +72,9 @@ BOXES = CsvKind(
         **dict.fromkeys(_CLICKS, FLOAT),
     },
     row=BOX,
-    build=_build,
-    identity=IDENTITY,
+    check=_check,
+    renamed={"LabelName": "label"},
+    identity=("label", "xmin", "xmax", "ymin", "ymax"),
     labels=("label",),
     coded=("label", "source"),
     few_values=("label", "source", "confidence", *FLAGS),

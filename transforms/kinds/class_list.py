@@ -2,19 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 
 from transforms.dataset.classes import ClassEntry
 from transforms.kinds.parsing.head import IMAGE_ID
 from transforms.kinds.parsing.table import fold
-from transforms.kinds.vocabulary import (
-    MID,
-    Entries,
-    VocabularyKind,
-    collect,
-    parse_mid,
-    read_lines,
-)
+from transforms.kinds.vocabulary import MID, Entries, VocabularyKind, collect, parse_mid, read_lines
 
 
 def _matches(names: Sequence[str]) -> bool:
@@ -25,16 +17,14 @@ def _matches(names: Sequence[str]) -> bool:
 
 def _read(data: bytes, source: str) -> Entries:
     name = os.path.splitext(os.path.basename(source).removesuffix(".gz"))[0]
-    lines = read_lines(data, source)
-    return collect(lines, partial(_parse, name), source, is_header=_is_header)
 
+    def parse(text: str) -> ClassEntry:
+        return ClassEntry(parse_mid(text), list_name=name)
 
-def _is_header(text: str) -> bool:
-    return fold(text) in ("labelname", "id")
+    def is_header(text: str) -> bool:
+        return fold(text) in ("labelname", "id")
 
-
-def _parse(list_name: str, text: str) -> ClassEntry:
-    return ClassEntry(parse_mid(text), list_name=list_name)
+    return collect(read_lines(data, source), parse, source, is_header)
 
 
 CLASS_LIST = VocabularyKind(name="class_list", matches=_matches, rank=1, read=_read)

@@ -16,9 +16,7 @@ from transforms.kinds.vocabulary import (
     VocabularyKind,
     collect,
     parse_mid,
-    quote,
     read_rows,
-    shorten,
 )
 
 
@@ -59,12 +57,7 @@ def _read(data: bytes, source: str) -> Entries:
             raise BadRowError(f"{len(row)} fields in place of {width}")
         return ClassEntry(parse_mid(row[label_at]), row[name_at])
 
-    return collect(rows, parse, source, conflict=_describe_conflict)
-
-
-def _describe_conflict(entry: ClassEntry, first: ClassEntry) -> str:
-    names = [quote(each.name or "") for each in (entry, first)]
-    return f"{shorten(entry.label)} is {names[0]} here and {names[1]} further up"
+    return collect(rows, parse, source)
 
 
 def _find_header(row: Sequence[str]) -> tuple[int, int, int] | None:

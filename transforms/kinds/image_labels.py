@@ -3,6 +3,7 @@
 
 import functools
 
+import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.classes import decode_labels
@@ -10,23 +11,14 @@ from transforms.dataset.elements import Source
 from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.plain_labels import KnownLabels, parse_plain_labels
-from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows
 
 IMAGE_LABEL = pa.struct({"label": STRING, "source": STRING, "confidence": FLOAT})
 
 
-def _build(rows: Rows) -> pa.StructArray:
+def _check(rows: Rows) -> None:
     rows.require_text("LabelName")
-    rows.require_finite("Confidence")
-    return struct_array(
-        IMAGE_LABEL,
-        {
-            "label": rows.columns["LabelName"],
-            "source": rows.get("Source", STRING),
-            "confidence": rows.columns["Confidence"],
-        },
-        rows.length,
-    )
+    rows.require(np.isfinite(rows.numbers("Confidence")), "Confidence is not a finite number")
 
 
 class ImageLabelsKind(CsvKind):
@@ -53,7 +45,8 @@ IMAGE_LABELS = ImageLabelsKind(
     optional={"Source": STRING},
     aliases={"Condidence": "Confidence"},
     row=IMAGE_LABEL,
-    build=_build,
+    check=_check,
+    renamed={"LabelName": "label"},
     identity=("label", "source", "confidence"),
     labels=("label",),
     coded=("label", "source"),

@@ -11,13 +11,7 @@ import pyarrow.compute as pc
 from transforms.dataset.failures import Reason
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import (
-    STRING,
-    Rows,
-    by_value,
-    empty_as_null,
-    struct_array,
-)
+from transforms.kinds.parsing.table import STRING, Rows, by_value, empty_as_null
 
 #: What an image table says of an image; `rotation` is in degrees counter-clockwise, as published.
 IMAGE_FIELDS = {
@@ -36,24 +30,16 @@ IMAGE_ROW = pa.struct({"split": STRING, **IMAGE_FIELDS})
 
 _ROTATIONS = ("0", "90", "180", "270")
 
-_TEXTS = {
-    "original_url": "OriginalURL",
-    "original_landing_url": "OriginalLandingURL",
-    "license": "License",
-    "author_profile_url": "AuthorProfileURL",
-    "author": "Author",
-    "title": "Title",
-    "original_md5": "OriginalMD5",
-    "thumbnail_300k_url": "Thumbnail300KURL",
-}
-
-#: Field of `IMAGE_ROW` to its published column.
-HEADERS = {
-    "split": "Subset",
-    "rotation": "Rotation",
-    "original_size": "OriginalSize",
-    **_TEXTS,
-}
+_TEXTS = (
+    "OriginalURL",
+    "OriginalLandingURL",
+    "License",
+    "AuthorProfileURL",
+    "Author",
+    "Title",
+    "OriginalMD5",
+    "Thumbnail300KURL",
+)
 
 
 def _known_splits(names: pa.Array) -> pa.Array:
@@ -62,37 +48,28 @@ def _known_splits(names: pa.Array) -> pa.Array:
     return names
 
 
-def _build(rows: Rows) -> pa.StructArray:
-    split = by_value(
-        rows.columns["Subset"],
-        lambda names: _known_splits(pc.utf8_lower(names)),
-    )
+def _check(rows: Rows) -> None:
+    split = by_value(rows.columns["Subset"], lambda names: _known_splits(pc.utf8_lower(names)))
     known = pc.is_in(split, pa.array(SPLITS)).to_numpy(zero_copy_only=False)
     rows.require(known, f"Subset is none of {', '.join(SPLITS)}")
-    return struct_array(
-        IMAGE_ROW,
-        {
-            "split": split,
-            "rotation": _rotation(rows),
-            "original_size": rows.get("OriginalSize", pa.int64()),
-            **{field: empty_as_null(rows.get(name, STRING)) for field, name in _TEXTS.items()},
-        },
-        rows.length,
-    )
+    rows.columns["Subset"] = split
+    for name in rows.columns.keys() & _TEXTS:
+        rows.columns[name] = empty_as_null(rows.columns[name])
+    if "Rotation" in rows.columns:
+        _make_rotation(rows)
 
 
-def _rotation(rows: Rows) -> pa.Array:
-    """Degrees as int16; null where unknown (empty or `nan`) or not one of the four."""
+def _make_rotation(rows: Rows) -> None:
+    """Makes degrees of texts: null where unknown (empty or `nan`) or not one of the four."""
     text = by_value(
-        rows.get("Rotation", STRING),
-        lambda texts: pc.utf8_lower(pc.utf8_trim_whitespace(texts)),
+        rows.columns["Rotation"], lambda texts: pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     )
     degrees = by_value(text, lambda texts: pc.replace_substring_regex(texts, r"\.0*$", ""))
     sound = pc.is_in(degrees, pa.array(_ROTATIONS))
     unknown = pc.is_in(text, pa.array(["", "nan", None], STRING))
     bad = ~np.asarray(pc.or_(sound, unknown))
     rows.note(bad, Reason.BAD_ROTATION, "Rotation is none of 0, 90, 180, 270, empty, nan")
-    return pc.if_else(sound, degrees, pa.scalar(None, STRING)).cast(pa.int16())
+    rows.columns["Rotation"] = pc.if_else(sound, degrees, None)
 
 
 IMAGES = CsvKind(
@@ -100,15 +77,13 @@ IMAGES = CsvKind(
     column="image",
     other_columns=("split", "published_rotation", *IMAGE_FIELDS),
     required={"Subset": STRING},
-    optional={
-        **dict.fromkeys(_TEXTS.values(), STRING),
-        "OriginalSize": pa.int64(),
-        "Rotation": STRING,
-    },
-    free_texts=tuple(_TEXTS.values()),
+    # Rows that contradict each other are compared in this order.
+    optional={"Rotation": STRING, "OriginalSize": pa.int64(), **dict.fromkeys(_TEXTS, STRING)},
+    free_texts=_TEXTS,
     kept="image",
     row=IMAGE_ROW,
-    build=_build,
+    check=_check,
+    renamed={"Subset": "split"},
     few_values=("rotation", "published_rotation", "license", "author", "author_profile_url"),
     spilled_a_byte=1.05,
 )

@@ -15,7 +15,7 @@ from transforms.dataset.elements import Source, in_one_piece
 from transforms.kinds.parsing.ending import CutRecord, find_cut
 from transforms.kinds.parsing.head import SourceError
 from transforms.kinds.parsing.json_lines import JsonLinesParser
-from transforms.kinds.parsing.parse_csv import layout_of, parse_csv
+from transforms.kinds.parsing.parse_csv import CsvParser
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.records import Layout
 from transforms.kinds.parsing.table import TableSchema
@@ -100,13 +100,17 @@ class CsvKind(Kind):
         raise SourceError(f"{path} is JSON, and {self.name} are a table: give it without KIND=")
 
     def layout(self, source: Source) -> Layout | None:
-        return layout_of(source.columns, self, source.delimiter) if self.free_text else None
+        return self._parser(source).layout if self.free_texts else None
 
     def find_cut(self, source: Source, tail: bytes) -> CutRecord | None:
-        return find_cut(tail, source.columns, self, source.delimiter)
+        parser = self._parser(source)
+        return find_cut(tail, parser.names, self, parser.layout)
 
     def parse(self, source: Source, data: bytes) -> ParsedBlock:
-        return parse_csv(data, source.columns, self, source.delimiter)
+        return self._parser(source).parse(data)
+
+    def _parser(self, source: Source) -> CsvParser:
+        return CsvParser(source.columns, self, source.delimiter)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +124,9 @@ class JsonLinesKind(Kind):
 
     noun: str
     passed_over: tuple[str, ...] = ()
+
+    def describe_unread(self, name: str) -> str:
+        return f"{name} is not of the format's type"
 
     def parse(self, source: Source, data: bytes) -> ParsedBlock:
         return self._parser.parse(data)

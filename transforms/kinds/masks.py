@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from transforms.dataset.failures import Reason
 from transforms.dataset.schema import MAP_COLUMNS
 from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows, empty_as_null
 
 _BOX = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 _NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
@@ -35,27 +35,18 @@ MASK = pa.struct(
 MASK_ROW = pa.struct({**_FIELDS, "mask_path": STRING})
 
 
-def _build(rows: Rows) -> pa.StructArray:
+def _check(rows: Rows) -> None:
     rows.require_text("MaskPath", "LabelName")
     path = rows.columns["MaskPath"]
     unsafe = pc.match_substring_regex(path, r"[/\\]|\.\.").to_numpy(zero_copy_only=False)
     rows.require(~unsafe, "MaskPath is not a plain file name", Reason.UNSAFE_PATH)
-    corners = zip(_CORNERS, rows.optional_box(*_BOX), strict=True)
-    return struct_array(
-        MASK_ROW,
-        {
-            "label": rows.columns["LabelName"],
-            "box_id": rows.get("BoxID", STRING),
-            **dict(corners),
-            "predicted_iou": rows.optional_number("PredictedIoU"),
-            **({"clicks": _parse_clicks(rows)} if "Clicks" in rows.columns else {}),
-            "mask_path": path,
-        },
-        rows.length,
-    )
+    rows.forget_box(*_BOX)
+    rows.forget_infinite("PredictedIoU")
+    if "Clicks" in rows.columns:
+        _parse_clicks(rows)
 
 
-def _parse_clicks(rows: Rows) -> pa.ListArray:
+def _parse_clicks(rows: Rows) -> None:
     """Parses `X Y T;X Y T;…` to lists of clicks; null for another form and for infinite numbers."""
     text = rows.columns["Clicks"]
     sound = pc.fill_null(pc.match_substring_regex(text, _CLICKS_PATTERN), True)
@@ -64,41 +55,26 @@ def _parse_clicks(rows: Rows) -> pa.ListArray:
     # Piece by piece, since each word by itself takes many times its text.
     pieces = [_split_clicks(text.slice(at, _STEP)) for at in range(0, max(len(text), 1), _STEP)]
     clicks = pa.concat_arrays(pieces)
-    infinite = _rows_of_infinite(clicks)
-    if len(infinite):
-        finite = np.ones(rows.length, bool)
-        finite[infinite] = False
-        rows.forget("Clicks", finite, "Clicks hold a number that is not finite")
-        text = rows.columns["Clicks"]
-    return pc.if_else(text.is_valid(), clicks, None) if text.null_count else clicks
-
-
-def _rows_of_infinite(clicks: pa.ListArray) -> np.ndarray:
-    """Returns the rows whose clicks hold an infinite number, such as `1e999`; (n,) int64."""
-    flat = clicks.flatten()
-    sound = np.isfinite(flat.field("x").to_numpy()) & np.isfinite(flat.field("y").to_numpy())
-    if sound.all():
-        return np.empty(0, np.int64)
-    return np.unique(pc.list_parent_indices(clicks).to_numpy()[~sound])
+    rows.columns["Clicks"] = (
+        pc.if_else(text.is_valid(), clicks, None) if text.null_count else clicks
+    )
+    points = clicks.flatten()
+    sound = np.isfinite(points.field("x").to_numpy()) & np.isfinite(points.field("y").to_numpy())
+    finite = np.ones(rows.length, bool)
+    finite[pc.list_parent_indices(clicks).to_numpy()[~sound]] = False
+    rows.forget("Clicks", finite, "Clicks hold a number that is not finite")
 
 
 def _split_clicks(text: pa.StringArray) -> pa.ListArray:
     text = pc.utf8_rtrim(pc.fill_null(text, ""), ";")
-    clicks = pc.split_pattern(text, ";")
-    present = pc.not_equal(text, "").to_numpy(zero_copy_only=False)
-    counts = np.where(present, pc.list_value_length(clicks).to_numpy(), 0)
-    words = pc.split_pattern(
-        clicks.flatten().filter(pc.not_equal(clicks.flatten(), "")), " "
-    ).flatten()
-    fields = [words.take(pa.array(np.arange(i, len(words), 3))) for i in range(3)]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(
-        offsets,
-        pa.StructArray.from_arrays(
-            [word.cast(field.type) for word, field in zip(fields, _CLICK, strict=True)],
-            fields=list(_CLICK),
-        ),
-    )
+    clicks = pc.split_pattern(empty_as_null(text), ";")
+    words = pc.split_pattern(clicks.flatten(), " ").flatten()
+    numbers = [
+        words.take(pa.array(np.arange(i, len(words), 3))).cast(field.type)
+        for i, field in enumerate(_CLICK)
+    ]
+    points = pa.StructArray.from_arrays(numbers, fields=list(_CLICK))
+    return pa.ListArray.from_arrays(clicks.offsets, points)
 
 
 MASKS = CsvKind(
@@ -114,7 +90,8 @@ MASKS = CsvKind(
     },
     row=MASK_ROW,
     element=MASK,
-    build=_build,
+    check=_check,
+    renamed={"LabelName": "label", **dict(zip(_BOX, _CORNERS, strict=True))},
     identity=_CORNERS,
     labels=("label",),
     few_values=("label",),

@@ -8,13 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.kinds.kind import JsonLinesKind
-from transforms.kinds.parsing.head import (
-    SourceError,
-    UnknownFileError,
-    check_ids,
-    whole_lines,
-)
-from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.head import SourceError, UnknownFileError, check_ids, whole_lines
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows
 
 _UTTERANCE = pa.struct({"utterance": STRING, "start_time": FLOAT, "end_time": FLOAT})
 _TRACE_POINT = pa.struct({"x": FLOAT, "y": FLOAT, "t": FLOAT})
@@ -34,14 +29,13 @@ _KEY = re.compile(rb'"(caption|timed_caption|traces|annotator_id|dataset_id)"\s*
 _OTHER_DATASET = re.compile(r'"dataset_id"\s*:\s*"((?:mscoco|coco|flickr|ade20k)\w*)"', re.I)
 
 
-def _build(rows: Rows) -> pa.StructArray:
+def _check(rows: Rows) -> None:
     for name in ("timed_caption", "traces"):
         lists = rows.columns[name]
         if not _are_finite(lists):  # rare, so found row by row only then
             sound = np.array([_are_finite(lists.slice(i, 1)) for i in range(rows.length)])
             rows.columns[name] = pc.if_else(pa.array(sound), lists, pa.scalar(None, lists.type))
             rows.note_lost(~sound, f"{name} holds a number that is not finite")
-    return struct_array(NARRATIVE, rows.columns, rows.length)
 
 
 def _are_finite(lists: pa.Array) -> bool:
@@ -93,7 +87,7 @@ NARRATIVES = NarrativesKind(
     passed_over=("dataset_id",),
     image_id="image_id",
     row=NARRATIVE,
-    build=_build,
+    check=_check,
     identity=("caption",),
     seconds_a_byte=2.5,
     spilled_a_byte=0.4,

@@ -4,41 +4,30 @@ They annotate people once more, with what the annotators perceived of them, so t
 their own.
 """
 
+import dataclasses
+
 import pyarrow as pa
 
 from transforms.kinds import boxes
-from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING
 
 _FLAGS = boxes.FLAGS | {"is_depiction": "IsDepictionOf", "is_inside": "IsInsideOf"}
-_PERCEIVED = {
-    "gender_presentation": "GenderPresentation",
-    "age_presentation": "AgePresentation",
-}
-
-PERSON_BOX = pa.struct({**boxes.BOX_FIELDS, **dict.fromkeys(_PERCEIVED, STRING)})
+_PERCEIVED = {"gender_presentation": "GenderPresentation", "age_presentation": "AgePresentation"}
 
 
-def _build(rows: Rows) -> pa.StructArray:
-    boxes.require_box(rows)
-    perceived = {field: rows.get(name, STRING) for field, name in _PERCEIVED.items()}
-    return struct_array(PERSON_BOX, boxes.box_columns(rows, _FLAGS) | perceived, rows.length)
-
-
-PERSON_BOXES = CsvKind(
+PERSON_BOXES = dataclasses.replace(
+    boxes.BOXES,
     name="person_boxes",
     column="person_boxes",
-    required=boxes.REQUIRED,
     optional={
         "Source": STRING,
         "Confidence": FLOAT,
         **dict.fromkeys(_FLAGS.values(), FLAG),
         **dict.fromkeys(_PERCEIVED.values(), STRING),
     },
-    row=PERSON_BOX,
-    build=_build,
-    identity=boxes.IDENTITY,
-    labels=("label",),
-    coded=("label", "source"),
+    row=pa.struct({**boxes.BOX_FIELDS, **dict.fromkeys(_PERCEIVED, STRING)}),
+    check=boxes.check_boxes,
+    renamed={"LabelName": "label", "IsDepictionOf": "is_depiction", "IsInsideOf": "is_inside"},
     few_values=("label", "source", "confidence", *_FLAGS, *_PERCEIVED),
+    spilled_a_byte=0.7,
 )

@@ -13,7 +13,6 @@ from transforms.kinds.vocabulary import (
     parse_count,
     parse_mid,
     read_rows,
-    shorten,
 )
 
 
@@ -23,8 +22,7 @@ def _matches(names: Sequence[str]) -> bool:
 
 
 def _read(data: bytes, source: str) -> Entries:
-    rows = read_rows(data, source)
-    return collect(rows, _parse, source, is_header=_matches, conflict=_describe_conflict)
+    return collect(read_rows(data, source), _parse, source, is_header=_matches)
 
 
 def _parse(row: list[str]) -> ClassEntry:
@@ -36,10 +34,6 @@ def _parse(row: list[str]) -> ClassEntry:
         "text_mentions": [mention for mention in row[4:] if mention],
     }
     return ClassEntry(parse_mid(row[0]), row[1], points=points)
-
-
-def _describe_conflict(entry: ClassEntry, _: ClassEntry) -> str:
-    return f"{shorten(entry.label)} has another row further up"
 
 
 POINT_CLASSES = VocabularyKind(name="point_classes", matches=_matches, rank=0, read=_read)

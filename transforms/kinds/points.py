@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from transforms.kinds.kind import CsvKind
-from transforms.kinds.parsing.table import FLOAT, STRING, Rows, struct_array
+from transforms.kinds.parsing.table import FLOAT, STRING, Rows
 
 _COUNT = pa.int32()
 _VOTES = {"yes_votes": "YesVotes", "no_votes": "NoVotes", "unsure_votes": "UnsureVotes"}
@@ -21,28 +21,14 @@ POINT_LABEL = pa.struct(
 )
 
 
-def _build(rows: Rows) -> pa.StructArray:
+def _check(rows: Rows) -> None:
     rows.require_text("Label")
     for axis in "XY":
         values = rows.numbers(axis)
         rows.require((values >= 0) & (values <= 1), f"{axis} is outside [0, 1]")
-    for name in _VOTES.values():
-        if name in rows.columns:
-            votes = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
-            rows.forget(name, votes >= 0, f"{name} is not a count")
-    return struct_array(
-        POINT_LABEL,
-        {
-            "x": rows.columns["X"],
-            "y": rows.columns["Y"],
-            "label": rows.columns["Label"],
-            "estimated_yes_no": rows.columns["EstimatedYesNo"],
-            "source": rows.get("Source", STRING),
-            **{field: rows.get(name, _COUNT) for field, name in _VOTES.items()},
-            "text_label": rows.get("TextLabel", STRING),
-        },
-        rows.length,
-    )
+    for name in rows.columns.keys() & _VOTES.values():
+        votes = rows.columns[name].fill_null(0).to_numpy(zero_copy_only=False)
+        rows.forget(name, votes >= 0, f"{name} is not a count")
 
 
 POINTS = CsvKind(
@@ -54,7 +40,7 @@ POINTS = CsvKind(
     aliases={"ImageId": "ImageID"},
     free_texts=("TextLabel",),
     row=POINT_LABEL,
-    build=_build,
+    check=_check,
     identity=("x", "y", "label"),
     labels=("label",),
     coded=("label", "source", "estimated_yes_no"),

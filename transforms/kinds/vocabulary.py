@@ -158,9 +158,7 @@ def collect(
     rows: Iterable[tuple[int, _Row | BadRowError]],
     parse: Callable[[_Row], ClassEntry],
     source: str,
-    *,
     is_header: Callable[[_Row], bool] = _never,
-    conflict: Callable[[ClassEntry, ClassEntry], str] = lambda *_: "",
 ) -> Entries:
     """Parses the rows of a file, and keeps the first entry of each class.
 
@@ -169,7 +167,6 @@ def collect(
         parse: makes an entry of a row, or raises `BadRowError`.
         source: the path of the file, for failures.
         is_header: whether the row of the first line is a header.
-        conflict: says how an entry differs from one of the same class further up.
 
     Raises:
         ValueError: Too many of the rows are bad.
@@ -190,11 +187,19 @@ def collect(
             entry = parse(row)
             first = entries.setdefault(entry.label, entry)
             if first is not entry and first != entry:
-                raise ConflictError(conflict(entry, first))
+                raise ConflictError(_describe_conflict(entry, first))
         except BadRowError as error:
             where = (None, None, Stage.READ)
             failures.append(Failure(*where, error.reason, str(error), source, line))
     return Entries(list(entries.values()), failures)
+
+
+def _describe_conflict(entry: ClassEntry, first: ClassEntry) -> str:
+    """Says how an entry differs from one of the same class further up."""
+    if entry.points is not None:
+        return f"{shorten(entry.label)} has another row further up"
+    names = [quote(each.name or "") for each in (entry, first)]
+    return f"{shorten(entry.label)} is {names[0]} here and {names[1]} further up"
 
 
 def parse_mid(text: str) -> str:

@@ -71,12 +71,7 @@ def render(version: str, splits: Mapping[str, Split]) -> bytes:
             for name in names
         )
     counted = ", ".join(f"{splits[name].num_examples:,} {name}" for name in names)
-    text = _CARD.format(
-        version=version,
-        data_files=data_files,
-        splits=counted,
-    )
-    return text.encode()
+    return _CARD.format(version=version, data_files=data_files, splits=counted).encode()
 
 
 def version_of(card: bytes) -> str | None:

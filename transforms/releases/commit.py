@@ -18,7 +18,9 @@ import dataclasses
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -26,22 +28,16 @@ from transforms.dataset import naming
 from transforms.dataset.classes import complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
 from transforms.formats.registry import find_format
-from transforms.kinds.images import IMAGES
 from transforms.kinds.registry import example_columns
 from transforms.releases import card, counts, failure_table, lease
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.loss_limits import find_losses
-from transforms.releases.manifest import (
-    MANIFEST_VERSION,
-    Manifest,
-    SourceRows,
-    Split,
-    describe_file,
-)
+from transforms.releases.manifest import MANIFEST_VERSION, File, Manifest, describe_file
 from transforms.releases.outcome import Outcome
 from transforms.releases.publication import Publication
 from transforms.reuse import recording
+from transforms.reuse.recording import Etags
 from transforms.storage import conditional, files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
@@ -80,39 +76,30 @@ def commit(
     failures = FailureTable(failed, source_counts, config.examples.sources)
     inputs = counts.add_digests(config.examples.sources, source_counts)
     sources = counts.count_sources(inputs, source_counts, bucket_counts)
-    unread = _count_unread_images(config, sources)
-    images = sum(bucket.images for bucket in bucket_counts) + unread
-    failed_images = sum(bucket.failed for bucket in bucket_counts) + unread
-    splits = counts.count_splits(shards)
-    losses = find_losses(
-        config,
-        sources,
-        source_counts,
-        bucket_counts,
-        failures,
-        splits,
-        images=images,
-        failed_images=failed_images,
-    )
+    unread = counts.count_unread_images(inputs, sources, config.row_splits)
+    counted: dict[str, Any] = {
+        "splits": counts.count_splits(shards),
+        "sources": sources,
+        "annotations": counts.count_annotations(bucket_counts),
+        "warnings": counts.collect_warnings(config.notices, source_counts, sources),
+        "exif_reset": sum(bucket.exif_reset for bucket in bucket_counts),
+        "failures": failure_table.count_reasons(failures.tables()),
+        "class_images": counts.count_class_images(config.examples.selection.mids, bucket_counts),
+    }
     outcome = Outcome(
-        version=config.version if shards and not losses else None,
-        images=images,
-        failed_images=failed_images,
-        failures=failure_table.count_reasons(failures.tables()),
+        version=None,
+        images=sum(bucket.images for bucket in bucket_counts) + unread,
+        failed_images=sum(bucket.failed for bucket in bucket_counts) + unread,
         examples_of_failures=tuple(failure_table.first_rows(failures.tables(), 5)),
-        sources=sources,
-        annotations=counts.count_annotations(bucket_counts),
-        warnings=counts.collect_warnings(config.notices, source_counts, sources),
-        losses=tuple(losses),
-        splits=splits,
+        losses=(),
         taken_over=counts.count_taken_over(bucket_counts),
-        exif_reset=sum(bucket.exif_reset for bucket in bucket_counts),
         funnel=counts.add_funnels(funnels),
-        class_images=counts.count_class_images(config.examples.selection.mids, bucket_counts),
+        **counted,
     )
-    if outcome.version is None:
+    losses = tuple(find_losses(config, outcome, source_counts, bucket_counts, failures))
+    if losses or not shards:
         files.delete_folder(config.version_folder, config.object_options)
-        return outcome
+        return dataclasses.replace(outcome, losses=losses)
     manifest = Manifest(
         manifest_version=MANIFEST_VERSION,
         version=config.version,
@@ -120,35 +107,22 @@ def commit(
         settings_fingerprint=config.settings_fingerprint,
         config=config.flags,
         schemas={form: find_format(form).schema(_columns(config)) for form in config.formats},
-        splits=splits,
-        sources=sources,
-        annotations=outcome.annotations,
-        warnings=outcome.warnings,
-        exif_reset=outcome.exif_reset,
         selection=config.selection,
-        class_images=outcome.class_images,
-        failures=outcome.failures,
-        reuse=counts.list_reuse_files(shards),
+        reuse=tuple(
+            File(shard.path, shard.bytes, shard.sha256)
+            for shard in sorted(shards)
+            if shard.format == naming.LINEAGE
+        ),
+        **counted,
     )
     all_classes = complete_encoded(classes[0], frozenset().union(*labels))
-    parts = recording.parts_table(shards, bucket_counts, config.buckets)
-    publish = _publish_in_store if is_remote(config.output) else _publish_in_folder
-    publish(config, shards, parts, manifest, failures, all_classes)
-    return outcome
-
-
-def _count_unread_images(config: Publication, sources: Sequence[SourceRows]) -> int:
-    """Counts image rows of the splits that are built that couldn't be read: their images failed."""
-    return sum(
-        rows.bad_rows
-        for source, rows in zip(config.examples.sources, sources, strict=True)
-        if source.kind == IMAGES.name
-        and (
-            source.split is None
-            or not config.examples.splits
-            or source.split in config.examples.splits
-        )
-    )
+    parts = partial(recording.parts_table, shards, bucket_counts, config.buckets)
+    draft = _Draft(config, manifest, parts, failures, all_classes)
+    if is_remote(config.output):
+        _publish_in_store(draft, shards)
+    else:
+        _publish_in_folder(draft)
+    return dataclasses.replace(outcome, version=config.version)
 
 
 def _columns(config: Publication) -> tuple[str, ...]:
@@ -157,34 +131,72 @@ def _columns(config: Publication) -> tuple[str, ...]:
     return example_columns(with_image=examples.with_pictures, maps=examples.map_columns)
 
 
-def _publish_in_folder(
-    config: Publication,
-    _: object,
-    parts: pa.Table,
-    manifest: Manifest,
-    failures: FailureTable,
-    classes: bytes,
-) -> None:
+class _Draft(NamedTuple):
+    """A version whose shards are there.
+
+    Attributes:
+        config: the build.
+        manifest: without the checksums of what isn't written yet.
+        parts: returns the content of `parts.parquet`, given the ETags of objects by path.
+        failures: all failures.
+        classes: the content of `classes.json`.
+    """
+
+    config: Publication
+    manifest: Manifest
+    parts: Callable[[Etags], pa.Table]
+    failures: FailureTable
+    classes: bytes
+
+    def render_card(self) -> bytes:
+        """Returns the dataset card."""
+        return card.render(self.manifest.version, self.manifest.splits)
+
+    def encode(self, etags: Etags) -> tuple[dict[str, bytes], bytes]:
+        """Returns the content of the files beside the shards, by path, and that of the manifest."""
+        contents = {
+            naming.CLASSES: self.classes,
+            recording.PARTS: recording.encode_parts(self.parts(etags)),
+            _FAILURES: failure_table.encode(self.failures.tables()),
+        }
+        columns = _columns(self.config)
+        for form in self.config.formats:
+            shards = counts.shard_sizes(self.manifest.splits, form)
+            documents = find_format(form).documents(self.config.release, columns, shards)
+            for path, content in documents.items():
+                text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+                contents[path] = f"{text}\n".encode()
+        described = [describe_file(path, data) for path, data in sorted(contents.items())]
+        reuse = [file for file in described if file.path == recording.PARTS]
+        manifest = dataclasses.replace(
+            self.manifest,
+            reuse=(*self.manifest.reuse, *reuse),
+            files=tuple(file for file in described if file not in reuse),
+            card=describe_file(card.NAME, self.render_card()),
+        )
+        return contents, manifest.encode()
+
+
+def _publish_in_folder(draft: _Draft) -> None:
+    config = draft.config
     target = os.path.join(config.output, "versions", config.version)
     folder = config.version_folder
     scratch = os.path.dirname(folder)  # which goes when another build takes over
-    new_card = card.render(config.version, manifest.splits)
     # A retried commit finds the version where the first attempt moved it.
     if not os.path.exists(target):
-        contents = _encode_metadata(config, parts, manifest.splits, failures, classes)
-        write_metadata(folder, scratch, contents)
-        data = _with_checksums(manifest, contents, new_card).encode()
-        files.write_file(os.path.join(folder, naming.MANIFEST), data, scratch)
+        contents, manifest = draft.encode(etags={})
+        write_metadata(folder, scratch, contents, config.object_options)
+        files.write_file(os.path.join(folder, naming.MANIFEST), manifest, scratch)
         os.makedirs(os.path.dirname(target), exist_ok=True)
     # Before there is a version, which would stay where the disk is too full for its name.
     pointer = os.path.join(scratch, f"latest.{uuid.uuid4().hex}")
     files.write_file(pointer, f"{config.version}\n".encode(), scratch)
     card_path = os.path.join(scratch, f"card.{uuid.uuid4().hex}")
-    files.write_file(card_path, new_card, scratch)
+    files.write_file(card_path, draft.render_card(), scratch)
     if not os.path.exists(target):
         lease.check(config.output, config.lease, config.object_options)
         os.rename(folder, target)
-        files.sync_folder(os.path.dirname(target))
+        files.sync(os.path.dirname(target))
     lease.check(config.output, config.lease, config.object_options)
     latest = os.path.join(config.output, "latest")
     files.move_folder_away(latest, scratch)
@@ -192,17 +204,11 @@ def _publish_in_folder(
     with contextlib.suppress(OSError):  # it is published; see `card` for what comes of that
         if card.may_write(card.read(config.output, config.object_options)):
             os.replace(card_path, os.path.join(config.output, card.NAME))
-    files.sync_folder(config.output)
+    files.sync(config.output)
 
 
-def _publish_in_store(
-    config: Publication,
-    shards: Iterable[Shard],
-    parts: pa.Table,
-    manifest: Manifest,
-    failures: FailureTable,
-    classes: bytes,
-) -> None:
+def _publish_in_store(draft: _Draft, shards: Iterable[Shard]) -> None:
+    config = draft.config
     options = config.object_options
     # An empty manifest keeps its place. It goes with the shards if another build takes these for
     # leftovers, and then can't be written any more.
@@ -219,11 +225,9 @@ def _publish_in_store(
             if place and not place[0]:
                 files.delete_file(manifest_path, options)
             raise StorageError(f"{path} has gone, or isn't as it was written: build again")
-    parts = recording.with_etags(parts, {path: each.version for path, each in found.items()})
-    contents = _encode_metadata(config, parts, manifest.splits, failures, classes)
+    etags = {path: each.version for path, each in found.items()}
+    contents, data = draft.encode(etags)
     write_metadata(config.version_folder, "", contents, options)
-    new_card = card.render(config.version, manifest.splits)
-    data = _with_checksums(manifest, contents, new_card).encode()
     lease.check(config.output, config.lease, config.object_options)
     if place is None or not conditional.write(manifest_path, data, place[1], options):
         place = conditional.read(manifest_path, options)
@@ -232,7 +236,7 @@ def _publish_in_store(
     seen = conditional.read(os.path.join(config.output, card.NAME), options)
     _point_in_store(config)
     with contextlib.suppress(StorageError):  # it is published; see `card` for what comes of that
-        card.write_as_seen(config.output, new_card, seen, options)
+        card.write_as_seen(config.output, draft.render_card(), seen, options)
 
 
 def _point_in_store(config: Publication) -> None:
@@ -252,46 +256,8 @@ def _point_in_store(config: Publication) -> None:
         raise lease.LostLeaseError(f"{pointer} was changed by somebody else just now: build again")
 
 
-def _encode_metadata(
-    config: Publication,
-    parts: pa.Table,
-    splits: Mapping[str, Split],
-    failures: FailureTable,
-    classes: bytes,
-) -> dict[str, bytes]:
-    """Returns the content of the files beside the shards, by path below the version's folder."""
-    contents = {
-        naming.CLASSES: classes,
-        recording.PARTS: recording.encode_parts(parts),
-        _FAILURES: failure_table.encode(failures.tables()),
-    }
-    columns = _columns(config)
-    for form in config.formats:
-        shards = counts.shard_sizes(splits, form)
-        documents = find_format(form).documents(config.release, columns, shards)
-        for path, content in documents.items():
-            text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-            contents[path] = f"{text}\n".encode()
-    return contents
-
-
-def _with_checksums(manifest: Manifest, contents: Mapping[str, bytes], new_card: bytes) -> Manifest:
-    """Returns the manifest with the checksums of the files beside the shards, and of the card."""
-    described = [describe_file(path, data) for path, data in sorted(contents.items())]
-    reuse = [file for file in described if file.path == recording.PARTS]
-    return dataclasses.replace(
-        manifest,
-        reuse=(*manifest.reuse, *reuse),
-        files=tuple(file for file in described if file not in reuse),
-        card=describe_file(card.NAME, new_card),
-    )
-
-
 def write_metadata(
-    folder: str,
-    scratch: str,
-    contents: Mapping[str, bytes],
-    options: ObjectOptions = files.DEFAULTS,
+    folder: str, scratch: str, contents: Mapping[str, bytes], options: ObjectOptions
 ) -> None:
     """Writes the files beside the shards; see `files.write_file`."""
     for path, data in contents.items():

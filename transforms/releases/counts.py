@@ -2,8 +2,7 @@
 
 import collections
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,15 +10,9 @@ from transforms.checksum import Checksum
 from transforms.dataset import naming
 from transforms.dataset.elements import BucketCount, Notice, Shard, Source, SourceCount
 from transforms.formats.format import ShardSize
+from transforms.kinds.images import IMAGES
 from transforms.kinds.registry import ANNOTATIONS, SMALL_FILES, TABLES
-from transforms.releases.manifest import (
-    Annotations,
-    File,
-    ShardFile,
-    SourceRows,
-    SourceWarning,
-    Split,
-)
+from transforms.releases.manifest import Annotations, ShardFile, SourceRows, SourceWarning, Split
 from transforms.selection.choose import IMAGES_RULE
 from transforms.wording import clean
 
@@ -45,7 +38,7 @@ def add_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> lis
 
 
 def count_sources(
-    sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Iterable[BucketCount]
+    sources: Sequence[Source], counts: Iterable[SourceCount], buckets: Sequence[BucketCount]
 ) -> tuple[SourceRows, ...]:
     """Counts, for each source, the rows that were kept, repeats, orphans, bad and deselected.
 
@@ -53,101 +46,106 @@ def count_sources(
         LostRowsError: Rows that were read were lost on the way to a bucket, or doubled; or the rows
             that were kept aren't the annotations of examples and of images that were left out.
     """
-    rows, bad, passed_over = np.zeros((3, len(sources)), int)
+    rows, bad, arrived, orphans, repeats = (collections.Counter[int]() for _ in range(5))
+    deselected: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    passed_over: collections.Counter[int] = collections.Counter()
     for count in counts:
         rows[count.source] += count.rows
         bad[count.source] += count.bad_rows
         passed_over[count.source] += count.deselected
-    arrived: collections.Counter[int] = collections.Counter()
-    orphans: collections.Counter[int] = collections.Counter()
-    repeats: collections.Counter[int] = collections.Counter()
-    deselected = [Counter({IMAGES_RULE: int(count)}) for count in passed_over]
-    buckets = list(buckets)
+    for source, count in passed_over.items():
+        deselected[source][IMAGES_RULE] += count
     for bucket in buckets:
         for source, rule, count in bucket.deselected:
             deselected[source][rule] += count
         arrived.update(dict(bucket.rows))
         orphans.update(dict(bucket.orphans))
         repeats.update(dict(bucket.repeats))
+    counted = []
     for source in sources:
-        sound = rows[source.index] - bad[source.index] - passed_over[source.index]
-        if source.kind not in SMALL_FILES and arrived[source.index] != sound:
+        index = source.index
+        sound = rows[index] - bad[index] - passed_over[index]
+        if source.kind not in SMALL_FILES and arrived[index] != sound:
             raise LostRowsError(
-                f"{source.name}: {sound:,} rows were read and {arrived[source.index]:,} arrived: "
+                f"{source.name}: {sound:,} rows were read and {arrived[index]:,} arrived: "
                 "the runner lost or doubled some"
             )
-    kept = {
-        source.index: int(rows[source.index] - bad[source.index])
-        - orphans[source.index]
-        - repeats[source.index]
-        - deselected[source.index].total()
-        for source in sources
-    }
-    added: collections.Counter[str] = collections.Counter()
-    for bucket in buckets:
-        added.update(dict(bucket.added))
-    _check_columns(sources, kept, added, count_annotations(buckets))
-    return tuple(
-        SourceRows(
-            kind=source.kind,
-            path=source.shown_name,
-            rows=int(rows[source.index]),
-            kept=kept[source.index],
-            repeats=repeats[source.index],
-            orphans=orphans[source.index],
-            bad_rows=int(bad[source.index]),
-            deselected=dict(+deselected[source.index]),
-            digest=source.digest,
-            stamp=source.stamp,
+        counted.append(
+            SourceRows(
+                kind=source.kind,
+                path=source.shown_name,
+                rows=rows[index],
+                kept=rows[index]
+                - bad[index]
+                - orphans[index]
+                - repeats[index]
+                - deselected[index].total(),
+                repeats=repeats[index],
+                orphans=orphans[index],
+                bad_rows=bad[index],
+                deselected=dict(+deselected[index]),
+                digest=source.digest,
+                stamp=source.stamp,
+            )
         )
-        for source in sources
-    )
+    for column, kept, found in find_uneven_columns(counted, count_annotations(buckets)):
+        raise LostRowsError(
+            f"{column}: {kept:,} rows were kept and {found.added:,} added, but "
+            f"{found.written:,} written and {found.left_out:,} left out: this is a fault of the "
+            "program, so report it"
+        )
+    return tuple(counted)
 
 
-def _check_columns(
-    sources: Iterable[Source],
-    kept: Mapping[int, int],
-    added: Mapping[str, int],
-    annotations: Mapping[str, Annotations],
-) -> None:
-    """Checks that the annotations of each column are the rows that were kept, and added.
+def find_uneven_columns(
+    sources: Iterable[SourceRows], annotations: Mapping[str, Annotations]
+) -> Iterator[tuple[str, int, Annotations]]:
+    """Yields columns whose annotations aren't as many as the rows that were kept.
 
-    Raises:
-        LostRowsError: They aren't.
+    Yields:
+        The column, the rows that were kept for it, and its annotations.
     """
-    expected: collections.Counter[str] = collections.Counter(added)
+    kept: collections.Counter[str] = collections.Counter()
     for source in sources:
         kind = TABLES.get(source.kind)
         if kind and kind.column in ANNOTATIONS:
-            expected[kind.column] += kept[source.index]
-    for column, count in expected.items():
+            kept[kind.column] += source.kept or 0
+    for column in dict.fromkeys([*kept, *annotations]):
         found = annotations.get(column, Annotations(0, 0))
-        if found.written + found.left_out != count:
-            raise LostRowsError(
-                f"{column}: {count:,} rows were kept or added, but {found.written:,} written and "
-                f"{found.left_out:,} left out: this is a fault of the program, so report it"
-            )
+        if found.written + found.left_out != kept[column] + found.added:
+            yield column, kept[column], found
+
+
+def count_unread_images(
+    sources: Iterable[Source], counted: Iterable[SourceRows], splits: Container[str | None]
+) -> int:
+    """Counts image rows of some splits that couldn't be read: their images failed."""
+    return sum(
+        rows.bad_rows
+        for source, rows in zip(sources, counted, strict=True)
+        if source.kind == IMAGES.name and source.split in splits
+    )
 
 
 def count_annotations(buckets: Iterable[BucketCount]) -> dict[str, Annotations]:
-    """Counts, by column, annotations in examples, and those of images without an example."""
-    written: collections.Counter[str] = collections.Counter()
-    left_out: collections.Counter[str] = collections.Counter()
+    """Counts annotations by column: see `Annotations`."""
+    written, left_out, added = (collections.Counter[str]() for _ in range(3))
     for bucket in buckets:
-        for total, counts in ((written, bucket.written), (left_out, bucket.left_out)):
-            for column, count in counts:
-                total[column] += count
-    columns = dict.fromkeys([*written, *left_out])
-    return {column: Annotations(written[column], left_out[column]) for column in columns}
+        written.update(dict(bucket.written))
+        left_out.update(dict(bucket.left_out))
+        added.update(dict(bucket.added))
+    return {
+        column: Annotations(written[column], left_out[column], added[column])
+        for column in dict.fromkeys([*written, *left_out])
+    }
 
 
 def add_funnels(funnels: Iterable[tuple[tuple[str, int], ...]]) -> dict[str, int]:
     """Adds up how many images the conditions of a selection leave, in their order."""
-    total: dict[str, int] = {}
+    total: collections.Counter[str] = collections.Counter()
     for funnel in funnels:
-        for condition, count in funnel:
-            total[condition] = total.get(condition, 0) + count
-    return total
+        total.update(dict(funnel))
+    return dict(total)
 
 
 def count_class_images(labels: Sequence[str], buckets: Iterable[BucketCount]) -> dict[str, int]:
@@ -191,13 +189,13 @@ def count_splits(shards: Iterable[Shard]) -> dict[str, Split]:
     Raises:
         ValueError: Formats differ in their number of examples.
     """
-    of_split: dict[str, list[ShardFile]] = {}
+    of_split: dict[str, list[ShardFile]] = collections.defaultdict(list)
     for shard in sorted(shards):
         if shard.format != naming.LINEAGE:
             entry = ShardFile(
                 shard.path, shard.format, shard.num_examples, shard.bytes, shard.sha256
             )
-            of_split.setdefault(shard.split, []).append(entry)
+            of_split[shard.split].append(entry)
     splits = {}
     for name, entries in of_split.items():
         examples: collections.Counter[str] = collections.Counter()
@@ -205,7 +203,7 @@ def count_splits(shards: Iterable[Shard]) -> dict[str, Split]:
             examples[entry.format] += entry.num_examples
         if len(set(examples.values())) != 1:
             raise ValueError(f"formats differ in their number of examples: {dict(examples)}")
-        splits[name] = Split(next(iter(examples.values())), tuple(entries))
+        splits[name] = Split(examples.popitem()[1], tuple(entries))
     return splits
 
 
@@ -217,19 +215,9 @@ def shard_sizes(splits: Mapping[str, Split], form: str) -> dict[str, list[ShardS
     }
 
 
-def list_reuse_files(shards: Iterable[Shard]) -> tuple[File, ...]:
-    """Returns the files of `reuse.recording` that have rows of images."""
-    return tuple(
-        File(shard.path, shard.bytes, shard.sha256)
-        for shard in sorted(shards)
-        if shard.format == naming.LINEAGE
-    )
-
-
-def count_taken_over(buckets: Iterable[BucketCount]) -> dict[str, int]:
+def count_taken_over(buckets: Sequence[BucketCount]) -> dict[str, int]:
     """Counts buckets that come whole from the version before, and all pictures that do."""
-    counted = list(buckets)
     return {
-        "buckets": sum(bucket.taken_over for bucket in counted),
-        "pictures": sum(bucket.pictures for bucket in counted),
+        "buckets": sum(bucket.taken_over for bucket in buckets),
+        "pictures": sum(bucket.pictures for bucket in buckets),
     }

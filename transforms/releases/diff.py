@@ -1,21 +1,40 @@
 """The difference of two versions: images that appeared, vanished or changed."""
 
 import dataclasses
-from collections import Counter
+import functools
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from transforms.dataset.keys import image_ids
-from transforms.formats.registry import preferred
-from transforms.releases.diff_shard import COLUMNS, SOURCES, ChecksumTask, checksum_shard
-from transforms.releases.manifest import Manifest, ShardFile
+from transforms.dataset.keys import image_ids, image_keys
+from transforms.formats.format import Format
+from transforms.formats.registry import find_format, preferred, whole
+from transforms.formats.tables import TableExamples
+from transforms.kinds.images import IMAGES
+from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
+from transforms.releases.manifest import Manifest, ShardFile, VersionError
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
+from transforms.releases.shard_files import local_copy
+from transforms.storage.stores import ObjectOptions
 from transforms.system.processes import spread
 
+#: What columns come from, by the kind of annotation file, or `pictures`.
+_SOURCES = {
+    "pictures": ("image", "width", "height", "original_width", "original_height"),
+    IMAGES.name: IMAGES.other_columns,
+    **{kind.name: (kind.column, *kind.other_columns) for kind in ANNOTATIONS.values()},
+}
+
+#: Columns of which checksums are taken; the split is known by the shard.
+_COLUMNS = tuple(name for name in EXAMPLE.names if name not in ("image_id", "split"))
+
 _BEFORE, _AFTER = 0, 1
+_KINDS = ("appeared", "vanished", "changed", "unchanged")
 
 
 class ImageChange(NamedTuple):
@@ -36,15 +55,19 @@ class ImageChange(NamedTuple):
 
 @dataclasses.dataclass
 class Difference:
-    """Images by split: how many appeared, vanished and changed; and of these, by what.
+    """How many images are as they were, and how many aren't.
 
-    A split is that of the later version, but for those that vanished.
+    A split is that of the later version, but for images that vanished.
+
+    Attributes:
+        kinds: images by split that `appeared`, `vanished`, `changed`, or are `unchanged`.
+        sources: those that changed, by what of them comes from where.
+        columns: those that changed, by column.
     """
 
-    appeared: Counter[str] = dataclasses.field(default_factory=Counter)
-    vanished: Counter[str] = dataclasses.field(default_factory=Counter)
-    changed: Counter[str] = dataclasses.field(default_factory=Counter)
-    unchanged: Counter[str] = dataclasses.field(default_factory=Counter)
+    kinds: dict[str, Counter[str]] = dataclasses.field(
+        default_factory=lambda: {kind: Counter() for kind in _KINDS}
+    )
     sources: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
     columns: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
 
@@ -71,67 +94,128 @@ def compare(
 
     Raises:
         ManifestError: A version has no manifest.
+        VersionError: One of them is in a partial format alone, and the other isn't in that.
         DamagedShardError: A shard isn't there, or can't be read.
         StorageError: The object store can't be read.
         WorkerError: A process died.
     """
     difference = Difference()
-    planned = _plan(output, before, after, difference)
-    total = sum(each.size for each in planned)
+    tasks = _plan(output, before, after, difference)
+    total = sum(task.shard.bytes for task in tasks)
     read = 0
 
-    def batches(some: Sequence[tuple[int, Callable[[], Batch]]]) -> Iterator[Batch]:
+    def batches(some: Sequence[tuple[_ShardTask, Callable[[], Batch]]]) -> Iterator[Batch]:
         nonlocal read
-        for size, result in some:
+        for task, result in some:
             yield result()
-            read += size
+            read += task.shard.bytes
             advance(read, total)
 
-    with spread(checksum_shard, [each.task for each in planned], num_workers) as results:
-        waiting: dict[tuple[int, str], list] = {}
-        for each, result in zip(planned, results, strict=True):
-            waiting.setdefault((each.side, each.split), []).append((each.size, result))
+    with spread(_checksum_shard, tasks, num_workers) as results:
+        waiting: dict[tuple[int, str], list] = defaultdict(list)
+        for task, result in zip(tasks, results, strict=True):
+            waiting[task.side, task.split].append((task, result))
         for window in align({stream: batches(some) for stream, some in waiting.items()}):
             _compare_window(window, difference, tell)
     return difference
 
 
-class _Planned(NamedTuple):
-    """A shard to be read; `share` of its split's examples are before it, so that shards of both
-    sides are read as their keys ascend."""
+class _ShardTask(NamedTuple):
+    """A shard to take checksums of.
+
+    Attributes:
+        share: of its split's examples, those before it: so shards of both versions are read as
+            their keys ascend.
+        side: which of the versions it is of.
+        split: it is of.
+        shard: what the manifest says of it.
+        folder: of the version.
+        options: how object stores are reached.
+    """
 
     share: float
     side: int
     split: str
-    size: int
-    task: ChecksumTask
+    shard: ShardFile
+    folder: str
+    options: ObjectOptions
 
 
-def _plan(output: Output, before: str, after: str, difference: Difference) -> list[_Planned]:
-    """The shards to read. Those that are in both versions are counted at once."""
+def _plan(output: Output, before: str, after: str, difference: Difference) -> list[_ShardTask]:
+    """Returns the shards to read. Those that are in both versions are counted at once."""
     manifests = [output.manifest(name) for name in (before, after)]
-    sides = [_compared_shards(manifest) for manifest in manifests]
+    sides = [
+        [each for each in manifest.shards() if each[1].format == form]
+        for manifest, form in zip(manifests, _compared_formats(manifests), strict=True)
+    ]
     same = set.intersection(*({(split, shard.sha256) for split, shard in side} for side in sides))
-    planned = []
+    tasks = []
     for side, name in enumerate((before, after)):
         done: Counter[str] = Counter()
         for split, shard in sides[side]:
             share = done[split] / max(1, manifests[side].splits[split].num_examples)
             done[split] += shard.num_examples
-            if (split, shard.sha256) in same:
-                if side == _AFTER:
-                    difference.unchanged[split] += shard.num_examples
-                continue
-            path = f"{output.folder(name)}/{shard.path}"
-            task = ChecksumTask(path, shard.format, output.options)
-            planned.append(_Planned(share, side, split, shard.bytes, task))
-    return sorted(planned, key=lambda each: each[:3])
+            if (split, shard.sha256) not in same:
+                folder = output.folder(name)
+                tasks.append(_ShardTask(share, side, split, shard, folder, output.options))
+            elif side == _AFTER:
+                difference.kinds["unchanged"][split] += shard.num_examples
+    return sorted(tasks, key=lambda task: task[:3])
 
 
-def _compared_shards(manifest: Manifest) -> list[tuple[str, ShardFile]]:
-    """Returns the shards of the format that is compared, with their splits."""
-    form = preferred(manifest.formats) if manifest.formats else ""
-    return [(split, shard) for split, shard in manifest.shards() if shard.format == form]
+def _compared_formats(manifests: Sequence[Manifest]) -> list[str]:
+    """Returns the format of each version in which they are compared; empty if it has no examples.
+
+    Raises:
+        VersionError: One is in a partial format alone, and another isn't in that.
+    """
+    forms = [preferred(each.formats) if each.formats else "" for each in manifests]
+    partial = [form for form in forms if form and not whole([form])]
+    for form in partial:
+        for manifest in manifests:
+            if manifest.formats and form not in manifest.formats:
+                raise VersionError(
+                    f"version {manifest.version} has no {form}, and the other one has nothing that "
+                    "holds all columns: they can't be compared"
+                )
+    return [form and (partial or [form])[0] for form in forms]
+
+
+class DamagedShardError(Exception):
+    """A shard can't be read; the message is one line."""
+
+
+def _checksum_shard(task: _ShardTask) -> Batch:
+    """Returns keys, and checksums of `_COLUMNS`: (n,) and (n, c) uint64.
+
+    Raises:
+        DamagedShardError: The shard isn't there, or can't be read.
+        StorageError: The object store can't be read.
+    """
+    name = task.shard.path
+    try:
+        with local_copy(os.path.join(task.folder, name), task.options) as path:
+            return _checksum_columns(find_format(task.shard.format), path)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        cause = str(error).partition("\n")[0]
+        raise DamagedShardError(f"{os.path.basename(name)} can't be read: {cause}") from None
+
+
+def _checksum_columns(format_: Format, path: str) -> Batch:
+    keys, checksums = [np.empty(0, np.uint64)], [np.empty((0, len(_COLUMNS)), np.uint64)]
+    for examples in format_.read(path):
+        keys.append(image_keys(examples.image_ids)[0])
+        found = examples.column_checksums(_COLUMNS)
+        # A version may have been built before there was some column, which is null then.
+        nulls = {name: np.repeat(null, len(keys[-1])) for name, null in _null_checksums().items()}
+        checksums.append(np.column_stack([(nulls | found)[name] for name in _COLUMNS]))
+    return np.concatenate(keys), np.concatenate(checksums)
+
+
+@functools.cache
+def _null_checksums() -> dict[str, np.ndarray]:
+    """Returns the checksum of each column that is null; (1,) uint64."""
+    return TableExamples(pa.Table.from_pylist([{}], EXAMPLE)).column_checksums(_COLUMNS)
 
 
 class _Side(NamedTuple):
@@ -143,14 +227,17 @@ class _Side(NamedTuple):
 
 
 def _side(window: dict[tuple[int, str], Batch], side: int) -> _Side:
-    batches = [(split, *batch) for (its, split), batch in window.items() if its == side]
-    keys = np.concatenate([np.empty(0, np.uint64), *(keys for _, keys, _ in batches)])
-    checksums = np.concatenate(
-        [np.empty((0, len(COLUMNS)), np.uint64), *(checksums for _, _, checksums in batches)]
+    nothing = (
+        np.empty(0, np.uint64),
+        np.empty((0, len(_COLUMNS)), np.uint64),
+        np.empty(0, object),
     )
-    splits = np.concatenate(
-        [np.empty(0, object), *(np.full(len(keys), split, object) for split, keys, _ in batches)]
-    )
+    batches = [
+        (keys, checksums, np.full(len(keys), split, object))
+        for (its, split), (keys, checksums) in window.items()
+        if its == side
+    ]
+    keys, checksums, splits = map(np.concatenate, zip(nothing, *batches, strict=True))
     keys, first = np.unique(keys, return_index=True)
     return _Side(keys, checksums[first], splits[first])
 
@@ -167,33 +254,28 @@ def _compare_window(
         [before.checksums[was] != after.checksums[now], before.splits[was] != splits]
     )
     changed = differ.any(axis=1)
-    difference.changed.update(splits[changed])
-    difference.unchanged.update(splits[~changed])
-    names = (*COLUMNS, "split")
-    for source, columns in SOURCES.items():
+    difference.kinds["changed"].update(splits[changed])
+    difference.kinds["unchanged"].update(splits[~changed])
+    names = (*_COLUMNS, "split")
+    for source, columns in _SOURCES.items():
         places = [names.index(name) for name in columns]
         _count(difference.sources, source, splits[differ[:, places].any(axis=1)])
     for place, name in enumerate(names):
         _count(difference.columns, name, splits[differ[:, place]])
-    lonely = []
-    for side, common, counts, word in (
-        (after, now, difference.appeared, "appeared"),
-        (before, was, difference.vanished, "vanished"),
-    ):
+    for word, side, common in (("appeared", after, now), ("vanished", before, was)):
         alone = np.ones(len(side.keys), bool)
         alone[common] = False
-        counts.update(side.splits[alone])
-        lonely.append((word, side.keys[alone], side.splits[alone]))
-    if tell is None:
-        return
-    for word, keys, its in lonely:
-        for image_id, split in zip(image_ids(keys).to_pylist(), its, strict=True):
-            tell(ImageChange(word, split, image_id))
-    for place, image_id in zip(
-        np.flatnonzero(changed), image_ids(after.keys[now][changed]).to_pylist(), strict=True
-    ):
-        columns = tuple(names[column] for column in np.flatnonzero(differ[place]))
-        tell(ImageChange("changed", splits[place], image_id, columns))
+        lonely = side.splits[alone]
+        difference.kinds[word].update(lonely)
+        if tell:
+            ids = image_ids(side.keys[alone]).to_pylist()
+            for image_id, split in zip(ids, lonely, strict=True):
+                tell(ImageChange(word, split, image_id))
+    if tell:
+        found = image_ids(after.keys[now][changed]).to_pylist()
+        for place, image_id in zip(np.flatnonzero(changed), found, strict=True):
+            columns = tuple(names[column] for column in np.flatnonzero(differ[place]))
+            tell(ImageChange("changed", splits[place], image_id, columns))
 
 
 def _count(counts: dict[str, Counter[str]], name: str, splits: np.ndarray) -> None:

@@ -7,7 +7,7 @@ masks come in no order, and are sorted together.
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -109,19 +109,10 @@ def count_reasons(tables: Iterable[pa.Table]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def first_rows(
-    tables: Iterable[pa.Table],
-    count: int,
-    where: Callable[[pa.Table], pa.ChunkedArray] | None = None,
-) -> list[dict]:
-    """Returns the first failures as rows, of those that a mask chooses if there is any."""
-    rows: list[dict] = []
-    for table in tables:
-        chosen = table.filter(where(table)) if where else table
-        rows += chosen.slice(0, count - len(rows)).to_pylist()
-        if len(rows) == count:
-            break
-    return rows
+def first_rows(tables: Iterable[pa.Table], count: int) -> list[dict]:
+    """Returns the first failures as rows."""
+    rows = (row for table in tables for row in table.slice(0, count).to_pylist())
+    return list(itertools.islice(rows, count))
 
 
 def encode(tables: Iterable[pa.Table]) -> bytes:

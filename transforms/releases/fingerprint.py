@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from transforms.dataset.elements import Source
 from transforms.redaction import redact_url
 
-#: Raised with each change of the code after which the same inputs and flags give other bytes, so
-#: that the next build doesn't take the version before for its own. `tests/releases/test_golden.py`
-#: notices such a change.
+#: Raised with each change of the code after which the same inputs and flags give other bytes in the
+#: same columns, so that the next build doesn't take the version before for its own.
+#: `tests/releases/test_golden.py` notices such a change.
 OUTPUT_REVISION = 2
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from transforms.dataset.naming import MANIFEST
 from transforms.storage import files, objects
-from transforms.storage.objects import StorageError
+from transforms.storage.objects import Status, StorageError
 from transforms.storage.stores import ObjectOptions
 
 RENEWAL_SECONDS = 30.0
@@ -114,7 +114,8 @@ def _find_leftovers(output: str, work: str, options: ObjectOptions) -> list[str]
     for name in objects.children(os.path.dirname(work), options):
         other = os.path.join(os.path.dirname(work), name.rstrip("/"))
         if other != work and name.endswith("/"):  # and not the lease on the output
-            if _modified(other, options) > now - EXPIRY_SECONDS:
+            sign = _status(_sign_of_life(other), options)
+            if sign and sign.modified > now - EXPIRY_SECONDS:
                 others_live = True
             else:
                 found.append(other)
@@ -128,17 +129,11 @@ def _unpublished(versions: str, options: ObjectOptions) -> list[str]:
     """Returns the versions that have no manifest, or an empty one."""
     names = objects.children(versions, options)
     found = [os.path.join(versions, name.rstrip("/")) for name in names]
-    return [path for path in found if not _is_published(path, options)]
+    manifests = [_status(os.path.join(path, MANIFEST), options) for path in found]
+    return [path for path, its in zip(found, manifests, strict=True) if not its or not its.size]
 
 
-def _is_published(version: str, options: ObjectOptions) -> bool:
+def _status(path: str, options: ObjectOptions) -> Status | None:
     with contextlib.suppress(objects.AbsentError):
-        return objects.status(os.path.join(version, MANIFEST), options).size > 0
-    return False
-
-
-def _modified(work: str, options: ObjectOptions) -> float:
-    """Returns when a build last gave a sign of life, in seconds; 0 where it never did."""
-    with contextlib.suppress(objects.AbsentError):
-        return objects.status(_sign_of_life(work), options).modified
-    return 0
+        return objects.status(path, options)
+    return None

@@ -25,8 +25,15 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
         VersionError: There is no such version, or it lacks shards; `latest` is as it was.
         StorageError: The object store can't be read, or written to.
     """
-    _check_whole(output, name)
-    before = _previous(output)
+    output.choose(name)
+    if path := find_missing(output, name, output.manifest(name)):
+        raise VersionError(
+            f"version {name} isn't whole ({path}): see python -m pipelines.verify "
+            f"{output.path} --version {name}"
+        )
+    before = None
+    with contextlib.suppress(LatestError):  # it is mended thereby
+        before = output.latest()
     _point(output, name, scratch)
     # What is removed at the same time is first hidden, and then isn't if `latest` names it. So
     # either that is seen here, or this was seen there.
@@ -35,22 +42,6 @@ def roll_back(output: Output, name: str, scratch: str) -> None:
             _point(output, before, scratch)
         raise VersionError(f"version {name} is being removed: choose another")
     write_card(output, scratch)
-
-
-def has_current_card(output: Output, manifest: Manifest) -> bool:
-    """Returns whether the dataset card names the latest version, or is somebody's own.
-
-    Args:
-        output: where it is published.
-        manifest: of the latest version.
-
-    Raises:
-        StorageError: The object store can't be read.
-    """
-    found = card.read(output.path, output.options)
-    if not card.may_write(found):
-        return True
-    return found == card.render(manifest.version, manifest.splits)
 
 
 def write_card(output: Output, scratch: str) -> None:
@@ -63,17 +54,15 @@ def write_card(output: Output, scratch: str) -> None:
     Raises:
         StorageError: The object store can't be read, or written to.
     """
-    for _ in range(_TRIES):
-        try:
+    with contextlib.suppress(LatestError, ManifestError):  # `verify` reports it
+        for _ in range(_TRIES):
             name = output.latest()
-            splits = output.manifest(name).splits if name else None
-        except (LatestError, ManifestError):  # `verify` reports it
-            return
-        if not name or splits is None:
-            return
-        card.write(output.path, card.render(name, splits), scratch, output.options)
-        if output.latest() == name:  # else a build has published meanwhile
-            return
+            if name is None:
+                return
+            new_card = card.render(name, output.manifest(name).splits)
+            card.write(output.path, new_card, scratch, output.options)
+            if output.latest() == name:  # else a build has published meanwhile
+                return
 
 
 def mend_card(output: Output, manifest: Manifest) -> None:
@@ -86,7 +75,8 @@ def mend_card(output: Output, manifest: Manifest) -> None:
         manifest: of the latest version.
     """
     with contextlib.suppress(StorageError, OSError, workspace.OutputError):
-        if has_current_card(output, manifest):
+        found = card.read(output.path, output.options)
+        if not card.may_write(found) or found == card.render(manifest.version, manifest.splits):
             return
         if is_remote(output.path):
             write_card(output, scratch="")
@@ -126,25 +116,7 @@ def unpin(output: Output, name: str) -> bool:
     return True
 
 
-def _previous(output: Output) -> str | None:
-    """Returns the version that `latest` names; None also where it names none."""
-    try:
-        return output.latest()
-    except LatestError:
-        return None
-
-
 def _point(output: Output, name: str, scratch: str) -> None:
     if not is_remote(output.path):
         files.move_folder_away(output.latest_path, scratch)
     files.write_file(output.latest_path, f"{name}\n".encode(), scratch, output.options)
-
-
-def _check_whole(output: Output, name: str) -> None:
-    """Raises VersionError unless all shards of a version are there with their sizes."""
-    output.choose(name)
-    if path := find_missing(output, name, output.manifest(name)):
-        raise VersionError(
-            f"version {name} isn't whole ({path}): see python -m pipelines.verify "
-            f"{output.path} --version {name}"
-        )

@@ -21,12 +21,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol, Self
+from typing import BinaryIO, NamedTuple, Self, TypeAlias
 
 from transforms.releases import heartbeat, workspace
 from transforms.storage import conditional, files, objects, private
 from transforms.storage.folders import FOLDER_FLAGS
 from transforms.storage.objects import AbsentError, StorageError, is_remote
+from transforms.storage.regular import is_at
 from transforms.storage.stores import ObjectOptions
 from transforms.system.program import Cleanup, undisturbed
 
@@ -183,15 +184,12 @@ def check(
     owner = read_owner(output, options) if token is not None else None
     if token is None or (owner and owner.token == token):
         return
-    if owner is None:
-        raise LostLeaseError(
-            "the work folder is gone: it was deleted, or another build, which has ended since, "
-            f"has taken over {output}"
-        ) from cause
-    raise LostLeaseError(
-        f"this build gave no sign of life for too long, and another one ({owner}) has taken over "
-        f"{output}"
-    ) from cause
+    cause_of_loss = (
+        f"this build gave no sign of life for too long, and another one ({owner})"
+        if owner
+        else "the work folder is gone: it was deleted, or another build, which has ended since,"
+    )
+    raise LostLeaseError(f"{cause_of_loss} has taken over {output}") from cause
 
 
 def is_abandoned(output: str, options: ObjectOptions) -> bool:
@@ -243,10 +241,14 @@ def read_owner(output: str, options: ObjectOptions) -> Owner | None:
     try:
         if is_remote(path):
             return Owner.decode(files.read_file(path, options))
-        with open(private.open_file(path, os.O_RDONLY), "rb") as file:
+        with _open(path) as file:
             return Owner.decode(file.read(_MAX_BYTES))
     except (FileNotFoundError, AbsentError):
         return None
+
+
+def _open(path: str) -> BinaryIO:
+    return open(private.open_file(path, os.O_RDONLY), "rb")
 
 
 class _Found(NamedTuple):
@@ -263,33 +265,7 @@ class _Found(NamedTuple):
     silent: float
 
 
-class _StoredLease(Protocol):
-    """A lease on some kind of storage.
-
-    Attributes:
-        renewal: seconds between two renewals.
-        expiry: seconds without a renewal after which it may be taken over.
-        watched: for how many of them it must have been watched, since a clock may have been set.
-    """
-
-    renewal: float
-    expiry: float
-    watched: float
-
-    def take(self) -> _Found | None:
-        """Takes it, unless another build has it."""
-
-    def look(self) -> _Found | None:
-        """Returns the lease that is there; None where `take` would have it at once."""
-
-    def oust(self, found: _Found) -> None:
-        """Ends a lease that has expired, unless it was renewed just now."""
-
-    def renew(self) -> bool:
-        """Gives a sign of life; returns whether this process still has the lease."""
-
-    def release(self) -> None:
-        """Gives it up."""
+_StoredLease: TypeAlias = "_LeaseFile | _LeaseObject"
 
 
 def _stored(output: str, owner: Owner, options: ObjectOptions) -> _StoredLease:
@@ -310,7 +286,7 @@ def _acquire(stored: _StoredLease, output: str, wait: float, tell: Callable[[str
             if now - since >= stored.watched:
                 tell(f"taking over from a build that gives no sign of life{who}")
                 waited = True
-                stored.oust(found)
+                stored.oust(found.mark)
                 continue
         elif now >= deadline:
             left = max(stored.expiry - found.silent, 1)
@@ -337,6 +313,11 @@ class _LeaseFile:
     """A file that its owner has made and locked; others may only read it.
 
     It is removed rather than taken over: so nobody writes to a file that another user has made.
+
+    Attributes, here and of `_LeaseObject`:
+        renewal: seconds between two renewals.
+        expiry: seconds without a renewal after which it may be taken over.
+        watched: for how many of them it must have been watched, since a clock may have been set.
     """
 
     def __init__(self, output: str, owner: Owner, _: ObjectOptions) -> None:
@@ -349,15 +330,16 @@ class _LeaseFile:
         self._file: int | None = None
 
     def take(self) -> _Found | None:
+        """Takes it, unless another build has it."""
         private.make_shared_folder(self._folder)
         while True:
             try:
                 self._file = self._make()
             except FileExistsError:
-                with contextlib.suppress(FileNotFoundError), self._opened() as descriptor:
-                    if found := self._look(descriptor):
+                with contextlib.suppress(FileNotFoundError), _open(self._path) as file:
+                    if found := self._look(file.fileno()):
                         return found
-                    self._remove(_mark(descriptor))
+                    self.oust(_mark(file.fileno()))
             else:
                 if self._file is not None:
                     return None
@@ -367,7 +349,7 @@ class _LeaseFile:
         descriptor = private.open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if self._is_there(descriptor):
+            if is_at(self._path, descriptor):
                 os.pwrite(descriptor, self._owner.encode(), 0)
                 return descriptor
         except BlockingIOError:
@@ -376,19 +358,12 @@ class _LeaseFile:
         return None
 
     def look(self) -> _Found | None:
+        """Returns the lease that is there; None where `take` would have it at once."""
         try:
-            with self._opened() as descriptor:
-                return self._look(descriptor)
+            with _open(self._path) as file:
+                return self._look(file.fileno())
         except FileNotFoundError:
             return None
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        descriptor = private.open_file(self._path, os.O_RDONLY)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
     def _look(self, descriptor: int) -> _Found | None:
         """Locks the file and returns None, unless another build has the lease."""
@@ -402,21 +377,13 @@ class _LeaseFile:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return found
-        if not self._is_there(descriptor):
+        if not is_at(self._path, descriptor):
             return found  # it was removed before it was locked
         # Another machine's lock may not be seen here.
         return found if owner and owner.host != self._owner.host else None
 
-    def _is_there(self, descriptor: int) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.lstat(self._path), os.fstat(descriptor))
-        return False
-
-    def oust(self, found: _Found) -> None:
-        self._remove(found.mark)
-
-    def _remove(self, mark: object) -> None:
-        """Removes the file, unless it has changed.
+    def oust(self, mark: object) -> None:
+        """Ends a lease that has expired, unless it was renewed just now and has another mark.
 
         Raises:
             ForeignError: It is another user's, and this one may not.
@@ -436,15 +403,17 @@ class _LeaseFile:
             os.close(folder)
 
     def renew(self) -> bool:
-        if self._file is None or not self._is_there(self._file):
+        """Gives a sign of life; returns whether this process still has the lease."""
+        if self._file is None or not is_at(self._path, self._file):
             return False
         os.utime(self._file)
         return True
 
     def release(self) -> None:
+        """Gives it up."""
         if self._file is not None:
             with contextlib.suppress(OSError):
-                if self._is_there(self._file):
+                if is_at(self._path, self._file):
                     os.unlink(self._path)
             os.close(self._file)
         with contextlib.suppress(OSError):
@@ -486,9 +455,9 @@ class _LeaseObject:
         silent = heartbeat.time_in(self._output, self._options) - mark.modified
         return _Found(owner, mark, silent)
 
-    def oust(self, found: _Found) -> None:
-        assert isinstance(found.mark, conditional.Mark)
-        self._write(found.mark)
+    def oust(self, mark: object) -> None:
+        assert isinstance(mark, conditional.Mark)
+        self._write(mark)
 
     def _write(self, seen: conditional.Mark | None) -> bool:
         """Writes another content each time, since a store may know objects by content alone."""

@@ -49,10 +49,6 @@ def _has_known_settings(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _are_splits(splits: Mapping[str, Any]) -> bool:
-    return splits.keys() <= set(naming.SPLITS)
-
-
 #: Types whose values must also pass a test.
 Path = Annotated[str, _stays_inside]
 Count = Annotated[int, lambda number: number >= 0]
@@ -119,10 +115,14 @@ class SourceRows:
 
 @dataclasses.dataclass(frozen=True)
 class Annotations:
-    """Annotations of a column in examples, and of images that have no example."""
+    """Annotations of a column in examples, and of images that have no example.
+
+    `added` of them follow from others by the hierarchy of classes, and are no rows of a file.
+    """
 
     written: Count
     left_out: Count
+    added: Count = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Manifest:
     settings_fingerprint: str | None = None
     config: Annotated[dict[str, Any], _has_known_settings]
     schemas: dict[str, dict[str, str]] | None = None
-    splits: Annotated[dict[str, Split], _are_splits]
+    splits: Annotated[dict[str, Split], lambda splits: splits.keys() <= set(naming.SPLITS)]
     sources: tuple[SourceRows, ...]
     annotations: dict[str, Annotations] = dataclasses.field(default_factory=dict)
     warnings: tuple[SourceWarning, ...] = ()
@@ -187,12 +187,11 @@ class Manifest:
         """
         try:
             document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise ManifestError(f"{MANIFEST}: isn't as a build writes it ({error})") from None
-        try:
             if isinstance(document, Mapping) and "manifest_version" not in document:
                 document = {_NAMES_OF_VERSION_1.get(key, key): document[key] for key in document}
             manifest = parse(cls, document)
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"{MANIFEST}: isn't as a build writes it ({error})") from None
         except FormError as error:
             raise ManifestError(f"{MANIFEST}: isn't as a build writes it (in {error})") from None
         if manifest.manifest_version > MANIFEST_VERSION:

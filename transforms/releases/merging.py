@@ -28,11 +28,9 @@ def align(streams: Mapping[_Name, Iterator[Batch]]) -> Iterator[dict[_Name, Batc
     pending: dict[_Name, Batch] = {}
     while True:
         for name, stream in streams.items():
-            while name not in pending:
-                batch = next(stream, None)
-                if batch is None:
-                    break
-                if len(batch[0]):
+            if name not in pending:
+                batch = next((batch for batch in stream if len(batch[0])), None)
+                if batch:
                     pending[name] = batch
         if not pending:
             return
@@ -42,8 +40,13 @@ def align(streams: Mapping[_Name, Iterator[Batch]]) -> Iterator[dict[_Name, Batc
             count = int(np.searchsorted(batch[0], frontier, side="right"))
             if count:
                 window[name] = tuple(array[:count] for array in batch)
-            if count == len(batch[0]):
+            pending[name] = tuple(array[count:] for array in batch)
+            if not len(pending[name][0]):
                 del pending[name]
-            else:
-                pending[name] = tuple(array[count:] for array in batch)
         yield window
+
+
+def within(positions: np.ndarray, first: int, count: int) -> np.ndarray:
+    """Returns those of some ascending positions that are among `count` from `first` on, from 0."""
+    start, stop = np.searchsorted(positions, [first, first + count])
+    return positions[start:stop] - first

@@ -5,11 +5,27 @@ import json
 from typing import Any, Self
 
 from transforms.releases.documents import parse, to_json
-from transforms.releases.loss_limits import Loss
 from transforms.releases.manifest import Annotations, Count, SourceRows, SourceWarning, Split
 
 #: Its file in the work folder.
 OUTCOME = "outcome.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Why nothing is published.
+
+    Attributes:
+        source: the path of a source, the masks of a split, or the images.
+        problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels` or `failed_images`.
+        text: one line with the source and the remedy.
+        examples: warnings that may name the cause, and the first failures; one line each.
+    """
+
+    source: str
+    problem: str
+    text: str
+    examples: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from transforms.storage.stores import ObjectOptions
 ENTRIES = frozenset({"latest", "versions", "pins", ".work", card.NAME})
 
 _DATED_NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
+#: What a version may be called: it names a folder and is safe to print.
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,254}")
 _ABSENT = (FileNotFoundError, NotADirectoryError, AbsentError)
 #: What `latest` may hold: a name, and how a line ends.
@@ -68,7 +69,7 @@ class Output:
         except IrregularError as error:
             raise LatestError(self.path, str(error)) from None
         name = data.decode(errors="replace").rstrip("\r\n")
-        if not is_name(name):
+        if not _NAME.fullmatch(name):
             raise LatestError(self.path, "it holds something else" if data else "it is empty")
         return name
 
@@ -85,15 +86,16 @@ class Output:
 
     def published(self) -> list[str]:
         """Returns the names of all versions that have a manifest, the oldest first."""
-        return [name for name in self._children("versions") if self.is_published(name)]
+        names = list_names(os.path.join(self.path, "versions"), self.options)
+        return [name for name in names if self.is_published(name)]
 
     def pinned(self) -> set[str]:
         """Returns the names of versions that are never removed."""
-        return set(self._children("pins"))
+        return set(list_names(os.path.join(self.path, "pins"), self.options))
 
     def is_published(self, name: str) -> bool:
         """Returns whether there is such a version: without a manifest it is none."""
-        if not is_name(name):
+        if not _NAME.fullmatch(name):
             return False
         path = os.path.join(self.folder(name), MANIFEST)
         try:
@@ -119,8 +121,7 @@ class Output:
                 )
             if not files.is_folder(self.folder(name), self.options):
                 raise _absent(self.path, name)
-            return name
-        if not self.is_published(name):
+        elif not self.is_published(name):
             raise VersionError(
                 f"{self.path} has no version {name}: see python -m pipelines.versions "
                 f"{self.path} list"
@@ -162,23 +163,19 @@ class Output:
         status = files.status_of(os.path.join(self.folder(name), MANIFEST), self.options)
         return datetime.datetime.fromtimestamp(status.modified, datetime.UTC)
 
-    def _children(self, name: str) -> list[str]:
-        folder = os.path.join(self.path, name)
-        if is_remote(folder):
-            return sorted(child.rstrip("/") for child in objects.children(folder, self.options))
-        try:
-            return sorted(os.listdir(folder))
-        except _ABSENT:
-            return []
+
+def list_names(folder: str, options: ObjectOptions) -> list[str]:
+    """Returns the names of what lies in a folder, sorted; none where it isn't there."""
+    if is_remote(folder):
+        return sorted(child.rstrip("/") for child in objects.children(folder, options))
+    try:
+        return sorted(os.listdir(folder))
+    except _ABSENT:
+        return []
 
 
 def _absent(output: str, name: str) -> LatestError:
     return LatestError(output, f"there is no {name}")
-
-
-def is_name(name: str) -> bool:
-    """Returns whether a version may have this name: it names a folder and is safe to print."""
-    return _NAME.fullmatch(name) is not None
 
 
 def find_change(manifest: Manifest, data: bytes) -> str | None:
@@ -191,10 +188,10 @@ def find_change(manifest: Manifest, data: bytes) -> str | None:
 def find_missing(output: Output, name: str, manifest: Manifest) -> str | None:
     """Returns the first file for readers that isn't there with its size; None where all are."""
     sizes = list_contents(output.folder(name), output.options).sizes
-    for file in manifest.files_for_readers():
-        if sizes.get(file.path) != file.bytes:
-            return file.path
-    return None
+    files_for_readers = manifest.files_for_readers()
+    return next(
+        (file.path for file in files_for_readers if sizes.get(file.path) != file.bytes), None
+    )
 
 
 class Contents(NamedTuple):

@@ -4,27 +4,14 @@ import dataclasses
 import os
 
 from transforms.dataset.elements import Notice
+from transforms.dataset.naming import SPLITS
 from transforms.examples.options import ExampleOptions
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.work_folder import WorkFolder
 
 
-@dataclasses.dataclass(frozen=True)
-class LossLimits:
-    """How much may be lost before nothing is published.
-
-    Attributes:
-        max_failure_rate: fraction of the images that may fail.
-        max_bad_rate: fraction of a table's rows that may be bad, and of a split's masks that may
-            lack pixels.
-    """
-
-    max_failure_rate: float
-    max_bad_rate: float
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Publication:
     """A version that is published.
 
@@ -33,8 +20,12 @@ class Publication:
         version: the name of the version.
         release: the dataset's version for readers.
         formats: in which examples are written.
+        shard_size: bytes a shard is to have, about.
+        num_shards: how many shards each split is to have; None where their size decides.
         examples: what they are made of.
-        limits: how much may be lost.
+        max_failure_rate: fraction of the images that may fail, or else nothing is published.
+        max_bad_rate: likewise, of a table's rows that may be bad, and of a split's masks that may
+            lack pixels.
         buckets: into how many groups images were divided.
         flags: the flags that decide about the output, as recorded in the manifest.
         settings_fingerprint: of all that decides about the output but the inputs.
@@ -49,15 +40,23 @@ class Publication:
     version: str
     release: str
     formats: tuple[str, ...]
+    shard_size: int
+    num_shards: int | None
     examples: ExampleOptions
-    limits: LossLimits
+    max_failure_rate: float
+    max_bad_rate: float
     buckets: int
     flags: dict[str, object]
     settings_fingerprint: str
     selection: dict[str, object] | None
     notices: tuple[Notice, ...]
     work: WorkFolder
-    lease: str | None
+    lease: str | None = None
+
+    @property
+    def row_splits(self) -> tuple[str | None, ...]:
+        """The splits of sources whose rows count: None is that of a source of several splits."""
+        return (*(self.examples.splits or SPLITS), None)
 
     @property
     def object_options(self) -> ObjectOptions:

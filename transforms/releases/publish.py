@@ -1,5 +1,6 @@
 """Publish: parts → verified shards, manifest, version folder, pointer."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +9,6 @@ import apache_beam as beam
 
 from transforms import progress
 from transforms.dataset.elements import BuiltPart, Shard
-from transforms.examples.options import PartOptions
 from transforms.releases import lease
 from transforms.releases.commit import commit
 from transforms.releases.outcome import OUTCOME
@@ -17,46 +17,48 @@ from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage import files
 
 
+@dataclasses.dataclass(eq=False)
 class PlanShardsFn(beam.DoFn):
     """Decides which parts make a shard; sees all parts at once, so that all buckets are built."""
 
-    def __init__(
-        self, config: Publication, part_options: PartOptions, exchange_folder: str | None
-    ) -> None:
-        self._config = config
-        self._part_options = part_options
-        self._exchange_folder = exchange_folder
+    config: Publication
+    exchange_folder: str | None
 
     def process(self, _: bytes, parts: Sequence[BuiltPart]) -> Iterable[ShardPlan]:
-        config = self._config
-        if self._exchange_folder:
+        config = self.config
+        if self.exchange_folder:
             # Else another build may be going on in this folder.
             lease.check(config.output, config.lease, config.object_options)
             # Of a large build that takes seconds of waiting for the disk. A build that is stopped
             # from here on reads its input again.
-            files.vanish(self._exchange_folder, in_background=True)
-        return plan_shards(parts, self._part_options.shard_size, self._part_options.num_shards)
+            files.vanish(self.exchange_folder, in_background=True)
+        return plan_shards(parts, config.shard_size, config.num_shards)
 
 
-class SealShardFn(beam.DoFn):
+@dataclasses.dataclass(eq=False)
+class _PublicationFn(beam.DoFn):
+    """A step of publishing, whose process shows in the progress of the build."""
+
+    config: Publication
+
+    def setup(self) -> None:
+        progress.sign_on(self.config.work.progress)
+
+
+class SealShardFn(_PublicationFn):
     """Makes a shard of its parts, which lasts when the bundle is done.
 
     Each is flushed when the next one is there: by then the disk has most of it, and there is no
     waiting.
     """
 
-    def __init__(self, config: Publication) -> None:
-        self._config = config
-        self._last: Shard | None = None
-
-    def setup(self) -> None:
-        progress.sign_on(self._config.work.progress)
+    _last: Shard | None = None
 
     def start_bundle(self) -> None:
         self._last = None
 
     def process(self, plan: ShardPlan) -> Iterable[Shard]:
-        config = self._config
+        config = self.config
         shard = seal_shard(plan, config.version_folder, config.release, config.object_options)
         self._flush()
         self._last = shard
@@ -67,30 +69,20 @@ class SealShardFn(beam.DoFn):
 
     def _flush(self) -> None:
         if self._last:
-            files.sync_file(os.path.join(self._config.version_folder, self._last.path))
+            files.sync(os.path.join(self.config.version_folder, self._last.path))
 
 
-class CommitFn(beam.DoFn):
+class CommitFn(_PublicationFn):
     """Publishes, and leaves word in the work folder of what became of the build."""
 
-    def __init__(self, config: Publication) -> None:
-        self._config = config
-
-    def setup(self) -> None:
-        progress.sign_on(self._config.work.progress)
-
     def process(
-        self,
-        _: bytes,
-        shards: Sequence[Shard],
-        *reports: Sequence,
-        names: Sequence[str],
+        self, _: bytes, shards: Sequence[Shard], *reports: Sequence, names: Sequence[str]
     ) -> None:
-        named: dict[str, list] = {name: [] for name in names}
+        named: dict[str, list] = collections.defaultdict(list)
         for name, report in zip(names, reports, strict=True):
             named[name] += report
-        outcome = commit(self._config, shards, **named)
-        config = self._config
+        config = self.config
+        outcome = commit(config, shards, **named)
         path = os.path.join(config.work.path, OUTCOME)
         files.write_file(path, outcome.encode(), config.work.path, config.object_options)
 
@@ -101,14 +93,12 @@ class Publish(beam.PTransform):
 
     Attributes:
         config: what is published, where, and within which limits.
-        part_options: of how many bytes, or how many, shards are to be.
         exchange_folder: is removed once all parts are there; None where there is none.
         reports: of what `commit` takes by name some PCollections each. They aren't flattened, which
             a runner would do in a stage by itself.
     """
 
     config: Publication
-    part_options: PartOptions
     exchange_folder: str | None
     reports: Mapping[str, tuple[beam.PCollection, ...]]
 
@@ -119,7 +109,7 @@ class Publish(beam.PTransform):
             | "OncePlan" >> beam.Impulse()
             | "PlanShards"
             >> beam.ParDo(
-                PlanShardsFn(self.config, self.part_options, self.exchange_folder),
+                PlanShardsFn(self.config, self.exchange_folder),
                 beam.pvalue.AsList(parts),
             ).with_output_types(ShardPlan)
             | "SpreadShards" >> beam.Reshuffle()

@@ -57,7 +57,7 @@ def remove(output: Output, name: str, work: str) -> bool:
     if _wanted(output, name):
         os.rename(hidden, folder)
         return False
-    files.sync_folder(os.path.dirname(folder))
+    files.sync(os.path.dirname(folder))
     files.delete_folder(hidden)
     return True
 

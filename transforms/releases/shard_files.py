@@ -5,12 +5,19 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 
 _DOWNLOAD_BYTES = 8 << 20
+
+
+def download(path: str, copy: IO[bytes], options: ObjectOptions) -> None:
+    """Copies an object into an open file."""
+    with files.open_file(path, options, buffer_size=_DOWNLOAD_BYTES) as source:
+        shutil.copyfileobj(source, copy, _DOWNLOAD_BYTES)
 
 
 @contextlib.contextmanager
@@ -20,8 +27,7 @@ def local_copy(path: str, options: ObjectOptions) -> Iterator[str]:
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="open-images-") as copy:
-        with files.open_file(path, options, buffer_size=_DOWNLOAD_BYTES) as source:
-            shutil.copyfileobj(source, copy, _DOWNLOAD_BYTES)
+        download(path, copy, options)
         copy.flush()
         yield copy.name
 

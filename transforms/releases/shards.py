@@ -18,7 +18,8 @@ from transforms.formats.format import FileKind
 from transforms.formats.part import DamagedPartError, HashingFile, StoredPart
 from transforms.formats.registry import find_format
 from transforms.formats.shard_count import shards_at_least
-from transforms.reuse import previous_parts, recording
+from transforms.releases.shard_files import download
+from transforms.reuse import previous, recording
 from transforms.storage import files, objects, temporary
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
@@ -28,7 +29,6 @@ _SLACK = 1.25
 #: A part of this fraction of the target is a shard by itself: to put it together with others would
 #: mean to write all of it once more.
 _ALONE = 1 / 8
-_DOWNLOAD_BYTES = 8 << 20
 
 
 class ShardPlan(NamedTuple):
@@ -117,7 +117,7 @@ def seal_shard(
     if origin and _is_whole(plan.parts) and _copy_whole(plan.parts[0].path, target, options):
         return shard(bytes=origin.bytes, sha256=origin.sha256, footer=origin.footer)
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(_scratch(plan.parts))
+        scratch = _make_scratch(plan.parts, stack)
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
         size, sha256 = _put_together(plan._replace(parts=local), attempt)
@@ -127,21 +127,16 @@ def seal_shard(
     return shard(bytes=size, sha256=sha256, footer=footer)
 
 
-@contextlib.contextmanager
-def _scratch(parts: Iterable[BuiltPart]) -> Iterator[str]:
-    """A folder for copies, beside the parts where these are local."""
+def _make_scratch(parts: Iterable[BuiltPart], stack: contextlib.ExitStack) -> str:
+    """Makes a folder for copies, beside the parts where these are local; the stack removes it."""
     beside = (os.path.dirname(part.path) for part in parts if not is_remote(part.path))
     above = next(beside, None)
     if above is None:
-        with temporary.temporary_folder() as folder:
-            yield folder
-        return
+        return stack.enter_context(temporary.temporary_folder())
     folder = tempfile.mkdtemp(dir=above)
-    try:
-        yield folder
-    finally:
-        # `TemporaryDirectory` of Python 3.11 recurses without end where it may not remove it.
-        shutil.rmtree(folder, ignore_errors=True)
+    # `TemporaryDirectory` of Python 3.11 recurses without end where it may not remove it.
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _is_whole(parts: Sequence[BuiltPart]) -> bool:
@@ -170,20 +165,14 @@ def _copy_whole(path: str, target: str, options: ObjectOptions) -> bool:
 
 
 def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPart:
-    """A part that is a local file."""
+    """Returns a part that is a local file."""
+    if not part.origin and not is_remote(part.path):
+        return part
+    path = os.path.join(scratch, uuid.uuid4().hex)
     if part.origin:
-        return previous_parts.take_out(part, os.path.join(scratch, uuid.uuid4().hex), options)
-    return _download(part, scratch, options) if is_remote(part.path) else part
-
-
-def _download(part: BuiltPart, folder: str, options: ObjectOptions) -> BuiltPart:
-    """Copies a part from an object store."""
-    path = os.path.join(folder, os.path.basename(part.path))
-    with (
-        files.open_file(part.path, options, buffer_size=_DOWNLOAD_BYTES) as source,
-        open(path, "wb") as copy,
-    ):
-        shutil.copyfileobj(source, copy, _DOWNLOAD_BYTES)
+        return previous.take_out(part, path, options)
+    with open(path, "wb") as copy:
+        download(part.path, copy, options)
     return part._replace(path=path)
 
 

@@ -8,7 +8,7 @@ from itertools import compress
 import numpy as np
 
 from transforms.dataset.keys import image_ids
-from transforms.formats.registry import FORMATS
+from transforms.formats.registry import FORMATS, whole
 from transforms.releases.merging import Batch
 
 #: Split and format.
@@ -46,7 +46,7 @@ class Comparison:
         #: By split and some of its formats, images that the other ones lack.
         self.alone: dict[tuple[str, tuple[str, ...]], Tally] = defaultdict(Tally)
         #: By split and format, images whose examples differ from those of the split's first format,
-        #: which is named third.
+        #: which is named third; partial formats aren't compared so.
         self.differing: dict[tuple[str, str, str], Tally] = defaultdict(Tally)
         #: Images in any split, once for each.
         self.examples = 0
@@ -60,9 +60,10 @@ class Comparison:
             of_split.append(union)
             if len(formats) > 1:
                 self._find_alone(split, union, [keys for keys, _ in batches])
-                for form, batch in zip(formats[1:], batches[1:], strict=True):
-                    differ = _differing(batches[0], batch)
-                    self.differing[split, form, formats[0]].add(differ)
+                first, *others = whole(formats) or formats[:1]
+                for form in others:
+                    differ = _differing(batches[formats.index(first)], batches[formats.index(form)])
+                    self.differing[split, form, first].add(differ)
         keys, counts = np.unique(np.concatenate(of_split), return_counts=True)
         self.shared.add(keys[counts > 1])
         self.examples += sum(map(len, of_split))

@@ -1,4 +1,5 @@
-"""Checks of a version beside the bytes of its shards: names, sizes, counts, other files."""
+"""Checks beside the bytes of shards: a version's names, sizes, counts and other files; and what
+lies around the versions, which is `latest`, the pins and the dataset card."""
 
 import hashlib
 import io
@@ -14,18 +15,26 @@ import pyarrow.parquet as pq
 
 from transforms.dataset import failures
 from transforms.dataset.naming import CLASSES, MANIFEST
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.registry import FORMATS, find_format
-from transforms.kinds.registry import ANNOTATIONS, TABLES
-from transforms.releases.counts import shard_sizes
-from transforms.releases.manifest import Annotations, File, Manifest
-from transforms.releases.output import Contents
-from transforms.releases.recorded_schema import recorded_schemas
+from transforms.kinds.registry import example_columns
+from transforms.releases import card
+from transforms.releases.counts import find_uneven_columns, shard_sizes
+from transforms.releases.manifest import Manifest, ManifestError
+from transforms.releases.output import ENTRIES, Contents, LatestError, Output, list_names
 from transforms.releases.shard_files import sha256_of
 from transforms.storage import files
+from transforms.storage.objects import is_remote
+from transforms.storage.regular import IrregularError, irregular_kind
 from transforms.storage.stores import ObjectOptions
 
 _FAILURES = re.compile(r"failures/[^/]+\.parquet")
 _ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
+_PIN_BYTES = 512
+_CARD_REMEDY = "delete it, and the next build writes it anew"
+
+#: By format, what `Format.schema` returns.
+Schemas = Mapping[str, Mapping[str, str]]
 
 
 def check_manifest(name: str, manifest: Manifest) -> Iterator[str]:
@@ -66,26 +75,22 @@ def check_counts(manifest: Manifest) -> Iterator[str]:
     Args:
         manifest: the manifest.
     """
-    kept: Counter[str] = Counter()
     for source in manifest.sources:
         if source.kept is None or source.repeats is None:
             return
-        counts = (source.kept, source.repeats, source.orphans, source.bad_rows)
+        deselected = sum(source.deselected.values())
+        counts = (source.kept, source.repeats, source.orphans, source.bad_rows, deselected)
         if sum(counts) != source.rows:
             yield (
                 f"{MANIFEST}: {source.path} has {source.rows:,} rows, and "
-                f"{' + '.join(f'{count:,}' for count in counts)} are kept, repeats, orphans and bad"
+                f"{' + '.join(f'{count:,}' for count in counts)} are kept, repeats, orphans, "
+                "bad and deselected"
             )
-        kind = TABLES.get(source.kind)
-        if kind and kind.column in ANNOTATIONS:
-            kept[kind.column] += source.kept
-    for column in dict.fromkeys([*kept, *manifest.annotations]):
-        found = manifest.annotations.get(column, Annotations(0, 0))
-        if found.written + found.left_out != kept[column]:
-            yield (
-                f"{MANIFEST}: {kept[column]:,} rows are kept for {column}, and {found.written:,} "
-                f"written, {found.left_out:,} of images that were left out"
-            )
+    for column, kept, found in find_uneven_columns(manifest.sources, manifest.annotations):
+        yield (
+            f"{MANIFEST}: {kept:,} rows are kept for {column}, and {found.written:,} "
+            f"written, {found.left_out:,} of images that were left out"
+        )
 
 
 def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
@@ -129,22 +134,34 @@ def check_content(
         OSError: A file can't be read.
         StorageError: The object store can't be read.
     """
-    described = {file.path: file for file in manifest.files or ()}
+    described = {file.path: file.sha256 for file in manifest.files or ()}
     tests = _document_tests(manifest)
     of_failures = {path for path in sizes if _FAILURES.fullmatch(path)}
     reasons: Counter[str] = Counter()
     for path in sorted(sizes.keys() & (described.keys() | tests.keys() | of_failures)):
         data = files.read_file(os.path.join(folder, path), options)
-        problem = _compare_checksum(described[path], data) if path in described else ""
-        if not problem and path in tests:
-            problem = _check_document(data, tests[path])
-        elif not problem and path in of_failures:
-            problem = _count_reasons(data, reasons)
+        sha256 = hashlib.sha256(data).hexdigest()
+        problem = ""
+        try:
+            if sha256 != (wanted := described.get(path, sha256)):
+                problem = f"its SHA-256 is {sha256}, not {wanted}: its bytes have changed"
+            elif path in tests:
+                problem = "" if tests[path](json.loads(data)) else "doesn't fit the manifest"
+            elif path in of_failures:
+                problem = _count_reasons(data, reasons)
+        except (*_ERRORS, RecursionError) as error:
+            cause = str(error).partition("\n")[0] or type(error).__name__
+            problem = f"can't be read: {cause}"
         if problem:
             yield f"{path}: {problem}"
             of_failures.discard(path)
-    if of_failures:
-        yield from _compare_reasons(reasons, Counter(manifest.failures))
+    counts = Counter(manifest.failures)
+    for reason in sorted(reasons.keys() | counts.keys(), key=str) if of_failures else ():
+        if reasons[reason] != counts[reason]:
+            yield (
+                f"failures: {reasons[reason]:,} rows of {reason}, and {counts[reason]:,} by the "
+                "manifest"
+            )
 
 
 def check_reuse_files(
@@ -162,13 +179,6 @@ def check_reuse_files(
             yield f"{file.path}: its bytes have changed: the next build can't use it"
 
 
-def _compare_checksum(described: File, data: bytes) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 == described.sha256:
-        return ""
-    return f"its SHA-256 is {sha256}, not {described.sha256}: its bytes have changed"
-
-
 def _document_tests(manifest: Manifest) -> dict[str, Callable[[Any], bool]]:
     """Returns a test of the content of each JSON file, by path."""
     tests: dict[str, Callable[[Any], bool]] = {CLASSES: _are_classes}
@@ -178,42 +188,148 @@ def _document_tests(manifest: Manifest) -> dict[str, Callable[[Any], bool]]:
     return tests
 
 
+def recorded_schemas(manifest: Manifest) -> Schemas:
+    """Returns what a version says its examples consist of, or what this release writes."""
+    if manifest.schemas is not None:
+        return manifest.schemas
+    maps = {f"{name}_map" for name in manifest.config.get("mask_maps", ())}
+    columns = example_columns(
+        with_image=manifest.with_pictures, maps=[name for name in MAP_COLUMNS if name in maps]
+    )
+    return {form: find_format(form).schema(columns) for form in manifest.formats}
+
+
 def _are_classes(classes: list) -> bool:
     return [each["index"] for each in classes] == [*range(1, len(classes) + 1)]
 
 
-def _check_document(data: bytes, fits: Callable[[Any], bool]) -> str:
-    try:
-        return "" if fits(json.loads(data)) else "doesn't fit the manifest"
-    except (*_ERRORS, RecursionError) as error:
-        return f"can't be read: {_first_line(error)}"
-
-
 def _count_reasons(data: bytes, reasons: Counter[str]) -> str:
     """Counts the rows of failures by reason; returns the problem, if there is any."""
-    try:
-        with pq.ParquetFile(io.BytesIO(data)) as file:
-            if not file.schema_arrow.equals(failures.SCHEMA):
-                return "its columns aren't those of failures"
-            for batch in file.iter_batches(columns=["reason"]):
-                reasons.update(batch["reason"].to_pylist())
-    except _ERRORS as error:
-        return f"can't be read: {_first_line(error)}"
+    with pq.ParquetFile(io.BytesIO(data)) as file:
+        if not file.schema_arrow.equals(failures.SCHEMA):
+            return "its columns aren't those of failures"
+        for batch in file.iter_batches(columns=["reason"]):
+            reasons.update(batch["reason"].to_pylist())
     return ""
-
-
-def _compare_reasons(found: Counter[str], counts: Counter[str]) -> Iterator[str]:
-    for reason in sorted(found.keys() | counts.keys(), key=str):
-        if found[reason] != counts[reason]:
-            yield (
-                f"failures: {found[reason]:,} rows of {reason}, and {counts[reason]:,} by the "
-                "manifest"
-            )
 
 
 def _listed(names: set[str]) -> str:
     return " and ".join(sorted(names)) or "no format"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+def check_pointer(output: Output, name: str) -> Iterator[str]:
+    """Yields a line where `latest` isn't, byte for byte, as a build writes it for this version.
+
+    Raises:
+        OSError: It can't be read.
+        StorageError: The object store can't be read.
+    """
+    try:
+        data = files.read_unlinked(output.latest_path, output.options, len(name) + 2)
+    except IrregularError as error:
+        raise LatestError(output.path, str(error)) from None
+    if data != f"{name}\n".encode():
+        yield "latest: isn't as a build writes it, the version's name and a line break"
+
+
+def check_pins(output: Output) -> Iterator[str]:
+    """Yields a line for each pin that is damaged, or of a version that isn't there.
+
+    Raises:
+        OSError: One can't be read.
+        StorageError: The object store can't be read.
+    """
+    pins = os.path.dirname(output.pin_path(""))
+    if not is_remote(pins) and os.path.lexists(pins) and not os.path.isdir(pins):
+        yield f"pins: is {irregular_kind(pins) or 'a file'}, not a folder: no version is pinned"
+    for name in sorted(output.pinned()):
+        if not output.is_published(name):
+            yield f"pins/{name}: there is no such version: was it lost, or the pin renamed?"
+            continue
+        try:
+            data = files.read_unlinked(output.pin_path(name), output.options, _PIN_BYTES)
+        except IrregularError as error:
+            yield f"pins/{name}: isn't as it was written: {error}"
+            continue
+        if data != f"{name}\n".encode():
+            yield f"pins/{name}: isn't as it was written: unpin and pin the version again"
+
+
+def find_strangers(output: Output) -> Iterator[str]:
+    """Yields a line for each file or folder beside the versions that no program of ours has made.
+
+    They are no problem: no reader goes by them, and systems leave files such as `.DS_Store`.
+
+    Raises:
+        OSError: The output can't be read.
+        StorageError: The object store can't be read.
+    """
+    for name in list_names(output.path, output.options):
+        if name not in ENTRIES:
+            yield f"{name}: isn't of this output"
+
+
+def check_versions(output: Output, checked: str) -> Iterator[str]:
+    """Yields a line for each file or folder among the versions that is none.
+
+    Args:
+        output: where versions are published.
+        checked: the name of the version that is looked at by itself.
+
+    Raises:
+        OSError: The output can't be read.
+    """
+    if is_remote(output.path):  # where a version being published or removed lacks its manifest
+        return
+    for name in list_names(os.path.join(output.path, "versions"), output.options):
+        if name != checked and not output.is_published(name):
+            yield f"versions/{name}: isn't a version, for it has no {MANIFEST}"
+
+
+def check_card(output: Output, name: str, manifest: Manifest) -> tuple[str, str]:
+    """Compares the dataset card with the latest version.
+
+    Args:
+        output: where it is published.
+        name: the version that `latest` names.
+        manifest: its manifest.
+
+    Returns:
+        A problem and a note; each a line, or empty.
+
+    Raises:
+        StorageError: The object store can't be read.
+    """
+    path = os.path.join(output.path, card.NAME)
+    if not is_remote(path) and os.path.lexists(path) and (kind := irregular_kind(path)):
+        return "", f"{card.NAME}: is {kind}, so isn't checked"
+    found = card.read(output.path, output.options)
+    if found is None:
+        return "", f"{card.NAME}: is missing: datasets.load_dataset goes by it, so build again"
+    expected = card.render(name, manifest.splits)
+    if found == expected or _has_checksum(found, manifest):
+        return "", ""
+    other = card.version_of(found)
+    if other is None:
+        if expected.startswith(found) or card.was_card(found):
+            return f"{card.NAME}: isn't as it was written: {_CARD_REMEDY}", ""
+        return "", f"{card.NAME}: is somebody's own, so isn't checked"
+    if other != name and _is_card_of(found, output, other):
+        return "", f"{card.NAME}: is that of {other}: the next build writes that of the latest"
+    return f"{card.NAME}: isn't as it was written: the next build writes it anew", ""
+
+
+def _has_checksum(found: bytes, manifest: Manifest) -> bool:
+    """Returns whether a card is the one that the build wrote, of whatever release."""
+    return manifest.card is not None and hashlib.sha256(found).hexdigest() == manifest.card.sha256
+
+
+def _is_card_of(found: bytes, output: Output, name: str) -> bool:
+    """Returns whether a card is as the build of another published version wrote it."""
+    if not output.is_published(name):
+        return False
+    try:
+        manifest = output.manifest(name)
+    except ManifestError:
+        return False
+    return found == card.render(name, manifest.splits) or _has_checksum(found, manifest)

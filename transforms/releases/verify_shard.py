@@ -1,5 +1,6 @@
 """One shard of a version, looked at from its first to its last byte."""
 
+import dataclasses
 import io
 import os
 import warnings
@@ -18,8 +19,10 @@ from transforms.examples.imaging.decode import verify_pixels
 from transforms.examples.imaging.header import PILLOW_ERRORS, check_picture
 from transforms.formats.format import FormatError, Picture
 from transforms.formats.registry import find_format
+from transforms.releases.manifest import ShardFile
+from transforms.releases.merging import within
 from transforms.releases.shard_files import local_copy, sha256_of
-from transforms.releases.verify_agreement import Tally
+from transforms.releases.verify_agreement import Stream, Tally
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
 
@@ -29,11 +32,8 @@ class ShardTask(NamedTuple):
 
     Attributes:
         folder: of the version.
-        path: below it.
-        form: of `registry.FORMATS`.
         split: it is of.
-        sha256: that it should have.
-        num_examples: likewise.
+        shard: what the manifest says of it.
         schema: what the version says its examples consist of, in this format.
         columns: those by which examples are compared between formats.
         compare: whether examples' checksums are wanted.
@@ -44,11 +44,8 @@ class ShardTask(NamedTuple):
     """
 
     folder: str
-    path: str
-    form: str
     split: str
-    sha256: str
-    num_examples: int
+    shard: ShardFile
     schema: Mapping[str, str]
     columns: tuple[str, ...]
     compare: bool
@@ -57,8 +54,18 @@ class ShardTask(NamedTuple):
     options: ObjectOptions
     strict: bool = False
 
+    @property
+    def stream(self) -> Stream:
+        """Its split and format."""
+        return self.split, self.shard.format
 
-class ShardReport(NamedTuple):
+
+def _nothing() -> np.ndarray:
+    return np.empty(0, np.uint64)
+
+
+@dataclasses.dataclass
+class ShardReport:
     """The findings in a shard.
 
     Attributes:
@@ -71,21 +78,13 @@ class ShardReport(NamedTuple):
         readable: whether all examples are in `keys`.
     """
 
-    problems: list[str]
-    damaged: list[str]
-    keys: np.ndarray
-    checksums: np.ndarray
-    pictures: int
-    annotations: Counter[str]
-    readable: bool
-
-
-class _Found(NamedTuple):
-    """Of some examples: their ImageIDs, checksums, and how many are of the shard's split."""
-
-    ids: pa.Array
-    checksums: np.ndarray
-    of_split: int
+    problems: list[str] = dataclasses.field(default_factory=list)
+    damaged: list[str] = dataclasses.field(default_factory=list)
+    keys: np.ndarray = dataclasses.field(default_factory=_nothing)
+    checksums: np.ndarray = dataclasses.field(default_factory=_nothing)
+    pictures: int = 0
+    annotations: Counter[str] = dataclasses.field(default_factory=Counter)
+    readable: bool = True
 
 
 def check_shard(task: ShardTask) -> ShardReport:
@@ -95,65 +94,56 @@ def check_shard(task: ShardTask) -> ShardReport:
         StorageError: The object store can't be read.
         OSError: A file can't be read.
     """
-    nothing = np.empty(0, np.uint64)
-    with local_copy(os.path.join(task.folder, task.path), task.options) as path:
-        sha256 = sha256_of(path)
-        if sha256 != task.sha256:
-            # No reader is to be trusted with damaged data, and no more is to be learnt.
-            problem = f"its SHA-256 is {sha256}, not {task.sha256}: its bytes have changed"
-            return ShardReport([problem], [], nothing, nothing, 0, Counter(), readable=False)
-        problems: list[str] = []
-        damaged: list[str] = []
-        found: list[_Found] = []
-        annotations: Counter[str] = Counter()
-        pictures = first = 0
+    shard, report = task.shard, ShardReport()
+    ids, checksums, strangers = [], [_nothing()], 0
+    with local_copy(os.path.join(task.folder, shard.path), task.options) as path:
         try:
-            for examples in find_format(task.form).read(path, task.columns, task.schema):
-                ids = examples.image_ids
-                wanted = _within(task.sample, first, len(ids))
-                pictures += len(wanted)
+            sha256 = sha256_of(path)
+            if sha256 != shard.sha256:
+                # No reader is to be trusted with damaged data, and no more is to be learnt.
+                raise FormatError(
+                    f"its SHA-256 is {sha256}, not {shard.sha256}: its bytes have changed"
+                )
+            for examples in find_format(shard.format).read(path, task.columns, task.schema):
+                ids.append(examples.image_ids)
+                first = sum(map(len, ids[:-1]))
+                wanted = within(task.sample, first, len(ids[-1])).tolist()
+                report.pictures += len(wanted)
                 for row in wanted:
-                    problem, its_damage = _judge_picture(examples.picture(row), task.strict)
-                    problems += [problem] if problem else []
-                    damaged += [its_damage] if its_damage else []
+                    problem, damage = _judge_picture(examples.picture(row), task.strict)
+                    report.problems += [problem] if problem else []
+                    report.damaged += [damage] if damage else []
                 if task.count:
-                    annotations += examples.count_annotations()
-                checksums = examples.checksums() if task.compare else nothing
-                found.append(_Found(ids, checksums, examples.count_in_split(task.split)))
-                first += len(ids)
+                    report.annotations += examples.count_annotations()
+                if task.compare:
+                    checksums.append(examples.checksums())
+                strangers += len(ids[-1]) - examples.count_in_split(task.split)
         except (FormatError, pa.ArrowException) as error:
-            problems.append(str(error).partition("\n")[0])
-            return ShardReport(
-                problems, [], nothing, nothing, pictures, annotations, readable=False
-            )
-    count = sum(len(some.ids) for some in found)
-    if count != task.num_examples:
-        problems.append(
-            f"has {counted(count, 'example')}, and {task.num_examples:,} by the manifest"
+            report.problems.append(str(error).partition("\n")[0])
+            report.damaged.clear()
+            report.readable = False
+            return report
+    count = sum(map(len, ids))
+    if count != shard.num_examples:
+        report.problems.append(
+            f"has {counted(count, 'example')}, and {shard.num_examples:,} by the manifest"
         )
-    strangers = count - sum(some.of_split for some in found)
     if strangers:
-        problems.append(f"{strangers:,} of its examples aren't of {task.split}")
-    keys, ordered = _ordered_keys([some.ids for some in found], problems)
-    all_checksums = np.concatenate([nothing, *(some.checksums for some in found)])
+        report.problems.append(f"{strangers:,} of its examples aren't of {task.split}")
+    report.keys, ordered = _ordered_keys(ids, report.problems)
     if task.compare:
-        all_checksums = all_checksums[ordered]
-    return ShardReport(problems, damaged, keys, all_checksums, pictures, annotations, readable=True)
+        report.checksums = np.concatenate(checksums)[ordered]
+    return report
 
 
 def find_example(task: ShardTask, image_id: str) -> dict[str, Any] | None:
     """Returns the features of an image; None where it isn't in this shard, which was sound."""
-    with local_copy(os.path.join(task.folder, task.path), task.options) as path:
-        for examples in find_format(task.form).read(path, task.columns, task.schema):
+    with local_copy(os.path.join(task.folder, task.shard.path), task.options) as path:
+        for examples in find_format(task.shard.format).read(path, task.columns, task.schema):
             row = pc.index(examples.image_ids, image_id).as_py()
             if row >= 0:
                 return examples.features(row)
     return None
-
-
-def _within(sample: np.ndarray, first: int, count: int) -> list[int]:
-    start, stop = np.searchsorted(sample, [first, first + count])
-    return (sample[start:stop] - first).tolist()
 
 
 def _judge_picture(picture: Picture, strict: bool) -> tuple[str, str]:
@@ -222,8 +212,7 @@ def _ordered_keys(ids: list[pa.Array], problems: list[str]) -> tuple[np.ndarray,
     if bad:
         problems.append(f"{bad:,} ImageIDs aren't 16 hex digits")
     ordered = np.arange(len(keys))
-    if (keys[1:] < keys[:-1]).any():
-        count = int((keys[1:] < keys[:-1]).sum())
+    if count := int((keys[1:] < keys[:-1]).sum()):
         problems.append(
             f"isn't in the order of the hashes of ImageIDs, at {counted(count, 'place')}"
         )

@@ -9,14 +9,15 @@ others, and follows no links (`transforms.storage.private`).
 """
 
 import contextlib
+import glob
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from transforms import journal
 from transforms.redaction import redact_url
 from transforms.releases import heartbeat
-from transforms.releases.output import ENTRIES
+from transforms.releases.output import ENTRIES, list_names
 from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.regular import irregular_kind
@@ -66,7 +67,12 @@ def workspace(
     _check_path("--output", output)
     with contextlib.ExitStack() as stack:
         if is_remote(output):
-            work, done = stack.enter_context(_in_store(output, options)), 0
+            try:
+                _refuse_foreign(output, options.hasty())
+                work = stack.enter_context(heartbeat.work_folder(objects.normal(output), options))
+            except StorageError as error:
+                raise unusable(output, error) from None
+            done = 0
             if work_folder or shares_files:
                 _check_path("--work_folder", work_folder or "")
                 folder = work_folder or _temporary_folder()
@@ -93,11 +99,10 @@ def prepare(output: str, options: ObjectOptions = files.DEFAULTS) -> None:
     """
     _check_path("--output", output)
     try:
-        if is_remote(output):
-            _refuse_foreign(output, objects.children(output, options.hasty()))
-        else:
+        if not is_remote(output):
             os.makedirs(output, exist_ok=True)
-            _refuse_foreign(output, os.listdir(output))
+        _refuse_foreign(output, options.hasty())
+        if not is_remote(output):
             _refuse_links(output)
             private.make_shared_folder(os.path.join(output, ".work"))
     except (OSError, StorageError) as error:
@@ -141,17 +146,6 @@ def leftovers(
     return found
 
 
-@contextlib.contextmanager
-def _in_store(output: str, options: ObjectOptions) -> Iterator[str]:
-    with contextlib.ExitStack() as stack:
-        try:
-            _refuse_foreign(output, objects.children(output, options.hasty()))
-            work = stack.enter_context(heartbeat.work_folder(objects.normal(output), options))
-        except StorageError as error:
-            raise OutputError(f"--output {output} can't be used: {error}") from None
-        yield work
-
-
 def _temporary_folder() -> str:
     """Returns the folder of this user's builds where none is named."""
     try:
@@ -174,14 +168,13 @@ def _in_folder(
         try:
             os.makedirs(parent, exist_ok=True)
             if flag == "--output":
-                _refuse_foreign(parent, os.listdir(parent))
+                _refuse_foreign(parent, files.DEFAULTS)
             private.make_shared_folder(builds)
             lock = locked.lock_new(folder)
             fresh = private.make_private_folder(folder, for_group)
-            stopped = None
-            if fingerprint is not None:
-                stopped = _clear_away_stopped(builds, fingerprint, token, fresh)
-            if stopped:
+            if fingerprint is not None and (
+                stopped := _clear_away_stopped(builds, fingerprint, token, fresh)
+            ):
                 locked.remove(folder)
                 os.close(lock)
                 folder, lock, done = stopped
@@ -196,7 +189,8 @@ def _in_folder(
         interrupted = True
         raise
     finally:
-        if not (interrupted and fingerprint and _has_entries(folder)):
+        done_by_now = glob.glob("*", root_dir=os.path.join(folder, journal.FOLDER))
+        if not (interrupted and fingerprint and done_by_now):
             locked.remove(folder)
         if lock is not None:
             os.close(lock)
@@ -204,8 +198,8 @@ def _in_folder(
             os.rmdir(builds)
 
 
-def _refuse_foreign(output: str, names: Iterable[str]) -> None:
-    foreign = sorted({name.rstrip("/") for name in names} - ENTRIES)
+def _refuse_foreign(output: str, options: ObjectOptions) -> None:
+    foreign = [name for name in list_names(output, options) if name not in ENTRIES]
     if foreign:
         raise OutputError(
             f"--output {output} holds other files ({foreign[0]}): name an empty folder, or one "
@@ -288,9 +282,3 @@ def _tidy(folder: str) -> None:
             os.unlink(entry.path)
         elif entry.is_dir() and (entry.name in ("version", "progress") or "." in entry.name):
             files.vanish(entry.path)
-
-
-def _has_entries(folder: str) -> bool:
-    with contextlib.suppress(OSError):
-        return bool(os.listdir(os.path.join(folder, journal.FOLDER)))
-    return False

@@ -1,5 +1,6 @@
 """Reuse of the version before: a layer around the builder of buckets."""
 
+import dataclasses
 import os
 import uuid
 from collections.abc import Generator, Mapping
@@ -16,67 +17,63 @@ from transforms.examples.write import PartBuilder
 from transforms.kinds.registry import count_annotations
 from transforms.reuse import recording
 from transforms.reuse.finished import FinishedImages
-from transforms.reuse.lineage import digest_bucket, lineage_of, written_rows
+from transforms.reuse.lineage import digest_of, lineage_of, written_rows
 from transforms.reuse.previous import Previous
 
 
+@dataclasses.dataclass
 class ReusingBuilder:
     """A `BucketBuilder` that takes over from the version before what hasn't changed.
 
     It has another builder make the rest, and writes lineage rows for the next build. Buckets whose
     input is the same are taken over whole; of others, the pictures and masks of images of which
     these are the same.
-    """
 
-    def __init__(
-        self,
-        builder: PartBuilder,
-        options: ExampleOptions,
-        parts: PartOptions,
-        previous: str | None,
-        progress_folder: str | None,
-    ) -> None:
-        """Args:
+    Attributes:
         builder: makes what isn't taken over.
         options: what examples are made of.
         parts: how they are written.
-        previous: the folder of the version before; None where there is nothing to take over.
+        folder: of the version before; None where there is nothing to take over.
         progress_folder: where images are counted; None for nowhere.
-        """
-        self._builder = builder
-        self._options = options
-        self._parts = parts
-        self._folder = previous
-        self._progress_folder = progress_folder
+    """
+
+    builder: PartBuilder
+    options: ExampleOptions
+    parts: PartOptions
+    folder: str | None
+    progress_folder: str | None
 
     def open(self) -> None:
-        self._builder.open()
+        self.builder.open()
         self._previous = None
-        if self._folder:
-            options = self._options.object_options
-            self._previous = Previous.open(self._folder, self._parts.parts_folder, options)
+        if self.folder:
+            options = self.options.object_options
+            self._previous = Previous.open(self.folder, self.parts.parts_folder, options)
 
     def close(self) -> None:
-        self._builder.close()
+        self.builder.close()
 
     def build(
         self, bucket: int, joined: Joined, class_index: Mapping[str, int]
     ) -> Generator[BuiltPart, None, BuiltBucket]:
-        turned = self._options.image_spec.apply_rotation
+        turned = self.options.image_spec.apply_rotation
         lineage = {
-            split: lineage_of(images, self._options.sources, turned)
+            split: lineage_of(images, self.options.sources, turned)
             for split, images in split_table(joined.table)
         }
         classes = repr(sorted(class_index.items())).encode()
-        digest = digest_bucket(joined.table, lineage.values(), [classes])
+        given = [rows.view(np.uint8) for rows in lineage.values()]
+        digest = digest_of(joined.table, [*given, classes])
         parts = self._reuse_bucket(bucket, digest, len(joined.table))
         if parts:
             yield from parts
             built = self._account_for(joined)
         else:
             finished = self._find_finished(lineage)
-            built = yield from self._builder.build(bucket, joined, class_index, finished)
-            self._account_for_reused(built, finished)
+            built = yield from self.builder.build(bucket, joined, class_index, finished)
+            for split in built.splits:
+                if self.options.with_pictures and split.split in finished:
+                    split.reused_pictures = int(finished[split.split].pictures.sum())
             lineage = {
                 split.split: written_rows(lineage[split.split], split.image_ids, split.failures)
                 for split in built.splits
@@ -85,8 +82,8 @@ class ReusingBuilder:
             built.digest = digest
         for split, rows in lineage.items():
             if len(rows):
-                path = os.path.join(self._parts.parts_folder, uuid.uuid4().hex)
-                options = self._options.object_options
+                path = os.path.join(self.parts.parts_folder, uuid.uuid4().hex)
+                options = self.options.object_options
                 yield recording.write_rows(rows, path, split, bucket, options)
         return built
 
@@ -95,11 +92,11 @@ class ReusingBuilder:
         if not self._previous or not images:
             return None
         reused = self._previous.bucket(
-            bucket, self._parts.buckets, digest, images, self._parts.formats
+            bucket, self.parts.buckets, digest, images, self.parts.formats
         )
         if reused:
             metrics.IMAGES.inc(images)
-            progress.add(self._progress_folder, images=images)
+            progress.add(self.progress_folder, images=images)
         return reused
 
     def _account_for(self, joined: Joined) -> BuiltBucket:
@@ -108,16 +105,8 @@ class ReusingBuilder:
         for split, images in split_table(joined.table):
             account = built.add_split(split)
             account.annotations = count_annotations(images)
-            account.reused_pictures = len(images) if self._options.with_pictures else 0
+            account.reused_pictures = len(images) if self.options.with_pictures else 0
         return built
-
-    def _account_for_reused(
-        self, built: BuiltBucket, finished: Mapping[str, FinishedImages]
-    ) -> None:
-        """Counts the pictures of a bucket that are reused."""
-        for split in built.splits:
-            if self._options.with_pictures and split.split in finished:
-                split.reused_pictures = int(finished[split.split].pictures.sum())
 
     def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, FinishedImages]:
         """Returns, by split, pictures and masks of images of which these haven't changed."""
@@ -125,7 +114,7 @@ class ReusingBuilder:
             return {}
         matches = {split: self._previous.match(split, rows) for split, rows in lineage.items()}
         return {
-            split: FinishedImages(match, lineage[split], self._options.object_options)
+            split: FinishedImages(match, lineage[split], self.options.object_options)
             for split, match in matches.items()
             if match
         }

@@ -11,9 +11,9 @@ from transforms.dataset.elements import BuiltPart, in_one_piece
 from transforms.examples.imaging.process import Picture
 from transforms.examples.masks.rasterise import Raster
 from transforms.examples.pictures import Size
-from transforms.reuse import pages, previous_parts
+from transforms.reuse import pages
 from transforms.reuse.lineage import places_of
-from transforms.reuse.previous import Match
+from transforms.reuse.previous import Match, open_shard
 from transforms.sources.buffer import PictureBuffer
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -44,8 +44,7 @@ class FinishedImages:
         self._images = images
         self.pictures = match.places >= 0
         self.masks = match.masks
-        self._parts = match.parts
-        self._places = match.places
+        self._match = match
         self._options = options
         self._next_rasters = self._rasters()
 
@@ -55,7 +54,7 @@ class FinishedImages:
         Args:
             buffer: they are read to its room, while it has some.
         """
-        for part, shard, number, rows in self._groups(self._places[self.pictures]):
+        for part, shard, number, rows in self._groups(self._match.places[self.pictures]):
             chosen = shard.read_row_group(number, _PICTURE).take(pa.array(rows))
             paths = pc.struct_field(chosen["image"], "path").to_pylist()
             sizes = zip(*(chosen[name].to_pylist() for name in _PICTURE[1:]), strict=True)
@@ -77,7 +76,7 @@ class FinishedImages:
         return [next(self._next_rasters) if is_finished else None for is_finished in finished]
 
     def _rasters(self) -> Iterator[list[Raster]]:
-        for _, shard, number, rows in self._groups(self._places[self.masks]):
+        for _, shard, number, rows in self._groups(self._match.places[self.masks]):
             table = shard.read_row_group(number, _MASKS)
             masks = in_one_piece(table["masks"]).take(pa.array(rows))
             values = masks.flatten()
@@ -92,20 +91,19 @@ class FinishedImages:
         """Yields row groups with rows at these places: the part, its shard, the group's number in
         the shard, and the rows of the group."""
         before = 0
-        for part in self._parts:
-            origin = part.origin
-            assert origin is not None
-            stop = before + part.num_examples
-            if not len(_within(places, before, stop)):
-                before = stop
-                continue
-            shard = previous_parts.open_shard(part.path, origin.sha256, self._options)
-            for number, start, rows in _row_groups(shard, part):
-                first = before + start - origin.row
-                wanted = _within(places, first, first + rows)
-                if len(wanted):
-                    yield part, shard, number, wanted - first
-            before = stop
+        for part in self._match.parts:
+            assert part.origin is not None
+            wanted = _within(places, before, before + part.num_examples)
+            if len(wanted):
+                shard = open_shard(part.path, part.origin.sha256, self._options)
+                first = before - part.origin.row  # the place of the shard's first row
+                for number in range(shard.num_row_groups):
+                    stop = first + shard.metadata.row_group(number).num_rows
+                    of_group = _within(wanted, first, stop)
+                    if len(of_group):
+                        yield part, shard, number, of_group - first
+                    first = stop
+            before += part.num_examples
 
 
 def _start_of_pictures(group: pq.RowGroupMetaData) -> int:
@@ -117,14 +115,3 @@ def _start_of_pictures(group: pq.RowGroupMetaData) -> int:
 def _within(places: np.ndarray, start: int, stop: int) -> np.ndarray:
     first, last = np.searchsorted(places, [start, stop])
     return places[first:last]
-
-
-def _row_groups(file: pq.ParquetFile, part: BuiltPart) -> Iterator[tuple[int, int, int]]:
-    """The number, first row and rows of each row group of a part."""
-    assert part.origin is not None
-    start = 0
-    for number in range(file.num_row_groups):
-        rows = file.metadata.row_group(number).num_rows
-        if part.origin.row <= start < part.origin.row + part.num_examples:
-            yield number, start, rows
-        start += rows

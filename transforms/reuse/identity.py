@@ -18,6 +18,7 @@ from transforms.dataset.keys import mix
 
 #: The identity of what isn't to be taken over.
 UNKNOWN = np.uint64(0)
+_LEAST = np.uint64(1)
 
 _ADDRESSES = {
     "original": ("original_url", "original_size", "original_md5"),
@@ -43,7 +44,7 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
         "listed" if listed else [(source.medium, *_address(source), split) for source in some]
         for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED)
     ]
-    identities = np.full(len(images), _hash(repr(asked)))
+    identities = np.full(len(images), _hashes([repr(asked)])[0])
     if "listed" in asked:
         identities = _chain_lists(identities, *_members(images["pictures"], sources))
     for medium in sorted({source.medium for source in pictures} & _ADDRESSES.keys()):
@@ -54,7 +55,7 @@ def picture_identities(images: pa.Table, sources: Sequence[Source], turned: bool
         identities = mix(
             identities ^ rotation.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
         )
-    return _avoid_unknown(identities)
+    return np.maximum(identities, _LEAST)
 
 
 def mask_identities(
@@ -72,16 +73,16 @@ def mask_identities(
     """
     identities = _chain_lists(pictures, *_members(images["mask_files"], sources))
     lengths, masks = _flattened(images["masks"])
-    names = _hashes(masks.field("mask_path").to_pylist()) if len(masks) else _none()
-    return _avoid_unknown(_chain_lists(identities, lengths, names))
+    names = _hashes(masks.field("mask_path").to_pylist()) if len(masks) else _hashes([])
+    return np.maximum(_chain_lists(identities, lengths, names), _LEAST)
 
 
 def _members(lists: pa.ChunkedArray, sources: Sequence[Source]) -> tuple[np.ndarray, np.ndarray]:
     """Returns how many members each of n images has, and the identity of each member."""
     lengths, members = _flattened(lists)
     if not len(members):
-        return lengths, _none()
-    container = np.array([_hash(_container(source)) for source in sources], np.uint64)
+        return lengths, _hashes([])
+    container = _hashes(map(_container, sources))
     in_tar = np.array([source.medium in ("tar", "tar.gz") for source in sources])
     source = members.field("source").to_numpy()
     identities = mix(container[source] ^ _hashes(members.field("name").to_pylist()))
@@ -125,15 +126,3 @@ def _numbers(array: pa.Array) -> np.ndarray:
 
 def _hashes(texts: Iterable[str]) -> np.ndarray:
     return np.array([xxhash.xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
-
-
-def _hash(text: str) -> np.uint64:
-    return np.uint64(xxhash.xxh3_64_intdigest(text.encode()))
-
-
-def _none() -> np.ndarray:
-    return np.empty(0, np.uint64)
-
-
-def _avoid_unknown(identities: np.ndarray) -> np.ndarray:
-    return np.maximum(identities, np.uint64(1))

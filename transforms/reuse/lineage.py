@@ -1,16 +1,22 @@
-"""What a version keeps of a bucket's images, to be compared by the next build."""
+"""What a version keeps of a bucket and its images, to be compared by the next build."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
+from transforms.dataset import codes
 from transforms.dataset.elements import Source, in_one_piece
 from transforms.dataset.failures import Failure
 from transforms.dataset.keys import find, image_keys
-from transforms.reuse.digest import digest_of
+from transforms.kinds.registry import ANNOTATIONS
 from transforms.reuse.identity import UNKNOWN, mask_identities, picture_identities
 from transforms.reuse.recording import ROW
+
+#: Columns that are known by the identities of what they lead to.
+_ADDRESSES = ("pictures", "mask_files")
 
 
 def lineage_of(images: pa.Table, sources: Sequence[Source], turned: bool) -> np.ndarray:
@@ -56,12 +62,65 @@ def places_of(rows: np.ndarray, image_ids: pa.ChunkedArray) -> np.ndarray:
     return find(rows["key"], keys)[0]
 
 
-def digest_bucket(joined: pa.Table, splits: Iterable[np.ndarray], others: Iterable[bytes]) -> str:
-    """Returns the digest of all that a bucket's examples come from, beside flags and code.
+def digest_of(joined: pa.Table, others: Iterable[bytes | np.ndarray]) -> str:
+    """Returns a hash of a joined table and of other data, 128 bits in hex.
+
+    It goes by content: neither chunks, nor dictionaries, nor what lies under nulls counts.
 
     Args:
         joined: the table of `join.Joined`.
-        splits: its images, each split's as of `lineage_of`.
-        others: what else counts.
+        others: what else decides about the output, beside flags and code.
     """
-    return digest_of(joined, [*(rows.view(np.uint8) for rows in splits), *others])
+    digest = xxhash.xxh3_128()
+    for name in joined.column_names:
+        if name not in _ADDRESSES:
+            column = in_one_piece(joined[name])
+            coded = ANNOTATIONS[name].coded if name in ANNOTATIONS else ()
+            _update(digest, column, coded)
+    for data in others:
+        _take(digest, data)
+    return digest.hexdigest()
+
+
+def _update(digest: xxhash.xxh3_128, array: pa.Array, coded: tuple[str, ...] = ()) -> None:
+    """Takes in an array; fields of these names are texts of few values."""
+    dtype = array.type
+    if array.null_count:
+        present = np.packbits(array.is_valid().to_numpy(zero_copy_only=False))
+        _take(digest, present)
+    if pa.types.is_struct(dtype):
+        for field, child in zip(dtype, array.flatten(), strict=True):
+            if field.name in coded and pa.types.is_string(field.type):
+                child = child.dictionary_encode()
+            _update(digest, child, coded)
+    elif pa.types.is_list(dtype):
+        lengths = array.value_lengths()
+        _update_numbers(digest, lengths)
+        _update(digest, array.flatten(), coded)
+    elif pa.types.is_dictionary(dtype):
+        array = codes.compact(array)
+        _update_numbers(digest, array.indices)
+        _update(digest, array.dictionary)
+    elif pa.types.is_string(dtype) or pa.types.is_binary(dtype):
+        array = array.fill_null("" if pa.types.is_string(dtype) else b"")
+        offsets = np.frombuffer(array.buffers()[1], np.int32)
+        offsets = offsets[array.offset : array.offset + len(array) + 1]
+        _take(digest, np.diff(offsets))
+        data = np.frombuffer(array.buffers()[2] or b"", np.uint8)
+        _take(digest, data[offsets[0] : offsets[-1]] if len(array) else b"")
+    elif not pa.types.is_null(dtype):
+        _update_numbers(digest, array)
+
+
+def _update_numbers(digest: xxhash.xxh3_128, array: pa.Array) -> None:
+    numbers = (array.fill_null(0) if array.null_count else array).to_numpy()
+    if np.issubdtype(numbers.dtype, np.integer):
+        numbers = numbers.astype(np.int64)  # of whatever width indices are
+    _take(digest, np.ascontiguousarray(numbers))
+
+
+def _take(digest: xxhash.xxh3_128, data: Any) -> None:
+    """Data after its length, so that no two sequences of data are the same bytes."""
+    view = memoryview(data)
+    digest.update(view.nbytes.to_bytes(8, "little"))
+    digest.update(view)

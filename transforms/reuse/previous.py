@@ -1,14 +1,20 @@
 """The version before, and what of it a build may take over."""
 
+import contextlib
+import dataclasses
+import errno
+import functools
 import itertools
 import os
+import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Origin
@@ -16,7 +22,6 @@ from transforms.dataset.keys import find
 from transforms.exchange.batches import bucket_of
 from transforms.formats.part import Crc32
 from transforms.formats.registry import FORMATS, find_format
-from transforms.reuse import previous_parts
 from transforms.reuse.identity import UNKNOWN
 from transforms.reuse.recording import PART, PARTS, ROW
 from transforms.storage import files
@@ -25,7 +30,11 @@ from transforms.storage.stores import ObjectOptions
 
 #: What a part says of itself, its path apart, which here is the shard's.
 _OF_PART = [name for name in PART.names if name in BuiltPart._fields and name != "path"]
-_ERRORS = (OSError, ValueError, KeyError, TypeError, pa.ArrowException, StorageError)
+#: Errors of reading a damaged file.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, pa.ArrowException, StorageError)
+_READ_BYTES = 256 << 10
+#: Shards that a worker has open: consecutive buckets lie in the same few.
+_SHARDS = 8
 
 
 class Match(NamedTuple):
@@ -50,20 +59,23 @@ class _Known(NamedTuple):
     digest: str | None
 
 
+@dataclasses.dataclass
 class Previous:
-    """A published version with its lineage."""
+    """A published version with its lineage.
 
-    def __init__(
-        self, folder: str, known: Iterable[_Known], buckets: int, work: str, options: ObjectOptions
-    ) -> None:
-        """See `open`."""
-        self._folder = folder
-        self._buckets = buckets
-        self._work = work
-        self._options = options
-        self._of_bucket: dict[int, list[_Known]] = defaultdict(list)
-        for each in known:
-            self._of_bucket[each.part.bucket].append(each)
+    Attributes:
+        folder: of the version.
+        parts: of each bucket.
+        buckets: how many there are.
+        work: a folder of this build; local shards are linked into it.
+        options: how object stores are reached.
+    """
+
+    folder: str
+    parts: Mapping[int, Sequence[_Known]]
+    buckets: int
+    work: str
+    options: ObjectOptions
 
     @classmethod
     def open(cls, folder: str, work: str, options: ObjectOptions) -> Self | None:
@@ -83,9 +95,11 @@ class Previous:
             metadata = table.schema.metadata or {}
             if table.schema.remove_metadata() != PART.remove_metadata():
                 return None
-            known = _read(folder, table, options)
-            return cls(folder, known, int(metadata[b"buckets"]), work, options)
-        except _ERRORS:
+            parts: dict[int, list[_Known]] = defaultdict(list)
+            for known in _read(folder, table, options):
+                parts[known.part.bucket].append(known)
+            return cls(folder, parts, int(metadata[b"buckets"]), work, options)
+        except _DAMAGE:
             return None
 
     def bucket(
@@ -100,11 +114,11 @@ class Previous:
             images: how many it has.
             forms: the formats of the build.
         """
-        if buckets != self._buckets:
+        if buckets != self.buckets:
             return None
         found = [
             part
-            for part, known in self._of_bucket.get(bucket, ())
+            for part, known in self.parts.get(bucket, ())
             if known == digest and part.format in forms
         ]
         examples: Counter[str] = Counter()
@@ -125,12 +139,12 @@ class Previous:
             None where there is nothing to be taken over.
         """
         ends = np.ascontiguousarray(images["key"][[0, -1]])
-        first, last = bucket_of(ends, self._buckets).tolist()
+        first, last = bucket_of(ends, self.buckets).tolist()
         form = next(name for name in FORMATS if find_format(name).has_row_access)
         parts = list(self._between(first, last, form, split))
         try:
             rows = self._rows(self._between(first, last, naming.LINEAGE, split))
-        except _ERRORS:
+        except _DAMAGE:
             return None
         if not len(rows) or len(rows) != sum(part.num_examples for part in parts):
             return None
@@ -144,7 +158,7 @@ class Previous:
     def _between(self, first: int, last: int, form: str, split: str) -> Iterator[BuiltPart]:
         """The parts of some buckets, in order."""
         for bucket in range(first, last + 1):
-            for part, _ in self._of_bucket.get(bucket, ()):
+            for part, _ in self.parts.get(bucket, ()):
                 if (part.format, part.split) == (form, split):
                     yield part
 
@@ -157,9 +171,8 @@ class Previous:
         pieces = [np.empty(0, ROW)]
         for part in parts:
             assert part.origin is not None
-            with files.open_file(part.path, self._options, part.bytes, part.origin.bytes) as file:
-                file.seek(part.origin.start)
-                data = file.read(part.bytes)
+            with files.open_file(part.path, self.options, part.bytes, part.origin.bytes) as file:
+                data = files.read_at(file, part.origin.start, part.bytes)
             crc = Crc32()
             crc.update(data)
             if crc.hexdigest() != part.crc32:
@@ -172,16 +185,13 @@ class Previous:
 
         Objects are known by their ETags to be so; local shards are read.
         """
-        if is_remote(self._folder):
+        if is_remote(self.folder):
             return parts
         try:
-            linked = [
-                part._replace(path=previous_parts.link_into(self._work, part.path))
-                for part in parts
-            ]
+            linked = [part._replace(path=link_into(self.work, part.path)) for part in parts]
         except OSError:
             return None
-        return linked if all(map(previous_parts.is_sound, linked)) else None
+        return linked if all(map(is_sound, linked)) else None
 
 
 def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Known]:
@@ -205,3 +215,48 @@ def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Kno
             first += row["num_examples"]
             own = {name: row[name] for name in _OF_PART}
             yield _Known(BuiltPart(**own | {"path": path, "origin": origin}), row["digest"])
+
+
+def link_into(folder: str, path: str) -> str:
+    """Links a shard into a folder of this build, where nobody removes it; returns the link.
+
+    It is the same each time.
+
+    Raises:
+        OSError: it isn't there, can't be linked, or is no regular file.
+    """
+    link = os.path.join(folder, f"of-before-{xxhash.xxh3_128_hexdigest(path.encode())}")
+    with contextlib.suppress(FileExistsError):
+        os.link(path, link, follow_symlinks=False)
+    if not stat.S_ISREG(os.lstat(link).st_mode):
+        raise OSError(errno.EPERM, "is no regular file", path)
+    return link
+
+
+def is_sound(part: BuiltPart) -> bool:
+    """Returns whether the bytes of a part with an origin, in a local shard, are as written."""
+    crc = Crc32()
+    try:
+        for data in find_format(part.format).read_body(part):
+            crc.update(data)
+    except _DAMAGE:
+        return False
+    return crc.hexdigest() == part.body
+
+
+@functools.lru_cache(maxsize=_SHARDS)
+def open_shard(path: str, _sha256: str, options: ObjectOptions) -> pq.ParquetFile:
+    """Returns a Parquet shard of the version before, which stays open."""
+    return pq.ParquetFile(files.open_file(path, options, _READ_BYTES))
+
+
+def take_out(part: BuiltPart, path: str, options: ObjectOptions) -> BuiltPart:
+    """Writes a part with an origin to a local file; returns the part as it is there.
+
+    Raises:
+        OSError, StorageError: The shard can't be read.
+        ValueError: It isn't as it was written.
+    """
+    with open(path, "wb") as file:
+        find_format(part.format).extract(part, file, options)
+    return part._replace(path=path, origin=None)

@@ -9,7 +9,7 @@ By these the next build tells what it needn't do again: see `reuse.previous`.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,9 @@ PART = pa.schema(
         "etag": pa.string(),  # of an object
     }
 )
+
+#: Of objects, by path.
+Etags = Mapping[str, str | None]
 
 
 def write_rows(
@@ -86,36 +89,26 @@ class LineageRows(FileKind):
 LINEAGE = LineageRows()
 
 
-def parts_table(shards: Iterable[Shard], counts: Iterable[BucketCount], buckets: int) -> pa.Table:
-    """The content of `parts.parquet`, but for ETags.
+def parts_table(
+    shards: Iterable[Shard], counts: Iterable[BucketCount], buckets: int, etags: Etags
+) -> pa.Table:
+    """Returns the content of `parts.parquet`.
 
     Args:
         shards: of the version.
         counts: of all buckets.
         buckets: how many the build had.
+        etags: of shards that are objects, by their paths.
     """
     digests = {count.bucket: count.digest for count in counts}
-    rows: list[Sequence] = [
-        (
-            *(part.format, part.split, part.bucket, part.sequence),
-            *(part.num_examples, part.bytes, part.crc32, part.body, digests.get(part.bucket)),
-            *(shard.path, shard.bytes, shard.sha256, shard.footer, None),
-        )
+    rows = [
+        part._asdict()
+        | {"digest": digests.get(part.bucket), "path": shard.path, "size": shard.bytes}
+        | {"sha256": shard.sha256, "footer": shard.footer, "etag": etags.get(shard.path)}
         for shard in sorted(shards)
         for part in shard.parts
     ]
-    columns = list(zip(*rows, strict=True))
-    table = pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, PART, strict=True)],
-        schema=PART,
-    )
-    return table.replace_schema_metadata({"buckets": str(buckets)})
-
-
-def with_etags(table: pa.Table, etags: Mapping[str, str | int | None]) -> pa.Table:
-    """The table with the ETags of shards by their paths."""
-    column = pa.array([etags.get(path) for path in table["path"].to_pylist()], pa.string())
-    return table.set_column(PART.get_field_index("etag"), PART.field("etag"), column)
+    return pa.Table.from_pylist(rows, PART.with_metadata({"buckets": str(buckets)}))
 
 
 def encode_parts(table: pa.Table) -> bytes:

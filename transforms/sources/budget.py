@@ -51,9 +51,9 @@ class ByteBudget:
             granted: Future[None] = Future()
             if self._closed:
                 granted.cancel()
-                return granted
-            self._waiting[number] = size, granted
-            self._grant()
+            else:
+                self._waiting[number] = size, granted
+                self._grant()
         return granted
 
     def try_claim(self, number: int, size: int) -> bool:
@@ -124,11 +124,7 @@ class Room:
 
 
 def in_order(
-    count: int,
-    start: Callable[[int], _Coming],
-    take: Callable[[_Coming], _T],
-    budget: ByteBudget,
-    ahead: int = ANSWERS_AHEAD,
+    count: int, start: Callable[[int], _Coming], take: Callable[[_Coming], _T], budget: ByteBudget
 ) -> Iterator[_T]:
     """Answers in order, each as soon as it is there, while others after it are under way.
 
@@ -137,14 +133,13 @@ def in_order(
         start: begins to fetch one, given its number.
         take: waits for one that was begun.
         budget: of which `start` claims what an answer takes.
-        ahead: answers under way, or there before their turn, at most.
     """
     coming: deque[_Coming] = deque()
     started = 0
     try:
         for number in range(count):
             budget.begin(number)
-            while started < min(number + ahead, count):
+            while started < min(number + ANSWERS_AHEAD, count):
                 coming.append(start(started))
                 started += 1
             yield take(coming.popleft())

@@ -10,6 +10,9 @@ class PictureBuffer:
     """Pictures end to end in memory that stays: new memory costs more than reading into it.
 
     Who adds pictures, and who reads them into `room`, share it.
+
+    Attributes:
+        capacity: bytes that it has room for when it is empty.
     """
 
     def __init__(self, capacity: int, is_recycled: bool = True) -> None:
@@ -20,19 +23,14 @@ class PictureBuffer:
             is_recycled: whether all that was taken from it is overwritten once it has been cleared;
                 otherwise it has new memory then.
         """
-        self._capacity = capacity
+        self.capacity = capacity
         self._is_recycled = is_recycled
         self._allocate()
 
     def _allocate(self) -> None:
-        self._bytes = np.zeros(self._capacity, np.uint8)
+        self._bytes = np.zeros(self.capacity, np.uint8)
         self._memory = self._bytes.data
         self._used = 0
-
-    @property
-    def capacity(self) -> int:
-        """Bytes that it has room for when it is empty."""
-        return self._capacity
 
     def room(self, size: int) -> memoryview | None:
         """The next bytes, to read a picture into that may then be added; None where it is full."""

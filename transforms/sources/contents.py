@@ -33,16 +33,15 @@ def list_source(
             far more than it has, after what could still be listed.
     """
     contents = CONTENTS[source.kind]
-    if source.medium == "folder":
-        digest = _FolderDigest()
-        for listed in listing.list_members(source.path, contents, options):
-            digest.add(listed)
-            yield listed
-        if source.digest and source.digest != str(digest):
-            raise ChangedError.of(source.path)
-        return
     if unpacked is None:
-        yield from listing.list_members(source.path, contents, options, source.stamp)
+        expected = source.digest if source.medium == "folder" else ""
+        digest = xxhash.xxh3_128()
+        for listed in listing.list_members(source.path, contents, options, source.stamp):
+            if expected:
+                _add_to_digest(digest, listed)
+            yield listed
+        if expected and expected != _named(digest):
+            raise ChangedError.of(source.path)
         return
     try:
         yield from listing.list_members(unpacked.path, contents, options)
@@ -83,28 +82,24 @@ def digest_folder(source: Source, options: ObjectOptions) -> str:
         StorageError: The object store can't be read.
         OSError: A folder can't be read.
     """
-    digest = _FolderDigest()
+    digest = xxhash.xxh3_128()
     for listed in listing.list_members(source.path, CONTENTS[source.kind], options):
-        digest.add(listed)
-    return str(digest)
+        _add_to_digest(digest, listed)
+    return _named(digest)
 
 
-class _FolderDigest:
-    """A hash of the names and stamps of a folder's members, in the order in which they are listed.
+def _add_to_digest(digest: xxhash.xxh3_128, listed: listing.Listing) -> None:
+    """Adds the names and stamps of a folder's members to a hash, in the order of the listing.
 
     Other files don't count, such as those that a download has yet to rename.
     """
+    digest.update(to_ipc(listed.table.select(["name", "stamp"])))
+    refused = [(failure.reason, failure.detail) for failure in listed.failures]
+    digest.update(repr((refused, listed.similar)).encode())
 
-    def __init__(self) -> None:
-        self._hash = xxhash.xxh3_128()
 
-    def add(self, listed: listing.Listing) -> None:
-        self._hash.update(to_ipc(listed.table.select(["name", "stamp"])))
-        refused = [(failure.reason, failure.detail) for failure in listed.failures]
-        self._hash.update(repr((refused, listed.similar)).encode())
-
-    def __str__(self) -> str:
-        return f"list:{self._hash.hexdigest()}"
+def _named(digest: xxhash.xxh3_128) -> str:
+    return f"list:{digest.hexdigest()}"
 
 
 def keyed(members: pa.Table, index: int) -> pa.RecordBatch:
@@ -114,5 +109,4 @@ def keyed(members: pa.Table, index: int) -> pa.RecordBatch:
     keys, _ = image_keys(members["image_id"].chunk(0))
     source_index = pa.array([index] * len(members), pa.int32())
     members = members.append_column("source", source_index).drop_columns("image_id")
-    value = in_one_piece(members.to_struct_array())
-    return pa.record_batch({"key": keys, "value": value})
+    return pa.record_batch({"key": keys, "value": in_one_piece(members.to_struct_array())})

@@ -5,15 +5,21 @@ import base64
 import hashlib
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
+from transforms.dataset.elements import Source
 from transforms.dataset.failures import PixelError, Reason
 from transforms.sources import addresses
+from transforms.sources.answers import Answer
 from transforms.sources.budget import ByteBudget, Room, in_order
 from transforms.sources.limits import HttpOptions
-from transforms.sources.transfer import LargerError, PassingError, Redirect, Transfer
+from transforms.sources.transfer import LargerError, PassingError, Transfer
 from transforms.storage.http.handle import Refusal
 from transforms.storage.http.libcurl import pycurl
 from transforms.storage.retry import Attempts
@@ -28,6 +34,9 @@ _TAKEN_AT_ONCE = 8
 
 #: In the path of the picture to which Flickr redirects from one that was deleted or made private.
 _PLACEHOLDER = "photo_unavailable"
+
+_ORIGINAL = ("original_url", "original_size", "original_md5")
+_COLUMNS = ("image_id", "split", *_ORIGINAL, "thumbnail_300k_url")
 
 
 class Request(NamedTuple):
@@ -65,7 +74,7 @@ class HttpFetcher:
         self._refusal = None if options.allow_private_hosts else refusal
         self._usual_bytes = _FIRST_USUAL_BYTES
         self._idle: list[Transfer] = []
-        self._hosts: dict[str, _Host] = {}
+        self._hosts = defaultdict(partial(_Host, options.max_per_host))
         self._slots = asyncio.Semaphore(options.max_requests)
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, options.max_requests)
@@ -87,7 +96,9 @@ class HttpFetcher:
         budget = ByteBudget()
 
         def start(number: int) -> asyncio.Task[bytes | PixelError]:
-            return self._loop.create_task(self._answer_within(budget, number, requests[number]))
+            request = requests[number]
+            size = min(request.size or self._usual_bytes, self._options.max_bytes)
+            return self._loop.create_task(self._answer_within(Room(budget, number, size), request))
 
         taken = itertools.count(1)
 
@@ -113,12 +124,8 @@ class HttpFetcher:
         for transfer in self._idle:
             transfer.close()
 
-    async def _answer_within(
-        self, budget: ByteBudget, number: int, request: Request
-    ) -> bytes | PixelError:
-        """The answer to a request, which gets as much of a budget as it turns out to need."""
-        size = min(request.size or self._usual_bytes, self._options.max_bytes)
-        room = Room(budget, number, size)
+    async def _answer_within(self, room: Room, request: Request) -> bytes | PixelError:
+        """The answer to a request, which gets as much room as it turns out to need."""
         while True:
             if not (granted := room.claim()).done():
                 await asyncio.wrap_future(granted)
@@ -141,8 +148,7 @@ class HttpFetcher:
             except PassingError as error:
                 wait = attempts.wait(error.after)
                 if wait is None:
-                    detail = f"{error.detail} ({attempts.failed} attempts)"
-                    return PixelError(error.reason, detail)
+                    return PixelError(error.reason, f"{error.detail} ({attempts.failed} attempts)")
             except PixelError as error:
                 return error
             await asyncio.sleep(wait)
@@ -155,40 +161,31 @@ class HttpFetcher:
             answer = await self._ask(url, attempts, room, uses_netrc)
             if isinstance(answer, bytes):
                 return answer
-            url = addresses.checked_url(answer.url, base=url)
+            url = addresses.checked_url(answer, base=url)
             if _PLACEHOLDER in urlsplit(url).path:
                 raise PixelError(Reason.MISSING, f"redirected to {url}")
         limit = self._options.max_redirects
         raise PixelError(Reason.HTTP_STATUS, f"more than {limit} redirects, the last to {url}")
 
-    async def _ask(
-        self, url: str, attempts: Attempts, room: Room, uses_netrc: bool
-    ) -> bytes | Redirect:
-        name = urlsplit(url).netloc.lower()
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = _Host(self._options.max_per_host)
+    async def _ask(self, url: str, attempts: Attempts, room: Room, uses_netrc: bool) -> bytes | str:
+        host = self._hosts[urlsplit(url).netloc.lower()]
         async with host.slots:
             while (pause := host.paused_until - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
             async with self._slots:
+                if not self._idle:
+                    self._idle.append(Transfer(self._multi, self._options, self._refusal))
+                transfer = self._idle.pop()
                 try:
-                    return await self._transfer(url, attempts.seconds_left(), room, uses_netrc)
+                    return await transfer.ask(url, attempts.seconds_left(), room, uses_netrc)
                 except PassingError as error:
                     # "Too many requests" means the others too.
                     if error.after is not None and error.detail == "429":
                         wait = min(error.after, self._options.retry.longest_wait)
                         host.paused_until = time.monotonic() + wait
                     raise
-
-    async def _transfer(
-        self, url: str, seconds: float, room: Room, uses_netrc: bool
-    ) -> bytes | Redirect:
-        transfer = self._idle.pop() if self._idle else Transfer(self._options, self._refusal)
-        try:
-            return await transfer.ask(self._multi, url, seconds, room, uses_netrc)
-        finally:
-            self._idle.append(transfer)
+                finally:
+                    self._idle.append(transfer)
 
 
 class _Host:
@@ -213,3 +210,44 @@ def _verified(data: bytes, request: Request) -> bytes:
         if md5 != request.md5:
             raise PixelError(Reason.MD5_MISMATCH, f"{md5}, {request.md5} was published")
     return data
+
+
+class HttpSource:
+    """Pictures over HTTP.
+
+    Args:
+        source: `medium` is `http` (`path` a template with `{split}` and `{image_id}`), `original`
+            or `thumbnail` (the published addresses; an empty thumbnail's is the original's).
+        options: limits and timeouts.
+    """
+
+    def __init__(self, source: Source, options: HttpOptions) -> None:
+        self._source = source
+        # The hosts of published addresses are anybody's.
+        self._fetcher = HttpFetcher(options, uses_netrc=source.medium == "http")
+
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        rows = images.select(_COLUMNS).to_pylist()
+        requests = [self._request(row) for row in rows]
+        answers = self._fetcher.fetch([request for request in requests if request])
+        for request, row in zip(requests, rows, strict=True):
+            if request:
+                answer = partial(Answer, request.url, is_thumbnail=self._has_thumbnail(row))
+                yield map(answer, itertools.islice(answers, 1))
+            else:
+                yield iter(())
+
+    def close(self) -> None:
+        self._fetcher.close()
+
+    def _request(self, row: dict) -> Request | None:
+        """Where an image's picture should be; None where no address is published."""
+        if self._source.medium == "http":
+            return Request(self._source.path.format(split=row["split"], image_id=row["image_id"]))
+        if self._has_thumbnail(row):
+            return Request(row["thumbnail_300k_url"])
+        return Request(*(row[name] for name in _ORIGINAL)) if row["original_url"] else None
+
+    def _has_thumbnail(self, row: dict) -> bool:
+        """Whether the thumbnail of an image is asked for, and not the original."""
+        return self._source.medium == "thumbnail" and bool(row["thumbnail_300k_url"])

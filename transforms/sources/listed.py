@@ -20,32 +20,26 @@ from transforms.storage.stores import ObjectOptions
 from transforms.work_folder import WorkFolder
 
 
+@dataclasses.dataclass(eq=False)
 class ListMembersFn(beam.DoFn):
     """Lists a folder or archive and partitions the addresses, unless the journal has both."""
 
-    def __init__(
-        self,
-        work: WorkFolder,
-        partition: Callable[[Iterable[Any]], Iterator[Any]],
-        journal: Journal,
-        options: ObjectOptions,
-    ) -> None:
-        self._work = work
-        self._partition = partition
-        self._journal = journal
-        self._options = options
+    work: WorkFolder
+    partition: Callable[[Iterable[Any]], Iterator[Any]]
+    journal: Journal
+    options: ObjectOptions
 
     def setup(self) -> None:
-        progress.sign_on(self._work.progress)
+        progress.sign_on(self.work.progress)
 
     def process(self, source: Source) -> Iterable[Any]:
         name = f"source-{source.index}"
-        outputs = self._journal.load(name)
+        outputs = self.journal.load(name)
         if outputs is None:
-            unpacked = unpack_source(source, self._work.exchange, self._options)
-            members = self._partition(list_outputs(source, self._options, unpacked))
+            unpacked = unpack_source(source, self.work.exchange, self.options)
+            members = self.partition(list_outputs(source, self.options, unpacked))
             files = [unpacked.path] if unpacked else []
-            outputs = self._journal.save(name, members, files)
+            outputs = self.journal.save(name, members, files)
         return outputs
 
 

@@ -1,32 +1,38 @@
-"""Listing pixel and mask sources as tables that travel to the buckets of their images."""
+"""Listing pixel and mask sources as tables that travel to the buckets of their images.
+
+The members of a folder, tar or zip are walked without reading their bytes.
+"""
 
 import contextlib
 import os
+import posixpath
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import pyarrow as pa
 
 from transforms.dataset.failures import Failure, PixelError, Reason, Stage
-from transforms.sources.archive import reader_of, walk_tar, walk_zip
-from transforms.sources.folder import walk_folder
-from transforms.sources.members import Member
+from transforms.sources.members import Address, Member
 from transforms.storage import files
 from transforms.storage.archives import GZIP_MAGIC, ZIP_MAGICS
-from transforms.storage.claims import FAR, leads_out
+from transforms.storage.claims import FAR, ArchiveError, leads_out
+from transforms.storage.folders import LOOP, NO_FILE, walk_linked
 from transforms.storage.objects import is_remote
+from transforms.storage.stamps import number_of, stamp_of
 from transforms.storage.stores import ObjectOptions
-from transforms.storage.tars import BLOCK, TarError, is_tar, read_members
-from transforms.storage.zips import ZipError, find_directory
+from transforms.storage.tars import BLOCK, SPARSE, is_tar, read_members
+from transforms.storage.zips import ZipEntry, find_directory, read_entries
 
-#: Members of a batch.
+#: Members and failures of a batch at most.
 ROWS = 65_536
 
 _SHOWN = 200  # characters of a name that a failure shows
+_STREAM_BYTES = 8 << 20
 
-#: One row a member: the ImageID, then the fields of `Member` but for refusals.
+#: One row a member: the ImageID, its name, and the fields of its `Address`.
 SCHEMA = pa.schema(
     {
         "image_id": pa.string(),
@@ -39,8 +45,6 @@ SCHEMA = pa.schema(
         "stamp": pa.int64(),
     }
 )
-
-_WALKS = {"tar": walk_tar, "zip": walk_zip}
 
 _COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
@@ -127,7 +131,7 @@ def kind_of(
     if not stamp and not is_remote(path) and not os.path.exists(path):
         raise ValueError(f"{path}: no such folder or file; check the path")
     with files.open_file(path, options, stamp=stamp) as file:
-        start = file.read(8)
+        start = file.read(BLOCK)
         if start.startswith(GZIP_MAGIC):
             return "tar.gz"
         if start.startswith(_COMPRESSED):
@@ -136,31 +140,24 @@ def kind_of(
             return "zip"
         if not start:
             raise ValueError(f"{path} is empty: download it again")
-        if start.lstrip().startswith(b"<"):
-            raise ValueError(
-                f"{path} is a web page, the server's answer in place of the archive: download it "
-                "again"
-            )
+        if start[:8].lstrip().startswith(b"<"):
+            page = "a web page, the server's answer in place of the archive"
+            raise ValueError(f"{path} is {page}: download it again")
         why = ""
-        file.seek(0)
-        if is_tar(file.read(BLOCK)):
+        if is_tar(start):
             try:
                 next(read_members(reader_of(path, file)), None)
                 return "tar"
-            except TarError as error:
+            except ArchiveError as error:
                 why = f" (as a tar: {error})"
-        with contextlib.suppress(ZipError):
+        with contextlib.suppress(ArchiveError):
             find_directory(file)  # with something in front, such as an unpacker
             return "zip"
     raise ValueError(f"{path}: neither a folder, a tar nor a zip{why}; give one of these")
 
 
 def list_members(
-    path: str,
-    contents: Contents,
-    options: ObjectOptions = files.DEFAULTS,
-    stamp: str = "",
-    batch_rows: int = ROWS,
+    path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Listing]:
     """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
 
@@ -172,7 +169,6 @@ def list_members(
         contents: `PICTURES` or `MASKS`.
         options: how object stores are reached.
         stamp: of an archive that must be as it was planned; members of folders get their own.
-        batch_rows: members and failures of a batch at most.
 
     Yields:
         Batches of members and failures; none for an empty source.
@@ -186,30 +182,34 @@ def list_members(
     kind = kind_of(path, options, stamp)
     if kind == "tar.gz":
         raise ValueError(f"{path}: compressed; unpack it first")
-    walk = walk_folder if kind == "folder" else partial(_WALKS[kind], stamp=stamp)
+    if kind == "folder":
+        members = walk_folder(path, options)
+    else:
+        members = (walk_tar if kind == "tar" else walk_zip)(path, options, stamp)
     rows: list[tuple] = []
     failures: list[Failure] = []
     skipped = 0
     similar = others = Unused()
     damage = None
     try:
-        for member in walk(path, options):
-            match = contents.base_name.fullmatch(member.name.rpartition("/")[2])
+        for member in members:
+            name, address, _ = member
+            base_name = name.rpartition("/")[2]
+            match = contents.base_name.fullmatch(base_name)
             image_id = match and match[1]
             if refusal := _refusal(member):
                 reason, detail = refusal
-                detail = f"{member.name[:_SHOWN]!a}: {detail}"
+                detail = f"{name[:_SHOWN]!a}: {detail}"
                 failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
-            elif image_id is None:
-                skipped += 1
-                base_name = member.name.rpartition("/")[2]
-                if contents.similar.fullmatch(base_name):
-                    similar = similar.followed_by(Unused(1, member.name))
-                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
-                    others = others.followed_by(Unused(1, member.name))
+            elif image_id is not None:
+                rows.append((image_id, name, *address))
             else:
-                rows.append((image_id, *member[:6], member.stamp))
-            if len(rows) + len(failures) == batch_rows:
+                skipped += 1
+                if contents.similar.fullmatch(base_name):
+                    similar = similar.followed_by(Unused(1, name))
+                elif base_name and not _ARCHIVE.search(base_name):  # no directory either
+                    others = others.followed_by(Unused(1, name))
+            if len(rows) + len(failures) == ROWS:
                 yield Listing(_table(rows), skipped, failures, similar, others)
                 rows, failures, skipped = [], [], 0
                 similar = others = Unused()
@@ -219,6 +219,89 @@ def list_members(
         yield Listing(_table(rows), skipped, failures, similar, others)
     if damage:
         raise damage
+
+
+def walk_folder(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[Member]:
+    """Its files, at any depth, in an order that depends on their names alone, with absolute paths.
+
+    In an object store that is the order of their keys. Links are followed, wherever they lead; each
+    folder is entered once. A file that vanishes while its folder is listed isn't there.
+    """
+    if is_remote(path):
+        for found in files.walk(path, options):
+            address = Address(found.path, 0, found.size, stamp=number_of(found.stamp))
+            yield Member(posixpath.relpath(found.path, path), address)
+        return
+    for entry in walk_linked(os.path.realpath(path)):
+        # The files behind a loop are listed without the link.
+        if entry.trouble != LOOP and (status := entry.status()):
+            reason = Reason.UNSAFE_PATH if entry.trouble == NO_FILE else Reason.MISSING
+            refusal = (reason, entry.trouble) if entry.trouble else None
+            stamp = number_of(stamp_of(status))
+            yield Member(entry.name, Address(entry.path, 0, status.st_size, stamp=stamp), refusal)
+
+
+def walk_tar(
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Iterator[Member]:
+    """The members of a plain tar in their order, with memory for one at a time.
+
+    In an object store the tar is read through, since a request a header would take longer.
+
+    Raises:
+        ChangedError: The archive hasn't the stamp that is given.
+        StorageError: The object store can't be read.
+        PixelError: TRUNCATED or CORRUPT where the archive can't be followed further, after the
+            members before that place.
+    """
+    with files.open_file(path, options, _STREAM_BYTES, stamp=stamp) as file, _damage():
+        for name, start, size, refused, is_folder in read_members(reader_of(path, file)):
+            reason = Reason.FORMAT_NOT_ALLOWED if refused == SPARSE else Reason.UNSAFE_PATH
+            refusal = (reason, refused) if refused else None
+            yield Member(name + "/" * is_folder, Address(path, start, size), refusal)
+
+
+def reader_of(path: str, file: BinaryIO) -> Callable[[int, int], bytes]:
+    """Returns what reads so many bytes from a place on."""
+    if not is_remote(path):
+        return lambda place, size: os.pread(file.fileno(), size, place)  # a third of the time
+    return partial(files.read_at, file)
+
+
+def walk_zip(
+    path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
+) -> Iterator[Member]:
+    """The members of a zip in the order of its central directory, with a MiB of it in memory.
+
+    Raises:
+        ChangedError: The archive hasn't the stamp that is given.
+        StorageError: The object store can't be read.
+        PixelError: TRUNCATED or CORRUPT when that directory is missing or damaged.
+    """
+    with files.open_file(path, options, stamp=stamp) as file, _damage():
+        for entry in read_entries(file):
+            address = Address(path, entry.offset, entry.size, entry.method, entry.crc32)
+            yield Member(entry.name, address, _zip_refusal(entry))
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """Turns the errors of an archive into failures."""
+    try:
+        yield
+    except ArchiveError as error:
+        reason = Reason.TRUNCATED if error.is_cut else Reason.CORRUPT
+        raise PixelError(reason, str(error)) from None
+    except OSError as error:
+        raise PixelError(Reason.CORRUPT, str(error)) from None
+
+
+def _zip_refusal(entry: ZipEntry) -> tuple[Reason, str] | None:
+    if stat.S_IFMT(entry.attributes >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return Reason.UNSAFE_PATH, "a link or device"
+    if entry.overlaps:
+        return Reason.CORRUPT, "its bytes are another member's too"
+    return None
 
 
 def describe_unused(
@@ -252,14 +335,11 @@ def describe_unused(
 def _refusal(member: Member) -> tuple[Reason, str] | None:
     if leads_out(member.name) or "\\" in member.name:
         return Reason.UNSAFE_PATH, "the name could lead out of the source"
-    if not (0 <= member.offset < FAR and 0 <= member.size < FAR):
+    if not (0 <= member.address.offset < FAR and 0 <= member.address.size < FAR):
         return Reason.CORRUPT, "an impossible offset or size"
     return member.refusal
 
 
 def _table(rows: list[tuple]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
-        schema=SCHEMA,
-    )
+    return pa.table(list(map(pa.array, columns, SCHEMA.types)), schema=SCHEMA)

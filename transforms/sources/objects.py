@@ -1,17 +1,23 @@
 """Fetching pictures from buckets: `s3://bucket/prefix` and `gs://bucket/prefix`."""
 
+import contextlib
 import io
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import obstore
+import pyarrow as pa
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import ObjectStore
 
 from transforms.dataset.failures import PixelError, Reason
+from transforms.sources.answers import Answer
 from transforms.sources.budget import ByteBudget, Room, in_order
+from transforms.storage.objects import first_line, http_status
 from transforms.storage.stores import ObjectOptions, open_bucket
 
 if TYPE_CHECKING:
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
 _URI = re.compile(r"(?P<scheme>s3|gs)://(?P<bucket>[^/{}]+)(?:/(?P<path>.*))?", re.DOTALL)
 _PLACEHOLDER = re.compile(r"{[^{}]*}")
 _DENIED = (PermissionDeniedError, UnauthenticatedError)
-_STATUS = re.compile(r"status code: (\d{3})")
 #: What kinds of transport errors mean; obstore tells them in its messages alone.
 _BROKEN = {
     "kind: Timeout": (Reason.TIMEOUT, "no whole answer in time"),
@@ -31,7 +36,7 @@ _BROKEN = {
 
 
 class ObjectFetcher:
-    """Fetches objects of one bucket, many at once.
+    """Fetches pictures of one bucket, many at once.
 
     To be made in the process that uses it, since its threads don't survive a fork. Each object is
     asked for with the environment's credentials, where it has some, and without where denied.
@@ -54,27 +59,32 @@ class ObjectFetcher:
         self._options = options or ObjectOptions()
         self._bucket = f"{match['scheme']}://{match['bucket']}"
         path = (match["path"] or "").strip("/")
-        self._template = path if _is_template(uri, path) else None
-        self._prefix = f"{path}/" if path and not self._template else ""
+        prefix = f"{path}/" if path else ""
+        layouts = (f"{prefix}{{split}}/{{image_id}}.jpg", f"{prefix}{{image_id}}.jpg")
+        self._templates = (path,) if _is_template(uri, path) else layouts
         self._stores = open_bucket(match["scheme"], match["bucket"], self._options)
         self._threads = ThreadPoolExecutor(self._options.max_concurrent, "objects")
 
+    def ask(self, images: pa.Table) -> Iterator[Iterator[Answer]]:
+        """Answers for each of some images, as a `PictureSource`."""
+        rows = zip(images["split"].to_pylist(), images["image_id"].to_pylist(), strict=True)
+        keys = [self.candidates(split, image_id) for split, image_id in rows]
+        answers = self.fetch(keys)
+        for key, *_ in keys:
+            yield map(partial(Answer, f"{self._bucket}/{key}"), islice(answers, 1))
+
     def candidates(self, split: str, image_id: str) -> tuple[str, ...]:
         """The keys at which an image's picture may be, for `fetch`, in the order to try them."""
-        if self._template:
-            return (self._template.replace("{split}", split).replace("{image_id}", image_id),)
-        return (f"{split}/{image_id}.jpg", f"{image_id}.jpg")
-
-    def uri(self, key: str) -> str:
-        """The URI of a key of `candidates`."""
-        return f"{self._bucket}/{self._prefix}{key}"
+        return tuple(
+            template.replace("{split}", split).replace("{image_id}", image_id)
+            for template in self._templates
+        )
 
     def fetch(self, keys: Sequence[str | Sequence[str]]) -> Iterator[bytes | PixelError]:
         """Fetches pictures; while one is used, those after it, as far as a `ByteBudget` allows.
 
         Args:
-            keys: for each of n pictures its key below the URI's prefix (below the bucket where the
-                URI is a template), or several to try in order.
+            keys: for each of n pictures its key in the bucket, or several to try in order.
 
         Yields:
             For each of the n pictures, in the same order, its bytes or why there are none:
@@ -93,40 +103,30 @@ class ObjectFetcher:
         """Ends the threads; what is under way is waited for."""
         self._threads.shutdown(cancel_futures=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _first_found(self, keys: str | Sequence[str], room: Room) -> bytes | PixelError:
         keys = [keys] if isinstance(keys, str) else keys
         denial = None
         for key in keys:
             try:
-                return self._get(self._prefix + key, room)
+                return self._get(key, room)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     return PixelError(Reason.MISSING, f"there is no bucket {self._bucket}")
             except _DENIED as error:
                 # Goes on: in buckets that can't be listed, what is absent is denied as well.
-                denial = denial or PixelError(
-                    Reason.HTTP_STATUS, f"HTTP {_status(error)}: {self._bucket} denies access"
-                )
+                detail = f"HTTP {http_status(error)}: {self._bucket} denies access"
+                denial = denial or PixelError(Reason.HTTP_STATUS, detail)
             except PixelError as error:
                 return error
             except (BaseError, ValueError) as error:
                 return _explain(error)
-        tried = ", ".join(self._prefix + key for key in keys)
-        return denial or PixelError(Reason.MISSING, f"{self._bucket} has no {tried}")
+        return denial or PixelError(Reason.MISSING, f"{self._bucket} has no {', '.join(keys)}")
 
     def _get(self, key: str, room: Room) -> bytes:
         *first, last = self._stores
         for store in first:
-            try:
+            with contextlib.suppress(*_DENIED):
                 return self._download(store, key, room)
-            except _DENIED:
-                continue
         return self._download(last, key, room)
 
     def _download(self, store: ObjectStore, key: str, room: Room) -> bytes:
@@ -136,8 +136,7 @@ class ObjectFetcher:
             room.claim().result()
             answer = self._head_of(store, key)
         data = io.BytesIO()
-        for chunk in answer:
-            data.write(chunk)
+        data.writelines(answer)
         return data.getvalue()
 
     def _head_of(self, store: ObjectStore, key: str) -> "GetResult":
@@ -168,15 +167,9 @@ def _explain(error: Exception) -> PixelError:
     text = str(error)
     if isinstance(error, ValueError):
         return PixelError(Reason.UNSAFE_PATH, text)
-    if status := _status(error):
+    if status := http_status(error):
         return PixelError(Reason.HTTP_STATUS, f"HTTP {status}")
     for words, (reason, detail) in _BROKEN.items():
         if words in text:
             return PixelError(reason, detail)
-    detail = text.partition("\n")[0].rpartition(" - ")[2]
-    return PixelError(Reason.HTTP_STATUS, f"no sound answer: {detail}")
-
-
-def _status(error: Exception) -> str | None:
-    match = _STATUS.search(str(error))
-    return match and match[1]
+    return PixelError(Reason.HTTP_STATUS, f"no sound answer: {first_line(error)}")

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from transforms.dataset.failures import PixelError, Reason
 from transforms.storage.objects import AbsentError, StorageError, read_range
@@ -30,33 +30,26 @@ class RangeFetcher:
     Its threads start when they are needed, and don't survive a fork.
     """
 
-    def __init__(self, options: ObjectOptions, ahead: int = _AHEAD) -> None:
-        """Fetches nothing yet.
-
-        Args:
-            options: how object stores are reached.
-            ahead: ranges that are fetched, or wait to be taken, at a time.
-        """
+    def __init__(self, options: ObjectOptions) -> None:
+        """Fetches nothing yet."""
         self._options = options
-        self._ahead = ahead
         self._threads: ThreadPoolExecutor | None = None
         self._expected: Iterator[Range] = iter(())
         self._coming: OrderedDict[Range, Future[bytes]] = OrderedDict()
 
-    def expect(self, ranges: Iterable[Iterable[Any]]) -> None:
-        """Says which `Range`s will be fetched next, in order, and no others any more."""
+    def expect(self, ranges: Iterable[Range]) -> None:
+        """Says which ranges will be fetched next, in order, and no others any more."""
         self._drop(len(self._coming))
-        self._expected = (Range(*each) for each in ranges)
+        self._expected = iter(ranges)
         self._top_up()
 
-    def fetch(self, uri: str, offset: int, length: int, number: int | None = None) -> bytes:
-        """Bytes of an object; fewer where it ends before. The arguments are those of a `Range`.
+    def fetch(self, wanted: Range) -> bytes:
+        """Returns bytes of an object; fewer where it ends before.
 
         Raises:
             ChangedError: It has another stamp, or is gone.
             PixelError: MISSING where there is no such object, HTTP_STATUS where it can't be had.
         """
-        wanted = Range(uri, offset, length, number)
         coming = self._coming.get(wanted)
         if coming is None:
             return self._fetch(wanted)
@@ -79,7 +72,7 @@ class RangeFetcher:
 
     def _top_up(self) -> None:
         ahead = sum(each.length for each in self._coming)
-        while len(self._coming) < self._ahead and ahead < _AHEAD_BYTES:
+        while len(self._coming) < _AHEAD and ahead < _AHEAD_BYTES:
             following = next(self._expected, None)
             if following is None:
                 return

@@ -28,22 +28,24 @@ def open_sources(
     pictures = [source for source in sources if source.kind == "pictures"]
     opened: list[PictureSource] = []
     for listed, some in groupby(pictures, key=lambda source: source.medium in LISTED):
-        if listed:
-            some_indices = [source.index for source in some]
-            # What several sources have is held back until it is its turn.
-            room = buffer if len(some_indices) == len(pictures) else None
-            opened.append(MemberSource(sources, some_indices, object_options, room))
-        else:
+        if not listed:
             opened += [_open_remote(source, http_options, object_options) for source in some]
+            continue
+        together = list(some)
+        # What several sources have is held back until it is its turn.
+        room = buffer if together == pictures else None
+        opened.append(MemberSource(together, object_options, room))
     return opened
 
 
 def _open_remote(
     source: Source, http_options: HttpOptions, object_options: ObjectOptions
 ) -> PictureSource:
-    # Only here, since it takes a moment to import.
-    from transforms.sources.remote import HttpSource, ObjectSource
-
+    # Imported only here, since they take a moment.
     if source.medium in ("s3", "gs"):
-        return ObjectSource(source, object_options)
+        from transforms.sources.objects import ObjectFetcher
+
+        return ObjectFetcher(source.path, object_options)
+    from transforms.sources.http import HttpSource
+
     return HttpSource(source, http_options)

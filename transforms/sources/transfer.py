@@ -1,7 +1,5 @@
 """One picture over HTTP, and what its answer means."""
 
-from typing import NamedTuple
-
 from transforms.dataset.failures import PixelError, Reason
 from transforms.sources.budget import Room
 from transforms.sources.limits import HttpOptions
@@ -27,25 +25,23 @@ class PassingError(PixelError):
         self.after = after
 
 
-class Redirect(NamedTuple):
-    """An answer that names another URL, perhaps a relative one."""
-
-    url: str
-
-
 class LargerError(Exception):
     """The body is larger than its room, which can't be made larger for now."""
 
 
 class Transfer:
-    """Asks for one picture after another; connections belong to its `multi`.
+    """Asks for one picture after another.
 
     Args:
+        multi: the connections.
         options: timeouts, and the limit of a picture's bytes.
         refusal: of a `Handle`.
     """
 
-    def __init__(self, options: HttpOptions, refusal: Refusal | None) -> None:
+    def __init__(
+        self, multi: pycurl.AsyncCurlMulti, options: HttpOptions, refusal: Refusal | None
+    ) -> None:
+        self._multi = multi
         self._max_bytes = options.max_bytes
         self._handle = Handle(
             options.connect_seconds, options.read_seconds, self._take_body, refusal
@@ -53,18 +49,10 @@ class Transfer:
         # What Content-Length announces; `_take_body` counts.
         self._handle.curl.setopt(pycurl.MAXFILESIZE_LARGE, self._max_bytes)
 
-    async def ask(
-        self,
-        multi: pycurl.AsyncCurlMulti,
-        url: str,
-        seconds: float,
-        room: Room,
-        uses_netrc: bool = False,
-    ) -> bytes | Redirect:
-        """The bytes that a URL has, or where it redirects to.
+    async def ask(self, url: str, seconds: float, room: Room, uses_netrc: bool) -> bytes | str:
+        """Returns the bytes that a URL has, or the URL it redirects to, perhaps a relative one.
 
         Args:
-            multi: the connections.
             url: http or https.
             seconds: in which the whole answer must be there.
             room: for a picture; made larger where that turns out to be needed.
@@ -85,7 +73,7 @@ class Transfer:
         self._handle.prepare(url, max(seconds, 0.001), uses_netrc=uses_netrc)
         error: pycurl.error | None = None
         try:
-            await multi.perform(self._handle.curl)
+            await self._multi.perform(self._handle.curl)
         except pycurl.error as caught:
             error = caught
         try:
@@ -95,14 +83,14 @@ class Transfer:
 
     def close(self) -> None:
         """Gives the handle back."""
-        self._handle.close()
+        self._handle.curl.close()
 
-    def _judge(self, error: pycurl.error | None) -> bytes | Redirect:
+    def _judge(self, error: pycurl.error | None) -> bytes | str:
         """What an answer means: its status, where there is one, tells more than a broken body."""
         handle = self._handle
         status = handle.status
         if status in _REDIRECTS and b"location" in handle.headers:
-            return Redirect(handle.headers[b"location"].decode("utf-8", "replace"))
+            return handle.headers[b"location"].decode("utf-8", "replace")
         if status in _GONE:
             raise PixelError(Reason.MISSING, str(status))
         if status in PASSING_STATUSES:
@@ -116,8 +104,7 @@ class Transfer:
             raise self._broken(error)
         encoding = handle.header(b"content-encoding").lower()
         if encoding not in ("", "identity"):
-            detail = f"compressed for transport, unasked: {encoding}"
-            raise PixelError(Reason.NOT_IMAGE, detail)
+            raise PixelError(Reason.NOT_IMAGE, f"compressed for transport, unasked: {encoding}")
         return b"".join(self._chunks)
 
     def _broken(self, error: pycurl.error) -> PixelError:

@@ -98,7 +98,7 @@ def _inflate(packed: BinaryIO) -> Iterator[bytes]:
         igzip_lib.error: The data is no gzip, or a checksum doesn't hold.
     """
     data = packed.read(_PACKED_BYTES)
-    read, found = len(data), 0
+    found = 0
     while True:
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:
@@ -106,16 +106,12 @@ def _inflate(packed: BinaryIO) -> Iterator[bytes]:
                 data = packed.read(_PACKED_BYTES)
                 if not data:
                     raise EOFError("it ends before the end-of-stream marker was reached")
-                read += len(data)
             block = member.decompress(data, _INFLATED_BYTES)
             found += len(block)
-            if excess := describe_excess(read, found):
+            if excess := describe_excess(packed.tell(), found):
                 raise PixelError(Reason.TOO_LARGE, f"compressed data: {excess}")
             yield block
             data = b""
-        data = member.unused_data
-        if not data:
-            data = packed.read(_PACKED_BYTES)
-            read += len(data)
+        data = member.unused_data or packed.read(_PACKED_BYTES)
         if not data.strip(b"\0"):
             return

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from isal import igzip, igzip_lib
 
 from transforms.storage import files
-from transforms.storage.claims import describe_excess, leads_out
+from transforms.storage.claims import ArchiveError, describe_excess, leads_out
 from transforms.storage.stores import ObjectOptions
-from transforms.storage.tars import TarError, is_tar, read_members
-from transforms.storage.zips import ZipError, find_directory
+from transforms.storage.tars import is_tar, read_members
+from transforms.storage.zips import find_directory
 
 #: The first bytes of gzipped files, and of zips with members and without.
 GZIP_MAGIC = b"\x1f\x8b"
@@ -91,9 +91,8 @@ def open_inflated(
             first = next(found, None)
             if first is None:
                 raise EOFError(f"there is no {member} in it any more")
-            yield Inflated(first.open())
-        else:
-            yield Inflated(file)
+            file = first.open()
+        yield Inflated(file)
 
 
 @contextlib.contextmanager
@@ -128,20 +127,27 @@ def head_of(path: str, size: int, options: ObjectOptions = files.DEFAULTS) -> by
 
 
 def _members(file: BinaryIO, stack: contextlib.ExitStack) -> Iterator[Member]:
-    if file.read(4) in ZIP_MAGICS:
+    head = file.read(4)
+    file.seek(0)
+    if head in ZIP_MAGICS:
         size = find_directory(file).size
         if size > _MAX_DIRECTORY_BYTES:  # which zipfile holds in memory
             limit = f"at most {_MAX_DIRECTORY_BYTES:,} bytes"
             raise zlib.error(f"a directory of {size:,} bytes; {limit} where tables are looked for")
         yield from _zip_members(stack.enter_context(zipfile.ZipFile(file)))
-        return
-    file.seek(0)
-    if file.read(2) == GZIP_MAGIC:
-        file.seek(0)
-        yield from _tar_members(_Careful(file))
+    elif head.startswith(GZIP_MAGIC):
+        unpacker = _Unpacker(file)
+        try:
+            yield from _tar_members(unpacker.read_at)
+            while unpacker.read(_BUFFER_BYTES):  # so that gzip's checksum is compared
+                pass
+        except EOFError as error:
+            if isinstance(error, MemberDamageError) or not unpacker.damage:
+                raise
+        if unpacker.damage:
+            raise unpacker.damage
     else:
-        file.seek(0)
-        yield from _tar_members(file)
+        yield from _tar_members(partial(files.read_at, file))
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
@@ -160,27 +166,15 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         yield Member(info.filename, info.file_size, refusal, partial(archive.open, info))
 
 
-def _tar_members(packed: "BinaryIO | _Careful") -> Iterator[Member]:
-    # Buffered, since headers are read from the byte before on.
-    file = io.BufferedReader(packed, _BUFFER_BYTES) if isinstance(packed, _Careful) else packed
+def _tar_members(read: Callable[[int, int], bytes]) -> Iterator[Member]:
     try:
-        for name, start, size, refused, is_folder in read_members(partial(files.read_at, file)):
+        for name, start, size, refused, is_folder in read_members(read):
             if not is_folder:
                 refusal = _LINK if refused else _unsafe(name)
-                yield Member(name, size, refusal, partial(_open_section, file, start, size))
-        while file.read(_BUFFER_BYTES):  # so that gzip's checksum is compared
-            pass
-    except TarError as error:
-        if error.member:
-            raise MemberDamageError(error.member) from None
-        if not (isinstance(packed, _Careful) and packed.damage):
-            raise EOFError(str(error)) from None
-    if isinstance(packed, _Careful) and packed.damage:
-        raise packed.damage
-
-
-def _open_section(file: BinaryIO, start: int, size: int) -> BinaryIO:
-    return io.BufferedReader(_Section(file, start, size))
+                section = _Section(read, start, size)
+                yield Member(name, size, refusal, partial(io.BufferedReader, section))
+    except ArchiveError as error:
+        raise (MemberDamageError(error.member) if error.member else EOFError(str(error))) from None
 
 
 def _unsafe(name: str) -> str:
@@ -192,7 +186,7 @@ def _translated() -> Iterator[None]:
     """Turns the exceptions of `zipfile` and `igzip` into `DAMAGE`."""
     try:
         yield
-    except ZipError as error:
+    except ArchiveError as error:
         raise (EOFError if error.is_cut else zlib.error)(str(error)) from error
     except (
         zipfile.BadZipFile,
@@ -231,11 +225,11 @@ class Inflated:
 
 
 class _Section(io.RawIOBase):
-    """A part of a file, read from `start` on wherever the file is at."""
+    """A part of a file, which is read by place."""
 
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], start: int, size: int) -> None:
         super().__init__()
-        self._file = file
+        self._read = read
         self._at = start
         self._end = start + size
 
@@ -244,8 +238,7 @@ class _Section(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         wanted = min(len(buffer), self._end - self._at)
-        self._file.seek(self._at)
-        data = self._file.read(wanted)
+        data = self._read(self._at, wanted)
         if wanted and not data:
             raise EOFError("unexpected end of data")
         buffer[: len(data)] = data
@@ -253,56 +246,39 @@ class _Section(io.RawIOBase):
         return len(data)
 
 
-class _Careful(io.RawIOBase):
-    """A gzipped tar, unpacked by ISA-L, which is faster: all that precedes a member is unpacked.
+class _Unpacker:
+    """Unpacks a gzipped tar by ISA-L, which is faster: all that precedes a member is unpacked.
 
-    Where it is damaged it ends, and keeps the exception in `damage`: raised at once it would lose
-    the data that `io.BufferedReader` has read before. Raises zlib.error where far more comes of it
-    than it has.
+    Where it is damaged it ends, and keeps the exception in `damage`: what precedes that is read
+    before. Raises zlib.error where far more comes of it than it has.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
         self._file = file
         self._stream = igzip.IGzipFile(fileobj=file)
         self._at = 0
+        self._last = b""
         self.damage: Exception | None = None
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        offset += self._at if whence == io.SEEK_CUR else 0
-        if offset < self._at:
-            self._at = self._guarded(lambda: self._stream.seek(offset), offset)
-        while self._at < offset and self._read(min(_BUFFER_BYTES, offset - self._at)):
+    def read_at(self, place: int, size: int) -> bytes:
+        """Returns bytes from a place on; the first may be the last one that was read before."""
+        while self._at < place and self.read(min(_BUFFER_BYTES, place - self._at)):
             pass
-        return self._at
+        pieces = [self._last] if place < self._at else []
+        while (wanted := place + size - self._at) > 0 and (piece := self.read(wanted)):
+            pieces.append(piece)
+        return b"".join(pieces)
 
-    def readinto(self, buffer: Any) -> int:
-        data = self._read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def _read(self, size: int) -> bytes:
-        data = self._guarded(lambda: self._stream.read1(size), b"")
+    def read(self, size: int) -> bytes:
+        """Returns at most the next `size` bytes; none at the end, and from damage on."""
+        data = b""
+        try:
+            with _translated():
+                data = b"" if self.damage else self._stream.read1(size)
+        except DAMAGE as error:
+            self.damage = error
         self._at += len(data)
+        self._last = data[-1:] or self._last
         if excess := describe_excess(self._file.tell(), self._at):
             raise zlib.error(excess)
         return data
-
-    def _guarded(self, action: Callable[[], Any], otherwise: Any) -> Any:
-        if self.damage:
-            return otherwise
-        try:
-            with _translated():
-                return action()
-        except DAMAGE as error:
-            self.damage = error
-            return otherwise

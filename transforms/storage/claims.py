@@ -15,6 +15,20 @@ FREE_BYTES = 64 << 20
 MAX_RATIO = 100
 
 
+class ArchiveError(Exception):
+    """An archive can't be followed further; the message says where.
+
+    Attributes:
+        is_cut: whether it ends early, and isn't damaged.
+        member: the name of the member whose data is cut, if it is that.
+    """
+
+    def __init__(self, message: str, is_cut: bool = False, member: str = "") -> None:
+        super().__init__(message)
+        self.is_cut = is_cut
+        self.member = member
+
+
 def describe_excess(packed: int, inflated: int) -> str:
     """Returns why so many bytes are too many to come of so many; empty if they aren't."""
     if inflated <= FREE_BYTES + MAX_RATIO * packed:

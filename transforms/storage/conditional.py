@@ -3,7 +3,7 @@
 Of those who try at the same time one succeeds, and one who slept meanwhile doesn't.
 """
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -20,13 +20,11 @@ class Mark(NamedTuple):
     """What an object was when it was seen, by which a store knows whether it still is.
 
     Attributes:
-        e_tag: of its content.
-        version: its generation, where the store counts these.
+        version: the ETag of its content, and its generation where the store counts these.
         modified: when it was written, in seconds by the store's clock.
     """
 
-    e_tag: str | None
-    version: str | None
+    version: "UpdateVersion"
     modified: float
 
 
@@ -41,7 +39,8 @@ def read(uri: str, options: ObjectOptions) -> tuple[bytes, Mark] | None:
     def ask(store: ObjectStore) -> tuple[bytes, Mark]:
         found = obstore.get(store, key)
         meta = found.meta
-        mark = Mark(meta["e_tag"], meta["version"], meta["last_modified"].timestamp())
+        version = {name: meta[name] for name in ("e_tag", "version") if meta[name] is not None}
+        mark = Mark(cast("UpdateVersion", version), meta["last_modified"].timestamp())
         return bytes(found.bytes()), mark
 
     try:
@@ -71,20 +70,10 @@ def write(uri: str, data: bytes, seen: Mark | None, options: ObjectOptions) -> b
     def put(store: ObjectStore) -> bool:
         try:
             # A large object, in several requests, can't be written conditionally.
-            obstore.put(store, key, data, mode=_mode(seen), use_multipart=False)
+            mode = "create" if seen is None else seen.version
+            obstore.put(store, key, data, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             return False
         return True
 
     return bucket.write(key, put)
-
-
-def _mode(seen: Mark | None) -> "Literal['create'] | UpdateVersion":
-    if seen is None:
-        return "create"
-    mode: UpdateVersion = {}
-    if seen.e_tag is not None:
-        mode["e_tag"] = seen.e_tag
-    if seen.version is not None:
-        mode["version"] = seen.version
-    return mode

@@ -12,12 +12,11 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from transforms.storage import folders, objects
-from transforms.storage.eager import EagerFile
 from transforms.storage.objects import AbsentError, Status, is_remote
-from transforms.storage.regular import IrregularError, open_regular, open_unlinked
+from transforms.storage.regular import IrregularError, closing, open_regular, open_unlinked
 from transforms.storage.stamps import PlannedFile, stamp_of
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.streams import ObjectWriter, open_object
@@ -27,6 +26,7 @@ _BUFFER_BYTES = 1 << 20
 _AHEAD_BYTES = 1 << 20  # Linux may fetch no more at a time
 # Of a file that is kept, what is written together: pictures one by one take Linux a quarter longer.
 _GATHERED_BYTES = 1 << 20
+_EAGER_BYTES = 8 << 20
 
 
 def open_file(
@@ -66,13 +66,10 @@ def read_ahead(path: str, start: int, stop: int) -> None:
     """
     if is_remote(path) or not hasattr(os, "posix_fadvise"):
         return
-    descriptor = open_regular(path)
-    try:
+    with closing(open_regular(path)) as descriptor:
         for at in range(start, stop, _AHEAD_BYTES):
             size = min(_AHEAD_BYTES, stop - at)
             os.posix_fadvise(descriptor, at, size, os.POSIX_FADV_WILLNEED)
-    finally:
-        os.close(descriptor)
 
 
 def create_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
@@ -81,10 +78,43 @@ def create_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | Obje
 
 
 def create_lasting_file(path: str, options: ObjectOptions = DEFAULTS) -> BinaryIO | ObjectWriter:
-    """Opens a file to write that is to be kept: like `create_file`, but see `EagerFile`."""
+    """Opens a file to write that is to be kept: it goes to the disk while others are written."""
     if is_remote(path):
         return ObjectWriter(path, options)
-    return io.BufferedWriter(EagerFile(path), _GATHERED_BYTES)
+    return io.BufferedWriter(_EagerFile(path), _GATHERED_BYTES)
+
+
+class _EagerFile(io.FileIO):
+    """A file to write whose bytes are on their way to the disk soon after they were written.
+
+    Else they would stay in memory until it is full of them, or until `fsync`, which then takes as
+    long as the disk needs for all of them, while nothing else is done.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Opens the file, replacing any that is there."""
+        super().__init__(path, "wb")
+        self._written = self._started = 0
+
+    def write(self, data: Any, /) -> int:
+        """Writes bytes; returns how many, which are fewer where the disk gets full."""
+        written = super().write(data)
+        self._written += written
+        if self._written - self._started >= _EAGER_BYTES:
+            self._start()
+        return written
+
+    def close(self) -> None:
+        if not self.closed:
+            self._start()
+        super().close()
+
+    def _start(self) -> None:
+        if hasattr(os, "posix_fadvise"):  # Linux and the BSDs
+            # Linux starts writing out what is said not to be needed, and keeps it meanwhile.
+            size = self._written - self._started
+            os.posix_fadvise(self.fileno(), self._started, size, os.POSIX_FADV_DONTNEED)
+        self._started = self._written
 
 
 def read_at(file: BinaryIO, place: int, size: int) -> bytes:
@@ -140,23 +170,14 @@ def write_file(path: str, data: bytes, scratch: str, options: ObjectOptions = DE
         file.flush()
         os.fsync(file.fileno())
     os.replace(attempt, path)
-    sync_folder(os.path.dirname(path))
+    sync(os.path.dirname(path))
 
 
-def sync_file(path: str) -> None:
-    """Makes the content of a file last, if it is a local one: objects do so by themselves."""
+def sync(path: str) -> None:
+    """Makes the content of a local file, or what was renamed in a local folder, last."""
     if not is_remote(path):
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-
-
-def sync_folder(path: str) -> None:
-    """Makes what was renamed in a local folder last."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with closing(os.open(path, os.O_RDONLY)) as descriptor:
+            os.fsync(descriptor)
 
 
 def vanish(folder: str, in_background: bool = False) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
+from transforms.storage.regular import closing
+
 MAGIC = re.compile(r"[*?[]")
 
 #: Opens a folder, and no link to one.
@@ -106,14 +108,12 @@ def walk_folders(top: str) -> Iterator[tuple[Folder, list[Entry]]]:
                     files.append(Entry(name, entry.path, entry))
                 elif entry.is_dir(follow_symlinks=False):
                     below.append(Folder(f"{name}/", entry.path))
-                elif not entry.is_symlink():
-                    files.append(Entry(name, entry.path, entry, NO_FILE))
-                elif trouble := _link_trouble(entry.path):
-                    files.append(Entry(name, entry.path, entry, trouble))
-                elif os.path.isdir(entry.path):
-                    links.append(Folder(f"{name}/", entry.path))
                 else:
-                    files.append(Entry(name, entry.path, entry))
+                    trouble = _link_trouble(entry.path) if entry.is_symlink() else NO_FILE
+                    if os.path.isdir(entry.path) and not trouble:
+                        links.append(Folder(f"{name}/", entry.path))
+                    else:
+                        files.append(Entry(name, entry.path, entry, trouble))
             yield folder, files
             folders += reversed(below)
 
@@ -171,33 +171,27 @@ def match(pattern: str) -> list[str]:
 
 def _is_there(path: str) -> bool:
     """Whether there is a file, folder or link; raises OSError where that can't be told."""
-    with _suppress(_NOWHERE):
+    with _suppress_nowhere():
         os.lstat(path)
         return True
     return False
 
 
 @contextlib.contextmanager
-def _suppress(numbers: tuple[int, ...]) -> Iterator[None]:
-    """Suppresses OSErrors of some numbers."""
+def _suppress_nowhere() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in numbers:
+        if error.errno not in _NOWHERE:
             raise
 
 
 def _matching(folder: str, part: str) -> list[str]:
     """Returns what in a folder has a name that matches; nothing where it is no folder."""
-    fits = re.compile(fnmatch.translate(part)).match
     names: list[str] = []
-    with _suppress(_NOWHERE):
-        names = os.listdir(folder or ".")
-    return [
-        folder + name
-        for name in names
-        if fits(name) and (part.startswith(".") or not name.startswith("."))
-    ]
+    with _suppress_nowhere():
+        names = fnmatch.filter(os.listdir(folder or "."), part)
+    return [folder + name for name in names if part.startswith(".") or not name.startswith(".")]
 
 
 def _all_below(folder: str, with_files: bool) -> Iterator[str]:
@@ -225,20 +219,15 @@ def remove(folder: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(folder)
         return
-    try:
+    with closing(top):
         # What is in a folder goes up to the top first: no path is long, and nothing is nested.
         pending = _empty(top, top)
         while pending:
             name = pending.pop()
             with contextlib.suppress(OSError):
-                descriptor = os.open(name, FOLDER_FLAGS, dir_fd=top)
-                try:
+                with closing(os.open(name, FOLDER_FLAGS, dir_fd=top)) as descriptor:
                     pending += _empty(descriptor, top)
-                finally:
-                    os.close(descriptor)
                 os.rmdir(name, dir_fd=top)
-    finally:
-        os.close(top)
     with contextlib.suppress(OSError):
         os.rmdir(folder)
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 from transforms.storage import files, private
+from transforms.storage.regular import is_at
 
 _SUFFIX = ".lock"
 
@@ -43,19 +44,17 @@ def lock_new(path: str) -> int:
     while True:
         with contextlib.suppress(BlockingIOError):
             descriptor = lock(path)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.lstat(path + _SUFFIX), os.fstat(descriptor)):
-                    return descriptor
+            if is_at(path + _SUFFIX, descriptor):
+                return descriptor
             os.close(descriptor)  # it was removed before it was locked
 
 
 def is_dead(path: str) -> bool:
     """Whether nobody holds the lock of another user's folder, as far as can be told."""
-    try:
+    with contextlib.suppress(OSError):
         os.close(lock(path, os.O_RDONLY))
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def write_note(descriptor: int, text: str) -> None:
@@ -66,12 +65,9 @@ def write_note(descriptor: int, text: str) -> None:
 
 def note(path: str) -> str:
     """Returns what the lock of a folder says; empty where there is none to be read."""
-    with contextlib.suppress(OSError):
-        descriptor = private.open_file(path + _SUFFIX, os.O_RDONLY)
-        try:
-            return os.pread(descriptor, 256, 0).decode(errors="replace")
-        finally:
-            os.close(descriptor)
+    name = path + _SUFFIX
+    with contextlib.suppress(OSError), open(private.open_file(name, os.O_RDONLY), "rb") as file:
+        return file.read(256).decode(errors="replace")
     return ""
 
 

@@ -90,8 +90,7 @@ def is_remote(path: str) -> bool:
 
 def normal(uri: str) -> str:
     """A URI without needless slashes, as listings have it."""
-    scheme, bucket, key = split_uri(uri)
-    return f"{scheme}://{bucket}/{key}".rstrip("/")
+    return "{}://{}/{}".format(*split_uri(uri)).rstrip("/")
 
 
 def split_uri(uri: str) -> tuple[str, str, str]:
@@ -142,7 +141,7 @@ class Bucket:
             try:
                 return action(store)
             except _ERRORS as error:
-                if _status(error) not in _DENIED:
+                if http_status(error) not in _DENIED:
                     raise self._explain(error, key) from None
                 denial = denial or error
         raise self._explain(denial or ValueError("there is no way to ask"), key) from None
@@ -177,7 +176,7 @@ class Bucket:
     def _explain(self, error: Exception, key: str) -> StorageError:
         """What an error of obstore means to users."""
         text = str(error)
-        code, status = _CODE.search(text), _status(error)
+        code, status = _CODE.search(text), http_status(error)
         place = f"{self.uri}/{key}" if key else self.uri
         server = self._endpoint or "the network"
         if code and code[1] == "NoSuchBucket":
@@ -201,8 +200,7 @@ class Bucket:
             return OutOfRangeError(f"{place}: HTTP {status}")
         if status:
             return StorageError(f"{place}: HTTP {status}{f' ({code[1]})' if code else ''}")
-        first = text.partition("\n")[0]
-        return StorageError(f"{place}: {first.rpartition(' - ')[2]}")
+        return StorageError(f"{place}: {first_line(error)}")
 
 
 def _to_status(bucket: str, meta: "ObjectMeta") -> Status:
@@ -210,15 +208,19 @@ def _to_status(bucket: str, meta: "ObjectMeta") -> Status:
     return Status(path, meta["size"], meta["e_tag"], meta["last_modified"].timestamp())
 
 
-def _status(error: Exception) -> str:
+def http_status(error: Exception) -> str:
+    """Returns the status that a server answered by, as an error of obstore tells; or empty."""
     match = _STATUS.search(str(error))
     return match[1] if match else ""
 
 
-@functools.cache
-def _open(scheme: str, name: str, options: ObjectOptions) -> Bucket:
-    """A bucket, opened once a process."""
-    return Bucket(scheme, name, options)
+def first_line(error: Exception) -> str:
+    """Returns what an error of obstore comes down to."""
+    return str(error).partition("\n")[0].rpartition(" - ")[2]
+
+
+#: Opens a bucket, once a process.
+_open = functools.cache(Bucket)
 
 
 def locate(uri: str, options: ObjectOptions) -> tuple[Bucket, str]:
@@ -248,22 +250,19 @@ def read_range(
     if not length:
         return b""
 
-    def get(store: ObjectStore) -> tuple[bytes, Status]:
+    def get(store: ObjectStore) -> tuple[bytes, str]:
         answer = obstore.get(store, key, options={"range": (start, start + length)})
-        return bytes(answer.bytes()), _to_status(bucket.uri, answer.meta)
+        return bytes(answer.bytes()), _to_status(bucket.uri, answer.meta).stamp
 
     try:
-        data, found = bucket.ask(key, get)
-    except AbsentError:
-        if number is None:
-            raise
-        raise ChangedError.of(uri) from None
-    except OutOfRangeError:
+        data, stamp = bucket.ask(key, get)
+    except (AbsentError, OutOfRangeError) as error:
         # It became shorter, unless the archive is wrong about where its members are.
-        if number is None or number_of(status(uri, options).stamp) == number:
+        is_there = isinstance(error, OutOfRangeError)
+        if number is None or (is_there and number_of(status(uri, options).stamp) == number):
             raise
         raise ChangedError.of(uri) from None
-    if number is not None and number_of(found.stamp) != number:
+    if number is not None and number_of(stamp) != number:
         raise ChangedError.of(uri)
     return data
 
@@ -283,12 +282,10 @@ def status(uri: str, options: ObjectOptions) -> Status:
 def upload(uri: str, content: bytes | Path, options: ObjectOptions) -> None:
     """Writes an object, which appears whole or not at all; a large file piece by piece."""
     bucket, key = locate(uri, options)
-    bucket.write(
-        key,
-        lambda store: obstore.put(
-            store, key, content, chunk_size=REQUEST_BYTES, max_concurrency=UPLOADS
-        ),
+    put = functools.partial(
+        obstore.put, path=key, file=content, chunk_size=REQUEST_BYTES, max_concurrency=UPLOADS
     )
+    bucket.write(key, put)
 
 
 def copy(uri: str, target: str, options: ObjectOptions) -> None:

@@ -12,7 +12,7 @@ import stat
 import tempfile
 
 from transforms.storage.folders import FOLDER_FLAGS
-from transforms.storage.regular import IrregularError, open_unlinked
+from transforms.storage.regular import IrregularError, closing, open_unlinked
 
 #: Permissions by which other users may write.
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -49,21 +49,17 @@ def make_shared_folder(path: str) -> None:
         OSError: It can't be made.
     """
     above = os.stat(os.path.dirname(path) or ".")
-    made = True
-    try:
+    made = False
+    with contextlib.suppress(FileExistsError):
         os.mkdir(path)
-    except FileExistsError:
-        made = False
-    descriptor = _open_folder(path)
-    try:
+        made = True
+    with closing(_open_folder(path)) as descriptor:
         found = os.fstat(descriptor)
         if made and above.st_mode & _OTHERS_WRITE:
             os.fchmod(descriptor, stat.S_IMODE(above.st_mode))
-    finally:
-        os.close(descriptor)
-    friends = (os.geteuid(), 0, above.st_uid)
     if made:
         return
+    friends = (os.geteuid(), 0, above.st_uid)
     if above.st_mode & stat.S_ISVTX and found.st_uid not in friends:
         raise ForeignError(f"{path} belongs to {owner(found.st_uid)}", path)
     if not os.access(path, os.W_OK | os.X_OK):
@@ -110,14 +106,11 @@ def own_temporary_folder() -> str:
     path = os.path.join(tempfile.gettempdir(), f"open-images-{os.geteuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
-    descriptor = _open_folder(path)
-    try:
+    with closing(_open_folder(path)) as descriptor:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid():
             raise ForeignError(f"{path} belongs to {owner(found.st_uid)}", path)
         os.fchmod(descriptor, 0o700)
-    finally:
-        os.close(descriptor)
     return path
 
 
@@ -145,14 +138,12 @@ def open_file(path: str, flags: int, mode: int = 0o600) -> int:
         ForeignError: A link, pipe or folder is there, or a second name of another file.
         OSError: It can't be opened.
     """
-    try:
+    with contextlib.suppress(IrregularError):
         descriptor = open_unlinked(path, flags, mode)
-    except IrregularError:
-        raise ForeignError(f"{path} is a link, or no file", path) from None
-    if os.fstat(descriptor).st_nlink > 1:
+        if os.fstat(descriptor).st_nlink <= 1:
+            return descriptor
         os.close(descriptor)
-        raise ForeignError(f"{path} is a link, or no file", path)
-    return descriptor
+    raise ForeignError(f"{path} is a link, or no file", path)
 
 
 def write_file(path: str, data: bytes | memoryview) -> None:

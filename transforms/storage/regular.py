@@ -1,8 +1,10 @@
 """Regular files, opened without waiting for the writer of a pipe, or waking a device."""
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 
 #: What may be found in a folder that is neither a file nor a folder.
 _OTHERS = {
@@ -15,6 +17,22 @@ _OTHERS = {
 
 class IrregularError(ValueError):
     """Something isn't a regular file, or is too large; the message doesn't name it."""
+
+
+@contextlib.contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Closes a file descriptor at the end of a context."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_at(path: str, descriptor: int) -> bool:
+    """Whether an open file or folder is still what is at a path."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    return False
 
 
 def describe_other(mode: int) -> str:
@@ -69,10 +87,10 @@ def open_unlinked(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     except OSError as error:
         # A link, a folder, a pipe that nobody reads and a socket.
-        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise IrregularError(f"it is {irregular_kind(path) or 'no file'}") from None
-        raise
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
     raise IrregularError(f"it is {irregular_kind(path) or 'no file'}")

@@ -4,14 +4,13 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore, ObjectStore, S3Store
@@ -30,12 +29,7 @@ _GOOGLE_VARIABLES = (
     "GOOGLE_BEARER_TOKEN",
 )
 #: An account for an emulator, which wants none.
-_EMULATED_ACCOUNT = {
-    "disable_oauth": True,
-    "client_email": "",
-    "private_key": "",
-    "private_key_id": "",
-}
+_NO_ACCOUNT = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
 _GOOGLE_METADATA = "169.254.169.254"
 _METADATA_SECONDS = 2.0
 _RETRY = Retry(retries=4, total_seconds=90, first_wait=0.1, longest_wait=10)
@@ -84,19 +78,16 @@ def open_bucket(scheme: str, bucket: str, options: ObjectOptions) -> list[Object
     Raises:
         ValueError: the credentials that the environment names can't be used.
     """
-    if scheme == "gs":
-        return _open_gcs(bucket, options)
-    return _open_s3(bucket, options)
+    return _open_gcs(bucket, options) if scheme == "gs" else _open_s3(bucket, options)
 
 
 def _open_s3(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
     endpoint = options.s3_endpoint_url or _endpoint_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    config: dict[str, Any] = {}
+    config = _client(options)
     if endpoint:
         config["endpoint"] = endpoint
     elif region := _bucket_region(bucket, options.connect_timeout):
         config["region"] = region
-    config |= _client(options)
     anonymous = S3Store(bucket, skip_signature=True, **config)
     try:
         credentials = _amazon_credentials(asks_machine=not endpoint)
@@ -156,12 +147,12 @@ def _open_gcs(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
         root = emulator if "://" in emulator else f"http://{emulator}"
         if not is_endpoint(root):
             raise ValueError(f"STORAGE_EMULATOR_HOST: {emulator!r} is no HOST:PORT")
-        account = _EMULATED_ACCOUNT | {"gcs_base_url": root.rstrip("/")}
+        account = _NO_ACCOUNT | {"gcs_base_url": root.rstrip("/")}
         return [GCSStore(bucket, service_account_key=json.dumps(account), **client)]
-    stores: list[ObjectStore] = []
     login = Path.home() / ".config/gcloud/application_default_credentials.json"
     named = any(os.environ.get(name) for name in _GOOGLE_VARIABLES)
     timeout = min(options.connect_timeout, _METADATA_SECONDS)
+    stores: list[ObjectStore] = []
     if named or login.exists() or _on_google_cloud(timeout):
         try:
             stores.append(GCSStore(bucket, **client))
@@ -171,30 +162,26 @@ def _open_gcs(bucket: str, options: ObjectOptions) -> list[ObjectStore]:
 
 
 def _client(options: ObjectOptions) -> dict[str, Any]:
-    retry = options.retry
+    timeouts = ("connect_timeout", "read_timeout", "timeout")
+    client = {name: timedelta(seconds=getattr(options, name)) for name in timeouts}
+    first, longest = options.retry.first_wait, options.retry.longest_wait
+    backoff = {"init_backoff": timedelta(seconds=first), "max_backoff": timedelta(seconds=longest)}
     return {
-        "client_options": {
-            "allow_http": True,  # the cloud's own endpoints are HTTPS all the same
-            "connect_timeout": timedelta(seconds=options.connect_timeout),
-            "read_timeout": timedelta(seconds=options.read_timeout),
-            "timeout": timedelta(seconds=options.timeout),
-        },
+        # The cloud's own endpoints are HTTPS all the same.
+        "client_options": {"allow_http": True, **client},
         "retry_config": {
-            "max_retries": retry.retries,
-            "retry_timeout": timedelta(seconds=retry.total_seconds),
-            "backoff": {
-                "init_backoff": timedelta(seconds=retry.first_wait),
-                "max_backoff": timedelta(seconds=retry.longest_wait),
-                "base": 2,
-            },
+            "max_retries": options.retry.retries,
+            "retry_timeout": timedelta(seconds=options.retry.total_seconds),
+            "backoff": {**backoff, "base": 2},
         },
     }
 
 
 def _bucket_region(bucket: str, timeout: float) -> str | None:
     """Where a bucket of Amazon's lies, which it tells anyone; None if it can't be told."""
-    answer = _ask("HEAD", f"https://s3.amazonaws.com/{bucket}", {}, timeout)
-    return answer.headers.get("x-amz-bucket-region") if answer else None
+    request = urllib.request.Request(f"https://s3.amazonaws.com/{bucket}", method="HEAD")
+    _, headers = _ask(request, timeout)
+    return headers.get("x-amz-bucket-region")
 
 
 def _on_google_cloud(timeout: float) -> bool:
@@ -204,29 +191,21 @@ def _on_google_cloud(timeout: float) -> bool:
     """
     host = os.environ.get("GCE_METADATA_HOST", _GOOGLE_METADATA)
     url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/email"
-    account = _ask("GET", url, {"Metadata-Flavor": "Google"}, timeout)
+    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
+    status, headers = _ask(request, timeout)
     # Through a proxy, someone else may answer.
-    return account is not None and (
-        account.status == HTTPStatus.OK and account.headers.get("Metadata-Flavor") == "Google"
-    )
+    return status == HTTPStatus.OK and headers.get("Metadata-Flavor") == "Google"
 
 
-class _Answer(NamedTuple):
-    status: int
-    headers: Message
-    body: bytes
-
-
-def _ask(method: str, url: str, headers: Mapping[str, str], timeout: float) -> _Answer | None:
-    """An answer, whatever its status; None if there is none."""
-    request = urllib.request.Request(url, headers=dict(headers), method=method)
+def _ask(request: urllib.request.Request, timeout: float) -> tuple[int, Message]:
+    """Returns the status and headers of an answer; 0 and none if there is no answer."""
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return _Answer(answer.status, answer.headers, answer.read(4096))
+            return answer.status, answer.headers
     except urllib.error.HTTPError as error:
-        return _Answer(error.code, error.headers, b"")
+        return error.code, error.headers
     except (OSError, HTTPException):
-        return None
+        return 0, Message()
 
 
 def _first_line(error: Exception) -> str:

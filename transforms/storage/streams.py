@@ -107,18 +107,6 @@ class _RangeReader(io.RawIOBase):
         return len(data)
 
 
-def _size_of(uri: str, options: ObjectOptions, stamp: str) -> int:
-    try:
-        found = status(uri, options)
-    except AbsentError:
-        if not stamp:
-            raise
-        raise ChangedError.of(uri) from None
-    if stamp and found.stamp != stamp:
-        raise ChangedError.of(uri)
-    return found.size
-
-
 def open_object(
     uri: str, options: ObjectOptions, buffer_size: int, size: int | None = None, stamp: str = ""
 ) -> io.BufferedReader:
@@ -133,6 +121,13 @@ def open_object(
         stamp: that it must have; reading raises ChangedError for another. Empty: any.
     """
     if size is None:
-        size = _size_of(uri, options, stamp)
-    raw = _RangeReader(uri, size, options, stamp)
-    return io.BufferedReader(raw, buffer_size)
+        try:
+            found = status(uri, options)
+        except AbsentError:
+            if not stamp:
+                raise
+            raise ChangedError.of(uri) from None
+        if stamp and found.stamp != stamp:
+            raise ChangedError.of(uri)
+        size = found.size
+    return io.BufferedReader(_RangeReader(uri, size, options, stamp), buffer_size)

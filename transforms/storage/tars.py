@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from transforms.storage.claims import FAR
+from transforms.storage.claims import FAR, ArchiveError
 
 BLOCK = 512
 
@@ -29,10 +29,6 @@ _DIGITS = rb"[0-7]*[ \0]*"
 _NUMBERS = re.compile(
     rb"(?:%b/){3}([0-7]+)[ \0]*/%b/([0-7]+)[ \0]*/%b/%b" % (_DIGITS, _DIGITS, _DIGITS, _DIGITS)
 )
-_NUMBER_FIELDS = [
-    slice(start, stop)
-    for start, stop in ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
-]
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*(?:\0.*)?", re.DOTALL)
 _RECORD = re.compile(rb"([1-9]\d{0,6}) ([^=]+)=")
 
@@ -40,23 +36,11 @@ _REGULAR, _OLD_REGULAR, _CONTIGUOUS, _SPARSE, _FOLDER = b"0", b"\0", b"7", b"S",
 _LINKS = (b"1", b"2")
 _WITHOUT_DATA = (*_LINKS, b"3", b"4", _FOLDER, b"6")  # links, devices, folders, FIFOs
 _LONG_NAME, _LONG_LINK = b"L", b"K"
+#: What stands for the checksum where it is summed up itself.
+_BLANK_CHECKSUM = b" " * 8
 _PAX, _GLOBAL_PAX = (b"x", b"X"), b"g"
 # Whether a sparse map goes on: in the header, and in each block of the map after it.
 _MAP_GOES_ON, _MAP_STILL_GOES_ON = 482, 504
-
-
-class TarError(Exception):
-    """A tar can't be followed further; the message says where.
-
-    Attributes:
-        is_cut: whether it ends early, and isn't damaged.
-        member: the name of the member whose data is cut, if it is that.
-    """
-
-    def __init__(self, message: str, is_cut: bool = False, member: str = "") -> None:
-        super().__init__(message)
-        self.is_cut = is_cut
-        self.member = member
 
 
 class TarMember(NamedTuple):
@@ -98,7 +82,7 @@ def read_members(read: Callable[[int, int], bytes]) -> Iterator[TarMember]:
         read: returns so many bytes from a place on; fewer at the end of the file.
 
     Raises:
-        TarError: after the members before the place where the tar is cut or damaged.
+        ArchiveError: after the members before the place where the tar is cut or damaged.
     """
     place, name = 0, ""
     everywhere = _Extension()
@@ -106,9 +90,9 @@ def read_members(read: Callable[[int, int], bytes]) -> Iterator[TarMember]:
         header = _next_header(read, place, name)
         if header is None:
             return
-        plain = everywhere == _Extension() and _plain_member(header, place)
-        if plain:
-            member, end = plain, plain.start + plain.size
+        member = _plain_member(header, place) if everywhere == _Extension() else None
+        if member:
+            end = member.start + member.size
         else:
             member, end, everywhere = _any_member(read, header, place, everywhere)
         yield member
@@ -121,12 +105,12 @@ def _next_header(read: Callable[[int, int], bytes], place: int, name: str) -> by
         # From the byte before on: if the file ended there, data would be cut unnoticed.
         block = read(place - 1, 1 + BLOCK)
         if not block:
-            raise TarError("unexpected end of data", is_cut=True, member=name)
+            raise ArchiveError("unexpected end of data", is_cut=True, member=name)
         block = block[1:]
     else:
         block = read(0, BLOCK)
     if len(block) < BLOCK:
-        raise TarError(f"no end of archive mark at offset {place}", is_cut=True)
+        raise ArchiveError(f"no end of archive mark at offset {place}", is_cut=True)
     return block if any(block) else None
 
 
@@ -136,25 +120,19 @@ def _plain_member(header: bytes, place: int) -> TarMember | None:
         return None
     name, *numbers, checksum, kind, major, minor, prefix = _HEADER.unpack(header)
     found = _NUMBERS.fullmatch(b"/".join((*numbers, checksum, major, minor)))
-    if not found or kind != _REGULAR or int(found[2], 8) != _checksum(header, checksum):
+    # The sum of ASCII is below the prime by which Adler's is divided.
+    summed = (zlib.adler32(header) & 0xFFFF) - 1 - sum(checksum) + sum(_BLANK_CHECKSUM)
+    if not found or kind != _REGULAR or int(found[2], 8) != summed:
         return None
-    names = [part.partition(b"\0")[0].decode() for part in (prefix, name)]
-    return TarMember("/".join(names if names[0] else names[1:]), place + BLOCK, int(found[1], 8))
-
-
-def _checksum(header: bytes, field: bytes) -> int:
-    """The sum of a header of ASCII, in which blanks stand for the checksum itself."""
-    # The sum is below the prime by which Adler's is divided.
-    return (zlib.adler32(header) & 0xFFFF) - 1 - sum(field) + 8 * ord(" ")
+    return TarMember(_join(prefix, name).decode(), place + BLOCK, int(found[1], 8))
 
 
 def _has_checksum(header: bytes) -> bool:
-    found = _number(header[148:156])
-    signed = sum(header) - 256 * sum(byte > 127 for byte in header)
-    own = sum(header[148:156])
-    signed_own = own - 256 * sum(byte > 127 for byte in header[148:156])
-    blanks = 8 * ord(" ")
-    return found in (sum(header) - own + blanks, signed - signed_own + blanks)
+    """Whether a header's checksum is the sum of its bytes, as numbers with a sign or without."""
+    summed = header[:148] + _BLANK_CHECKSUM + header[156:]
+    unsigned = sum(summed)
+    signed = unsigned - 256 * sum(byte > 127 for byte in summed)
+    return _number(header[148:156]) in (unsigned, signed)
 
 
 def _number(field: bytes) -> int | None:
@@ -166,7 +144,9 @@ def _number(field: bytes) -> int | None:
 
 
 def _is_sound(header: bytes) -> bool:
-    return _has_checksum(header) and all(_number(header[at]) is not None for at in _NUMBER_FIELDS)
+    _, mode, owner, group, _, time, _, _, major, minor, _ = _HEADER.unpack(header)
+    numbers = map(_number, (mode, owner, group, time, major, minor))
+    return _has_checksum(header) and None not in numbers
 
 
 def _any_member(
@@ -181,22 +161,20 @@ def _any_member(
     seen: set[bytes] = set()
     while True:
         if not _is_sound(header):
-            raise TarError(f"bad header at offset {place}")
+            raise ArchiveError(f"bad header at offset {place}")
         kind, size = header[156:157], _number(header[124:136])
         if size is None or not 0 <= size < FAR:
             found = "negative size" if size and size < 0 else "impossible size"
-            raise TarError(f"{found} at offset {place}")
+            raise ArchiveError(f"{found} at offset {place}")
         if kind not in (*_PAX, _GLOBAL_PAX, _LONG_NAME, _LONG_LINK):
             break
         if place + BLOCK + size - first > MAX_HEADER_BYTES:
             claim = f"headers of {place + BLOCK + size - first:,} bytes for one member"
-            raise TarError(f"{claim} at offset {first}: at most {MAX_HEADER_BYTES:,}")
+            raise ArchiveError(f"{claim} at offset {first}: at most {MAX_HEADER_BYTES:,}")
         if kind in seen:
-            raise TarError(f"two headers of kind {kind!r} for one member at offset {first}")
+            raise ArchiveError(f"two headers of kind {kind!r} for one member at offset {first}")
         seen.add(kind)
-        body = read(place + BLOCK, size)
-        if len(body) < size:
-            raise TarError("unexpected end of data", is_cut=True)
+        body = _read_whole(read, place + BLOCK, size)
         if kind == _LONG_NAME:
             here = here._replace(name=body.partition(b"\0")[0])
         elif kind == _GLOBAL_PAX:
@@ -205,31 +183,36 @@ def _any_member(
         elif kind in _PAX:
             here = _parse_pax(body, place, here)
         place += BLOCK + size + -size % BLOCK
-        header = read(place, BLOCK)
-        if len(header) < BLOCK:
-            raise TarError("unexpected end of data", is_cut=True)
+        header = _read_whole(read, place, BLOCK)
     start = _skip_map(read, header, place) if kind == _SPARSE else place + BLOCK
     size = size if here.size is None else here.size
-    name = _name_of(header) if here.name is None else here.name
+    if here.name is None:
+        name, *_, prefix = _HEADER.unpack(header)
+        name = _join(prefix if kind != _SPARSE else b"", name)
+    else:
+        name = here.name
     if len(name) > MAX_NAME_BYTES:
         claim = f"a name of {len(name):,} bytes at offset {first}"
-        raise TarError(f"{claim}: at most {MAX_NAME_BYTES:,}")
+        raise ArchiveError(f"{claim}: at most {MAX_NAME_BYTES:,}")
     is_folder = kind == _FOLDER or (kind == _OLD_REGULAR and name.endswith(b"/"))
-    text = name.rstrip(b"/") if is_folder or here.name is not None else name
-    member = TarMember(
-        text.decode("utf-8", "surrogateescape"),
-        start,
-        size,
-        _refusal(kind, here.is_sparse),
-        is_folder,
-    )
-    return member, start + (0 if kind in _WITHOUT_DATA or is_folder else size), everywhere
+    if is_folder or here.name is not None:
+        name = name.rstrip(b"/")
+    text, refusal = name.decode("utf-8", "surrogateescape"), _refusal(kind, here.is_sparse)
+    end = start if kind in _WITHOUT_DATA or is_folder else start + size
+    return TarMember(text, start, size, refusal, is_folder), end, everywhere
 
 
-def _name_of(header: bytes) -> bytes:
-    name, *_, prefix = _HEADER.unpack(header)
-    names = [part.partition(b"\0")[0] for part in (prefix, name)]
-    return b"/".join(names if names[0] and header[156:157] != _SPARSE else names[1:])
+def _read_whole(read: Callable[[int, int], bytes], place: int, size: int) -> bytes:
+    data = read(place, size)
+    if len(data) < size:
+        raise ArchiveError("unexpected end of data", is_cut=True)
+    return data
+
+
+def _join(prefix: bytes, name: bytes) -> bytes:
+    """Returns a path from two fields of a header, which end with the first null."""
+    prefix, name = prefix.partition(b"\0")[0], name.partition(b"\0")[0]
+    return b"/".join((prefix, name)) if prefix else name
 
 
 def _parse_pax(body: bytes, place: int, extension: _Extension) -> _Extension:
@@ -239,11 +222,11 @@ def _parse_pax(body: bytes, place: int, extension: _Extension) -> _Extension:
         found = _RECORD.match(body, at, at + 1024)
         end = at + int(found[1]) if found else 0
         if not found or not found.end() < end <= len(body) or body[end - 1] != ord("\n"):
-            raise TarError(f"malformed pax header at offset {place}")
+            raise ArchiveError(f"malformed pax header at offset {place}")
         key, value = found[2], body[found.end() : end - 1]
         if key == b"size":
             if not value.isdigit() or len(value) > 19 or int(value) >= FAR:
-                raise TarError(f"impossible size in the pax header at offset {place}")
+                raise ArchiveError(f"impossible size in the pax header at offset {place}")
             extension = extension._replace(size=int(value))
         elif key in (b"path", b"GNU.sparse.name"):
             extension = extension._replace(name=value)
@@ -258,10 +241,7 @@ def _skip_map(read: Callable[[int, int], bytes], header: bytes, place: int) -> i
     goes_on = header[_MAP_GOES_ON]
     place += BLOCK
     while goes_on:
-        block = read(place, BLOCK)
-        if len(block) < BLOCK:
-            raise TarError("unexpected end of data", is_cut=True)
-        goes_on = block[_MAP_STILL_GOES_ON]
+        goes_on = _read_whole(read, place, BLOCK)[_MAP_STILL_GOES_ON]
         place += BLOCK
     return place
 

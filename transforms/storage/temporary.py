@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 
 from transforms.storage import folders
+from transforms.storage.regular import is_at
+from transforms.system.program import Cleanup
 
 _PREFIX = "open-images-run-"
 
@@ -19,7 +21,9 @@ def temporary_folder() -> Iterator[str]:
     Folders of this user's processes that live no more are removed before.
     """
     remove_dead()
-    folder, lock = _make()
+    # Another process may take it for dead before it is locked.
+    while (lock := _lock(folder := tempfile.mkdtemp(prefix=_PREFIX))) is None:
+        pass
     try:
         yield folder
     finally:
@@ -27,39 +31,45 @@ def temporary_folder() -> Iterator[str]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def program_folder() -> Iterator[str]:
+    """Sends temporary files of this process, and of those that it starts, to a new folder.
+
+    Beam and other libraries leave theirs in the system's folder when their process is killed.
+    """
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    stack = contextlib.ExitStack()
+    folder = stack.enter_context(temporary_folder())
+    cleanup = Cleanup(stack.close)
+    try:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        yield folder
+    finally:
+        tempfile.tempdir = before[0]
+        if before[1] is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before[1]
+        cleanup()
+
+
 def remove_dead() -> None:
     """Removes the folders of this user's processes that live no more."""
     parent = glob.escape(tempfile.gettempdir())
     for folder in glob.glob(os.path.join(parent, f"{_PREFIX}*")):
-        with contextlib.suppress(OSError):  # it is another user's, or was removed meanwhile
+        with contextlib.suppress(OSError):  # it is another user's
             if (lock := _lock(folder)) is not None:
                 folders.remove(folder)
                 os.close(lock)
 
 
-def _make() -> tuple[str, int]:
-    """Makes a folder; returns its path and the descriptor that holds its lock."""
-    while True:
-        folder = tempfile.mkdtemp(prefix=_PREFIX)
-        with contextlib.suppress(FileNotFoundError):
-            if (lock := _lock(folder)) is not None:
-                return folder, lock
-        # Another process took it for dead before it was locked.
-
-
 def _lock(folder: str) -> int | None:
-    """Locks a folder that is this user's and no other process's; returns a descriptor.
-
-    Raises:
-        FileNotFoundError: It is gone.
-    """
-    descriptor = os.open(folder, folders.FOLDER_FLAGS)
-    with contextlib.ExitStack() as stack:
+    """Locks a folder that is there, this user's and no other process's; returns a descriptor."""
+    with contextlib.suppress(FileNotFoundError, BlockingIOError), contextlib.ExitStack() as stack:
+        descriptor = os.open(folder, folders.FOLDER_FLAGS)
         stack.callback(os.close, descriptor)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            status = os.fstat(descriptor)
-            if status.st_uid == os.getuid() and os.path.samestat(os.lstat(folder), status):
-                stack.pop_all()
-                return descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_uid == os.getuid() and is_at(folder, descriptor):
+            stack.pop_all()
+            return descriptor
     return None

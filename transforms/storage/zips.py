@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from transforms.storage.claims import FAR
+from transforms.storage.claims import FAR, ArchiveError
 from transforms.storage.files import read_at
 from transforms.storage.tars import MAX_NAME_BYTES
 
@@ -25,18 +25,6 @@ _ZIP64, _ZIP64_FIELD = 1, 0xFFFFFFFF
 _UTF_8 = 0x800
 _PIECE_BYTES = 1 << 20
 _MAX_COMMENT = 0xFFFF
-
-
-class ZipError(Exception):
-    """A zip's directory is missing or damaged.
-
-    Attributes:
-        is_cut: whether there is none, as in a file that is cut short.
-    """
-
-    def __init__(self, message: str, is_cut: bool = False) -> None:
-        super().__init__(message)
-        self.is_cut = is_cut
 
 
 class Directory(NamedTuple):
@@ -79,7 +67,7 @@ def find_directory(file: BinaryIO) -> Directory:
     """Finds the directory by the record at the end of the file.
 
     Raises:
-        ZipError: There is none.
+        ArchiveError: There is none, as in a file that is cut short, or its place is impossible.
     """
     length = file.seek(0, 2)
     tail_start = max(0, length - _END.size - _MAX_COMMENT)
@@ -87,7 +75,7 @@ def find_directory(file: BinaryIO) -> Directory:
     room = len(tail) - _END.size  # where the record begins at the latest
     place = tail.rfind(_END_SIGNATURE, 0, room + len(_END_SIGNATURE)) if room >= 0 else -1
     if place < 0:
-        raise ZipError("no central directory: cut short", is_cut=True)
+        raise ArchiveError("no central directory: cut short", is_cut=True)
     _, size, start, _ = _END.unpack_from(tail, place)
     end = tail_start + place
     locator, end_64 = end - _LOCATOR.size, end - _LOCATOR.size - _END_64.size
@@ -97,7 +85,7 @@ def find_directory(file: BinaryIO) -> Directory:
             size, start, end = size_64, start_64, end_64
     shift = end - size - start
     if shift < 0:
-        raise ZipError(f"a directory of {size:,} bytes can't be in {length:,}")
+        raise ArchiveError(f"a directory of {size:,} bytes can't be in {length:,}")
     return Directory(end - size, size, shift)
 
 
@@ -105,7 +93,7 @@ def read_entries(file: BinaryIO) -> Iterator[ZipEntry]:
     """Walks the directory; the file isn't to be used otherwise meanwhile.
 
     Raises:
-        ZipError: The directory is missing, or damaged anywhere: before the first member.
+        ArchiveError: The directory is missing, or damaged anywhere: before the first member.
     """
     directory = find_directory(file)
     overlaps = _find_overlaps(_walk(file, directory))
@@ -121,7 +109,7 @@ def _walk(file: BinaryIO, directory: Directory) -> Iterator[ZipEntry]:
             data, at = read_at(file, place, min(_PIECE_BYTES, end - place)), 0
         entry_end = at + _ENTRY.size
         if entry_end > len(data):
-            raise ZipError(f"the directory ends within an entry at offset {place}")
+            raise ArchiveError(f"the directory ends within an entry at offset {place}")
         (signature, flags, method, crc32, size, inflated, *lengths, attributes, offset) = (
             _ENTRY.unpack_from(data, at)
         )
@@ -129,10 +117,10 @@ def _walk(file: BinaryIO, directory: Directory) -> Iterator[ZipEntry]:
         extra_end = name_end + lengths[1]
         following = extra_end + lengths[2]
         if signature != _SIGNATURE or following > len(data):
-            raise ZipError(f"no entry of a directory at offset {place}")
+            raise ArchiveError(f"no entry of a directory at offset {place}")
         if lengths[0] > MAX_NAME_BYTES:
             claim = f"a name of {lengths[0]:,} bytes at offset {place}"
-            raise ZipError(f"{claim}: at most {MAX_NAME_BYTES:,}")
+            raise ArchiveError(f"{claim}: at most {MAX_NAME_BYTES:,}")
         name = data[entry_end:name_end]
         if _ZIP64_FIELD in (size, offset):
             extra = data[name_end:extra_end]
@@ -152,16 +140,13 @@ def _zip64_fields(
         kind, length = struct.unpack_from("<HH", extra, at)
         if kind == _ZIP64:
             numbers = list(struct.unpack_from(f"<{length // 8}Q", extra[at + 4 : at + 4 + length]))
-            try:
-                if inflated == _ZIP64_FIELD:
-                    numbers.pop(0)
-                size = numbers.pop(0) if size == _ZIP64_FIELD else size
-                offset = numbers.pop(0) if offset == _ZIP64_FIELD else offset
-            except IndexError:
+            fields = (inflated, size, offset)
+            if fields.count(_ZIP64_FIELD) > len(numbers):
                 break
+            _, size, offset = (numbers.pop(0) if n == _ZIP64_FIELD else n for n in fields)
             return size, offset
         at += 4 + length
-    raise ZipError(f"no sizes of 64 bits in the entry at offset {place}")
+    raise ArchiveError(f"no sizes of 64 bits in the entry at offset {place}")
 
 
 def _find_overlaps(entries: Iterator[ZipEntry]) -> list[bool]:
@@ -170,11 +155,9 @@ def _find_overlaps(entries: Iterator[ZipEntry]) -> list[bool]:
     places = np.fromiter((min(bound, FAR) for pair in bounds for bound in pair), np.int64)
     offsets, ends = places[::2], places[1::2]
     order = np.lexsort((ends, offsets))
-    furthest = np.maximum.accumulate(ends[order]) if len(order) else ends
-    begins_within = np.zeros(len(order), bool)
-    begins_within[1:] = offsets[order][1:] < furthest[:-1]
-    same = np.zeros(len(order), bool)
-    same[1:] = (offsets[order][1:] == offsets[order][:-1]) & (ends[order][1:] == ends[order][:-1])
+    offsets, ends = offsets[order], ends[order]
+    begins_within = offsets[1:] < np.maximum.accumulate(ends)[:-1]
+    is_repeat = (offsets[1:] == offsets[:-1]) & (ends[1:] == ends[:-1])
     found = np.zeros(len(order), bool)
-    found[order] = begins_within & ~same
+    found[order[1:]] = begins_within & ~is_repeat
     return found.tolist()

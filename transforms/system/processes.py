@@ -55,11 +55,9 @@ def in_order(
     if num_workers == 1:
         yield from map(function, tasks)
         return
-    with _Pool(function, tasks, num_workers) as pool:
-        for place in itertools.count():
-            if not pool.has(place):
-                return
-            yield pool.take(place)
+    with contextlib.closing(_Pool(function, tasks, num_workers)) as pool:
+        places = itertools.takewhile(pool.has, itertools.count())
+        yield from map(pool.take, places)
 
 
 @contextlib.contextmanager
@@ -80,7 +78,7 @@ def spread(
     if num_workers == 1 or len(tasks) < 2:
         yield [partial(function, task) for task in tasks]
         return
-    with _Pool(function, tasks, min(num_workers, len(tasks))) as pool:
+    with contextlib.closing(_Pool(function, tasks, min(num_workers, len(tasks)))) as pool:
         yield [partial(pool.take, place) for place in range(len(tasks))]
 
 
@@ -92,7 +90,7 @@ class _Pool(Generic[_Task, _Result]):
     ) -> None:
         self._tasks = enumerate(tasks)
         self._num_given = 0
-        self._done: dict[int, Callable[[], _Result]] = {}
+        self._done: dict[int, tuple[_Result, Exception | None]] = {}
         self._under_way: dict[Connection, int] = {}
         self._processes: list[BaseProcess] = []
         # Started afresh: a fork copies locks that threads of this process may hold.
@@ -106,14 +104,8 @@ class _Pool(Generic[_Task, _Result]):
                     process.start()
                 self._processes.append(process)
         except BaseException:
-            self._end()
+            self.close()
             raise
-
-    def __enter__(self) -> "_Pool[_Task, _Result]":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
 
     def has(self, place: int) -> bool:
         """Whether there is a task at a place, which is then given to a process."""
@@ -126,7 +118,10 @@ class _Pool(Generic[_Task, _Result]):
         while place not in self._done:
             self._receive()
             self._give(place)
-        return self._done.pop(place)()
+        result, error = self._done.pop(place)
+        if error is not None:
+            raise error
+        return result
 
     def _give(self, place: int) -> None:
         """Gives tasks to processes that have few; beyond a place only while few results wait."""
@@ -148,11 +143,11 @@ class _Pool(Generic[_Task, _Result]):
         for connection in wait(list(self._under_way)):
             assert isinstance(connection, Connection)
             with _deaths():
-                place, result, error = connection.recv()
+                place, outcome = connection.recv()
             self._under_way[connection] -= 1
-            self._done[place] = partial(_outcome, result, error)
+            self._done[place] = outcome
 
-    def _end(self) -> None:
+    def close(self) -> None:
         """Kills the processes: they have nothing to put in order."""
         for process in self._processes:
             process.kill()
@@ -171,34 +166,24 @@ def _deaths() -> Iterator[None]:
         raise WorkerError from None
 
 
-def _outcome(result: _Result, error: BaseException | None) -> _Result:
-    if error is not None:
-        raise error
-    return result
-
-
 def _work(function: Callable[[_Task], _Result], connection: Connection) -> None:
     """Calls a function with what comes by a pipe, until its other end is gone."""
-    _begin()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
             place, task = connection.recv()
             try:
-                outcome = (place, function(task), None)
+                outcome = (function(task), None)
             except Exception as error:
                 error.add_note(traceback.format_exc())
-                outcome = (place, None, error)
-            connection.send(outcome)
+                outcome = (None, error)
+            connection.send((place, outcome))
 
 
-def _begin() -> None:
-    """Begins a process, which ends with its parent; Ctrl-C is for that."""
+def _end_with_parent() -> None:
+    """Ends this process once its parent has ended."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(INTERRUPTED)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    parent.join()
+    os._exit(INTERRUPTED)

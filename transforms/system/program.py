@@ -198,7 +198,7 @@ def _open_streams() -> None:
 
 
 class _Stream(io.TextIOBase):
-    """Another stream."""
+    """Another stream, whose errors are handled."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -214,23 +214,26 @@ class _Stream(io.TextIOBase):
         """Its descriptor."""
         return self._stream.fileno()
 
-
-class _Stdout(_Stream):
-    """A stream whose errors name it. After one, what is written is lost."""
-
     def write(self, text: str, /) -> int:
         """Writes text."""
-        with self._named_errors():
+        with self._handled_errors():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flushes what was written."""
-        with self._named_errors():
+        with self._handled_errors():
             self._stream.flush()
 
+    def _handled_errors(self) -> contextlib.AbstractContextManager[None]:
+        raise NotImplementedError
+
+
+class _Stdout(_Stream):
+    """A stream whose errors name it. After one, what is written is lost."""
+
     @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _handled_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -241,16 +244,8 @@ class _Stdout(_Stream):
 class _Lossy(_Stream):
     """A stream that loses what can't be written, as to a full disk."""
 
-    def write(self, text: str, /) -> int:
-        """Writes text, if that can be."""
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flushes what was written, if that can be."""
-        with contextlib.suppress(OSError):
-            self._stream.flush()
+    def _handled_errors(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.suppress(OSError)
 
 
 def _handle_signals() -> None:

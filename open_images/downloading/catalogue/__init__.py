@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from transforms.dataset.naming import SPLITS
+from transforms.errors import UsageError
 
 #: The project's own copy of the facts.
 PUBLISHED = Path(__file__).with_name("files.tsv")
@@ -28,10 +29,6 @@ OPTIONAL_KINDS = ("mask_pngs", "image_tars", "all_images", "boxable_image_labels
 LIST_SPLITS = (*SPLITS, "challenge2018")
 
 _FOLDERS = {"mask_pngs": "masks", "image_tars": "images"}
-
-
-class SelectionError(ValueError):
-    """No such files are published; the message is one line with the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Entry:
 
 
 def read(path: Path = PUBLISHED) -> list[Entry]:
-    """The entries of a catalogue file."""
+    """Returns the entries of a catalogue file."""
     with open(path, encoding="utf-8", newline="") as file:
         return [
             Entry(
@@ -79,14 +76,14 @@ def read(path: Path = PUBLISHED) -> list[Entry]:
 
 
 def names(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
-    """The releases and the kinds that there are, in a fixed order."""
+    """Returns all releases and all kinds, in a fixed order."""
     entries = list(entries)
     releases = {release for entry in entries for release in entry.releases}
     return sorted(releases, reverse=True), list(dict.fromkeys(entry.kind for entry in entries))
 
 
 def optional_kinds(entries: Iterable[Entry], release: str) -> list[str]:
-    """The `OPTIONAL_KINDS` that a release has."""
+    """Returns the `OPTIONAL_KINDS` that a release has."""
     there = {entry.kind for entry in entries if release in entry.releases}
     return [kind for kind in OPTIONAL_KINDS if kind in there]
 
@@ -94,7 +91,7 @@ def optional_kinds(entries: Iterable[Entry], release: str) -> list[str]:
 def select(
     entries: Iterable[Entry], release: str, kinds: Iterable[str] | None, splits: Iterable[str]
 ) -> list[Entry]:
-    """The files of a release.
+    """Returns the files of a release.
 
     Args:
         entries: the catalogue.
@@ -103,7 +100,7 @@ def select(
         splits: which; a file that holds all of them is selected for any.
 
     Raises:
-        SelectionError: The release lacks one of the kinds, or one in these splits.
+        UsageError: The release lacks one of the kinds, or one in these splits.
     """
     ours = [entry for entry in entries if release in entry.releases]
     there = dict.fromkeys(entry.kind for entry in ours)
@@ -112,10 +109,10 @@ def select(
     kinds, splits = list(kinds), list(splits)
     for kind in kinds:
         if kind not in there:
-            raise SelectionError(
+            raise UsageError(
                 f"--kinds: {release} has no {kind}: choose of {', '.join(there) or 'nothing'}"
             )
     chosen = [e for e in ours if e.kind in kinds and (not e.split or e.split in splits)]
     if not chosen:
-        raise SelectionError(f"--splits: {release} has no {kinds[0]} of {', '.join(splits)}")
+        raise UsageError(f"--splits: {release} has no {kinds[0]} of {', '.join(splits)}")
     return chosen

@@ -10,7 +10,7 @@ RELATIONSHIPS = ("at", "holds", "wears", "under", "on", "is")
 
 
 def read_text(name: str) -> str:
-    """The text of a vocabulary file as published, line ends included."""
+    """Returns the text of a vocabulary file as published, line ends included."""
     return resources.files(__name__).joinpath(name).read_bytes().decode("utf-8")
 
 
@@ -20,13 +20,13 @@ def _pairs(name: str) -> list[tuple[str, str]]:
 
 @functools.cache
 def all_classes() -> list[tuple[str, str]]:
-    """(MID, display name) of every class, in published order."""
+    """Returns (MID, display name) of every class, in published order."""
     return _pairs("oidv6-class-descriptions.csv")[1:]
 
 
 @functools.cache
 def boxable_classes() -> list[tuple[str, str]]:
-    """(MID, display name) of the 601 classes that have boxes, in published order."""
+    """Returns (MID, display name) of the 601 classes that have boxes, in published order."""
     return _pairs("class-descriptions-boxable.csv")
 
 
@@ -39,12 +39,12 @@ def _mids() -> dict[str, str]:
 
 
 def mid_of(name: str) -> str:
-    """The MID of a display name; for ambiguous names the boxable class."""
+    """Returns the MID of a display name; for ambiguous names the boxable class."""
     return _mids()[name]
 
 
 def by_popularity(classes: list[tuple[str, str]], first: Sequence[str] = ()) -> list[str]:
-    """MIDs in an order of popularity: `first`, then the rest as published.
+    """Returns MIDs in an order of popularity: `first`, then the rest as published.
 
     Published order is by MID, which is as good as random.
     """

@@ -4,7 +4,7 @@ import io
 import random
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from PIL.JpegImagePlugin import JpegImageFile
@@ -13,7 +13,7 @@ from tests.examples.imaging import mutations
 from tests.examples.imaging.pictures import KINDS, jpeg
 from transforms.dataset.failures import PixelError
 from transforms.examples.imaging import header, jpeg_segments
-from transforms.examples.imaging.jpeg_segments import Markers, plain_frame
+from transforms.examples.imaging.jpeg_segments import plain_frame, segments
 
 JPEGS = {name: data for name, data in KINDS.items() if name.startswith("jpeg")}
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
@@ -64,14 +64,12 @@ def verdict(data: bytes) -> object:
         return error.reason, error.detail
 
 
-class Bytewise:
-    """`Markers` by the regular expression alone."""
-
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._data = data
-
-    def find(self, position: int) -> re.Match[bytes] | None:
-        return MARKER.search(self._data, position)
+def bytewise(data: bytes | memoryview, position: int = 2) -> Iterator[tuple[int, int, int]]:
+    """`segments` by the regular expression alone."""
+    while found := MARKER.search(data, position):
+        start = found.end()
+        position = start + int.from_bytes(data[start : start + 2], "big")
+        yield data[start - 1], start, position
 
 
 def by_pillow(_: bytes) -> None:
@@ -107,7 +105,7 @@ def test_mutated_pictures_get_pillows_verdict(monkeypatch: pytest.MonkeyPatch) -
     assert 1000 < plain < 2500
     assert [verdict(memoryview(data)) for data in pictures] == found
     monkeypatch.setattr(header, "plain_frame", by_pillow)
-    monkeypatch.setattr(jpeg_segments, "Markers", Bytewise)
+    monkeypatch.setattr(jpeg_segments, "segments", bytewise)
     assert [verdict(data) for data in pictures] == found
 
 
@@ -123,13 +121,13 @@ FILLERS: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("filler", FILLERS)
 def test_markers_are_found_at_every_place(filler: str) -> None:
     filled = FILLERS[filler](400_000)
-    assert Markers(filled).find(3) is None
-    edges = [0, 64, 128, 256 << 10, (256 << 10) + 64]
+    assert not list(segments(filled, 3))
+    edges = [0, 63, 126, (256 << 10) + 63, (256 << 10) + 126]
     places = {edge + near for edge in edges for near in range(-3, 6)} | {len(filled) - 2}
     for place in sorted(places & {*range(len(filled) - 1)}):
         data = filled[:place] + b"\xff\xd9" + filled[place + 2 :]
         for start in {0, 3, max(0, place - 1), place, place + 1}:
-            found, expected = Markers(memoryview(data)).find(start), MARKER.search(data, start)
-            assert (found and found.span()) == (expected and expected.span())
-    for cut in range((256 << 10) - 3, (256 << 10) + 3):
-        assert Markers(filled[:cut] + b"\xff").find(0) is None
+            found, expected = segments(memoryview(data), start), bytewise(data, start)
+            assert next(found, None) == next(expected, None)
+    for cut in (edge + near for edge in edges[1:] for near in range(-3, 4)):
+        assert not list(segments(filled[:cut] + b"\xff", 0))

@@ -13,7 +13,7 @@ from tests.examples.imaging.pictures import KINDS, jpeg, photo, raw_png
 from transforms.dataset.failures import PixelError, Reason
 from transforms.examples.imaging import encode, rotate
 from transforms.examples.imaging.decode import decode_pixels, verify_pixels
-from transforms.examples.imaging.encode import Limits, encode_pixels
+from transforms.examples.imaging.encode import encode_pixels
 from transforms.examples.imaging.header import check_picture
 
 PNGS = [name for name in KINDS if name.startswith("png")]
@@ -49,21 +49,25 @@ def test_encoded(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     assert np.array_equal(np.asarray(found), np.asarray(wanted))
 
 
-def test_what_is_too_large_encoded() -> None:
+def test_what_is_too_large_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.asarray(photo())
     size = len(encode_pixels(pixels, "png", 90))
-    encode_pixels(pixels, "png", 90, Limits(encoded_bytes=size))
+    monkeypatch.setattr(encode, "MAX_ENCODED_BYTES", size)
+    encode_pixels(pixels, "png", 90)
+    monkeypatch.setattr(encode, "MAX_ENCODED_BYTES", size - 1)
     with pytest.raises(PixelError) as caught:
-        encode_pixels(pixels, "png", 90, Limits(encoded_bytes=size - 1))
+        encode_pixels(pixels, "png", 90)
     assert caught.value.reason is Reason.TOO_LARGE
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp"])
-def test_too_many_pixels_to_encode(encoding: str) -> None:
+def test_too_many_pixels_to_encode(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     pixels = np.asarray(photo())
-    encode_pixels(pixels, encoding, 90, Limits(**{f"{encoding}_pixels": 120 * 75}))
+    monkeypatch.setitem(encode.MAX_PIXELS, encoding, 120 * 75)
+    encode_pixels(pixels, encoding, 90)
+    monkeypatch.setitem(encode.MAX_PIXELS, encoding, 120 * 75 - 1)
     with pytest.raises(PixelError) as caught:
-        encode_pixels(pixels, encoding, 90, Limits(**{f"{encoding}_pixels": 120 * 75 - 1}))
+        encode_pixels(pixels, encoding, 90)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 

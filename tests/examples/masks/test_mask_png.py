@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from transforms.dataset.failures import PixelError, Reason
-from transforms.examples.masks.png import decode_mask, resize_mask
+from transforms.examples.masks.png import decode_mask
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -72,15 +72,9 @@ def test_palettes_of_few_bits(bits: int) -> None:
 def test_sizes_equal_pillows_nearest(mask: np.ndarray, size: tuple[int, int], mode: str) -> None:
     nearest = Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)
     expected = np.array(nearest.convert("L")) > 0
-    assert (decode_mask(save(image_of(mask, mode)), size) == expected).all()
-    resized = resize_mask(mask, *size)
+    resized = decode_mask(save(image_of(mask, mode)), size)
     assert resized.dtype == bool
     assert (resized == expected).all()
-
-
-def test_own_size_is_left_alone() -> None:
-    mask = np.eye(3, 4, dtype=bool)
-    assert resize_mask(mask, 4, 3) is mask
 
 
 PNG = save(image_of(np.eye(60, 50, dtype=bool), "1"))

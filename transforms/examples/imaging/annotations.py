@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.dataset.elements import in_one_piece
+from transforms.dataset.elements import in_one_piece, relist
 from transforms.kinds.registry import ANNOTATION_COLUMNS
 
 # Left, right, top and bottom; a point is a box without extent.
@@ -48,10 +48,7 @@ def _turn(array: pa.Array, turns: np.ndarray) -> pa.Array:
     """Turns all coordinates in (n,) values by (n,) quarters of a full turn."""
     if pa.types.is_list(array.type):
         lengths = array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        values = _turn(array.flatten(), np.repeat(turns, lengths))
-        absent = array.is_null() if array.null_count else None
-        return pa.ListArray.from_arrays(offsets, values, type=array.type, mask=absent)
+        return relist(array, _turn(array.flatten(), np.repeat(turns, lengths)))
     if not pa.types.is_struct(array.type):
         return array
     names = [field.name for field in array.type]

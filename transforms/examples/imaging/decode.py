@@ -12,8 +12,6 @@ decoded picture is what a reader of the stored bytes sees:
 """
 
 import contextlib
-import re
-import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,8 +21,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from transforms.dataset.failures import PixelError, Reason
-from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly
-from transforms.examples.imaging.jpeg_segments import FRAMES, PROGRESSIVE, START_OF_SCAN
+from transforms.examples.imaging.header import PILLOW_ERRORS, PictureHeader, open_strictly, to_frame
+from transforms.examples.imaging.jpeg_segments import START_OF_SCAN, segments
 from transforms.examples.imaging.png import check_chunks, check_pixels
 
 # libjpeg can decode this; its simple interface, which simplejpeg uses, can't describe it.
@@ -47,7 +45,6 @@ MAX_BYTES = 640 << 20
 _PILLOW_BYTES = 7
 #: Pixels of a PNG that is decoded.
 MAX_PNG_PIXELS = MAX_BYTES // _PILLOW_BYTES
-_MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
 _BLOCK_BYTES = 128  # 64 coefficients of 16 bits
 _MOST_A_PIXEL = 16  # bytes: of four components' coefficients, and 7 of `_load_unusual_jpeg`
 
@@ -67,10 +64,18 @@ def verify_pixels(data: bytes, header: PictureHeader, max_bytes: int = MAX_BYTES
             where memory doesn't suffice: for progressive JPEGs, some rare ones, and large PNGs.
     """
     with _damage_named():
-        if header.format == "JPEG":
-            _verify_jpeg(data, header, max_bytes)
-        else:
+        if header.format == "PNG":
             load_png(data, max_bytes)
+            return
+        _check_memory(data, header, 0, max_bytes)
+        try:
+            # An eighth of the size and without colour: all coefficients are still read and checked,
+            # and what costs time beyond that can't fail.
+            simplejpeg.decode_jpeg(
+                data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True
+            )
+        except ValueError as error:
+            _load_unusual_jpeg(data, header, error, max_bytes)
 
 
 def choose_reduction(header: PictureHeader, width: int, height: int) -> int:
@@ -146,16 +151,6 @@ def _damage_named() -> Iterator[None]:
         raise PixelError(Reason.TRUNCATED if early else Reason.CORRUPT, str(error)) from None
 
 
-def _verify_jpeg(data: bytes, header: PictureHeader, max_bytes: int) -> None:
-    _check_memory(data, header, 0, max_bytes)
-    try:
-        # An eighth of the size and without colour: all coefficients are still read and checked, and
-        # what costs time beyond that can't fail.
-        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True)
-    except ValueError as error:
-        _load_unusual_jpeg(data, header, error, max_bytes)
-
-
 def _load_unusual_jpeg(
     data: bytes, header: PictureHeader, error: ValueError, max_bytes: int
 ) -> Image.Image:
@@ -185,23 +180,12 @@ def _check_memory(data: bytes, header: PictureHeader, pixel_bytes: int, max_byte
 
 def _coefficient_bytes(data: bytes) -> int:
     """What libjpeg keeps of coefficients: all where they come in several scans, else none."""
-    progressive, sides, sampling = False, (0, 0), []
-    position = 2
-    while found := _MARKER.search(data, position):
-        marker, position = found[1][0], found.end()
-        if marker == START_OF_SCAN:
-            if not progressive and data[position + 2] == len(sampling):
-                return 0
-            break
-        if marker in FRAMES:
-            progressive = marker == PROGRESSIVE
-            *sides, count = struct.unpack_from(">xxxHHB", data, position)
-            factors = data[position + 9 : position + 9 + 3 * count : 3]
-            sampling = [(factor & 15, factor >> 4) for factor in factors]  # down, across
-        position += int.from_bytes(data[position : position + 2], "big")
-    most = np.max(sampling, axis=0)
-    blocks = -(-np.array(sides) * np.array(sampling) // (8 * most))
-    return int(blocks.prod(axis=1).sum()) * _BLOCK_BYTES
+    picture = open_strictly(JpegImageFile, data)
+    frame = to_frame(picture)
+    scan = next(start for marker, start, _ in segments(data) if marker == START_OF_SCAN)
+    if "progressive" not in picture.info and data[scan + 2] == len(frame.sampling):
+        return 0
+    return frame.blocks * _BLOCK_BYTES
 
 
 def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:

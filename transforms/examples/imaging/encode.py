@@ -1,7 +1,8 @@
 """Encoding pixels; equal pixels give equal bytes, for the same version of the libraries."""
 
 import io
-from typing import Literal, NamedTuple
+import math
+from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -20,28 +21,16 @@ _MAX_SIDE = {"jpeg": 65_500, "webp": 16_383}
 MAX_ENCODED_BYTES = 160 << 20
 
 
-class Limits(NamedTuple):
-    """What leaves a worker within a GiB.
-
-    Beside the 3 bytes a pixel of the picture libwebp takes 2.5; Pillow 4, and up to 3 for a PNG
-    that deflating makes no smaller.
-    """
-
-    png_pixels: int = 64_000_000
-    webp_pixels: int = 120_000_000
-    encoded_bytes: int = MAX_ENCODED_BYTES
-
-
-_LIMITS = Limits()
+#: The most pixels, which leaves a worker within a GiB. Beside the 3 bytes a pixel of the picture
+#: libwebp takes 2.5; Pillow 4, and up to 3 for a PNG that deflating makes no smaller.
+MAX_PIXELS = {"png": 64_000_000, "webp": 120_000_000}
 
 # From this quality on, colour is worth its full resolution. Photographs of 341 x 256 at quality 90:
 # 4:2:0 25.2 kB, 36.5 dB, 0.35 ms; 4:4:4 32.0 kB, 38.7 dB, 0.56 ms.
 _FULL_COLOUR_FROM = 95
 
 
-def encode_pixels(
-    pixels: np.ndarray, encoding: Encoding, quality: int, limits: Limits = _LIMITS
-) -> bytes:
+def encode_pixels(pixels: np.ndarray, encoding: Encoding, quality: int) -> bytes:
     """Encodes a (h, w, 3) uint8 RGB picture.
 
     Args:
@@ -49,23 +38,21 @@ def encode_pixels(
         encoding: the format. JPEG is baseline, with colour at half the resolution (4:2:0) for a
             quality below 95.
         quality: 1 to 100, of JPEG and WebP; PNG loses nothing.
-        limits: of what is encoded.
 
     Raises:
         PixelError: TOO_MANY_PIXELS when a side is longer than the format can hold, or there are
             more pixels than the limit; TOO_LARGE for more bytes.
     """
     height, width = pixels.shape[:2]
-    if max(width, height) > (limit := _MAX_SIDE.get(encoding, max(width, height))):
-        detail = f"{width} x {height}: a side of {encoding} is at most {limit}"
+    if max(width, height) > (most := _MAX_SIDE.get(encoding, math.inf)):
+        detail = f"{width} x {height}: a side of {encoding} is at most {most}"
         raise PixelError(Reason.TOO_MANY_PIXELS, detail)
-    most = {"png": limits.png_pixels, "webp": limits.webp_pixels}.get(encoding)
-    if most is not None and width * height > most:
+    if width * height > (most := MAX_PIXELS.get(encoding, math.inf)):
         detail = f"{width} x {height} is over {most}, the most for {encoding}"
         raise PixelError(Reason.TOO_MANY_PIXELS, detail)
     data = _ENCODERS[encoding](pixels, quality)
-    if len(data) > limits.encoded_bytes:
-        detail = f"{len(data)} bytes as {encoding}; at most {limits.encoded_bytes}"
+    if len(data) > MAX_ENCODED_BYTES:
+        detail = f"{len(data)} bytes as {encoding}; at most {MAX_ENCODED_BYTES}"
         raise PixelError(Reason.TOO_LARGE, detail)
     return data
 

@@ -99,6 +99,11 @@ def open_strictly(reader: type[_File], data: bytes | memoryview) -> _File:
         raise PixelError(Reason.CORRUPT, f"header: {error}") from None
 
 
+def to_frame(picture: JpegImageFile) -> Frame:
+    """Returns the frame that Pillow has parsed."""
+    return Frame(*picture.size, [layer[1:3] for layer in picture.layer])
+
+
 def _unwanted(data: bytes | memoryview) -> PixelError:
     for name, start in _OTHER_FORMATS.items():
         if start.match(data):
@@ -114,8 +119,7 @@ def _jpeg_frame(data: bytes | memoryview, is_decoded: Callable[[PictureHeader], 
             check_segments(data, position)
         return frame
     check_segments(data)
-    picture = open_strictly(JpegImageFile, data)
-    return Frame(*picture.size, [layer[1:3] for layer in picture.layer])
+    return to_frame(open_strictly(JpegImageFile, data))
 
 
 def _check_length(data: bytes | memoryview, frame: Frame) -> None:
@@ -123,11 +127,8 @@ def _check_length(data: bytes | memoryview, frame: Frame) -> None:
 
     Else a few bytes could claim a huge picture, which takes seconds and gigabytes to be found out.
     """
-    width, height, sampling, _ = frame
-    if not sampling or not all(x and y for x, y in sampling):
+    if not frame.sampling or not all(x and y for x, y in frame.sampling):
         raise PixelError(Reason.CORRUPT, "header: no sampling factors")
-    across, down = max(x for x, _ in sampling), max(y for _, y in sampling)
-    blocks = sum(-(-width * x // (8 * across)) * -(-height * y // (8 * down)) for x, y in sampling)
-    if blocks > 8 * len(data):
-        detail = f"header: {width} x {height} can't be in {len(data)} bytes"
+    if frame.blocks > 8 * len(data):
+        detail = f"header: {frame.width} x {frame.height} can't be in {len(data)} bytes"
         raise PixelError(Reason.CORRUPT, detail)

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +12,13 @@ from transforms.dataset.failures import PixelError, Reason
 # A marker with a segment, or the end. In coded data FF is followed by 00 or a restart marker, so
 # the same search passes over it; other readers, too, skip what stands between segments.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-_START_OF_IMAGE, _END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
+_START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _QUANTIZATION, _JFIF, _ADOBE = 0xDB, 0xE0, 0xEE
 
 # Of frames that are coded arithmetically libjpeg notices no damage, not even a missing end; few
 # readers know the lossless and hierarchical ones. C4, C8 and CC start no frame.
-FRAMES = range(0xC0, 0xC3)
-PROGRESSIVE = 0xC2
+_FRAMES = range(0xC0, 0xC3)
+_PROGRESSIVE = 0xC2
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 # Huffman tables, the restart interval, comments: Pillow passes over them whatever they hold.
@@ -34,10 +35,9 @@ _PHOTOSHOP = b"8BIM"
 _SEGMENT = struct.Struct(">BBH")
 _FRAME = struct.Struct(">BHHB")
 
-# NumPy looks for markers twice as fast as a regular expression, by blocks that stay in the cache of
-# the processor. That does the rest: from a restart marker or fill byte on, so many bytes.
-_BLOCK = 256 << 10
-_NEAR = 64
+# Most markers are where they are looked for. In coded data NumPy finds them twice as fast as a
+# regular expression, by blocks that stay in the cache of the processor.
+_NEAR, _BLOCK = 64, 256 << 10
 
 # Grey, 4:4:4, 4:2:2 and 4:2:0, all of which simplejpeg decodes.
 _USUAL_SAMPLING = ([(1, 1)], *([first, (1, 1), (1, 1)] for first in ((1, 1), (2, 1), (2, 2))))
@@ -59,6 +59,15 @@ class Frame(NamedTuple):
     sampling: list[tuple[int, int]]
     read_through: bool = False
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks of 8 x 8 pixels its components have."""
+        across, down = map(max, zip(*self.sampling, strict=True))
+        return sum(
+            -(-self.width * x // (8 * across)) * -(-self.height * y // (8 * down))
+            for x, y in self.sampling
+        )
+
 
 def check_segments(data: bytes | memoryview, position: int = 2) -> None:
     """Walks a JPEG's markers to the end of image that follows a scan.
@@ -72,56 +81,49 @@ def check_segments(data: bytes | memoryview, position: int = 2) -> None:
     Raises:
         PixelError: FORMAT_NOT_ALLOWED, TRUNCATED or CORRUPT, see `check_picture`.
     """
-    markers = Markers(data)
     scans = 0
-    while found := markers.find(position):
-        marker, position = data[found.end() - 1], found.end()
-        if marker == _END_OF_IMAGE and scans:
+    for marker, start, end in segments(data, position):
+        if marker == END_OF_IMAGE and scans:
             return
-        if marker in (_START_OF_IMAGE, _END_OF_IMAGE):
-            raise PixelError(Reason.CORRUPT, f"marker {marker:02x} at offset {found.start()}")
+        if marker in (_START_OF_IMAGE, END_OF_IMAGE):
+            raise PixelError(Reason.CORRUPT, f"marker {marker:02x} at offset {start - 2}")
         if marker in _OTHER_FRAMES:
             detail = f"JPEG of kind {marker:02x}; only baseline, extended and progressive are"
             raise PixelError(Reason.FORMAT_NOT_ALLOWED, detail)
-        length = int.from_bytes(data[position : position + 2], "big")
-        if length < 2 <= len(data) - position:
-            raise PixelError(Reason.CORRUPT, f"segment of {length} bytes at offset {position}")
-        position += length
+        if end - start < 2 <= len(data) - start:
+            raise PixelError(Reason.CORRUPT, f"segment of {end - start} bytes at offset {start}")
         scans += marker == START_OF_SCAN
         if scans > _MAX_SCANS:
             raise PixelError(Reason.CORRUPT, f"more than {_MAX_SCANS} scans")
     raise PixelError(Reason.TRUNCATED, f"no end of image in {len(data)} bytes")
 
 
-class Markers:
-    """A search for the markers of segments, and of the end, from places further and further on."""
+def segments(data: bytes | memoryview, position: int = 2) -> Iterator[tuple[int, int, int]]:
+    """Yields the marker of each segment, and where the segment's length begins and its body ends.
 
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._data = data
-        self._start = 0
-        self._marked = b""  # from there on: 1 for FF that 00 doesn't follow
+    The markers of the start and end of an image have no segment; nor is there more to be asked for
+    after them.
+    """
+    block_start, candidates = 0, b""
+    while position < len(data) - 1:
+        if found := _MARKER.search(data, position, position + _NEAR):
+            start = found.end()
+            position = start + int.from_bytes(data[start : start + 2], "big")
+            yield data[start - 1], start, position
+            continue
+        position += _NEAR - 1
+        if position >= block_start + len(candidates):
+            block_start, candidates = position, _find_candidates(data, position)
+        place = candidates.find(1, position - block_start)
+        position = block_start + (len(candidates) if place < 0 else place)
 
-    def find(self, position: int) -> re.Match[bytes] | None:
-        """The first from a position on, which isn't before what was found last."""
-        while position < len(self._data) - 1:
-            if position >= self._start + len(self._marked):
-                self._mark(position)
-            place = self._marked.find(1, position - self._start)
-            if place < 0:
-                position = self._start + len(self._marked)
-                continue
-            place += self._start
-            if found := _MARKER.search(self._data, place, place + _NEAR):
-                return found
-            position = place + _NEAR - 1
-        return None
 
-    def _mark(self, start: int) -> None:
-        size = min(_BLOCK + 1, len(self._data) - start)
-        block = np.frombuffer(self._data, np.uint8, size, start)
-        marked = block[:-1] == 0xFF
-        marked &= block[1:] != 0
-        self._start, self._marked = start, marked.tobytes()
+def _find_candidates(data: bytes | memoryview, start: int) -> bytes:
+    """Returns 1 for each byte of a block that is FF and that 00 doesn't follow, else 0."""
+    block = np.frombuffer(data, np.uint8)[start : start + _BLOCK + 1]
+    candidates = block[:-1] == 0xFF
+    candidates &= block[1:] != 0
+    return candidates.tobytes()
 
 
 def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:
@@ -156,10 +158,10 @@ def plain_frame(data: bytes | memoryview) -> tuple[Frame, int] | None:
                 body += 65 if data[body] < 16 else 129
             if body > end:
                 return None
-        elif marker in FRAMES:
+        elif marker in _FRAMES:
             if frame or not (frame := _parse_frame(data[body:end])):
                 return None
-            sequential = marker != PROGRESSIVE
+            sequential = marker != _PROGRESSIVE
         elif marker == START_OF_SCAN:
             # Without a resolution Pillow looks for one in the EXIF, and refuses some odd values.
             if not frame or (exif and not resolution):

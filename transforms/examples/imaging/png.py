@@ -4,12 +4,11 @@ Pillow accepts much that libpng, by which OpenCV and TensorFlow read, refuses, a
 round. A PNG is sound if all of them read it: what each refuses was tried out.
 """
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
-
-import numpy as np
 
 from transforms.dataset.failures import PixelError, Reason
 
@@ -20,7 +19,6 @@ _HEADER = struct.Struct(">IIBBBBB")
 _PALETTE = 3
 _CHANNELS = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-_LAST_FILTER = 4
 
 # What libpng takes by default: pixels of a side, and bytes of a chunk before the pixels, but for
 # some chunks that OpenCV reads by itself.
@@ -53,15 +51,15 @@ class Layout(NamedTuple):
     colour: int
     interlaced: bool
 
-    def passes(self) -> list[tuple[int, int]]:
-        """Rows and bytes of a row of each pass; one pass where the PNG isn't interlaced."""
-        found = []
+    @property
+    def stream_bytes(self) -> int:
+        """The size of the pixels, each row with a byte for its filter."""
+        size = 0
         for left, top, across, down in _ADAM7 if self.interlaced else _WHOLE:
             columns, rows = -((left - self.width) // across), -((top - self.height) // down)
             if columns > 0 and rows > 0:
-                bits = columns * self.depth * _CHANNELS[self.colour]
-                found.append((rows, 1 + (bits + 7) // 8))
-        return found
+                size += rows * (1 + (columns * self.depth * _CHANNELS[self.colour] + 7) // 8)
+        return size
 
 
 def png_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -121,25 +119,24 @@ def check_chunks(data: bytes | memoryview) -> Layout:
 def check_pixels(data: bytes, layout: Layout) -> None:
     """Inflates the pixels of a PNG that `check_chunks` accepted, a MiB at a time.
 
+    Filters of rows are left to Pillow, which refuses unknown ones.
+
     Raises:
         PixelError: TRUNCATED where pixels, or the checksum after them, are missing; CORRUPT where
-            there are more than the header says, or a row has an unknown filter.
+            there are more than the header says.
         zlib.error: The data is damaged.
     """
-    passes = layout.passes()
-    expected = sum(rows * row_bytes for rows, row_bytes in passes)
+    expected = layout.stream_bytes
     inflater = zlib.decompressobj()
-    found = worst = 0
-    for block in _inflate(data, inflater):
-        if found < expected:
-            worst = max(worst, _worst_filter(np.frombuffer(block, np.uint8), found, passes))
-        found += len(block)
-        if found > expected:
-            break
+    found = 0
+    for packed in _packed_pixels(data):
+        while packed and found <= expected and not inflater.eof:
+            found += len(inflater.decompress(packed, _INFLATED_BYTES))
+            packed = inflater.unconsumed_tail
+    if found <= expected:
+        found += len(inflater.flush())
     if found < expected:
         raise PixelError(Reason.TRUNCATED, f"{found} of {expected} bytes of pixels")
-    if worst > _LAST_FILTER:
-        raise PixelError(Reason.CORRUPT, f"unknown filter {worst}")
     if found > expected:
         raise PixelError(Reason.CORRUPT, f"more than the {expected} bytes of pixels of its size")
     if not inflater.eof:
@@ -186,32 +183,9 @@ def _check_ancillary(name: bytes, body: memoryview) -> None:
         raise PixelError(Reason.CORRUPT, f"malformed chunk {name!r}")
 
 
-def _inflate(data: bytes, inflater: "zlib._Decompress") -> Iterator[bytes]:
-    """Inflates the consecutive chunks of pixels, up to the end of the compressed data."""
-    begun = False
-    for name, body in png_chunks(data):
-        if begun and name != b"IDAT":
-            return  # chunks of pixels follow each other; decoders don't read on
-        begun = name == b"IDAT"
-        for start in range(0, len(body) if begun else 0, _PACKED_BYTES):
-            packed: bytes | memoryview = body[start : start + _PACKED_BYTES]
-            while not inflater.eof:
-                block = inflater.decompress(packed, _INFLATED_BYTES)
-                yield block
-                packed = inflater.unconsumed_tail
-                if not packed and len(block) < _INFLATED_BYTES:
-                    break
-            if inflater.eof:
-                return
-
-
-def _worst_filter(block: np.ndarray, place: int, passes: list[tuple[int, int]]) -> int:
-    """The highest filter of the rows that begin in a block, which itself begins at `place`."""
-    worst = begin = 0
-    for rows, row_bytes in passes:
-        end = begin + rows * row_bytes
-        first = begin + max(0, -((begin - place) // row_bytes)) * row_bytes
-        if first < end and first < place + len(block) and place < end:
-            worst = max(worst, int(block[first - place : end - place : row_bytes].max()))
-        begin = end
-    return worst
+def _packed_pixels(data: bytes) -> Iterator[bytes | memoryview]:
+    """Yields the compressed pixels in pieces: chunks that follow each other, as decoders read."""
+    chunks = itertools.dropwhile(lambda chunk: chunk[0] != b"IDAT", png_chunks(data))
+    for _, body in itertools.takewhile(lambda chunk: chunk[0] == b"IDAT", chunks):
+        for start in range(0, len(body), _PACKED_BYTES):
+            yield body[start : start + _PACKED_BYTES]

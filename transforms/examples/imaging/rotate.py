@@ -9,8 +9,6 @@ import numpy as np
 #: `MAX_PIXELS` would take a GiB. That takes longer, though little in all.
 LARGE_BYTES = 64 << 20
 
-_CHUNKS = 16  # into which sides are cut that are turned in place
-
 
 def turn(pixels: np.ndarray, rotation: int | None) -> np.ndarray:
     """Turns a picture or a mask counter-clockwise.
@@ -26,16 +24,17 @@ def turn(pixels: np.ndarray, rotation: int | None) -> np.ndarray:
     """
     if not rotation:
         return pixels
+    pixels = np.ascontiguousarray(pixels)
+    if pixels.nbytes > LARGE_BYTES:
+        return _turn_in_place(pixels, rotation)
     from transforms.examples.imaging.opencv import cv2
 
-    if pixels.nbytes > LARGE_BYTES:
-        return _turn_in_place(np.ascontiguousarray(pixels), rotation)
     code = {
         90: cv2.ROTATE_90_COUNTERCLOCKWISE,
         180: cv2.ROTATE_180,
         270: cv2.ROTATE_90_CLOCKWISE,
     }[rotation]
-    turned = cv2.rotate(np.ascontiguousarray(pixels).view(np.uint8), code)
+    turned = cv2.rotate(pixels.view(np.uint8), code)
     return np.asarray(turned).view(pixels.dtype)
 
 
@@ -45,62 +44,10 @@ def turned_size(width: int, height: int, rotation: int | None) -> tuple[int, int
 
 
 def _turn_in_place(pixels: np.ndarray, rotation: int) -> np.ndarray:
-    from transforms.examples.imaging.opencv import cv2
-
-    raw = pixels.view(np.uint8)
-    if rotation == 180:
-        cv2.flip(raw, -1, raw)
-        return pixels
-    if rotation == 270:
-        cv2.flip(raw, 0, raw)
-    transposed = _transpose_in_place(pixels)
-    if rotation == 90:
-        raw = transposed.view(np.uint8)
-        cv2.flip(raw, 0, raw)
-    return transposed
-
-
-def _transpose_in_place(pixels: np.ndarray) -> np.ndarray:
-    """(h, w, ...) to (w, h, ...) in the same memory.
-
-    The longer side is cut into a few chunks of equal length and a rest. Strips of that width are
-    transposed one by one; then all that remains is to change the order of their rows.
-    """
+    """Turns one channel after the other, so that memory holds just one of them twice."""
     height, width, *rest = pixels.shape
-    flat = pixels.reshape(-1, *rest)
-    turned = flat.reshape(width, height, *rest)
-    chunk = max(height, width) // _CHUNKS
-    cut = chunk * _CHUNKS
-    if height >= width:
-        tail = pixels[cut:].copy()
-        strips = flat[: cut * width].reshape(_CHUNKS, chunk, width, *rest)
-        for strip in strips:
-            strip.reshape(width, chunk, *rest)[:] = strip.swapaxes(0, 1).copy()
-        _reorder(flat[: cut * width].reshape(_CHUNKS * width, -1), _CHUNKS, width)
-        for row in range(width - 1, -1, -1):  # apart, so that each gets room for its part of `tail`
-            flat[row * height : row * height + cut] = flat[row * cut : (row + 1) * cut]
-        turned[:, cut:] = tail.swapaxes(0, 1)
-    else:
-        tail = pixels[:, cut:].copy()
-        for row in range(height):
-            flat[row * cut : (row + 1) * cut] = flat[row * width : row * width + cut]
-        _reorder(flat[: cut * height].reshape(height * _CHUNKS, -1), height, _CHUNKS)
-        strips = flat[: cut * height].reshape(_CHUNKS, height, chunk, *rest)
-        for strip in strips:
-            strip.reshape(chunk, height, *rest)[:] = strip.swapaxes(0, 1).copy()
-        turned[cut:] = tail.swapaxes(0, 1)
+    turned = pixels.reshape(*turned_size(height, width, rotation), *rest)
+    stored, target = np.atleast_3d(pixels), np.atleast_3d(turned)
+    for channel in range(stored.shape[2]):
+        target[..., channel] = np.rot90(stored[..., channel].copy(), rotation // 90)
     return turned
-
-
-def _reorder(items: np.ndarray, rows: int, columns: int) -> None:
-    """Transposes a (rows, columns) matrix of items, given as (rows * columns, n), in place."""
-    done = bytearray(len(items))
-    for start in range(len(items)):
-        if done[start]:
-            continue
-        first, place = items[start].copy(), start
-        while not done[place]:
-            done[place] = True
-            origin = place % rows * columns + place // rows
-            items[place] = first if origin == start else items[origin]
-            place = origin

@@ -36,22 +36,7 @@ def decode_mask(
         raise PixelError(Reason.MASK_CORRUPT, f"{type(error).__name__}: {error}") from None
     if image.mode not in ("1", "L"):
         image = image.convert("L")  # clips 16 bits, so what isn't zero stays so
-    return _to_array(image, size or image.size)
-
-
-def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resizes a (h, w) bool mask to (height, width) by the very rule of Pillow's NEAREST.
-
-    The mask itself is returned when it has that size already.
-    """
-    if mask.shape == (height, width):
-        return mask
-    return _to_array(Image.fromarray(mask.view(np.uint8)), (width, height))
-
-
-def _to_array(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """An image of mode 1 or L to bool; resized before, as what gets smaller is cheaper to copy."""
-    if image.size != size:
+    if size and size != image.size:  # before it is copied, as what gets smaller is cheaper to copy
         image = image.resize(size, Image.Resampling.NEAREST)
     # numpy gets booleans of 255 from mode 1, whose comparisons go wrong.
     return np.asarray(image).view(np.uint8) != 0

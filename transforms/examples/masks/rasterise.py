@@ -1,12 +1,12 @@
 """Rasterising masks: their PNGs read, brought to the picture's size, and encoded."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from transforms.dataset.elements import Source, in_one_piece
+from transforms.dataset.elements import Source, in_one_piece, relist
 from transforms.dataset.failures import Failure, PixelError, Reason, Stage
 from transforms.dataset.schema import IMAGE
 from transforms.examples.imaging.rotate import turn, turned_size
@@ -14,11 +14,11 @@ from transforms.examples.masks import maps, png, rle
 from transforms.kinds.masks import MASK
 from transforms.kinds.parsing.table import struct_array
 from transforms.sources.contents import path_of
-from transforms.sources.members import MemberReader, address_of
-from transforms.sources.repeats import check_alike, group_by_place
+from transforms.sources.members import MemberReader, address_of, check_alike, group_by_place
 
 Raster = tuple[tuple[int, int], bytes, int]
 _NO_RASTER = (None, None, None)
+_RASTER = pa.struct([(name, MASK.field(name).type) for name in ("size", "counts", "area")])
 
 
 def rasterise_masks(
@@ -45,9 +45,12 @@ def rasterise_masks(
         null.
     """
     masks = in_one_piece(joined["masks"])
+    rows = masks.flatten()
     rasters: list[tuple] = []
     found: list[Failure] = []
-    if joined["mask_files"].null_count < len(joined):
+    if joined["mask_files"].null_count == len(joined):
+        rasters = [_NO_RASTER] * len(rows)
+    else:
         images = _collect_images(joined, masks, sizes, rotations)
         reader.expect(
             address_of(image.files[name])
@@ -56,27 +59,13 @@ def rasterise_masks(
             if known is None and name in image.files
         )
         for image, known in zip(images, kept, strict=True):
-            if known is not None:
-                rasters += known
-                continue
-            drawn, failures = _rasterise_image(image, reader, sources)
-            rasters += drawn
-            found += failures
-    else:
-        rasters = [_NO_RASTER] * len(masks.flatten())
-    size, counts, area = zip(*rasters, strict=True) if rasters else ((), (), ())
-    rows = masks.flatten()
-    columns = {field.name: rows.field(field.name) for field in rows.type}
-    columns |= {
-        "size": pa.array(size, pa.list_(pa.int32())),
-        "counts": pa.array(counts, pa.binary()),
-        "area": pa.array(area, pa.int64()),
-    }
-    values = struct_array(MASK, columns, len(rows))
-    lengths = masks.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    absent = masks.is_null() if masks.null_count else None
-    return pa.ListArray.from_arrays(offsets, values, mask=absent), found
+            if known is None:
+                known, failures = _rasterise_image(image, reader, sources)
+                found += failures
+            rasters += known
+    names = [field.name for field in rows.type] + list(_RASTER.names)
+    columns = dict(zip(names, rows.flatten() + pa.array(rasters, _RASTER).flatten(), strict=True))
+    return relist(masks, struct_array(MASK, columns, len(rows))), found
 
 
 class _Image(NamedTuple):
@@ -107,29 +96,30 @@ def _collect_images(
     sizes: Sequence[tuple[int, int] | None],
     rotations: Sequence[int | None],
 ) -> list[_Image]:
+    paths = iter(masks.flatten().field("mask_path").to_pylist())
+    lengths = masks.value_lengths().fill_null(0).to_pylist()
+    names = [list(itertools.islice(paths, length)) for length in lengths]
     listed = joined["mask_files"].to_pylist()
-    files = (
+    files = [
         {member["name"].rpartition("/")[2]: member for member in reversed(members)}
         for members in listed
-    )
+    ]
     ids, splits = joined["image_id"].to_pylist(), joined["split"].to_pylist()
-    columns = (ids, splits, sizes, rotations, _names(masks), listed, files)
-    return [_Image(*values) for values in zip(*columns, strict=True)]
+    return list(map(_Image, ids, splits, sizes, rotations, names, listed, files))
 
 
 def _rasterise_image(
     image: _Image, reader: MemberReader, sources: Sequence[Source]
 ) -> tuple[list[tuple], list[Failure]]:
     """Returns a raster for each mask of an image, and a failure for each without pixels."""
-    has_repeats = len(image.files) < len(image.members)
-    repeats = _find_repeats(image.members) if has_repeats else {}
+    repeats = _find_repeats(image.members) if len(image.files) < len(image.members) else {}
     rasters: list[tuple] = []
     found: list[Failure] = []
     for name in image.names:
         try:
             if name in repeats:
                 _check_repeats(repeats[name], reader)
-            rasters.append(_rasterise(name, image.files, image.size, image.rotation, reader))
+            rasters.append(_rasterise(name, image, reader))
         except PixelError as error:
             rasters.append(_NO_RASTER)
             source = None
@@ -140,18 +130,10 @@ def _rasterise_image(
     return rasters, found
 
 
-def _names(masks: pa.ListArray) -> list[list[str]]:
-    """The PNGs' names of each image."""
-    names = iter(masks.flatten().field("mask_path").to_pylist())
-    lengths = masks.value_lengths().fill_null(0).to_pylist()
-    return [[next(names) for _ in range(length)] for length in lengths]
-
-
 def _find_repeats(members: Sequence[Mapping]) -> dict[str, list[Mapping]]:
     """The members, by base name, that the archive of the first of that base name has twice."""
     repeats: dict[str, list[Mapping]] = {}
-    groups = group_by_place(members, lambda each: each["container"], lambda each: each["name"])
-    for group in groups:
+    for group in group_by_place(members, lambda each: (each["container"], each["name"])):
         repeats.setdefault(group[0]["name"].rpartition("/")[2], group)
     return {name: group for name, group in repeats.items() if len(group) > 1}
 
@@ -161,26 +143,19 @@ def _check_repeats(members: Sequence[Mapping], reader: MemberReader) -> None:
     check_alike(contents, members[0]["name"], (member["offset"] for member in members))
 
 
-def _rasterise(
-    name: str,
-    files: Mapping[str, Mapping],
-    size: tuple[int, int] | None,
-    rotation: int | None,
-    reader: MemberReader,
-) -> Raster:
-    if name not in files:
+def _rasterise(name: str, image: _Image, reader: MemberReader) -> Raster:
+    if name not in image.files:
         raise PixelError(Reason.MASK_MISSING, "no source of masks has it")
-    data = _read(files[name], reader)
+    data = _read(image.files[name], reader)
     # Resized as it is stored, and turned then, as its picture is.
-    mask = png.decode_mask(data, size and turned_size(*size, rotation))
-    mask = turn(mask, rotation)
-    counts, area = rle.encode(mask)
-    return mask.shape, counts, area
+    stored_size = image.size and turned_size(*image.size, image.rotation)
+    mask = turn(png.decode_mask(data, stored_size), image.rotation)
+    return mask.shape, *rle.encode(mask)
 
 
 def _read(member: Mapping, reader: MemberReader) -> bytes:
     try:
-        return reader.read(*address_of(member))
+        return reader.read(address_of(member))
     except PixelError as error:
         raise PixelError(Reason.MASK_CORRUPT, str(error)) from None
 

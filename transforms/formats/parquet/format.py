@@ -3,7 +3,7 @@
 import functools
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from transforms.dataset.elements import BuiltPart
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import Format, FormatError, open_shard, pieces
-from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
-from transforms.formats.parquet.footer import MAGIC
+from transforms.formats.format import Format, FormatError, Schema, open_shard, pieces
+from transforms.formats.parquet import concatenate
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.tables import TableExamples
@@ -36,15 +35,11 @@ class Parquet(Format):
     """
 
     name = "parquet"
+    writer = ParquetWriter
     has_row_access = True
 
     def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
         return f"parquet/{split}-{numbers(index, shards)}.parquet"
-
-    def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> ParquetWriter:
-        return ParquetWriter(path, options=options)
 
     def count(self, path: str) -> int:
         return pq.read_metadata(path).num_rows
@@ -54,10 +49,10 @@ class Parquet(Format):
         for part in parts:
             part.read()
             paths.append(part.path)
-        concatenate(paths, destination)
+        concatenate.concatenate(paths, destination)
 
     def footer_checksum(self, path: str) -> str:
-        return footer_checksum(path)
+        return concatenate.footer_checksum(path)
 
     def data_files(self, split: str) -> str:
         return f"parquet/{split}-*.parquet"
@@ -71,8 +66,8 @@ class Parquet(Format):
 
     def read_body(self, part: BuiltPart) -> Iterator[bytes]:
         assert part.origin is not None
-        shard = _local_shard(part.path, part.origin.footer)
-        yield MAGIC
+        shard = _read_shard(part.path, part.origin.footer)
+        yield concatenate.MAGIC
         with open(part.path, "rb") as file:
             yield from pieces(file, *shard.span(part.origin.row, part.num_examples))
 
@@ -82,17 +77,14 @@ class Parquet(Format):
             super().extract(part, destination, options)
             return
         with open_shard(part, options) as shard:
-            whole = _concatenated(part.path, part.origin.sha256, options)
+            whole = _read_shard(part.path, part.origin.footer, options)
             whole.extract(shard, part.origin.row, part.num_examples, destination)
 
     def schema(self, columns: Sequence[str]) -> dict[str, str]:
         return described.describe(EXAMPLE)
 
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[TableExamples]:
         try:
             if schema is not None:
@@ -107,18 +99,14 @@ FORMAT = Parquet()
 
 
 @functools.lru_cache(maxsize=_SHARDS)
-def _local_shard(path: str, footer_checksum: str) -> Concatenated:
-    with open(path, "rb") as file:
-        shard = Concatenated(path, file)
+def _read_shard(
+    path: str, footer_checksum: str, options: ObjectOptions = files.DEFAULTS
+) -> concatenate.Concatenated:
+    with files.open_file(path, options, _FOOTER_BYTES) as file:
+        shard = concatenate.Concatenated(path, file)
     if shard.footer_checksum != footer_checksum:
         raise ValueError(f"{path}: its footer has changed")
     return shard
-
-
-@functools.lru_cache(maxsize=_SHARDS)
-def _concatenated(path: str, _sha256: str, options: ObjectOptions) -> Concatenated:
-    with files.open_file(path, options, _FOOTER_BYTES) as file:
-        return Concatenated(path, file)
 
 
 def _read_batches(path: str) -> Iterator[pa.Table]:

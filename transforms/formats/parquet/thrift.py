@@ -5,8 +5,10 @@ Nothing is turned into objects: a struct is walked over in place, and all that i
 byte for byte, fields of later versions of a schema too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from transforms.formats.varints import read_varint, write_varint
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY = range(1, 9)
 _LIST, _SET, _MAP, STRUCT, _UUID = range(9, 14)
@@ -18,15 +20,6 @@ _FIXED_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8, _UUID: 16}
 Wanted = dict[int, "str | Wanted"]
 
 
-class Field(NamedTuple):
-    """A field of a struct; its value takes up the bytes from `start` to `end`."""
-
-    id: int
-    kind: int
-    start: int
-    end: int
-
-
 class Integer(NamedTuple):
     """An integer that was wanted, its `name`, and the bytes from `start` to `end` that hold it."""
 
@@ -34,26 +27,6 @@ class Integer(NamedTuple):
     value: int
     start: int
     end: int
-
-
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Returns the unsigned varint at `at`, and where it ends."""
-    value = shift = 0
-    while (byte := data[at]) & 0x80:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        at += 1
-    return value | byte << shift, at + 1
-
-
-def write_varint(value: int) -> bytes:
-    """Encodes a non-negative integer as an unsigned varint."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def read_integer(data: bytes, at: int) -> tuple[int, int]:
@@ -83,16 +56,6 @@ def write_list(kind: int, values: Sequence[bytes]) -> bytes:
     return b"".join((header, write_varint(size) if size >= 0xF else b"", *values))
 
 
-def fields(data: bytes, at: int = 0) -> Iterator[Field]:
-    """Yields the fields of the struct at `at`, in the order in which they were written."""
-    number = 0
-    while data[at]:
-        number, kind, at = _read_field_header(data, at, number)
-        end = _skip(data, at, kind)
-        yield Field(number, kind, at, end)
-        at = end
-
-
 def find_integers(data: bytes, at: int, wanted: Wanted) -> tuple[list[Integer], int]:
     """Returns the wanted integers of the struct at `at`, in the order in which they were written,
     and where the struct ends."""
@@ -117,6 +80,15 @@ def find_integers(data: bytes, at: int, wanted: Wanted) -> tuple[list[Integer], 
     return found, at + 1
 
 
+def replace_integers(data: bytes, wanted: Wanted, replace: Callable[[str, int], int]) -> bytes:
+    """Returns a struct in which each wanted integer is what `replace` makes of name and value."""
+    pieces, copied = [], 0
+    for name, value, start, end in find_integers(data, 0, wanted)[0]:
+        pieces += data[copied:start], write_integer(replace(name, value))
+        copied = end
+    return b"".join([*pieces, data[copied:]])
+
+
 def _read_field_header(data: bytes, at: int, number: int) -> tuple[int, int, int]:
     """Returns the id and kind of the field after the one of this id, and where its value starts."""
     header = data[at]
@@ -136,11 +108,9 @@ def _skip(data: bytes, at: int, kind: int) -> int:
         size, at = read_varint(data, at)
         return at + size
     if kind == STRUCT:
-        while header := data[at]:
-            at += 1
-            if not header >> 4:
-                _, at = read_varint(data, at)
-            at = _skip(data, at, header & 0xF)
+        while data[at]:
+            _, inner, at = _read_field_header(data, at, 0)
+            at = _skip(data, at, inner)
         return at + 1
     if kind in (_LIST, _SET):
         size, element, at = read_list_header(data, at)

@@ -5,19 +5,17 @@ picture by a range of bytes. Statistics are written where a reader can skip row 
 them.
 """
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import IMAGE
-from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.formats import described
+from transforms.formats.format import ExampleWriter
+from transforms.formats.part import Part
 from transforms.kinds.images import IMAGES
 from transforms.kinds.registry import ANNOTATIONS, EXAMPLE
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
 
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
@@ -39,31 +37,19 @@ _DICTIONARY_LEAVES = frozenset(
 _STATISTICS = ["image_id", "split", "width", "height", "rotation", "published_rotation"]
 
 
-class ParquetWriter:
+class ParquetWriter(ExampleWriter):
     """A Parquet file of examples, written one row group after another.
 
     The same calls make the same bytes.
 
     Format: https://github.com/apache/parquet-format
+
+    Attributes:
+        schema: of the file.
     """
 
-    def __init__(
-        self,
-        path: str,
-        schema: pa.Schema = EXAMPLE,
-        options: ObjectOptions = files.DEFAULTS,
-    ) -> None:
-        """Opens the file, local or in an object store by `options`, where it appears at the end."""
-        self._path = path
-        self._schema = schema
-        self._rows = 0
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
-        self._writer: pq.ParquetWriter | None = None
-
-    @property
-    def bytes_written(self) -> int:
-        """Size of the file so far."""
-        return self._file.tell()
+    schema = EXAMPLE
+    _writer: pq.ParquetWriter | None = None
 
     def write(self, table: pa.Table) -> None:
         """Writes a table as one row group, or as several where it is above 65,536 rows or 256 MiB.
@@ -74,16 +60,17 @@ class ParquetWriter:
             ValueError: its columns aren't those of the file.
         """
         if [(field.name, codes.plain(field.type)) for field in table.schema] != [
-            (field.name, field.type) for field in self._schema
+            (field.name, field.type) for field in self.schema
         ]:
             raise ValueError("the table's schema isn't the file's")
         if not len(table):
             return
         # Pages end where chunks of a table do: so bytes would depend on these.
         columns = [in_one_piece(column) for column in table.columns]
-        table = pa.table(columns, schema=table.schema).cast(self._schema)
+        table = pa.table(columns, schema=table.schema).cast(self.schema)
         if self._writer is None:
-            self._writer = self._open(_has_pictures(table))
+            pictures = (column for column in table.columns if column.type == IMAGE)
+            self._writer = self._open(any(each.null_count < len(each) for each in pictures))
         rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * len(table) // max(1, table.nbytes)))
         self._writer.write_table(table, row_group_size=rows)
         self._rows += len(table)
@@ -93,16 +80,19 @@ class ParquetWriter:
         writer = self._writer or self._open(with_pictures=False)
         body = self._file.digest
         writer.close()
-        self._file.close()
-        return Part(self._path, self._rows, self._file.tell(), self._file.digest, body)
+        return super().close()._replace(body=body)
 
     def _open(self, with_pictures: bool) -> pq.ParquetWriter:
-        leaves = dict(_leaves(self._schema))
-        dictionaries = [path for path in leaves if _ends(path) in _DICTIONARY_LEAVES]
+        leaves = dict(described.leaves(pa.struct(self.schema)))
+        dictionaries = [
+            path
+            for path in leaves
+            if (path.partition(".")[0], path.rpartition(".")[2]) in _DICTIONARY_LEAVES
+        ]
         pictures = {path for path in leaves if path.endswith(".bytes")}  # compressed by themselves
         return pq.ParquetWriter(
             self._file,
-            self._schema,
+            self.schema,
             compression={path: "none" if path in pictures else "zstd" for path in leaves},
             compression_level=dict.fromkeys(leaves.keys() - pictures, 1),
             use_dictionary=dictionaries,
@@ -116,29 +106,3 @@ class ParquetWriter:
             write_page_index=True,
             **(_PICTURE_PAGES if with_pictures else {}),
         )
-
-
-def _ends(path: str) -> tuple[str, str]:
-    """The column of a path and its leaf."""
-    return path.partition(".")[0], path.rpartition(".")[2]
-
-
-def _has_pictures(table: pa.Table) -> bool:
-    columns = (column for column in table.columns if column.type == IMAGE)
-    return any(column.null_count < len(column) for column in columns)
-
-
-def _leaves(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
-    """Each leaf's path, as Parquet names it, and type."""
-
-    def walk(path: str, dtype: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
-        if pa.types.is_struct(dtype):
-            for field in dtype:
-                yield from walk(f"{path}.{field.name}", field.type)
-        elif pa.types.is_list(dtype):
-            yield from walk(f"{path}.list.element", dtype.value_type)
-        else:
-            yield path, dtype
-
-    for field in schema:
-        yield from walk(field.name, field.type)

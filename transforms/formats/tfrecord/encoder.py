@@ -20,11 +20,10 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.formats.tfrecord import wire
-from transforms.formats.tfrecord.features import Leaf, leaves
+from transforms.formats.tfrecord.features import BYTES, FLOAT, INT64, Leaf, leaves
 
 _FEATURES = _FEATURE = _KEY = _LIST_VALUE = 1
 _VALUE = 2
-_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 
 
 def encode_examples(table: pa.Table, names: Sequence[str]) -> wire.Messages:
@@ -64,7 +63,7 @@ def _contents(found: Sequence[Leaf]) -> list[pa.LargeBinaryArray]:
     """
     contents = {i: leaf.values for i, leaf in enumerate(found) if _is_one_text(leaf)}
     for kind, encode in _ENCODE.items():
-        places = [i for i, leaf in enumerate(found) if _kind(leaf) == kind and i not in contents]
+        places = [i for i, leaf in enumerate(found) if leaf.kind == kind and i not in contents]
         if places:
             # Together, since most features have so few values that a call costs more than these.
             values = encode([found[i].values for i in places])
@@ -88,9 +87,9 @@ def _prefixes(found: Sequence[Leaf], sizes: np.ndarray) -> tuple[list[wire.Coded
     span = sizes.max(initial=0) + 1
     codes, cases = wire.distinct((np.arange(len(found))[:, None] * span + sizes).ravel())
     feature, size = np.divmod(cases, span)
-    kinds = np.array([_kind(leaf) for leaf in found])[feature]
+    kinds = np.array([leaf.kind for leaf in found])[feature]
     one_text = np.array([_is_one_text(leaf) for leaf in found])[feature]
-    one_field = np.where(kinds == _BYTES_LIST, one_text, size > 0)
+    one_field = np.where(kinds == BYTES, one_text, size > 0)
     keys = pa.array([wire.field(_KEY, leaf.key.encode()) for leaf in found], wire.BYTES)
 
     values = wire.delimited(_LIST_VALUE, wire.Messages((), size), where=one_field)
@@ -100,15 +99,9 @@ def _prefixes(found: Sequence[Leaf], sizes: np.ndarray) -> tuple[list[wire.Coded
     return [wire.Coded(row, prefixes) for row in codes], entries.sizes[codes].sum(axis=0)
 
 
-def _kind(leaf: Leaf) -> int:
-    if isinstance(leaf.values, pa.Array):
-        return _BYTES_LIST
-    return _FLOAT_LIST if leaf.values.dtype == np.float32 else _INT64_LIST
-
-
 def _is_one_text(leaf: Leaf) -> bool:
     """Whether each row has just one text."""
-    return _kind(leaf) == _BYTES_LIST and np.array_equal(leaf.rows, np.arange(len(leaf.rows)))
+    return leaf.kind == BYTES and np.array_equal(leaf.rows, np.arange(len(leaf.rows)))
 
 
 def _texts(columns: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
@@ -127,4 +120,4 @@ def _integers(columns: Sequence[np.ndarray]) -> pa.LargeBinaryArray:
     return wire.join([wire.coded_varints(np.concatenate(columns))])
 
 
-_ENCODE = {_BYTES_LIST: _texts, _FLOAT_LIST: _floats, _INT64_LIST: _integers}
+_ENCODE = {BYTES: _texts, FLOAT: _floats, INT64: _integers}

@@ -1,26 +1,17 @@
 """The examples of a TFRecord shard, read back without turning them into rows."""
 
 import contextlib
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.formats.format import FormatError, Picture
-from transforms.formats.tfrecord import wire
-from transforms.formats.tfrecord.checksums import checksum, comparable
+from transforms.formats.format import FormatError, Picture, Schema
+from transforms.formats.tfrecord import records, wire
 from transforms.formats.tfrecord.features import BOXES
-from transforms.formats.tfrecord.records import (
-    KIND_NAMES,
-    Feature,
-    entry_bounds,
-    key_prefix,
-    parse_entry,
-    parse_example,
-    read_records,
-)
 
 _BATCH_BYTES, _BATCH_RECORDS = 8 << 20, 4096
 
@@ -30,7 +21,7 @@ class _Layout:
 
     Attributes:
         prefixes: how the entry of each feature begins.
-        spans: of each column, its first feature and the one after its last.
+        spans: of each column, the places of its features.
         counted: of each column of annotations, a feature with one value an annotation.
     """
 
@@ -40,14 +31,11 @@ class _Layout:
         Raises:
             FormatError: None of them is the ImageID.
         """
-        self.prefixes = [key_prefix(key) for key in keys]
+        self.prefixes = [records.key_prefix(key) for key in keys]
         self.places = {key: place for place, key in enumerate(keys)}
-        self.spans: dict[str, tuple[int, int]] = {}
-        for place, key in enumerate(keys):
-            # A column's features are neighbours: its name is what precedes the first slash.
-            column = key.partition("/")[0]
-            first, _ = self.spans.get(column, (place, place))
-            self.spans[column] = first, place + 1
+        # A column's features are neighbours: its name is what precedes the first slash.
+        columns = itertools.groupby(range(len(keys)), lambda place: keys[place].partition("/")[0])
+        self.spans = {column: [*places] for column, places in columns}
         self.counted: dict[str, str] = {}
         for key in keys:
             column, _, leaf = key.partition("/")
@@ -81,9 +69,9 @@ class RecordExamples:
             FormatError: Its features are others.
         """
         with self._naming(len(self._records)):
-            self._bounds.append(entry_bounds(record, self._layout.prefixes))
+            self._bounds.append(records.entry_bounds(record, self._layout.prefixes))
             self._records.append(record)
-            (image_id,) = parse_entry(self._entry(len(self._records) - 1, "image_id")).values
+            (image_id,) = self._values(len(self._records) - 1, "image_id")
         self._ids.append(image_id)
         self._bytes += len(record)
 
@@ -92,48 +80,50 @@ class RecordExamples:
         return pa.array([each.decode(errors="replace") for each in self._ids], pa.string())
 
     def count_in_split(self, split: str) -> int:
-        counts = Counter(self._entry(row, "split") for row in range(len(self._records)))
+        entries = Counter(self._entry(row, "split") for row in range(len(self._records)))
         wanted = [split.encode()]
-        return sum(count for entry, count in counts.items() if parse_entry(entry).values == wanted)
+        return sum(n for each, n in entries.items() if records.parse_entry(each).values == wanted)
 
     def count_annotations(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         for row in range(len(self._records)):
             with self._naming(row):
                 for column, key in self._layout.counted.items():
-                    counts[column] += len(parse_entry(self._entry(row, key)).values)
+                    counts[column] += len(self._values(row, key))
         return counts
 
     def picture(self, row: int) -> Picture:
         with self._naming(row):
-            example = parse_example(self._records[row])
+            example = records.parse_example(self._records[row])
             image = example["image"].values
             width, height = (int(example[name].values[0]) for name in ("width", "height"))
         image_id = self._ids[row].decode(errors="replace")
         return Picture(image_id, image[0] if image else None, (width, height))
 
     def checksums(self) -> np.ndarray:
-        return np.array([checksum(record) for record in self._records], np.uint64)
+        return np.array([records.checksum(record) for record in self._records], np.uint64)
 
     def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
-        spans = {name: self._layout.spans[name] for name in columns if name in self._layout.spans}
-        return {
-            name: np.array(
-                [
-                    checksum(wire.field(1, record[bounds[first] : bounds[last]]))
-                    for record, bounds in zip(self._records, self._bounds, strict=True)
-                ],
-                np.uint64,
+        found = {}
+        for name in (name for name in columns if name in self._layout.spans):
+            first, last = self._layout.spans[name][0], self._layout.spans[name][-1] + 1
+            entries = (
+                record[bounds[first] : bounds[last]]
+                for record, bounds in zip(self._records, self._bounds, strict=True)
             )
-            for name, (first, last) in spans.items()
-        }
+            checksums = [records.checksum(wire.field(1, each)) for each in entries]
+            found[name] = np.array(checksums, np.uint64)
+        return found
 
     def features(self, row: int) -> dict[str, Any]:
-        return comparable(parse_example(self._records[row]))
+        return records.comparable(records.parse_example(self._records[row]))
 
     def _entry(self, row: int, key: str) -> bytes:
         bounds, place = self._bounds[row], self._layout.places[key]
         return self._records[row][bounds[place] : bounds[place + 1]]
+
+    def _values(self, row: int, key: str) -> Sequence[Any] | np.ndarray:
+        return records.parse_entry(self._entry(row, key)).values
 
     @contextlib.contextmanager
     def _naming(self, row: int) -> Iterator[None]:
@@ -144,26 +134,22 @@ class RecordExamples:
             raise FormatError(f"example {self._first + row}: {error}") from None
 
 
-def read_examples(path: str, schema: Mapping[str, str] | None) -> Iterator[RecordExamples]:
+def read_examples(path: str, schema: Schema | None) -> Iterator[RecordExamples]:
     """Yields the examples of a local shard; see `format.Format.read`."""
     layout = _Layout([*schema]) if schema is not None else None
     batch: RecordExamples | None = None
-    for place, record in enumerate(read_records(path)):
+    for place, record in enumerate(records.read_records(path)):
         if layout is None:  # all records of a shard have the features of the first
-            layout = _Layout([*parse_example(record)])
+            layout = _Layout([*records.parse_example(record)])
         if batch is None:
             batch = RecordExamples(layout, place)
         batch.add(record)
         if schema is not None and place == 0:
-            _check_kinds(parse_example(record), schema)
+            for name, feature in records.parse_example(record).items():
+                if (kind := records.KIND_NAMES.get(feature.kind)) != schema[name]:
+                    raise FormatError(f"example 0: the feature {name} is of kind {kind}")
         if batch.is_full:
             yield batch
             batch = None
     if batch is not None:
         yield batch
-
-
-def _check_kinds(example: Mapping[str, Feature], schema: Mapping[str, str]) -> None:
-    for name, feature in example.items():
-        if (kind := KIND_NAMES.get(feature.kind)) != schema[name]:
-            raise FormatError(f"example 0: the feature {name} is of kind {kind}")

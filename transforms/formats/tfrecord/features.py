@@ -32,6 +32,10 @@ BOXES = {
 }
 
 
+#: Kinds of features, by the numbers of their fields in tf.train.Feature.
+BYTES, FLOAT, INT64 = 1, 2, 3
+
+
 class Leaf(NamedTuple):
     """One flat feature of n examples.
 
@@ -45,6 +49,13 @@ class Leaf(NamedTuple):
     key: str
     values: pa.LargeBinaryArray | np.ndarray
     rows: np.ndarray
+
+    @property
+    def kind(self) -> int:
+        """BYTES, FLOAT or INT64."""
+        if isinstance(self.values, pa.Array):
+            return BYTES
+        return FLOAT if self.values.dtype == np.float32 else INT64
 
 
 def members(struct: pa.StructType) -> dict[str, tuple[str, ...]]:
@@ -106,11 +117,8 @@ def _leaf(
     rows: np.ndarray,
     lengths: tuple[Leaf, ...] | None,
 ) -> Iterator[Leaf]:
-    if not lengths:
-        yield Leaf(key, values, rows)
-        return
-    yield Leaf(f"{key}/ragged_flat_values", values, rows)
-    for level, leaf in enumerate(lengths):
+    yield Leaf(f"{key}/ragged_flat_values" if lengths else key, values, rows)
+    for level, leaf in enumerate(lengths or ()):
         yield leaf._replace(key=f"{key}/ragged_row_lengths_{level}")
 
 

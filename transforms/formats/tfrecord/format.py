@@ -1,33 +1,27 @@
 """TFRecord as an output format: read by tf.data, and by TFDS without any builder code."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from transforms.dataset.naming import numbers
-from transforms.formats.format import Format, ShardSize
+from transforms.formats.format import Format, Schema, Shards
 from transforms.formats.tfrecord import tfds
-from transforms.formats.tfrecord.checksums import feature_kinds
 from transforms.formats.tfrecord.examples import RecordExamples, read_examples
+from transforms.formats.tfrecord.features import leaves
 from transforms.formats.tfrecord.records import KIND_NAMES
 from transforms.formats.tfrecord.writer import TFRecordWriter, count_records
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
+from transforms.kinds.registry import EXAMPLE
 
 
 class TFRecord(Format):
     """Records that are a tf.train.Example each, and what TFDS reads of them beside the shards."""
 
     name = "tfrecord"
+    writer = TFRecordWriter
 
     def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
         name = f"{tfds.NAME}-{split}.tfrecord-{numbers(index, shards)}"
         return f"{tfds.dataset_folder(release)}/{name}"
-
-    def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> TFRecordWriter:
-        return TFRecordWriter(path, columns, options)
 
     def refusal(self, image_encoding: str) -> str:
         return "TensorFlow can't decode it" if image_encoding == "webp" else ""
@@ -35,9 +29,7 @@ class TFRecord(Format):
     def count(self, path: str) -> int:
         return count_records(path)
 
-    def documents(
-        self, release: str, columns: Sequence[str], shards: Mapping[str, Sequence[ShardSize]]
-    ) -> dict[str, Any]:
+    def documents(self, release: str, columns: Sequence[str], shards: Shards) -> dict[str, Any]:
         folder = tfds.dataset_folder(release)
         return {
             f"{folder}/features.json": tfds.features(columns),
@@ -45,14 +37,12 @@ class TFRecord(Format):
         }
 
     def document_tests(
-        self, release: str, schema: Mapping[str, str], shards: Mapping[str, Sequence[ShardSize]]
+        self, release: str, schema: Schema, shards: Shards
     ) -> dict[str, Callable[[Any], bool]]:
         folder = tfds.dataset_folder(release)
         return {
             f"{folder}/features.json": lambda content: tfds.parse_features(content) == schema,
-            f"{folder}/dataset_info.json": partial(
-                tfds.is_of_shards, release=release, shards=shards
-            ),
+            f"{folder}/dataset_info.json": lambda info: tfds.is_of_shards(info, release, shards),
         }
 
     def loading_code(self, folder: str, release: str, split: str) -> str:
@@ -64,13 +54,11 @@ class TFRecord(Format):
         )
 
     def schema(self, columns: Sequence[str]) -> dict[str, str]:
-        return {key: KIND_NAMES[kind] for key, kind in feature_kinds(columns).items()}
+        found = leaves(EXAMPLE.empty_table(), columns)
+        return {leaf.key: KIND_NAMES[leaf.kind] for leaf in found}
 
     def read(
-        self,
-        path: str,
-        columns: Sequence[str] | None = None,
-        schema: Mapping[str, str] | None = None,
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator[RecordExamples]:
         return read_examples(path, schema)
 

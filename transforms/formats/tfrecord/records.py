@@ -4,20 +4,23 @@ The framing is described in `writer`, the messages in `encoder`. Nothing of eith
 what wrote a file doesn't judge it.
 """
 
+import hashlib
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
+import pyarrow as pa
 
 from transforms.formats.format import FormatError
+from transforms.formats.varints import read_varint
 from transforms.storage import files
 
-_LENGTH = struct.Struct("<Q")
-_CRC = struct.Struct("<I")
+_LENGTH_BYTES, _CRC_BYTES = 8, 4
 _MASK_DELTA = 0xA282EAD8
+
+_CHECKSUM_BYTES = 8
 
 _ENTRY, _VALUE = 0x0A, 0x12  # fields 1 and 2, length-delimited
 _MORE = 0x80
@@ -49,24 +52,40 @@ def read_records(path: str) -> Iterator[bytes]:
         size = os.fstat(file.fileno()).st_size
         position = 0
         while position < size:
-            header = file.read(_LENGTH.size + _CRC.size)
-            if len(header) < _LENGTH.size + _CRC.size:
-                raise FormatError(f"ends inside the record at offset {position}")
-            if _masked_crc(header[: _LENGTH.size]) != _CRC.unpack_from(header, _LENGTH.size)[0]:
+            header, crc = file.read(_LENGTH_BYTES), file.read(_CRC_BYTES)
+            if len(crc) == _CRC_BYTES and crc != _masked_crc(header):
                 raise FormatError(f"wrong CRC of the length at offset {position}")
-            (length,) = _LENGTH.unpack_from(header)
-            if position + len(header) + length + _CRC.size > size:
+            length = int.from_bytes(header, "little")
+            end = position + _LENGTH_BYTES + length + 2 * _CRC_BYTES
+            if len(crc) < _CRC_BYTES or end > size:
                 raise FormatError(f"ends inside the record at offset {position}")
             data = file.read(length)
-            if _masked_crc(data) != _CRC.unpack(file.read(_CRC.size))[0]:
+            if file.read(_CRC_BYTES) != _masked_crc(data):
                 raise FormatError(f"wrong CRC of the record at offset {position}")
             yield data
-            position += len(header) + length + _CRC.size
+            position = end
 
 
-def _masked_crc(data: bytes) -> int:
+def checksum(*pieces: bytes | pa.Buffer) -> int:
+    """Returns the checksum of bytes that stand end to end: 64 bits."""
+    hash_ = hashlib.blake2b(digest_size=_CHECKSUM_BYTES)
+    for piece in pieces:
+        hash_.update(piece)
+    return int.from_bytes(hash_.digest(), "little")
+
+
+def comparable(features: dict[str, Feature]) -> dict[str, Any]:
+    """Returns features in a form that is equal where they are; floats count bit by bit."""
+    return {
+        key: (kind, [*values] if kind == BYTES else np.asarray(values).tobytes())
+        for key, (kind, values) in features.items()
+    }
+
+
+def _masked_crc(data: bytes) -> bytes:
     crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    return masked.to_bytes(_CRC_BYTES, "little")
 
 
 def key_prefix(key: str) -> bytes:
@@ -98,7 +117,7 @@ def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
                 raise IndexError(f"tag {record[at]} at offset {at}")
             length, at = record[at + 1], at + 2
             if length >= _MORE:
-                length, at = _varint(record, at - 1)
+                length, at = read_varint(record, at - 1)
             if not record.startswith(prefix, at):
                 raise FormatError(f"lacks the feature {prefix[2:-1].decode()} where it should be")
             at += length
@@ -120,13 +139,9 @@ def parse_example(record: bytes) -> dict[str, Feature]:
         found = {}
         end, at = _open(record, 0, _ENTRY)
         while at < end:
-            stop, at = _open(record, at, _ENTRY)
-            key_end, at = _open(record, at, _ENTRY)
-            key = record[at:key_end].decode()
-            feature_end, at = _open(record, key_end, _VALUE)
-            if feature_end != stop:
-                raise IndexError(f"feature {key}: its length is wrong")
-            found[key] = _parse_feature(record[at:feature_end])
+            stop, _ = _open(record, at, _ENTRY)
+            key, feature = _parse_entry(record[at:stop])
+            found[key] = feature
             at = stop
     except (IndexError, ValueError) as error:
         raise FormatError(f"is no tf.train.Example: {error}") from None
@@ -140,12 +155,20 @@ def parse_entry(entry: bytes) -> Feature:
         FormatError: It is no entry of an example.
     """
     try:
-        _, at = _open(entry, 0, _ENTRY)
-        at, _ = _open(entry, at, _ENTRY)
-        end, at = _open(entry, at, _VALUE)
-        return _parse_feature(entry[at:end])
-    except IndexError as error:
+        return _parse_entry(entry)[1]
+    except (IndexError, ValueError) as error:
         raise FormatError(f"is no tf.train.Example: {error}") from None
+
+
+def _parse_entry(entry: bytes) -> tuple[str, Feature]:
+    """Returns the name and the feature of one entry."""
+    _, at = _open(entry, 0, _ENTRY)
+    key_end, at = _open(entry, at, _ENTRY)
+    key = entry[at:key_end].decode()
+    end, at = _open(entry, key_end, _VALUE)
+    if end != len(entry):
+        raise IndexError(f"feature {key}: its length is wrong")
+    return key, _parse_feature(entry[at:end])
 
 
 def _parse_feature(data: bytes) -> Feature:
@@ -168,7 +191,7 @@ def _parse_feature(data: bytes) -> Feature:
         raise IndexError(f"a feature of kind {kind}")
     numbers, at = [], 0
     while at < len(packed):
-        number, at = _varint(packed, at)
+        number, at = read_varint(packed, at)
         numbers.append(number - (1 << 64) if number >> 63 else number)
     return Feature(kind, np.array(numbers, np.int64))
 
@@ -177,19 +200,7 @@ def _open(data: bytes, at: int, tag: int) -> tuple[int, int]:
     """Where a length-delimited field with this tag ends, and where its content begins."""
     if data[at] != tag:
         raise IndexError(f"tag {data[at]} at offset {at}, not {tag}")
-    length, at = _varint(data, at + 1)
+    length, at = read_varint(data, at + 1)
     if at + length > len(data):
         raise IndexError(f"a field at offset {at} is longer than what holds it")
     return at + length, at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = data[at]
-        number |= (byte & ~_MORE) << shift
-        shift += 7
-        at += 1
-        if byte < _MORE:
-            return number, at

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.dataset.schema import MAP_COLUMNS
-from transforms.formats.format import ShardSize
+from transforms.formats.format import Shards
 from transforms.formats.tfrecord.features import BOXES, members
 from transforms.kinds.registry import EXAMPLE
 
@@ -62,7 +62,7 @@ def dataset_folder(release: str) -> str:
     return f"{DATA_DIR}/{NAME}/{release}/{VERSION}"
 
 
-def dataset_info(release: str, shards: Mapping[str, Sequence[ShardSize]]) -> dict[str, Any]:
+def dataset_info(release: str, shards: Shards) -> dict[str, Any]:
     """Returns the DatasetInfo of a dataset; its 64-bit integers are text, as in JSON of protos.
 
     Args:
@@ -89,9 +89,7 @@ def dataset_info(release: str, shards: Mapping[str, Sequence[ShardSize]]) -> dic
     }
 
 
-def is_of_shards(
-    info: Mapping[str, Any], release: str, shards: Mapping[str, Sequence[ShardSize]]
-) -> bool:
+def is_of_shards(info: Mapping[str, Any], release: str, shards: Shards) -> bool:
     """Returns whether a DatasetInfo of whatever release leads TFDS to these shards."""
     expected = dataset_info(release, shards)
     return all(info[name] == expected[name] for name in ("configName", "version", "splits"))

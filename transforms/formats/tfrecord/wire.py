@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from transforms.formats.varints import write_varint
+
 BYTES = pa.large_binary()
 
 _LENGTH_DELIMITED = 2
@@ -133,11 +135,7 @@ def concatenate(*messages: Messages) -> Messages:
 
 def field(number: int, content: bytes) -> bytes:
     """One length-delimited field; its number is below 16."""
-    header, length = [number << 3 | _LENGTH_DELIMITED], len(content)
-    while length >> 7:
-        header.append(length & 0x7F | 0x80)
-        length >>= 7
-    return bytes((*header, length)) + content
+    return bytes([number << 3 | _LENGTH_DELIMITED]) + write_varint(len(content)) + content
 
 
 def delimited(

@@ -8,17 +8,15 @@ tensorflow/core/lib/io/record_writer.h).
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
 
-from transforms.formats.part import Crc32, HashingFile, Part
+from transforms.formats.format import ExampleWriter
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
-from transforms.storage import files
-from transforms.storage.stores import ObjectOptions
 
 _LENGTH_BYTES, _CRC_BYTES = 8, 4
 _HEADER_BYTES = _LENGTH_BYTES + _CRC_BYTES
@@ -30,42 +28,15 @@ _MASK_DELTA = 0xA282EAD8
 _SLICE_ROWS = (16 << 20) // wire.LARGE
 
 
-class TFRecordWriter:
+class TFRecordWriter(ExampleWriter):
     """Writes rows of examples to one TFRecord file."""
 
-    def __init__(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
-    ) -> None:
-        """Opens the file, replacing any that is there.
-
-        Args:
-            path: a file, local or in an object store, where it appears at the end.
-            columns: which columns of `EXAMPLE` become features; see `schema.example_columns`.
-            options: how object stores are reached.
-        """
-        self._path = path
-        self._columns = columns
-        self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
-        self._num_examples = 0
-
     def write(self, table: pa.Table) -> None:
-        """Appends the rows of a table with the columns of `EXAMPLE`."""
         for start in range(0, len(table), _SLICE_ROWS):
             rows = table.slice(start, _SLICE_ROWS)
             for data in frame(encode_examples(rows, self._columns)):
                 self._file.write(data)
-            self._num_examples += len(rows)
-
-    @property
-    def bytes_written(self) -> int:
-        """Size of the file so far."""
-        return self._file.tell()
-
-    def close(self) -> Part:
-        """Ends the file."""
-        self._file.close()
-        digest = self._file.digest
-        return Part(self._path, self._num_examples, self._file.tell(), digest, digest)
+        self._rows += len(table)
 
 
 def frame(records: wire.Messages) -> Iterator[pa.Buffer | bytes]:

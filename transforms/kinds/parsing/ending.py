@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.dataset.keys import read_image_ids
-from transforms.kinds.parsing.parse_csv import layout_of
-from transforms.kinds.parsing.records import find_quoted_lines
+from transforms.kinds.parsing.records import Layout, find_quoted_lines
 from transforms.kinds.parsing.table import STRING, TableSchema
 
 #: How many bytes at the end of a file its last record is compared with.
@@ -43,38 +42,37 @@ class CutRecord(NamedTuple):
 
 
 def find_cut(
-    tail: bytes, columns: Sequence[str], schema: TableSchema, delimiter: str = ","
+    tail: bytes, names: Sequence[str], schema: TableSchema, layout: Layout
 ) -> CutRecord | None:
     """Returns the last record of a table if it is cut, else None.
 
     Args:
         tail: the last lines of a file.
-        columns: the file's columns, in its order.
+        names: the file's columns by the schema's names, in the file's order.
         schema: what the columns mean.
-        delimiter: the character between two fields.
+        layout: what the file's records look like.
     """
     lines = tail.split(b"\n")
     if not lines[-1].strip() or lines[-1].endswith(b"\r"):
         return None
-    names = schema.columns_of(columns)
-    quoted = find_quoted_lines(tail, layout_of(columns, schema, delimiter))
+    quoted = find_quoted_lines(tail, layout)
     start = len(lines) - 1
     while start in quoted.continued:
         start -= 1
     record = b"\n".join(lines[start:])
-    fields = _fields(record, delimiter)
+    fields = _fields(record, layout.delimiter)
     spoiled = {*quoted.unclosed, *quoted.continued}
-    others = [_fields(line, delimiter) for i, line in enumerate(lines[:start]) if i not in spoiled]
+    others = [line for i, line in enumerate(lines[:start]) if i not in spoiled]
+    others = [_fields(line, layout.delimiter) for line in others]
     whole = [each for each in others if len(each) == len(names)]
     if len(fields) < len(names) or start in quoted.unclosed:
         is_cut = bool(whole) or not any(others)
     else:
-        is_cut = len(fields) == len(names) and _is_cut(
-            fields[-1], [each[-1] for each in whole], names[-1], schema
-        )
+        last = [each[-1] for each in whole]
+        is_cut = len(fields) == len(names) and _is_cut(fields[-1], last, names[-1], schema)
     if not is_cut:
         return None
-    image_id = _image_id(fields, names.index(schema.image_id))
+    image_id = _image_id(fields, layout.id_place)
     detail = "the file ends inside this record"
     return CutRecord(len(record), Failure(image_id, None, Stage.READ, Reason.BAD_ROW, detail))
 
@@ -100,9 +98,8 @@ def _is_cut(value: str, others: list[str], name: str, schema: TableSchema) -> bo
     """Whether a value of a file's last column is cut, by the other values of that column."""
     known = [other for other in others if other]
     if not value:
-        is_expected = name in schema.required or not pa.types.is_string(
-            schema.types.get(name, STRING)
-        )
+        dtype = schema.types.get(name, STRING)
+        is_expected = name in schema.required or not pa.types.is_string(dtype)
         return is_expected and len(known) == len(others) > 2
     if known and all(map(_NUMBER.fullmatch, known)):
         return _is_cut_number(value, known)
@@ -115,9 +112,8 @@ def _is_cut_number(value: str, others: list[str]) -> bool:
     """Whether a value is half a number, or has too few decimals beside the others."""
     if not _NUMBER.fullmatch(value):
         return bool(_PART_OF_NUMBER.fullmatch(value))
-    decimals = [
-        other.partition(".")[2] for other in others if "." in other and "e" not in other.lower()
-    ]
+    fractions = [other for other in others if "." in other and "e" not in other.lower()]
+    decimals = [other.partition(".")[2] for other in fractions]
     if len(decimals) < 2 or "e" in value.lower():
         return False
     lengths = {len(each) for each in decimals}

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -68,10 +69,9 @@ def read_rows(head: bytes, delimiter: str) -> list[list[str]]:
     """Up to `_ROWS` first rows that aren't empty; the rows before one that isn't CSV."""
     rows = []
     with contextlib.suppress(csv.Error):
-        for row in csv.reader(io.StringIO(whole_lines(head), newline=""), delimiter=delimiter):
+        reader = csv.reader(io.StringIO(whole_lines(head), newline=""), delimiter=delimiter)
+        for row in itertools.islice(reader, _ROWS):
             rows.append([field.strip() for field in row])
-            if len(rows) == _ROWS:
-                break
     return [row for row in rows if any(row)]
 
 

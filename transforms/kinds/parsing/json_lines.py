@@ -8,28 +8,22 @@ finds something else than rows, `json` looks at each line.
 
 import collections
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from json import dumps, loads
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json as json
 
 from transforms.dataset import failures
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.failures import BadRows, Reason
-from transforms.dataset.keys import read_image_ids
 from transforms.kinds.parsing.blocks import count_lines
 from transforms.kinds.parsing.ending import WARNING
 from transforms.kinds.parsing.parsed import ParsedBlock, in_one_block
-from transforms.kinds.parsing.records import (
-    MAX_RECORD_BYTES,
-    Records,
-    consist_of,
-    locate_records,
-)
+from transforms.kinds.parsing.records import MAX_RECORD_BYTES, Records, consist_of, locate_records
 from transforms.kinds.parsing.table import Rows, TableSchema
 
 #: White space of JSON.
@@ -37,31 +31,40 @@ _BLANK = b" \t\r"
 #: Lines that are parsed together, where a block has more: they aren't rows, then.
 _MOST_LINES = 1 << 17
 _DETAIL_LENGTH = 200
+_NO_JSON = object()
 _TOO_LONG = f"longer than {MAX_RECORD_BYTES >> 20} MiB"
-
-
-class _Lines(NamedTuple):
-    """Lines that were parsed together, with their places among the lines of the block."""
-
-    table: pa.Table
-    places: Sequence[int] | np.ndarray
 
 
 class _Found(NamedTuple):
     """What lines hold.
 
     Attributes:
-        parts: rows.
-        lost: the place of a line and the name of a field that it loses.
+        table: rows.
+        places: of their lines.
+        lost: fields that lines lose, with the places of the lines.
         bad: lines that aren't rows.
     """
 
-    parts: list[_Lines]
-    lost: list[tuple[int, str]]
+    table: pa.Table
+    places: np.ndarray
+    lost: Mapping[str, Sequence[int]]
     bad: list[BadRows]
 
 
-_Placed = list[tuple[int, bytes]]
+class _Object(NamedTuple):
+    """A line that is a JSON object.
+
+    Attributes:
+        place: of the line.
+        line: the object, without the fields that are lost.
+        lost: their names.
+        error: why it can't be read; empty if it can.
+    """
+
+    place: int
+    line: bytes
+    lost: Sequence[str]
+    error: str = ""
 
 
 class JsonLinesParser:
@@ -87,38 +90,22 @@ class JsonLinesParser:
         """Parses whole lines; the failures' lines count from the block's first, as 1."""
         records = locate_records(data, [])
         records = records.chosen(~consist_of(data, records, _BLANK))
-        starts = range(0, max(1, len(records.lines)), _MOST_LINES)
-        parts = [Records(*(column[at : at + _MOST_LINES] for column in records)) for at in starts]
+        parts = [self._parse_lines(data, part) for part in records.pieces(_MOST_LINES)]
         lines = count_lines(data)
-        block = in_one_block([self._parse_lines(data, part) for part in parts], lines)
+        block = in_one_block(parts, lines)
         last_line = data[data.rfind(b"\n") + 1 :]
         is_bad = block.failures["line"][-1:].to_pylist() == [lines + 1]
-        if is_bad and len(last_line) <= MAX_RECORD_BYTES and not _is_json(last_line):
+        if is_bad and len(last_line) <= MAX_RECORD_BYTES and _load(last_line) is _NO_JSON:
             block.warning = WARNING
         return block
 
     def _parse_lines(self, data: bytes, records: Records) -> ParsedBlock:
         found = self._find_objects(data, records)
-        tables = [self._schema.empty_table(), *(part.table for part in found.parts)]
-        table = pa.concat_tables(tables).combine_chunks()
-        places = np.concatenate([np.zeros(0, np.int64), *(part.places for part in found.parts)])
-        columns = {name: in_one_piece(table[name]) for name in table.column_names}
-        rows = Rows(columns, table.num_rows)
-        ids, keys, valid = read_image_ids(columns[self._rows.image_id])
-        rows.require(valid, f"{self._rows.image_id} is not 16 hex digits")
-        for name in self._rows.optional if found.lost else ():
-            where = np.isin(places, [place for place, field in found.lost if field == name])
-            rows.note_lost(where, f"{name} is not of the format's type")
-        value = self._rows.build(rows)
-        parsed = pa.table({"key": keys, "value": value})
-        if rows.rejected.any():
-            parsed = parsed.filter(pa.array(~rows.rejected))
+        columns = {name: in_one_piece(found.table[name]) for name in found.table.column_names}
+        lost = {name: np.isin(found.places, places) for name, places in found.lost.items()}
+        rows = Rows(columns, self._rows, lost)
         refused = failures.of_rows(found.bad, records.lines)
-        known = pc.if_else(pa.array(valid), ids, None)
-        noted = failures.of_rows(rows.notes, records.lines[places], known)
-        all_failures = failures.in_order(pa.concat_tables([refused, noted]))
-        bad_rows = len(refused) + int(rows.rejected.sum())
-        return ParsedBlock(parsed, all_failures, len(records.lines), bad_rows, 0)
+        return self._rows.make_block(rows, refused, lambda: records.lines[found.places], 0)
 
     def _find_objects(self, data: bytes, records: Records) -> _Found:
         is_long = records.stops - records.starts > MAX_RECORD_BYTES
@@ -128,99 +115,80 @@ class JsonLinesParser:
         spans = zip(starts.tolist(), stops.tolist(), strict=True)
         lines = [data[start:stop] for start, stop in spans]
         places = np.flatnonzero(may_be)
-        if not lines:
-            return _Found([], [], bad)
         try:
-            return _Found([_Lines(self._read_plain(lines), places)], [], bad)
-        except ValueError:
+            return _Found(self._read_plain(lines), places, {}, bad)
+        except ValueError:  # so each line is looked at
             pass
-        objects: _Placed = []
-        lost: list[tuple[int, str]] = []
-        refused = collections.defaultdict(list)
-        for place, line in zip(places.tolist(), lines, strict=True):
-            value = _object_of(line)
-            if value is None:
-                refused[self._no_object].append(place)
-            elif not (wrong := self._wrong_fields(value)):
-                objects.append((place, line))
-            elif required := [name for name in wrong if name not in self._rows.optional]:
-                refused[self._describe_type(required[0], type(value[required[0]]))].append(place)
-            else:
-                lost += [(place, name) for name in wrong]
-                objects.append((place, self._without(value, wrong)))
+        found = list(map(self._inspect, places.tolist(), lines))
+        readable = self._find_readable([each for each in found if not each.error])
+        kept: list[_Object] = []
+        lost: dict[str, list[int]] = collections.defaultdict(list)
+        refused: dict[str, list[int]] = collections.defaultdict(list)
+        for each in itertools.chain((each for each in found if each.error), readable):
+            if each.error:
+                refused[each.error].append(each.place)
+                continue
+            kept.append(each)
+            for name in each.lost:
+                lost[name].append(each.place)
         bad += [BadRows(np.array(some), Reason.BAD_ROW, detail) for detail, some in refused.items()]
-        found = self._halve(objects)
-        return _Found(found.parts, lost + found.lost, bad + found.bad)
+        table = self._read([each.line for each in kept])
+        return _Found(table, np.array([each.place for each in kept], np.int64), lost, bad)
 
-    def _wrong_fields(self, value: dict[str, Any]) -> list[str]:
-        """The fields of a JSON object that have another kind of value than the schema's."""
-        return [
-            name
-            for name, each in value.items()
-            if name in self._classes and type(each) not in self._classes[name]
-        ]
+    def _inspect(self, place: int, line: bytes) -> _Object:
+        """Returns a line without optional fields of another kind of value than the schema's; with
+        an error if it is no object, or a required field is so."""
+        value = _load(line)
+        if not isinstance(value, dict):
+            return _Object(place, line, [], self._no_object)
+        known = {name: each for name, each in value.items() if name in self._classes}
+        wrong = [name for name, each in known.items() if type(each) not in self._classes[name]]
+        for name in wrong:
+            if name not in self._rows.optional:
+                return _Object(place, line, [], self._describe_type(name, type(known.pop(name))))
+            del known[name]
+        return _Object(place, dumps(known).encode() if wrong else line, wrong)
 
     def _find_type_message(self, name: str, kind: type) -> str:
         """Returns the message for a field whose value is of a kind that it can't be."""
+        return self._find_error([dumps({name: kind()}).encode()])
+
+    def _find_error(self, lines: list[bytes]) -> str:
+        """Returns why JSON objects can't be read; empty if they can."""
         try:
-            self._read([dumps({name: kind()}).encode()])
+            self._read(lines)
         except ValueError as error:
-            return self._describe(error)
-        raise ValueError(f"{name} may be {kind}")
+            detail = f"not a {self._noun}: {str(error).removeprefix('JSON parse error: ')}"
+            return detail[:_DETAIL_LENGTH]
+        return ""
 
-    def _describe(self, error: ValueError) -> str:
-        detail = f"not a {self._noun}: {str(error).removeprefix('JSON parse error: ')}"
-        return detail[:_DETAIL_LENGTH]
+    def _find_readable(self, objects: list[_Object]) -> Iterator[_Object]:
+        """Yields objects as they can be read together: by halves, down to the lines at fault."""
+        error = self._find_error([each.line for each in objects])
+        if not error:
+            yield from objects
+        elif len(objects) > 1:
+            middle = len(objects) // 2
+            yield from self._find_readable(objects[:middle])
+            yield from self._find_readable(objects[middle:])
+        else:
+            yield self._without_bad_fields(objects[0], error)
 
-    def _without(self, value: dict[str, Any], names: Sequence[str]) -> bytes:
-        """An object as JSON, without some fields and those that the schema lacks."""
-        kept = {
-            name: each
-            for name, each in value.items()
-            if name in self._schema.names and name not in names
-        }
-        return dumps(kept).encode()
-
-    def _halve(self, lines: _Placed) -> _Found:
-        """Parses JSON objects together; where that fails, by halves, down to the lines at fault."""
-        if not lines:
-            return _Found([], [], [])
-        places = [place for place, _ in lines]
-        try:
-            return _Found([_Lines(self._read([line for _, line in lines]), places)], [], [])
-        except ValueError as error:
-            if len(lines) == 1:
-                kept, lost = self._without_bad_fields(lines[0][1])
-                if kept is not None:
-                    return _Found([_Lines(kept, places)], [(places[0], name) for name in lost], [])
-                bad = BadRows(np.array(places), Reason.BAD_ROW, self._describe(error))
-                return _Found([], [], [bad])
-        middle = len(lines) // 2
-        first, second = self._halve(lines[:middle]), self._halve(lines[middle:])
-        return _Found(first.parts + second.parts, first.lost + second.lost, first.bad + second.bad)
-
-    def _without_bad_fields(self, line: bytes) -> tuple[pa.Table | None, list[str]]:
-        """Parses a JSON object without the optional fields that can't be parsed.
-
-        Returns:
-            A table of one row, and the names of these fields; None if the line can't be parsed
-            without them either.
-        """
-        value = _object_of(line) or {}
+    def _without_bad_fields(self, found: _Object, error: str) -> _Object:
+        """Returns an object without the optional fields that can't be read; with the error if the
+        others can't be read either."""
+        value = _load(found.line)
         needed = (self._rows.image_id, *self._rows.required)
         fields = {name: value[name] for name in needed if name in value}
         lost = []
-        for name in self._rows.optional:
-            if name in value:
-                try:
-                    self._read([dumps(fields | {name: value[name]}).encode()])
-                    fields[name] = value[name]
-                except ValueError:
-                    lost.append(name)
-        try:
-            return self._read([dumps(fields).encode()]), lost
-        except ValueError:
-            return None, []
+        for name in [name for name in self._rows.optional if name in value]:
+            if self._find_error([dumps(fields | {name: value[name]}).encode()]):
+                lost.append(name)
+            else:
+                fields[name] = value[name]
+        line = dumps(fields).encode()
+        is_bad = bool(self._find_error([line]))
+        return _Object(found.place, line, [*found.lost, *lost], error if is_bad else "")
 
     def _read_plain(self, lines: list[bytes]) -> pa.Table:
         """Reads objects that have no other fields than published ones.
@@ -230,9 +198,8 @@ class JsonLinesParser:
         """
         if not all(line.lstrip(_BLANK).startswith(b"{") for line in lines):
             raise ValueError("a line is no JSON object")
-        if max(map(len, lines)) > MAX_RECORD_BYTES:
-            raise ValueError("a line is too long")
-        table = _read_json(b"".join(_wrap(lines)), self._wrapped, "error")
+        wrapped = b'{"only":[%b]}\n' % b']}\n{"only":['.join(lines)
+        table = _read_json(wrapped, self._wrapped, "error")
         only = in_one_piece(table["only"])
         # Each line ends with a whole value. So if there are as many as lines, each is of one.
         if not len(only) == len(only.flatten()) == len(lines) or only.null_count:
@@ -246,6 +213,8 @@ class JsonLinesParser:
         Raises:
             ValueError: Some line's fields aren't UTF-8 or of the right types.
         """
+        if not lines:
+            return self._schema.empty_table()
         table = _read_json(b"\n".join(lines), self._schema, "ignore")
         table.validate(full=True)
         return table
@@ -256,15 +225,6 @@ def _classes_of(dtype: pa.DataType) -> tuple[type, ...]:
     if pa.types.is_string(dtype):
         return str, type(None)
     return (list, type(None)) if pa.types.is_list(dtype) else (int, float, type(None))
-
-
-def _is_json(line: bytes) -> bool:
-    """Whether a line is whole JSON."""
-    try:
-        loads(line.decode(), parse_int=_parse_int)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _may_be_objects(data: bytes, records: Records) -> np.ndarray:
@@ -279,14 +239,12 @@ def _bad(which: np.ndarray, detail: str) -> BadRows:
     return BadRows(np.flatnonzero(which), Reason.BAD_ROW, detail)
 
 
-def _object_of(line: bytes) -> dict[str, Any] | None:
-    """The JSON object that a line is; None where it is anything else."""
-    if not line.lstrip(_BLANK).startswith(b"{") or not line.rstrip(_BLANK).endswith(b"}"):
-        return None
+def _load(line: bytes) -> Any:
+    """The value that a line is as JSON; `_NO_JSON` where it is none."""
     try:
         return loads(line.decode(), parse_int=_parse_int)
     except (ValueError, RecursionError):
-        return None
+        return _NO_JSON
 
 
 def _parse_int(digits: str) -> float:
@@ -294,18 +252,7 @@ def _parse_int(digits: str) -> float:
     return int(digits) if len(digits) < 100 else float(digits)
 
 
-def _wrap(lines: list[bytes]) -> Iterator[bytes]:
-    for line in lines:
-        yield b'{"only":['
-        yield line
-        yield b"]}\n"
-
-
 def _read_json(data: bytes, schema: pa.Schema, unexpected: str) -> pa.Table:
-    return json.read_json(
-        pa.BufferReader(data),
-        read_options=json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-        parse_options=json.ParseOptions(
-            explicit_schema=schema, unexpected_field_behavior=unexpected
-        ),
-    )
+    reading = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
+    parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
+    return json.read_json(pa.BufferReader(data), reading, parsing)

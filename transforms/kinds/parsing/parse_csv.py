@@ -17,7 +17,6 @@ import pyarrow.csv as csv
 from transforms.dataset import failures
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.failures import BadRows, Reason
-from transforms.dataset.keys import read_image_ids
 from transforms.kinds.parsing.blocks import count_lines
 from transforms.kinds.parsing.head import BOM
 from transforms.kinds.parsing.parsed import ParsedBlock, in_one_block
@@ -55,109 +54,71 @@ class _NotPlainError(Exception):
     """A block holds something for which its records must be told apart."""
 
 
-def layout_of(columns: Sequence[str], schema: TableSchema, delimiter: str) -> Layout:
-    """What the records of a file with these columns look like."""
-    names = schema.columns_of(columns)
-    place = names.index(schema.image_id)
-    return Layout(len(names), place, delimiter, schema.free_text)
-
-
-def parse_csv(
-    data: bytes,
-    columns: Sequence[str],
-    schema: TableSchema,
-    delimiter: str = ",",
-    *,
-    part_bytes: int = _PART_BYTES,
-    most_records: int = _MOST_RECORDS,
-) -> ParsedBlock:
-    """Parses whole records of CSV without their header.
+class CsvParser:
+    """Parses tables that have the same columns.
 
     Args:
-        data: the text, UTF-8.
-        columns: the file's column names, in its order; those that `schema` doesn't know are
+        columns: the files' column names, in their order; those that `schema` doesn't know are
             passed over.
         schema: what they mean.
         delimiter: the character between two fields.
-        part_bytes: how much text `pyarrow.csv` is given at a time.
-        most_records: how many records are told apart at a time.
+
+    Attributes:
+        names: the columns by the schema's names.
+        layout: what the records look like.
     """
-    return _CsvParser(columns, schema, delimiter, part_bytes, most_records).parse(data)
 
-
-class _CsvParser:
-    """Parses tables with the same columns; for the arguments see `parse_csv`."""
-
-    def __init__(
-        self,
-        columns: Sequence[str],
-        schema: TableSchema,
-        delimiter: str,
-        part_bytes: int,
-        most_records: int,
-    ) -> None:
-        self._names = schema.columns_of(columns)
+    def __init__(self, columns: Sequence[str], schema: TableSchema, delimiter: str = ",") -> None:
         self._schema = schema
-        self._layout = layout_of(columns, schema, delimiter)
-        self._part_bytes = part_bytes
-        self._most_records = most_records
+        self.names = schema.columns_of(columns)
+        place = self.names.index(schema.image_id)
+        self.layout = Layout(len(self.names), place, delimiter, bool(schema.free_texts))
 
     def parse(self, data: bytes) -> ParsedBlock:
-        """Parses whole records."""
-        quoted = find_quoted_lines(data, self._layout)
+        """Parses whole records of CSV, UTF-8, without their header."""
+        quoted = find_quoted_lines(data, self.layout)
         try:
-            if quoted.unclosed or not _is_plain(data):
-                raise _NotPlainError
+            _require_plain(data, quoted)
             table = self._read_typed(data, quoted.continued)
         except (pa.ArrowInvalid, _NotPlainError):
             return self._parse_records(data, quoted)
-        return self._check(data, table, {}, lambda: locate_records(data, quoted.continued))
+        return self._make_block(data, table, {}, lambda: locate_records(data, quoted.continued))
 
     def _parse_records(self, data: bytes, quoted: QuotedLines) -> ParsedBlock:
         """Parses a block record by record and column by column."""
-        records = locate_records(data, quoted.continued)
-        parts = []
-        for at in range(0, max(1, len(records.starts)), self._most_records):
-            some = Records(*(column[at : at + self._most_records] for column in records))
-            parts.append(self._parse_some(data, some, quoted))
+        pieces = locate_records(data, quoted.continued).pieces(_MOST_RECORDS)
+        parts = [self._parse_some(data, records, quoted) for records in pieces]
         return in_one_block(parts, count_lines(data))
 
     def _parse_some(self, data: bytes, records: Records, quoted: QuotedLines) -> ParsedBlock:
-        refused, is_blank = _refuse(data, records, quoted, self._layout)
-        is_row = ~is_blank
-        for some in refused:
-            is_row[some.places] = False
+        refused, is_row = _refuse(data, records, quoted, self.layout)
         rows = records.chosen(is_row)
         bad = failures.of_rows(refused, records.lines)
         # Each with an end of its own, as the last one of a file may have none.
-        text = b"".join(
-            data[start:stop] + b"\n" for start, stop in zip(rows.starts, rows.stops, strict=True)
-        )
-        continued = _continued_lines(data, rows) if quoted.continued else []
-        table = self._read(text, continued, dict.fromkeys(filter(None, self._names), pa.binary()))
-        table, unconverted = self._convert(table)
-        return self._check(text, table, unconverted, lambda: rows, bad)
+        spans = zip(rows.starts, rows.stops, strict=True)
+        text = b"".join(data[start:stop] + b"\n" for start, stop in spans)
+        continued = find_quoted_lines(text, self.layout).continued
+        table = self._read(text, continued, dict.fromkeys(filter(None, self.names), pa.binary()))
+        table, unread = self._convert(table)
+        return self._make_block(text, table, unread, lambda: rows, bad)
 
     def _read_typed(self, data: bytes, continued: Sequence[int]) -> pa.Table:
         """Reads a block whose every value converts.
 
         Raises:
             pa.ArrowInvalid: A record or a value isn't as it should be.
-            _NotPlainError: `pyarrow` has taken a text for a number that may be none.
+            _NotPlainError: `pyarrow` would take `nan(1)` for a number.
         """
-        types = {}
-        for name in filter(None, self._names):
-            dtype = self._schema.types[name]
-            # Of whole numbers it takes `0x10` for one, too: so they are converted here.
-            types[name] = pa.string() if pa.types.is_integer(dtype) else dtype
-        table = self._read(data, continued, types)
-        has_parentheses = b"(" in data
-        for place, name in enumerate(table.column_names):
-            dtype, column = self._schema.types[name], in_one_piece(table[name])
-            if pa.types.is_integer(dtype):
-                table = table.set_column(place, name, _plain_integers(column, dtype))
-            elif has_parentheses and pa.types.is_floating(dtype) and _has_nan(column):
-                raise _NotPlainError  # of which one may be `nan(1)`
+        types = {name: self._schema.types[name] for name in self.names if name}
+        has_floats = any(map(pa.types.is_floating, types.values()))
+        if has_floats and b"(" in data and b"nan(" in data.lower():
+            raise _NotPlainError
+        # It takes `0x10` for a whole number, too: so these are converted here.
+        integers = [name for name, dtype in types.items() if pa.types.is_integer(dtype)]
+        table = self._read(data, continued, types | dict.fromkeys(integers, pa.string()))
+        for name in integers:
+            column = _plain_integers(in_one_piece(table[name]), types[name])
+            table = table.set_column(table.column_names.index(name), name, column)
         return table
 
     def _read(
@@ -170,20 +131,20 @@ class _CsvParser:
         """
         if not data.lstrip(b"\r\n"):  # which, unlike strip, copies no data
             return pa.table({name: pa.array([], dtype) for name, dtype in types.items()})
-        parts: list[memoryview | bytes] = list(_parts(data, continued, self._part_bytes))
+        parts: list[memoryview | bytes] = list(_parts(data, continued))
         if data.startswith(BOM):  # `pyarrow` passes over one, wherever in its file the block is
             parts[0] = BOM + bytes(parts[0])
         return csv.read_csv(
             _PartsFile(parts),
             read_options=csv.ReadOptions(
-                column_names=[name or f"unknown {i}" for i, name in enumerate(self._names)],
+                column_names=[name or f"unknown {i}" for i, name in enumerate(self.names)],
                 use_threads=False,
                 block_size=max(1024, *map(len, parts)),
             ),
             parse_options=csv.ParseOptions(
-                delimiter=self._layout.delimiter,
+                delimiter=self.layout.delimiter,
                 quote_char='"' if b'"' in data else False,
-                newlines_in_values=self._schema.free_text,
+                newlines_in_values=self.layout.has_free_text,
             ),
             convert_options=csv.ConvertOptions(
                 column_types=types,
@@ -201,29 +162,29 @@ class _CsvParser:
             The table, with null where a value doesn't convert, and for each column that has such
             values where they are, (n,) bool.
         """
-        columns, unconverted = {}, {}
+        columns, unread = {}, {}
         for name in text.column_names:
             dtype = self._schema.types[name]
             column = in_one_piece(text[name])
+            ok = _valid_utf8(column)
             if pa.types.is_string(dtype):
-                ok = _valid_utf8(column)
                 lost = pa.scalar(None if name in self._schema.optional else b"", pa.binary())
                 converted = pc.if_else(pa.array(ok), column, lost).cast(dtype)
             else:
-                utf8 = pc.if_else(pa.array(_valid_utf8(column)), column, b"?").cast(pa.string())
+                utf8 = pc.if_else(pa.array(ok), column, b"?").cast(pa.string())
                 converted = _numbers(utf8, dtype)
                 unknown = pc.match_substring_regex(utf8, _UNKNOWN)
                 ok = np.asarray(pc.or_(converted.is_valid(), unknown))
             columns[name] = converted
             if not ok.all():
-                unconverted[name] = ~ok
-        return pa.table(columns), unconverted
+                unread[name] = ~ok
+        return pa.table(columns), unread
 
-    def _check(
+    def _make_block(
         self,
         text: bytes,
         table: pa.Table,
-        unconverted: dict[str, np.ndarray],
+        unread: Mapping[str, np.ndarray],
         locate: Callable[[], Records],
         refused: pa.Table = failures.NONE,
     ) -> ParsedBlock:
@@ -232,7 +193,7 @@ class _CsvParser:
         Args:
             text: what they were read from.
             table: the rows.
-            unconverted: of a column, where its values, now null, don't convert.
+            unread: of a column, where its values, now null, don't convert.
             locate: gives the records that are the rows.
             refused: failures of records that are no rows.
         """
@@ -241,69 +202,45 @@ class _CsvParser:
             for name, column in columns.items():
                 if pa.types.is_string(column.type) and name not in self._schema.free_texts:
                     columns[name] = trimmed(column)
-        ids, keys, valid = read_image_ids(columns[self._schema.image_id])
-        lost = {name: where for name, where in unconverted.items() if name in self._schema.optional}
-        rows = Rows(columns, table.num_rows, lost, self._schema.kept)
-        is_blank = np.zeros(table.num_rows, bool)
-        is_header = np.zeros(table.num_rows, bool)
-        if not valid.all():
-            is_blank = self._blank_rows(columns)
-            for where in unconverted.values():
-                is_blank &= ~where
+        rows = Rows(columns, self._schema, unread)
+        is_header = np.zeros(rows.length, bool)
+        if not rows.is_valid.all():
             is_header = self._header_rows(columns)
-        no_rows = is_blank | is_header
-        rows.rejected |= no_rows
-        rows.require(valid, f"{self._schema.image_id} is not 16 hex digits")
-        for name, where in unconverted.items():
-            if name not in lost:
-                rows.require(~where, self._unread(name))
-        value = self._schema.build(rows)
-        for name, where in rows.unread.items():
-            rows.note_lost(where, self._unread(name))
-
-        parsed = pa.table({"key": keys, "value": value})
-        if rows.rejected.any():
-            parsed = parsed.filter(pa.array(~rows.rejected))
-        found = refused
-        if rows.notes:
-            known = ids if valid.all() else pc.if_else(pa.array(valid), ids, None)
-            noted = failures.of_rows(rows.notes, locate().lines, known)
-            found = failures.in_order(pa.concat_tables([refused, noted]))
-        passed_over = int(no_rows.sum())
-        bad_rows = int(rows.rejected.sum()) - passed_over + len(refused)
-        all_rows = table.num_rows - passed_over + len(refused)
-        block = ParsedBlock(parsed, found, all_rows, bad_rows, count_lines(text))
+            rows.pass_over(is_header | self._blank_rows(rows))
+        lines = count_lines(text)
+        block = self._schema.make_block(rows, refused, lambda: locate().lines, lines)
         if is_header.any():
             block.warning = "holds its header more than once, as files put together do: passed over"
         return block
 
-    def _blank_rows(self, columns: Mapping[str, pa.Array]) -> np.ndarray:
+    def _blank_rows(self, rows: Rows) -> np.ndarray:
         """Finds the rows of empty fields that spreadsheets leave, (n,) bool."""
-        blank = np.asarray(pc.equal(columns[self._schema.image_id], ""))
-        for column in columns.values() if blank.any() else ():
+        blank = np.asarray(pc.equal(rows.columns[self._schema.image_id], ""))
+        for column in rows.columns.values() if blank.any() else ():
             is_text = pa.types.is_string(column.type)
             empty = pc.equal(column, "") if is_text else column.is_null()
             blank = blank & np.asarray(pc.fill_null(empty, True))
-        return blank
+        return np.all([blank, *(~where for where in rows.unread.values())], axis=0)
 
     def _header_rows(self, columns: Mapping[str, pa.Array]) -> np.ndarray:
         """Finds the rows that are a header, maybe with its file's byte order mark, (n,) bool."""
         first = pc.utf8_trim(columns[self._schema.image_id], '\ufeff"')
         return np.asarray(pc.equal(pc.utf8_lower(first), self._schema.image_id.casefold()))
 
-    def _unread(self, name: str) -> str:
-        """The message for a value that couldn't be converted."""
-        dtype = self._schema.types[name]
-        if dtype == FLAG:
-            return f"{name} is not -1, 0 or 1"
-        return f"{name} is not {'UTF-8' if pa.types.is_string(dtype) else 'a number of its type'}"
 
+def _require_plain(data: bytes, quoted: QuotedLines) -> None:
+    """Checks that text has no open quotes, carriage returns or long lines that `pyarrow` would
+    accept, and is UTF-8: then so is each value, and none is looked at by itself.
 
-def _is_plain(data: bytes) -> bool:
-    """Whether text is UTF-8, without carriage returns or long lines that `pyarrow` would accept."""
-    if longest_line_exceeds(data, MAX_RECORD_BYTES) or not _is_utf8(data):
-        return False
-    return not len(stray_returns(data))
+    Raises:
+        pa.ArrowInvalid, _NotPlainError: It isn't so.
+    """
+    is_long = longest_line_exceeds(data, MAX_RECORD_BYTES)
+    if quoted.unclosed or is_long or len(stray_returns(data)):
+        raise _NotPlainError
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
+    whole = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(data)])
+    whole.validate(full=True)
 
 
 def _refuse(
@@ -312,12 +249,11 @@ def _refuse(
     """Finds the records that can't be rows.
 
     Returns:
-        Which, each once; and which records are blank, (n,) bool.
+        Which, each once; and which records are rows, (n,) bool: neither these nor blank.
     """
     starts, stops, lines = records
-    count = len(starts)
     text = np.frombuffer(data, np.uint8)
-    begin, end = (int(starts[0]), int(stops[-1])) if count else (0, 0)
+    begin, end = (int(starts[0]), int(stops[-1])) if len(starts) else (0, 0)
 
     def counted(places: np.ndarray) -> np.ndarray:
         """How many of some offsets are in each record, (n,)."""
@@ -350,32 +286,20 @@ def _refuse(
     refuse(returns, "a carriage return within the line")
     for number in np.unique(fields[(fields != layout.fields) & ~is_done]):
         refuse(fields == number, f"{number} fields instead of {layout.fields}")
-    return refused, is_blank
+    return refused, ~is_done
 
 
-def _continued_lines(data: bytes, records: Records) -> list[int]:
-    """The lines, from 0, that belong to the record of the line before, if nothing lies between
-    records."""
-    found, line = [], 0
-    for start, stop in zip(records.starts, records.stops, strict=True):
-        more = data.count(b"\n", start, stop)
-        found += range(line + 1, line + 1 + more)
-        line += 1 + more
-    return found
-
-
-def _parts(data: bytes, continued: Sequence[int], part_bytes: int) -> Iterator[memoryview]:
-    """Consecutive records of about `part_bytes`, or a single longer one.
+def _parts(data: bytes, continued: Sequence[int]) -> Iterator[memoryview]:
+    """Consecutive records of about `_PART_BYTES`, or a single longer one.
 
     Args:
         data: whole records.
         continued: lines, from 0, that belong to the record of the line before.
-        part_bytes: see `parse_csv`.
     """
     inner = set(continued)
     start = line = 0
     while start < len(data):
-        stop = min(start + part_bytes, len(data))
+        stop = min(start + _PART_BYTES, len(data))
         if stop < len(data):
             stop = data.rfind(b"\n", start, stop) + 1 or stop
         line += data.count(b"\n", start, stop) if inner else 0
@@ -423,27 +347,6 @@ def _plain_integers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
     return empty_as_null(text).cast(dtype)
 
 
-def _has_nan(column: pa.FloatingPointArray) -> bool:
-    total = pc.sum(column).as_py()
-    return total is not None and total != total
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Whether all of it is UTF-8: then so is each value, and none need be looked at by itself."""
-    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
-    whole = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(data)])
-    try:
-        whole.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _not_ascii(column: pa.BinaryArray) -> pa.BooleanArray:
-    """Which values have a byte above 127."""
-    return pc.match_substring_regex(column, rb"[\x80-\xff]".decode("latin-1"))
-
-
 def _numbers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
     """Converts texts to numbers or flags; null where a text isn't one."""
     if pa.types.is_floating(dtype):
@@ -465,9 +368,9 @@ def _numbers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
 
 def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
     """Which values are UTF-8, (n,) bool. Python looks only at those that aren't ASCII."""
-    suspects = np.flatnonzero(_not_ascii(column).to_numpy(False))
+    not_ascii = pc.match_substring_regex(column, r"[\x80-\xff]")
     valid = np.ones(len(column), bool)
-    for i in suspects:
+    for i in np.flatnonzero(not_ascii.to_numpy(False)):
         try:
             column[int(i)].as_py().decode()
         except UnicodeDecodeError:

@@ -34,15 +34,9 @@ class ParsedBlock:
 
     def with_cut_record(self, failure: Failure, warning: str) -> "ParsedBlock":
         """Returns the block with a bad record added at its end, the one that is cut."""
-        cut = all_failures.to_table([failure._replace(line=self.lines + 1)])
-        found = pa.concat_tables([self.failures, all_failures.compact(cut)])
-        return dataclasses.replace(
-            self,
-            failures=all_failures.compact(found),
-            rows=self.rows + 1,
-            bad_rows=self.bad_rows + 1,
-            warning=warning,
-        )
+        found = all_failures.to_table([failure._replace(line=self.lines + 1)])
+        cut = ParsedBlock(self.table.slice(0, 0), all_failures.compact(found), 1, 1, 0)
+        return dataclasses.replace(in_one_block([self, cut], self.lines), warning=warning)
 
 
 def in_one_block(blocks: Sequence[ParsedBlock], lines: int) -> ParsedBlock:

@@ -145,7 +145,7 @@ class _Sources:
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self._words: list[tuple[np.ndarray, np.ndarray]] = []
+        self._words: list[list[np.ndarray]] = []
 
     def find(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         """The number of each source, (n,) int8, and its length.
@@ -181,13 +181,8 @@ class _Sources:
             raise _NotPlainError
         self.names.append(match[1].decode())
         size = -(-len(match[0]) // 8) * 8
-        taken = bytes([255] * len(match[0]))
-        self._words.append(
-            (
-                np.frombuffer(match[0].ljust(size, b"\0"), "<u8"),
-                np.frombuffer(taken.ljust(size, b"\0"), "<u8"),
-            )
-        )
+        padded = [each.ljust(size, b"\0") for each in (match[0], b"\xff" * len(match[0]))]
+        self._words.append([np.frombuffer(each, "<u8") for each in padded])
 
 
 class KnownLabels:

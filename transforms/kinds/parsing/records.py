@@ -14,7 +14,7 @@ import collections
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -202,6 +202,11 @@ class Records(NamedTuple):
     stops: np.ndarray
     lines: np.ndarray
 
+    def pieces(self, size: int) -> Iterator["Records"]:
+        """Yields so many of them at a time, one piece at least."""
+        for at in range(0, max(1, len(self.starts)), size):
+            yield Records(*(column[at : at + size] for column in self))
+
     def chosen(self, which: np.ndarray) -> "Records":
         """Some of them, by a mask."""
         return Records(*(column[which] for column in self))
@@ -222,12 +227,8 @@ def locate_records(data: bytes, continued: Sequence[int]) -> Records:
         inner = np.asarray(continued)
         starts, lines = np.delete(starts, inner), np.delete(lines, inner)
         stops = np.delete(stops, inner - 1)
-    found = Records(starts, stops, lines)
-    is_empty = starts == stops
-    first = np.frombuffer(data, np.uint8).take(starts, mode="clip") if data else starts
-    for i in np.flatnonzero(~is_empty & (first == _RETURN)):
-        is_empty[i] = not data[starts[i] : stops[i]].strip(b"\r")
-    return found.chosen(~is_empty)
+    found = Records(starts, stops, lines).chosen(starts != stops)
+    return found.chosen(~consist_of(data, found, b"\r"))
 
 
 def consist_of(data: bytes, records: Records, characters: bytes) -> np.ndarray:

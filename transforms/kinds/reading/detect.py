@@ -114,12 +114,9 @@ def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) ->
     lines = head[:start].count(b"\n")
     at = columns.index(TABLES[kind].image_id)
     check_ids(name, [row[at] for row in read_rows(head[start:], delimiter) if len(row) > at])
+    notes = describe_unknown(names, columns)
     return dataclasses.replace(
-        source,
-        columns=columns,
-        data_start=start,
-        header_lines=lines,
-        notes=describe_unknown(names, columns),
+        source, columns=columns, data_start=start, header_lines=lines, notes=notes
     )
 
 
@@ -276,11 +273,8 @@ def _missing(names: list[str], table: Kind) -> list[str]:
 
 def _column_error(path: str, names: list[str], table: Kind) -> str:
     """The message for a header that lacks required columns."""
-    unknown = [
-        name
-        for name, column in zip(names, table.columns_of(names), strict=True)
-        if name and not column
-    ]
+    columns = table.columns_of(names)
+    unknown = [name for name, known in zip(names, columns, strict=True) if name and not known]
     has = f" and has unknown {', '.join(unknown)[:120]}" if unknown else ""
     return (
         f"{path}: header of {table.name} lacks {', '.join(_missing(names, table))}{has}: "

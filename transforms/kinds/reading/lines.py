@@ -116,7 +116,7 @@ class RowFinder:
             if self._keys or self._wanted.size < 1 << 64:
                 self._drop_rows(is_kept, text, starts, source, kind)
         is_dropped = ~is_kept
-        if kind.free_text and b'"' in data and is_dropped.any():
+        if kind.free_texts and b'"' in data and is_dropped.any():
             layout = kind.layout(source)
             assert layout is not None
             # The lines of a record are kept together.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from transforms import metrics, progress
 from transforms.checksum import Checksum
@@ -59,11 +60,6 @@ def read_blocks(
             yield from reader.read(start, stop)
 
 
-def _read_header(source: Source) -> bytes:
-    with files.open_file(source.path, stamp=source.stamp) as file:
-        return file.read(source.data_start)
-
-
 def _inflate(stream: archives.Inflated, start: int) -> Iterator[bytes]:
     """Yields chunks of about `_READ_BYTES` from `start` on; what precedes damage comes first."""
     pieces: list[bytes] = []
@@ -89,16 +85,18 @@ def parse_block(source: Source, data: bytes, encoded_labels: bytes | None = None
     return kind.parse_coded(source, data, encoded_labels)
 
 
-def uncoded_labels(rows: pa.StructArray, fields: Sequence[str]) -> pa.Array:
-    """Returns the distinct labels of a block; not those that are coded, which are known.
+def _unknown_labels(rows: pa.StructArray, fields: Sequence[str], known: bytes) -> frozenset[str]:
+    """Returns the labels of a block that aren't known; those that are coded are.
 
     Args:
         rows: (n,) rows.
         fields: those of labels.
+        known: encoded labels that class files name.
     """
     columns = [pc.struct_field(rows, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
-    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+    labels = pa.concat_arrays([pa.array([], pa.string()), *columns])
+    return frozenset(labels.filter(pc.invert(pc.is_in(labels, decode_labels(known)))).to_pylist())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +137,8 @@ class RangeReader:
         order = piece.start
         checksum = Checksum()
         if source.lacks_digest and piece.start == source.data_start:
-            checksum = checksum.extended(_read_header(source))
+            with files.open_file(source.path, stamp=source.stamp) as file:
+                checksum = checksum.extended(file.read(source.data_start))
         try:
             tail = b""
             for block in read_blocks(source, piece, self.chunk_size, self.options):
@@ -151,27 +150,23 @@ class RangeReader:
                 tail = (tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
                 if is_rest:
                     lines = blocks.count_lines(data)
-                    count = SourceCount(source.index, start, rows=0, bad_rows=0, lines=lines)
-                    yield beam.pvalue.TaggedOutput("counts", count)
+                    yield TaggedOutput("counts", SourceCount(source.index, start, 0, 0, lines))
                 else:
                     parsed = self._parse_block(source, piece, data, tail, known, finder)
                     del data  # so that it isn't there while rows are spilled
-                    yield from self._tell(source, start, parsed, known)
+                    yield from self._make_outputs(source, start, parsed, known)
                     del parsed
             if source.lacks_digest:
-                told = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
-                yield beam.pvalue.TaggedOutput("counts", told)
+                count = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
+                yield TaggedOutput("counts", count)
             progress.add(self.progress_folder, bytes_read=piece.stop - piece.start)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            failure = Failure(
-                None, None, Stage.READ, Reason.TRUNCATED, f"compressed data: {error}", line=1
-            )
-            metrics.FAILURES.inc()
-            failed = Failed(source.index, order, failures.pack(failures.to_table([failure])))
-            yield beam.pvalue.TaggedOutput("failed", failed)
+            detail = f"compressed data: {error}"
+            failure = Failure(None, None, Stage.READ, Reason.TRUNCATED, detail, line=1)
+            yield _make_failed(source.index, order, failures.to_table([failure]))
             damage = f"compressed data is cut or damaged ({error}): download it again"
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0, damage=damage)
-            yield beam.pvalue.TaggedOutput("counts", count)
+            yield TaggedOutput("counts", count)
 
     def _parse_block(
         self,
@@ -198,10 +193,16 @@ class RangeReader:
         last_line = len(data) - data.rfind(b"\n") - 1
         if 0 < last_line <= MAX_RECORD_BYTES:
             cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
-        if cut is None:
-            return self._parse(source, data, known, finder)
-        parsed = self._parse(source, data[: max(0, len(data) - cut.size)], known, finder)
-        return parsed.with_cut_record(cut.failure, WARNING)
+        whole = data[: max(0, len(data) - cut.size)] if cut else data
+        metrics.BYTES_READ.inc(len(whole))
+        encoded_labels = known if self.is_coded else None
+        if finder is None:
+            parsed = parse_block(source, whole, encoded_labels)
+        else:
+            filtered = finder.filter_lines(source, TABLES[source.kind], whole)
+            parsed = parse_block(source, filtered.data, encoded_labels)
+            parsed = finder.filter_rows(parsed, filtered)
+        return parsed.with_cut_record(cut.failure, WARNING) if cut else parsed
 
     def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
         """The last lines of a file, which don't depend on its ranges and blocks."""
@@ -210,41 +211,23 @@ class RangeReader:
             with files.open_file(
                 source.path, self.options, size=source.size, stamp=source.stamp
             ) as file:
-                file.seek(start)
-                read = file.read(source.size - start)
+                read = files.read_at(file, start, source.size - start)
         return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read
 
-    def _parse(
-        self, source: Source, data: bytes, known: bytes, finder: RowFinder | None
-    ) -> ParsedBlock:
-        metrics.BYTES_READ.inc(len(data))
-        encoded_labels = known if self.is_coded else None
-        if finder is None:
-            return parse_block(source, data, encoded_labels)
-        filtered = finder.filter_lines(source, TABLES[source.kind], data)
-        parsed = parse_block(source, filtered.data, encoded_labels)
-        return finder.filter_rows(parsed, filtered)
-
-    def _tell(self, source: Source, order: int, parsed: ParsedBlock, known: bytes) -> Iterator[Any]:
-        metrics.FAILURES.inc(parsed.failures.num_rows)
+    def _make_outputs(
+        self, source: Source, order: int, parsed: ParsedBlock, known: bytes
+    ) -> Iterator[Any]:
+        """Yields the rows of a block, with what is counted of it."""
         rows = elements.in_one_piece(parsed.table["value"])
-        labels = uncoded_labels(rows, TABLES[source.kind].labels)
-        unknown = labels.filter(pc.invert(pc.is_in(labels, decode_labels(known))))
-        if len(unknown):
-            yield beam.pvalue.TaggedOutput("labels", frozenset(unknown.to_pylist()))
+        if unknown := _unknown_labels(rows, TABLES[source.kind].labels, known):
+            yield TaggedOutput("labels", unknown)
         if parsed.failures.num_rows:
-            failed = Failed(source.index, order, failures.pack(parsed.failures))
-            yield beam.pvalue.TaggedOutput("failed", failed)
+            yield _make_failed(source.index, order, parsed.failures)
+        counts = parsed.rows, parsed.bad_rows, parsed.lines
         count = SourceCount(
-            source.index,
-            order,
-            parsed.rows,
-            parsed.bad_rows,
-            parsed.lines,
-            warning=parsed.warning,
-            deselected=parsed.deselected,
+            source.index, order, *counts, warning=parsed.warning, deselected=parsed.deselected
         )
-        yield beam.pvalue.TaggedOutput("counts", count)
+        yield TaggedOutput("counts", count)
         if source.kind == IMAGES.name:
             progress.add(self.progress_folder, image_rows=self._count_wanted(parsed.table))
         if parsed.table.num_rows:
@@ -258,32 +241,34 @@ class RangeReader:
         return pc.sum(wanted).as_py() or 0
 
 
-class ReadRangeFn(beam.DoFn):
-    """Reads a range of a source and partitions its rows, unless the journal has both."""
+def _make_failed(source: int, order: int, table: pa.Table) -> TaggedOutput:
+    metrics.FAILURES.inc(table.num_rows)
+    return TaggedOutput("failed", Failed(source, order, failures.pack(table)))
 
-    def __init__(
-        self,
-        reader: RangeReader,
-        partition: Callable[[Iterable[Any]], Iterator[Any]],
-        journal: Journal,
-        name: str,
-    ) -> None:
-        self._name = name
-        self._reader = reader
-        self._partition = partition
-        self._journal = journal
+
+@dataclasses.dataclass(eq=False)
+class ReadRangeFn(beam.DoFn):
+    """Reads a range of a source and partitions its rows, unless the journal has both.
+
+    For the attributes see `ReadAnnotations`.
+    """
+
+    reader: RangeReader
+    partition: Callable[[Iterable[Any]], Iterator[Any]]
+    journal: Journal
+    name: str
 
     def setup(self) -> None:
-        progress.sign_on(self._reader.progress_folder)
+        progress.sign_on(self.reader.progress_folder)
 
     def process(
         self, piece: ByteRange, known: bytes, image_keys: bytes | None = None
     ) -> Iterable[Any]:
-        name = f"{self._name}-{piece.source}-{piece.start}-{piece.stop}"
-        outputs = self._journal.load(name)
+        name = f"{self.name}-{piece.source}-{piece.start}-{piece.stop}"
+        outputs = self.journal.load(name)
         if outputs is None:
-            rows = self._reader.read(piece, known, image_keys)
-            outputs = self._journal.save(name, self._partition(rows))
+            rows = self.reader.read(piece, known, image_keys)
+            outputs = self.journal.save(name, self.partition(rows))
         return outputs
 
 
@@ -328,13 +313,10 @@ class ReadAnnotations(beam.PTransform):
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, ranges: beam.PCollection) -> Rows:
         read = ReadRangeFn(self.reader, self.partition, self.journal, self.name)
-        inputs = {"known": beam.pvalue.AsSingleton(self.known)}
+        inputs = {"known": AsSingleton(self.known)}
         if self.image_keys is not None:
-            inputs["image_keys"] = beam.pvalue.AsSingleton(self.image_keys)
-        outputs = (
-            ranges
-            | "SpreadRanges" >> beam.Reshuffle()
-            | "ReadRanges"
-            >> beam.ParDo(read, **inputs).with_outputs(*Rows._fields[1:], main="fragments")
-        )
+            inputs["image_keys"] = AsSingleton(self.image_keys)
+        parse = beam.ParDo(read, **inputs)
+        parse = parse.with_outputs(*Rows._fields[1:], main="fragments")
+        outputs = ranges | "SpreadRanges" >> beam.Reshuffle() | "ReadRanges" >> parse
         return Rows(*(outputs[tag] for tag in Rows._fields))

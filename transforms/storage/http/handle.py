@@ -69,7 +69,6 @@ class Handle:
         self.headers: dict[bytes, bytes] = {}
         self.refused: str | None = None
         self._refusal = refusal
-        self._extra_headers: Sequence[str] = ()
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -77,7 +76,6 @@ class Handle:
         curl.setopt(pycurl.PIPEWAIT, 1)  # join an HTTP/2 connection rather than open another
         curl.setopt(pycurl.CAINFO, _certificates())
         curl.setopt(pycurl.USERAGENT, USER_AGENT)
-        self._set_headers(())
         curl.setopt(pycurl.BUFFERSIZE, 1 << 17)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_seconds * 1000))
         curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST)
@@ -91,11 +89,7 @@ class Handle:
             curl.setopt(pycurl.PROXY, "")  # a proxy would resolve names by itself, unchecked
 
     def prepare(
-        self,
-        url: str,
-        seconds: float = 0,
-        headers: Sequence[str] = (),
-        uses_netrc: bool = False,
+        self, url: str, seconds: float = 0, headers: Sequence[str] = (), uses_netrc: bool = False
     ) -> None:
         """Sets what is asked next, and forgets the last answer.
 
@@ -110,20 +104,11 @@ class Handle:
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL if uses_netrc else pycurl.NETRC_IGNORED)
         curl.setopt(pycurl.TIMEOUT_MS, math.ceil(seconds * 1000))
-        if headers != self._extra_headers:
-            self._set_headers(headers)
+        curl.setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity", *headers])
 
     def header(self, name: bytes) -> str:
         """A header of the answer, given its name in lower case; empty where there is none."""
         return self.headers.get(name, b"").decode("latin-1")
-
-    def close(self) -> None:
-        """Gives the handle back."""
-        self.curl.close()
-
-    def _set_headers(self, extra: Sequence[str]) -> None:
-        self._extra_headers = extra
-        self.curl.setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity", *extra])
 
     def _take_header(self, line: bytes) -> None:
         if line.startswith(b"HTTP/"):  # of the answer, or of an interim one before it

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from runners.temporary import temporary_folder
+from transforms.storage.temporary import program_folder
 
 PROGRAM = """
 import os, signal, subprocess, tempfile
-from runners.temporary import temporary_folder
-with temporary_folder():
+from transforms.storage.temporary import program_folder
+with program_folder():
     tempfile.mkdtemp(prefix="of a library")
     subprocess.run(["mktemp"], check=True)
     {}
@@ -47,7 +47,7 @@ def test_the_next_clears_what_a_killed_one_left(system: Path):
     assert run("os.kill(os.getpid(), signal.SIGKILL)") == -signal.SIGKILL
     (left,) = set(system.iterdir()) - others
     assert len(list(left.iterdir())) == 2
-    with temporary_folder() as folder:
+    with program_folder() as folder:
         assert set(system.iterdir()) == {*others, Path(folder)}
         assert tempfile.gettempdir() == folder == os.environ["TMPDIR"]
         assert run("pass") == 0  # which leaves one alone whose process lives

@@ -128,7 +128,7 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
             options["action"] = "store_true"
         else:
             options["required"] = field.default is dataclasses.MISSING
-        if about["convert"] is values.paths:
+        if about["convert"] in (values.paths, values.repeated):
             options["action"] = "append"
         groups[heading].add_argument(f"--{field.name}", **options)
 

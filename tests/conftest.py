@@ -88,7 +88,8 @@ def make_corpus(tmp_path_factory: pytest.TempPathFactory) -> CorpusMaker:
             if not corpus.exists():
                 attempt = corpus.with_suffix(".attempt")
                 flags = ["--output", str(attempt), "--images", str(images), "--release", release]
-                assert synthesize.main([*flags, "--num_workers", "2"]) == 0
+                workers = "1" if images < ALL_CLASSES else "2"  # which take a while to start
+                assert synthesize.main([*flags, "--num_workers", workers]) == 0
                 if images < ALL_CLASSES:
                     drop_unused_classes(attempt / "annotations")
                 attempt.rename(corpus)

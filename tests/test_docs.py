@@ -1,11 +1,11 @@
 """What the documents name exists: programs, flags, targets of make, paths, links."""
 
 import ast
+import contextlib
 import functools
 import importlib
+import io
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,17 +76,13 @@ def steps(page: Path) -> Iterator[tuple[str, str, str]]:
 
 
 @functools.cache
-def help_of(*program: str) -> str:
-    """What a program says with `--help`; it must have succeeded."""
-    done = subprocess.run(
-        [sys.executable, "-m", *program, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def help_of(module: str, *arguments: str) -> str:
+    """Returns what a program prints with `--help`; it must succeed."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return said.getvalue()
 
 
 def flags_of(*program: str) -> set[str]:

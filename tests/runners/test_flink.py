@@ -6,7 +6,7 @@ And what the doctor says of the cluster, which takes as long to start as a build
 import hashlib
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,9 @@ def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]
 
 @pytest.fixture(scope="module", autouse=True)
 def _several_buckets() -> Iterator[None]:
-    """Cuts 200 images into several buckets, where one would do."""
+    """Cuts 60 images into several buckets, where one would do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "_BUCKET_IMAGES", 16)
+        patch.setattr(plan, "_BUCKET_IMAGES", 5)
         yield
 
 
@@ -61,10 +61,11 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 
 
 @pytest.fixture(scope="module")
-def inputs(corpus_v7: Path) -> list[str]:
+def inputs(make_corpus: Callable[[str, int], Path]) -> list[str]:
     """Every source there is, in pieces small enough for all workers to get some."""
+    corpus = make_corpus("v7", 60)
     parts = ("annotations", "images", "masks")
-    flags = [text for part in parts for text in (f"--{part}", str(corpus_v7 / part))]
+    flags = [text for part in parts for text in (f"--{part}", str(corpus / part))]
     flags += ["--format", ",".join(FORMATS)]
     return [*flags, "--chunk_size", "8k", "--mask_maps", "instance,semantic"]
 

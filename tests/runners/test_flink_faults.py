@@ -27,14 +27,14 @@ from runners.flink import cluster, submit
 from runners.flink.rest import Rest
 from tests import builds
 
-IMAGES = 5000
+IMAGES = 2000
 #: Seconds that the end of a build may take at most, far above what it does take.
 PATIENCE = 240
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """5,000 images with small pictures, in pieces that keep two workers busy for some seconds."""
+    """2,000 images with small pictures, in pieces that keep two workers busy for some seconds."""
     corpus = tmp_path_factory.mktemp("faults") / "corpus"
     flags = ["--output", str(corpus), "--images", str(IMAGES), "--pixels", "none"]
     assert synthesize.main(flags) == 0
@@ -66,7 +66,7 @@ def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
     output = tmp_path_factory.mktemp("undisturbed")
     built = builds.run_build(*inputs, "--output", output, "--num_workers", 2)
     assert built.returncode == 0, built.stderr
-    assert built.version.manifest["splits"]["train"]["num_examples"] == 4909
+    assert built.version.manifest["splits"]["train"]["num_examples"] == 1964
     return built.version.digests()
 
 
@@ -203,10 +203,10 @@ def test_a_pool_whose_workers_do_not_start(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MiB, less than the build's output takes."""
+    """A disk of 8 MiB, less than the build's output takes."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
     subprocess.run(mount, check=True)
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
@@ -20,15 +21,16 @@ def run(how: str) -> None:
     prism.run(define, argparse.Namespace(num_workers=None), [], None)
 
 
-def test_same_bytes_as_direct(corpus_v7: Path, tmp_path: Path):
+def test_same_bytes_as_direct(make_corpus: Callable[[str, int], Path], tmp_path: Path):
+    corpus = make_corpus("v7", 60)
     digests = []
     for runner in ("direct", "prism"):
         build = builds.run_build(
-            *("--annotations", corpus_v7 / "annotations"),
-            *("--images", corpus_v7 / "images"),
-            *("--masks", corpus_v7 / "masks"),
+            *("--annotations", corpus / "annotations"),
+            *("--images", corpus / "images"),
+            *("--masks", corpus / "masks"),
             *("--runner", runner, "--output", tmp_path / runner),
-            own_process=True,
+            own_process=runner == "prism",
         )
         assert build.returncode == 0, build.stderr
         build.version.assert_whole()

@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -388,6 +389,19 @@ def test_a_cut_archive_fails_the_build(mode: str, cut: str, tmp_path: Path):
         return
     assert cut.startswith("in the")
     assert "truncated" in build.stdout
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:"])
+def test_an_archive_that_is_cut_behind_a_whole_table_is_refused(mode: str, tmp_path: Path):
+    members = {"train/labels.csv": LABELS, "train/boxes.csv": BOXES}
+    data = pack_tar(members, "w:")[: 512 + len(LABELS) + 1]
+    if mode == "w:gz":
+        packer = zlib.compressobj(wbits=31)
+        data = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+    folder = write(tmp_path / "in", {"images.csv": IMAGES, "t.tar.gz": data})
+    build = built(folder, tmp_path / "out")
+    assert build.returncode == 2
+    assert "download it again" in build.stderr
 
 
 def test_links_and_names_that_lead_out_of_an_archive_are_never_followed(tmp_path: Path):

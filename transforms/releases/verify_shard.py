@@ -208,9 +208,11 @@ def _ordered_keys(ids: list[pa.Array], problems: list[str]) -> tuple[np.ndarray,
     """Ascending keys, and which example each is of; says where they didn't ascend."""
     pairs = [image_keys(some) for some in ids]
     keys = np.concatenate([np.empty(0, np.uint64), *(keys for keys, _ in pairs)])
-    bad = sum(int((~valid).sum()) for _, valid in pairs)
-    if bad:
+    valid = np.concatenate([np.empty(0, bool), *(valid for _, valid in pairs)])
+    if bad := int((~valid).sum()):
         problems.append(f"{bad:,} ImageIDs aren't 16 hex digits")
+        # They have no key: one that is in order doesn't make others look misplaced.
+        keys = np.where(valid, keys, np.maximum.accumulate(np.where(valid, keys, 0)) + 1)
     ordered = np.arange(len(keys))
     if count := int((keys[1:] < keys[:-1]).sum()):
         problems.append(

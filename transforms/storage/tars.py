@@ -84,10 +84,11 @@ def read_members(read: Callable[[int, int], bytes]) -> Iterator[TarMember]:
     Raises:
         ArchiveError: after the members before the place where the tar is cut or damaged.
     """
-    place, name = 0, ""
+    end, name = 0, ""
     everywhere = _Extension()
     while True:
-        header = _next_header(read, place, name)
+        place = end + -end % BLOCK
+        header = _next_header(read, end, place, name)
         if header is None:
             return
         member = _plain_member(header, place) if everywhere == _Extension() else None
@@ -96,17 +97,26 @@ def read_members(read: Callable[[int, int], bytes]) -> Iterator[TarMember]:
         else:
             member, end, everywhere = _any_member(read, header, place, everywhere)
         yield member
-        place, name = end + -end % BLOCK, member.name
+        name = member.name
 
 
-def _next_header(read: Callable[[int, int], bytes], place: int, name: str) -> bytes | None:
-    """The block at a place, or None at the end of the archive; `name` is the member before it."""
-    if place:
-        # From the byte before on: if the file ended there, data would be cut unnoticed.
-        block = read(place - 1, 1 + BLOCK)
+def _next_header(
+    read: Callable[[int, int], bytes], end: int, place: int, name: str
+) -> bytes | None:
+    """Returns the block at a place, or None at the end of the archive.
+
+    Args:
+        read: as of `read_members`.
+        end: of the data of the member before.
+        place: of the block.
+        name: the member before it.
+    """
+    if end:
+        # From the last byte of data on: if the file ended before it, data would be cut unnoticed.
+        block = read(end - 1, 1 + place - end + BLOCK)
         if not block:
             raise ArchiveError("unexpected end of data", is_cut=True, member=name)
-        block = block[1:]
+        block = block[1 + place - end :]
     else:
         block = read(0, BLOCK)
     if len(block) < BLOCK:

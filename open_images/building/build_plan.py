@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from open_images.building.select_inputs import Steps
 from transforms.dataset.elements import Failed, SourceCount
 from transforms.examples.options import ExampleOptions, PartOptions
-from transforms.kinds.reading.lines import RowFilter
 from transforms.releases.publication import Publication
 from transforms.work_folder import WorkFolder
 
@@ -34,10 +34,7 @@ class ExamplePlan:
         range_size: bytes of rows, about, of one element that is read, some chunks of a file.
         buckets: how many groups of images are joined one by one.
         work: a folder that all workers see.
-        decides_first: whether images are chosen before most of their rows are read, as few will be.
-        deciding_sources: indices of the sources whose rows decide about images.
-        deciding_rows: which of their rows decide.
-        rows: which rows can be wanted, by their images alone.
+        steps: how the selection is carried out.
         image_keys: of the images that are listed, sorted uint64 in bytes; None where none are.
     """
 
@@ -47,10 +44,7 @@ class ExamplePlan:
     range_size: int
     buckets: int
     work: WorkFolder
-    decides_first: bool
-    deciding_sources: frozenset[int]
-    deciding_rows: RowFilter
-    rows: RowFilter
+    steps: Steps
     image_keys: bytes | None
 
 

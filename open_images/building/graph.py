@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.list_work import ListWork, Work
-from open_images.building.select_inputs import deciding_columns
+from open_images.building.select_inputs import deciding_view
 from transforms.dataset.elements import ByteRange
 from transforms.examples.build import BuildBucket, MakeExamples
 from transforms.examples.decide import Deciding, FindCuts, ListKeys
@@ -60,7 +60,7 @@ def gather_rows(
     work = root | "ListWork" >> ListWork(sources, plan.range_size, vocabulary)
     # Without its image table, the split of an image isn't known yet.
     splits = plan.examples.splits if selection.images_decide else None
-    deciding = Deciding(sources, splits, selection, plan.buckets, plan.deciding_sources)
+    deciding = Deciding(sources, splits, selection, plan.buckets, plan.steps.deciding_sources)
 
     # Where few images will be chosen, the rows that decide are read first, and then just the rows
     # of the images that are chosen.
@@ -71,14 +71,16 @@ def gather_rows(
         batches = image_keys | "ToBatch" >> beam.Map(to_listed_batch)
         spread = beam.FlatMap(lambda batch: partition([batch]))
         listed = (batches | "PartitionKeys" >> spread,)
-    if plan.decides_first:
+    if plan.steps.decides_first:
         few = dataclasses.replace(
             reader,
-            sources=[deciding_columns(source, selection) for source in sources],
-            rows=plan.deciding_rows,
+            sources=[deciding_view(source, selection) for source in sources],
+            rows=plan.steps.deciding_rows,
             progress_folder=None,
         )
-        ranges = work.ranges | "DecidingRanges" >> beam.Filter(_is_read, plan.deciding_sources)
+        ranges = work.ranges | "DecidingRanges" >> beam.Filter(
+            _is_read, plan.steps.deciding_sources
+        )
         read = ReadAnnotations(few, partition, journal, work.labels, name="deciding")
         rows = ranges | "ReadDeciding" >> read
         gather = GatherBuckets(plan.buckets, transport)
@@ -90,7 +92,7 @@ def gather_rows(
 
     # Rows of annotations, checked and cut by bucket, and addresses of pictures and mask PNGs
     # likewise.
-    reader = dataclasses.replace(reader, rows=plan.rows)
+    reader = dataclasses.replace(reader, rows=plan.steps.rows)
     rows = work.ranges | ReadAnnotations(reader, partition, journal, work.labels, image_keys)
     members = work.containers | ListMembers(plan.work, partition, journal, options)
 

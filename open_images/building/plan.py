@@ -146,14 +146,15 @@ def _plan_examples(
         selection=choice.selection,
     )
     chunk_size = flags.chunk_size or _CHUNK_BYTES
+    steps = plan_steps(choice, sources, examples.object_options)
     return ExamplePlan(
         examples=examples,
         exchange=exchange,
         chunk_size=chunk_size,
         range_size=_choose_range_size(sources, chunk_size),
-        buckets=_count_buckets(sources, examples.with_pictures),
+        buckets=_count_buckets(sources, examples.with_pictures, steps.share),
         work=WorkFolder(work),
-        **plan_steps(choice, sources, examples.object_options)._asdict(),
+        steps=steps,
         image_keys=choice.image_keys,
     )
 
@@ -300,11 +301,19 @@ def _choose_range_size(sources: Sequence[Source], chunk_size: int) -> int:
     return max(chunk_size, round(total / _MAX_RANGES))
 
 
-def _count_buckets(sources: Sequence[Source], with_pictures: bool) -> int:
-    """Depends on the inputs alone, so that the bytes don't depend on where or how it runs."""
+def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float) -> int:
+    """Depends on the inputs and the selection alone, so that bytes don't on where or how it runs.
+
+    Args:
+        sources: all.
+        with_pictures: whether examples carry pictures.
+        share: of the images, those whose rows come together.
+    """
     sizes = {
         # The size of a member of an archive is that without compression.
-        source: source.size * (_GZIP_RATIO if source.compressed and not source.member else 1)
+        source: share
+        * source.size
+        * (_GZIP_RATIO if source.compressed and not source.member else 1)
         for source in sources
         if source.kind in TABLES
     }

@@ -24,6 +24,7 @@ _FEW = 1 / 3
 #: Keys that readers of all rows can hold: more are chosen when the rows have come together.
 _MOST_KEYS = 1_000_000
 _SAMPLE_BYTES = 1 << 17
+_KEY_BYTES = 8
 #: What an image costs in an image table, about.
 IMAGE_ROW_BYTES = 330
 
@@ -36,12 +37,14 @@ class Steps(NamedTuple):
         deciding_sources: indices of the sources whose rows decide about images.
         deciding_rows: which of their rows decide.
         rows: which rows can be wanted, by their images alone.
+        share: of the images of any range of keys, those whose rows come together, at most about.
     """
 
     decides_first: bool
     deciding_sources: frozenset[int]
     deciding_rows: RowFilter
     rows: RowFilter
+    share: float
 
 
 def read_sources(sources: Sequence[Source], selection: Selection) -> list[Source]:
@@ -62,8 +65,12 @@ def read_sources(sources: Sequence[Source], selection: Selection) -> list[Source
     return needed
 
 
-def deciding_columns(source: Source, selection: Selection) -> Source:
-    """Returns an image table without the columns that don't decide; other sources as they are."""
+def deciding_view(source: Source, selection: Selection) -> Source:
+    """Returns a source as it is read to decide: an image table without columns that don't.
+
+    Its checksum is taken when all of it is read.
+    """
+    source = dataclasses.replace(source, digest=source.digest or "taken later")
     if source.kind != IMAGES.name:
         return source
     conditions = (*selection.where, *selection.where_images)
@@ -93,14 +100,22 @@ def plan_steps(choice: Choice, sources: Sequence[Source], options: ObjectOptions
     deciding_rows = dataclasses.replace(rows, labels=labels)
     tables = [source for source in sources if source.kind == IMAGES.name]
     universe = sum(source.size for source in tables) / IMAGE_ROW_BYTES
-    first = False
+    first, share = False, 1.0
+    if universe and keys is not None:
+        share = _spare(len(keys) // _KEY_BYTES / universe)
     # A list of images, or a small sample, says by itself whose rows are wanted.
     is_open = keys is None and (selection.sample_fraction or 1.0) >= _FEW
     if universe and selection.chooses_images and is_open:
         qualify = _estimate(selection, sources, deciding, universe, options)
         expected = min(_quota(selection, universe), qualify)
         first = expected < _FEW and expected * universe < _MOST_KEYS
-    return Steps(first, deciding, deciding_rows, rows)
+        share = _spare(qualify) if first else 1.0
+    return Steps(first, deciding, deciding_rows, rows, share)
+
+
+def _spare(share: float) -> float:
+    """Returns a share that leaves room for an estimate that is too low."""
+    return min(1.0, 3 * share + 0.05)
 
 
 def _labels_decide(selection: Selection) -> bool:

@@ -5,18 +5,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from open_images.values import choices, count, flag, fraction, natural, one_of, repeated, switch
+from transforms.kinds.names import TABLES
 
 #: As of `transforms.selection.label_types`, which imports too much for a command line's help.
-LABEL_TYPES = (
-    "image_labels",
-    "boxes",
-    "person_boxes",
-    "masks",
-    "relationships",
-    "narratives",
-    "points",
-    "machine_labels",
-)
+LABEL_TYPES = (*(kind for kind in TABLES if kind != "images"), "machine_labels")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,10 @@ examples:
   python -m pipelines.build --annotations oid/annotations --images validation.tar \\
       --masks oid/masks --mask_maps instance --splits validation --output val
 
+  # images that show a vehicle of any kind, 100 of each class, without boxes of groups
+  python -m pipelines.build --annotations oid/annotations --images oid/images \\
+      --classes Vehicle+ --max_per_class 100 --where 'boxes.is_group_of != 1' --output vehicles
+
 flags that are not listed here go to Apache Beam; an unknown flag is an error.
 exit codes: 0 published, or unchanged since the latest version; 1 failed, and
 nothing published unless the error says so; 2 wrong use; 3 another build is at work on the same

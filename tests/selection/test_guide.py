@@ -1,25 +1,19 @@
 """The flags that the guide and the README show: each selects something of the demo's kind."""
 
-import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from open_images.building import plan
-from open_images.building.selecting import choose
 from pipelines.cli import build_flags
 from tests import builds
-from transforms.dataset.elements import Source
 from transforms.kinds.images import IMAGE_ROW
 from transforms.selection.conditions import GEOMETRY, OPERATORS
 from transforms.selection.label_types import LABEL_TYPES
 from transforms.selection.selection import EVERYTHING
-from transforms.storage import files
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide" / "selection.md"
@@ -53,18 +47,10 @@ def base(corpus_v7: Path) -> list[str]:
     return ["--annotations", str(corpus_v7 / "annotations"), "--images", "none", "--output", "out"]
 
 
-@pytest.fixture(scope="module")
-def inputs(base: list[str]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Source]]:
-    """The classes and tables of the corpus."""
-    flags, _ = build_flags.parse(base)
-    annotations, _, _ = plan.find_inputs(flags, files.DEFAULTS)
-    return json.loads(plan.read_vocabulary(annotations).classes), annotations
-
-
 @pytest.mark.parametrize("shown", shown_flags(), ids=" ".join)
-def test_flags_of_the_guide_are_understood(shown: list[str], base: list[str], inputs: Any) -> None:
+def test_flags_of_the_guide_are_understood(shown: list[str], base: list[str]) -> None:
     flags, _ = build_flags.parse([*base, *shown])
-    assert choose(flags, *inputs).selection != EVERYTHING
+    assert plan.make_plan(flags).examples.selection != EVERYTHING
 
 
 @pytest.mark.parametrize("shown", readme_flags(), ids=" ".join)

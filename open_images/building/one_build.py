@@ -34,6 +34,8 @@ from transforms.work_folder import WorkFolder
 
 #: Errors whose message is one line for the user.
 _ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
+#: So many classes without an image are named.
+_CLASSES_NAMED = 10
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
@@ -145,6 +147,8 @@ class Build:
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         if outcome.version is not None:
+            if lacking := _lacking_classes(outcome):
+                self._say(lacking)
             return self._result(outcome.version, outcome=outcome)
         assert self._config is not None
         causes = _rejections(outcome, self._config)
@@ -198,7 +202,9 @@ class Build:
         ) as (work, done):
             wanted = None if launch.is_run_later(self._beam_arguments) else token
             config = self._config = dataclasses.replace(config, work=WorkFolder(work), lease=wanted)
-            vocabulary = plan.read_vocabulary(config.examples.sources, self._options)
+            vocabulary = plan.read_vocabulary(
+                config.examples.sources, self._options, config.examples.class_order
+            )
             from open_images.building import graph  # Beam takes a second
 
             run_on_runner = launch.load(flags.runner)
@@ -258,6 +264,20 @@ class Build:
         return time.monotonic() - self._started
 
 
+def _lacking_classes(outcome: Outcome) -> str:
+    """Returns a note of the selected classes that no image shows; empty where there are none."""
+    names = outcome.class_names
+    lacking = [
+        names.get(label, label) for label, count in outcome.class_images.items() if not count
+    ]
+    if not lacking:
+        return ""
+    more = len(lacking) - _CLASSES_NAMED
+    some = ", ".join(lacking[:_CLASSES_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    selected = len(outcome.class_images)
+    return f"note: no image shows {len(lacking):,} of the {selected:,} selected classes: {some}"
+
+
 def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
     """Returns why nothing was published and what to do: causes, each with the first failures."""
     if outcome.losses:
@@ -265,13 +285,30 @@ def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence
     cause = "the annotations hold no row that can be read: check --annotations"
     if failed := outcome.failed_images:
         cause = f"all {counted(failed, 'image')} failed: mend the input"
-    elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
-        cause = f"none is left by {emptied}: loosen it"
+    elif emptied := _emptied_by(outcome, config):
+        cause = f"none is left by {emptied}"
     elif config.examples.splits:
         cause = f"none is of --splits {','.join(config.examples.splits)}"
     elif config.image_keys is not None:
         cause = "the inputs have none of --image_ids: check the list"
     return [(f"no images to publish: {cause}", ())]
+
+
+def _emptied_by(outcome: Outcome, config: BuildPlan) -> str:
+    """Returns the condition of a selection that left no image, with the remedy; or empty."""
+    selection = config.examples.selection
+    emptied = next((name for name, left in outcome.funnel.items() if not left), None)
+    if emptied:
+        others = ["--match_in"]
+        if emptied == "--classes":
+            others += ["--match"] * (selection.match == "all") + ["--where"] * bool(selection.where)
+            return f"--classes: name others, or mind {', '.join(others)} and --splits"
+        return f"{emptied}: loosen it"
+    if selection.sample_fraction is not None and not outcome.images:
+        return f"--sample_fraction {selection.sample_fraction}: raise it, or choose another --seed"
+    if selection.max_per_class is not None and selection.classes is None and outcome.funnel:
+        return "--max_per_class, for no image shows any class: mind --match_in and --where"
+    return ""
 
 
 def explain(error: Exception) -> tuple[str, bool]:

@@ -89,7 +89,7 @@ def plan_steps(choice: Choice, sources: Sequence[Source], options: ObjectOptions
         sources: as of `read_sources`.
         options: how object stores are reached.
     """
-    selection, keys = choice
+    selection, keys = choice.selection, choice.image_keys
     rows = RowFilter(first=selection.order_start, size=selection.sample_size)
     deciding = frozenset(
         source.index

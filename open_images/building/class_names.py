@@ -21,8 +21,6 @@ _COMMON_WORD = re.compile(
 )
 #: So many names are shown in place of one that isn't there, of so many that are like it.
 _NEAREST, _CANDIDATES = 3, 60
-#: Letters of a text that is a name's when it is part of it.
-_LONG = 5
 
 
 class ClassNames:
@@ -183,7 +181,7 @@ class ClassNames:
         alike = difflib.get_close_matches(text, self._mids, n=_CANDIDATES, cutoff=0)
 
         def distance(name: str) -> tuple[bool, int, bool, str]:
-            is_in = len(text) >= _LONG and text in name.replace(",", "")
+            is_in = f" {text} " in f" {name.replace(',', '')} "
             # Of two that are as near, one of the hierarchy is meant more often.
             is_leaf = self._mids[name][0] not in self._related
             return not is_in, _count_edits(text, name), is_leaf, name

@@ -1,5 +1,7 @@
 """The images that `--image_ids` lists, by themselves or in files."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -8,13 +10,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from open_images.building.named_files import numbered_lines, read_text, split_fields
+from open_images.building.named_files import numbered_lines, read_text
 from transforms.dataset.keys import read_image_ids
 from transforms.errors import UsageError
 from transforms.kinds.parsing.table import fold
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
+from transforms.wording import clean
 
 _FLAG = "--image_ids"
 _SPLIT_ID = re.compile(r"^\s*(?:train|validation|val|test)/")
@@ -41,15 +44,11 @@ def read_keys(given: Iterable[str], options: ObjectOptions = files.DEFAULTS) -> 
         _, keys, valid = read_image_ids(pa.array(plain, pa.string()))
         if not valid.all():
             at = int(np.argmin(valid))
+            wrong, form = clean(ids[at], 300), "an ImageID of 16 hex digits"
             if not places[at]:
-                raise UsageError(
-                    f"{_FLAG}: {text[:80]!r} is neither a file nor an ImageID of 16 hex digits: "
-                    "check it"
-                )
-            raise UsageError(
-                f"{_FLAG}: {text}, {places[at]}: {ids[at][:80]!r} is no ImageID of 16 hex digits: "
-                f"{_FORMS}"
-            )
+                raise UsageError(f"{_FLAG}: {wrong!r} is neither a file nor {form}: check it")
+            place = f"{_FLAG}: {text}, {places[at]}"
+            raise UsageError(f"{place}: {wrong!r} isn't {form}: {_FORMS}")
         found.append(keys)
     return np.unique(np.concatenate(found))
 
@@ -65,7 +64,7 @@ def _read_file(path: str, options: ObjectOptions) -> tuple[Sequence[str], list[s
         ids = _read_json(path, text)
         places = [f"entry {number}" for number in range(1, len(ids) + 1)]
     else:
-        rows = _read_rows(path, numbered_lines(text))
+        rows = _read_rows(path, text)
         places, ids = [f"line {number}" for number, _ in rows], [each for _, each in rows]
     if not ids:
         raise UsageError(f"{_FLAG}: {path} lists no image: {_FORMS}")
@@ -82,24 +81,40 @@ def _read_json(path: str, text: str) -> list[str]:
     return [str(each) for each in document]
 
 
-def _read_rows(path: str, lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Returns the ImageIDs in the lines of a list or of a CSV, with the numbers of the lines."""
-    if not lines:
-        return []
-    number, first = lines[0]
-    if "," not in first and fold(first) != "imageid":
-        return [*lines]
-    header = [fold(name) for name in split_fields(f"{_FLAG}: {path}, line {number}", first)]
-    if "imageid" not in header:
-        raise UsageError(
-            f"{_FLAG}: {path}, line {number}: the header has no column ImageID: {_FORMS}"
-        )
-    at = header.index("imageid")
-    rows = []
-    for number, line in lines[1:]:
-        place = f"{_FLAG}: {path}, line {number}"
-        fields = line.split(",") if '"' not in line else split_fields(place, line)
-        if len(fields) <= at:
-            raise UsageError(f"{place}: lacks the column ImageID: mend the line, or drop it")
-        rows.append((number, fields[at].strip()))
+def _read_rows(path: str, text: str) -> list[tuple[int, str]]:
+    """Returns the ImageIDs in a list or a CSV, with the numbers of their lines.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    lines = numbered_lines(text)
+    if not lines or ("," not in lines[0][1] and fold(lines[0][1]) != "imageid"):
+        return lines
+    rows: list[tuple[int, str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""))
+    at = -1
+    line = 1
+    try:
+        for row in reader:  # which may have line breaks in quotes
+            number, line = line, reader.line_num + 1
+            if not any(map(str.strip, row)):
+                continue
+            if at < 0:
+                at = _find_column(f"{_FLAG}: {path}, line {number}", row)
+            elif len(row) <= at:
+                raise UsageError(
+                    f"{_FLAG}: {path}, line {number}: lacks the column ImageID: mend the line, or "
+                    "drop it"
+                )
+            else:
+                rows.append((number, row[at].strip()))
+    except csv.Error as error:
+        raise UsageError(f"{_FLAG}: {path}, line {line}: no CSV: {error}: mend it") from None
     return rows
+
+
+def _find_column(place: str, header: Sequence[str]) -> int:
+    names = [fold(name) for name in header]
+    if "imageid" not in names:
+        raise UsageError(f"{place}: the header has no column ImageID: {_FORMS}")
+    return names.index("imageid")

@@ -298,11 +298,12 @@ def _emptied_by(outcome: Outcome, config: BuildPlan) -> str:
     """Returns the condition of a selection that left no image, with the remedy; or empty."""
     selection = config.examples.selection
     emptied = next((name for name, left in outcome.funnel.items() if not left), None)
+    # Where no row names a class, there isn't a bucket to count in.
+    if emptied == "--classes" or (not emptied and config.decides_first and selection.classes):
+        others = ["--match_in", *["--match"] * (selection.match == "all")]
+        others += ["--where"] * bool(selection.where)
+        return f"--classes: name others, or mind {', '.join(others)} and --splits"
     if emptied:
-        others = ["--match_in"]
-        if emptied == "--classes":
-            others += ["--match"] * (selection.match == "all") + ["--where"] * bool(selection.where)
-            return f"--classes: name others, or mind {', '.join(others)} and --splits"
         return f"{emptied}: loosen it"
     if selection.sample_fraction is not None and not outcome.images:
         return f"--sample_fraction {selection.sample_fraction}: raise it, or choose another --seed"

@@ -79,7 +79,7 @@ FILES: dict[str, str | bytes] = {
 MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "a class that isn't there": (
         ["--classes", "Dgo"],
-        ["--classes: there is no class 'Dgo': the nearest are Dog, Boat, Bat"],
+        ["--classes: there is no class 'Dgo': the nearest are Dog, Bat, Cat"],
     ),
     "a class that isn't there, with others": (
         ["--classes", "Cat, Veicle+"],
@@ -229,7 +229,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a list of images with another line": (
         ["--image_ids", "{}/ids.txt"],
-        ["--image_ids: ", "/ids.txt, line 3: 'validation/00000000b' is no ImageID"],
+        ["--image_ids: ", "/ids.txt, line 3: 'validation/00000000b' isn't an ImageID"],
     ),
     "a CSV without ImageIDs": (
         ["--image_ids", "{}/ids.csv"],
@@ -241,7 +241,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a JSON list of something else": (
         ["--image_ids", "{}/ids.json"],
-        ["/ids.json, entry 2: 'cat.jpg' is no ImageID"],
+        ["/ids.json, entry 2: 'cat.jpg' isn't an ImageID"],
     ),
     "JSON that is no list": (["--image_ids", "{}/map.json"], ["holds no JSON list"]),
     "JSON that is none": (["--image_ids", "{}/broken.json"], ["/broken.json is no JSON", "line 1"]),

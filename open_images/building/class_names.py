@@ -5,10 +5,11 @@ import itertools
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from open_images.building.named_files import quote_field, read_lines, split_fields
-from transforms.dataset.classes import ClassFile, build_classes
+from transforms.dataset.classes import ClassFile
 from transforms.errors import UsageError
 from transforms.kinds.hierarchy import HIERARCHY
 from transforms.kinds.vocabulary import MID
@@ -26,22 +27,26 @@ _NEAREST, _CANDIDATES = 3, 60
 class ClassNames:
     """Finds classes in class files.
 
-    Methods take a `place`, which their messages begin with: a flag, or a line of a file.
+    Methods take a `place` for messages, which begin with it: a flag, or a line of a file.
 
     Args:
-        class_files: in any order.
+        classes: as of `build_classes`.
+        class_files: which can be named as lists.
         options: how object stores are reached, for files that texts name.
     """
 
     def __init__(
-        self, class_files: Sequence[ClassFile], options: ObjectOptions = files.DEFAULTS
+        self,
+        classes: Sequence[Mapping[str, Any]],
+        class_files: Sequence[ClassFile] = (),
+        options: ObjectOptions = files.DEFAULTS,
     ) -> None:
         self._options = options
         self._mids: dict[str, list[str]] = defaultdict(list)
         self._children: dict[str, list[str]] = defaultdict(list)
         self._related: set[str] = set()
         self._names: dict[str, str | None] = {}
-        for each in build_classes(class_files, labels=()):
+        for each in classes:
             self._names[each["label"]] = each["name"]
             if each["name"]:
                 self._mids[_fold(each["name"])].append(each["label"])
@@ -58,12 +63,13 @@ class ClassNames:
         """Returns the display name of a class; its MID where it has none."""
         return self._names.get(mid) or mid
 
-    def terms(self, place: str, texts: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    def terms(self, texts: Iterable[str]) -> tuple[tuple[str, ...], ...]:
         """Returns the terms of `--classes`, each the MIDs of which one is enough.
 
         Raises:
             UsageError: One isn't there, or nothing is left.
         """
+        place = "--classes"
         found: list[tuple[str, ...]] = []
         excluded: set[str] = set()
         fields = (split_fields(place, text) for text in texts)

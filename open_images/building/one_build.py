@@ -5,12 +5,12 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 from open_images.building import fingerprint, plan
-from open_images.building.build_plan import BuildPlan
+from open_images.building.build_plan import BuildPlan, ExamplePlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
 from open_images.errors import BuildError
@@ -282,34 +282,41 @@ def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence
     """Returns why nothing was published and what to do: causes, each with the first failures."""
     if outcome.losses:
         return [(loss.text, loss.examples) for loss in outcome.losses]
-    cause = "the annotations hold no row that can be read: check --annotations"
-    if failed := outcome.failed_images:
-        cause = f"all {counted(failed, 'image')} failed: mend the input"
-    elif emptied := _emptied_by(outcome, config):
-        cause = f"none is left by {emptied}"
-    elif config.examples.splits:
-        cause = f"none is of --splits {','.join(config.examples.splits)}"
-    elif config.image_keys is not None:
-        cause = "the inputs have none of --image_ids: check the list"
+    cause = explain_no_images(outcome.failed_images, outcome.funnel, config)
     return [(f"no images to publish: {cause}", ())]
 
 
-def _emptied_by(outcome: Outcome, config: BuildPlan) -> str:
-    """Returns the condition of a selection that left no image, with the remedy; or empty."""
+def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePlan) -> str:
+    """Returns why there are no examples, with the remedy.
+
+    Args:
+        failed: how many images failed.
+        funnel: how many images each condition of the selection leaves.
+        config: what was to be built.
+    """
+    if failed:
+        return f"all {counted(failed, 'image')} failed: mend the input"
     selection = config.examples.selection
-    emptied = next((name for name, left in outcome.funnel.items() if not left), None)
+    emptied = next((name for name, left in funnel.items() if not left), None)
     # Where no row names a class, there isn't a bucket to count in.
-    if emptied == "--classes" or (not emptied and config.decides_first and selection.classes):
+    if emptied == "--classes" or (
+        not funnel.get("") and config.steps.decides_first and selection.classes is not None
+    ):
         others = ["--match_in", *["--match"] * (selection.match == "all")]
         others += ["--where"] * bool(selection.where)
-        return f"--classes: name others, or mind {', '.join(others)} and --splits"
+        return f"none is left by --classes: name others, or mind {', '.join(others)} and --splits"
     if emptied:
-        return f"{emptied}: loosen it"
-    if selection.sample_fraction is not None and not outcome.images:
-        return f"--sample_fraction {selection.sample_fraction}: raise it, or choose another --seed"
-    if selection.max_per_class is not None and selection.classes is None and outcome.funnel:
-        return "--max_per_class, for no image shows any class: mind --match_in and --where"
-    return ""
+        return f"none is left by {emptied}: loosen it"
+    if selection.sample_fraction is not None and not funnel.get(""):
+        share = f"--sample_fraction {selection.sample_fraction}"
+        return f"none is left by {share}: raise it, or choose another --seed"
+    if selection.max_per_class is not None and selection.classes is None and funnel.get(""):
+        return "none shows a class, as --max_per_class needs it: mind --match_in and --where"
+    if config.examples.splits:
+        return f"none is of --splits {','.join(config.examples.splits)}"
+    if config.image_keys is not None:
+        return "the inputs have none of --image_ids: check the list"
+    return "the annotations hold no row that can be read: check --annotations"
 
 
 def explain(error: Exception) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from open_images.building.paths import unreadable
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
 from open_images.building.selecting import Choice, choose, describe
 from open_images.building.selection_files import with_selection_file
+from open_images.building.selection_flags import SelectionFlags
 from transforms.dataset import failures
 from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
@@ -65,7 +66,7 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     flags = with_selection_file(flags, hasty)
     annotations, pixels, notices = find_inputs(flags, hasty)
-    choice, needed = choose_inputs(flags, [*annotations, *pixels], hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     try:
         sources = identify(needed, manifest, hasty)
     except OSError as error:
@@ -122,12 +123,12 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
             f"--work_folder: {packed[0]} has to be unpacked: name a folder that all workers see"
         )
     exchange = "files" if work else "engine"
-    choice, needed = choose_inputs(flags, [*annotations, *pixels], hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     return _plan_examples(flags, needed, choice, exchange, work)
 
 
-def choose_inputs(
-    flags: ExampleFlags, sources: Sequence[Source], options: ObjectOptions
+def choose_sources(
+    flags: SelectionFlags, sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[Choice, list[Source]]:
     """Returns what flags select, and the sources that it needs.
 

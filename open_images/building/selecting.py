@@ -1,7 +1,7 @@
 """From flags to a selection: names become MIDs, texts conditions, lists keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from open_images.building.class_names import ClassNames
 from open_images.building.label_maps import read_label_map
@@ -58,12 +58,13 @@ def choose(
     Raises:
         UsageError: A class, field or file isn't there, or flags contradict each other.
     """
-    names = ClassNames(class_files, options)
+    classes = build_classes(class_files, labels=())
+    names = ClassNames(classes, class_files, options)
     kinds = {TABLES[source.kind].column for source in sources if source.kind in TABLES}
     _check(flags, kinds)
     selection = Selection(
         label_types=None if flags.label_types is None else tuple(flags.label_types),
-        classes=names.terms("--classes", flags.classes) if flags.classes else None,
+        classes=names.terms(flags.classes) if flags.classes else None,
         match=flags.match or "any",
         match_in=None if flags.match_in is None else tuple(flags.match_in),
         only_matching=bool(flags.only_matching),
@@ -76,7 +77,7 @@ def choose(
         max_images=flags.max_images,
         max_per_class=flags.max_per_class,
         seed=flags.seed or 0,
-        hierarchy=_hierarchy(class_files) if flags.expand_hierarchy else None,
+        hierarchy=_hierarchy(classes) if flags.expand_hierarchy else None,
     )
     _check_matched_types(flags, selection)
     keys = read_keys(flags.image_ids, options).tobytes() if flags.image_ids else None
@@ -137,13 +138,12 @@ def _class_order(
     return selection.mids
 
 
-def _hierarchy(class_files: Sequence[ClassFile]) -> Hierarchy:
+def _hierarchy(classes: Sequence[Mapping[str, Any]]) -> Hierarchy:
     """Returns the hierarchy of classes.
 
     Raises:
         UsageError: There is none.
     """
-    classes = build_classes(class_files, labels=())
     found = Hierarchy.of_parents({each["label"]: each["parents"] for each in classes})
     if not found.above:
         raise UsageError(

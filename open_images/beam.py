@@ -106,8 +106,10 @@ class _BuildExamples(beam.PTransform):
         if flags.work_folder:
             folder = os.path.join(flags.work_folder, f"open-images-{uuid.uuid4().hex}")
         self._plan = make_example_plan(flags, folder)
-        options = self._plan.examples.object_options
-        self._vocabulary = read_vocabulary(self._plan.examples.sources, options)
+        examples = self._plan.examples
+        self._vocabulary = read_vocabulary(
+            examples.sources, examples.object_options, examples.class_order
+        )
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         work = self._plan.work

@@ -34,7 +34,7 @@ class Palette:
     def __init__(self, version: Path) -> None:
         classes = json.loads((version / CLASSES).read_bytes())
         self._names = {entry["label"]: entry["name"] for entry in classes}
-        self._indices = {entry["label"]: entry["index"] for entry in classes}
+        self._places = {entry["label"]: place for place, entry in enumerate(classes, 1)}
 
     def name(self, label: str) -> str:
         """The display name; the MID itself where it has none."""
@@ -42,7 +42,7 @@ class Palette:
 
     def colour(self, label: str) -> Colour:
         """A colour that is dark enough for white text; neighbours in `classes.json` differ most."""
-        hue = self._indices.get(label, 0) * 0.618034 % 1
+        hue = self._places.get(label, 0) * 0.618034 % 1
         return tuple(round(255 * part) for part in colorsys.hls_to_rgb(hue, 0.36, 0.85))
 
 

@@ -126,6 +126,18 @@ def texts(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
+def path_or_texts(value: str | os.PathLike[str] | Iterable[str]) -> str | tuple[str, ...]:
+    """A path or URI; or from Python a list of texts."""
+    return path(value) if isinstance(value, str | os.PathLike) else tuple(map(str, value))
+
+
+def name(value: str) -> str:
+    """A text with something in it."""
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{value!r} is no name")
+    return value.strip()
+
+
 def repeated(value: str | Iterable[str]) -> tuple[str, ...]:
     """Texts; one needn't be in a list."""
     return (value,) if isinstance(value, str) else tuple(map(str, value))
@@ -237,6 +249,13 @@ def fraction(value: str | float) -> float:
     number = _to_float(value, -1)
     if not 0 <= number <= 1:
         raise UsageError(f"{str(value)!r} is not a fraction between 0 and 1")
+    return number
+
+
+def positive_fraction(value: str | float) -> float:
+    """A number above 0, to 1."""
+    if not (number := fraction(value)):
+        raise UsageError("0 leaves nothing: give more than 0, and at most 1")
     return number
 
 

@@ -81,6 +81,7 @@ def test_json(built: Build):
         "repeats": 0,
         "orphans": 0,
         "bad_rows": 1,
+        "deselected": {},
     }
     assert told == {
         "outcome": "published",
@@ -97,6 +98,8 @@ def test_json(built: Build):
         "bytes": {shard["format"]: shard["bytes"] for shard in shards},
         "taken_over": {"buckets": 0, "pictures": 0},
         "exif_reset": 0,
+        "class_images": [],
+        "notes": [],
     }
     assert "report" not in built.version.manifest["config"]
     assert "metrics_file" not in built.version.manifest["config"]

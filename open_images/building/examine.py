@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from open_images.building import plan
 from open_images.building.flags import DoctorFlags
 from open_images.building.paths import PICTURE_KINDS
+from open_images.building.selection_files import with_selection_file
 from runners import launch
 from runners.checks import dataflow, flink, machine
 from runners.checks.finding import Finding, fix, note, ok, skip
@@ -101,8 +102,9 @@ def _check_inputs(flags: DoctorFlags) -> Iterator[Finding]:
     options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     try:
         plan.check_image_flags(flags)
+        flags = with_selection_file(flags, options)
         annotations, pixels, notices = plan.find_inputs(flags, options)
-        plan.read_vocabulary(annotations, options)
+        plan.choose_sources(flags, [*annotations, *pixels], options)
     except (UsageError, StorageError, ChangedError) as error:
         yield fix(f"inputs: {error}")
         return

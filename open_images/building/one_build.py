@@ -5,12 +5,12 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 from open_images.building import fingerprint, plan
-from open_images.building.build_plan import BuildPlan
+from open_images.building.build_plan import BuildPlan, ExamplePlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
 from open_images.errors import BuildError
@@ -34,6 +34,8 @@ from transforms.work_folder import WorkFolder
 
 #: Errors whose message is one line for the user.
 _ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
+#: So many classes without an image are named.
+_CLASSES_NAMED = 10
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
@@ -145,6 +147,8 @@ class Build:
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         if outcome.version is not None:
+            if lacking := _lacking_classes(outcome):
+                self._say(lacking)
             return self._result(outcome.version, outcome=outcome)
         assert self._config is not None
         causes = _rejections(outcome, self._config)
@@ -198,7 +202,9 @@ class Build:
         ) as (work, done):
             wanted = None if launch.is_run_later(self._beam_arguments) else token
             config = self._config = dataclasses.replace(config, work=WorkFolder(work), lease=wanted)
-            vocabulary = plan.read_vocabulary(config.examples.sources, self._options)
+            vocabulary = plan.read_vocabulary(
+                config.examples.sources, self._options, config.examples.class_order
+            )
             from open_images.building import graph  # Beam takes a second
 
             run_on_runner = launch.load(flags.runner)
@@ -258,20 +264,59 @@ class Build:
         return time.monotonic() - self._started
 
 
+def _lacking_classes(outcome: Outcome) -> str:
+    """Returns a note of the selected classes that no image shows; empty where there are none."""
+    names = outcome.class_names
+    lacking = [
+        names.get(label, label) for label, count in outcome.class_images.items() if not count
+    ]
+    if not lacking:
+        return ""
+    more = len(lacking) - _CLASSES_NAMED
+    some = ", ".join(lacking[:_CLASSES_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    selected = len(outcome.class_images)
+    return f"note: no image shows {len(lacking):,} of the {selected:,} selected classes: {some}"
+
+
 def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence[str]]]:
     """Returns why nothing was published and what to do: causes, each with the first failures."""
     if outcome.losses:
         return [(loss.text, loss.examples) for loss in outcome.losses]
-    cause = "the annotations hold no row that can be read: check --annotations"
-    if failed := outcome.failed_images:
-        cause = f"all {counted(failed, 'image')} failed: mend the input"
-    elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
-        cause = f"none is left by {emptied}: loosen it"
-    elif config.examples.splits:
-        cause = f"none is of --splits {','.join(config.examples.splits)}"
-    elif config.image_keys is not None:
-        cause = "the inputs have none of --image_ids: check the list"
+    cause = explain_no_images(outcome.failed_images, outcome.funnel, config)
     return [(f"no images to publish: {cause}", ())]
+
+
+def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePlan) -> str:
+    """Returns why there are no examples, with the remedy.
+
+    Args:
+        failed: how many images failed.
+        funnel: how many images each condition of the selection leaves.
+        config: what was to be built.
+    """
+    if failed:
+        return f"all {counted(failed, 'image')} failed: mend the input"
+    selection = config.examples.selection
+    emptied = next((name for name, left in funnel.items() if not left), None)
+    # Where no row names a class, there isn't a bucket to count in.
+    if emptied == "--classes" or (
+        not funnel.get("") and config.steps.decides_first and selection.classes is not None
+    ):
+        others = ["--match_in", *["--match"] * (selection.match == "all")]
+        others += ["--where"] * bool(selection.where)
+        return f"none is left by --classes: name others, or mind {', '.join(others)} and --splits"
+    if emptied:
+        return f"none is left by {emptied}: loosen it"
+    if selection.sample_fraction is not None and not funnel.get(""):
+        share = f"--sample_fraction {selection.sample_fraction}"
+        return f"none is left by {share}: raise it, or choose another --seed"
+    if selection.max_per_class is not None and selection.classes is None and funnel.get(""):
+        return "none shows a class, as --max_per_class needs it: mind --match_in and --where"
+    if config.examples.splits:
+        return f"none is of --splits {','.join(config.examples.splits)}"
+    if config.image_keys is not None:
+        return "the inputs have none of --image_ids: check the list"
+    return "the annotations hold no row that can be read: check --annotations"
 
 
 def explain(error: Exception) -> tuple[str, bool]:

@@ -11,6 +11,8 @@ from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
 from open_images.building.selecting import Choice, choose, describe
+from open_images.building.selection_files import with_selection_file
+from open_images.building.selection_flags import SelectionFlags
 from transforms.dataset import failures
 from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
@@ -26,7 +28,6 @@ from transforms.kinds.registry import TABLES, VOCABULARY
 from transforms.redaction import redact_value
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.manifest import Manifest
-from transforms.selection.selection import EVERYTHING
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
@@ -63,8 +64,9 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     """
     # Impatiently: what is wrong shall be told in seconds.
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    flags = with_selection_file(flags, hasty)
     annotations, pixels, notices = find_inputs(flags, hasty)
-    choice, needed = _choose(flags, [*annotations, *pixels], hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     try:
         sources = identify(needed, manifest, hasty)
     except OSError as error:
@@ -73,7 +75,7 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     _check_encoding(flags.image_encoding, flags.format)
     examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
-    selection = describe(choice) if choice.selection != EVERYTHING else None
+    selection = None if choice.is_everything else describe(choice, flags.splits)
     settings = settings_fingerprint(recorded, release, selection)
     digest = fingerprint(sources, settings, examples.buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
@@ -95,6 +97,7 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
         fingerprint=digest,
         settings_fingerprint=settings,
         selection=selection,
+        class_names=dict(choice.class_names),
         notices=tuple(notices),
         previous=previous,
     )
@@ -112,6 +115,7 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
         UsageError: A file is missing or isn't what it should be, or a folder is needed.
     """
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    flags = with_selection_file(flags, hasty)
     annotations, pixels, _ = find_inputs(flags, hasty)
     packed = [source.name for source in pixels if source.medium == "tar.gz"]
     if packed and not work:
@@ -119,16 +123,26 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
             f"--work_folder: {packed[0]} has to be unpacked: name a folder that all workers see"
         )
     exchange = "files" if work else "engine"
-    choice, needed = _choose(flags, [*annotations, *pixels], hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     return _plan_examples(flags, needed, choice, exchange, work)
 
 
-def _choose(
-    flags: ExampleFlags, sources: Sequence[Source], options: ObjectOptions
+def choose_sources(
+    flags: SelectionFlags, sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[Choice, list[Source]]:
-    """Returns what flags select, and the sources that it needs."""
+    """Returns what flags select, and the sources that it needs.
+
+    Args:
+        flags: with those of a selection file.
+        sources: as of `find_inputs`.
+        options: how object stores are reached.
+
+    Raises:
+        StorageError: The object store can't be read.
+        UsageError: A flag or a file isn't what it should be.
+    """
     class_files = [each for each, _ in _read_class_files(sources, options)]
-    choice = choose(flags, build_classes(class_files, labels=()), sources)
+    choice = choose(flags, class_files, sources, options)
     return choice, read_sources(sources, choice.selection)
 
 
@@ -144,6 +158,7 @@ def _plan_examples(
         http_options=HttpOptions(allow_private_hosts=flags.allow_private_hosts),
         object_options=ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url),
         selection=choice.selection,
+        class_order=choice.class_order,
     )
     chunk_size = flags.chunk_size or _CHUNK_BYTES
     steps = plan_steps(choice, sources, examples.object_options)
@@ -231,9 +246,16 @@ def _check_splits(annotations: list[Source]) -> None:
 
 
 def read_vocabulary(
-    sources: Iterable[Source], options: ObjectOptions = files.DEFAULTS
+    sources: Iterable[Source],
+    options: ObjectOptions = files.DEFAULTS,
+    class_order: Sequence[str] | None = None,
 ) -> Vocabulary:
     """Reads class names, lists and hierarchies: small files, needed before anything else is read.
+
+    Args:
+        sources: of which the vocabulary files are read.
+        options: how object stores are reached.
+        class_order: as of `build_classes`.
 
     Raises:
         StorageError: The object store can't be read.
@@ -246,7 +268,7 @@ def read_vocabulary(
         counts.append(SourceCount(source.index, 0, rows, len(bad), 0))
         if bad:
             failed.append(Failed(source.index, 0, failures.pack(failures.to_table(bad))))
-    classes = build_classes(class_files, labels=())
+    classes = build_classes(class_files, (), class_order)
     encoded = encode_classes(classes), encode_labels(classes)
     return Vocabulary(*encoded, tuple(counts), tuple(failed))
 

@@ -91,7 +91,7 @@ def plan_steps(choice: Choice, sources: Sequence[Source], options: ObjectOptions
         sources: as of `read_sources`.
         options: how object stores are reached.
     """
-    selection, keys = choice
+    selection, keys = choice.selection, choice.image_keys
     rows = RowFilter(first=selection.order_start, size=selection.sample_size)
     tables = [source for source in sources if source.kind == IMAGES.name]
     # Without an image table, all images are known only by all of their rows.

@@ -4,7 +4,19 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from open_images.values import choices, count, flag, fraction, natural, one_of, repeated, switch
+from open_images.values import (
+    choices,
+    count,
+    flag,
+    name,
+    natural,
+    one_of,
+    path,
+    path_or_texts,
+    positive_fraction,
+    repeated,
+    switch,
+)
 from transforms.kinds.names import TABLES
 
 #: As of `transforms.selection.label_types`, which imports too much for a command line's help.
@@ -13,8 +25,19 @@ LABEL_TYPES = (*(kind for kind in TABLES if kind != "images"), "machine_labels")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelectionFlags:
-    """Which images are built, and which annotations their examples carry."""
+    """Which images are built, and which annotations their examples carry.
 
+    What is None or empty isn't given: then a file that `selection` names decides, or a default.
+    """
+
+    selection: str | None = flag(
+        path,
+        None,
+        group="selection",
+        metavar="FILE",
+        help="a TOML file of the flags below and of splits, or the manifest.json of a version, "
+        "which is selected again; a flag that is given too goes before what the file says",
+    )
     label_types: Sequence[str] | None = flag(
         choices(LABEL_TYPES),
         None,
@@ -29,12 +52,12 @@ class SelectionFlags:
         group="selection",
         metavar="CLASS",
         help="build the images that show a class, by its name or MID; repeatable, or comma "
-        "separated. Vehicle+ is it with all classes below, !Boat+ leaves some out, @FILE names a "
-        "file of classes, a line each, and list:boxable the classes of an annotation file",
+        "separated. Vehicle+ is it with all classes below, Cat|Dog either, !Boat+ leaves some out, "
+        "@FILE names a file of classes, a line each, and list:boxable the classes of a class file",
     )
-    match: Literal["any", "all"] = flag(
+    match: Literal["any", "all"] | None = flag(
         one_of(("any", "all")),
-        "any",
+        None,
         group="selection",
         metavar="{any,all}",
         help="whether an image has to show any of --classes or all; of Vehicle+, and of a name "
@@ -48,9 +71,9 @@ class SelectionFlags:
         help="among which label types classes are looked for: positive image labels, points whose "
         "estimate is yes, and all others. Default: --label_types",
     )
-    only_matching: bool = flag(
+    only_matching: bool | None = flag(
         switch,
-        False,
+        None,
         group="selection",
         help="drop annotations of other classes; verified negatives of --classes stay, and "
         "narratives, which have no class",
@@ -80,7 +103,7 @@ class SelectionFlags:
         "with a column ImageID, or a JSON list); repeatable",
     )
     sample_fraction: float | None = flag(
-        fraction,
+        positive_fraction,
         None,
         group="selection",
         metavar="FRACTION",
@@ -101,18 +124,35 @@ class SelectionFlags:
         help="build the first N images of each class, or all that there are, and none that no "
         "class needs",
     )
-    seed: int = flag(
+    seed: int | None = flag(
         natural,
-        0,
+        None,
         group="selection",
         metavar="N",
         help="which images are the first ones, for the three flags above. Default: 0, the first of "
         "the shards",
     )
-    expand_hierarchy: bool = flag(
+    expand_hierarchy: bool | None = flag(
         switch,
-        False,
+        None,
         group="selection",
         help="repeat boxes, masks, points (yes) and positive labels for all classes above theirs, "
         "and verified negatives for all below, as the Open Images Challenge does",
+    )
+    classes_from: str | None = flag(
+        name,
+        None,
+        group="selection",
+        metavar="NAME",
+        help="number the classes of a class file alone, such as boxable, trainable or "
+        "segmentation, in its order from 1, or the selected ones: index in classes.json, and "
+        "semantic maps; others have null and 0",
+    )
+    label_map: str | Sequence[str] | None = flag(
+        path_or_texts,
+        None,
+        group="selection",
+        metavar="FILE",
+        help="number the classes of a file likewise: a name or MID a line, CSV, JSON, or a label "
+        "map of TensorFlow (.pbtxt)",
     )

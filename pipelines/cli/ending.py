@@ -34,6 +34,7 @@ class Ending:
         folder: of the version that it published, or that is what it would have published.
         unchanged: whether that version was there before.
         causes: what went wrong once more, each cause with lines of examples, where there are some.
+        notes: lines that were shown meanwhile.
     """
 
     code: int
@@ -44,20 +45,26 @@ class Ending:
     folder: str | None = None
     unchanged: bool = False
     causes: Sequence[tuple[str, Sequence[str]]] = ()
+    notes: Sequence[str] = ()
 
 
 def _of_result(result: BuildResult) -> Ending:
     """Returns how a build ended that has published, or had nothing to do."""
     unchanged = result.is_unchanged
     text = report.unchanged(str(result.folder)) if unchanged else _text(result)
-    return Ending(0, result.seconds, None, text, result.outcome, result.folder, unchanged)
+    return Ending(
+        *(0, result.seconds, None, text, result.outcome, result.folder, unchanged),
+        notes=result.notes,
+    )
 
 
 def _of_error(error: BuildError) -> Ending:
     """Returns how a build ended that failed."""
     text = _text(error) if error.outcome else ""
     return Ending(
-        1, error.seconds, str(error), text, error.outcome, error.folder, causes=error.causes
+        *(1, error.seconds, str(error), text, error.outcome, error.folder),
+        causes=error.causes,
+        notes=error.notes,
     )
 
 
@@ -81,6 +88,7 @@ def document(ending: Ending) -> dict[str, Any]:
         "seconds": round(ending.seconds, 3),
         "version": os.path.basename(ending.folder) if ending.folder else None,
         "folder": ending.folder,
+        "notes": list(ending.notes),
         **report.describe_outcome(ending.outcome),
     }
 

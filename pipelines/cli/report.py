@@ -27,7 +27,7 @@ COUNTS = {
 
 #: Counted where something is selected.
 DESELECTED = "deselected"
-#: So many classes of a selection are shown, those with most images and those with least.
+#: So many classes of a selection are shown: of those with most images, with least, and with none.
 _SHOWN_CLASSES = 10
 
 #: What `--report json` says of the images, in this order.
@@ -46,6 +46,10 @@ def describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
         "sources": [
             {name: source[name] for name in ("kind", "path", *COUNTS, DESELECTED)}
             for source in content["sources"]
+        ],
+        "class_images": [
+            {"label": label, "name": outcome.class_names.get(label), "images": count}
+            for label, count in outcome.class_images.items()
         ],
         "examples": {name: split.num_examples for name, split in outcome.splits.items()} or None,
         "bytes": bytes_by_format(outcome.splits) or None,
@@ -96,7 +100,7 @@ def accounts(outcome: Outcome | Manifest) -> list[str]:
     if rules:
         lines += ["", *table(("deselected by", "rows"), list(rules.items()))]
     if outcome.class_images:
-        lines += ["", *_class_images(outcome.class_images)]
+        lines += ["", *_class_images(outcome.class_images, outcome.class_names)]
     # Of a build that isn't published there are none.
     if outcome.splits and outcome.version:
         header = ("split", "format", "examples", "shards", "MiB")
@@ -127,20 +131,18 @@ def count_rules(sources: Iterable[SourceRows]) -> Counter[str]:
     return sum((Counter(source.deselected) for source in sources), Counter())
 
 
-def _class_images(class_images: Mapping[str, int]) -> list[str]:
+def _class_images(class_images: Mapping[str, int], names: Mapping[str, str]) -> list[str]:
     """Returns the classes of the selection with most images, with least, and with none."""
     found = sorted(class_images.items(), key=lambda each: (-each[1], each[0]))
-    shown = [each for each in found if each[1]]
+    shown = [(names.get(label, label), count) for label, count in found if count]
     if len(shown) > 2 * _SHOWN_CLASSES:
         between = ("…", sum(count for _, count in shown[_SHOWN_CLASSES:-_SHOWN_CLASSES]))
         shown = [*shown[:_SHOWN_CLASSES], between, *shown[-_SHOWN_CLASSES:]]
-    lines = table(("class", "images"), shown) if shown else []
-    missing = [label for label, count in class_images.items() if not count]
-    if missing:
-        some = ", ".join(missing[:_SHOWN_CLASSES])
-        more = f" and {len(missing) - _SHOWN_CLASSES:,} more" * (len(missing) > _SHOWN_CLASSES)
-        lines.append(f"note: no image shows {some}{more}")
-    return lines
+    missing = [(names.get(label, label), 0) for label, count in found if not count]
+    if len(missing) > _SHOWN_CLASSES:
+        more = f"… and {len(missing) - _SHOWN_CLASSES:,} more"
+        missing = [*missing[:_SHOWN_CLASSES], (more, 0)]
+    return table(("class", "images"), [*shown, *missing])
 
 
 def _source_rows(sources: Sequence[SourceRows], counts: Iterable[str]) -> list[tuple]:

@@ -110,3 +110,30 @@ def test_encoded_classes_are_completed() -> None:
     assert complete_encoded(encoded, []) is encoded
     more = ["/m/0unknown"]
     assert complete_encoded(encoded, more) == encode_classes(complete_classes(classes, more))
+
+
+def test_an_order_numbers_its_classes_alone() -> None:
+    order = ["/m/5", "/m/0zz", "/m/2"]
+    plain = {each["label"]: each for each in build_classes(FILES, ["/m/9"])}
+    classes = build_classes(FILES, ["/m/9"], order)
+    numbers = [(each["index"], each["label"]) for each in classes]
+    others = [label for label in plain if label not in order]
+    assert numbers == [(1, "/m/5"), (2, "/m/0zz"), (3, "/m/2"), *((None, each) for each in others)]
+    for each in classes:
+        if each["label"] in plain:
+            assert each | {"index": 0} == plain[each["label"]] | {"index": 0}
+    assert class_index(["/m/2", "/m/1"], ["/m/9"], order) == {
+        "/m/2": 3,
+        "/m/1": 0,
+        "/m/9": 0,
+        "/m/5": 1,
+        "/m/0zz": 2,
+    }
+    files_alone = encode_classes(build_classes(FILES, (), order))
+    assert complete_encoded(files_alone, ["/m/9"], with_index=False) == encode_classes(classes)
+
+
+def test_an_order_of_all_numbers_no_others() -> None:
+    classes = build_classes([NAMES[1]], (), ["/m/3", "/m/2"])
+    (added,) = json.loads(complete_encoded(encode_classes(classes), ["/m/9"], False))[2:]
+    assert (added["index"], added["label"]) == (None, "/m/9")

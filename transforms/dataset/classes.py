@@ -41,7 +41,9 @@ class ClassFile(NamedTuple):
     entries: Sequence[ClassEntry]
 
 
-def build_classes(files: Iterable[ClassFile], labels: Iterable[str]) -> list[dict[str, Any]]:
+def build_classes(
+    files: Iterable[ClassFile], labels: Iterable[str], order: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """All classes in index order.
 
     That order is by rank of their files, then by file name, and then file order; last the `labels`
@@ -50,18 +52,20 @@ def build_classes(files: Iterable[ClassFile], labels: Iterable[str]) -> list[dic
     Args:
         files: in any order.
         labels: MIDs that occur in annotations.
+        order: the MIDs that have an index, in its order; the others come after them as above, and
+            have none. None: all have one.
 
     Returns:
-        A class each: `index` from 1, `label` (MID), `name` (None: not known), `parents` (MIDs),
-        `lists` (names of the class lists that hold it, without the extension), and, where a
-        point-classes file has it, `points`: `yes_points`, `points`, `text_mentions`.
+        A class each: `index` from 1 (None: it has none), `label` (MID), `name` (None: not known),
+        `parents` (MIDs), `lists` (names of the class lists that hold it, without the extension),
+        and, where a point-classes file has it, `points`: `yes_points`, `points`, `text_mentions`.
     """
-    classes: dict[str, dict[str, Any]] = {}
+    classes: dict[str, dict[str, Any]] = {label: _new_class(label) for label in order or ()}
     for file in sorted(files, key=lambda file: (file.rank, os.path.basename(file.path), file.path)):
         for entry in file.entries:
             known = classes.get(entry.label)
             if known is None:
-                known = classes[entry.label] = _new_class(len(classes) + 1, entry.label)
+                known = classes[entry.label] = _new_class(entry.label)
             if known["name"] is None:
                 known["name"] = entry.name
             if entry.points is not None:
@@ -70,21 +74,42 @@ def build_classes(files: Iterable[ClassFile], labels: Iterable[str]) -> list[dic
                 _add(known["parents"], parent)
             if entry.list_name is not None:
                 _add(known["lists"], entry.list_name)
-    return complete_classes(list(classes.values()), labels)
+    numbered = len(classes) if order is None else len(order)
+    for index, each in enumerate(classes.values(), 1):
+        each["index"] = index if index <= numbered else None
+    return complete_classes(list(classes.values()), labels, order is None)
 
 
 def complete_classes(
-    classes: Sequence[dict[str, Any]], labels: Iterable[str]
+    classes: Sequence[dict[str, Any]], labels: Iterable[str], with_index: bool = True
 ) -> list[dict[str, Any]]:
-    """The classes with those appended, sorted, whose `labels` occur in annotations alone."""
+    """The classes with those appended, sorted, whose `labels` occur in annotations alone.
+
+    Args:
+        classes: in index order.
+        labels: MIDs.
+        with_index: whether those that are appended have an index.
+    """
     index = class_index([each["label"] for each in classes], labels)
-    added = [_new_class(number, label) for label, number in index.items() if number > len(classes)]
+    added = [
+        _new_class(label, number if with_index else None)
+        for label, number in index.items()
+        if number > len(classes)
+    ]
     return [*classes, *added]
 
 
-def class_index(known: Sequence[str], labels: Iterable[str]) -> dict[str, int]:
-    """MID to index, from 1: of the known labels in order, then of other `labels`, sorted."""
+def class_index(
+    known: Sequence[str], labels: Iterable[str], order: Sequence[str] | None = None
+) -> dict[str, int]:
+    """MID to index, from 1: of the known labels in order, then of other `labels`, sorted.
+
+    Where there is an `order`, its labels alone have an index, and the others 0.
+    """
     others = sorted(set(labels).difference(known))
+    if order is not None:
+        index = {label: number for number, label in enumerate(order, 1)}
+        return dict.fromkeys([*known, *others], 0) | index
     return {label: index for index, label in enumerate([*known, *others], 1)}
 
 
@@ -107,15 +132,15 @@ def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
     return f"[\n{lines}\n]\n".encode()
 
 
-def complete_encoded(encoded: bytes, labels: Iterable[str]) -> bytes:
+def complete_encoded(encoded: bytes, labels: Iterable[str], with_index: bool = True) -> bytes:
     """As `complete_classes`, of encoded classes: the very same bytes where nothing is added."""
     unknown = set(labels)
     if not unknown:
         return encoded
-    return encode_classes(complete_classes(json.loads(encoded), unknown))
+    return encode_classes(complete_classes(json.loads(encoded), unknown, with_index))
 
 
-def _new_class(index: int, label: str) -> dict[str, Any]:
+def _new_class(label: str, index: int | None = None) -> dict[str, Any]:
     return {"index": index, "label": label, "name": None, "parents": [], "lists": []}
 
 

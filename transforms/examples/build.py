@@ -63,7 +63,8 @@ class BuildBucketFn(beam.DoFn):
             labels = decode_labels(encoded_labels)
             classes: dict[str, int] = {}
             if self.options.needs_class_index:
-                classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
+                others = frozenset().union(*new_labels)
+                classes = class_index(labels.to_pylist(), others, self.options.class_order)
             joined = self._join(batches, labels, cuts)
             outputs = self.journal.save(name, self._build(bucket, joined, classes))
         return outputs

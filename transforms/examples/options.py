@@ -22,6 +22,7 @@ class ExampleOptions:
         http_options: how pictures are asked for over HTTP.
         object_options: how object stores are reached.
         selection: which images are built, and with which annotations.
+        class_order: the MIDs that have an index, from 1; None where all have one.
     """
 
     sources: tuple[Source, ...]
@@ -32,6 +33,7 @@ class ExampleOptions:
     http_options: HttpOptions
     object_options: ObjectOptions
     selection: Selection = EVERYTHING
+    class_order: tuple[str, ...] | None = None
 
     @property
     def with_pictures(self) -> bool:

@@ -29,7 +29,7 @@ from transforms.dataset.classes import complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
 from transforms.formats.registry import find_format
 from transforms.kinds.registry import example_columns
-from transforms.releases import card, counts, failure_table, lease
+from transforms.releases import card, counts, failure_table, lease, listed_images
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.loss_limits import find_losses
@@ -85,6 +85,7 @@ def commit(
         "exif_reset": sum(bucket.exif_reset for bucket in bucket_counts),
         "failures": failure_table.count_reasons(failures.tables()),
         "class_images": counts.count_class_images(config.examples.selection.mids, bucket_counts),
+        "class_names": config.class_names,
     }
     outcome = Outcome(
         version=None,
@@ -115,7 +116,8 @@ def commit(
         ),
         **counted,
     )
-    all_classes = complete_encoded(classes[0], frozenset().union(*labels))
+    others = frozenset().union(*labels)
+    all_classes = complete_encoded(classes[0], others, config.examples.class_order is None)
     parts = partial(recording.parts_table, shards, bucket_counts, config.buckets)
     draft = _Draft(config, manifest, parts, failures, all_classes)
     if is_remote(config.output):
@@ -159,6 +161,8 @@ class _Draft(NamedTuple):
             recording.PARTS: recording.encode_parts(self.parts(etags)),
             _FAILURES: failure_table.encode(self.failures.tables()),
         }
+        if self.config.image_keys is not None:
+            contents[naming.IMAGE_IDS] = listed_images.encode(self.config.image_keys)
         columns = _columns(self.config)
         for form in self.config.formats:
             shards = counts.shard_sizes(self.manifest.splits, form)

@@ -151,7 +151,8 @@ class Manifest:
         warnings: about sources.
         exif_reset: how many pictures had an orientation in their metadata that was reset.
         selection: what was selected, as `--selection` takes it; None where everything was.
-        class_images: how many images show each class of the selection.
+        class_images: how many images show each class of the selection, by its MID.
+        class_names: display names of these classes, by MID.
         failures: how many rows the table of failures has, by reason.
         reuse: files by which the next build knows what it may take over.
         files: the other files beside the shards; None in versions of earlier releases.
@@ -172,6 +173,7 @@ class Manifest:
     exif_reset: Count = 0
     selection: dict[str, Any] | None = None
     class_images: dict[str, Count] = dataclasses.field(default_factory=dict)
+    class_names: dict[str, str] = dataclasses.field(default_factory=dict)
     failures: dict[str, Count]
     reuse: tuple[File, ...] = ()
     files: tuple[File, ...] | None = None

@@ -47,7 +47,8 @@ class Outcome:
         exif_reset: how many pictures had an orientation in their metadata that was reset.
         funnel: how many images there were, by an empty text, and are left after each condition of
             the selection in turn; empty where nothing is selected.
-        class_images: how many images show each class of the selection.
+        class_images: how many images show each class of the selection, by its MID.
+        class_names: display names of these classes, by MID.
     """
 
     version: str | None
@@ -64,6 +65,7 @@ class Outcome:
     exif_reset: Count
     funnel: dict[str, Count]
     class_images: dict[str, Count]
+    class_names: dict[str, str]
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -30,6 +30,8 @@ class Publication:
         flags: the flags that decide about the output, as recorded in the manifest.
         settings_fingerprint: of all that decides about the output but the inputs.
         selection: what was selected, as recorded in the manifest; None where everything was.
+        class_names: display names of the classes of the selection, by MID.
+        image_keys: of the images that are listed, sorted uint64 in bytes; None where none are.
         notices: remarks on the inputs that are no failures.
         work: the build's own folder.
         lease: the token of the lease on the output without which nothing is to be published; None
@@ -49,6 +51,8 @@ class Publication:
     flags: dict[str, object]
     settings_fingerprint: str
     selection: dict[str, object] | None
+    class_names: dict[str, str]
+    image_keys: bytes | None
     notices: tuple[Notice, ...]
     work: WorkFolder
     lease: str | None = None

@@ -8,17 +8,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.dataset import failures
-from transforms.dataset.naming import CLASSES, MANIFEST
+from transforms.dataset.naming import CLASSES, IMAGE_IDS, MANIFEST
 from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.registry import example_columns
-from transforms.releases import card
+from transforms.releases import card, listed_images
 from transforms.releases.counts import find_uneven_columns, shard_sizes
 from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import ENTRIES, Contents, LatestError, Output, list_names
@@ -107,6 +108,8 @@ def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
         if size is not None and size != file.bytes:
             yield f"{file.path}: has {size:,} bytes, not {file.bytes:,}"
     wanted = {MANIFEST, *(file.path for file in listed), *_document_tests(manifest)}
+    if (manifest.selection or {}).get("image_ids"):
+        wanted.add(IMAGE_IDS)
     failed = {path for path in sizes if _FAILURES.fullmatch(path)}
     if manifest.files is None:
         if not failed:
@@ -147,6 +150,8 @@ def check_content(
                 problem = f"its SHA-256 is {sha256}, not {wanted}: its bytes have changed"
             elif path in tests:
                 problem = "" if tests[path](json.loads(data)) else "doesn't fit the manifest"
+            elif path == IMAGE_IDS:
+                problem = listed_images.find_problem(data, manifest.selection)
             elif path in of_failures:
                 problem = _count_reasons(data, reasons)
         except (*_ERRORS, RecursionError) as error:
@@ -181,7 +186,8 @@ def check_reuse_files(
 
 def _document_tests(manifest: Manifest) -> dict[str, Callable[[Any], bool]]:
     """Returns a test of the content of each JSON file, by path."""
-    tests: dict[str, Callable[[Any], bool]] = {CLASSES: _are_classes}
+    order = (manifest.selection or {}).get("label_map")
+    tests: dict[str, Callable[[Any], bool]] = {CLASSES: partial(_are_classes, order=order)}
     for form, schema in recorded_schemas(manifest).items():
         shards = shard_sizes(manifest.splits, form)
         tests |= find_format(form).document_tests(manifest.release, schema, shards)
@@ -199,8 +205,12 @@ def recorded_schemas(manifest: Manifest) -> Schemas:
     return {form: find_format(form).schema(columns) for form in manifest.formats}
 
 
-def _are_classes(classes: list) -> bool:
-    return [each["index"] for each in classes] == [*range(1, len(classes) + 1)]
+def _are_classes(classes: list, order: list | None) -> bool:
+    """Returns whether classes are numbered from 1: all, or those of a label map alone."""
+    numbered = len(classes) if order is None else len(order)
+    index = [*range(1, numbered + 1), *[None] * (len(classes) - numbered)]
+    in_order = order is None or [each["label"] for each in classes[:numbered]] == order
+    return in_order and [each["index"] for each in classes] == index
 
 
 def _count_reasons(data: bytes, reasons: Counter[str]) -> str:

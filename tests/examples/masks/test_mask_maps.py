@@ -80,3 +80,8 @@ def test_more_than_16_bits_hold_is_refused() -> None:
 def test_class_indices_outside_16_bits_are_refused(index: int) -> None:
     with pytest.raises(ValueError, match="class index"):
         semantic_map(np.zeros((1, 1), np.uint16), [1, index])
+
+
+def test_a_class_without_an_index_is_none():
+    instances = np.array([[0, 1], [2, 3]], np.uint16)
+    assert semantic_map(instances, [7, None, 2]).tolist() == [[0, 7], [0, 2]]

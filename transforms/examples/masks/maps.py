@@ -42,12 +42,12 @@ def instance_map(
     return drawn
 
 
-def semantic_map(instances: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+def semantic_map(instances: np.ndarray, classes: Sequence[int | None]) -> np.ndarray:
     """An instance map with each mask's number replaced by its class.
 
     Args:
         instances: (height, width) uint16, from `instance_map`.
-        classes: each mask's class index, from 1.
+        classes: each mask's class index, from 1; None for a class that has none.
 
     Returns:
         (height, width) uint16; 0 for none.
@@ -55,11 +55,11 @@ def semantic_map(instances: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     Raises:
         ValueError: for a class index outside 1 to 65,535.
     """
-    if any(not 1 <= index <= MAX_INDEX for index in classes):
+    if any(index is not None and not 1 <= index <= MAX_INDEX for index in classes):
         raise ValueError(
             f"a class index outside 1 to {MAX_INDEX}, which is what a 16-bit map holds"
         )
-    return np.array([0, *classes], np.uint16)[instances]
+    return np.array([0, *(index or 0 for index in classes)], np.uint16)[instances]
 
 
 def encode_map(drawn: np.ndarray) -> bytes:

@@ -173,7 +173,7 @@ def draw_maps(
         image_ids: (n,) ids, for the PNGs' names.
         masks: (n,) lists of `MASK`.
         sizes: (width, height) of each picture.
-        class_index: MID to class index, from 1.
+        class_index: MID to class index, from 1; 0 for a class that has none.
         names: which of `schema.MAP_COLUMNS` to draw.
     """
     drawn: dict[str, list[dict | None]] = {name: [] for name in names}
@@ -189,7 +189,7 @@ def draw_maps(
         for name, column in drawn.items():
             picture = instances
             if name == "semantic_map":
-                classes = [class_index[row["label"]] for row in rows]
+                classes = [class_index[row["label"]] or None for row in rows]
                 picture = maps.semantic_map(instances, classes)
             path = f"{image_id}_{name.removesuffix('_map')}.png"
             column.append({"bytes": maps.encode_map(picture), "path": path})

@@ -1,4 +1,4 @@
-"""A build in a process of its own, so that the caller's stays as it is.
+"""A build, or a plan of one, in a process of its own, so that the caller's stays as it is.
 
 Beam would take the caller's memory and temporary folder, configure logging, and in a notebook
 import what works with some releases of pandas alone. And a process that is only a build's can
@@ -11,28 +11,43 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from open_images.building.flags import BuildFlags
 from open_images.errors import BuildError
 from open_images.progress import Observer
 from runners.same_python import import_path, module_command
 
-if TYPE_CHECKING:
-    from open_images.building.one_build import BuildResult
+_Result = TypeVar("_Result", covariant=True)
 
 #: For a build to end in order when it is interrupted.
 _PATIENCE_SECONDS = 20.0
 
 
+class Run(Protocol[_Result]):
+    """A build, or something else with the flags of one, that is ready to run, once."""
+
+    def run(self) -> _Result:
+        """Runs it."""
+        ...
+
+    def interrupted(self) -> BuildError:
+        """Returns the error that tells what became of it if it is interrupted now."""
+        ...
+
+
 def run_in_process(
-    flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
-) -> "BuildResult":
+    start: Callable[[BuildFlags, Sequence[str], Observer], Run[_Result]],
+    flags: BuildFlags,
+    beam_arguments: Sequence[str],
+    observer: Observer,
+) -> _Result:
     """Runs a build in a new process, and waits for it.
 
     Args:
+        start: a function of a module, which returns what is to be run.
         flags: of the build.
         beam_arguments: flags for Beam.
         observer: hears of it, in this thread.
@@ -42,7 +57,8 @@ def run_in_process(
         KeyboardInterrupt: Somebody has interrupted it; the build has ended by then.
     """
     names = [field.name for field in dataclasses.fields(BuildFlags)]
-    task = BuildFlags(**{name: getattr(flags, name) for name in names}), list(beam_arguments)
+    own = BuildFlags(**{name: getattr(flags, name) for name in names})
+    task = start, own, list(beam_arguments)
     ours, theirs = multiprocessing.Pipe()
     with ours:
         with theirs:

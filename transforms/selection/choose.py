@@ -147,7 +147,7 @@ class Chooser:
                 funnel[f"--{flag} {condition.text!r}"] = int(qualifies.sum())
         if not selection.needs_classes:
             return Qualified(qualifies, NOTHING_SHOWN, funnel)
-        shown = self._shown(bucket)
+        shown = self.shown(bucket)
         if selection.classes is not None:
             qualifies &= self._match(shown, len(qualifies))
             funnel["--classes"] = int(qualifies.sum())
@@ -203,7 +203,7 @@ class Chooser:
             mids = pa.array(selection.mids, pa.string())
             yield CLASSES_RULE, ~np.any([label_mask(values.field(n), mids) for n in labels], axis=0)
 
-    def _shown(self, bucket: BucketImages) -> Shown:
+    def shown(self, bucket: BucketImages) -> Shown:
         """Returns which labels images show: of the classes that are selected, or else all."""
         images, labels = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
         mids = None if self.selection.classes is None else pa.array(self.selection.mids)

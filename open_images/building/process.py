@@ -43,6 +43,7 @@ def run_in_process(
     flags: BuildFlags,
     beam_arguments: Sequence[str],
     observer: Observer,
+    fate: str = "; whether anything was published can't be told",
 ) -> _Result:
     """Runs a build in a new process, and waits for it.
 
@@ -51,6 +52,7 @@ def run_in_process(
         flags: of the build.
         beam_arguments: flags for Beam.
         observer: hears of it, in this thread.
+        fate: the end of the message where the process ends without an answer.
 
     Raises:
         UsageError, BusyError, BuildError: as `Build.run` raises them.
@@ -75,7 +77,7 @@ def run_in_process(
             with contextlib.suppress(OSError):  # it has ended, which `_receive` tells
                 ours.send(task)
             while True:
-                what, content = _receive(ours, process)
+                what, content = _receive(ours, process, fate)
                 if what == "say":
                     observer.say(content)
                 elif what == "show":
@@ -87,7 +89,7 @@ def run_in_process(
                     raise error from (RuntimeError(trace) if trace else None)
 
 
-def _receive(connection: Connection, process: subprocess.Popen) -> Any:
+def _receive(connection: Connection, process: subprocess.Popen, fate: str) -> Any:
     """Waits for the next message of a build.
 
     Raises:
@@ -97,7 +99,7 @@ def _receive(connection: Connection, process: subprocess.Popen) -> Any:
         return connection.recv()
     except (EOFError, OSError):
         cause = f"the build's process ended with code {process.wait()}: is memory short?"
-        raise BuildError(f"{cause}; whether anything was published can't be told") from None
+        raise BuildError(f"{cause}{fate}") from None
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from transforms import journal
 from transforms.errors import UsageError
 from transforms.redaction import redact
 from transforms.storage import files
-from transforms.storage.objects import is_remote
+from transforms.storage.objects import is_remote, normal
 from transforms.storage.stores import ObjectOptions
 from transforms.storage.temporary import program_folder
 from transforms.work_folder import WorkFolder
@@ -112,6 +112,7 @@ class ForecastRun:
             above = cloud.temp_location or cloud.staging_location or ""
         folder = os.path.join(above, f"open-images-plan-{uuid.uuid4().hex}")
         if is_remote(folder):
+            folder = normal(folder)
             if self._flags.exchange == "files":
                 raise UsageError(
                     f"--work_folder {above}: rows can't meet in an object store: name a local "

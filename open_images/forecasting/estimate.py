@@ -16,7 +16,7 @@ _PUBLISHED_BYTES, _THUMBNAIL_BYTES, _ORIGINAL_BYTES = 315_000, 120_000, 2_000_00
 _PIXEL_BYTES = {"keep": 0.4, "jpeg": 0.4, "webp": 0.25, "png": 1.6}
 #: Pixels of a picture, of those of a square with the side that is given: pictures are 4 to 3.
 _SHAPES = {"shortest": 4 / 3, "longest": 3 / 4, "exact": 1.0}
-#: Bytes of annotations in shards, for a byte in memory.
+#: Bytes of an example without its picture in shards, for a byte of its rows in memory.
 _FORMAT_BYTES = {"parquet": 0.4, "tfrecord": 1.5, "jsonl": 0.5}
 #: Bytes of a picture in base64, for one of its own.
 _BASE64 = 4 / 3
@@ -74,11 +74,11 @@ def estimate_shards(
         flags: of the build.
     """
     stored = sum(_stored_bytes(each, flags) for each in pictures)
-    annotations = sum(counted.annotation_bytes.values())
+    rows = sum(counted.bytes.values())
     sizes = {}
     for name in flags.format:
         expansion = _BASE64 if name == "jsonl" else 1.0
-        sizes[name] = round(annotations * _FORMAT_BYTES.get(name, 1.0) + stored * expansion)
+        sizes[name] = round(rows * _FORMAT_BYTES.get(name, 1.0) + stored * expansion)
     return sizes
 
 

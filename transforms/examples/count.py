@@ -20,6 +20,7 @@ from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import BuiltBucket, report_bucket
 from transforms.exchange.batches import BucketBatches
+from transforms.kinds.images import IMAGE_FIELDS
 from transforms.kinds.registry import ANNOTATIONS, count_annotations
 from transforms.selection.choose import BucketImages, Chooser
 from transforms.selection.quotas import NO_CUTS, Cuts
@@ -34,7 +35,7 @@ class What(enum.StrEnum):
 
     Attributes:
         IMAGES: examples, of a split.
-        BYTES: of a column's annotations, as Arrow has them.
+        BYTES: of a column's annotations, as Arrow has them; and of `images`, their own fields.
         CLASS_IMAGES: images that show a class.
         CLASS_ANNOTATIONS: of a class and column.
         PICTURES: of a medium.
@@ -75,6 +76,8 @@ def count_examples(joined: Joined, options: ExampleOptions, num_buckets: int) ->
             counts[What.BYTES, column] = _plain_bytes(values)
             for label, number in _count_labels(values, ANNOTATIONS[column].labels).items():
                 counts[What.CLASS_ANNOTATIONS, label, column] = number
+    images = table.select(["image_id", "split", *IMAGE_FIELDS]).to_batches()
+    counts[What.BYTES, "images"] = sum(_plain_bytes(each.to_struct_array()) for each in images)
     selection = options.selection
     if selection.classes is not None:
         shown = dict(zip(selection.mids, joined.class_images, strict=True))
@@ -87,26 +90,37 @@ def count_examples(joined: Joined, options: ExampleOptions, num_buckets: int) ->
 
 
 def _plain_bytes(values: pa.Array) -> int:
-    """Returns the bytes of rows in Arrow's form, without dictionaries of texts."""
-    if pa.types.is_dictionary(values.type):
-        return values.indices.nbytes
-    if pa.types.is_struct(values.type) or pa.types.is_list(values.type):
-        children = values.flatten()
-        children = children if isinstance(children, list) else [children]
-        return sum(map(_plain_bytes, children))
-    return values.nbytes
+    """Returns the bytes of values in Arrow's form, whether or not texts are coded, without masks.
+
+    Places of texts and lists take 4 bytes each.
+    """
+    dtype = values.type
+    if pa.types.is_struct(dtype):
+        return sum(map(_plain_bytes, values.flatten()))
+    if pa.types.is_list(dtype):
+        return 4 * len(values) + _plain_bytes(values.flatten())
+    if pa.types.is_dictionary(dtype):
+        lengths = pc.binary_length(values.dictionary).take(values.indices)
+    elif pa.types.is_string(dtype):
+        lengths = pc.binary_length(values)
+    else:
+        return len(values) * dtype.bit_width // 8
+    return 4 * len(values) + (pc.sum(lengths).as_py() or 0)
 
 
 def _count_labels(values: pa.StructArray, fields: Sequence[str]) -> Counter[str]:
     """Counts rows by label; one with the same label in two fields counts once."""
     found: Counter[str] = Counter()
-    columns = [values.field(name).cast(pa.string()) for name in fields]
+    columns = [values.field(name) for name in fields]
     for place, labels in enumerate(columns):
         for before in columns[:place]:
+            labels, before = labels.cast(pa.string()), before.cast(pa.string())
             labels = pc.if_else(pc.equal(labels, before), None, labels)
-        for each in pc.value_counts(labels).to_pylist():
-            if each["values"] is not None:
-                found[each["values"]] += each["counts"]
+        coded = labels if pa.types.is_dictionary(labels.type) else labels.dictionary_encode()
+        counts = np.bincount(coded.indices.drop_null().to_numpy(), minlength=1)
+        there = np.flatnonzero(counts)
+        names = coded.dictionary.take(pa.array(there)).to_pylist()
+        found.update(dict(zip(names, counts[there].tolist(), strict=True)))
     return found
 
 

@@ -47,7 +47,7 @@ class Counted:
         images: by split.
         failed_images: whose rows contradict each other, or can't be read.
         annotations: by column.
-        bytes: of annotations, by column, and of `images`, as Arrow has them.
+        row_bytes: of annotations, by column, and of `images`, as Arrow has them.
         class_images: how many images show each class.
         class_annotations: by class and column.
         pictures: by medium.
@@ -61,7 +61,7 @@ class Counted:
     images: dict[str, Count]
     failed_images: Count
     annotations: dict[str, Count]
-    bytes: dict[str, Count]
+    row_bytes: dict[str, Count]
     class_images: dict[str, Count]
     class_annotations: dict[str, dict[str, Count]]
     pictures: dict[str, MediumPictures]
@@ -120,7 +120,7 @@ def add_up(
         images=_of(examples, What.IMAGES),
         failed_images=sum(bucket.failed for bucket in bucket_counts) + unread,
         annotations={column: found.written for column, found in written.items()},
-        bytes=_of(examples, What.BYTES),
+        row_bytes=_of(examples, What.BYTES),
         class_images=dict.fromkeys(options.selection.mids, 0) | _of(examples, What.CLASS_IMAGES),
         class_annotations=dict(class_annotations),
         pictures={

@@ -74,7 +74,7 @@ def estimate_shards(
         flags: of the build.
     """
     stored = sum(_stored_bytes(each, flags) for each in pictures)
-    rows = sum(counted.bytes.values())
+    rows = sum(counted.row_bytes.values())
     sizes = {}
     for name in flags.format:
         expansion = _BASE64 if name == "jsonl" else 1.0

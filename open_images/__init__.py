@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from open_images.dataset import Dataset, open_dataset
     from open_images.downloading.client import DownloadError
     from open_images.downloading.run import download
+    from open_images.forecasting import plan
+    from open_images.forecasting.forecast import ClassForecast, Forecast, PictureForecast
     from open_images.verification import Verification, verify
     from transforms.releases.lease import BusyError
     from transforms.releases.manifest import VersionError
@@ -37,8 +39,11 @@ __all__ = [
     "BuildExamples",
     "BuildResult",
     "BusyError",
+    "ClassForecast",
     "Dataset",
     "DownloadError",
+    "Forecast",
+    "PictureForecast",
     "Progress",
     "ReadExamples",
     "StorageError",
@@ -49,6 +54,7 @@ __all__ = [
     "build",
     "download",
     "open_dataset",
+    "plan",
     "verify",
 ]
 
@@ -58,14 +64,18 @@ _MODULES = {
     "BuildExamples": "open_images.beam",
     "BuildResult": "open_images.building.one_build",
     "BusyError": "transforms.releases.lease",
+    "ClassForecast": "open_images.forecasting.forecast",
     "Dataset": "open_images.dataset",
     "DownloadError": "open_images.downloading.client",
+    "Forecast": "open_images.forecasting.forecast",
+    "PictureForecast": "open_images.forecasting.forecast",
     "ReadExamples": "open_images.beam",
     "StorageError": "transforms.storage.objects",
     "Verification": "open_images.verification",
     "VersionError": "transforms.releases.manifest",
     "download": "open_images.downloading.run",
     "open_dataset": "open_images.dataset",
+    "plan": "open_images.forecasting",
     "verify": "open_images.verification",
 }
 

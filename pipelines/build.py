@@ -39,6 +39,11 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
     flags, beam_arguments = build_flags.parse(arguments)
     if too_few := descriptors.raise_limit():
         print_line(f"{_PROGRAM}: note: {too_few}")
+    if flags.dry_run:
+        from pipelines.cli import forecast
+
+        shown = display or ProgressDisplay()
+        return forecast.run(_PROGRAM, flags, beam_arguments, shown, flags.report)
     with display or ProgressDisplay() as shown:
         build = building.start(flags, beam_arguments, shown)
         # These take a while to import: not before the workers are on their way.

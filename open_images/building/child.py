@@ -10,7 +10,6 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from open_images import building
 from open_images.progress import Observer, Progress
 from runners import lean
 from transforms.system import program
@@ -46,11 +45,11 @@ def main() -> int:
     """Runs a build, and sends its result, or what it raises."""
     logging.basicConfig(level=logging.CRITICAL)
     connection = Connection(int(sys.argv[1]))
-    flags, beam_arguments = connection.recv()
+    start, flags, beam_arguments = connection.recv()
     threading.Thread(target=_end_with_reader, args=(connection,), daemon=True).start()
     sender = _Sender(connection)
     try:
-        build = building.start(flags, beam_arguments, sender)
+        build = start(flags, beam_arguments, sender)
         try:
             with program.interruptible():
                 sender.send("result", build.run())

@@ -233,6 +233,13 @@ class BuildFlags(ExampleFlags):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanFlags(BuildFlags):
+    """The flags of a build, whose output needn't be given: nothing is written there."""
+
+    output: str = values.optional(BuildFlags, "output", "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DoctorFlags(BuildFlags):
     """The flags of a build, of which none is required, and some of the doctor's own."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -10,7 +10,7 @@ import apache_beam as beam
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.list_work import ListWork, Work
 from open_images.building.select_inputs import deciding_view
-from transforms.dataset.elements import ByteRange
+from transforms.dataset.elements import ByteRange, Source
 from transforms.examples.build import BuildBucket, MakeExamples
 from transforms.examples.decide import Deciding, FindCuts, ListKeys, ListLabels
 from transforms.examples.join import to_listed_batch
@@ -45,9 +45,21 @@ class Gathered(NamedTuple):
 
 
 def gather_rows(
-    root: beam.Pipeline, plan: ExamplePlan, vocabulary: Vocabulary, journal: Journal
+    root: beam.Pipeline,
+    plan: ExamplePlan,
+    vocabulary: Vocabulary,
+    journal: Journal,
+    is_listed: Callable[[Source], bool] | None = None,
 ) -> Gathered:
-    """Annotation files, pictures and masks → rows by bucket of images."""
+    """Annotation files, pictures and masks → rows by bucket of images.
+
+    Args:
+        root: of the pipeline.
+        plan: of the examples.
+        vocabulary: what vocabulary files say.
+        journal: of what was read.
+        is_listed: which folders and archives are listed; None for all.
+    """
     in_files = plan.exchange == "files"
     transport = FileTransport(plan.work.exchange) if in_files else ShuffleTransport()
     partition = functools.partial(transport.partition, num_buckets=plan.buckets)
@@ -96,7 +108,10 @@ def gather_rows(
     # likewise.
     reader = dataclasses.replace(reader, rows=plan.steps.rows)
     rows = work.ranges | ReadAnnotations(reader, partition, journal, work.labels, image_keys)
-    members = work.containers | ListMembers(plan.work, partition, journal, options)
+    containers = work.containers
+    if is_listed:
+        containers = containers | "ListedContainers" >> beam.Filter(is_listed)
+    members = containers | ListMembers(plan.work, partition, journal, options)
 
     # The one shuffle of data: everything of an image meets in the bucket of its key.
     fragments = (rows.fragments, members.fragments, *listed)

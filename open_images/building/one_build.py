@@ -39,10 +39,10 @@ _CLASSES_NAMED = 10
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
-    "No space left on device": "the disk is full: free some space, or name another --output",
+    "No space left on device": "the disk is full: free some space, or name another {place}",
     "Too many open files": "raise the limit of files that may be open at once (ulimit -Hn)",
     "Permission denied": "a file can't be opened: mind its permissions",
-    "not read back as it was written": "check the disk, or name another --output",
+    "not read back as it was written": "check the disk, or name another {place}",
 }
 
 
@@ -319,13 +319,18 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
     return "the annotations hold no row that can be read: check --annotations"
 
 
-def explain(error: Exception) -> tuple[str, bool]:
-    """Returns the cause of a failed build in a line, and whether that is enough to mend it."""
+def explain(error: Exception, place: str = "--output") -> tuple[str, bool]:
+    """Returns the cause of a failed build in a line, and whether that is enough to mend it.
+
+    Args:
+        error: what it was ended by.
+        place: the flag of the folder that it worked in.
+    """
     text = _STEP.sub("", str(error).strip())
     cause = text.splitlines()[-1] if text else repr(error)
     for words, remedy in _REMEDIES.items():
         if words in text:
-            return f"{remedy} ({cause})", True
+            return f"{remedy.format(place=place)} ({cause})", True
     is_explained = isinstance(error, _ONE_LINE)
     for kind in _ONE_LINE:  # which a worker's traceback names with its module
         is_explained |= f"{kind.__module__}." in text

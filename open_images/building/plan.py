@@ -127,6 +127,26 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
     return _plan_examples(flags, needed, choice, exchange, work)
 
 
+def make_forecast_plan(flags: BuildFlags, work: str) -> tuple[ExamplePlan, list[Notice]]:
+    """Finds and recognises the inputs of a build that is only planned.
+
+    Args:
+        flags: of the build; its output isn't looked at.
+        work: a folder that all workers see.
+
+    Returns:
+        The plan, and remarks on the inputs.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be.
+    """
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    annotations, pixels, notices = find_inputs(flags, hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
+    _check_encoding(flags.image_encoding, flags.format)
+    return _plan_examples(flags, needed, choice, flags.exchange or "files", work), notices
+
+
 def choose_sources(
     flags: SelectionFlags, sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[Choice, list[Source]]:

@@ -3,11 +3,12 @@
 import argparse
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
 from open_images.building.flags import BuildFlags, running_flag
-from open_images.values import path
+from open_images.values import path, switch
 from pipelines.cli.arguments import Parser, add_flags, read_flags, unknown_flag
 from pipelines.cli.output import program_name
 from runners import launch
@@ -42,6 +43,10 @@ examples:
   python -m pipelines.build --annotations oid/annotations --images oid/images \\
       --classes Vehicle+ --max_per_class 100 --where 'boxes.is_group_of != 1' --output vehicles
 
+  # what the first would make, and what it would take
+  python -m pipelines.build --annotations oid/annotations --images oid/images \\
+      --masks 'oid/masks/*.zip' --output oid/dataset --dry_run
+
 flags that are not listed here go to Apache Beam; an unknown flag is an error.
 exit codes: 0 published, or unchanged since the latest version; 1 failed, and
 nothing published unless the error says so; 2 wrong use; 3 another build is at work on the same
@@ -51,7 +56,14 @@ output, and nothing was done.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportFlags:
-    """How a program reports of a build."""
+    """What a program does of a build, and how it reports."""
+
+    dry_run: bool = running_flag(
+        switch,
+        False,
+        help="build nothing: count images, annotations, classes and bytes of pictures, and "
+        "estimate disk and time, as python -m pipelines.plan does; nothing is fetched or published",
+    )
 
     report: str = running_flag(
         ("text", "json"),
@@ -99,8 +111,14 @@ def parse_with(
         SystemExit: with code 2 and one line on stderr where the use is wrong.
     """
     add_flags(parser, kind)
-    given, others = parser.parse_known_args(arguments)
+    words, of_beam = _split_dry_run(sys.argv[1:] if arguments is None else arguments)
+    given, others = parser.parse_known_args(words)
     flags = read_flags(parser, kind, given)
+    if of_beam and flags.runner != "dataflow":
+        parser.error(
+            f"argument --dry_run: it takes no value: drop {of_beam[0].partition('=')[2]!r}"
+        )
+    others += of_beam
     if others:
         beam = _beam_parser(flags.runner)
         unknown = beam.parse_known_args(others)[1]
@@ -114,6 +132,25 @@ def parse_with(
     except UsageError as error:
         parser.error(str(error))
     return flags, others
+
+
+def _split_dry_run(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns a command line without Beam's `--dry_run VALUE`, and this; ours has no value.
+
+    >>> _split_dry_run(["--dry_run", "--images", "none", "--dry_run=True"])
+    (['--dry_run', '--images', 'none'], ['--dry_run=True'])
+    """
+    ours, of_beam = [], []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word.startswith("--dry_run="):
+            of_beam.append(word)
+        elif word == "--dry_run" and words and not words[0].startswith("-"):
+            of_beam.append(f"{word}={words.pop(0)}")
+        else:
+            ours.append(word)
+    return ours, of_beam
 
 
 def _explain_stray(word: str, arguments: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from transforms.system import program
 
 _PROGRAMS = {
     "build": "builds a dataset from annotations and pictures",
+    "plan": "counts what a build would make, and estimates what it would take",
     "download": "downloads the published files of Open Images, and pictures by a list",
     "verify": "checks that a published version is whole",
     "versions": "lists, compares, rolls back and removes versions",

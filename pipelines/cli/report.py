@@ -92,13 +92,7 @@ def unchanged(folder: str) -> str:
 
 def accounts(outcome: Outcome | Manifest) -> list[str]:
     """Tables of sources, splits and failures, as an outcome or a manifest has them."""
-    names = dict(COUNTS)
-    rules = count_rules(outcome.sources)
-    if rules:
-        names[DESELECTED] = DESELECTED
-    lines = ["", *table(("source", *names.values()), _source_rows(outcome.sources, names))]
-    if rules:
-        lines += ["", *table(("deselected by", "rows"), list(rules.items()))]
+    lines = account_of_sources(outcome.sources)
     if outcome.class_images:
         lines += ["", *_class_images(outcome.class_images, outcome.class_names)]
     # Of a build that isn't published there are none.
@@ -107,6 +101,18 @@ def accounts(outcome: Outcome | Manifest) -> list[str]:
         lines += ["", *table(header, _split_rows(outcome.splits))]
     if outcome.failures:
         lines += ["", *table(("failures", "rows"), list(outcome.failures.items()))]
+    return lines
+
+
+def account_of_sources(sources: Sequence[SourceRows]) -> list[str]:
+    """Tables of what became of the rows of each source, and of those that were left out."""
+    names = dict(COUNTS)
+    rules = count_rules(sources)
+    if rules:
+        names[DESELECTED] = DESELECTED
+    lines = ["", *table(("source", *names.values()), _source_rows(sources, names))]
+    if rules:
+        lines += ["", *table(("deselected by", "rows"), list(rules.items()))]
     return lines
 
 

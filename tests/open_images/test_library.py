@@ -77,7 +77,7 @@ def test_a_build_takes_the_flags_of_the_command():
     keywords = inspect.signature(open_images.build).parameters
     flags = inspect.signature(build_flags.ProgramFlags).parameters
     assert keywords.keys() - flags.keys() == {"beam_arguments", "progress"}
-    assert flags.keys() - keywords.keys() == {"report", "metrics_file"}
+    assert flags.keys() - keywords.keys() == {"dry_run", "report", "metrics_file"}
     assert all(flags[name].default == keywords[name].default for name in flags & keywords.keys())
     documented = open_images.build.__doc__
     assert all(f"    {name}: " in documented for name in keywords)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from pipelines import plan
 from tests import builds
 from tests.emulators import GcsServer
 from tests.runners import environments
@@ -265,6 +266,23 @@ def test_an_interrupted_build_cancels_its_job(dataflow: FakeDataflow, bucket: Gc
     assert job.states[-2:] == ["JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"]
     assert (record["engine"], record["job_id"]) == ("Dataflow", job.resource["id"])
     assert keys(bucket, "cancelled/.work") == []
+
+
+def test_a_plan_is_a_job_that_leaves_nothing(
+    dataflow: FakeDataflow, bucket: GcsServer, corpus: Path, capfd: pytest.CaptureFixture[str]
+):
+    cloud = {"dataflow_endpoint": dataflow.url, "job_name": "to-plan"}
+    flags = arguments("planned", temp_location=f"gs://{BUCKET}/plans", **cloud)
+    done = finish(submit(bucket, *flags, "--dry_run", "--report=json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    here = ["--annotations", str(corpus / "annotations"), "--images", "none"]
+    assert plan.main([*here, "--num_workers", "1", "--report", "json"]) == 0
+    expected = json.loads(capfd.readouterr().out)
+    for name in ("images", "annotations", "classes", "shard_bytes"):
+        assert found[name] == expected[name]
+    assert keys(bucket, "planned") == []
+    assert not [key for key in keys(bucket, "plans") if "open-images-plan" in key]
 
 
 def diagnose(bucket: GcsServer, *flags: str, **variables: str) -> tuple[int, list[str]]:

@@ -1,0 +1,195 @@
+"""One plan of a build, from flags to a forecast."""
+
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, TestOptions
+
+from open_images.building.build_plan import ExamplePlan, Vocabulary
+from open_images.building.flags import BuildFlags
+from open_images.building.monitor import WorkMonitor
+from open_images.building.one_build import explain, explain_no_images
+from open_images.building.plan import make_forecast_plan, read_vocabulary
+from open_images.errors import BuildError
+from open_images.forecasting import estimate
+from open_images.forecasting.counted import COUNTED, Counted
+from open_images.forecasting.forecast import ClassForecast, Forecast
+from open_images.forecasting.graph import define_forecast
+from open_images.progress import Observer
+from open_images.values import cores
+from runners import launch, lean
+from transforms import journal
+from transforms.errors import UsageError
+from transforms.redaction import redact
+from transforms.storage import files
+from transforms.storage.objects import is_remote, normal
+from transforms.storage.stores import ObjectOptions
+from transforms.storage.temporary import program_folder
+from transforms.work_folder import WorkFolder
+
+
+class ForecastRun:
+    """A plan of a build, which is made once. Nothing is written but to a temporary folder.
+
+    Args:
+        flags: of the build; its output isn't looked at.
+        beam_arguments: flags for Beam.
+        observer: hears of it while it runs.
+    """
+
+    def __init__(
+        self, flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
+    ) -> None:
+        self._flags = flags
+        self._beam_arguments = list(beam_arguments)
+        self._observer = observer
+        self._notes: list[str] = []
+        self._started = time.monotonic()
+        self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+
+    def run(self) -> Forecast:
+        """Counts what the build would make.
+
+        Raises:
+            UsageError: A flag or an input is wrong.
+            BuildError: It failed, or there would be no images.
+            KeyboardInterrupt: Somebody has interrupted it; see `interrupted`.
+        """
+        try:
+            return self._run()
+        except UsageError as error:
+            raise UsageError(redact(str(error))) from None
+        except BuildError:
+            raise
+        except Exception as error:
+            cause, is_explained = explain(error, "--work_folder")
+            raise self._error(cause) from (None if is_explained else error)
+
+    def interrupted(self) -> BuildError:
+        """Returns the error for a plan that is interrupted now."""
+        return self._error("interrupted")
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.monotonic() - self._started
+
+    def _run(self) -> Forecast:
+        launch.check(self._flags, self._beam_arguments)
+        self._refuse_later()
+        with program_folder() as temporary, self._work_folder(temporary) as folder:
+            plan, notices = make_forecast_plan(self._flags, folder)
+            vocabulary = read_vocabulary(plan.examples.sources, self._options)
+            run_on_runner = launch.load(self._flags.runner)
+            lean.end_imports()
+            with WorkMonitor(plan, self._say, self._observer.show, "counting") as monitor:
+                define = partial(define_forecast, plan=plan, vocabulary=vocabulary, notices=notices)
+                named = {"job_name": f"open-images-plan-{uuid.uuid4().hex[:12]}"}
+                arguments = launch.with_defaults(self._beam_arguments, named)
+                run_on_runner(define, self._flags, arguments, monitor)
+            data = files.read_file(os.path.join(folder, COUNTED), self._options)
+            exchange_bytes = _size_of(plan.work)
+        return self._make_forecast(Counted.decode(data), plan, vocabulary, exchange_bytes)
+
+    def _refuse_later(self) -> None:
+        """Raises UsageError where Beam is told to describe a job and not to run it."""
+        is_dry = PipelineOptions(self._beam_arguments).view_as(TestOptions).dry_run
+        if is_dry or launch.is_run_later(self._beam_arguments):
+            flag = "--dry_run with a value" if is_dry else "--template_location"
+            raise UsageError(f"{flag}: a job that isn't run counts nothing: leave it out")
+
+    @contextlib.contextmanager
+    def _work_folder(self, temporary: str) -> Iterator[str]:
+        """Makes a folder that all workers see, and removes it at the end."""
+        above = self._flags.work_folder or temporary
+        if self._flags.runner == "dataflow":
+            cloud = PipelineOptions(self._beam_arguments).view_as(GoogleCloudOptions)
+            above = cloud.temp_location or cloud.staging_location or ""
+        folder = os.path.join(above, f"open-images-plan-{uuid.uuid4().hex}")
+        if is_remote(folder):
+            folder = normal(folder)
+            if self._flags.exchange == "files":
+                raise UsageError(
+                    f"--work_folder {above}: rows can't meet in an object store: name a local "
+                    "folder, or add --exchange engine"
+                )
+        else:
+            try:
+                os.makedirs(folder)
+            except OSError as error:
+                raise UsageError(
+                    f"--work_folder {above} can't be written: {error.strerror}: name another folder"
+                ) from None
+            for name in ("exchange", "progress", journal.FOLDER):
+                os.mkdir(os.path.join(folder, name))
+        try:
+            yield folder
+        finally:
+            files.delete_folder(folder, self._options)
+
+    def _make_forecast(
+        self, counted: Counted, plan: ExamplePlan, vocabulary: Vocabulary, exchange_bytes: int
+    ) -> Forecast:
+        if not counted.images:
+            cause = explain_no_images(counted.failed_images, counted.funnel, plan)
+            raise self._error(f"no images to build: {cause}")
+        sources, options = plan.examples.sources, plan.examples
+        pictures = estimate.forecast_pictures(counted, sources)
+        num_workers = self._flags.num_workers or cores()
+        seconds = self.seconds
+        return Forecast(
+            images=counted.images,
+            annotations=counted.annotations,
+            classes=_name_classes(counted, json.loads(vocabulary.classes)),
+            pictures=pictures,
+            bare_images=counted.bare_images,
+            failed_images=counted.failed_images,
+            failures=counted.failures,
+            funnel=counted.funnel,
+            sources=counted.sources,
+            warnings=counted.warnings,
+            shard_bytes=estimate.estimate_shards(counted, pictures, self._flags),
+            work_bytes=estimate.estimate_work(exchange_bytes, sources),
+            build_seconds=estimate.estimate_seconds(
+                counted, pictures, options, num_workers, seconds
+            ),
+            num_workers=num_workers,
+            seconds=seconds,
+            notes=self._notes,
+        )
+
+    def _say(self, line: str) -> None:
+        self._notes.append(redact(line))
+        self._observer.say(redact(line))
+
+    def _error(self, message: str) -> BuildError:
+        return BuildError(redact(message), seconds=self.seconds, notes=self._notes)
+
+
+def _name_classes(counted: Counted, classes: Sequence[dict]) -> list[ClassForecast]:
+    """Returns the classes of examples, those with most images first."""
+    names = {each["label"]: each["name"] for each in classes}
+    labels = {**counted.class_images, **counted.class_annotations}
+    found = [
+        ClassForecast(
+            label,
+            names.get(label),
+            counted.class_images.get(label, 0),
+            counted.class_annotations.get(label, {}),
+        )
+        for label in labels
+    ]
+    return sorted(found, key=lambda each: (-each.images, each.label))
+
+
+def _size_of(work: WorkFolder) -> int:
+    """Returns the bytes of the rows that met in files of a work folder."""
+    if work.is_remote:
+        return 0
+    with os.scandir(work.exchange) as entries:
+        return sum(entry.stat().st_size for entry in entries)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from open_images.building.build_plan import BuildPlan
+from open_images.building.build_plan import ExamplePlan
 from open_images.progress import Progress
 from runners.launch import Job, JobError, Monitor
 from transforms import progress
@@ -29,15 +29,21 @@ class BuildMonitor(Monitor):
     Two phases: reading annotations, in bytes, and building examples, in images.
 
     Args:
-        config: the build.
+        config: what is done.
         say: shows a line.
         show: shows how far it is.
+        version: that is to be published; empty for none.
     """
 
     def __init__(
-        self, config: BuildPlan, say: Callable[[str], None], show: Callable[[Progress], None]
+        self,
+        config: ExamplePlan,
+        say: Callable[[str], None],
+        show: Callable[[Progress], None],
+        version: str = "",
     ) -> None:
         self._config = config
+        self._version = version
         self._say = say
         self._show = show
         tables = [source for source in config.examples.sources if source.kind in TABLES]
@@ -58,7 +64,7 @@ class BuildMonitor(Monitor):
     def submitted(self, job: Job) -> None:
         """Records a job in the work folder for as long as the build runs, and shows it."""
         config = self._config
-        data = to_json(job._asdict() | {"version": config.version})
+        data = to_json(job._asdict() | {"version": self._version})
         # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
         with contextlib.suppress(OSError, StorageError):
             path = os.path.join(config.work.path, JOB)

@@ -205,7 +205,7 @@ class Build:
             lean.end_imports()
             with (
                 self._without_journal_once_published(config),
-                BuildMonitor(config, self._note, self._observer.show) as monitor,
+                BuildMonitor(config, self._note, self._observer.show, config.version) as monitor,
             ):
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"

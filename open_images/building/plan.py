@@ -11,6 +11,7 @@ from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
 from open_images.building.selecting import Choice, choose, describe
+from open_images.building.selection_flags import SelectionFlags
 from transforms.dataset import failures
 from transforms.dataset.classes import ClassFile, build_classes, encode_classes, encode_labels
 from transforms.dataset.elements import Failed, Notice, Source, SourceCount
@@ -64,7 +65,7 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     # Impatiently: what is wrong shall be told in seconds.
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     annotations, pixels, notices = find_inputs(flags, hasty)
-    choice, needed = _choose(flags, [*annotations, *pixels], hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     try:
         sources = identify(needed, manifest, hasty)
     except OSError as error:
@@ -119,14 +120,18 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
             f"--work_folder: {packed[0]} has to be unpacked: name a folder that all workers see"
         )
     exchange = "files" if work else "engine"
-    choice, needed = _choose(flags, [*annotations, *pixels], hasty)
+    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     return _plan_examples(flags, needed, choice, exchange, work)
 
 
-def _choose(
-    flags: ExampleFlags, sources: Sequence[Source], options: ObjectOptions
+def choose_sources(
+    flags: SelectionFlags, sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[Choice, list[Source]]:
-    """Returns what flags select, and the sources that it needs."""
+    """Returns what flags select, and the sources that it needs.
+
+    Raises:
+        UsageError: A class, field or file isn't there, or flags contradict each other.
+    """
     class_files = [each for each, _ in _read_class_files(sources, options)]
     choice = choose(flags, build_classes(class_files, labels=()), sources)
     return choice, read_sources(sources, choice.selection)

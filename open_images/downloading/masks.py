@@ -227,7 +227,9 @@ class MaskPngs:
         """
         members, offsets = _find(path, left)
         lost = [name for name in left if name not in members]
-        self._refuse(split, lost, Reason.MISSING, f"it isn't in {path.name}", left)
+        self._refuse(split, lost, Reason.MISSING, f"it isn't in {path.name}")
+        for name in lost:
+            del left[name]
         spans = [Span(0, 0, list(members.values()))]
         if partial:
             spans = plan_spans(list(members.values()), offsets, partial.directory)
@@ -239,35 +241,27 @@ class MaskPngs:
                 for member in span.members:
                     if self._client.stop.is_set():
                         raise StoppedError
-                    self._write(split, member, reader, left)
+                    self._write(split, member, reader)
+                    del left[base_name(member)]
         finally:
             reader.close()
 
-    def _write(
-        self, split: str, member: Member, reader: MemberReader, left: dict[str, None]
-    ) -> None:
+    def _write(self, split: str, member: Member, reader: MemberReader) -> None:
+        """Writes a PNG, or takes account of one that is damaged."""
         name = base_name(member)
         try:
             if refusal := refusal_of(member):
                 raise PixelError(*refusal)
             data = reader.read(member.address)
         except PixelError as error:
-            self._refuse(split, [name], error.reason, error.detail, left)
+            self._refuse(split, [name], error.reason, error.detail)
             return
         write_whole(self._path(split, name), data)
-        del left[name]
         self._meter.add(1)
         with self._lock:
             self._written += 1
 
-    def _refuse(
-        self,
-        split: str,
-        names: Sequence[str],
-        reason: Reason,
-        detail: str,
-        left: dict[str, None] | None = None,
-    ) -> None:
+    def _refuse(self, split: str, names: Sequence[str], reason: Reason, detail: str) -> None:
         """Takes account of PNGs that can't be had."""
         if not names:
             return
@@ -280,8 +274,6 @@ class MaskPngs:
                 for name in names[: max(0, _FAILURES_SHOWN - self._failed)]:
                     self._meter.say(f"{split}/{name}: {reason}: {detail}")
                 self._failed += len(names)
-        for name in names if left is not None else ():
-            del left[name]
 
 
 def base_name(member: Member) -> str:

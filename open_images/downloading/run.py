@@ -1,4 +1,4 @@
-"""From flags to files: what is asked for, what is there, and what is to be downloaded."""
+"""From flags to what is asked for: files, pictures by a list, or what a selection needs."""
 
 import dataclasses
 import logging
@@ -32,10 +32,12 @@ def run(
         retry: how often a server is asked for a file again.
 
     Returns:
-        A line each for what isn't there at the end and should be: files, pictures.
+        A line each for what isn't there at the end and should be: files, pictures, mask PNGs.
 
     Raises:
         UsageError: Flags, the image list or a source are wrong.
+        DownloadError: A selection chooses no image, or so much can't be had that the rest was given
+            up.
         OSError: The disk is full, or something can't be written.
         KeyboardInterrupt: The user wants no more.
     """
@@ -97,7 +99,9 @@ class DownloadKeywords(DownloadFlags):
 
 @keywords_of(DownloadKeywords)
 def download(flags: DownloadKeywords) -> list[str]:
-    """Downloads published files, and pictures by a list, as `open-images download` does.
+    """Downloads published files, pictures by a list, or just what a selection needs.
+
+    It does what `open-images download` does.
 
     The keywords are the command's flags, with the same defaults. Lines that it prints on the way go
     to the logger `open_images.downloading.run`.
@@ -107,7 +111,8 @@ def download(flags: DownloadKeywords) -> list[str]:
 
     Raises:
         UsageError: A flag, the image list or a source is wrong.
-        DownloadError: Something isn't there at the end; the same call goes on.
+        DownloadError: Something isn't there at the end; the same call goes on. Or a selection
+            chooses no image.
         OSError: The disk is full, or something can't be written.
     """
     listener = Listener(_log, flags.progress)

@@ -53,8 +53,8 @@ _INTERRUPTED = "interrupted: run the same command again to go on"
 def parse(arguments: Sequence[str] | None) -> DownloadFlags:
     """Parses a command line; wrong use ends the program with a line on stderr and code 2."""
     description = (
-        "Downloads the published files of Open Images, pictures by a list, or just what a selection "
-        "needs."
+        "Downloads the published files of Open Images, pictures by a list, or what a selection of "
+        "images needs."
     )
     parser = Parser(program="download", description=description, epilog=_EXAMPLES)
     add_flags(parser, DownloadFlags)

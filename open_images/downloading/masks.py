@@ -1,5 +1,6 @@
 """The mask PNGs of a selection: of zips on a server just the members that are needed."""
 
+import contextlib
 import re
 import threading
 from collections import defaultdict
@@ -96,7 +97,7 @@ class MaskPngs:
         """
         lacking = self._look()
         whole = self._total - sum(map(len, lacking.values()))
-        with work_folder(self._flags.output) as work:
+        with work_folder(self._flags.output) as work, contextlib.closing(self._failures):
             tasks = self._assign(lacking)
             for_each(
                 lambda task: self._get(*task, Path(work)),
@@ -104,7 +105,6 @@ class MaskPngs:
                 self._flags.num_connections,
                 self._client.stop,
             )
-        self._failures.close()
         self._observer.report(
             f"{counted(self._written, 'mask PNG')} downloaded, {whole:,} were there, "
             f"{self._missing:,} missing, {self._failed:,} failed"

@@ -54,7 +54,7 @@ class PartialZip:
         self.received = self.directory = 0
         self._item, self._client = item, client
         self._url = self._validator = ""
-        self._size = 0
+        self._size = self._tail = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
     def open(self) -> None:
@@ -69,7 +69,7 @@ class PartialZip:
         for url in self._item.urls:
             self._url = url
             try:
-                start = self._client.persevere(self._ask_for_tail, lambda: self.received)
+                self._client.persevere(self._ask_for_tail, lambda: self.received)
                 break
             except MissingError as error:
                 errors.append(error)
@@ -80,7 +80,7 @@ class PartialZip:
                 self.directory = find_directory(file).start
         except ArchiveError as error:
             raise DownloadError(f"{self._url}: {error}") from None
-        self.fetch(self.directory, start)
+        self.fetch(self.directory, self._size)
 
     def close(self) -> None:
         """Removes the local file."""
@@ -88,13 +88,13 @@ class PartialZip:
         self.path.unlink(missing_ok=True)
 
     def fetch(self, start: int, stop: int) -> None:
-        """Downloads the bytes from `start` to `stop`.
+        """Downloads the bytes from `start` to `stop`, but for the end of the zip that is there.
 
         Raises:
             DownloadError: They can't be had, or the zip has changed meanwhile.
             StoppedError: The user wants no more.
         """
-        at = start
+        at, stop = start, min(stop, self._tail)
 
         def attempt() -> None:
             nonlocal at
@@ -112,8 +112,8 @@ class PartialZip:
 
         self._client.persevere(attempt, lambda: at)
 
-    def _ask_for_tail(self) -> int:
-        """Downloads the end of the zip; returns where it starts."""
+    def _ask_for_tail(self) -> None:
+        """Downloads the end of the zip, and learns how long that is."""
         with self._client.get(self._url, {"Range": f"bytes=-{_TAIL_BYTES}"}) as answer:
             if answer.status == 200:
                 raise NoRangesError
@@ -128,7 +128,7 @@ class PartialZip:
             end = self._write(answer, start, size)
         if end < size:
             raise PassingError(f"the connection ended {size - end} bytes early")
-        return start
+        self._tail = start
 
     def _write(self, answer: Answer, at: int, stop: int) -> int:
         """Writes what an answer has up to `stop`; returns the place behind it."""
@@ -163,7 +163,8 @@ def plan_spans(members: Sequence[Member], offsets: np.ndarray, end: int) -> list
         stop = min(following, start + _HEADER_BYTES + member.address.size)
         last = spans[-1] if spans else None
         if last and start - last.stop <= _GAP_BYTES and stop - last.start <= _RANGE_BYTES:
-            spans[-1] = Span(last.start, stop, [*last.members, member])
+            last.members.append(member)
+            spans[-1] = last._replace(stop=stop)
         else:
             spans.append(Span(start, stop, [member]))
     return spans

@@ -3,23 +3,28 @@
 import csv
 import hashlib
 import io
+import itertools
+import random
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from open_images.building import choosing
 from open_images.building.process import Task
 from open_images.downloading import catalogue as catalogues
+from open_images.downloading import partial_zip
 from open_images.progress import Observer
 from tests import builds, compare
 from tests.conftest import CorpusMaker
 from tests.downloading import server as servers
 from tests.downloading.conftest import Result, Run
 from tests.downloading.server import Server
+from transforms.sources.members import Address, Member
 
 ANNOTATIONS = {
     "train-images-boxable-with-rotation.csv",
@@ -35,6 +40,13 @@ LABEL_TYPES = ("--label_types", "boxes,masks")
 @pytest.fixture(scope="module")
 def corpus(make_corpus: CorpusMaker) -> Path:
     return make_corpus("v7", 60)
+
+
+@pytest.fixture(autouse=True)
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has small zips fetched by ranges, where one would do."""
+    monkeypatch.setattr(partial_zip, "_TAIL_BYTES", 64)
+    monkeypatch.setattr(partial_zip, "_GAP_BYTES", 0)
 
 
 @pytest.fixture
@@ -273,6 +285,41 @@ def test_what_breaks_off_goes_on(get: Callable[..., Result], server: Server, out
         server.behaviours[path] = [drop_range(100), servers.fail(503, Retry_After="0")]
     get(*flags)
     assert {path: path.read_bytes() for path in masks} == masks
+
+
+def test_a_zip_that_changes_is_not_patched_together(
+    get: Callable[..., Result], server: Server, output: Path
+):
+    flags = (*LABEL_TYPES, *SPLIT, "--images", "none", "--sample_fraction", "0.1")
+    for path in server.files:
+        if "train-masks-" in path:
+            server.behaviours[path] = [servers.serve, servers.send(server.files[path])]
+    result = get(*flags, code=1)
+    assert "has changed: run the same command again" in result.err
+    assert "0 mask PNGs downloaded" in result.out
+    get(*flags)
+
+
+def test_spans_hold_their_members():
+    rng = random.Random(5)
+    for _ in range(50):
+        offsets = np.array(sorted(rng.sample(range(10**6), 200)))
+        end = int(offsets[-1]) + 500
+        stops = dict(zip(offsets.tolist(), [*offsets[1:].tolist(), end], strict=True))
+        wanted = rng.sample(sorted(stops), 40)
+        members = [Member(str(at), Address("", at, stops[at] - at - 40, 0, 0)) for at in wanted]
+        spans = partial_zip.plan_spans(members, offsets, end)
+        assert sorted(m.address.offset for span in spans for m in span.members) == sorted(wanted)
+        for span in spans:
+            for member in span.members:
+                at = member.address.offset
+                assert span.start <= at < stops[at] <= span.stop
+        for one, following in itertools.pairwise(spans):
+            assert one.stop <= following.start
+        # No gap is small enough to be fetched, too.
+        assert sum(stop - at for at, stop in stops.items() if at in wanted) == sum(
+            span.stop - span.start for span in spans
+        )
 
 
 def drop_range(after: int) -> servers.Behaviour:

@@ -46,7 +46,8 @@ def build(flags: BuildKeywords) -> "BuildResult":
         BusyError: Another build is at work on the output; nothing was done.
         BuildError: The build failed; the message says what was published, if anything was.
     """
-    return run_in_process(flags, flags.beam_arguments, Listener(_log, flags.progress))
+    listener = Listener(_log, flags.progress)
+    return run_in_process(start, flags, flags.beam_arguments, listener)
 
 
 def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "Build":

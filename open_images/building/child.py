@@ -1,4 +1,4 @@
-"""The process of a task that `run_task` has started: `… open_images.building.child FD`."""
+"""The process of a build that `run_in_process` has started: `… open_images.building.child FD`."""
 
 import contextlib
 import logging
@@ -10,14 +10,13 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from open_images.building.process import Task
 from open_images.progress import Observer, Progress
 from runners import lean
 from transforms.system import program
 
 
 class _Sender(Observer):
-    """Sends what a task says to the process that waits for it."""
+    """Sends what a build says to the process that waits for it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -36,27 +35,27 @@ class _Sender(Observer):
 
 
 def _end_with_reader(connection: Connection) -> None:
-    """Ends the task in order once the process that waits for it has ended."""
+    """Ends the build in order once the process that waits for it has ended."""
     with contextlib.suppress(OSError, EOFError):
         connection.recv()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:
-    """Runs a task, and sends its result, or what it raises."""
+    """Runs a build, and sends its result, or what it raises."""
     logging.basicConfig(level=logging.CRITICAL)
     connection = Connection(int(sys.argv[1]))
-    task: Task = connection.recv()
+    start, flags, beam_arguments = connection.recv()
     threading.Thread(target=_end_with_reader, args=(connection,), daemon=True).start()
     sender = _Sender(connection)
     try:
-        running = task.start(sender)
+        build = start(flags, beam_arguments, sender)
         try:
             with program.interruptible():
-                sender.send("result", running.run())
+                sender.send("result", build.run())
             return 0
         except KeyboardInterrupt:
-            raise running.interrupted() from None
+            raise build.interrupted() from None
     except Exception as error:  # a UsageError, BusyError or BuildError
         cause = error.__cause__
         trace = "".join(traceback.format_exception(cause)) if cause else ""

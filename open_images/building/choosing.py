@@ -1,11 +1,10 @@
 """Which images a selection chooses, without building them. Light to import."""
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from open_images.building.flags import BuildFlags
-from open_images.building.process import Running, run_task
+from open_images.building.process import Run, run_in_process
 from open_images.progress import Observer
 from runners import launch
 
@@ -35,29 +34,14 @@ class ChosenImages(NamedTuple):
         return sum(map(len, self.mask_names.values()))
 
 
-@dataclasses.dataclass(frozen=True)
-class _ChoosingTask:
-    """A selection that is carried out in a process of its own; as of `choose_images`."""
-
-    flags: BuildFlags
-    work: str
-
-    def start(self, observer: Observer) -> Running:
-        # Workers first, as they take about as long as the imports of this process.
-        launch.prepare(self.flags, ["open_images.building.one_choice"])
-        from open_images.building.one_choice import Choice
-
-        return Choice(self.flags, self.work, observer)
-
-
-def choose_images(flags: BuildFlags, work: str, observer: Observer) -> ChosenImages:
+def choose_images(flags: BuildFlags, observer: Observer) -> ChosenImages:
     """Returns the images that a build with these flags would publish, and their masks.
 
     It runs in a process of its own, as a build does.
 
     Args:
-        flags: of the build; neither its pictures nor its output are looked at.
-        work: a folder for temporary files, as `workspace` makes it.
+        flags: of the build; neither its pictures nor its output are looked at. `work_folder` is for
+            temporary files, as `workspace` makes it.
         observer: hears of it, in this thread.
 
     Raises:
@@ -65,4 +49,13 @@ def choose_images(flags: BuildFlags, work: str, observer: Observer) -> ChosenIma
         BuildError: No images are chosen, or the annotations can't be read.
         KeyboardInterrupt: Somebody has interrupted it.
     """
-    return run_task(_ChoosingTask(flags, work), observer)
+    return run_in_process(start, flags, [], observer, fate="")
+
+
+def start(flags: BuildFlags, _: Sequence[str], observer: Observer) -> Run[ChosenImages]:
+    """Returns a selection that is ready to be carried out; arguments as of `choose_images`."""
+    # Workers first, as they take about as long as the imports of this process.
+    launch.prepare(flags, ["open_images.building.one_choice"])
+    from open_images.building.one_choice import ImageChoice
+
+    return ImageChoice(flags, observer)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from open_images.building.build_plan import ExamplePlan
+from open_images.building.build_plan import BuildPlan, ExamplePlan
 from open_images.progress import Progress
 from runners.launch import Job, JobError, Monitor
 from transforms import progress
@@ -23,16 +23,16 @@ _INTERVAL_SECONDS = 0.5
 _JOIN_SECONDS = 1.0
 
 
-class BuildMonitor(Monitor):
+class WorkMonitor(Monitor):
     """Adds up what the workers have counted, while it is open.
 
-    Two phases: reading annotations, in bytes, and building examples, in images.
+    Two phases: reading annotations, in bytes, and what is done with images, in images.
 
     Args:
-        config: what is done.
+        config: how the rows of images come together.
         say: shows a line.
         show: shows how far it is.
-        version: that is to be published; empty for none.
+        label: what is done with images.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class BuildMonitor(Monitor):
         config: ExamplePlan,
         say: Callable[[str], None],
         show: Callable[[Progress], None],
-        version: str = "",
+        label: str,
     ) -> None:
-        self._config = config
-        self._version = version
+        self._work = config.work
         self._say = say
         self._show = show
+        self._label = label
         tables = [source for source in config.examples.sources if source.kind in TABLES]
         self._reading = f"reading {counted(len(tables), 'file')}"
         self._total_bytes = sum(table.size for table in tables)
@@ -62,13 +62,7 @@ class BuildMonitor(Monitor):
         self._thread.join(_JOIN_SECONDS)  # it may wait for a terminal that takes nothing
 
     def submitted(self, job: Job) -> None:
-        """Records a job in the work folder for as long as the build runs, and shows it."""
-        config = self._config
-        data = to_json(job._asdict() | {"version": self._version})
-        # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
-        with contextlib.suppress(OSError, StorageError):
-            path = os.path.join(config.work.path, JOB)
-            files.write_file(path, data, config.work.path, config.examples.object_options)
+        """Shows a job."""
         self._say(f"{job}: {job.url}")
 
     def tell(self, line: str) -> None:
@@ -86,22 +80,42 @@ class BuildMonitor(Monitor):
             JobError: The work folder is gone, without which no build can end well.
         """
         try:
-            return progress.last_sign(self._config.work.progress)
+            return progress.last_sign(self._work.progress)
         except FileNotFoundError:
-            raise JobError(f"the work folder {self._config.work.path} is gone") from None
+            raise JobError(f"the work folder {self._work.path} is gone") from None
 
     def _poll(self) -> None:
         while not self._stopped.wait(_INTERVAL_SECONDS):
             self._show(self._progress())
 
     def _progress(self) -> Progress:
-        if self._config.work.progress is None:
+        if self._work.progress is None:
             return Progress("running", stages=self._stages)
-        counters = progress.total(self._config.work.progress)
+        counters = progress.total(self._work.progress)
         if not counters.buckets and not counters.images:
             done, total = counters.bytes_read, self._total_bytes
             return Progress(self._reading, done, total, stages=self._stages)
         total = counters.image_rows or None
         return Progress(
-            "building", counters.images, total, "images", counters.failed, stages=self._stages
+            self._label, counters.images, total, "images", counters.failed, stages=self._stages
         )
+
+
+class BuildMonitor(WorkMonitor):
+    """Watches a build; arguments as of `WorkMonitor`."""
+
+    def __init__(
+        self, config: BuildPlan, say: Callable[[str], None], show: Callable[[Progress], None]
+    ) -> None:
+        super().__init__(config, say, show, "building")
+        self._config = config
+
+    def submitted(self, job: Job) -> None:
+        """Records a job in the work folder for as long as the build runs, and shows it."""
+        config = self._config
+        data = to_json(job._asdict() | {"version": config.version})
+        # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
+        with contextlib.suppress(OSError, StorageError):
+            path = os.path.join(config.work.path, JOB)
+            files.write_file(path, data, config.work.path, config.examples.object_options)
+        super().submitted(job)

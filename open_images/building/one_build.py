@@ -5,12 +5,12 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 from open_images.building import fingerprint, plan
-from open_images.building.build_plan import BuildPlan
+from open_images.building.build_plan import BuildPlan, ExamplePlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
 from open_images.errors import BuildError
@@ -37,10 +37,10 @@ _ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
-    "No space left on device": "the disk is full: free some space, or name another --output",
+    "No space left on device": "the disk is full: free some space, or name another {place}",
     "Too many open files": "raise the limit of files that may be open at once (ulimit -Hn)",
     "Permission denied": "a file can't be opened: mind its permissions",
-    "not read back as it was written": "check the disk, or name another --output",
+    "not read back as it was written": "check the disk, or name another {place}",
 }
 
 
@@ -205,7 +205,7 @@ class Build:
             lean.end_imports()
             with (
                 self._without_journal_once_published(config),
-                BuildMonitor(config, self._note, self._observer.show, config.version) as monitor,
+                BuildMonitor(config, self._note, self._observer.show) as monitor,
             ):
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
@@ -262,25 +262,41 @@ def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence
     """Returns why nothing was published and what to do: causes, each with the first failures."""
     if outcome.losses:
         return [(loss.text, loss.examples) for loss in outcome.losses]
-    cause = "the annotations hold no row that can be read: check --annotations"
-    if failed := outcome.failed_images:
-        cause = f"all {counted(failed, 'image')} failed: mend the input"
-    elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
-        cause = f"none is left by {emptied}: loosen it"
-    elif config.examples.splits:
-        cause = f"none is of --splits {','.join(config.examples.splits)}"
-    elif config.image_keys is not None:
-        cause = "the inputs have none of --image_ids: check the list"
+    cause = explain_no_images(outcome.failed_images, outcome.funnel, config)
     return [(f"no images to publish: {cause}", ())]
 
 
-def explain(error: Exception) -> tuple[str, bool]:
-    """Returns the cause of a failed build in a line, and whether that is enough to mend it."""
+def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePlan) -> str:
+    """Returns why there are no examples.
+
+    Args:
+        failed: how many images failed.
+        funnel: how many images each condition of the selection leaves.
+        config: what was to be built.
+    """
+    if failed:
+        return f"all {counted(failed, 'image')} failed: mend the input"
+    if emptied := next((name for name, left in funnel.items() if not left), ""):
+        return f"none is left by {emptied}: loosen it"
+    if config.examples.splits:
+        return f"none is of --splits {','.join(config.examples.splits)}"
+    if config.image_keys is not None:
+        return "the inputs have none of --image_ids: check the list"
+    return "the annotations hold no row that can be read: check --annotations"
+
+
+def explain(error: Exception, place: str = "--output") -> tuple[str, bool]:
+    """Returns the cause of a failed build in a line, and whether that is enough to mend it.
+
+    Args:
+        error: what it was ended by.
+        place: the flag of the folder that it worked in.
+    """
     text = _STEP.sub("", str(error).strip())
     cause = text.splitlines()[-1] if text else repr(error)
     for words, remedy in _REMEDIES.items():
         if words in text:
-            return f"{remedy} ({cause})", True
+            return f"{remedy.format(place=place)} ({cause})", True
     is_explained = isinstance(error, _ONE_LINE)
     for kind in _ONE_LINE:  # which a worker's traceback names with its module
         is_explained |= f"{kind.__module__}." in text

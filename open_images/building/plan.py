@@ -124,6 +124,24 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
     return _plan_examples(flags, needed, choice, exchange, work)
 
 
+def make_choice_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
+    """Finds the inputs by which images are chosen, and those that name the PNGs of their masks.
+
+    Args:
+        flags: of the examples that could be made of these images.
+        work: a folder that all workers see.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be.
+    """
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    annotations, _, _ = find_inputs(flags, hasty)
+    choice, _ = choose_sources(flags, annotations, hasty)
+    choice = choice._replace(selection=choice.selection.with_masks_alone())
+    sources = read_sources(annotations, choice.selection)
+    return _plan_examples(flags, sources, choice, "files", work)
+
+
 def choose_sources(
     flags: SelectionFlags, sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[Choice, list[Source]]:

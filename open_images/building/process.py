@@ -1,4 +1,4 @@
-"""A build, or part of one, in a process of its own, so that the caller's stays as it is.
+"""A build, or a plan of one, in a process of its own, so that the caller's stays as it is.
 
 Beam would take the caller's memory and temporary folder, configure logging, and in a notebook
 import what works with some releases of pandas alone. And a process that is only a build's can
@@ -11,94 +11,56 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from open_images.building.flags import BuildFlags
 from open_images.errors import BuildError
 from open_images.progress import Observer
 from runners.same_python import import_path, module_command
 
-if TYPE_CHECKING:
-    from open_images.building.one_build import BuildResult
+_Result = TypeVar("_Result", covariant=True)
 
 #: For a build to end in order when it is interrupted.
 _PATIENCE_SECONDS = 20.0
 
 
-class Running(Protocol):
-    """What runs in a process of its own."""
+class Run(Protocol[_Result]):
+    """A build, or something else with the flags of one, that is ready to run, once."""
 
-    def run(self) -> Any:
-        """Runs it; returns the result, which can be pickled."""
+    def run(self) -> _Result:
+        """Runs it."""
+        ...
 
-    def interrupted(self) -> Exception:
+    def interrupted(self) -> BuildError:
         """Returns the error that tells what became of it if it is interrupted now."""
-
-
-class Task(Protocol):
-    """What a process of its own is sent; it can be pickled."""
-
-    def start(self, observer: Observer) -> Running:
-        """Returns what is ready to run.
-
-        Args:
-            observer: hears of it while it runs.
-        """
-
-
-@dataclasses.dataclass(frozen=True)
-class _BuildTask:
-    """A build.
-
-    Attributes:
-        flags: of the build.
-        beam_arguments: flags for Beam.
-    """
-
-    flags: BuildFlags
-    beam_arguments: Sequence[str]
-
-    def start(self, observer: Observer) -> Running:
-        from open_images import building
-
-        return building.start(self.flags, self.beam_arguments, observer)
+        ...
 
 
 def run_in_process(
-    flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
-) -> "BuildResult":
+    start: Callable[[BuildFlags, Sequence[str], Observer], Run[_Result]],
+    flags: BuildFlags,
+    beam_arguments: Sequence[str],
+    observer: Observer,
+    fate: str = "; whether anything was published can't be told",
+) -> _Result:
     """Runs a build in a new process, and waits for it.
 
     Args:
+        start: a function of a module, which returns what is to be run.
         flags: of the build.
         beam_arguments: flags for Beam.
         observer: hears of it, in this thread.
+        fate: the end of the message where the process ends without an answer.
 
     Raises:
         UsageError, BusyError, BuildError: as `Build.run` raises them.
         KeyboardInterrupt: Somebody has interrupted it; the build has ended by then.
     """
     names = [field.name for field in dataclasses.fields(BuildFlags)]
-    flags = BuildFlags(**{name: getattr(flags, name) for name in names})
-    untold = "; whether anything was published can't be told"
-    return run_task(_BuildTask(flags, list(beam_arguments)), observer, untold)
-
-
-def run_task(task: Task, observer: Observer, consequence: str = "") -> Any:
-    """Runs a task in a new process, and waits for it; returns its result.
-
-    Args:
-        task: what is to be done.
-        observer: hears of it, in this thread.
-        consequence: what is said beside it where the process ends without an answer.
-
-    Raises:
-        BuildError: Its process has ended without an answer.
-        Exception: what the task raises.
-        KeyboardInterrupt: Somebody has interrupted it; the task has ended by then.
-    """
+    own = BuildFlags(**{name: getattr(flags, name) for name in names})
+    task = start, own, list(beam_arguments)
     ours, theirs = multiprocessing.Pipe()
     with ours:
         with theirs:
@@ -115,7 +77,7 @@ def run_task(task: Task, observer: Observer, consequence: str = "") -> Any:
             with contextlib.suppress(OSError):  # it has ended, which `_receive` tells
                 ours.send(task)
             while True:
-                what, content = _receive(ours, process, consequence)
+                what, content = _receive(ours, process, fate)
                 if what == "say":
                     observer.say(content)
                 elif what == "show":
@@ -127,8 +89,8 @@ def run_task(task: Task, observer: Observer, consequence: str = "") -> Any:
                     raise error from (RuntimeError(trace) if trace else None)
 
 
-def _receive(connection: Connection, process: subprocess.Popen, consequence: str) -> Any:
-    """Waits for the next message of a task.
+def _receive(connection: Connection, process: subprocess.Popen, fate: str) -> Any:
+    """Waits for the next message of a build.
 
     Raises:
         BuildError: Its process has ended without an answer.
@@ -137,15 +99,15 @@ def _receive(connection: Connection, process: subprocess.Popen, consequence: str
         return connection.recv()
     except (EOFError, OSError):
         cause = f"the build's process ended with code {process.wait()}: is memory short?"
-        raise BuildError(cause + consequence) from None
+        raise BuildError(f"{cause}{fate}") from None
 
 
 @contextlib.contextmanager
 def _ended_with(process: subprocess.Popen) -> Iterator[None]:
-    """Ends a task's process in order when the context exits."""
+    """Ends a build's process in order when the context exits."""
     try:
         yield
-    except BaseException:  # an interrupt, or an observer's error; else the task has ended
+    except BaseException:  # an interrupt, or an observer's error; else the build has ended
         process.send_signal(signal.SIGINT)
         raise
     finally:

@@ -165,6 +165,7 @@ class SelectedDownload:
                 splits=None if len(self._splits) == len(SPLITS) else self._splits,
                 output=str(flags.output),
                 s3_endpoint_url=flags.s3_endpoint_url,
+                work_folder=work,
                 num_workers=1 if total < _SMALL_BYTES else None,
                 **{
                     field.name: getattr(flags, field.name)
@@ -172,7 +173,7 @@ class SelectedDownload:
                 },
             )
             try:
-                return choose_images(chosen, work, self._observer)
+                return choose_images(chosen, self._observer)
             except BuildError as error:
                 raise DownloadError(error.message) from error.__cause__
 

@@ -7,15 +7,16 @@ import itertools
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
-from open_images.building import choosing
-from open_images.building.process import Task
+from open_images.building import choosing, process
+from open_images.building.choosing import ChosenImages
+from open_images.building.flags import BuildFlags
 from open_images.downloading import catalogue as catalogues
 from open_images.downloading import partial_zip
 from open_images.progress import Observer
@@ -53,10 +54,16 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has images chosen in this process, which saves the start of another."""
 
-    def run_task(task: Task, observer: Observer) -> object:
-        return task.start(observer).run()
+    def run(
+        start: Callable[..., process.Run],
+        flags: BuildFlags,
+        beam_arguments: Sequence[str],
+        observer: Observer,
+        fate: str,
+    ) -> ChosenImages:
+        return start(flags, beam_arguments, observer).run()
 
-    monkeypatch.setattr(choosing, "run_task", run_task)
+    monkeypatch.setattr(choosing, "run_in_process", run)
 
 
 @pytest.fixture

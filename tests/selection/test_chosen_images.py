@@ -1,5 +1,6 @@
 """The images that a selection chooses are those that a build publishes, and so are their masks."""
 
+import dataclasses
 from collections import defaultdict
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from open_images.building import plan
 from open_images.building.flags import BuildFlags
-from open_images.building.one_choice import Choice
+from open_images.building.one_choice import ImageChoice
 from open_images.progress import Observer
 from tests import builds
 from tests.conftest import CorpusMaker
@@ -63,7 +64,7 @@ def test_they_are_those_that_are_built(
         **selection,
     )
     with workspace(str(tmp_path / "work"), fingerprint="") as (work, _):
-        chosen = Choice(flags, work, Observer()).run()
+        chosen = ImageChoice(dataclasses.replace(flags, work_folder=work), Observer()).run()
     done = builds.run_build(*_command_line(flags, selection))
     assert done.returncode == 0, done.stderr
     images, masks = defaultdict(set), defaultdict(set)

@@ -2,15 +2,43 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.examples.join import LIST_COLUMNS, Joined
+from transforms.examples.join import LIST_COLUMNS, Joined, join
+from transforms.examples.options import ExampleOptions
+from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.choose import IMAGES_RULE, BucketImages, Chooser
 from transforms.selection.expand import EXPANDED, expand
+from transforms.selection.quotas import Cuts
+from transforms.selection.selection import EVERYTHING
+
+
+def join_selected(
+    batches: Iterable[KeyedBatch],
+    options: ExampleOptions,
+    labels: pa.Array,
+    num_buckets: int,
+    cuts: Cuts,
+) -> Joined:
+    """Returns a bucket's images that are built, with the annotations that they carry.
+
+    Args:
+        batches: as for `join`.
+        options: what examples are made of.
+        labels: as for `join`.
+        num_buckets: how many buckets there are.
+        cuts: where the quotas of the selection are reached.
+    """
+    if options.selection == EVERYTHING:
+        return join(batches, options.sources, options.splits, labels)
+    chooser = Chooser(options.selection, num_buckets, cuts)
+    joined = join(batches, options.sources, options.splits, labels, chooser)
+    return apply_selection(joined, chooser)
 
 
 def apply_selection(joined: Joined, chooser: Chooser) -> Joined:

@@ -8,20 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 
 from transforms import progress
 from transforms.dataset.classes import class_index, decode_labels
-from transforms.examples.apply_selection import apply_selection
-from transforms.examples.join import Joined, join
+from transforms.examples.apply_selection import join_selected
+from transforms.examples.join import Joined
 from transforms.examples.make import BatchBuilder, BucketBuilder
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import report_bucket
 from transforms.exchange.batches import BucketBatches
 from transforms.journal import Journal
-from transforms.selection.choose import Chooser
 from transforms.selection.quotas import NO_CUTS, Cuts
-from transforms.selection.selection import EVERYTHING
 
 
 @dataclasses.dataclass(eq=False)
@@ -64,18 +61,9 @@ class BuildBucketFn(beam.DoFn):
             classes: dict[str, int] = {}
             if self.options.needs_class_index:
                 classes = class_index(labels.to_pylist(), frozenset().union(*new_labels))
-            joined = self._join(batches, labels, cuts)
+            joined = join_selected(batches, self.options, labels, self.num_buckets, cuts)
             outputs = self.journal.save(name, self._build(bucket, joined, classes))
         return outputs
-
-    def _join(self, batches: BucketBatches, labels: pa.Array, cuts: Cuts) -> Joined:
-        """Returns the images that are built, with the annotations that they carry."""
-        options = self.options
-        if options.selection == EVERYTHING:
-            return join(batches, options.sources, options.splits, labels)
-        chooser = Chooser(options.selection, self.num_buckets, cuts)
-        joined = join(batches, options.sources, options.splits, labels, chooser)
-        return apply_selection(joined, chooser)
 
     def _build(self, bucket: int, joined: Joined, classes: Mapping[str, int]) -> Iterator[Any]:
         built = yield from self.builder.build(bucket, joined, classes)

@@ -10,11 +10,9 @@ import pyarrow as pa
 
 from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import to_ipc
-from transforms.examples.apply_selection import apply_selection
-from transforms.examples.join import join
+from transforms.examples.apply_selection import join_selected
 from transforms.examples.options import ExampleOptions
 from transforms.exchange.batches import BucketBatches
-from transforms.selection.choose import Chooser
 from transforms.selection.quotas import NO_CUTS, Cuts
 from transforms.storage import files
 
@@ -44,11 +42,8 @@ class ListChosenFn(beam.DoFn):
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
     ) -> Iterator[tuple[tuple[str, int], ...]]:
         bucket, batches = element
-        options = self.options
-        chooser = Chooser(options.selection, self.num_buckets, cuts)
         labels = decode_labels(encoded_labels)
-        joined = join(batches, options.sources, options.splits, labels, chooser)
-        joined = apply_selection(joined, chooser)
+        joined = join_selected(batches, self.options, labels, self.num_buckets, cuts)
         if len(joined.table):
             path = os.path.join(self.folder, f"{bucket}{SUFFIX}")
             files.write_file(path, to_ipc(_chosen_rows(joined.table)), self.folder)

@@ -124,31 +124,19 @@ def make_example_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
     return _plan_examples(flags, needed, choice, exchange, work)
 
 
-def make_choice_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
-    """Finds the inputs by which images are chosen, and those that name the PNGs of their masks.
-
-    Args:
-        flags: of the examples that could be made of these images.
-        work: a folder that all workers see.
-
-    Raises:
-        UsageError: A file is missing or isn't what it should be.
-    """
-    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
-    annotations, _, _ = find_inputs(flags, hasty)
-    choice, _ = choose_sources(flags, annotations, hasty)
-    choice = choice._replace(selection=choice.selection.with_masks_alone())
-    sources = read_sources(annotations, choice.selection)
-    return _plan_examples(flags, sources, choice, "files", work)
-
-
 def choose_sources(
     flags: SelectionFlags, sources: Sequence[Source], options: ObjectOptions
 ) -> tuple[Choice, list[Source]]:
     """Returns what flags select, and the sources that it needs.
 
+    Args:
+        flags: with those of a selection file.
+        sources: as of `find_inputs`.
+        options: how object stores are reached.
+
     Raises:
-        UsageError: A class, field or file isn't there, or flags contradict each other.
+        StorageError: The object store can't be read.
+        UsageError: A flag or a file isn't what it should be.
     """
     class_files = [each for each, _ in _read_class_files(sources, options)]
     choice = choose(flags, build_classes(class_files, labels=()), sources)
@@ -180,6 +168,24 @@ def _plan_examples(
         steps=steps,
         image_keys=choice.image_keys,
     )
+
+
+def make_choice_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
+    """Finds the inputs by which images are chosen, and those that name the PNGs of their masks.
+
+    Args:
+        flags: of the examples that could be made of these images.
+        work: a folder that all workers see.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be.
+    """
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    annotations, _, _ = find_inputs(flags, hasty)
+    choice, _ = choose_sources(flags, annotations, hasty)
+    choice = choice._replace(selection=choice.selection.with_masks_alone())
+    sources = read_sources(annotations, choice.selection)
+    return _plan_examples(flags, sources, choice, "files", work)
 
 
 def find_inputs(

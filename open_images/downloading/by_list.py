@@ -284,7 +284,7 @@ def read_list(flags: DownloadFlags, list_path: Path) -> image_list.Pictures:
     """
     try:
         check_file("--image_list", str(list_path))
-        return image_list.read_list(list_path, flags.splits)
+        return image_list.read_list(list_path, flags.all_splits)
     except OSError as error:
         raise UsageError(f"--image_list: {list_path}: {error.strerror}") from None
 

@@ -44,9 +44,9 @@ class DownloadFlags(SelectionFlags):
         f"{', '.join(_LEFT_OUT)}; none with --image_list, and what it needs with a selection. "
         "person_boxes are MIAP's, which annotate people of the boxes once more",
     )
-    splits: Sequence[str] = flag(
+    splits: Sequence[str] | None = flag(
         choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
-        catalogue.LIST_SPLITS,
+        None,
         metavar="NAMES",
         help="of train, validation, test, and in an image list challenge2018; default: all",
     )
@@ -108,6 +108,11 @@ class DownloadFlags(SelectionFlags):
 
     def __post_init__(self) -> None:
         convert_fields(self)
+
+    @property
+    def all_splits(self) -> Sequence[str]:
+        """The splits that are wanted, by name."""
+        return self.splits or catalogue.LIST_SPLITS
 
     @property
     def has_selection(self) -> bool:

@@ -56,7 +56,7 @@ def run(
     elif flags.images:
         raise UsageError("--images: which pictures? Give their list by --image_list")
     if not selected and (flags.kinds or not flags.image_list):
-        chosen = catalogue.select(entries, flags.release, flags.kinds, flags.splits)
+        chosen = catalogue.select(entries, flags.release, flags.kinds, flags.all_splits)
         items = plan.make_plan(chosen, flags.output, flags.base_url)
     if flags.list:
         if items:

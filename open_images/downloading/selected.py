@@ -66,10 +66,10 @@ class SelectedDownload:
             raise UsageError(
                 "--image_list: not together with a selection: give the list by --image_ids"
             )
-        self._splits = [split for split in flags.splits if split in SPLITS]
+        self._splits = [split for split in flags.all_splits if split in SPLITS]
         if not self._splits:
             raise UsageError(
-                f"--splits {','.join(flags.splits)}: a selection is made of annotations, which are "
+                f"--splits {','.join(flags.all_splits)}: a selection is made of annotations, which are "
                 f"of {', '.join(SPLITS)}"
             )
         self._entries = find_entries(entries, flags, self._splits)

@@ -1,4 +1,4 @@
-"""Downloads the published files of Open Images, and pictures by a list."""
+"""Downloads the published files of Open Images, pictures by a list, and what a selection needs."""
 
 import logging
 from collections.abc import Sequence
@@ -24,6 +24,10 @@ examples:
   python -m pipelines.download --splits validation --output oid \\
       --kinds images,boxes,masks,mask_pngs,classes,hierarchy
 
+  # what a build of 100 images of cats needs: annotation files, pictures, and PNGs out of their zips
+  python -m pipelines.download --classes Cat --label_types boxes,masks --max_images 100 \\
+      --splits validation --output oid
+
   # pictures by a list such as validation/0001eeaf4aed83f9, a line each
   python -m pipelines.download --image_list ids.txt --output oid --num_connections 32
 
@@ -48,7 +52,10 @@ _INTERRUPTED = "interrupted: run the same command again to go on"
 
 def parse(arguments: Sequence[str] | None) -> DownloadFlags:
     """Parses a command line; wrong use ends the program with a line on stderr and code 2."""
-    description = "Downloads the published files of Open Images, or pictures by a list."
+    description = (
+        "Downloads the published files of Open Images, pictures by a list, or what a selection of "
+        "images needs."
+    )
     parser = Parser(program="download", description=description, epilog=_EXAMPLES)
     add_flags(parser, DownloadFlags)
     return read_flags(parser, DownloadFlags, parser.parse_args(arguments))

@@ -194,6 +194,24 @@ def _plan_examples(
     )
 
 
+def make_choice_plan(flags: ExampleFlags, work: str) -> ExamplePlan:
+    """Finds the inputs by which images are chosen, and those that name the PNGs of their masks.
+
+    Args:
+        flags: of the examples that could be made of these images.
+        work: a folder that all workers see.
+
+    Raises:
+        UsageError: A file is missing or isn't what it should be.
+    """
+    hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    annotations, _, _ = find_inputs(flags, hasty)
+    choice, _ = choose_sources(flags, annotations, hasty)
+    choice = choice._replace(selection=choice.selection.with_masks_alone())
+    sources = read_sources(annotations, choice.selection)
+    return _plan_examples(flags, sources, choice, "files", work)
+
+
 def find_inputs(
     flags: ExampleFlags, options: ObjectOptions
 ) -> tuple[list[Source], list[Source], list[Notice]]:

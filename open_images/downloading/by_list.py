@@ -1,11 +1,9 @@
 """Pictures by an image list: what is asked for, where it may be, and having it."""
 
 import contextlib
-import csv
 import math
-import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from open_images.downloading.catalogue import PICTURES_URL
 from open_images.downloading.client import DownloadError, StoppedError
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.gather import gather
+from open_images.downloading.output import FailureList, work_folder, write_whole
 from open_images.downloading.parallel import Meter, for_each
 from open_images.progress import Observer
 from transforms.dataset.failures import Failure, Reason
@@ -25,14 +24,12 @@ from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.pictures import Fetched, fetch_pictures
 from transforms.redaction import redact_url
-from transforms.releases.workspace import OutputError, workspace
 from transforms.sources.answers import PictureSource
 from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
-from transforms.storage import private
 from transforms.storage.retry import Retry
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import clean, counted, exceeds, share_above
+from transforms.wording import counted, exceeds, share_above
 
 _FAILURES = "failures.csv"
 #: Pictures that are fetched before any of them is written.
@@ -60,6 +57,7 @@ class _Downloads:
 
     Attributes:
         fetched: how many have been downloaded.
+        size: their bytes.
         missing: how many no source has.
         failed: how many couldn't be had for another reason.
         blocked: how many of these because of the address that they were to come from.
@@ -81,9 +79,8 @@ class _Downloads:
         self._output, self._sources, self._meter, self._stop = output, sources, meter, stop
         self._giving_up = max(allowed_failures, _FAILURES_BEFORE_GIVING_UP)
         self._lock = threading.Lock()
-        self._part = output / f"{_FAILURES}.part"
-        self._part.unlink(missing_ok=True)  # of a run that was killed
-        self.fetched = self.missing = self.failed = self.blocked = 0
+        self._failures = FailureList(output / _FAILURES, "image")
+        self.fetched = self.size = self.missing = self.failed = self.blocked = 0
 
     def fetch(self, images: pa.Table) -> None:
         """Downloads some pictures.
@@ -113,7 +110,7 @@ class _Downloads:
         if not failures:
             return
         with self._lock:
-            self._write(failures)
+            self._failures.add((_name(each), each.reason, each.detail) for each in failures)
             self._meter.add(len(failures))
             others = [failure for failure in failures if failure.reason != Reason.MISSING]
             for failure in others[: max(0, _FAILURES_SHOWN - self.failed)]:
@@ -129,32 +126,21 @@ class _Downloads:
     def close(self) -> None:
         """Puts the failures in their place; none, no file."""
         with self._lock:
-            if self._part.exists():
-                os.replace(self._part, self._output / _FAILURES)
-            else:
-                (self._output / _FAILURES).unlink(missing_ok=True)
+            self._failures.close()
 
     def _write_pictures(self, fetched: Fetched) -> None:
         splits, image_ids = (fetched.images[name].to_pylist() for name in ("split", "image_id"))
         pictures = fetched.columns["image"].field("bytes")
+        size = 0
         for split, image_id, picture in zip(splits, image_ids, pictures, strict=True):
             path = self._output / "images" / split / f"{image_id}.jpg"
-            part = path.with_name(path.name + ".part")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            private.write_file(os.fspath(part), memoryview(picture.as_buffer()))
-            os.replace(part, path)
+            content = memoryview(picture.as_buffer())
+            write_whole(path, content)
+            size += len(content)
         with self._lock:
             self.fetched += len(image_ids)
+            self.size += size
         self._meter.add(len(image_ids))
-
-    def _write(self, failures: Iterable[Failure]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        descriptor = private.open_file(os.fspath(self._part), flags, 0o666)
-        with open(descriptor, "a", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file)
-            if not file.tell():
-                writer.writerow(("image", "reason", "detail"))
-            writer.writerows((clean(_name(f)), f.reason, clean(f.detail)) for f in failures)
 
 
 def _name(failure: Failure) -> str:
@@ -162,19 +148,27 @@ def _name(failure: Failure) -> str:
 
 
 class PicturesByList:
-    """The pictures of an image list."""
+    """The pictures of an image list.
 
-    def __init__(self, flags: DownloadFlags, list_path: Path, observer: Observer) -> None:
-        """Reads the list, and finds the sources.
+    Attributes:
+        size: bytes of the pictures that were downloaded.
+    """
+
+    def __init__(
+        self, flags: DownloadFlags, wanted: image_list.Pictures, observer: Observer
+    ) -> None:
+        """Finds the sources.
 
         Args:
             flags: of the download.
-            list_path: the image list.
+            wanted: the pictures.
             observer: is told how far it is, and what came of it.
 
         Raises:
-            UsageError: The list or a source is wrong.
+            UsageError: A source is wrong.
         """
+        self.size = 0
+        self._wanted = wanted
         self._flags = flags
         self._observer = observer
         self._http_options = HttpOptions(
@@ -194,11 +188,6 @@ class PicturesByList:
         self._images = flags.images or (PICTURES_URL,)
         if "none" in self._images:
             raise UsageError("--images none: name where the pictures are")
-        try:
-            check_file("--image_list", str(list_path))
-            self._wanted = image_list.read_list(list_path, flags.splits)
-        except OSError as error:
-            raise UsageError(f"--image_list: {list_path}: {error.strerror}") from None
         annotations, pixels, _ = inputs.find_sources(
             flags.annotations, self._images, [], self._object_options
         )
@@ -230,7 +219,7 @@ class PicturesByList:
         total = image_list.count(self._wanted)
         allowed = flags.max_failure_rate * total
         meter = Meter(self._observer, "pictures", total, "pictures")
-        with _work_folder(flags.output) as folder:
+        with work_folder(flags.output) as work:
             lacking, damaged, example = image_list.look(
                 self._wanted, flags.output / "images", flags.verify, meter, stop
             )
@@ -244,12 +233,13 @@ class PicturesByList:
             downloads = _Downloads(flags.output, sources, allowed, meter, stop)
             with contextlib.closing(downloads):
                 if whole < total:
-                    windows = self._windows(lacking, folder, downloads, meter)
+                    windows = self._windows(lacking, f"{work}/exchange", downloads, meter)
                     # One thread asks, for many pictures at once.
                     for_each(downloads.fetch, windows, 1, stop)
             # Not where it broke off, since some wait for their servers.
             for source in sources:
                 source.close()
+        self.size = downloads.size
         self._observer.report(
             f"{counted(downloads.fetched, 'picture')} downloaded, {whole:,} were there, "
             f"{downloads.missing:,} missing, {downloads.failed:,} failed"
@@ -286,23 +276,19 @@ class PicturesByList:
         )
 
 
+def read_list(flags: DownloadFlags, list_path: Path) -> image_list.Pictures:
+    """Returns the pictures of an image list, in the splits of a download.
+
+    Raises:
+        UsageError: The list can't be read, or isn't one.
+    """
+    try:
+        check_file("--image_list", str(list_path))
+        return image_list.read_list(list_path, flags.all_splits)
+    except OSError as error:
+        raise UsageError(f"--image_list: {list_path}: {error.strerror}") from None
+
+
 def _patient(retry: Retry, timeout: float) -> Retry:
     """A policy with time for a second attempt after one that took `timeout` seconds."""
     return replace(retry, total_seconds=max(retry.total_seconds, 2 * timeout))
-
-
-@contextlib.contextmanager
-def _work_folder(output: Path) -> Iterator[str]:
-    """A folder for what is needed meanwhile, as a build has one; nothing of it stays."""
-    parent = output / ".download"
-    try:
-        private.make_shared_folder(str(parent))
-        with workspace(str(parent), fingerprint="") as (work, _):
-            yield f"{work}/exchange"
-    except OutputError as error:
-        raise UsageError(str(error)) from None
-    except private.ForeignError as error:
-        raise UsageError(f"--output: {error.strerror}: have that removed") from None
-    finally:
-        with contextlib.suppress(OSError):
-            parent.rmdir()

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from open_images.building.selection_flags import SelectionFlags
 from open_images.downloading import catalogue
 from open_images.values import (
     choices,
@@ -25,8 +26,8 @@ _LEFT_OUT = [kind for kind in _KINDS if kind in catalogue.OPTIONAL_KINDS]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DownloadFlags:
-    """All flags of a download."""
+class DownloadFlags(SelectionFlags):
+    """All flags of a download: what is chosen to be built of, from where, and how it is fetched."""
 
     output: Path = flag(local_path, metavar="DIR", help="gets annotations/, masks/, images/")
     release: str = flag(
@@ -40,12 +41,12 @@ class DownloadFlags:
         None,
         metavar="NAMES",
         help=f"comma separated, of {', '.join(_KINDS)}; default: all that the release has, without "
-        f"{', '.join(_LEFT_OUT)}; none with --image_list. person_boxes are MIAP's, which annotate "
-        "people of the boxes once more",
+        f"{', '.join(_LEFT_OUT)}; none with --image_list, and what it needs with a selection. "
+        "person_boxes are MIAP's, which annotate people of the boxes once more",
     )
-    splits: Sequence[str] = flag(
+    splits: Sequence[str] | None = flag(
         choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
-        catalogue.LIST_SPLITS,
+        None,
         metavar="NAMES",
         help="of train, validation, test, and in an image list challenge2018; default: all",
     )
@@ -66,15 +67,16 @@ class DownloadFlags:
         help="where these pictures are, all that pipelines.build takes: http(s)://… with {split} "
         "and {image_id}; s3://bucket/… or gs://bucket/…; 'original' or 'thumbnail', the published "
         "addresses; a folder, tar, tar.gz or zip, or a folder or glob of such archives; "
-        "repeatable, tried in the order given; default: the public bucket, "
-        f"{catalogue.PICTURES_URL}",
+        "repeatable, tried in the order given; 'none' with a selection for no pictures; default: "
+        f"the public bucket, {catalogue.PICTURES_URL}",
     )
     annotations: Sequence[str] = flag(
         paths,
         (),
         metavar="PATH",
         help="image tables, or folders of them: they hold the addresses that --images original "
-        "and thumbnail ask for",
+        "and thumbnail ask for. With a selection, annotation files that it is made of beside those "
+        "that are downloaded",
     )
     s3_endpoint_url: str | None = flag(
         url, None, metavar="URL", help="of a store like S3, for s3://"
@@ -106,3 +108,16 @@ class DownloadFlags:
 
     def __post_init__(self) -> None:
         convert_fields(self)
+
+    @property
+    def all_splits(self) -> Sequence[str]:
+        """The splits that are wanted, by name."""
+        return self.splits or catalogue.LIST_SPLITS
+
+    @property
+    def has_selection(self) -> bool:
+        """Whether images or annotations are chosen."""
+        return any(
+            getattr(self, field.name) != field.default
+            for field in dataclasses.fields(SelectionFlags)
+        )

@@ -35,7 +35,7 @@ _END_BYTES = 8  # of these, in bytes
 _TOGETHER = 1024
 #: Threads that read files at once, which hides the latency of a disk.
 _THREADS = 8
-_MISSING = "missing"
+MISSING = "missing"
 
 
 def read_list(
@@ -154,12 +154,12 @@ def look(
     def look_at(place: int) -> None:
         split, keys = windows[place]
         names = [f"{split}/{image_id}.jpg" for image_id in image_ids(keys).to_pylist()]
-        faults = [_fault(f"{folder}/{name}", verify) for name in names]
+        faults = [find_fault(f"{folder}/{name}", verify) for name in names]
         lacking = keys[[bool(fault) for fault in faults]]
         damaged = [
             f"{name} ({fault})"
             for name, fault in zip(names, faults, strict=True)
-            if fault not in ("", _MISSING)
+            if fault not in ("", MISSING)
         ]
         found[place] = lacking, damaged
         meter.add(len(keys) - len(lacking))
@@ -174,8 +174,13 @@ def look(
     return Present({**pictures, **looked_at}, count, examples[0] if examples else "")
 
 
-def _fault(path: str, verify: bool) -> str:
-    """Returns why a file is no whole picture; empty if it is one."""
+def find_fault(path: str, verify: bool) -> str:
+    """Returns why a file is no whole picture; empty if it is one.
+
+    Args:
+        path: of the file.
+        verify: whether to decode it in full. Else its first and last bytes decide.
+    """
     try:
         if not verify and _has_ends(path):
             return ""
@@ -184,7 +189,7 @@ def _fault(path: str, verify: bool) -> str:
         if verify:
             verify_pixels(data, header)
     except FileNotFoundError:
-        return _MISSING
+        return MISSING
     except OSError as error:
         return error.strerror or str(error)
     except PixelError as error:

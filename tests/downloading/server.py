@@ -82,12 +82,14 @@ def serve(handler: Handler, content: bytes) -> None:
     headers = {"ETag": etag(content)}
     asked = handler.headers.get("Range")
     if asked and handler.headers.get("If-Range", etag(content)) == etag(content):
-        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        start = int(first) if first else max(0, len(content) - int(last))
+        stop = min(int(last) + 1, len(content)) if first and last else len(content)
         if start >= len(content):
             handler.answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
             return
-        headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        handler.answer(206, content[start:], headers)
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+        handler.answer(206, content[start:stop], headers)
         return
     handler.answer(200, content, headers)
 

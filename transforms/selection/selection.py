@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from transforms.kinds.kind import Kind
+from transforms.kinds.masks import MASKS
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.conditions import Condition
 from transforms.selection.expand import Hierarchy
@@ -114,6 +115,16 @@ class Selection:
         """The columns of annotations that examples carry."""
         types = LABEL_TYPES.values()
         return frozenset(each.column for each in types if self.carries(each.name))
+
+    def with_masks_alone(self) -> "Selection":
+        """Returns a selection of the same images, of whose annotations it carries just masks."""
+        masks = [name for name, each in LABEL_TYPES.items() if each.kind is MASKS]
+        return dataclasses.replace(
+            self,
+            label_types=tuple(name for name in masks if self.carries(name)),
+            match_in=self.match_in or self.label_types or tuple(LABEL_TYPES),
+            hierarchy=None,
+        )
 
     def reads(self, kind: Kind, path: str) -> bool:
         """Whether a table has rows that are carried or decide."""

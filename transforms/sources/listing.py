@@ -197,7 +197,7 @@ def list_members(
             base_name = name.rpartition("/")[2]
             match = contents.base_name.fullmatch(base_name)
             image_id = match and match[1]
-            if refusal := _refusal(member):
+            if refusal := refusal_of(member):
                 reason, detail = refusal
                 detail = f"{name[:_SHOWN]!a}: {detail}"
                 failures.append(Failure(image_id, None, contents.stage, reason, detail, path))
@@ -332,7 +332,8 @@ def describe_unused(
     return f"no {noun}s are there, nor any other file" if is_empty else ""
 
 
-def _refusal(member: Member) -> tuple[Reason, str] | None:
+def refusal_of(member: Member) -> tuple[Reason, str] | None:
+    """Returns reason and detail where a member mustn't be read; None if it may."""
     if leads_out(member.name) or "\\" in member.name:
         return Reason.UNSAFE_PATH, "the name could lead out of the source"
     if not (0 <= member.address.offset < FAR and 0 <= member.address.size < FAR):

@@ -1,4 +1,4 @@
-"""Steps of Apache Beam over the dataset: examples as Arrow batches, for pipelines of your own."""
+"""Apache Beam transforms: examples as Arrow batches, for pipelines of your own."""
 
 import os
 import uuid
@@ -21,8 +21,8 @@ from transforms.storage.stores import ObjectOptions
 class ReadExamples(beam.PTransform):
     """A published version → Arrow batches of its examples, some 16 MiB each.
 
-    The latest version is looked up once, when the pipeline is put together. Row groups are dealt
-    out to workers, so that batches come in no order.
+    The latest version is looked up once, when the pipeline is constructed. Workers read row groups
+    in parallel, so batches come in no order.
 
         >>> with beam.Pipeline() as pipeline:  # doctest: +SKIP
         ...     batches = pipeline | open_images.ReadExamples("oid/dataset", "train", ["bboxes"])
@@ -30,11 +30,11 @@ class ReadExamples(beam.PTransform):
 
     Args:
         output: the folder or URI that a build has published to.
-        split: such as `train`; None for all.
+        split: its name, such as `train`; None for all.
         columns: names of columns, or of fields in them, such as `bboxes.list.element.label`; None
             for all, pictures too.
-        version: which; None for the latest.
-        s3_endpoint_url: of a store like S3, for `s3://`.
+        version: its name; None for the latest.
+        s3_endpoint_url: address of a store like S3, for `s3://`.
 
     Raises:
         VersionError: There is no such version.

@@ -41,12 +41,12 @@ def open_dataset(
 
     Args:
         output: the folder or URI that a build has published to.
-        version: which; None for the latest.
-        s3_endpoint_url: of a store like S3, for `s3://`.
+        version: its name; None for the latest.
+        s3_endpoint_url: address of a store like S3, for `s3://`.
 
     Raises:
         VersionError: There is no such version, or its manifest can't be read.
-        StorageError, OSError: It can't be read.
+        StorageError, OSError: The output can't be read.
     """
     options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
     published = Output(os.fspath(output), options)
@@ -60,9 +60,11 @@ class Dataset:
     Attributes:
         version: its name.
         folder: where it is.
-        manifest: all that the build has recorded of it; see `manifest.json`.
-        splits: how many examples each split has, such as `{"train": 1000}`.
-        formats: the formats that it is in.
+        manifest: the content of its `manifest.json`.
+        splits: number of examples by split, such as `{"train": 1000}`.
+        formats: names of the formats that it has shards in.
+
+    What it reads raises `OSError` or `StorageError` where a file isn't there any more.
     """
 
     def __init__(self, output: Output, version: str, manifest: Manifest) -> None:
@@ -122,12 +124,20 @@ class Dataset:
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
-        """The columns of an example, as its Parquet shards have them."""
+        """The columns of an example, as its Parquet shards have them.
+
+        Raises:
+            UsageError: The version has no Parquet.
+        """
         with reading.opened(self.shards("parquet")[0], self._options) as shard:
             return shard.schema_arrow
 
     def failures(self) -> pa.Table:
-        """Reads all failures: what was left out, and why; see `transforms.dataset.failures`."""
+        """Reads the table of failures: what was left out, and why.
+
+        Columns: `image_id`, `split`, `stage`, `reason`, `detail`, `source`, `line`; null where one
+        doesn't apply.
+        """
         folder = os.path.join(self.folder, "failures")
         tables = []
         for path in files.list_files(folder, self._options):
@@ -136,12 +146,15 @@ class Dataset:
         return pa.concat_tables(tables)
 
     def image(self, image_id: str) -> dict[str, Any]:
-        """Reads one example, with its picture and all that is annotated.
+        """Reads one example, with its picture and all annotations.
 
-        Finds it by some reads of ids, as shards are in the order of their images' keys.
+        Shards are in key order, so a binary search over their first ImageIDs finds it.
 
         Args:
             image_id: 16 hexadecimal digits.
+
+        Returns:
+            Each column's value as `pyarrow` converts it to Python.
 
         Raises:
             KeyError: The version has no such image: it may be among the `failures`.

@@ -19,9 +19,9 @@ from transforms.storage.endpoints import is_endpoint
 
 #: How alike two names are, of 1, where one may have been meant by the other.
 _LIKENESS = 0.7
-#: How many letters two names begin with where no other name does.
+#: Letters that a word shares with the one name that it may mean.
 _START = 3
-#: Of a number that Python reads at once, and of no disk's size.
+#: Digits of a number that Python still parses, and a size that no disk has.
 _MOST_DIGITS, _MOST_BYTES = 1000, 1 << 60
 _DAY_SECONDS = 86400
 
@@ -42,8 +42,8 @@ def flag(
     """Returns a dataclass field that is also a flag of a command line.
 
     Args:
-        convert: makes the field's value of a text or of what Python passes; or the names of which
-            it is one.
+        convert: converts a text, or a value that Python passes, to the field's value; or the names
+            that it may have.
         default: without one the flag is required.
         group: the heading in `--help` that the flag is listed under.
         recorded: whether the manifest records the value.
@@ -59,7 +59,7 @@ def flag(
 def keywords_of(
     flags: Callable[_P, _Flags],
 ) -> Callable[[Callable[[_Flags], _Result]], Callable[_P, _Result]]:
-    """Decorates a function of a dataclass of flags, to take its fields as keywords instead."""
+    """Returns a decorator: a function of a dataclass of flags takes their fields as keywords."""
 
     def decorate(function: Callable[[_Flags], _Result]) -> Callable[_P, _Result]:
         @functools.wraps(function)
@@ -79,7 +79,7 @@ def keywords_of(
 
 
 def optional(flags: type, name: str, default: Any) -> Any:
-    """Returns the field of a flag of other `flags`, which needn't be given here."""
+    """Returns a field of other `flags` with a default, so that it needn't be given."""
     field = next(field for field in dataclasses.fields(flags) if field.name == name)
     return dataclasses.field(default=default, metadata=field.metadata)
 
@@ -280,19 +280,19 @@ def none_of(word: str, allowed: Sequence[str]) -> str:
     return f"{word!r} is none of {', '.join(allowed)}{did_you_mean(word, allowed)}"
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Returns the end of a line about a name that is none of these: the likeliest, if any is."""
-    found = most_alike(word, known)
+def did_you_mean(word: str, allowed: Sequence[str]) -> str:
+    """Returns the end of an error message that suggests the most similar name, or an empty text."""
+    found = most_alike(word, allowed)
     return f": did you mean {found}?" if found else ""
 
 
-def most_alike(word: str, known: Sequence[str]) -> str | None:
+def most_alike(word: str, names: Sequence[str]) -> str | None:
     """Returns the name that is most like a word, if any is."""
-    plain = {_plain(each): each for each in known}
+    plain = {_plain(each): each for each in names}
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
-    begun = [name for name in plain if name[:_START] == _plain(word)[:_START]]
-    if not close and len(begun) == 1:
-        close = begun
+    same_start = [name for name in plain if name[:_START] == _plain(word)[:_START]]
+    if not close and len(same_start) == 1:
+        close = same_start
     return plain[close[0]] if close else None
 
 

@@ -70,7 +70,7 @@ class Monitor:
     def submitted(self, job: Job) -> None:
         """Shows and records a job that was submitted."""
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Shows a line."""
 
     def show_stages(self, done: int, total: int, running: str) -> None:

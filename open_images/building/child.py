@@ -28,8 +28,8 @@ class _Sender(Observer):
         with self._lock, contextlib.suppress(OSError):
             self._connection.send((what, content))
 
-    def say(self, line: str) -> None:
-        self.send("say", line)
+    def log(self, line: str) -> None:
+        self.send("log", line)
 
     def show(self, progress: Progress) -> None:
         self.send("show", progress)

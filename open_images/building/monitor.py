@@ -30,15 +30,15 @@ class BuildMonitor(Monitor):
 
     Args:
         config: the build.
-        say: shows a line.
+        log: shows a line.
         show: shows how far it is.
     """
 
     def __init__(
-        self, config: BuildPlan, say: Callable[[str], None], show: Callable[[Progress], None]
+        self, config: BuildPlan, log: Callable[[str], None], show: Callable[[Progress], None]
     ) -> None:
         self._config = config
-        self._say = say
+        self._log = log
         self._show = show
         tables = [source for source in config.examples.sources if source.kind in TABLES]
         self._reading = f"reading {counted(len(tables), 'file')}"
@@ -63,11 +63,11 @@ class BuildMonitor(Monitor):
         with contextlib.suppress(OSError, StorageError):
             path = os.path.join(config.work.path, JOB)
             files.write_file(path, data, config.work.path, config.examples.object_options)
-        self._say(f"{job}: {job.url}")
+        self._log(f"{job}: {job.url}")
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Shows a line, without the secrets of URLs in it."""
-        self._say(redact(line))
+        self._log(redact(line))
 
     def show_stages(self, done: int, total: int, running: str) -> None:
         """Shows how many stages of a job are done beside what the workers have counted."""

@@ -115,7 +115,7 @@ class Build:
         except (lease.BusyError, BuildError):
             raise
         except launch.NotRunError as ended:
-            self._say(str(ended))
+            self._log(str(ended))
             return self._result(None)
         except lease.LostLeaseError as error:
             # Whose observer may have interrupted the build: `interrupted` returns it, too.
@@ -139,7 +139,7 @@ class Build:
         if version := self._find_unchanged():
             self._clear_up()
             return self._result(version, is_unchanged=True)
-        with lease.hold(flags.output, flags.wait, self._options, self._say) as held:
+        with lease.hold(flags.output, flags.wait, self._options, self._log) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (version := self._find_unchanged()):
                 return self._result(version, is_unchanged=True)
@@ -153,9 +153,9 @@ class Build:
     def _note(self, line: str) -> None:
         """Shows a line and keeps it."""
         self._notes.append(line)
-        self._observer.say(line)
+        self._observer.log(line)
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         self._note(redact(line))
 
     def _clear_up(self) -> None:
@@ -173,7 +173,7 @@ class Build:
         """Plans the build; returns the latest version if it is what would be published."""
         latest, problem = fingerprint.latest_manifest(self._output)
         if problem:
-            self._say(f"note: {problem}")
+            self._log(f"note: {problem}")
         self._config = plan.make_plan(self._flags, manifest=latest)
         if not latest or self._flags.rebuild:
             return None
@@ -208,7 +208,7 @@ class Build:
             ):
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
-                    monitor.tell(f"going on from a build that was stopped: {pieces}")
+                    monitor.log(f"going on from a build that was stopped: {pieces}")
                 define = partial(graph.define_pipeline, plan=config, vocabulary=vocabulary)
                 # Whoever looks at a cluster finds the version by the job's name.
                 named = {"job_name": f"open-images-{config.version.lower()}"}

@@ -60,8 +60,8 @@ def run_in_process(
                 ours.send(task)
             while True:
                 what, content = _receive(ours, process)
-                if what == "say":
-                    observer.say(content)
+                if what == "log":
+                    observer.log(content)
                 elif what == "show":
                     observer.show(content)
                 elif what == "result":

@@ -117,7 +117,7 @@ class _Downloads:
             self._meter.add(len(failures))
             others = [failure for failure in failures if failure.reason != Reason.MISSING]
             for failure in others[: max(0, _FAILURES_SHOWN - self.failed)]:
-                self._meter.say(f"{_name(failure)}: {failure.reason}: {failure.detail}")
+                self._meter.log(f"{_name(failure)}: {failure.reason}: {failure.detail}")
             self.missing += len(failures) - len(others)
             self.failed += len(others)
             self.blocked += sum(other.reason == Reason.BLOCKED_ADDRESS for other in others)
@@ -235,7 +235,7 @@ class PicturesByList:
                 self._wanted, flags.output / "images", flags.verify, meter, stop
             )
             if damaged:
-                meter.say(
+                meter.log(
                     f"pictures that are there, but not whole: {damaged:,}, again; the first "
                     f"{example}"
                 )

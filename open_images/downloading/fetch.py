@@ -83,7 +83,7 @@ class _Download:
         self._note.unlink(missing_ok=True)
         if not item.checksum:
             how = "by the server's own MD5 alone" if self._checksum else "by nothing but its length"
-            self._meter.say(f"{item.path.name}: of unknown checksum, checked {how}")
+            self._meter.log(f"{item.path.name}: of unknown checksum, checked {how}")
 
     def _receive(self) -> None:
         """Asks the places where the file may be, one after the other, until it is complete."""

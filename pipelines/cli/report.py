@@ -1,4 +1,4 @@
-"""What a build says at its end."""
+"""Reports of builds and checks: tables and lines for people."""
 
 import dataclasses
 import os
@@ -19,12 +19,12 @@ from transforms.wording import LINE_LENGTH, clean, counted, printable
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
-#: What became of a source's rows, as a manifest has it, and as tables call it.
+#: Counts of a source's rows: their names in a manifest, and in tables.
 COUNTS = {
     name: name.removesuffix("_rows") for name in ("rows", "kept", "repeats", "orphans", "bad_rows")
 }
 
-#: What `--report json` says of the images, in this order.
+#: Members of the document of `--report json`, in this order.
 _OUTCOME_KEYS = (
     *("images", "failed_images", "failures", "losses", "warnings", "sources", "examples", "bytes"),
     *("taken_over", "exif_reset"),
@@ -47,7 +47,7 @@ def describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
 
 
 def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
-    """The closing report: sources, splits, failures, and how to load what was published."""
+    """Returns the closing report: sources, splits, failures, and code that loads the version."""
     lines = accounts(outcome)
     if outcome.failures:
         lines += [f"  such as {describe_failure(row)}" for row in outcome.examples_of_failures]
@@ -62,18 +62,18 @@ def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
     rate = outcome.images / seconds
     lines += ["", f"{counted(outcome.images, 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
-        taken = outcome.taken_over
-        what = f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"
+        reused = outcome.taken_over
+        amounts = f"{reused['buckets']:,} of {counted(config.buckets, 'bucket')}"
         if config.examples.with_pictures:
-            what += f" and {counted(taken['pictures'], 'picture')}"
-        lines.append(f"taken over from version {os.path.basename(config.previous)}: {what}")
+            amounts += f" and {counted(reused['pictures'], 'picture')}"
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {amounts}")
     if outcome.version:
         lines += _loading(outcome, config)
     return "\n".join(lines)
 
 
 def unchanged(folder: str) -> str:
-    """What is said where the latest version, in this folder, is what a build would publish."""
+    """Returns the report of a build that would publish the latest version, in `folder`, again."""
     return (
         f"unchanged: {folder} was built from these inputs with these flags; --rebuild builds it "
         "again"
@@ -81,7 +81,7 @@ def unchanged(folder: str) -> str:
 
 
 def accounts(outcome: Outcome | Manifest) -> list[str]:
-    """Tables of sources, splits and failures, as an outcome or a manifest has them."""
+    """Returns tables of sources, splits and failures of an outcome or a manifest."""
     lines = ["", *table(("source", *COUNTS.values()), _source_rows(outcome.sources))]
     # Of a build that isn't published there are none.
     if outcome.splits and outcome.version:
@@ -93,7 +93,7 @@ def accounts(outcome: Outcome | Manifest) -> list[str]:
 
 
 def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
-    """Where it was published, and lines of Python to be pasted that load it."""
+    """Returns where the version lies, and a line of Python for each format that loads it."""
     folder = f"{config.output}/versions/{outcome.version}"
     split = min(outcome.splits, key=naming.SPLITS.index)
     place = folder if is_remote(folder) else os.path.abspath(folder)
@@ -109,7 +109,7 @@ def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
 
 
 def _source_rows(sources: Sequence[SourceRows]) -> list[tuple]:
-    """A row a file; of places with members, of which there may be dozens, one row a kind."""
+    """Returns a row for each file, and one for all places with members of a kind."""
     tables = [source for source in sources if source.kind not in (*MEMBERS, *UNUSED)]
     paths = [s.path if is_remote(s.path) else os.path.abspath(s.path) for s in tables]
     parents = [os.path.dirname(path).split("/") for path in paths]
@@ -138,7 +138,7 @@ def _split_rows(splits: Mapping[str, Split]) -> list[tuple]:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Columns aligned: the first to the left, numbers to the right."""
+    """Returns lines with aligned columns: the first to the left, the others to the right."""
     cells = [
         [f"{c:,}" if isinstance(c, int) else clean(str(c), LINE_LENGTH) for c in row]
         for row in [header, *rows]
@@ -151,7 +151,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def verification(output: str, found: Verification) -> list[str]:
-    """Returns what `verify` says at its end of a version, which is published in `output`."""
+    """Returns the closing lines of `verify` about a version in `output`."""
     name, account = found.version, found.account
     looked_at = (
         f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "

@@ -22,10 +22,10 @@ from transforms.journal import Journal
 
 @dataclasses.dataclass(eq=False)
 class BuildBucketFn(beam.DoFn):
-    """Builds the examples of a bucket, unless the journal has what became of them.
+    """Builds the examples of a bucket, unless the journal has its outputs.
 
     Attributes:
-        options: what examples are made of.
+        options: of making examples.
         builder: makes them, and perhaps writes them.
         journal: of the builder's outputs.
         progress_folder: where buckets are counted; None for nowhere.
@@ -80,12 +80,12 @@ class BuildBucket(beam.PTransform):
     and counts (`counts`: `BucketCount`).
 
     Attributes:
-        options: what examples are made of.
+        options: of making examples.
         builder: makes and writes them.
         journal: of the files that were written.
         progress_folder: where buckets are counted; None for nowhere.
-        labels: that class files name, encoded; one element.
-        new_labels: others that occur; frozensets.
+        labels: the labels that class files name, as of `encode_labels`; one element.
+        new_labels: other labels that annotations have; frozensets.
     """
 
     options: ExampleOptions

@@ -22,8 +22,8 @@ from transforms.formats.part import Part
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
 
-_LEVEL = 1  # which makes annotations a fifth; pictures don't get smaller at any
-_SLICE_ROWS = 64  # that are Python objects at once
+_LEVEL = 1  # of gzip: annotations become a fifth, pictures don't shrink at any level
+_SLICE_ROWS = 64  # rows that are Python objects at once
 _BATCH_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 

@@ -84,18 +84,22 @@ def parse_block(source: Source, data: bytes, encoded_labels: bytes | None = None
     return kind.parse_coded(source, data, encoded_labels)
 
 
-def _unknown_labels(rows: pa.StructArray, fields: Sequence[str], known: bytes) -> frozenset[str]:
-    """Returns the labels of a block that aren't known; those that are coded are.
+def _unknown_labels(
+    rows: pa.StructArray, fields: Sequence[str], encoded_labels: bytes
+) -> frozenset[str]:
+    """Returns the labels of a block that no class file names; coded labels have a name.
 
     Args:
         rows: (n,) rows.
         fields: those of labels.
-        known: encoded labels that class files name.
+        encoded_labels: the labels that class files name, as of `encode_labels`.
     """
     columns = [pc.struct_field(rows, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
     labels = pa.concat_arrays([pa.array([], pa.string()), *columns])
-    return frozenset(labels.filter(pc.invert(pc.is_in(labels, decode_labels(known)))).to_pylist())
+    return frozenset(
+        labels.filter(pc.invert(pc.is_in(labels, decode_labels(encoded_labels)))).to_pylist()
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,12 +123,12 @@ class RangeReader:
     options: ObjectOptions = files.DEFAULTS
     progress_folder: str | None = None
 
-    def read(self, piece: ByteRange, known: bytes) -> Iterator[Any]:
+    def read(self, piece: ByteRange, encoded_labels: bytes) -> Iterator[Any]:
         """Yields keyed batches of rows, and by tag the other outputs of `ReadAnnotations`.
 
         Args:
             piece: the range.
-            known: encoded labels that class files name.
+            encoded_labels: the labels that class files name, as of `encode_labels`.
         """
         source = self.sources[piece.source]
         order = piece.start
@@ -145,9 +149,9 @@ class RangeReader:
                     lines = blocks.count_lines(data)
                     yield TaggedOutput("counts", SourceCount(source.index, start, 0, 0, lines))
                 else:
-                    parsed = self._parse_block(source, piece, data, tail, known)
+                    parsed = self._parse_block(source, piece, data, tail, encoded_labels)
                     del data  # so that it isn't there while rows are spilled
-                    yield from self._make_outputs(source, start, parsed, known)
+                    yield from self._make_outputs(source, start, parsed, encoded_labels)
                     del parsed
             if source.lacks_digest:
                 count = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
@@ -162,7 +166,7 @@ class RangeReader:
             yield TaggedOutput("counts", count)
 
     def _parse_block(
-        self, source: Source, piece: ByteRange, data: bytes, tail: bytes, known: bytes
+        self, source: Source, piece: ByteRange, data: bytes, tail: bytes, encoded_labels: bytes
     ) -> ParsedBlock:
         """Parses a block; a last record of the file that is cut is a bad row.
 
@@ -171,7 +175,7 @@ class RangeReader:
             piece: the range to which the block belongs.
             data: the block.
             tail: the last bytes that were read of the range, up to the end of the block.
-            known: encoded labels.
+            encoded_labels: as for `read`.
         """
         cut = None
         # Blocks end after line breaks, but for the last one of a file, and the beginning of a line
@@ -181,11 +185,11 @@ class RangeReader:
             cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
         whole = data[: max(0, len(data) - cut.size)] if cut else data
         metrics.BYTES_READ.inc(len(whole))
-        parsed = parse_block(source, whole, known if self.is_coded else None)
+        parsed = parse_block(source, whole, encoded_labels if self.is_coded else None)
         return parsed.with_cut_record(cut.failure, WARNING) if cut else parsed
 
     def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
-        """The last lines of a file, which don't depend on its ranges and blocks."""
+        """Returns the last lines of a file, which don't depend on its ranges and blocks."""
         if not source.compressed and piece.start > source.data_start:
             start = max(source.data_start, source.size - TAIL_BYTES)
             with files.open_file(
@@ -195,11 +199,11 @@ class RangeReader:
         return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read
 
     def _make_outputs(
-        self, source: Source, order: int, parsed: ParsedBlock, known: bytes
+        self, source: Source, order: int, parsed: ParsedBlock, encoded_labels: bytes
     ) -> Iterator[Any]:
-        """Yields the rows of a block, with what is counted of it."""
+        """Yields the rows, failures, new labels and counts of a block."""
         rows = elements.in_one_piece(parsed.table["value"])
-        if unknown := _unknown_labels(rows, TABLES[source.kind].labels, known):
+        if unknown := _unknown_labels(rows, TABLES[source.kind].labels, encoded_labels):
             yield TaggedOutput("labels", unknown)
         if parsed.failures.num_rows:
             yield _make_failed(source.index, order, parsed.failures)
@@ -212,7 +216,7 @@ class RangeReader:
             yield KeyedBatch(source.index, order, elements.to_batch(parsed.table))
 
     def _count_wanted(self, images: pa.Table) -> int:
-        """How many rows of an image table are of the splits to build."""
+        """Counts the rows of an image table that are of the splits to build."""
         if self.splits is None:
             return images.num_rows
         wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self.splits))
@@ -238,17 +242,17 @@ class ReadRangeFn(beam.DoFn):
     def setup(self) -> None:
         progress.sign_on(self.reader.progress_folder)
 
-    def process(self, piece: ByteRange, known: bytes) -> Iterable[Any]:
+    def process(self, piece: ByteRange, encoded_labels: bytes) -> Iterable[Any]:
         name = f"range-{piece.source}-{piece.start}-{piece.stop}"
         outputs = self.journal.load(name)
         if outputs is None:
-            rows = self.reader.read(piece, known)
+            rows = self.reader.read(piece, encoded_labels)
             outputs = self.journal.save(name, self.partition(rows))
         return outputs
 
 
 class Rows(NamedTuple):
-    """What was read.
+    """The outputs of `ReadAnnotations`.
 
     Attributes:
         fragments: of the exchange.
@@ -271,20 +275,20 @@ class ReadAnnotations(beam.PTransform):
 
     Attributes:
         reader: reads a range.
-        partition: turns keyed batches into fragments: that of a transport.
+        partition: turns keyed batches into fragments, such as `FileTransport.partition`.
         journal: of the fragments that were written.
-        known: the labels that class files name, encoded.
+        encoded_labels: the labels that class files name, as of `encode_labels`; one element.
     """
 
     reader: RangeReader
     partition: Callable[[Iterable[Any]], Iterator[Any]]
     journal: Journal
-    known: beam.PCollection
+    encoded_labels: beam.PCollection
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, ranges: beam.PCollection) -> Rows:
         read = ReadRangeFn(self.reader, self.partition, self.journal)
-        parse = beam.ParDo(read, known=AsSingleton(self.known))
+        parse = beam.ParDo(read, encoded_labels=AsSingleton(self.encoded_labels))
         parse = parse.with_outputs(*Rows._fields[1:], main="fragments")
         outputs = ranges | "SpreadRanges" >> beam.Reshuffle() | "ReadRanges" >> parse
         return Rows(*(outputs[tag] for tag in Rows._fields))

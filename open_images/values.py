@@ -101,14 +101,14 @@ def convert_fields(flags: Any) -> None:
 
 
 def path(value: str | os.PathLike[str]) -> str:
-    """A path or URI."""
+    """Converts to a path or URI."""
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{value!r} is no path")
     return os.fspath(value)
 
 
 def local_path(value: str | os.PathLike[str]) -> Path:
-    """A path on this machine."""
+    """Converts to a path on this machine."""
     return Path(path(value))
 
 
@@ -127,14 +127,14 @@ def texts(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def callback(value: Callable[..., None]) -> Callable[..., None]:
-    """A function."""
+    """Checks that a value is a function."""
     if not callable(value):
         raise UsageError(f"{value!r} can't be called")
     return value
 
 
 def switch(value: bool) -> bool:
-    """Whether something is wanted."""
+    """Checks that a value is True or False."""
     if not isinstance(value, bool):
         raise UsageError(f"{value!r} is neither True nor False")
     return value
@@ -168,7 +168,7 @@ def choices(allowed: Sequence[str], aliases: Mapping[str, str] | None = None) ->
 
 
 def count(value: str | int) -> int:
-    """A number from 1."""
+    """Converts to a number from 1."""
     text = str(value)
     if not text.isdecimal() or natural(text) < 1:
         raise UsageError(f"{text!r} is not a positive number")
@@ -176,7 +176,7 @@ def count(value: str | int) -> int:
 
 
 def natural(value: str | int) -> int:
-    """A number from 0."""
+    """Converts to a number from 0."""
     text = str(value)
     if not text.isdecimal():
         raise UsageError(f"{text!r} is not a number")
@@ -186,7 +186,7 @@ def natural(value: str | int) -> int:
 
 
 def natural_or_all(value: str | int) -> int | None:
-    """A number from 0, or None for `all`."""
+    """Converts to a number from 0, or None for `all`."""
     if value == "all":
         return None
     if not str(value).isdecimal():
@@ -212,7 +212,7 @@ def cores() -> int:
 
 
 def processes(value: str | int) -> int:
-    """A number of processes that this machine can bear."""
+    """Converts to a number of processes that this machine can bear."""
     number = count(value)
     if number > launch.MOST_PROCESSES:
         raise UsageError(launch.too_many(number, launch.MOST_PROCESSES))
@@ -220,7 +220,7 @@ def processes(value: str | int) -> int:
 
 
 def seconds(value: str | float) -> float:
-    """A time from above 0 to a day."""
+    """Converts to a time from above 0 to a day."""
     number = _to_float(value, 0)
     if not 0 < number <= _DAY_SECONDS:
         raise UsageError(f"{str(value)!r} is not a positive number of seconds")
@@ -228,7 +228,7 @@ def seconds(value: str | float) -> float:
 
 
 def fraction(value: str | float) -> float:
-    """A number from 0 to 1."""
+    """Converts to a number from 0 to 1."""
     number = _to_float(value, -1)
     if not 0 <= number <= 1:
         raise UsageError(f"{str(value)!r} is not a fraction between 0 and 1")
@@ -243,14 +243,14 @@ def _to_float(value: str | float, otherwise: float) -> float:
 
 
 def url(value: str) -> str:
-    """An address of a server that is asked by HTTP."""
+    """Converts to an address of a server that is asked by HTTP."""
     if not is_endpoint(value):
         raise UsageError(f"{value!r} is no URL that starts with http:// or https://")
     return value
 
 
 def size(value: str | int) -> int:
-    """A number of bytes such as 268435456, 256MiB or 64k."""
+    """Converts to a number of bytes such as 268435456, 256MiB or 64k."""
     text = str(value)
     units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
     number = text.lower().removesuffix("b").removesuffix("i")
@@ -269,7 +269,7 @@ def size(value: str | int) -> int:
 
 
 def release(value: str) -> str:
-    """A name of the dataset's version for readers."""
+    """Converts to a name of the dataset's version for readers."""
     if not value.isidentifier():
         raise UsageError(f"{value!r}: letters, digits and _ only, such as v7")
     return value

@@ -228,7 +228,7 @@ def call_watched(
 
 
 def is_run_later(beam_arguments: Sequence[str]) -> bool:
-    """Whether a job is only described, to be run when this program has ended."""
+    """Returns whether a job is only described, to be run when this program has ended."""
     return "--template_location" in flags_given(beam_arguments)
 
 

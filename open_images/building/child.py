@@ -17,7 +17,7 @@ from transforms.system import program
 
 
 class _Sender(Observer):
-    """Sends what a build says to the process that waits for it."""
+    """Sends messages and progress of a build to the process that waits for it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

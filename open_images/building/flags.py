@@ -233,7 +233,7 @@ class BuildFlags(ExampleFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoctorFlags(BuildFlags):
-    """The flags of a build, of which none is required, and some of the doctor's own."""
+    """The flags of a build, none of them required, and some of the doctor's own."""
 
     annotations: Sequence[str] = values.optional(BuildFlags, "annotations", ())
     images: Sequence[str] = values.optional(BuildFlags, "images", ())

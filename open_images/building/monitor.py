@@ -1,4 +1,4 @@
-"""Watches a build for whoever observes it: its job on a cluster, and how far the workers are."""
+"""Follows a build for its observer: its job on a cluster, and the progress of workers."""
 
 import contextlib
 import os
@@ -24,14 +24,14 @@ _JOIN_SECONDS = 1.0
 
 
 class BuildMonitor(Monitor):
-    """Adds up what the workers have counted, while it is open.
+    """Adds up the counts of the workers, and shows them while it is open.
 
     Two phases: reading annotations, in bytes, and building examples, in images.
 
     Args:
         config: the build.
-        log: shows a line.
-        show: shows how far it is.
+        log: is called with messages.
+        show: is called with the progress.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BuildMonitor(Monitor):
         """Records a job in the work folder for as long as the build runs, and shows it."""
         config = self._config
         data = to_json(job._asdict() | {"version": config.version})
-        # A build doesn't end for want of a note: what is wrong with the folder shows elsewhere.
+        # The build goes on without this file; a step that needs the folder fails by itself.
         with contextlib.suppress(OSError, StorageError):
             path = os.path.join(config.work.path, JOB)
             files.write_file(path, data, config.work.path, config.examples.object_options)

@@ -229,7 +229,7 @@ class Build:
             raise
 
     def _failed(self, cause: str, consequence: str = "; nothing was published") -> BuildError:
-        """Returns what went wrong, and what readers see: they may have been led there before."""
+        """Returns the error of a build that failed; it says whether a version was published."""
         try:
             config = self._config
             if config and self._output.latest() == config.version:
@@ -248,12 +248,12 @@ class Build:
         return BuildResult(version, folder, **self._account(), **details)
 
     def _account(self) -> dict[str, Any]:
-        """Returns what results and errors tell alike."""
+        """Returns the attributes that results and errors share."""
         return {"seconds": self.seconds, "notes": self._notes, "plan": self._config}
 
     @property
     def seconds(self) -> float:
-        """How long ago the build began."""
+        """Seconds since the build began."""
         return time.monotonic() - self._started
 
 

@@ -1,8 +1,8 @@
 """A build in a process of its own, so that the caller's stays as it is.
 
-Beam would take the caller's memory and temporary folder, configure logging, and in a notebook
-import what works with some releases of pandas alone. And a process that is only a build's can
-handle signals, and keep what it frees for later.
+Beam takes memory and a temporary folder, configures logging, and in a notebook imports modules that
+need certain releases of pandas. A process of its own can also handle signals, and keep freed memory
+for later.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from runners.same_python import import_path, module_command
 if TYPE_CHECKING:
     from open_images.building.one_build import BuildResult
 
-#: For a build to end in order when it is interrupted.
+#: Time that an interrupted build gets to end in order.
 _PATIENCE_SECONDS = 20.0
 
 
@@ -35,7 +35,7 @@ def run_in_process(
     Args:
         flags: of the build.
         beam_arguments: flags for Beam.
-        observer: hears of it, in this thread.
+        observer: is called in this thread.
 
     Raises:
         UsageError, BusyError, BuildError: as `Build.run` raises them.

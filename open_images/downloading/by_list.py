@@ -265,7 +265,7 @@ class PicturesByList:
     def _windows(
         self, lacking: image_list.Pictures, folder: str, downloads: _Downloads, meter: Meter
     ) -> Iterator[pa.Table]:
-        """The pictures that are asked for together, with what is known of them."""
+        """Yields the pictures that are asked for together, with what is known of them."""
         for joined in gather(
             lacking, self._sources, self._published, folder, meter, self._object_options
         ):
@@ -287,13 +287,13 @@ class PicturesByList:
 
 
 def _patient(retry: Retry, timeout: float) -> Retry:
-    """A policy with time for a second attempt after one that took `timeout` seconds."""
+    """Returns a policy with time for a second attempt after one that took `timeout` seconds."""
     return replace(retry, total_seconds=max(retry.total_seconds, 2 * timeout))
 
 
 @contextlib.contextmanager
 def _work_folder(output: Path) -> Iterator[str]:
-    """A folder for what is needed meanwhile, as a build has one; nothing of it stays."""
+    """Yields a folder for what is needed meanwhile, as a build has one; nothing of it stays."""
     parent = output / ".download"
     try:
         private.make_shared_folder(str(parent))

@@ -42,7 +42,7 @@ class ClassFile(NamedTuple):
 
 
 def build_classes(files: Iterable[ClassFile], labels: Iterable[str]) -> list[dict[str, Any]]:
-    """All classes in index order.
+    """Returns all classes in index order.
 
     That order is by rank of their files, then by file name, and then file order; last the `labels`
     that are in no file, sorted. What is said first stands.
@@ -76,7 +76,7 @@ def build_classes(files: Iterable[ClassFile], labels: Iterable[str]) -> list[dic
 def complete_classes(
     classes: Sequence[dict[str, Any]], labels: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """The classes with those appended, sorted, whose `labels` occur in annotations alone."""
+    """Returns the classes, followed by those of further `labels`, sorted."""
     index = class_index([each["label"] for each in classes], labels)
     added = [_new_class(number, label) for label, number in index.items() if number > len(classes)]
     return [*classes, *added]
@@ -89,18 +89,18 @@ def class_index(known: Sequence[str], labels: Iterable[str]) -> dict[str, int]:
 
 
 def encode_labels(classes: Iterable[Mapping[str, Any]]) -> bytes:
-    """The labels of classes in order, for `decode_labels`: a tenth of what `classes.json` is."""
+    """Encodes the labels of classes in order; a tenth of the bytes of `classes.json`."""
     return "\n".join(each["label"] for each in classes).encode()
 
 
 @functools.lru_cache(maxsize=1)
 def decode_labels(encoded: bytes) -> pa.Array:
-    """The labels, (n,) string; decoded once a process."""
+    """Returns the labels, (n,) string; decoded once a process."""
     return pa.array(encoded.decode().split("\n") if encoded else [], pa.string())
 
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
-    """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
+    """Returns the content of `classes.json`: a JSON array in UTF-8, one class a line."""
     text = json.dumps(list(classes), ensure_ascii=False)
     # Only between classes, as quotes in strings are escaped, and one at a time takes twice as long.
     lines = text[1:-1].replace('}, {"', '},\n{"')
@@ -108,7 +108,7 @@ def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def complete_encoded(encoded: bytes, labels: Iterable[str]) -> bytes:
-    """As `complete_classes`, of encoded classes: the very same bytes where nothing is added."""
+    """Does what `complete_classes` does with encoded classes; same bytes if nothing is added."""
     unknown = set(labels)
     if not unknown:
         return encoded

@@ -52,7 +52,7 @@ class Kind(TableSchema, abc.ABC):
     spilled_a_byte: float = 0.7
 
     def matches_json(self, path: str, head: bytes) -> bool:
-        """Whether a JSON file is of this kind, by its first bytes.
+        """Returns whether a JSON file is of this kind, by its first bytes.
 
         Raises:
             SourceError: It looks like one, and can't be read.

@@ -53,7 +53,7 @@ class Output:
         return os.path.join(self.path, "latest")
 
     def pin_path(self, name: str) -> str:
-        """The file that keeps a version from being removed."""
+        """Returns the file that keeps a version from being removed."""
         return os.path.join(self.path, "pins", name)
 
     def latest(self) -> str | None:

@@ -105,7 +105,7 @@ class Previous:
     def bucket(
         self, bucket: int, buckets: int, digest: str, images: int, forms: Sequence[str]
     ) -> list[BuiltPart] | None:
-        """The parts of a bucket whose input has this digest, if all are there and sound.
+        """Returns the parts of a bucket whose input has this digest, if all are there and sound.
 
         Args:
             bucket: its number.
@@ -156,7 +156,7 @@ class Previous:
         return Match(sound, np.where(known, places, -1), known & with_masks) if sound else None
 
     def _between(self, first: int, last: int, form: str, split: str) -> Iterator[BuiltPart]:
-        """The parts of some buckets, in order."""
+        """Yields the parts of some buckets, in order."""
         for bucket in range(first, last + 1):
             for part, _ in self.parts.get(bucket, ()):
                 if (part.format, part.split) == (form, split):
@@ -181,7 +181,7 @@ class Previous:
         return np.concatenate(pieces)
 
     def _sound(self, parts: list[BuiltPart]) -> list[BuiltPart] | None:
-        """The parts, where they stay; None if one isn't as it was written.
+        """Returns the parts, where they stay; None if one isn't as it was written.
 
         Objects are known by their ETags to be so; local shards are read.
         """
@@ -195,7 +195,7 @@ class Previous:
 
 
 def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Known]:
-    """All parts, but for those of objects that aren't what they were."""
+    """Yields all parts, but for those of objects that aren't what they were."""
     etags = None
     if is_remote(folder):
         etags = {status.path: status.version for status in files.walk(folder, options)}

@@ -35,7 +35,7 @@ _READ_BYTES = 1 << 20
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
 ) -> Iterator[TextBlock]:
-    """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
+    """Yields whole records of a range, without the header, in blocks of about `chunk_size`.
 
     Raises:
         ChangedError: The file isn't what was planned, as is found at the end of the range at last.

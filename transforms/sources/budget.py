@@ -118,7 +118,7 @@ class Room:
         return self._budget.claim(self._number, self.size)
 
     def resize(self, size: int) -> bool:
-        """Claims another size in place of the former; returns False where there is no room at once."""
+        """Claims another size instead; returns False where there is no room at once."""
         self.size = size
         return self._budget.try_claim(self._number, size)
 

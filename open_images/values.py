@@ -199,7 +199,7 @@ def up_to(most: int) -> Converter:
 
     def convert(value: str | int) -> int:
         text = str(value)
-        if not text.isdecimal() or not 1 <= int(text) <= most:
+        if not text.isdecimal() or not 1 <= natural(text) <= most:
             raise UsageError(f"{text!r} is not a number from 1 to {most}")
         return int(text)
 

@@ -12,9 +12,10 @@ from open_images.building import graph
 from open_images.building.flags import UnpublishedFlags
 from open_images.building.plan import make_example_plan, read_vocabulary
 from open_images.dataset import open_dataset
-from open_images.values import keywords_of, none_of
+from open_images.values import keywords_of, none_of, texts
 from transforms import journal
 from transforms.errors import UsageError
+from transforms.formats.described import leaves
 from transforms.storage.stores import ObjectOptions
 
 
@@ -53,11 +54,7 @@ class ReadExamples(beam.PTransform):
         super().__init__()
         dataset = open_dataset(output, version, s3_endpoint_url=s3_endpoint_url)
         self._shards = dataset.shards("parquet", split)
-        for column in columns or ():
-            name = column.partition(".")[0]
-            if name not in dataset.schema.names:
-                raise UsageError(f"column {none_of(name, dataset.schema.names)}")
-        self._columns = columns
+        self._columns = None if columns is None else checked_columns(dataset.schema, columns)
         self._options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
@@ -73,6 +70,27 @@ class ReadExamples(beam.PTransform):
                 pa.RecordBatch
             )
         )
+
+
+def checked_columns(schema: pa.Schema, columns: Sequence[str]) -> tuple[str, ...]:
+    """Returns names of columns, or of fields in them, that a schema has.
+
+    Raises:
+        UsageError: A name is none of the schema's; PyArrow would pass over it.
+    """
+    fields: dict[str, set[str]] = {}
+    for leaf, _ in leaves(pa.struct(schema)):
+        parts = leaf.split(".")
+        fields.setdefault(parts[0], set()).update(
+            ".".join(parts[:end]) for end in range(1, len(parts) + 1)
+        )
+    for column in (names := texts(columns)):
+        name = column.partition(".")[0]
+        if name not in fields:
+            raise UsageError(f"column {none_of(name, schema.names)}")
+        if column not in fields[name]:
+            raise UsageError(f"column {none_of(column, sorted(fields[name]))}")
+    return names
 
 
 @keywords_of(UnpublishedFlags)

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from open_images import reading
 from open_images.values import none_of
+from transforms.dataset.failures import SCHEMA
 from transforms.dataset.keys import image_keys
 from transforms.dataset.naming import CLASSES, SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
 from transforms.formats.registry import FORMATS
-from transforms.releases.manifest import Manifest
+from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import Output
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -51,7 +52,10 @@ def open_dataset(
     options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
     published = Output(os.fspath(output), options)
     name = published.choose(version)
-    return Dataset(published, name, published.manifest(name))
+    try:
+        return Dataset(published, name, published.manifest(name))
+    except ManifestError as error:
+        raise ManifestError(f"{published.path}: version {name}: {error}") from None
 
 
 class Dataset:
@@ -138,12 +142,18 @@ class Dataset:
         Columns: `image_id`, `split`, `stage`, `reason`, `detail`, `source`, `line`; null where one
         doesn't apply.
         """
-        folder = os.path.join(self.folder, "failures")
+        if self.manifest.files is None:  # a version of an earlier release
+            found = files.list_files(os.path.join(self.folder, "failures"), self._options)
+        else:
+            names = (file.path for file in self.manifest.files)
+            found = [
+                os.path.join(self.folder, each) for each in names if each.startswith("failures/")
+            ]
         tables = []
-        for path in files.list_files(folder, self._options):
+        for path in found:
             with files.open_file(path, self._options) as file:
                 tables.append(pq.read_table(file))
-        return pa.concat_tables(tables)
+        return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
     def image(self, image_id: str) -> dict[str, Any]:
         """Reads one example, with its picture and all annotations.
@@ -160,6 +170,8 @@ class Dataset:
             KeyError: The version has no such image: it may be among the `failures`.
             UsageError: The version has no Parquet.
         """
+        if not isinstance(image_id, str):
+            raise TypeError(f"{image_id!r} is no text: give an ImageID, 16 hexadecimal digits")
         keys, is_valid = image_keys(pa.array([image_id]))
         for split in self.splits if is_valid[0] else ():
             group = self._find_group(split, int(keys[0]))

@@ -61,13 +61,21 @@ def keywords_of(
 ) -> Callable[[Callable[[_Flags], _Result]], Callable[_P, _Result]]:
     """Returns a decorator: a function of a dataclass of flags takes their fields as keywords."""
 
+    signature = inspect.signature(flags)
+
     def decorate(function: Callable[[_Flags], _Result]) -> Callable[_P, _Result]:
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            hint = did_you_mean(unknown[0], list(signature.parameters)) if unknown else ""
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}(): {error}{hint}") from None
             return function(flags(*args, **kwargs))
 
         described: Any = call
-        described.__signature__ = inspect.signature(flags)
+        described.__signature__ = signature
         lines = [
             f"    {field.name}: {field.metadata['options']['help']}"
             for field in dataclasses.fields(flags)  # pyrefly: ignore
@@ -85,14 +93,20 @@ def optional(flags: type, name: str, default: Any) -> Any:
 
 
 def convert_fields(flags: Any) -> None:
-    """Converts the fields of a frozen dataclass of flags in place, but for None and defaults.
+    """Converts the fields of a frozen dataclass of flags in place, but for defaults.
 
     Raises:
         UsageError: A value is wrong; the message names the flag.
     """
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
-        if value is None or value == field.default:
+        if value is None and field.default is None:
+            continue
+        if value is None:
+            raise UsageError(
+                f"argument --{field.name}: None is no value: leave it out, or give one"
+            )
+        if value == field.default:
             continue
         try:
             object.__setattr__(flags, field.name, field.metadata["convert"](value))

@@ -20,6 +20,7 @@ from transforms.releases.manifest import Manifest, ShardFile, VersionError
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
 from transforms.releases.shard_files import local_copy
+from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.system.processes import spread
 
@@ -194,8 +195,11 @@ def _checksum_shard(task: _ShardTask) -> Batch:
         StorageError: The object store can't be read.
     """
     name = task.shard.path
+    place = os.path.join(task.folder, name)
+    if not is_remote(place) and os.path.exists(place) and not os.path.isfile(place):
+        raise DamagedShardError(f"{os.path.basename(name)} can't be read: it is no file")
     try:
-        with local_copy(os.path.join(task.folder, name), task.options) as path:
+        with local_copy(place, task.options) as path:
             return _checksum_columns(find_format(task.shard.format), path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         cause = str(error).partition("\n")[0]

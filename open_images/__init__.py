@@ -58,7 +58,7 @@ __all__ = [
     "verify",
 ]
 
-#: Where names are that take a while to import.
+#: The modules of names that are imported when they are first used.
 _MODULES = {
     "build": "open_images.building",
     "BuildExamples": "open_images.beam",

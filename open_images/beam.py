@@ -1,4 +1,4 @@
-"""Steps of Apache Beam over the dataset: examples as Arrow batches, for pipelines of your own."""
+"""Apache Beam transforms: examples as Arrow batches, for pipelines of your own."""
 
 import os
 import uuid
@@ -12,17 +12,18 @@ from open_images.building import graph
 from open_images.building.flags import UnpublishedFlags
 from open_images.building.plan import make_example_plan, read_vocabulary
 from open_images.dataset import open_dataset
-from open_images.values import keywords_of, none_of
+from open_images.values import keywords_of, none_of, texts
 from transforms import journal
 from transforms.errors import UsageError
+from transforms.formats.described import leaves
 from transforms.storage.stores import ObjectOptions
 
 
 class ReadExamples(beam.PTransform):
     """A published version → Arrow batches of its examples, some 16 MiB each.
 
-    The latest version is looked up once, when the pipeline is put together. Row groups are dealt
-    out to workers, so that batches come in no order.
+    The latest version is looked up once, when the pipeline is constructed. Workers read row groups
+    in parallel, so batches come in no order.
 
         >>> with beam.Pipeline() as pipeline:  # doctest: +SKIP
         ...     batches = pipeline | open_images.ReadExamples("oid/dataset", "train", ["bboxes"])
@@ -30,11 +31,11 @@ class ReadExamples(beam.PTransform):
 
     Args:
         output: the folder or URI that a build has published to.
-        split: such as `train`; None for all.
+        split: its name, such as `train`; None for all.
         columns: names of columns, or of fields in them, such as `bboxes.list.element.label`; None
             for all, pictures too.
-        version: which; None for the latest.
-        s3_endpoint_url: of a store like S3, for `s3://`.
+        version: its name; None for the latest.
+        s3_endpoint_url: address of a store like S3, for `s3://`.
 
     Raises:
         VersionError: There is no such version.
@@ -53,11 +54,7 @@ class ReadExamples(beam.PTransform):
         super().__init__()
         dataset = open_dataset(output, version, s3_endpoint_url=s3_endpoint_url)
         self._shards = dataset.shards("parquet", split)
-        for column in columns or ():
-            name = column.partition(".")[0]
-            if name not in dataset.schema.names:
-                raise UsageError(f"column {none_of(name, dataset.schema.names)}")
-        self._columns = columns
+        self._columns = None if columns is None else checked_columns(dataset.schema, columns)
         self._options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
@@ -73,6 +70,27 @@ class ReadExamples(beam.PTransform):
                 pa.RecordBatch
             )
         )
+
+
+def checked_columns(schema: pa.Schema, columns: Sequence[str]) -> tuple[str, ...]:
+    """Returns names of columns, or of fields in them, that a schema has.
+
+    Raises:
+        UsageError: A name is none of the schema's; PyArrow would pass over it.
+    """
+    fields: dict[str, set[str]] = {}
+    for leaf, _ in leaves(pa.struct(schema)):
+        parts = leaf.split(".")
+        fields.setdefault(parts[0], set()).update(
+            ".".join(parts[:end]) for end in range(1, len(parts) + 1)
+        )
+    for column in (names := texts(columns)):
+        name = column.partition(".")[0]
+        if name not in fields:
+            raise UsageError(f"column {none_of(name, schema.names)}")
+        if column not in fields[name]:
+            raise UsageError(f"column {none_of(column, sorted(fields[name]))}")
+    return names
 
 
 @keywords_of(UnpublishedFlags)

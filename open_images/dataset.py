@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from open_images import reading
 from open_images.values import none_of
+from transforms.dataset.failures import SCHEMA
 from transforms.dataset.keys import image_keys
 from transforms.dataset.naming import CLASSES, SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
 from transforms.formats.registry import FORMATS
-from transforms.releases.manifest import Manifest
+from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import Output
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -41,17 +42,20 @@ def open_dataset(
 
     Args:
         output: the folder or URI that a build has published to.
-        version: which; None for the latest.
-        s3_endpoint_url: of a store like S3, for `s3://`.
+        version: its name; None for the latest.
+        s3_endpoint_url: address of a store like S3, for `s3://`.
 
     Raises:
         VersionError: There is no such version, or its manifest can't be read.
-        StorageError, OSError: It can't be read.
+        StorageError, OSError: The output can't be read.
     """
     options = ObjectOptions(s3_endpoint_url=s3_endpoint_url)
     published = Output(os.fspath(output), options)
     name = published.choose(version)
-    return Dataset(published, name, published.manifest(name))
+    try:
+        return Dataset(published, name, published.manifest(name))
+    except ManifestError as error:
+        raise ManifestError(f"{published.path}: version {name}: {error}") from None
 
 
 class Dataset:
@@ -60,9 +64,11 @@ class Dataset:
     Attributes:
         version: its name.
         folder: where it is.
-        manifest: all that the build has recorded of it; see `manifest.json`.
-        splits: how many examples each split has, such as `{"train": 1000}`.
-        formats: the formats that it is in.
+        manifest: the content of its `manifest.json`.
+        splits: number of examples by split, such as `{"train": 1000}`.
+        formats: names of the formats that it has shards in.
+
+    What it reads raises `OSError` or `StorageError` where a file isn't there any more.
     """
 
     def __init__(self, output: Output, version: str, manifest: Manifest) -> None:
@@ -122,31 +128,50 @@ class Dataset:
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
-        """The columns of an example, as its Parquet shards have them."""
+        """The columns of an example, as its Parquet shards have them.
+
+        Raises:
+            UsageError: The version has no Parquet.
+        """
         with reading.opened(self.shards("parquet")[0], self._options) as shard:
             return shard.schema_arrow
 
     def failures(self) -> pa.Table:
-        """Reads all failures: what was left out, and why; see `transforms.dataset.failures`."""
-        folder = os.path.join(self.folder, "failures")
+        """Reads the table of failures: what was left out, and why.
+
+        Columns: `image_id`, `split`, `stage`, `reason`, `detail`, `source`, `line`; null where one
+        doesn't apply.
+        """
+        if self.manifest.files is None:  # a version of an earlier release
+            found = files.list_files(os.path.join(self.folder, "failures"), self._options)
+        else:
+            names = (file.path for file in self.manifest.files)
+            found = [
+                os.path.join(self.folder, each) for each in names if each.startswith("failures/")
+            ]
         tables = []
-        for path in files.list_files(folder, self._options):
+        for path in found:
             with files.open_file(path, self._options) as file:
                 tables.append(pq.read_table(file))
-        return pa.concat_tables(tables)
+        return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
     def image(self, image_id: str) -> dict[str, Any]:
-        """Reads one example, with its picture and all that is annotated.
+        """Reads one example, with its picture and all annotations.
 
-        Finds it by some reads of ids, as shards are in the order of their images' keys.
+        Shards are in key order, so a binary search over their first ImageIDs finds it.
 
         Args:
             image_id: 16 hexadecimal digits.
+
+        Returns:
+            Each column's value as `pyarrow` converts it to Python.
 
         Raises:
             KeyError: The version has no such image: it may be among the `failures`.
             UsageError: The version has no Parquet.
         """
+        if not isinstance(image_id, str):
+            raise TypeError(f"{image_id!r} is no text: give an ImageID, 16 hexadecimal digits")
         keys, is_valid = image_keys(pa.array([image_id]))
         for split in self.splits if is_valid[0] else ():
             group = self._find_group(split, int(keys[0]))

@@ -37,7 +37,7 @@ class Palette:
         self._places = {entry["label"]: place for place, entry in enumerate(classes, 1)}
 
     def name(self, label: str) -> str:
-        """The display name; the MID itself where it has none."""
+        """Returns the display name; the MID itself where it has none."""
         return self._names.get(label) or label
 
     def colour(self, label: str) -> Colour:
@@ -47,7 +47,11 @@ class Palette:
 
 
 def find_version(path: Path) -> Path:
-    """The folder of a version: the path itself, or the one that its `latest` names."""
+    """Returns the folder of a version: the path itself, or the one that its `latest` names.
+
+    Raises:
+        UsageError: Nothing is published there.
+    """
     if (path / MANIFEST).is_file():
         return path
     output = Output(str(path))
@@ -58,7 +62,17 @@ def find_version(path: Path) -> Path:
 
 
 def find_examples(version: Path, split: str | None, image_ids: list[str], number: int) -> list:
-    """Rows of the Parquet: of these images, or else of some with many kinds of annotation."""
+    """Returns rows of the Parquet shards of a version.
+
+    Args:
+        version: its folder.
+        split: in which to look; None for all, or without `image_ids` for `train`.
+        image_ids: which images; empty for some with many kinds of annotation.
+        number: how many, without `image_ids`.
+
+    Raises:
+        UsageError: There is no such split or image, no Parquet, or no pictures.
+    """
     shards = sorted(version.glob("parquet/*.parquet"))
     splits = sorted({shard.name.split("-")[0] for shard in shards})
     if not splits:
@@ -88,7 +102,7 @@ def find_examples(version: Path, split: str | None, image_ids: list[str], number
 
 
 def draw_sheet(examples: Sequence[dict], palette: Palette) -> Image.Image:
-    """A contact sheet of rows of Parquet, up to three beside one another."""
+    """Returns a contact sheet of examples, three a row."""
     cells = [draw_example(example, palette) for example in examples]
     across = min(3, len(cells))
     wide, high = _WIDTH + _MARGIN, max(cell.height for cell in cells) + _MARGIN
@@ -100,7 +114,7 @@ def draw_sheet(examples: Sequence[dict], palette: Palette) -> Image.Image:
 
 
 def draw_example(example: dict, palette: Palette) -> Image.Image:
-    """The picture of an example with its masks, boxes and points, and a caption below."""
+    """Returns the picture of an example with its masks, boxes and points, and a caption below."""
     picture = Image.open(io.BytesIO(example["image"]["bytes"])).convert("RGB")
     scale = min(_WIDTH / picture.width, _HEIGHT / picture.height)
     size = (round(picture.width * scale) or 1, round(picture.height * scale) or 1)
@@ -123,9 +137,12 @@ def draw_example(example: dict, palette: Palette) -> Image.Image:
             canvas.circle(at, 5, ink, "white", 2)
         else:
             canvas.text(at, "x", ink, _FONT, "mm", stroke_width=2, stroke_fill="white")
-    taken: list[Box] = []
+    areas: list[Box] = []
     for label, box in sorted(boxes, key=lambda item: item[1][1]):
-        _draw_label(canvas, box, palette.name(label), palette.colour(label), taken)
+        name = palette.name(label)
+        if area := _find_label_area(canvas, box, name, areas):
+            _draw_label(canvas, area, name, palette.colour(label))
+            areas.append(area)
     lines = caption_of(example, palette)
     cell = Image.new("RGB", (_WIDTH, size[1] + 10 + 19 * len(lines)), "white")
     cell.paste(picture)
@@ -150,22 +167,26 @@ def _draw_dashed_box(canvas: ImageDraw.ImageDraw, box: Box, colour: Colour) -> N
             canvas.rectangle([x, start, x + 2, end], colour)
 
 
-def _draw_label(
-    canvas: ImageDraw.ImageDraw, box: Box, name: str, colour: Colour, taken: list[Box]
-) -> None:
-    """Writes a name at its box where it hides no other; it is left out where there is no room."""
+def _find_label_area(
+    canvas: ImageDraw.ImageDraw, box: Box, name: str, others: Sequence[Box]
+) -> Box | None:
+    """Returns where at its box a name hides none of the others; None where there is no room."""
     width, height = canvas.textlength(name, _FONT) + 8, 19
     left = max(0, min(box[0], canvas.im.size[0] - width))
     right = max(0, box[2] - width)
     inside = np.arange(box[1], max(box[1], box[3] - height) + 1, height)
     for x, y in ((left, box[1] - height), *((x, y) for y in inside for x in (left, right))):
         area = [x, y, x + width, y + height]
-        hides = any(x < r and le < x + width and y < b and t < y + height for le, t, r, b in taken)
+        hides = any(x < r and le < x + width and y < b and t < y + height for le, t, r, b in others)
         if not hides and 0 <= y <= canvas.im.size[1] - height:
-            canvas.rectangle(area, colour)
-            canvas.text((x + 4, y + height / 2), name, "white", _FONT, anchor="lm")
-            taken.append(area)
-            return
+            return area
+    return None
+
+
+def _draw_label(canvas: ImageDraw.ImageDraw, area: Box, name: str, colour: Colour) -> None:
+    left, top, _, bottom = area
+    canvas.rectangle(area, colour)
+    canvas.text((left + 4, (top + bottom) / 2), name, "white", _FONT, anchor="lm")
 
 
 def caption_of(example: dict, palette: Palette) -> list[str]:
@@ -180,8 +201,10 @@ def caption_of(example: dict, palette: Palette) -> list[str]:
 
 
 def _present(image_labels: Sequence[dict]) -> list[str]:
-    """The classes that an image has by its labels: what people say of one counts, whatever machines
-    do, and of those that machines alone speak of the likelier half."""
+    """Returns the classes that an image shows, by its labels.
+
+    A confidence of a half or more counts. Machines are only heeded where no person judged.
+    """
     people: dict[str, bool] = {}
     for each in image_labels:
         if each["source"] != "machine":

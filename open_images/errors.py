@@ -1,4 +1,4 @@
-"""What the library raises beside `OSError`: see `open_images`."""
+"""The exception of a build that failed."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ class BuildError(Exception):
 
     Attributes:
         message: the line.
-        causes: what readers would have lost had it been published: each cause with lines of
-            examples. Empty where something else went wrong.
-        outcome: what became of the images and rows, as `BuildResult.outcome`; None where it didn't
-            come to that.
-        folder: the version that was published before it failed, if that is so.
+        causes: each loss beyond a limit, with lines of examples; empty where something else went
+            wrong.
+        outcome: counts of images, rows and failures, as `BuildResult.outcome`; None where it failed
+            before they were counted.
+        folder: the version, where it failed after that was published; else None.
         seconds: how long it took.
-        notes: lines that were shown meanwhile.
-        plan: what it was going to do; None where it didn't come to that.
+        notes: messages to be shown with the error.
+        plan: the plan of the build; None where it failed before there was one.
     """
 
     message: str

@@ -1,4 +1,4 @@
-"""How far a build or a download is, and who hears of it."""
+"""Progress of builds and downloads, and the observers that receive it."""
 
 import dataclasses
 import logging
@@ -10,11 +10,11 @@ class Progress:
     """How far some work is.
 
     Attributes:
-        label: what is done.
-        done: how much of it; 0 where nobody can tell.
-        total: how much there is to do; None where that isn't known.
-        unit: `B`, or what is counted, such as `images`.
-        failed: how many of these failed; None where none can.
+        label: the phase, such as `building`.
+        done: amount of work done, in units; 0 where it isn't known.
+        total: amount of work in all; None where it isn't known.
+        unit: `B` for bytes, or a noun such as `images`.
+        failed: units that failed; None where none can fail.
         stages: how many stages of a job on a cluster are done, as a text; or empty.
     """
 
@@ -27,10 +27,10 @@ class Progress:
 
 
 class Observer:
-    """Hears of work while it goes on; this one ignores it. Calls come from several threads."""
+    """Receives messages and progress; this one ignores them. Calls come from several threads."""
 
-    def say(self, line: str) -> None:
-        """Shows a line of what happens, without the secrets of URLs in it."""
+    def log(self, line: str) -> None:
+        """Shows a message, which holds no secrets of URLs."""
 
     def show(self, progress: Progress) -> None:
         """Shows how far it is."""
@@ -40,11 +40,14 @@ class Observer:
 
 
 class Listener(Observer):
-    """Logs what happens, keeps the lines of the result, and calls a function with how far it is.
+    """Logs messages, keeps the lines of the result, and calls a function with the progress.
 
     Args:
-        logger: of the lines.
+        logger: for messages.
         progress: the function; None for none.
+
+    Attributes:
+        reports: the lines of the result.
     """
 
     def __init__(self, logger: logging.Logger, progress: Callable[[Progress], None] | None) -> None:
@@ -52,7 +55,7 @@ class Listener(Observer):
         self._logger = logger
         self._progress = progress
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self._logger.info("%s", line)
 
     def show(self, progress: Progress) -> None:

@@ -15,7 +15,7 @@ from transforms.sources.buffer import PictureBuffer
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
-#: What is read at once of a column, and about what a batch takes.
+#: Read of a column at once; and about the size of a batch.
 _READ_BYTES = 1 << 20
 _BATCH_BYTES = 16 << 20
 _MOST_ROWS = 8192
@@ -25,7 +25,7 @@ _PICTURE = "image.bytes"
 
 
 class RowGroup(NamedTuple):
-    """Some examples of a shard, which lie together.
+    """Consecutive examples of a shard.
 
     Attributes:
         path: of the shard, local or in an object store.
@@ -38,7 +38,7 @@ class RowGroup(NamedTuple):
 
 @contextlib.contextmanager
 def opened(path: str, options: ObjectOptions) -> Iterator[pq.ParquetFile]:
-    """Opens a shard, of which columns are read a piece at a time."""
+    """Opens a shard whose columns are read in pieces of `_READ_BYTES`."""
     with (
         files.open_file(path, options) as file,
         pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) as shard,
@@ -81,11 +81,11 @@ def read_column(group: RowGroup, name: str, options: ObjectOptions) -> pa.Chunke
 def read_example(
     group: RowGroup, row: int, with_picture: bool, options: ObjectOptions
 ) -> dict[str, Any]:
-    """Reads one example: of pictures no more than the page that holds its own.
+    """Reads one example as a row of Python values; of pictures only the page that holds its own.
 
     Args:
         group: the row group.
-        row: of the row group.
+        row: its place in the row group, from 0.
         with_picture: whether examples have pictures.
         options: how object stores are reached.
     """

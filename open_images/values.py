@@ -19,9 +19,9 @@ from transforms.storage.endpoints import is_endpoint
 
 #: How alike two names are, of 1, where one may have been meant by the other.
 _LIKENESS = 0.7
-#: How many letters two names begin with where no other name does.
+#: Letters that a word shares with the one name that it may mean.
 _START = 3
-#: Of a number that Python reads at once, and of no disk's size.
+#: Digits of a number that Python still parses, and a size that no disk has.
 _MOST_DIGITS, _MOST_BYTES = 1000, 1 << 60
 _DAY_SECONDS = 86400
 
@@ -42,8 +42,8 @@ def flag(
     """Returns a dataclass field that is also a flag of a command line.
 
     Args:
-        convert: makes the field's value of a text or of what Python passes; or the names of which
-            it is one.
+        convert: converts a text, or a value that Python passes, to the field's value; or the names
+            that it may have.
         default: without one the flag is required.
         group: the heading in `--help` that the flag is listed under.
         recorded: whether the manifest records the value.
@@ -59,15 +59,23 @@ def flag(
 def keywords_of(
     flags: Callable[_P, _Flags],
 ) -> Callable[[Callable[[_Flags], _Result]], Callable[_P, _Result]]:
-    """Decorates a function of a dataclass of flags, to take its fields as keywords instead."""
+    """Returns a decorator: a function of a dataclass of flags takes their fields as keywords."""
+
+    signature = inspect.signature(flags)
 
     def decorate(function: Callable[[_Flags], _Result]) -> Callable[_P, _Result]:
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            hint = did_you_mean(unknown[0], list(signature.parameters)) if unknown else ""
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}(): {error}{hint}") from None
             return function(flags(*args, **kwargs))
 
         described: Any = call
-        described.__signature__ = inspect.signature(flags)
+        described.__signature__ = signature
         lines = [
             f"    {field.name}: {field.metadata['options']['help']}"
             for field in dataclasses.fields(flags)  # pyrefly: ignore
@@ -79,20 +87,26 @@ def keywords_of(
 
 
 def optional(flags: type, name: str, default: Any) -> Any:
-    """Returns the field of a flag of other `flags`, which needn't be given here."""
+    """Returns a field of other `flags` with a default, so that it needn't be given."""
     field = next(field for field in dataclasses.fields(flags) if field.name == name)
     return dataclasses.field(default=default, metadata=field.metadata)
 
 
 def convert_fields(flags: Any) -> None:
-    """Converts the fields of a frozen dataclass of flags in place, but for None and defaults.
+    """Converts the fields of a frozen dataclass of flags in place, but for defaults.
 
     Raises:
         UsageError: A value is wrong; the message names the flag.
     """
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
-        if value is None or value == field.default:
+        if value is None and field.default is None:
+            continue
+        if value is None:
+            raise UsageError(
+                f"argument --{field.name}: None is no value: leave it out, or give one"
+            )
+        if value == field.default:
             continue
         try:
             object.__setattr__(flags, field.name, field.metadata["convert"](value))
@@ -101,14 +115,14 @@ def convert_fields(flags: Any) -> None:
 
 
 def path(value: str | os.PathLike[str]) -> str:
-    """A path or URI."""
+    """Converts to a path or URI."""
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{value!r} is no path")
     return os.fspath(value)
 
 
 def local_path(value: str | os.PathLike[str]) -> Path:
-    """A path on this machine."""
+    """Converts to a path on this machine."""
     return Path(path(value))
 
 
@@ -144,14 +158,14 @@ def repeated(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def callback(value: Callable[..., None]) -> Callable[..., None]:
-    """A function."""
+    """Checks that a value is a function."""
     if not callable(value):
         raise UsageError(f"{value!r} can't be called")
     return value
 
 
 def switch(value: bool) -> bool:
-    """Whether something is wanted."""
+    """Checks that a value is True or False."""
     if not isinstance(value, bool):
         raise UsageError(f"{value!r} is neither True nor False")
     return value
@@ -185,7 +199,7 @@ def choices(allowed: Sequence[str], aliases: Mapping[str, str] | None = None) ->
 
 
 def count(value: str | int) -> int:
-    """A number from 1."""
+    """Converts to a number from 1."""
     text = str(value)
     if not text.isdecimal() or natural(text) < 1:
         raise UsageError(f"{text!r} is not a positive number")
@@ -193,7 +207,7 @@ def count(value: str | int) -> int:
 
 
 def natural(value: str | int) -> int:
-    """A number from 0."""
+    """Converts to a number from 0."""
     text = str(value)
     if not text.isdecimal():
         raise UsageError(f"{text!r} is not a number")
@@ -203,7 +217,7 @@ def natural(value: str | int) -> int:
 
 
 def natural_or_all(value: str | int) -> int | None:
-    """A number from 0, or None for `all`."""
+    """Converts to a number from 0, or None for `all`."""
     if value == "all":
         return None
     if not str(value).isdecimal():
@@ -216,7 +230,7 @@ def up_to(most: int) -> Converter:
 
     def convert(value: str | int) -> int:
         text = str(value)
-        if not text.isdecimal() or not 1 <= int(text) <= most:
+        if not text.isdecimal() or not 1 <= natural(text) <= most:
             raise UsageError(f"{text!r} is not a number from 1 to {most}")
         return int(text)
 
@@ -229,7 +243,7 @@ def cores() -> int:
 
 
 def processes(value: str | int) -> int:
-    """A number of processes that this machine can bear."""
+    """Converts to a number of processes that this machine can bear."""
     number = count(value)
     if number > launch.MOST_PROCESSES:
         raise UsageError(launch.too_many(number, launch.MOST_PROCESSES))
@@ -237,7 +251,7 @@ def processes(value: str | int) -> int:
 
 
 def seconds(value: str | float) -> float:
-    """A time from above 0 to a day."""
+    """Converts to a time from above 0 to a day."""
     number = _to_float(value, 0)
     if not 0 < number <= _DAY_SECONDS:
         raise UsageError(f"{str(value)!r} is not a positive number of seconds")
@@ -245,7 +259,7 @@ def seconds(value: str | float) -> float:
 
 
 def fraction(value: str | float) -> float:
-    """A number from 0 to 1."""
+    """Converts to a number from 0 to 1."""
     number = _to_float(value, -1)
     if not 0 <= number <= 1:
         raise UsageError(f"{str(value)!r} is not a fraction between 0 and 1")
@@ -267,14 +281,14 @@ def _to_float(value: str | float, otherwise: float) -> float:
 
 
 def url(value: str) -> str:
-    """An address of a server that is asked by HTTP."""
+    """Converts to an address of a server that is asked by HTTP."""
     if not is_endpoint(value):
         raise UsageError(f"{value!r} is no URL that starts with http:// or https://")
     return value
 
 
 def size(value: str | int) -> int:
-    """A number of bytes such as 268435456, 256MiB or 64k."""
+    """Converts to a number of bytes such as 268435456, 256MiB or 64k."""
     text = str(value)
     units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
     number = text.lower().removesuffix("b").removesuffix("i")
@@ -293,7 +307,7 @@ def size(value: str | int) -> int:
 
 
 def release(value: str) -> str:
-    """A name of the dataset's version for readers."""
+    """Converts to a name of the dataset's version for readers."""
     if not value.isidentifier():
         raise UsageError(f"{value!r}: letters, digits and _ only, such as v7")
     return value
@@ -304,19 +318,19 @@ def none_of(word: str, allowed: Sequence[str]) -> str:
     return f"{word!r} is none of {', '.join(allowed)}{did_you_mean(word, allowed)}"
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Returns the end of a line about a name that is none of these: the likeliest, if any is."""
-    found = most_alike(word, known)
+def did_you_mean(word: str, allowed: Sequence[str]) -> str:
+    """Returns the end of an error message that suggests the most similar name, or an empty text."""
+    found = most_alike(word, allowed)
     return f": did you mean {found}?" if found else ""
 
 
-def most_alike(word: str, known: Sequence[str]) -> str | None:
+def most_alike(word: str, names: Sequence[str]) -> str | None:
     """Returns the name that is most like a word, if any is."""
-    plain = {_plain(each): each for each in known}
+    plain = {_plain(each): each for each in names}
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
-    begun = [name for name in plain if name[:_START] == _plain(word)[:_START]]
-    if not close and len(begun) == 1:
-        close = begun
+    same_start = [name for name in plain if name[:_START] == _plain(word)[:_START]]
+    if not close and len(same_start) == 1:
+        close = same_start
     return plain[close[0]] if close else None
 
 

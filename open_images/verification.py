@@ -17,14 +17,15 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """What was found of a version.
+    """The result of a check.
 
     Attributes:
-        version: its name.
-        problems: a line each, and of damaged pictures the first, which are no problems.
-        notes: a line each.
-        account: how much was checked: `examples`, `shards`, `bytes` and `pictures`; and the
-            numbers of `problems` and of `damaged` pictures.
+        version: the name of the version.
+        problems: one line each; also lines about the first damaged pictures, which are no problems
+            unless the build looked for damage.
+        notes: remarks, one line each.
+        account: the numbers of `examples`, `shards`, `bytes` and `pictures` that were checked, of
+            `problems`, and of `damaged` pictures.
         seconds: how long it took.
     """
 
@@ -53,16 +54,16 @@ def verify(
 
     Args:
         output: the folder or URI that a build has published to.
-        version: which; None for the latest.
+        version: its name; None for the latest.
         sample: how many pictures to decode, evenly spread; None for all.
-        num_workers: processes. Several import the calling script again, as `multiprocessing` does:
-            it must have its calls below `if __name__ == "__main__"`.
-        s3_endpoint_url: of a store like S3, for `s3://`.
-        progress: is called with how far it is.
+        num_workers: number of processes. With several the calling script is imported again, as by
+            `multiprocessing`: its calls must be below `if __name__ == "__main__"`.
+        s3_endpoint_url: address of a store like S3, for `s3://`.
+        progress: is called with the progress.
 
     Raises:
         VersionError: There is no such version, or its manifest can't be read.
-        StorageError, OSError: Something can't be read.
+        StorageError, OSError: A file can't be read.
     """
     listener = Listener(_log, progress)
     return check(os.fspath(output), version, sample, num_workers, s3_endpoint_url, listener)
@@ -76,7 +77,7 @@ def check(
     s3_endpoint_url: str | None,
     observer: Observer,
 ) -> Verification:
-    """Does what `verify` does, and tells an observer of problems and notes as they are found."""
+    """Checks a version as `verify` does; an observer gets problems and notes as they are found."""
     started = time.monotonic()
     published = Output(output, ObjectOptions(s3_endpoint_url=s3_endpoint_url))
     name = published.choose(version)
@@ -89,7 +90,7 @@ def check(
 
     def note(line: str) -> None:
         notes.append(line)
-        observer.say(f"note: {redact(line)}")
+        observer.log(f"note: {redact(line)}")
 
     def show(done: int, total: int) -> None:
         observer.show(Progress(f"checking {name}", done, total))

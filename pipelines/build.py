@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
 
 
 def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
-    """Whether a message isn't one of those that Beam hands on, in 11 lines, from its processes."""
+    """Returns False for messages of worker processes that Beam logs again, in 11 lines."""
     return record.module != "worker_handlers"
 
 

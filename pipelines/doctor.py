@@ -1,4 +1,4 @@
-"""Checks in seconds what else fails a build after an hour: `python -m pipelines.doctor --help`."""
+"""Checks in seconds what would fail a build after an hour: `python -m pipelines.doctor --help`."""
 
 import dataclasses
 import logging
@@ -48,13 +48,13 @@ class ProgramFlags(DoctorFlags, build_flags.ReportFlags):
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[DoctorFlags, list[str]]:
-    """Parses the command line of a build, of whose flags none is needed, with a few of our own."""
+    """Parses the command line of a build, none of whose flags is required, and a few more."""
     parser = Parser(program="doctor", description=_DESCRIPTION, epilog=_EXAMPLES)
     return build_flags.parse_with(parser, ProgramFlags, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Looks at everything, and says what it found; returns the exit code."""
+    """Runs all checks, and prints their findings; returns the exit code."""
     logging.basicConfig(level=logging.CRITICAL)
     secrets.keep_secrets()
     flags, beam_arguments = parse(arguments)

@@ -160,7 +160,7 @@ def run(
         try:
             result.cancel()
         except Exception as error:
-            monitor.tell(f"{job} may still run ({error}): cancel it in the console")
+            monitor.log(f"{job} may still run ({error}): cancel it in the console")
         raise
 
 

@@ -196,7 +196,7 @@ class _Answer:
         self._on_error = on_error
 
     def is_done(self) -> bool:
-        """Whether it has answered."""
+        """Returns whether it has answered."""
         return self._future.is_done()
 
     def get(self, timeout: float | None = None) -> beam_fn_api_pb2.InstructionResponse:

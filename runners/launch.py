@@ -70,7 +70,7 @@ class Monitor:
     def submitted(self, job: Job) -> None:
         """Shows and records a job that was submitted."""
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Shows a line."""
 
     def show_stages(self, done: int, total: int, running: str) -> None:
@@ -228,7 +228,7 @@ def call_watched(
 
 
 def is_run_later(beam_arguments: Sequence[str]) -> bool:
-    """Whether a job is only described, to be run when this program has ended."""
+    """Returns whether a job is only described, to be run when this program has ended."""
     return "--template_location" in flags_given(beam_arguments)
 
 

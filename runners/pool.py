@@ -117,7 +117,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
 
 def answers(address: str) -> bool:
-    """Whether a pool listens at an address."""
+    """Returns whether a pool listens at an address."""
     with grpc.insecure_channel(address) as channel:
         try:
             grpc.channel_ready_future(channel).result(_CHECK_SECONDS)

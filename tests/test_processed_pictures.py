@@ -146,6 +146,7 @@ def test_annotations_alone_are_turned(corpus: Path, tmp_path: Path) -> None:
         (("--resize", "shortest"), "--resize and --image_size go together"),
         (("--image_size", "256"), "--resize and --image_size go together"),
         (("--quality", "101"), "from 1 to 100"),
+        (("--quality", "9" * 5000), "a number of 5,000 digits is too large"),
         (("--image_encoding", "webp"), "TensorFlow can't decode it"),
     ],
 )

@@ -259,7 +259,7 @@ def test_what_goes_to_logs_and_to_job_json(
     config = plan.make_plan(build_flags.parse(flags_of(url, tmp_path))[0], str(tmp_path))
     lines: list[str] = []
     shown = monitor.BuildMonitor(config, lines.append, lambda _: None)
-    shown.tell(f"restarted: {url} failed")
+    shown.log(f"restarted: {url} failed")
     shown.submitted(Job("Flink", "0", "http://host:8081/#/job/running/0/overview"))
     assert_hidden((tmp_path / monitor.JOB).read_text() + "".join(lines))
     assert lines[1] == "Flink job 0: http://host:8081/#/job/running/0/overview"

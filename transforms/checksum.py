@@ -52,7 +52,7 @@ class Checksum(NamedTuple):
 
 
 def _shifted(crc: int, length: int, polynomial: int) -> int:
-    """A CRC times x**(8 * length), modulo the polynomial: as if so many zeros came after."""
+    """Returns the CRC of data followed by `length` zeros: times x**(8 * length)."""
     for bit in range(length.bit_length()):
         if length >> bit & 1:
             crc = _product(_power(bit, polynomial), crc, polynomial)

@@ -87,7 +87,7 @@ def _redact_match(match: re.Match[str]) -> str:
 
 
 def _end_of_user(url: str, start: int) -> int:
-    """Where `USER:PASSWORD@` ends, before its `@`; `start` if there is none.
+    """Returns where `USER:PASSWORD@` ends, before its `@`; `start` if there is none.
 
     A password may hold what it shouldn't. So a `@` in the path is taken for its end where there is
     a password, or may be one before what looks like a port. Where there is a `@` in the query or
@@ -102,7 +102,7 @@ def _end_of_user(url: str, start: int) -> int:
 
 
 def _end_of_path(url: str, start: int, is_store: bool) -> tuple[int, int]:
-    """Where the query begins, at its `?`, and the fragment, at its `#`; else where the URL ends."""
+    """Returns where the query (`?`) and the fragment (`#`) begin; else where the URL ends."""
     if is_store:
         match = _STORE_QUERY.search(url, start)
         return (match.start() if match else len(url)), len(url)
@@ -111,6 +111,6 @@ def _end_of_path(url: str, start: int, is_store: bool) -> tuple[int, int]:
 
 
 def _find(url: str, text: str, start: int) -> int:
-    """Where a text is; the URL's end if it isn't there."""
+    """Returns where a text is; the URL's end if it isn't there."""
     found = url.find(text, start)
     return len(url) if found < 0 else found

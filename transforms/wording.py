@@ -15,7 +15,7 @@ _CUT_LENGTH = 40
 
 
 def counted(number: int, noun: str) -> str:
-    """How many of something.
+    """Returns how many of something.
 
     >>> counted(1, "image"), counted(2000, "image")
     ('1 image', '2,000 images')
@@ -93,7 +93,7 @@ def _spell_out(text: str) -> str:
 
 
 def exceeds(some: int, total: int, limit: float) -> bool:
-    """Whether a share of a total is above a limit; nothing is above 1.
+    """Returns whether a share of a total is above a limit; nothing is above 1.
 
     >>> exceeds(29, 100, 0.29), exceeds(30, 100, 0.29)
     (False, True)

@@ -182,7 +182,7 @@ def _is_archive(path: str, options: ObjectOptions) -> bool:
 
 
 def _begins_with_picture(path: str, options: ObjectOptions) -> bool:
-    """Whether the first member of an archive is a picture; a zip isn't listed for that."""
+    """Returns whether the first member of an archive is a picture; a zip isn't listed for that."""
     with files.open_file(path, options) as file:
         first = file.read(BLOCK)
     if first.startswith(b"PK"):

@@ -1,4 +1,4 @@
-"""The plan of a build, and what each step of it is told."""
+"""The plan of a build, and the options of its steps."""
 
 import dataclasses
 
@@ -11,10 +11,13 @@ from transforms.work_folder import WorkFolder
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """The content of the vocabulary files: that of `classes.json`, its labels as `encode_labels`
-    has them, rows, and failures.
+    """The content of the vocabulary files; apart from the plan, since few steps need so much.
 
-    Apart from the plan, since it is large and few steps need it.
+    Attributes:
+        classes: the content of `classes.json`.
+        labels: its labels, as of `encode_labels`.
+        counts: rows of each file.
+        failed: failures of rows.
     """
 
     classes: bytes
@@ -25,14 +28,14 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExamplePlan:
-    """How the rows of images come together, and what becomes of them.
+    """The plan of a flow that makes examples.
 
     Attributes:
-        examples: what they are made of.
+        examples: options of making examples.
         exchange: `files` of the work folder, or the `engine`'s shuffle.
-        chunk_size: bytes of a file that are read at once.
-        range_size: bytes of rows, about, of one element that is read, some chunks of a file.
-        buckets: how many groups of images are joined one by one.
+        chunk_size: bytes of a file that are read and parsed at once.
+        range_size: bytes of rows of one range, about; a multiple of chunks.
+        buckets: number of buckets.
         work: a folder that all workers see.
         steps: how the selection is carried out.
         image_keys: of the images that are listed, sorted uint64 in bytes; None where none are.
@@ -50,7 +53,7 @@ class ExamplePlan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildPlan(ExamplePlan, Publication):
-    """How examples become a published version.
+    """The plan of a build, from inputs to a published version.
 
     Attributes:
         fingerprint: of inputs and flags, as far as inputs are known before they are read.
@@ -63,7 +66,7 @@ class BuildPlan(ExamplePlan, Publication):
 
     @property
     def part_options(self) -> PartOptions:
-        """How examples are written."""
+        """Options of writing examples."""
         return PartOptions(
             self.formats,
             self.shard_size,

@@ -16,7 +16,7 @@ from transforms.system import program
 
 
 class _Sender(Observer):
-    """Sends what a build says to the process that waits for it."""
+    """Sends messages and progress of a build to the process that waits for it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -27,8 +27,8 @@ class _Sender(Observer):
         with self._lock, contextlib.suppress(OSError):
             self._connection.send((what, content))
 
-    def say(self, line: str) -> None:
-        self.send("say", line)
+    def log(self, line: str) -> None:
+        self.send("log", line)
 
     def show(self, progress: Progress) -> None:
         self.send("show", progress)

@@ -1,4 +1,4 @@
-"""What the doctor looks at, one thing after the other."""
+"""The checks of the doctor, in order."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ _VITAL = ("Java", "job server", "Flink", "slots", "Prism", "work folder")
 
 
 def examine(flags: DoctorFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
-    """Looks at everything that a runner needs.
+    """Yields the findings of all checks.
 
     Args:
         flags: of the doctor.
@@ -67,7 +67,7 @@ def examine(flags: DoctorFlags, beam_arguments: Sequence[str]) -> Iterator[Findi
 
 
 def _check_runner(flags: DoctorFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
-    """What the runner needs here, and a cluster."""
+    """Checks the runner on this machine, and its cluster."""
     if flags.runner == "flink":
         if not PipelineOptions(list(beam_arguments)).view_as(PortableOptions).job_endpoint:
             yield machine.check_java()
@@ -81,7 +81,7 @@ def _check_runner(flags: DoctorFlags, beam_arguments: Sequence[str]) -> Iterator
 
 @contextlib.contextmanager
 def _work_folder(flags: DoctorFlags) -> Iterator[str]:
-    """The folder that a build would work in, for as long as it is open."""
+    """Yields the folder that a build would work in, for as long as it is open."""
     is_new = not is_remote(flags.output) and not os.path.exists(flags.output)
     try:
         with workspace.workspace(
@@ -122,7 +122,7 @@ def _check_inputs(flags: DoctorFlags) -> Iterator[Finding]:
 
 
 def _inputs(flags: DoctorFlags) -> Iterator[str]:
-    """The paths of inputs, without their kinds; not what is asked for picture by picture."""
+    """Yields the paths of inputs, without their kinds; not what is asked for picture by picture."""
     for argument in (*flags.annotations, *flags.images, *flags.masks):
         _, path = split_kind(argument, (*KINDS, *PICTURE_KINDS))
         if path not in ("none", "original", "thumbnail") and not path.startswith("http"):

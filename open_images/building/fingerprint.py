@@ -72,7 +72,7 @@ def latest_manifest(output: Output) -> tuple[Manifest | None, str]:
 def identify(
     sources: Sequence[Source], manifest: Manifest | None, options: ObjectOptions = files.DEFAULTS
 ) -> list[Source]:
-    """Sources with their digests.
+    """Returns sources with their digests.
 
     Args:
         sources: as found.

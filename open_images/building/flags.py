@@ -241,7 +241,7 @@ class PlanFlags(BuildFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoctorFlags(BuildFlags):
-    """The flags of a build, of which none is required, and some of the doctor's own."""
+    """The flags of a build, none of them required, and some of the doctor's own."""
 
     annotations: Sequence[str] = values.optional(BuildFlags, "annotations", ())
     images: Sequence[str] = values.optional(BuildFlags, "images", ())

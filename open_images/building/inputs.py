@@ -61,7 +61,7 @@ def find_sources(
 
 
 def _number(sources: Iterable[Source]) -> list[Source]:
-    """Sources in published order, each file once, under a path without links if there is one."""
+    """Sorts sources in published order, each file once, by a path without links if there is one."""
     by_file: dict[tuple[str, str], Source] = {}
     for source in sorted(sources, key=lambda source: (_is_linked(source.path), source.path)):
         path = source.path if is_remote(source.path) else os.path.realpath(source.path)
@@ -146,7 +146,7 @@ def _look_through(folder: str, options: ObjectOptions) -> tuple[list[str], list[
 
 
 def _remote_source(argument: str) -> Source | None:
-    """A source of pictures that are asked for by name, if it is one.
+    """Returns a source of pictures that are asked for by name, if it is one.
 
     Raises:
         UsageError: A template lacks `{image_id}`, or names something else.
@@ -170,7 +170,7 @@ def _remote_source(argument: str) -> Source | None:
 
 
 def _is_container(uri: str) -> bool:
-    """Whether a URI means archives, to be listed, and not a prefix or template to ask by name."""
+    """Returns whether a URI means archives, and not a prefix or template to ask by name."""
     name = uri.rstrip("/").removesuffix(".gz")
     return name.endswith(_ARCHIVE_SUFFIXES) or ("{" not in uri and any(c in uri for c in "*?["))
 

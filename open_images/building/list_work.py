@@ -63,7 +63,7 @@ class ListWork(beam.PTransform):
     Attributes:
         sources: all inputs, by index.
         range_size: bytes of rows, about, of a range to be read.
-        vocabulary: what vocabulary files say.
+        vocabulary: the content of vocabulary files.
     """
 
     sources: Sequence[Source]

@@ -1,4 +1,4 @@
-"""Watches a build for whoever observes it: its job on a cluster, and how far the workers are."""
+"""Follows a build for its observer: its job on a cluster, and the progress of workers."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ class WorkMonitor(Monitor):
 
     Args:
         config: how the rows of images come together.
-        say: shows a line.
+        log: shows a line.
         show: shows how far it is.
         label: what is done with images.
     """
@@ -38,12 +38,12 @@ class WorkMonitor(Monitor):
     def __init__(
         self,
         config: ExamplePlan,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         show: Callable[[Progress], None],
         label: str,
     ) -> None:
         self._work = config.work
-        self._say = say
+        self._log = log
         self._show = show
         self._label = label
         tables = [source for source in config.examples.sources if source.kind in TABLES]
@@ -63,11 +63,11 @@ class WorkMonitor(Monitor):
 
     def submitted(self, job: Job) -> None:
         """Shows a job."""
-        self._say(f"{job}: {job.url}")
+        self._log(f"{job}: {job.url}")
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Shows a line, without the secrets of URLs in it."""
-        self._say(redact(line))
+        self._log(redact(line))
 
     def show_stages(self, done: int, total: int, running: str) -> None:
         """Shows how many stages of a job are done beside what the workers have counted."""
@@ -105,9 +105,9 @@ class BuildMonitor(WorkMonitor):
     """Watches a build; arguments as of `WorkMonitor`."""
 
     def __init__(
-        self, config: BuildPlan, say: Callable[[str], None], show: Callable[[Progress], None]
+        self, config: BuildPlan, log: Callable[[str], None], show: Callable[[Progress], None]
     ) -> None:
-        super().__init__(config, say, show, "building")
+        super().__init__(config, log, show, "building")
         self._config = config
 
     def submitted(self, job: Job) -> None:

@@ -117,7 +117,7 @@ class Build:
         except (lease.BusyError, BuildError):
             raise
         except launch.NotRunError as ended:
-            self._say(str(ended))
+            self._log(str(ended))
             return self._result(None)
         except lease.LostLeaseError as error:
             # Whose observer may have interrupted the build: `interrupted` returns it, too.
@@ -141,14 +141,14 @@ class Build:
         if version := self._find_unchanged():
             self._clear_up()
             return self._result(version, is_unchanged=True)
-        with lease.hold(flags.output, flags.wait, self._options, self._say) as held:
+        with lease.hold(flags.output, flags.wait, self._options, self._log) as held:
             # Another build may have published the same meanwhile.
             if held.waited and (version := self._find_unchanged()):
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         if outcome.version is not None:
             if lacking := _lacking_classes(outcome):
-                self._say(lacking)
+                self._log(lacking)
             return self._result(outcome.version, outcome=outcome)
         assert self._config is not None
         causes = _rejections(outcome, self._config)
@@ -158,9 +158,9 @@ class Build:
     def _note(self, line: str) -> None:
         """Shows a line and keeps it."""
         self._notes.append(line)
-        self._observer.say(line)
+        self._observer.log(line)
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         self._note(redact(line))
 
     def _clear_up(self) -> None:
@@ -178,7 +178,7 @@ class Build:
         """Plans the build; returns the latest version if it is what would be published."""
         latest, problem = fingerprint.latest_manifest(self._output)
         if problem:
-            self._say(f"note: {problem}")
+            self._log(f"note: {problem}")
         self._config = plan.make_plan(self._flags, manifest=latest)
         if not latest or self._flags.rebuild:
             return None
@@ -215,7 +215,7 @@ class Build:
             ):
                 if done:
                     pieces = f"{counted(done, 'piece')} {'is' if done == 1 else 'are'} done"
-                    monitor.tell(f"going on from a build that was stopped: {pieces}")
+                    monitor.log(f"going on from a build that was stopped: {pieces}")
                 define = partial(graph.define_pipeline, plan=config, vocabulary=vocabulary)
                 # Whoever looks at a cluster finds the version by the job's name.
                 named = {"job_name": f"open-images-{config.version.lower()}"}
@@ -236,7 +236,7 @@ class Build:
             raise
 
     def _failed(self, cause: str, consequence: str = "; nothing was published") -> BuildError:
-        """Returns what went wrong, and what readers see: they may have been led there before."""
+        """Returns the error of a build that failed; it says whether a version was published."""
         try:
             config = self._config
             if config and self._output.latest() == config.version:
@@ -255,12 +255,12 @@ class Build:
         return BuildResult(version, folder, **self._account(), **details)
 
     def _account(self) -> dict[str, Any]:
-        """Returns what results and errors tell alike."""
+        """Returns the attributes that results and errors share."""
         return {"seconds": self.seconds, "notes": self._notes, "plan": self._config}
 
     @property
     def seconds(self) -> float:
-        """How long ago the build began."""
+        """Seconds since the build began."""
         return time.monotonic() - self._started
 
 

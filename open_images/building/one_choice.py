@@ -67,7 +67,7 @@ class ImageChoice:
         run_on_runner = launch.load(flags.runner)
         lean.end_imports()
         with (
-            WorkMonitor(plan, observer.say, observer.show, "choosing") as monitor,
+            WorkMonitor(plan, observer.log, observer.show, "choosing") as monitor,
             program_folder(),
         ):
             run_on_runner(define, flags, [], monitor)

@@ -58,7 +58,7 @@ class Claimed:
         self._paths = {_real(path) for path in (*listed, *paths)}
 
     def holds(self, path: str) -> bool:
-        """Whether a file is one of these, or lies below one."""
+        """Returns whether a file is one of these, or lies below one."""
         real = _real(path)
         while real not in self._paths:
             above = posixpath.dirname(real)
@@ -73,7 +73,7 @@ def _real(path: str) -> str:
 
 
 def expand(flag: str, path: str, options: ObjectOptions) -> list[tuple[str, bool]]:
-    """The paths that an argument means, itself or what a glob matches, and whether each is a
+    """Returns the paths that an argument or its glob means, and whether each is a
     folder.
 
     Raises:
@@ -112,7 +112,7 @@ def check_file(flag: str, path: str) -> None:
 
 
 def files_below(folder: str, options: ObjectOptions) -> Iterator[File]:
-    """The files below a folder at any depth; links are followed (see `folders.walk_linked`).
+    """Yields the files below a folder at any depth; links are followed (see `folders.walk_linked`).
 
     Raises:
         OSError, StorageError: A folder can't be read.
@@ -128,7 +128,9 @@ def files_below(folder: str, options: ObjectOptions) -> Iterator[File]:
 def each(
     function: Callable[[_Item], _Result], items: Iterable[_Item], at_once: int = AT_ONCE
 ) -> Iterator[_Result]:
-    """What a function gives for each of some files, in order; for several at a time, since object
-    stores take a while to answer."""
+    """Calls a function for each of some files; yields results in order.
+
+    Several calls run at a time, since object stores take a while to answer.
+    """
     with ThreadPoolExecutor(at_once) as threads:
         yield from threads.map(function, items)

@@ -1,4 +1,4 @@
-"""From flags to a plan: what the inputs are, what is to become of them, how the work is cut."""
+"""Makes the plan of a build from its flags: inputs, options of each step, buckets and ranges."""
 
 import datetime
 import os
@@ -242,7 +242,7 @@ def find_inputs(
 
 
 def check_image_flags(flags: ExampleFlags) -> ImageSpec:
-    """What pictures are to become.
+    """Returns the size, encoding and rotation of pictures by the flags.
 
     Raises:
         UsageError: Flags contradict each other.
@@ -271,7 +271,7 @@ def _check_encoding(encoding: str, formats: Iterable[str]) -> None:
 
 
 def _check_splits(annotations: list[Source]) -> None:
-    """Without an image table, file names must tell the splits."""
+    """Checks that the names of files tell their splits, where there is no image table."""
     tables = [source for source in annotations if source.kind in TABLES]
     if any(source.kind == IMAGES.name for source in tables):
         return
@@ -354,8 +354,11 @@ def _release_of(annotations: list[Source]) -> str:
 
 
 def _choose_range_size(sources: Sequence[Source], chunk_size: int) -> int:
-    """Larger for large inputs: every range has rows for every bucket, and to write and to read each
-    such pair takes time, so that it would grow by the square."""
+    """Returns the bytes of a range, more for large inputs.
+
+    Every range has rows for every bucket, and each such pair takes time to write and to read: with
+    ranges of one size that time would grow with the square of the input.
+    """
     tables = [source for source in sources if source.kind in TABLES]
     total = sum(source.size * TABLES[source.kind].spilled_a_byte for source in tables)
     return max(chunk_size, round(total / _MAX_RANGES))

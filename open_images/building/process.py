@@ -1,8 +1,8 @@
 """A build, or a plan of one, in a process of its own, so that the caller's stays as it is.
 
-Beam would take the caller's memory and temporary folder, configure logging, and in a notebook
-import what works with some releases of pandas alone. And a process that is only a build's can
-handle signals, and keep what it frees for later.
+Beam takes memory and a temporary folder, configures logging, and in a notebook imports modules that
+need certain releases of pandas. A process of its own can also handle signals, and keep freed memory
+for later.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from runners.same_python import import_path, module_command
 
 _Result = TypeVar("_Result", covariant=True)
 
-#: For a build to end in order when it is interrupted.
+#: Time that an interrupted build gets to end in order.
 _PATIENCE_SECONDS = 20.0
 
 
@@ -78,8 +78,8 @@ def run_in_process(
                 ours.send(task)
             while True:
                 what, content = _receive(ours, process, fate)
-                if what == "say":
-                    observer.say(content)
+                if what == "log":
+                    observer.log(content)
                 elif what == "show":
                     observer.show(content)
                 elif what == "result":

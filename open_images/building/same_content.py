@@ -55,7 +55,7 @@ def _preference(source: Source) -> tuple:
 
 
 def _content_size(source: Source) -> Hashable:
-    """The size without compression, modulo 2^32: equal if contents are equal.
+    """Returns the size without compression, modulo 2^32: equal if contents are equal.
 
     None if it isn't known without unpacking.
     """
@@ -71,7 +71,7 @@ def _content_size(source: Source) -> Hashable:
 
 
 def _is_copy(source: Source, other: Source, options: ObjectOptions) -> bool:
-    """Whether two files of one kind have the same content, and belong to one split."""
+    """Returns whether two files of one kind have the same content, and belong to one split."""
     splits = {source.split, other.split} - {None}
     if source.kind in TABLES and len(splits) > 1:  # the rows belong to two splits
         return False

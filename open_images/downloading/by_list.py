@@ -114,7 +114,7 @@ class _Downloads:
             self._meter.add(len(failures))
             others = [failure for failure in failures if failure.reason != Reason.MISSING]
             for failure in others[: max(0, _FAILURES_SHOWN - self.failed)]:
-                self._meter.say(f"{_name(failure)}: {failure.reason}: {failure.detail}")
+                self._meter.log(f"{_name(failure)}: {failure.reason}: {failure.detail}")
             self.missing += len(failures) - len(others)
             self.failed += len(others)
             self.blocked += sum(other.reason == Reason.BLOCKED_ADDRESS for other in others)
@@ -224,7 +224,7 @@ class PicturesByList:
                 self._wanted, flags.output / "images", flags.verify, meter, stop
             )
             if damaged:
-                meter.say(
+                meter.log(
                     f"pictures that are there, but not whole: {damaged:,}, again; the first "
                     f"{example}"
                 )
@@ -255,7 +255,7 @@ class PicturesByList:
     def _windows(
         self, lacking: image_list.Pictures, folder: str, downloads: _Downloads, meter: Meter
     ) -> Iterator[pa.Table]:
-        """The pictures that are asked for together, with what is known of them."""
+        """Yields the pictures that are asked for together, with what is known of them."""
         for joined in gather(
             lacking, self._sources, self._published, folder, meter, self._object_options
         ):
@@ -290,5 +290,5 @@ def read_list(flags: DownloadFlags, list_path: Path) -> image_list.Pictures:
 
 
 def _patient(retry: Retry, timeout: float) -> Retry:
-    """A policy with time for a second attempt after one that took `timeout` seconds."""
+    """Returns a policy with time for a second attempt after one that took `timeout` seconds."""
     return replace(retry, total_seconds=max(retry.total_seconds, 2 * timeout))

@@ -105,7 +105,7 @@ class _Connection:
             self._multi.remove_handle(handle.curl)
 
     def _receive(self, url: str) -> Iterator[bytes]:
-        """The body of the answer as it comes; the headers come before its first chunk."""
+        """Yields the body of the answer as it comes; the headers come before its first chunk."""
         running = 1
         since, received = time.monotonic(), 0
         while running:

@@ -83,7 +83,7 @@ class _Download:
         self._note.unlink(missing_ok=True)
         if not item.checksum:
             how = "by the server's own MD5 alone" if self._checksum else "by nothing but its length"
-            self._meter.say(f"{item.path.name}: of unknown checksum, checked {how}")
+            self._meter.log(f"{item.path.name}: of unknown checksum, checked {how}")
 
     def _receive(self) -> None:
         """Asks the places where the file may be, one after the other, until it is complete."""
@@ -151,11 +151,11 @@ class _Download:
         self._note.unlink(missing_ok=True)
 
     def _may_go_on(self) -> bool:
-        """Whether a checksum or the server would tell if the rest were that of another file."""
+        """Returns whether a checksum or the server would show that the file has changed."""
         return bool(self._checksum or self._validator())
 
     def _validator(self) -> str:
-        """The ETag or date of the file that the part began with."""
+        """Returns the ETag or date of the file that the part began with."""
         try:
             with open(private.open_file(os.fspath(self._note), os.O_RDONLY)) as file:
                 return file.read()

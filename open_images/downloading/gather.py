@@ -71,7 +71,7 @@ def gather(
             if len(rows):
                 known = [KeyedBatch(source.index, order, rows)]
                 written.append(spills.write_spill(known, buckets, folder))
-        meter.say(f"{source.name}: knows {found:,} of the pictures")
+        meter.log(f"{source.name}: knows {found:,} of the pictures")
     the_list = Source(len(sources), IMAGES.name, "", 0)
     of_bucket = {split: bucket_of(keys, buckets) for split, keys in pictures.items()}
     for bucket in range(buckets):
@@ -106,9 +106,9 @@ def _list_members(
             if len(listing.table):
                 yield keyed(listing.table, source.index)
     except PixelError as error:
-        meter.say(f"{source.path}: {error}")
+        meter.log(f"{source.path}: {error}")
     if refused:
-        meter.say(f"{source.path}: {refused:,} members are left out, the first: {first}")
+        meter.log(f"{source.path}: {refused:,} members are left out, the first: {first}")
 
 
 def _read_addresses(
@@ -134,4 +134,4 @@ def _read_addresses(
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DownloadError(f"{source.name}: compressed data: {error}: get it again") from None
     if bad_rows:
-        meter.say(f"{source.name}: {bad_rows:,} bad rows are left out")
+        meter.log(f"{source.name}: {bad_rows:,} bad rows are left out")

@@ -78,7 +78,7 @@ def _pieces(file: TextIO, size: int) -> Iterator[list[str]]:
 
 
 def _parse(lines: pa.Array, path: Path, before: int) -> dict[str, np.ndarray]:
-    """The keys of some lines, `before` of which precede them in the file, by split."""
+    """Returns the keys of some lines, `before` of which precede them in the file, by split."""
     lines = pc.utf8_trim_whitespace(lines)
     parts = pc.extract_regex(lines, _LINE)
     wrong = pc.and_(parts.is_null(), pc.not_equal(lines, ""))
@@ -199,7 +199,7 @@ def find_fault(path: str, verify: bool) -> str:
 
 
 def _has_ends(path: str) -> bool:
-    """Whether a file starts and ends as a JPEG or PNG, without any bytes behind."""
+    """Returns whether a file starts and ends as a JPEG or PNG, without any bytes behind."""
     descriptor = open_regular(path)
     try:
         start = os.pread(descriptor, _END_BYTES, 0)

@@ -156,7 +156,7 @@ class MaskPngs:
 
         for_each(look_at, windows, _THREADS, self._client.stop)
         if damaged:
-            self._meter.say(
+            self._meter.log(
                 f"masks that are there, but not whole: {len(damaged):,}, again; the first "
                 f"{min(damaged)}"
             )
@@ -190,7 +190,7 @@ class MaskPngs:
         except DownloadError as error:
             prefix = f"{item.path.name}: "
             detail = prefix + str(error).removeprefix(prefix)
-            self._meter.say(detail)
+            self._meter.log(detail)
             self._refuse(split, list(left), Reason.HTTP_STATUS, detail)
         except PixelError as error:
             self._refuse(split, list(left), error.reason, f"{item.path.name}: {error.detail}")
@@ -204,7 +204,7 @@ class MaskPngs:
             partial.open()
             self._extract(partial.path, split, left, partial)
         except NoRangesError:
-            self._meter.say(f"{item.path.name}: its server answers no ranges: the whole zip")
+            self._meter.log(f"{item.path.name}: its server answers no ranges: the whole zip")
             fetch(item, self._client, Meter(Observer(), "", 0, "B"))
             with self._lock:
                 self.size += item.path.stat().st_size
@@ -272,7 +272,7 @@ class MaskPngs:
                 self._missing += len(names)
             else:
                 for name in names[: max(0, _FAILURES_SHOWN - self._failed)]:
-                    self._meter.say(f"{split}/{name}: {reason}: {detail}")
+                    self._meter.log(f"{split}/{name}: {reason}: {detail}")
                 self._failed += len(names)
 
 

@@ -89,6 +89,6 @@ class Meter:
             self._progress = progress
         self._observer.show(progress)
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Shows a line."""
-        self._observer.say(redact(line))
+        self._observer.log(redact(line))

@@ -29,7 +29,7 @@ class Item:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def is_there(self, verify: bool) -> bool:
-        """Whether the file is there and right: by its size, and with `verify` by its checksum."""
+        """Returns whether the file is there with its size, and with `verify` its checksum."""
         if not self.path.is_file():
             return False
         if self.size is not None and self.path.stat().st_size != self.size:

@@ -76,7 +76,7 @@ def get_files(
     plan.check_room(wanted, flags.output)
     for item in wanted:
         if item.path.exists():
-            observer.say(f"{item.path.name}: there, but not as published: again")
+            observer.log(f"{item.path.name}: there, but not as published: again")
     errors: list[str] = []
     total = sum(item.size or 0 for item in wanted)
     meter = Meter(observer, counted(len(wanted), "file"), total, "B")
@@ -86,7 +86,7 @@ def get_files(
             fetch(item, client, meter)
         except DownloadError as error:
             errors.append(str(error))
-            meter.say(str(error))
+            meter.log(str(error))
 
     # The largest first, so that none is left alone at the end.
     wanted.sort(key=lambda item: -(item.size or 1 << 62))

@@ -87,7 +87,7 @@ class ForecastRun:
             vocabulary = read_vocabulary(plan.examples.sources, self._options)
             run_on_runner = launch.load(self._flags.runner)
             lean.end_imports()
-            with WorkMonitor(plan, self._say, self._observer.show, "counting") as monitor:
+            with WorkMonitor(plan, self._log, self._observer.show, "counting") as monitor:
                 define = partial(define_forecast, plan=plan, vocabulary=vocabulary, notices=notices)
                 named = {"job_name": f"open-images-plan-{uuid.uuid4().hex[:12]}"}
                 arguments = launch.with_defaults(self._beam_arguments, named)
@@ -163,9 +163,9 @@ class ForecastRun:
             notes=self._notes,
         )
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         self._notes.append(redact(line))
-        self._observer.say(redact(line))
+        self._observer.log(redact(line))
 
     def _error(self, message: str) -> BuildError:
         return BuildError(redact(message), seconds=self.seconds, notes=self._notes)

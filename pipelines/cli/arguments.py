@@ -20,7 +20,7 @@ _Flags = TypeVar("_Flags")
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with help of our width, and flags in full.
 
-    For flags and values that are none it names one that is much like them.
+    For an unknown flag or value it suggests the most similar one.
 
     Args:
         program: the name of the command.
@@ -71,10 +71,10 @@ class Parser(argparse.ArgumentParser):
         """Ends the program, without the usage of all flags that argparse would print first."""
         if message.startswith(_REQUIRED):
             # One of them may be there, not quite by its name.
-            known, lacking = self.flags(), message.removeprefix(_REQUIRED).split(", ")
+            flags, lacking = self.flags(), message.removeprefix(_REQUIRED).split(", ")
             for word in self.given:
                 flag = word.partition("=")[0]
-                if flag.startswith("-") and flag not in known and values.most_alike(flag, lacking):
+                if flag.startswith("-") and flag not in flags and values.most_alike(flag, lacking):
                     message = unknown_flag(word, lacking)
                     break
         hint = "" if message.endswith("?") else ": see --help"
@@ -89,15 +89,15 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, str(error)) from None
 
 
-def unknown_flag(word: str, known: Sequence[str]) -> str:
+def unknown_flag(word: str, flags: Sequence[str]) -> str:
     """Returns the error message for an unknown flag.
 
     Args:
         word: as it was given, perhaps with a value.
-        known: the flags that there are.
+        flags: the flags that there are.
     """
     flag = word.partition("=")[0]
-    return f"unknown flag {flag}{values.did_you_mean(flag, known)}"
+    return f"unknown flag {flag}{values.did_you_mean(flag, flags)}"
 
 
 def converted(convert: values.Converter) -> Callable[[str], Any]:

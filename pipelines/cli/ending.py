@@ -31,7 +31,7 @@ class Ending:
         error: what went wrong, in a line.
         text: what is printed for people.
         outcome: what became of its images; None where it didn't come to that.
-        folder: of the version that it published, or that is what it would have published.
+        folder: of the version that it published, or that was there already.
         unchanged: whether that version was there before.
         causes: what went wrong once more, each cause with lines of examples, where there are some.
         notes: lines that were shown meanwhile.
@@ -76,7 +76,7 @@ def _text(ended: BuildResult | BuildError) -> str:
 
 
 def document(ending: Ending) -> dict[str, Any]:
-    """How a build ended, for machines: what is null isn't known, for it failed before."""
+    """Returns the document of `--report json`; null where the build failed before."""
     if ending.folder and ending.code == 0:
         word = "unchanged" if ending.unchanged else "published"
     else:
@@ -114,7 +114,7 @@ def run(build: Build) -> Ending:
 
 
 def print_report(program_name: str, ending: Ending, form: str) -> None:
-    """Prints a report, `text` or `json`; or where that can't be, what became of the build."""
+    """Prints a report, `text` or `json`; where stdout can't be written, a line on stderr."""
     if form == "json":
         text = json.dumps(clean_values(document(ending)))
     else:

@@ -26,7 +26,7 @@ class _Figure(NamedTuple):
 
 
 def complaint(path: str) -> str | None:
-    """Why no file can be written there, with the remedy; None if one can."""
+    """Returns why no file can be written there, with the remedy; None if one can."""
     folder = os.path.dirname(os.path.realpath(path))
     what = ""
     try:
@@ -102,7 +102,7 @@ def _of_build(ending: Ending, now: float) -> Iterator[_Figure]:
 
 
 def _of_version(output: Output) -> Iterator[_Figure]:
-    """What is published, also where the last build failed; nothing where nothing is."""
+    """Yields the figures of the published version, also where the last build failed."""
     try:
         name = output.latest()
         if name is None:

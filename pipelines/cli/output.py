@@ -1,4 +1,4 @@
-"""How programs speak: their names, lines on stderr, results on stdout, and exit codes.
+"""Output of programs: their names, lines on stderr, results on stdout, and exit codes.
 
 Light to import.
 """
@@ -46,14 +46,14 @@ def print_line(line: str) -> None:
 
 
 def print_result(name: str, text: str, done: str) -> None:
-    """Prints what a program says of what it has done; where that can't be, a line says so instead.
+    """Prints a result to stdout; where that fails, prints a line to stderr.
 
-    It is done still, so it isn't an error.
+    The work is done all the same, so that is no error.
 
     Args:
         name: of the program.
         text: for stdout.
-        done: what is done, in a few words for that line; empty if nothing is.
+        done: a few words about the work, for that line; or empty.
     """
     try:
         print(spelled(text), flush=True)
@@ -64,7 +64,7 @@ def print_result(name: str, text: str, done: str) -> None:
 
 
 def fail(name: str, message: str, code: int) -> int:
-    """Prints in a line what went wrong; returns the exit code."""
+    """Prints an error message in a line; returns the exit code."""
     print_line(f"{name}: error: {message}")
     return code
 
@@ -72,13 +72,13 @@ def fail(name: str, message: str, code: int) -> int:
 def exit_code_of(
     name: str, work: Callable[[], int], place: str = "", interrupted: str = "interrupted"
 ) -> int:
-    """Calls what a program does; where an error or a signal ends it, a line on stderr says so.
+    """Runs a program; prints a line on stderr where an error or a signal ends it.
 
     Args:
         name: of the program.
         work: returns the exit code.
-        place: what is named of an error of the system that names no file.
-        interrupted: the error after a signal.
+        place: path for the message of an `OSError` that names none.
+        interrupted: the message after a signal.
 
     Returns:
         The exit code: after an error 2 where the use was wrong, else 1.

@@ -1,4 +1,4 @@
-"""How far a program is: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a program: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import threading
@@ -66,7 +66,7 @@ class ProgressDisplay(Observer):
                     self._refreshed = now
                     self._bar.refresh()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Prints a line to stderr, and URLs in full."""
         self._print(clean(spelled(line), LINE_LENGTH), sys.stderr)
 

@@ -1,4 +1,4 @@
-"""What a build says at its end."""
+"""Reports of builds and checks: tables and lines for people."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ from transforms.wording import LINE_LENGTH, clean, counted, printable
 #: Kinds of source that are places with members rather than tables.
 MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
 
-#: What became of a source's rows, as a manifest has it, and as tables call it.
+#: Counts of a source's rows: their names in a manifest, and in tables.
 COUNTS = {
     name: name.removesuffix("_rows") for name in ("rows", "kept", "repeats", "orphans", "bad_rows")
 }
@@ -57,7 +57,7 @@ def describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
 
 
 def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
-    """The closing report: sources, splits, failures, and how to load what was published."""
+    """Returns the closing report: sources, splits, failures, and code that loads the version."""
     lines = accounts(outcome)
     if outcome.failures:
         lines += [f"  such as {describe_failure(row)}" for row in outcome.examples_of_failures]
@@ -72,18 +72,18 @@ def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
     rate = outcome.images / seconds
     lines += ["", f"{counted(outcome.images, 'image')} in {seconds:.1f} s, {rate:,.0f}/s"]
     if config.previous:
-        taken = outcome.taken_over
-        what = f"{taken['buckets']:,} of {counted(config.buckets, 'bucket')}"
+        reused = outcome.taken_over
+        amounts = f"{reused['buckets']:,} of {counted(config.buckets, 'bucket')}"
         if config.examples.with_pictures:
-            what += f" and {counted(taken['pictures'], 'picture')}"
-        lines.append(f"taken over from version {os.path.basename(config.previous)}: {what}")
+            amounts += f" and {counted(reused['pictures'], 'picture')}"
+        lines.append(f"taken over from version {os.path.basename(config.previous)}: {amounts}")
     if outcome.version:
         lines += _loading(outcome, config)
     return "\n".join(lines)
 
 
 def unchanged(folder: str) -> str:
-    """What is said where the latest version, in this folder, is what a build would publish."""
+    """Returns the report of a build that would publish the latest version, in `folder`, again."""
     return (
         f"unchanged: {folder} was built from these inputs with these flags; --rebuild builds it "
         "again"
@@ -117,7 +117,7 @@ def account_of_sources(sources: Sequence[SourceRows]) -> list[str]:
 
 
 def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
-    """Where it was published, and lines of Python to be pasted that load it."""
+    """Returns where the version lies, and a line of Python for each format that loads it."""
     folder = f"{config.output}/versions/{outcome.version}"
     split = min(outcome.splits, key=naming.SPLITS.index)
     place = folder if is_remote(folder) else os.path.abspath(folder)
@@ -184,7 +184,7 @@ def _split_rows(splits: Mapping[str, Split]) -> list[tuple]:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Columns aligned: the first to the left, numbers to the right."""
+    """Returns lines with aligned columns: the first to the left, the others to the right."""
     cells = [
         [f"{c:,}" if isinstance(c, int) else clean(str(c), LINE_LENGTH) for c in row]
         for row in [header, *rows]
@@ -197,7 +197,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def verification(output: str, found: Verification) -> list[str]:
-    """Returns what `verify` says at its end of a version, which is published in `output`."""
+    """Returns the closing lines of `verify` about a version in `output`."""
     name, account = found.version, found.account
     looked_at = (
         f"{counted(account.examples, 'example')} in {counted(account.shards, 'shard')} "

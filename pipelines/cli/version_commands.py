@@ -21,7 +21,6 @@ from transforms.wording import LINE_LENGTH, clean, clean_values, counted, printa
 
 _PROGRAM = program_name("versions")
 _MIB = 1 << 20
-#: What becomes of images from one version to another.
 
 
 def list_versions(output: Output, flags: argparse.Namespace) -> None:
@@ -64,7 +63,7 @@ def _print_json(document: Any) -> None:
 
 
 def read_latest(output: Output) -> tuple[str | None, str]:
-    """The version that `latest` names, and why it names none, a line or empty."""
+    """Returns the version that `latest` names, and why it names none: a line, or empty."""
     try:
         return output.published_latest(), ""
     except LatestError as error:
@@ -92,7 +91,7 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
     before, after = output.choose(flags.before), output.choose(flags.after)
     as_json = flags.report == "json"
 
-    def tell(change: ImageChange) -> None:
+    def print_change(change: ImageChange) -> None:
         if as_json:
             line = json.dumps(change._asdict())
         else:
@@ -106,7 +105,7 @@ def diff(output: Output, flags: argparse.Namespace) -> None:
             before,
             after,
             flags.num_workers,
-            tell if flags.images else None,
+            print_change if flags.images else None,
             lambda done, total: display.show(Progress("comparing", done, total)),
         )
     accounts = _compare_accounts(output.manifest(before), output.manifest(after))
@@ -125,7 +124,7 @@ def _by_split(found: Difference) -> dict[str, dict[str, int]]:
 
 
 def _compare_accounts(before: Manifest, after: Manifest) -> dict[str, dict]:
-    """What manifests say differently of flags, input files and failures: both values."""
+    """Returns flags, input files and failures that differ in two manifests, with both values."""
 
     def files_of(manifest: Manifest) -> dict[str, list[int]]:
         counts: dict[str, list[int]] = {}

@@ -47,7 +47,7 @@ def check_dataflow(flags: RunnerFlags, beam_arguments: Sequence[str]) -> Iterato
 
 
 def check_credentials(seconds: float = _CREDENTIALS_SECONDS) -> Finding:
-    """Whether Google's libraries find credentials, in a short time.
+    """Checks whether Google's libraries find credentials, in a short time.
 
     Args:
         seconds: for which they may look.

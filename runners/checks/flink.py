@@ -25,7 +25,7 @@ _HOST = re.compile(r"@\[?([^]/]+?)\]?:\d+")
 
 
 def check_flink(flags: RunnerFlags, beam_arguments: Sequence[str]) -> Iterator[Finding]:
-    """The job server and, where there is one, the cluster."""
+    """Checks the job server and, where there is one, the cluster."""
     options = PipelineOptions(list(beam_arguments))
     flink = options.view_as(FlinkRunnerOptions)
     endpoint = options.view_as(PortableOptions).job_endpoint
@@ -70,7 +70,7 @@ def _check_endpoint(endpoint: str) -> Finding:
 
 
 def _flink_of(jar: str) -> str | None:
-    """The version of Flink that a job server is for; None if it is none."""
+    """Returns the version of Flink that a job server is for; None if it is none."""
     try:
         with zipfile.ZipFile(jar) as archive:
             found = [_RUNNER.match(name) for name in archive.namelist()]
@@ -155,7 +155,7 @@ def _is_local(address: str) -> bool:
 
 
 def _is_here(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Returns whether a host is this machine."""
     try:
         address = ipaddress.ip_address(socket.gethostbyname(host))
         if address.is_loopback:

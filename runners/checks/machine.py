@@ -62,7 +62,7 @@ def check_java() -> Finding:
 
 
 def check_ports(beam_arguments: Sequence[str]) -> Iterator[Finding]:
-    """The ports that were asked for, and loopback as such."""
+    """Checks the ports that were asked for, and loopback as such."""
     options = PipelineOptions(list(beam_arguments)).view_as(JobServerOptions)
     asked = {
         name: getattr(options, name) for name in ("job_port", "artifact_port", "expansion_port")
@@ -77,7 +77,7 @@ def check_ports(beam_arguments: Sequence[str]) -> Iterator[Finding]:
 
 
 def _connects(port: int) -> bool:
-    """Whether one can listen on a port of localhost and reach that."""
+    """Returns whether one can listen on a port of localhost and reach that."""
     try:
         with socket.create_server(("localhost", port)) as server:
             socket.create_connection(server.getsockname()[:2], timeout=5).close()
@@ -87,7 +87,7 @@ def _connects(port: int) -> bool:
 
 
 def check_space(folder: str, needed: int) -> Finding:
-    """The free space of the work folder's file system."""
+    """Checks the free space of the work folder's file system."""
     free = shutil.disk_usage(folder).free
     gib = f"{free / (1 << 30):,.1f} GiB free in {folder}"
     if free < needed:

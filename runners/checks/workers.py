@@ -124,7 +124,7 @@ def judge(reports: Sequence[Report], errand: Errand) -> Iterator[Finding]:
 def check_tokens(
     folder: str, reports: Sequence[Report], options: ObjectOptions
 ) -> Iterator[Finding]:
-    """Whether the driver sees a file of every worker that could write one."""
+    """Checks whether the driver sees a file of every worker that could write one."""
     written = sum(not report.trouble for report in reports)
     seen = len(files.list_files(f"{folder}/tokens", options))
     if seen < written:
@@ -138,7 +138,7 @@ def check_tokens(
 
 
 def _shown(folder: str) -> str:
-    """The folder that the user knows, above that of this run."""
+    """Returns the folder that the user knows, above that of this run."""
     return folder.partition("/.work/")[0]
 
 

@@ -217,13 +217,13 @@ def _wait(cluster: Cluster, started: Mapping[str, subprocess.Popen]) -> None:
 
 
 def _lives(cluster: Cluster, pid: int) -> bool:
-    """Whether a process is there and is one of the cluster's: ids are used again."""
+    """Returns whether a process is there and is one of the cluster's: ids are used again."""
     folder = _folder_of(pid)
     return folder is not None and folder.is_relative_to(cluster.folder)
 
 
 def _folder_of(pid: int) -> Path | None:
-    """Where a process works; None if it has ended."""
+    """Returns where a process works; None if it has ended."""
     try:
         return Path(os.readlink(f"/proc/{pid}/cwd"))
     except OSError:
@@ -231,7 +231,7 @@ def _folder_of(pid: int) -> Path | None:
 
 
 def processes(cluster: Cluster) -> Iterator[int]:
-    """The ids of its processes, those of workers among them."""
+    """Yields the ids of its processes, those of workers among them."""
     # The id of one that has ended may be another's by now, but not as long as workers are left.
     sessions = {p for p in cluster.pids if _folder_of(p) is None or _lives(cluster, p)}
     for status in Path("/proc").glob("[0-9]*/stat"):

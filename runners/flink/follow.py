@@ -60,7 +60,7 @@ class Submission:
         self.stop_submitting: Callable[[], None] = lambda: None
 
     def find(self) -> str | None:
-        """The id of the job; None as long as the cluster has none.
+        """Returns the id of the job; None as long as the cluster has none.
 
         Raises:
             RestError: The cluster doesn't answer.

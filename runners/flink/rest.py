@@ -44,7 +44,7 @@ class Rest:
         self.url = address.rstrip("/") if "://" in address else f"http://{address.rstrip('/')}"
 
     def task_managers(self) -> list[dict[str, Any]]:
-        """An account of each task manager that is registered."""
+        """Returns an account of each task manager that is registered."""
         return self._ask("/taskmanagers")["taskmanagers"]
 
     def version(self) -> str:
@@ -52,11 +52,11 @@ class Rest:
         return self._ask("/config")["flink-version"]
 
     def configuration(self) -> dict[str, str]:
-        """The cluster's configuration, as far as it was set."""
+        """Returns the cluster's configuration, as far as it was set."""
         return {entry["key"]: entry["value"] for entry in self._ask("/jobmanager/config")}
 
     def jobs(self) -> dict[str, tuple[str, str]]:
-        """The name and state of each job, by its id, ended ones included."""
+        """Returns the name and state of each job, by its id, ended ones included."""
         return {
             job["jid"]: (job["name"], job["state"]) for job in self._ask("/jobs/overview")["jobs"]
         }
@@ -76,7 +76,7 @@ class Rest:
         )
 
     def cause(self, job: str) -> str:
-        """The exception, with its trace, of the last failure of a job or its tasks; or empty."""
+        """Returns the last exception of a job or its tasks, with its trace; or empty."""
         found = self._ask(f"/jobs/{job}/exceptions?maxExceptions=1")
         history = found["exceptionHistory"]["entries"]
         return history[0]["stacktrace"] if history else ""
@@ -98,6 +98,6 @@ class Rest:
 
 
 def _short(name: str) -> str:
-    """The transforms of a stage; empty for what Flink adds."""
+    """Returns the transforms of a stage; empty for what Flink adds."""
     found = _NAME.search(name)
     return (found[1] or found[2]).rstrip("/") if found else ""

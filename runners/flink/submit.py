@@ -118,7 +118,7 @@ def _slots(rest: Rest) -> dict[str, object]:
 
 
 def _find_jar(given: PipelineOptions) -> str:
-    """The path of the job server's jar; one with a URL is downloaded.
+    """Returns the path of the job server's jar; one with a URL is downloaded.
 
     Raises:
         UsageError: It isn't there.

@@ -92,6 +92,10 @@ def test_damage_is_told(tmp_path: Path):
         (b"{", "example 0: "),
         (b'{"image_id": "a"}', "example 0: its columns aren't those that its version records"),
         (json.dumps(dict.fromkeys(EXAMPLE.names, 1)).encode(), "."),
+        (b"[" * 100_000, "example 0: "),
+        (b"5", "example 0: is no object"),
+        (b'{"image": {"bytes": 5}}', "example 0: "),
+        (json.dumps(dict.fromkeys(EXAMPLE.names) | {"width": 2**70}).encode(), "."),
     ):
         path.write_bytes(gzip.compress(content + b"\n"))
         with pytest.raises(FormatError, match=expected):

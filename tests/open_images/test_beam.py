@@ -70,6 +70,10 @@ def test_what_is_not_there_is_told_before_anything_runs(output: Path, tmp_path: 
         open_images.ReadExamples(output, "trian")
     with pytest.raises(open_images.UsageError, match=r"column 'bbox' is none of .*mean bboxes"):
         open_images.ReadExamples(output, "train", ["bbox"])
+    with pytest.raises(open_images.UsageError, match=r"did you mean bboxes.list.element.label"):
+        open_images.ReadExamples(output, "train", ["bboxes.list.element.labels"])
+    with pytest.raises(open_images.UsageError, match="'bboxes' is one text: give a list"):
+        open_images.ReadExamples(output, "train", "bboxes")
     with pytest.raises(open_images.VersionError, match="nothing is published there"):
         open_images.ReadExamples(tmp_path, "train")
 

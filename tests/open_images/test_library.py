@@ -127,6 +127,8 @@ def test_a_build_in_a_thread_beside_a_running_loop(tmp_path: Path, capfd):
         ({"rebuild": "yes"}, "argument --rebuild: 'yes' is neither True nor False"),
         ({"num_workers": 10**6}, "argument --num_workers: 1,000,000 is too many"),
         ({"annotations": "/nowhere"}, "--annotations /nowhere: no such file or folder"),
+        ({"images": None}, "argument --images: None is no value"),
+        ({"format": None}, "argument --format: None is no value"),
     ],
 )
 def test_wrong_use_raises(tmp_path: Path, flags: dict, words: str):
@@ -134,6 +136,15 @@ def test_wrong_use_raises(tmp_path: Path, flags: dict, words: str):
     with pytest.raises(open_images.UsageError, match=re.escape(words)):
         open_images.build(**given)
     assert not (tmp_path / "out").exists()
+
+
+def test_keywords_are_those_of_the_signature():
+    with pytest.raises(TypeError, match=r"build\(\): missing a required.* 'annotations'"):
+        open_images.build(images="none", output="out")
+    with pytest.raises(TypeError, match=r"build\(\): .*'imagse': did you mean images"):
+        open_images.build(annotations="oid", imagse="none", output="out")
+    with pytest.raises(TypeError, match=r"build\(\): too many positional arguments"):
+        open_images.build("oid", images="none", output="out")
 
 
 def test_losses_raise_and_nothing_is_published(tmp_path: Path):
@@ -225,12 +236,16 @@ def test_of_pictures_one_page_is_read(dataset: open_images.Dataset):
 
 
 def test_an_image_that_failed_is_among_the_failures(dataset: open_images.Dataset):
+    (Path(dataset.folder) / "failures" / ".DS_Store").touch()  # as systems leave
     (row,) = dataset.failures().to_pylist()
+    (Path(dataset.folder) / "failures" / ".DS_Store").unlink()
     assert row["reason"] == "missing"
     with pytest.raises(KeyError, match="no such image"):
         dataset.image(row["image_id"])
     with pytest.raises(KeyError, match="no such image"):
         dataset.image("cat.jpg")
+    with pytest.raises(TypeError, match="5 is no text"):
+        dataset.image(5)  # pyrefly: ignore
 
 
 def test_a_version_is_verified(dataset: open_images.Dataset, output: Path):
@@ -269,6 +284,10 @@ def test_there_is_no_such_version(output: Path, tmp_path: Path):
     with pytest.raises(open_images.VersionError, match="has no version 1"):
         open_images.open_dataset(output, "1")
     with pytest.raises(open_images.VersionError, match="nothing is published there"):
+        open_images.open_dataset(tmp_path)
+    (tmp_path / "versions" / "half").mkdir(parents=True)
+    (tmp_path / "latest").write_text("half\n")
+    with pytest.raises(open_images.VersionError, match=r"version half: manifest.json: is missing"):
         open_images.open_dataset(tmp_path)
 
 

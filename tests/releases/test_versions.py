@@ -300,6 +300,12 @@ def test_diff_of_a_damaged_version(both: tuple[Version, Version], run: Callable)
     code, (line,) = run(output_of(both[0]), "diff", OTHER, "--num_workers", 1)
     assert code == 1
     assert re.search(r"train-00000-of-\d+.parquet can't be read: .*pipelines.verify", line)
+    pipe = both[1].shards("train", "parquet")[0]
+    pipe.unlink()
+    os.mkfifo(pipe)
+    code, (line,) = run(output_of(both[0]), "diff", OTHER, "--num_workers", 1)
+    assert code == 1
+    assert re.search(r"can't be read: it is no file: see .*pipelines.verify", line)
 
 
 def test_rollback(both: tuple[Version, Version], run: Callable):

@@ -87,8 +87,8 @@ class JobReader(ProgressDisplay):
         self._work = f"{output}/.work"
         self._options = options
 
-    def say(self, line: str) -> None:
-        super().say(line)
+    def log(self, line: str) -> None:
+        super().log(line)
         if line.startswith("Flink job "):
             found = files.list_files(self._work, self._options)
             (path,) = [path for path in found if path.endswith("/job.json")]

@@ -114,18 +114,18 @@ def class_index(
 
 
 def encode_labels(classes: Iterable[Mapping[str, Any]]) -> bytes:
-    """The labels of classes in order, for `decode_labels`: a tenth of what `classes.json` is."""
+    """Encodes the labels of classes in order; a tenth of the bytes of `classes.json`."""
     return "\n".join(each["label"] for each in classes).encode()
 
 
 @functools.lru_cache(maxsize=1)
 def decode_labels(encoded: bytes) -> pa.Array:
-    """The labels, (n,) string; decoded once a process."""
+    """Returns the labels, (n,) string; decoded once a process."""
     return pa.array(encoded.decode().split("\n") if encoded else [], pa.string())
 
 
 def encode_classes(classes: Iterable[Mapping[str, Any]]) -> bytes:
-    """The content of `classes.json`: a JSON array in UTF-8, one class a line."""
+    """Returns the content of `classes.json`: a JSON array in UTF-8, one class a line."""
     text = json.dumps(list(classes), ensure_ascii=False)
     # Only between classes, as quotes in strings are escaped, and one at a time takes twice as long.
     lines = text[1:-1].replace('}, {"', '},\n{"')

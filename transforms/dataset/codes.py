@@ -52,7 +52,7 @@ def _code_labels(labels: pa.Array, known: pa.Array) -> pa.Array:
 
 
 def label_type(known: int) -> pa.DataType:
-    """The type of the numbers of so many labels."""
+    """Returns the type of the numbers of so many labels."""
     return pa.int16() if known <= _SHORT else pa.int32()
 
 
@@ -79,13 +79,13 @@ def name_labels(rows: pa.StructArray, dtype: pa.StructType, labels: pa.Array) ->
 
 
 def decode(rows: pa.StructArray, dtype: pa.StructType, labels: pa.Array) -> pa.StructArray:
-    """The inverse of `encode`, to rows of type `dtype`."""
+    """Returns the inverse of `encode`, to rows of type `dtype`."""
     named = name_labels(rows, dtype, labels)
     return named.cast(plain(named.type))
 
 
 def plain(dtype: pa.DataType) -> pa.DataType:
-    """The type of structs, or lists of them, without codes."""
+    """Returns the type of structs, or lists of them, without codes."""
     if pa.types.is_list(dtype):
         return pa.list_(dtype.value_field.with_type(plain(dtype.value_type)))
     if pa.types.is_struct(dtype):
@@ -107,7 +107,7 @@ def concatenate(
 
 
 def compact(array: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The same values by a dictionary of just these, in the order in which they first occur."""
+    """Returns the values by a dictionary of just these, in order of first occurrence."""
     codes = array.indices
     used = codes.unique().drop_null()
     new = np.zeros(max(1, len(array.dictionary)), np.int32)

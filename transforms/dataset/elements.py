@@ -207,7 +207,7 @@ class Shard(NamedTuple):
 
 
 def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array. What is one already isn't copied, as `combine_chunks` would."""
+    """Returns a column as one array; unlike `combine_chunks`, without a copy where it is one."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
@@ -226,7 +226,7 @@ def to_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def to_ipc(table: pa.Table) -> bytes:
-    """A table as an Arrow IPC stream."""
+    """Returns a table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

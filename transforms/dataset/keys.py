@@ -39,7 +39,7 @@ def mix(numbers: np.ndarray) -> np.ndarray:
 
 
 def unmix(keys: np.ndarray) -> np.ndarray:
-    """The inverse of `mix`."""
+    """Returns the inverse of `mix`."""
     z = _unshift(keys, _S31) * _UNMIX2
     z = _unshift(z, _S27) * _UNMIX1
     return _unshift(z, _S30) ^ _SALT
@@ -168,7 +168,7 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def image_ids(keys: np.ndarray) -> pa.Array:
-    """The ImageIDs of keys: (n,) uint64 to an (n,) string array."""
+    """Returns the ImageIDs of keys: (n,) uint64 to an (n,) string array."""
     digits = binascii.b2a_hex(unmix(keys).astype(">u8").data)
     offsets = np.arange(0, HEX_DIGITS * (len(keys) + 1), HEX_DIGITS, dtype=np.int32)
     return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))

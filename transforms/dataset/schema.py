@@ -50,7 +50,7 @@ def example_schema(
 
 
 def _feature(dtype: pa.DataType) -> dict | list:
-    """The Hugging Face `datasets` feature of an Arrow type (its JSON form)."""
+    """Returns the Hugging Face `datasets` feature of an Arrow type (its JSON form)."""
     if pa.types.is_list(dtype):
         return {"_type": "List", "feature": _feature(dtype.value_type)}
     if pa.types.is_struct(dtype):

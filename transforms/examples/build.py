@@ -23,10 +23,10 @@ from transforms.selection.quotas import NO_CUTS, Cuts
 
 @dataclasses.dataclass(eq=False)
 class BuildBucketFn(beam.DoFn):
-    """Builds the examples of a bucket, unless the journal has what became of them.
+    """Builds the examples of a bucket, unless the journal has its outputs.
 
     Attributes:
-        options: what examples are made of.
+        options: of making examples.
         builder: makes them, and perhaps writes them.
         journal: of the builder's outputs.
         progress_folder: where buckets are counted; None for nowhere.
@@ -83,7 +83,7 @@ class BuildBucket(beam.PTransform):
     (`funnels`: tuples of a condition and a number).
 
     Attributes:
-        options: what examples are made of.
+        options: of making examples.
         builder: makes and writes them.
         journal: of the files that were written.
         progress_folder: where buckets are counted; None for nowhere.

@@ -38,14 +38,14 @@ def complete_examples(
     class_index: Mapping[str, int],
     finished: Finished | None = None,
 ) -> Window:
-    """Returns the examples of images whose pictures are there.
+    """Returns the examples of images whose pictures were fetched.
 
     Args:
         fetched: the images with their pictures, if examples carry any.
         options: what examples are made of.
         reader: reads mask PNGs.
         class_index: MID to class index, for semantic maps.
-        finished: has masks that are drawn already.
+        finished: masks that were drawn by the build before; None for none.
     """
     images, columns = fetched.images, dict(fetched.columns)
     columns["published_rotation"] = images["rotation"]
@@ -74,9 +74,9 @@ def complete_examples(
 
 def _to_examples(images: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
     """Returns a table with the columns of `EXAMPLE`: those given, those of images, or nulls."""
-    known = dict(zip(images.column_names, images.columns, strict=True)) | columns
+    given = dict(zip(images.column_names, images.columns, strict=True)) | columns
     arrays = [
-        known[field.name] if field.name in known else pa.nulls(len(images), field.type)
+        given[field.name] if field.name in given else pa.nulls(len(images), field.type)
         for field in EXAMPLE
     ]
     # The types are those of `EXAMPLE`, but for texts that come as dictionaries.

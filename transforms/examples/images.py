@@ -164,11 +164,12 @@ def infer_images(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Im
     fields = [split, *(pa.nulls(len(keys), field.type) for field in list(IMAGE_ROW)[1:])]
     images = pa.StructArray.from_arrays(fields, fields=list(IMAGE_ROW))
     places = np.flatnonzero(split_of != highest // len(sources))
-    said = pa.array(
+    statements = pa.array(
         [f"it is of {each.split} by {each.shown_name}" for each in sources], pa.string()
     )
     details = pc.binary_join_element_wise(
-        *(said.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)), " and "
+        *(statements.take(pa.array(ends[places] % len(sources))) for ends in (lowest, highest)),
+        " and ",
     )
     row_splits = pa.DictionaryArray.from_arrays(numbers // len(sources), names)
     conflicts = Conflicts(places, details)

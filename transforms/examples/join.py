@@ -114,7 +114,7 @@ class Joined:
 
 
 def column_of(kind: str) -> str:
-    """The joined table's column that rows of a kind of source go to."""
+    """Returns the column of the joined table that rows of a kind of source go to."""
     return TABLES[kind].column if kind in TABLES else kind
 
 
@@ -266,7 +266,18 @@ def _nest(
     images: int,
     identity: Sequence[str],
 ) -> _Nested:
-    """Returns a list of rows for each image; merges rows that several files have (`identity`)."""
+    """Nests the rows of a column by image, and merges rows that several files have.
+
+    Args:
+        batches: source index and rows, in published order.
+        dtype: of a row.
+        labels: as for `join`.
+        keys: of all images of the bucket, sorted; (k,) uint64.
+        place: the place of each of these among the images that are built, or -1; and -1 at the
+            end. (k + 1,) int32.
+        images: how many are built.
+        identity: fields by which repeats are found; empty to keep repeats.
+    """
     values = codes.concatenate([batch["value"] for _, batch in batches], dtype, labels)
     keys_of_rows = row_keys(batches)
     index, found = find(keys, keys_of_rows)

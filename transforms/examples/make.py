@@ -94,18 +94,18 @@ class ExampleMaker:
 
 
 class BucketBuilder(Protocol):
-    """Turns the joined images of a bucket into what comes out of a step."""
+    """Makes the outputs of a step of the joined images of a bucket."""
 
     def open(self) -> None:
-        """Opens what is read; called once in each worker, before `build`."""
+        """Opens the sources; called once in each worker, before `build`."""
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the sources."""
 
     def build(
         self, bucket: int, joined: Joined, class_index: Mapping[str, int]
     ) -> Generator[Any, None, BuiltBucket]:
-        """Yields the outputs of a bucket; returns its account.
+        """Yields the outputs of a bucket, such as parts or batches; returns its account.
 
         Args:
             bucket: its number.

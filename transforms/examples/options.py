@@ -1,4 +1,4 @@
-"""What examples are made of, and how they are written."""
+"""Options of the steps that make and write examples."""
 
 import dataclasses
 
@@ -11,12 +11,12 @@ from transforms.storage.stores import ObjectOptions
 
 @dataclasses.dataclass(frozen=True)
 class ExampleOptions:
-    """What examples are made of, and what becomes of it.
+    """Options of making examples.
 
     Attributes:
         sources: all inputs, by index.
         splits: which to build; None for all.
-        image_spec: what pictures become.
+        image_spec: size, encoding and rotation of the pictures.
         verify_pixels: whether pictures are decoded in full.
         map_columns: of `schema.MAP_COLUMNS`.
         http_options: how pictures are asked for over HTTP.
@@ -48,14 +48,14 @@ class ExampleOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PartOptions:
-    """How examples are written.
+    """Options of writing examples.
 
     Attributes:
-        formats: in which examples are written, each in files of its own.
-        shard_size: bytes a shard is to have, about.
-        num_shards: how many shards each split is to have; None where their size decides.
-        buckets: how many buckets the build has.
-        parts_folder: for the files.
+        formats: names of the output formats.
+        shard_size: target size of a shard in bytes.
+        num_shards: number of shards of each split; None where `shard_size` decides.
+        buckets: number of buckets of the build.
+        parts_folder: folder for the parts.
         with_pictures: whether examples carry pictures.
         map_columns: of `schema.MAP_COLUMNS`, those that examples have.
         object_options: how object stores are reached.

@@ -38,17 +38,17 @@ class Size(NamedTuple):
 
 
 class Finished(Protocol):
-    """Pictures and masks of some of n images that are finished already."""
+    """Pictures and masks that the build before has made, of some of n images."""
 
     @property
     def pictures(self) -> np.ndarray:
-        """(n,) bool: which images these are."""
+        """Which images have such a picture; (n,) bool."""
 
     def read_pictures(self, buffer: PictureBuffer) -> Iterator[tuple[Size, Picture]]:
-        """Yields their pictures in order; in the buffer's room, where it has some at that time."""
+        """Yields these pictures in order; in the buffer, where it has room at that time."""
 
     def read_rasters(self, image_ids: pa.ChunkedArray) -> list[list[Raster] | None]:
-        """Returns the rasters of the masks of the next images; None where they aren't finished."""
+        """Returns the rasters of the masks of the next images; None for an image without such."""
 
 
 class Fetched(NamedTuple):
@@ -128,18 +128,18 @@ def fetch_pictures(
     resolver = _Resolver(joined, verify, spec, held_bytes)
     for outcome in resolver.outcomes(sources, finished, buffer):
         if held and size + outcome.size > held_bytes:
-            yield _take_out(joined, held, buffer)
+            yield _make_window(joined, held, buffer)
             buffer.clear()
             size = 0
         held.append(outcome.stored_in(buffer))
         size += outcome.size
         del outcome  # which would stay until the next one is there
         if size >= held_bytes:
-            yield _take_out(joined, held, buffer)
+            yield _make_window(joined, held, buffer)
             buffer.clear()
             size = 0
     if held:
-        yield _take_out(joined, held, buffer)
+        yield _make_window(joined, held, buffer)
 
 
 class _Resolver(NamedTuple):
@@ -272,7 +272,7 @@ class _Resolver(NamedTuple):
         return size, Picture(upright or data, *header), upright is not None
 
 
-def _take_out(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
+def _make_window(joined: pa.Table, held: list[_Outcome], buffer: PictureBuffer) -> Fetched:
     """Returns a window of the outcomes that are held, and empties their list."""
     rows = images = joined.slice(held[0].index, len(held))
     sound = [outcome.picture is not None for outcome in held]

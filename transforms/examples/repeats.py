@@ -55,29 +55,29 @@ def merge_repeats(
     Returns:
         None where no row repeats another.
     """
-    known = [name for name in identity if _is_known(values.field(name))]
-    if not _may_repeat(values, offsets, files, known):
+    complete = [name for name in identity if _is_known(values.field(name))]
+    if not _may_repeat(values, offsets, files, complete):
         return None
     images = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
-    alike = _alike([_numbers(values.field(name)) for name in known], images, files)
+    alike = _alike([_numbers(values.field(name)) for name in complete], images, files)
     if not len(alike.rows):
         return None
     names = [field.name for field in values.type]
     rows = pa.array(alike.rows)
     fields = values.take(rows).flatten()
-    known = np.stack([_unknown_as_zero(field) for field in fields], axis=1)
-    absorbed, providers = _pair(alike, known)
+    numbers = np.stack([_unknown_as_zero(field) for field in fields], axis=1)
+    absorbed, providers = _pair(alike, numbers)
     if not absorbed.any():
         return None
     kept = np.ones(len(values), bool)
     kept[alike.rows[absorbed]] = False
     columns = values.flatten()
-    for number, provider in enumerate(providers.T):
-        taken = np.flatnonzero(provider != np.arange(len(provider)))
-        if len(taken):
+    for column, provider in enumerate(providers.T):
+        filled = np.flatnonzero(provider != np.arange(len(provider)))
+        if len(filled):
             place = np.arange(len(values))
-            place[alike.rows[taken]] = alike.rows[provider[taken]]
-            columns[number] = columns[number].take(pa.array(place))
+            place[alike.rows[filled]] = alike.rows[provider[filled]]
+            columns[column] = columns[column].take(pa.array(place))
     return Merged(pa.StructArray.from_arrays(columns, names), kept)
 
 
@@ -96,9 +96,9 @@ class _Alike(NamedTuple):
 
 
 def _may_repeat(
-    values: pa.StructArray, offsets: np.ndarray, files: np.ndarray, known: Sequence[str]
+    values: pa.StructArray, offsets: np.ndarray, files: np.ndarray, identity: Sequence[str]
 ) -> bool:
-    """Whether there are images with rows of several files that may agree.
+    """Returns whether there are images with rows of several files that may agree.
 
     Labels by people and by machines, two thirds of all rows, name different sources, so they can't
     agree. To look at the sources that each file names is far faster than to compare the rows.
@@ -111,7 +111,7 @@ def _may_repeat(
         return False
     changes = files[1:] != files[:-1]
     changes[starts[(starts > 0) & (starts < len(files))] - 1] = False
-    coded = [name for name in known if pa.types.is_dictionary(values.field(name).type)]
+    coded = [name for name in identity if pa.types.is_dictionary(values.field(name).type)]
     coded = [name for name in coded if len(values.field(name).dictionary) <= _FEW_TEXTS]
     if np.count_nonzero(changes) > np.count_nonzero(several) or not coded:
         return True
@@ -127,10 +127,10 @@ def _may_repeat(
     return True
 
 
-def _alike(known: Sequence[np.ndarray], images: np.ndarray, files: np.ndarray) -> _Alike:
+def _alike(identity: Sequence[np.ndarray], images: np.ndarray, files: np.ndarray) -> _Alike:
     """Finds rows that may be repeats, by a hash of their image and identity."""
     hashes = _combine(np.uint64(0), images)
-    for numbers in known:
+    for numbers in identity:
         hashes = _combine(hashes, numbers)
     ordered = np.sort(hashes)
     again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
@@ -225,7 +225,7 @@ def _combine(hashes: np.ndarray | np.uint64, numbers: np.ndarray) -> np.ndarray:
 
 
 def _is_known(array: pa.Array) -> bool:
-    """Whether all values of a field of numbers or texts are known."""
+    """Returns whether a field of numbers or texts has no unknown values."""
     texts = array.dictionary if pa.types.is_dictionary(array.type) else array
     if array.null_count or not pa.types.is_string(texts.type):
         return not array.null_count
@@ -233,7 +233,7 @@ def _is_known(array: pa.Array) -> bool:
 
 
 def _unknown_as_zero(array: pa.Array) -> np.ndarray:
-    """Numbers that are equal where values are, and 0 where a value is unknown; (n,) uint64."""
+    """Returns numbers that are equal where values are, 0 for unknown ones; (n,) uint64."""
     dtype = array.type
     unknown = array.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_list(dtype):
@@ -248,7 +248,7 @@ def _unknown_as_zero(array: pa.Array) -> np.ndarray:
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """Numbers that are equal where values of one array are, whatever its type; (n,) uint64."""
+    """Returns numbers that are equal where values of an array of any type are; (n,) uint64."""
     dtype = array.type
     if pa.types.is_struct(dtype):
         combined = np.zeros(len(array), np.uint64)

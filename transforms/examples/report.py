@@ -1,4 +1,4 @@
-"""The account of a bucket: what was built of it, what failed, what was left out."""
+"""The account of a bucket: counts of examples, failures, and rows that were left out."""
 
 import dataclasses
 from collections import Counter
@@ -19,7 +19,7 @@ from transforms.kinds.registry import count_annotations
 
 @dataclasses.dataclass
 class BuiltSplit:
-    """What was built of a bucket and split.
+    """The account of a bucket and split.
 
     Attributes:
         split: its name.
@@ -57,11 +57,11 @@ class BuiltSplit:
 
 @dataclasses.dataclass
 class BuiltBucket:
-    """What was built of a bucket.
+    """The account of a bucket.
 
     Attributes:
         splits: its splits.
-        digest: of its input; None where something failed that another build should try again.
+        digest: checksum of its input; None where a failure may go away in the next build.
         is_reused: whether all of it comes from the version before.
     """
 

@@ -21,7 +21,7 @@ from transforms.formats.registry import find_format
 from transforms.formats.shard_count import parts_at_least
 from transforms.kinds.registry import example_columns
 
-#: Of a shard's size, what isn't worth a part of its own.
+#: A rest below this fraction of a shard's size gets no part of its own.
 _SMALL_REST = 0.25
 
 
@@ -75,21 +75,29 @@ class PartWriter:
     in as many as the split's shards need."""
 
     def __init__(
-        self, config: PartOptions, form: str, split: str, bucket: int, images: int
+        self, options: PartOptions, form: str, split: str, bucket: int, images: int
     ) -> None:
-        """At most so many images are to come."""
-        self._config = config
+        """Opens no file yet.
+
+        Args:
+            options: how examples are written.
+            form: name of the format.
+            split: of the examples.
+            bucket: number of the bucket.
+            images: how many images are to come at most.
+        """
+        self._options = options
         self._form = form
         self._split = split
         self._bucket = bucket
         self._coming = images
-        self._parts_to_come = parts_at_least(images, config.buckets, config.num_shards)
+        self._parts_to_come = parts_at_least(images, options.buckets, options.num_shards)
         self._writer: ExampleWriter | None = None
         self._written = 0
         self._parts: list[BuiltPart] = []
 
     def write(self, examples: pa.Table, failed: int = 0) -> None:
-        """Writes the next examples; so many other images failed and aren't to come any more."""
+        """Writes the next examples; `failed` further images have none and won't come."""
         self._coming -= failed
         while len(examples):
             if self._writer is None:
@@ -104,27 +112,27 @@ class PartWriter:
                 self._close_part(self._writer)
 
     def _share(self) -> int:
-        """How many images the part at hand is to have, so that as many parts come as are wanted."""
+        """Returns how many images the open part is to have to come out at the number of parts."""
         return (self._written + self._coming) // self._parts_to_come
 
     def _is_large(self, writer: ExampleWriter) -> bool:
-        written, shard_size = writer.bytes_written, self._config.shard_size
+        written, shard_size = writer.bytes_written, self._options.shard_size
         rest = written / self._written * self._coming
         # Rather than that a small rest becomes a shard, the last one is somewhat larger.
         return written >= shard_size and rest >= shard_size * _SMALL_REST
 
     def close(self) -> list[BuiltPart]:
-        """Ends the last part; all of them, in order."""
+        """Closes the last part; returns all parts in order."""
         if self._writer:
             self._close_part(self._writer)
         return self._parts
 
     def _open(self) -> ExampleWriter:
         # The name is unique to the attempt: a retry never touches what another attempt wrote.
-        path = os.path.join(self._config.parts_folder, uuid.uuid4().hex)
-        config = self._config
-        columns = example_columns(with_image=config.with_pictures, maps=config.map_columns)
-        return find_format(self._form).open_part(path, columns, config.object_options)
+        options = self._options
+        path = os.path.join(options.parts_folder, uuid.uuid4().hex)
+        columns = example_columns(with_image=options.with_pictures, maps=options.map_columns)
+        return find_format(self._form).open_part(path, columns, options.object_options)
 
     def _close_part(self, writer: ExampleWriter) -> None:
         part = writer.close()

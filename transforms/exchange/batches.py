@@ -1,4 +1,4 @@
-"""What an exchange carries, and what a transport of it does."""
+"""Elements of an exchange, and the protocol of its transports."""
 
 import abc
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ class KeyedBatch(NamedTuple):
     """Rows that go to buckets by their keys.
 
     Attributes:
-        origin: the number of what the rows come from, such as a file.
+        origin: number of the source of the rows, such as a file.
         order: the place of the batch among those of its origin.
         rows: a column `key` (uint64, spread evenly, such as a hash) and any others; every batch of
             an origin has the same ones.
@@ -38,25 +38,32 @@ class BucketBatches(abc.ABC):
 
 
 class Transport(Protocol):
-    """How the fragments of a bucket come together; a fragment is what the transport makes of it."""
+    """A way to bring batches to their buckets, by fragments of a type of its own."""
 
     def partition(self, outputs: Iterable[Any], num_buckets: int) -> Iterator[Any]:
         """Yields fragments in place of keyed batches.
 
         Args:
-            outputs: of a DoFn: keyed batches in order of their tags, `(origin, order)`; other
-                outputs pass as they are.
-            num_buckets: how many buckets there are.
+            outputs: outputs of a DoFn: keyed batches in order of their tags, `(origin, order)`;
+                others pass as they are.
+            num_buckets: number of buckets.
         """
 
     def gather(
         self, fragments: "Sequence[beam.PCollection]", num_buckets: int
     ) -> "beam.PCollection[tuple[int, BucketBatches]]":
-        """Returns buckets and their batches."""
+        """Returns `(bucket, batches)` of the fragments of all PCollections."""
 
 
 def bucket_of(keys: np.ndarray, num_buckets: int) -> np.ndarray:
-    """Returns the bucket of each key, uint16: equal ranges of keys, in key order.
+    """Returns the bucket of each key: equal ranges of keys, in key order.
+
+    Args:
+        keys: (n,) uint64.
+        num_buckets: number of buckets, at most 65,536.
+
+    Returns:
+        (n,) uint16.
 
     >>> bucket_of(np.array([0, 1 << 62, 1 << 63], np.uint64), 4).tolist()
     [0, 1, 2]

@@ -20,14 +20,14 @@ SPILL_BYTES = 36 << 20
 
 @dataclasses.dataclass(frozen=True)
 class FileTransport:
-    """Leaves rows in files of a folder, which whoever made the folder removes.
+    """Writes rows to files of a folder; its owner removes them.
 
     A file has rows of every bucket, so a bucket is told of all files: a shuffle of one reference
     for each bucket and file would grow with the square of the input.
 
     Attributes:
-        folder: for the files; each attempt writes its own.
-        spill_bytes: consecutive batches of up to so many bytes are written together.
+        folder: for the files; each attempt of a bundle writes its own.
+        spill_bytes: limit on the batches that are written to one file.
     """
 
     folder: str

@@ -24,7 +24,7 @@ Payload = tuple[tuple[int, int, int], bytes]
 
 @dataclasses.dataclass(frozen=True)
 class ShuffleTransport:
-    """Has the runner group the rows of a bucket; memory holds a bucket's rows as they travelled."""
+    """Has the runner group rows by bucket; memory holds the compressed rows of one bucket."""
 
     def partition(self, outputs: Iterable[Any], num_buckets: int) -> Iterator[Any]:
         for output in outputs:

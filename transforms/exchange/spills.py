@@ -1,4 +1,4 @@
-"""Files of the exchange: batches sorted by bucket, of which each bucket reads its own rows."""
+"""Files of the exchange: rows sorted by bucket, so that a bucket reads its own alone."""
 
 import dataclasses
 import functools
@@ -20,9 +20,9 @@ _BUFFER_BYTES = 1 << 20
 
 
 class Spill(NamedTuple):
-    """A file of batches: its n-th batch holds the rows of the n-th bucket, be there any or none.
+    """An Arrow file whose n-th batch has the rows of the n-th bucket, perhaps none.
 
-    After the end of the Arrow file comes where each batch ends, (num_buckets,) uint64.
+    The offsets at which batches end, (num_buckets,) uint64, follow the Arrow file.
     """
 
     origin: int

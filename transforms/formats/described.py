@@ -1,4 +1,4 @@
-"""Columns of examples as text: what a manifest records, and later releases judge a version by.
+"""Schemas as text: a manifest records them, and `verify` holds the version against them.
 
 >>> describe(pa.schema({"size": pa.list_(pa.int32())}))
 {'size': 'list<int32>'}
@@ -27,7 +27,7 @@ def parse(described: Mapping[str, str]) -> pa.Schema:
     """Returns the schema of described columns, without metadata.
 
     Raises:
-        FormatError: A type isn't one.
+        FormatError: A type's text can't be parsed.
 
     >>> parse({"size": "list<int32>"}).field("size").type == pa.list_(pa.int32())
     True
@@ -44,10 +44,10 @@ def columns_of(described: Mapping[str, str]) -> dict[str, str]:
 
 
 def check(schema: pa.Schema, recorded: Mapping[str, str]) -> None:
-    """Holds the schema of a shard against what its version records.
+    """Checks the schema of a shard against the one that its version records.
 
     Raises:
-        FormatError: It is another.
+        FormatError: They differ.
     """
     found = describe(schema)
     if [*found.items()] == [*recorded.items()]:

@@ -1,4 +1,4 @@
-"""What an output format is: the one protocol behind which all programs find each of them.
+"""The protocol of output formats, by which all programs use them.
 
 A build writes the examples of a bucket and split to parts (`open_part`), and puts neighbouring
 parts together to shards (`concatenate`, `count`, `footer_checksum`, `shard_path`). Publishing adds
@@ -78,8 +78,8 @@ class Picture(NamedTuple):
 class Examples(Protocol):
     """Consecutive examples of a shard, read back: some MiB of them.
 
-    Checksums are 64 bits and the same in all formats: an example's is that of its tf.train.Example,
-    as `tfrecord.encoder` writes it, and a column's that of its features in there.
+    Checksums have 64 bits and are the same in all formats: they are taken of the tf.train.Example
+    that `tfrecord.encoder` makes of an example, or of a column's features in it.
 
     Methods raise `FormatError` for an example that isn't one.
     """
@@ -104,7 +104,7 @@ class Examples(Protocol):
         """Returns checksums, (n,) uint64 each, of those of the columns that the shard has."""
 
     def features(self, row: int) -> dict[str, Any]:
-        """Returns what stands for each feature's values: equal ones are equal bit by bit."""
+        """Returns the values of each feature, in a form whose equality is that of all bits."""
 
 
 class ShardSize(NamedTuple):
@@ -141,7 +141,7 @@ class FileKind(abc.ABC):
 
     @abc.abstractmethod
     def count(self, path: str) -> int:
-        """Counts the examples of a local file, by its own account.
+        """Counts the examples of a local file, by its footer or its records.
 
         Raises:
             ValueError: The file isn't of this kind, or it is cut; the message names it.
@@ -199,7 +199,7 @@ class Format(FileKind):
 
     @abc.abstractmethod
     def schema(self, columns: Sequence[str]) -> dict[str, str]:
-        """Returns what examples consist of: columns or features in their order, and their types.
+        """Returns the columns or features of examples in their order, and their types.
 
         The manifest records it, and `read` holds shards against it.
 
@@ -208,7 +208,7 @@ class Format(FileKind):
         """
 
     def documents(self, release: str, columns: Sequence[str], shards: Shards) -> dict[str, Any]:
-        """Returns what readers need beside the shards: the content of JSON files by their path.
+        """Returns files that readers need beside the shards: the content of JSON files by path.
 
         Args:
             release: the dataset's version for readers.

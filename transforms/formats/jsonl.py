@@ -22,8 +22,8 @@ from transforms.formats.part import Part
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
 
-_LEVEL = 1  # which makes annotations a fifth; pictures don't get smaller at any
-_SLICE_ROWS = 64  # that are Python objects at once
+_LEVEL = 1  # of gzip: annotations become a fifth, pictures don't shrink at any level
+_SLICE_ROWS = 64  # rows that are Python objects at once
 _BATCH_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 
@@ -83,8 +83,10 @@ class JsonLines(Format):
             for place, line in enumerate(file):
                 try:
                     row = json.loads(line, object_hook=_decode_bytes)
-                except ValueError as error:
+                except (ValueError, TypeError, RecursionError) as error:
                     raise FormatError(f"example {place}: {error}") from None
+                if not isinstance(row, dict):
+                    raise FormatError(f"example {place}: is no object")
                 if schema is not None and list(row) != types.names:
                     raise FormatError(
                         f"example {place}: its columns aren't those that its version records"
@@ -115,7 +117,7 @@ def _to_examples(
 ) -> TableExamples:
     try:
         table = pa.Table.from_pylist(rows, types)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError) as error:
         raise FormatError(str(error).partition("\n")[0]) from None
     return TableExamples(table, columns)
 

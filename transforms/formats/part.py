@@ -75,7 +75,7 @@ class Digest(Protocol):
 
 
 class Crc32:
-    """CRC-32, by which a part is known again: ISA-L's takes a fiftieth of the time of SHA-256."""
+    """CRC-32 of a part, by ISA-L: it takes a fiftieth of the time of SHA-256."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -88,10 +88,10 @@ class Crc32:
 
 
 class HashingFile:
-    """Writes through to a binary file and knows the size and digest of all that went by.
+    """Writes through to a binary file, and takes the size and a digest of all bytes written.
 
-    It has what `pyarrow` asks of a Python sink (`write`, `tell`, `flush`, `close`, `closed`), so
-    that the bytes of every format are taken in on their way out.
+    It has the methods that `pyarrow` needs of a Python sink: `write`, `tell`, `flush`, `close`,
+    `closed`.
     """
 
     def __init__(self, file: BinaryIO | ObjectWriter, digest: Digest) -> None:

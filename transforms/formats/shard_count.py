@@ -4,7 +4,7 @@ Shards are made of whole parts, and a bucket sees its own images alone. So it te
 many the split has: keys are uniform, and all buckets of a split have about as many.
 """
 
-#: A loader of so many workers has a shard for each, without being told.
+#: Enough for a loader of so many workers.
 _DEFAULT = 8
 #: Splits of fewer images have no more shards than their size asks for. To begin a part takes some
 #: 8 ms, and readers open each shard.
@@ -14,7 +14,7 @@ _CHANCE = 6
 
 
 def shards_at_least(images: int, num_shards: int | None) -> int:
-    """The number of shards that a split is to have, if its size doesn't ask for more.
+    """Returns the least number of shards of a split; its size may ask for more.
 
     Args:
         images: of the split.
@@ -26,8 +26,7 @@ def shards_at_least(images: int, num_shards: int | None) -> int:
 
 
 def parts_at_least(images: int, buckets: int, num_shards: int | None) -> int:
-    """The number of parts that a bucket's images of a split are written in, if their size doesn't
-    ask for more.
+    """Returns the least number of parts of a bucket and split; their size may ask for more.
 
     All parts of a split are as many as its shards, or more. Where a number was asked for, that is
     so even if the split has hardly more images.

@@ -1,4 +1,4 @@
-"""Examples of a shard that were read back as a table, for formats whose readers give rows."""
+"""Examples read back as an Arrow table, for formats whose readers give rows."""
 
 from collections import Counter
 from collections.abc import Sequence

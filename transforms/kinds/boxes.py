@@ -47,8 +47,8 @@ def _check(rows: Rows) -> None:
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
-    """The four clicks of each box drawn by extreme clicking; an empty list for the others, and null
-    where a click can't be read."""
+    """Returns the four clicks of each box that was drawn by extreme clicking; an empty list for
+    other boxes, and null where a click can't be read."""
     clicks = np.stack([rows.numbers(name) for name in _CLICKS], axis=1).reshape(-1, 2, 4)
     unread = [rows.unread.pop(name) for name in _CLICKS if name in rows.unread]
     bad = np.any([np.isinf(clicks).any(axis=(1, 2)), *unread], axis=0)

@@ -61,7 +61,7 @@ def _read(data: bytes, source: str) -> Entries:
 
 
 def _find_header(row: Sequence[str]) -> tuple[int, int, int] | None:
-    """Where a header has label and name, and its width; None where the row isn't one."""
+    """Returns the places of label and name in a header, and its width; None for another row."""
     fields = [fold(field) for field in row]
     for label, name in (("labelname", "displayname"), ("id", "name")):
         if label in fields and name in fields:

@@ -15,9 +15,9 @@ def _matches_json(path: str, head: bytes) -> bool:
 
 
 def _read(data: bytes, source: str) -> Entries:
-    """Reads each class with its parents, in the order of their first places.
+    """Reads each class with its parents, in the order in which classes first occur.
 
-    The root and what is only a part have no parents, and some classes have several.
+    The root and classes that are only a `Part` have no parents; some classes have several.
     """
     parents = _find_parents(_load(data, source), source)
     return Entries([ClassEntry(label, parents=above) for label, above in parents.items()], [])

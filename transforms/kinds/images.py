@@ -1,4 +1,6 @@
-"""Image tables: what is known of each image, and the universe of a build.
+"""Image tables: split, rotation, license and author of each image.
+
+They decide which images a build has.
 
 `Rotation` is in degrees counter-clockwise by which image and boxes together should be turned; V3
 lacks it.
@@ -13,7 +15,7 @@ from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.table import STRING, Rows, by_value, empty_as_null
 
-#: What an image table says of an image; `rotation` is in degrees counter-clockwise, as published.
+#: Columns of an image; `rotation` is in degrees counter-clockwise, as published.
 IMAGE_FIELDS = {
     "rotation": pa.int16(),
     "original_url": STRING,
@@ -42,16 +44,17 @@ _TEXTS = (
 )
 
 
-def _known_splits(names: pa.Array) -> pa.Array:
+def _without_aliases(names: pa.Array) -> pa.Array:
+    """Returns names of splits, with aliases such as `val` replaced."""
     for alias, split in SPLIT_ALIASES.items():
         names = pc.if_else(pc.equal(names, alias), split, names)
     return names
 
 
 def _check(rows: Rows) -> None:
-    split = by_value(rows.columns["Subset"], lambda names: _known_splits(pc.utf8_lower(names)))
-    known = pc.is_in(split, pa.array(SPLITS)).to_numpy(zero_copy_only=False)
-    rows.require(known, f"Subset is none of {', '.join(SPLITS)}")
+    split = by_value(rows.columns["Subset"], lambda names: _without_aliases(pc.utf8_lower(names)))
+    is_split = pc.is_in(split, pa.array(SPLITS)).to_numpy(zero_copy_only=False)
+    rows.require(is_split, f"Subset is none of {', '.join(SPLITS)}")
     rows.columns["Subset"] = split
     for name in rows.columns.keys() & _TEXTS:
         rows.columns[name] = empty_as_null(rows.columns[name])
@@ -60,7 +63,7 @@ def _check(rows: Rows) -> None:
 
 
 def _make_rotation(rows: Rows) -> None:
-    """Makes degrees of texts: null where unknown (empty or `nan`) or not one of the four."""
+    """Converts texts to degrees: null where unknown (empty or `nan`) or not one of the four."""
     text = by_value(
         rows.columns["Rotation"], lambda texts: pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     )

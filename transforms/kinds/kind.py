@@ -1,4 +1,4 @@
-"""A kind of annotation is one object: all that the project knows of it.
+"""Kinds of annotation: one object has all that is particular to one kind.
 
 Steps find kinds in `registry` and ask them; no step has a list of kinds.
 """
@@ -52,7 +52,7 @@ class Kind(TableSchema, abc.ABC):
     spilled_a_byte: float = 0.7
 
     def matches_json(self, path: str, head: bytes) -> bool:
-        """Whether a JSON file is of this kind, by its first bytes.
+        """Returns whether a JSON file is of this kind, by its first bytes.
 
         Raises:
             SourceError: It looks like one, and can't be read.
@@ -61,7 +61,7 @@ class Kind(TableSchema, abc.ABC):
 
     @abc.abstractmethod
     def check_json(self, path: str, head: bytes) -> None:
-        """Checks a JSON file that is said to be of this kind, by its first bytes.
+        """Checks by its first bytes a JSON file that the user names as of this kind.
 
         Raises:
             SourceError: It can't be read.

@@ -39,7 +39,7 @@ def _check(rows: Rows) -> None:
 
 
 def _are_finite(lists: pa.Array) -> bool:
-    """Whether no number in lists of objects is infinite or NaN, however deep the lists are."""
+    """Returns whether all numbers in lists of objects, however deep, are finite."""
     while pa.types.is_list(lists.type):
         lists = lists.flatten()
     return all(

@@ -20,10 +20,9 @@ from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.storage.archives import GZIP_MAGIC
 
 MID = re.compile(r"/[a-z]/[0-9a-z_]+")
-#: What a file of the vocabulary may hold at most, without compression: published ones have some
-#: 20,000 rows, and a megabyte or two.
+#: Limit on a file without compression; published ones have a megabyte or two.
 MAX_BYTES = 32 << 20
-#: Characters of a line that may need no parser: that takes longer.
+#: Longer lines are parsed by `csv`, which takes longer than a split.
 _PLAIN_LENGTH = 1000
 _MAX_BAD_ROWS = 100_000
 #: Characters of a text that messages quote.
@@ -46,7 +45,7 @@ class ConflictError(BadRowError):
 
 
 class Entries(NamedTuple):
-    """The content of a file: what is good, in file order, and the failures of other rows."""
+    """The content of a file: sound entries in file order, and failures of the other rows."""
 
     good: list[ClassEntry]
     failures: list[Failure]

@@ -48,7 +48,7 @@ Its `manifest.json` says what it was built from.
 
 Annotations: Google LLC, CC BY 4.0. Pictures: CC BY 2.0 by their authors.
 """
-#: `datasets` says that it can't find this.
+#: In place of files: `datasets` shows it in its error.
 _NO_FILES = "the latest version has no {title}, build with --format {name}"
 
 
@@ -81,9 +81,9 @@ def version_of(card: bytes) -> str | None:
 
 
 def was_card(text: bytes) -> bool:
-    """Returns whether a README.md that is no card seems to be one that was damaged.
+    """Returns whether a README.md that is no card seems to be a damaged one.
 
-    Of a text of somebody's own, whoever wrote it has removed the comment.
+    Somebody who puts a text of their own there removes the comment.
     """
     is_text = _NO_TEXT.search(text.decode(errors="replace")) is None
     return not is_text or any(trace in text for trace in _TRACES)

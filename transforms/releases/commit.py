@@ -7,10 +7,10 @@ named in `latest` by another. In an object store nothing can be moved: shards ar
 places, then the files beside them, then the manifest, without which a version is none, and
 `latest`. The dataset card comes last.
 
-A build that was taken for dead may come back when another has taken over the output, and so may a
-commit that an engine tries twice. It checks its lease before it changes what others see; and should
-it be stopped just then, what it does next fails: both renames start from a folder that is gone by
-then, and in an object store `latest` isn't as it was seen any more.
+A build that another one took for dead may come back, and so may a commit that an engine tries
+twice. So it checks its lease before each change that others see. Should it lose the lease between
+check and change, the change fails: renames start from a folder that the other build has removed,
+and in an object store `latest` isn't as it was read before the check.
 """
 
 import contextlib
@@ -155,7 +155,7 @@ class _Draft(NamedTuple):
         return card.render(self.manifest.version, self.manifest.splits)
 
     def encode(self, etags: Etags) -> tuple[dict[str, bytes], bytes]:
-        """Returns the content of the files beside the shards, by path, and that of the manifest."""
+        """Returns the contents of the files beside the shards, by path, and of the manifest."""
         contents = {
             naming.CLASSES: self.classes,
             recording.PARTS: recording.encode_parts(self.parts(etags)),

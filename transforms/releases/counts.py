@@ -18,7 +18,7 @@ from transforms.wording import clean
 
 
 class LostRowsError(Exception):
-    """The runner's shuffle didn't deliver what it was given."""
+    """Rows that were read don't add up with those that arrived, were written and left out."""
 
 
 def add_digests(sources: Iterable[Source], counts: Iterable[SourceCount]) -> list[Source]:

@@ -20,17 +20,18 @@ from transforms.releases.manifest import Manifest, ShardFile, VersionError
 from transforms.releases.merging import Batch, align
 from transforms.releases.output import Output
 from transforms.releases.shard_files import local_copy
+from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.system.processes import spread
 
-#: What columns come from, by the kind of annotation file, or `pictures`.
+#: Columns by their source: a kind of annotation file, or `pictures`.
 _SOURCES = {
     "pictures": ("image", "width", "height", "original_width", "original_height"),
     IMAGES.name: IMAGES.other_columns,
     **{kind.name: (kind.column, *kind.other_columns) for kind in ANNOTATIONS.values()},
 }
 
-#: Columns of which checksums are taken; the split is known by the shard.
+#: Columns that are compared by checksums; the split is the shard's.
 _COLUMNS = tuple(name for name in EXAMPLE.names if name not in ("image_id", "split"))
 
 _BEFORE, _AFTER = 0, 1
@@ -38,7 +39,7 @@ _KINDS = ("appeared", "vanished", "changed", "unchanged")
 
 
 class ImageChange(NamedTuple):
-    """An image that isn't as it was.
+    """An image that appeared, vanished or changed.
 
     Attributes:
         change: `appeared`, `vanished` or `changed`.
@@ -55,14 +56,14 @@ class ImageChange(NamedTuple):
 
 @dataclasses.dataclass
 class Difference:
-    """How many images are as they were, and how many aren't.
+    """Numbers of images by what became of them.
 
-    A split is that of the later version, but for images that vanished.
+    An image counts for its split in the later version, or for its former one if it vanished.
 
     Attributes:
-        kinds: images by split that `appeared`, `vanished`, `changed`, or are `unchanged`.
-        sources: those that changed, by what of them comes from where.
-        columns: those that changed, by column.
+        kinds: `appeared`, `vanished`, `changed` or `unchanged` to images by split.
+        sources: source of changed columns, a kind or `pictures`, to changed images by split.
+        columns: changed column to changed images by split.
     """
 
     kinds: dict[str, Counter[str]] = dataclasses.field(
@@ -77,20 +78,21 @@ def compare(
     before: str,
     after: str,
     num_workers: int,
-    tell: Callable[[ImageChange], None] | None = None,
+    on_change: Callable[[ImageChange], None] | None = None,
     advance: Callable[[int, int], None] = lambda *_: None,
 ) -> Difference:
-    """Compares two versions, both of which are in hash order, by merging them.
+    """Compares two versions, both of which are in key order, by merging them.
 
     Shards that are the same in both aren't read.
 
     Args:
         output: where they are published.
-        before: the one version.
-        after: the other.
-        num_workers: processes.
-        tell: is given each image that isn't as it was, some thousands at a time in hash order.
-        advance: is given how many bytes of shards were read, and how many there are.
+        before: name of the earlier version.
+        after: name of the later version.
+        num_workers: number of processes.
+        on_change: is called with each image that isn't `unchanged`; some thousands at a time in
+            key order. None for nobody.
+        advance: is called with the bytes of shards that were read, and their total.
 
     Raises:
         ManifestError: A version has no manifest.
@@ -116,7 +118,7 @@ def compare(
         for task, result in zip(tasks, results, strict=True):
             waiting[task.side, task.split].append((task, result))
         for window in align({stream: batches(some) for stream, some in waiting.items()}):
-            _compare_window(window, difference, tell)
+            _compare_window(window, difference, on_change)
     return difference
 
 
@@ -193,8 +195,11 @@ def _checksum_shard(task: _ShardTask) -> Batch:
         StorageError: The object store can't be read.
     """
     name = task.shard.path
+    place = os.path.join(task.folder, name)
+    if not is_remote(place) and os.path.exists(place) and not os.path.isfile(place):
+        raise DamagedShardError(f"{os.path.basename(name)} can't be read: it is no file")
     try:
-        with local_copy(os.path.join(task.folder, name), task.options) as path:
+        with local_copy(place, task.options) as path:
             return _checksum_columns(find_format(task.shard.format), path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         cause = str(error).partition("\n")[0]
@@ -219,7 +224,7 @@ def _null_checksums() -> dict[str, np.ndarray]:
 
 
 class _Side(NamedTuple):
-    """The images that a version has in a range of keys, once each."""
+    """The n images of a version in a range of keys, once each: keys, checksums (n, c), splits."""
 
     keys: np.ndarray
     checksums: np.ndarray
@@ -245,7 +250,7 @@ def _side(window: dict[tuple[int, str], Batch], side: int) -> _Side:
 def _compare_window(
     window: dict[tuple[int, str], Batch],
     difference: Difference,
-    tell: Callable[[ImageChange], None] | None,
+    on_change: Callable[[ImageChange], None] | None,
 ) -> None:
     before, after = _side(window, _BEFORE), _side(window, _AFTER)
     _, was, now = np.intersect1d(before.keys, after.keys, return_indices=True)
@@ -267,15 +272,15 @@ def _compare_window(
         alone[common] = False
         lonely = side.splits[alone]
         difference.kinds[word].update(lonely)
-        if tell:
+        if on_change:
             ids = image_ids(side.keys[alone]).to_pylist()
             for image_id, split in zip(ids, lonely, strict=True):
-                tell(ImageChange(word, split, image_id))
-    if tell:
+                on_change(ImageChange(word, split, image_id))
+    if on_change:
         found = image_ids(after.keys[now][changed]).to_pylist()
         for place, image_id in zip(np.flatnonzero(changed), found, strict=True):
             columns = tuple(names[column] for column in np.flatnonzero(differ[place]))
-            tell(ImageChange("changed", splits[place], image_id, columns))
+            on_change(ImageChange("changed", splits[place], image_id, columns))
 
 
 def _count(counts: dict[str, Counter[str]], name: str, splits: np.ndarray) -> None:

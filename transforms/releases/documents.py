@@ -20,7 +20,7 @@ class FormError(Exception):
 
 
 def parse(hint: Any, value: Any, where: str = "") -> Any:
-    """Returns what JSON holds as the type that it should be.
+    """Converts a JSON value to a type, and checks it.
 
     Args:
         hint: a dataclass, or the type of a field of one: `str`, `int`, `Any`, `tuple[X, ...]`,

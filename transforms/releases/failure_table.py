@@ -1,4 +1,4 @@
-"""The table of failures: all of a build's in order, of which only some are in memory at a time.
+"""The table of all failures of a build, in order; only some are in memory at a time.
 
 Failures of a file's rows come block by block, in the order of their lines. So they are unpacked and
 passed on one block after another, as often as they are needed. Failures of images, pictures and

@@ -15,15 +15,16 @@ OUTPUT_REVISION = 2
 
 
 def fingerprint(sources: Iterable[Source], settings_fingerprint: str, buckets: int) -> str:
-    """Returns the SHA-256 of all that decides about the output, wherever its inputs lie.
+    """Returns the SHA-256 of inputs and settings; it doesn't depend on the inputs' folders.
 
     Args:
         sources: the inputs, with their digests.
-        settings_fingerprint: of all else; see `open_images.building.fingerprint`.
+        settings_fingerprint: of flags, columns and output revision; see
+            `open_images.building.fingerprint`.
         buckets: how many buckets the images are cut into.
     """
     inputs = [
-        # What is asked for by name has nothing but its address.
+        # A source that is asked picture by picture has nothing but its address.
         (source.kind, os.path.basename(redact_url(source.path)), source.size, source.digest)
         if source.digest
         else (source.kind, source.path, source.size, source.stamp)

@@ -116,7 +116,7 @@ def hold(
     output: str,
     wait: float,
     options: ObjectOptions,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     on_loss: Callable[[], None] = terminate,
 ) -> Iterator[Lease]:
     """Has the lease on an output for as long as it is open.
@@ -125,7 +125,7 @@ def hold(
         output: a folder, which is made, or a URI.
         wait: for how many seconds to wait while another build has it.
         options: how object stores are reached.
-        tell: shows a line, which says what is waited for.
+        log: is called with a line that says what is waited for.
         on_loss: called in another thread once the lease is lost; nothing can be published then.
 
     Raises:
@@ -142,7 +142,7 @@ def hold(
     release = Cleanup(stored.release)
     try:
         try:
-            waited = _acquire(stored, output, wait, tell)
+            waited = _acquire(stored, output, wait, log)
         except (StorageError, OSError) as error:
             raise workspace.unusable(output, error) from None
         thread.start()
@@ -175,7 +175,7 @@ def check(
         output: where it publishes.
         token: of its lease; None for a build that needs none.
         options: how object stores are reached.
-        cause: what may have gone wrong because it hasn't.
+        cause: an error that the loss may have caused; becomes `__cause__`.
 
     Raises:
         LostLeaseError: It hasn't.
@@ -256,8 +256,8 @@ class _Found(NamedTuple):
 
     Attributes:
         owner: that build; None if its name is being written.
-        mark: what changes whenever the lease is renewed.
-        silent: for how many seconds it wasn't.
+        mark: a value that changes whenever the lease is renewed.
+        silent: seconds since the last renewal.
     """
 
     owner: Owner | None
@@ -272,7 +272,7 @@ def _stored(output: str, owner: Owner, options: ObjectOptions) -> _StoredLease:
     return (_LeaseObject if is_remote(output) else _LeaseFile)(output, owner, options.hasty())
 
 
-def _acquire(stored: _StoredLease, output: str, wait: float, tell: Callable[[str], None]) -> bool:
+def _acquire(stored: _StoredLease, output: str, wait: float, log: Callable[[str], None]) -> bool:
     """Takes the lease; returns whether another build had it."""
     deadline = time.monotonic() + wait
     seen: object = None
@@ -284,7 +284,7 @@ def _acquire(stored: _StoredLease, output: str, wait: float, tell: Callable[[str
         who = f" ({found.owner})" if found.owner else ""
         if found.silent > stored.expiry:
             if now - since >= stored.watched:
-                tell(f"taking over from a build that gives no sign of life{who}")
+                log(f"taking over from a build that gives no sign of life{who}")
                 waited = True
                 stored.oust(found.mark)
                 continue
@@ -296,7 +296,7 @@ def _acquire(stored: _StoredLease, output: str, wait: float, tell: Callable[[str
             )
         if not waited:
             waited = True
-            tell(f"waiting for another build{who}")
+            log(f"waiting for another build{who}")
         time.sleep(POLL_SECONDS)
     return waited
 
@@ -427,9 +427,9 @@ def _mark(descriptor: int) -> tuple[int, int]:
 
 
 class _LeaseObject:
-    """An object that nobody writes but as it was seen."""
+    """An object that is only written if it is as it was read."""
 
-    watched = 0.0  # nor over one that was renewed just now
+    watched = 0.0  # a conditional put fails for one that was renewed just now
 
     def __init__(self, output: str, owner: Owner, options: ObjectOptions) -> None:
         self.renewal = heartbeat.RENEWAL_SECONDS

@@ -1,4 +1,4 @@
-"""`manifest.json`: what a version consists of, what it was built from, and what was lost.
+"""`manifest.json`: the files of a version, its inputs and flags, and counts of failures.
 
 A version of the dataset is published once it has this file. It holds the checksums of all other
 files of the version. Its own checksum is its last member, and covers all bytes before the line that
@@ -140,10 +140,10 @@ class Manifest:
     Attributes:
         manifest_version: of the form of this document.
         version: the name of the version.
-        fingerprint: of all that decides about the output.
-        settings_fingerprint: of all that decides about it but the inputs.
+        fingerprint: of inputs, flags, columns and output revision.
+        settings_fingerprint: of all these but the inputs.
         config: the flags of the build.
-        schemas: by format, what examples consist of: each column or feature, and its type. None
+        schemas: by format, the columns or features of examples, with their types. None
             in versions of earlier releases.
         splits: examples and shards.
         sources: the inputs.

@@ -13,7 +13,7 @@ OUTCOME = "outcome.json"
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Why nothing is published.
+    """A loss beyond a limit, for which nothing is published.
 
     Attributes:
         source: the path of a source, the masks of a split, or the images.
@@ -34,7 +34,7 @@ class Outcome:
 
     Attributes:
         version: the name of the version; None if nothing was published.
-        images: how many the inputs have in the splits that are built.
+        images: number of images of the inputs, in the splits that are built.
         failed_images: how many of them failed.
         failures: rows of failures, by reason.
         examples_of_failures: the first rows.

@@ -15,11 +15,11 @@ from transforms.storage.objects import AbsentError, is_remote, normal
 from transforms.storage.regular import IrregularError, irregular_kind
 from transforms.storage.stores import ObjectOptions
 
-#: What programs of ours make in an output.
+#: Names of files and folders that our programs make in an output.
 ENTRIES = frozenset({"latest", "versions", "pins", ".work", card.NAME})
 
 _DATED_NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
-#: What a version may be called: it names a folder and is safe to print.
+#: Names that a version may have: they name a folder and are safe to print.
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,254}")
 _ABSENT = (FileNotFoundError, NotADirectoryError, AbsentError)
 #: What `latest` may hold: a name, and how a line ends.
@@ -53,7 +53,7 @@ class Output:
         return os.path.join(self.path, "latest")
 
     def pin_path(self, name: str) -> str:
-        """The file that keeps a version from being removed."""
+        """Returns the file that keeps a version from being removed."""
         return os.path.join(self.path, "pins", name)
 
     def latest(self) -> str | None:
@@ -74,7 +74,7 @@ class Output:
         return name
 
     def published_latest(self) -> str | None:
-        """As `latest`, of a version that is there.
+        """Returns what `latest` does, and makes sure that this version is there.
 
         Raises:
             LatestError: The file `latest` names no version that is there.
@@ -179,7 +179,7 @@ def _absent(output: str, name: str) -> LatestError:
 
 
 def find_change(manifest: Manifest, data: bytes) -> str | None:
-    """Returns a line where a manifest has changed since it was written."""
+    """Returns a line if a manifest has changed since it was written, else None."""
     if not manifest.has_checksums or is_sound(data):
         return None
     return f"{MANIFEST}: its SHA-256 isn't the one that it ends with: its bytes have changed"

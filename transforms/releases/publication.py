@@ -1,4 +1,4 @@
-"""The version to publish, where it goes, and how much it may lack."""
+"""Options of publishing a version: its output, its name, and the limits on losses."""
 
 import dataclasses
 import os
@@ -13,20 +13,20 @@ from transforms.work_folder import WorkFolder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Publication:
-    """A version that is published.
+    """Options of publishing a version.
 
     Attributes:
         output: the folder, or URI, that versions are published to.
         version: the name of the version.
         release: the dataset's version for readers.
-        formats: in which examples are written.
-        shard_size: bytes a shard is to have, about.
-        num_shards: how many shards each split is to have; None where their size decides.
-        examples: what they are made of.
+        formats: names of the output formats.
+        shard_size: target size of a shard in bytes.
+        num_shards: number of shards of each split; None where `shard_size` decides.
+        examples: options of making examples.
         max_failure_rate: fraction of the images that may fail, or else nothing is published.
         max_bad_rate: likewise, of a table's rows that may be bad, and of a split's masks that may
             lack pixels.
-        buckets: into how many groups images were divided.
+        buckets: number of buckets.
         flags: the flags that decide about the output, as recorded in the manifest.
         settings_fingerprint: of all that decides about the output but the inputs.
         selection: what was selected, as recorded in the manifest; None where everything was.
@@ -59,7 +59,7 @@ class Publication:
 
     @property
     def row_splits(self) -> tuple[str | None, ...]:
-        """The splits of sources whose rows count: None is that of a source of several splits."""
+        """The splits of sources whose rows count; None stands for a source of several splits."""
         return (*(self.examples.splits or SPLITS), None)
 
     @property

@@ -1,4 +1,4 @@
-"""Publish: parts → verified shards, manifest, version folder, pointer."""
+"""Publish: parts → verified shards, manifest, version folder, `latest`."""
 
 import collections
 import dataclasses
@@ -37,7 +37,7 @@ class PlanShardsFn(beam.DoFn):
 
 @dataclasses.dataclass(eq=False)
 class _PublicationFn(beam.DoFn):
-    """A step of publishing, whose process shows in the progress of the build."""
+    """A step of publishing; its process counts as a worker of the build."""
 
     config: Publication
 
@@ -73,7 +73,7 @@ class SealShardFn(_PublicationFn):
 
 
 class CommitFn(_PublicationFn):
-    """Publishes, and leaves word in the work folder of what became of the build."""
+    """Publishes, and writes the outcome of the build to the work folder."""
 
     def process(
         self, _: bytes, shards: Sequence[Shard], *reports: Sequence, names: Sequence[str]
@@ -92,10 +92,10 @@ class Publish(beam.PTransform):
     """Parts → a published version.
 
     Attributes:
-        config: what is published, where, and within which limits.
+        config: options of publishing.
         exchange_folder: is removed once all parts are there; None where there is none.
-        reports: of what `commit` takes by name some PCollections each. They aren't flattened, which
-            a runner would do in a stage by itself.
+        reports: PCollections by argument of `commit`. They aren't flattened, for which a runner
+            would need a stage of its own.
     """
 
     config: Publication

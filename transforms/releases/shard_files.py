@@ -22,7 +22,7 @@ def download(path: str, copy: IO[bytes], options: ObjectOptions) -> None:
 
 @contextlib.contextmanager
 def local_copy(path: str, options: ObjectOptions) -> Iterator[str]:
-    """A shard's own path, or that of a copy of an object, which is gone afterwards."""
+    """Yields the path of a local shard, or of a temporary copy of an object."""
     if not is_remote(path):
         yield path
         return

@@ -177,7 +177,7 @@ def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPar
 
 
 def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
-    """Makes a file of verified parts; its size and SHA-256."""
+    """Makes a file of verified parts; returns its size and SHA-256."""
     digest = hashlib.sha256()
     if len(plan.parts) == 1:
         (part,) = plan.parts

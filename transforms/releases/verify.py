@@ -1,4 +1,4 @@
-"""The check of a published version as a whole: every problem is a line."""
+"""Checks a published version as a whole; each problem is one line."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -47,30 +47,27 @@ def verify(
     name: str,
     sample: int | None,
     num_workers: int,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     note: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda *_: None,
 ) -> Account:
-    """Looks at everything in a version, and if it is the latest, at what lies around it.
+    """Checks all files of a version, and for the latest one also `latest`, pins and card.
 
     Args:
         output: where it is published.
         name: of the version.
         sample: how many pictures to decode, spread evenly; None for all.
-        num_workers: processes.
-        tell: is given each problem, one line, and the first pictures that are damaged.
-        note: is given notes, one line each.
-        advance: is given how many bytes of shards were looked at, and how many there are.
-
-    Returns:
-        What was looked at.
+        num_workers: number of processes.
+        report: is called with a line for each problem and for the first damaged pictures.
+        note: is called with a line for each note.
+        advance: is called with the bytes of shards that were checked, and their total.
 
     Raises:
         StorageError: The object store can't be read.
         OSError: A file can't be read.
         WorkerError: A process died.
     """
-    check = _Check(output, name, tell, note, advance)
+    check = _Check(output, name, report, note, advance)
     check.run(sample, num_workers)
     return check.account
 
@@ -81,13 +78,13 @@ class _Check:
 
     Attributes:
         sizes: of the files that are there.
-        lacking: streams of which not all examples could be read.
+        lacking: streams some of whose examples couldn't be read.
         annotations: how many were found, by column.
     """
 
     output: Output
     name: str
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     note: Callable[[str], None]
     advance: Callable[[int, int], None]
     account: Account = dataclasses.field(default_factory=Account)
@@ -158,7 +155,7 @@ class _Check:
 
     def _problem(self, line: str) -> None:
         self.account.problems += 1
-        self.tell(line)
+        self.report(line)
 
     def _plan_tasks(self, manifest: Manifest, sample: int | None) -> list[ShardTask]:
         """Returns the shards to check, all splits and formats side by side as keys ascend."""
@@ -227,7 +224,7 @@ class _Check:
             report, path = result(), task.shard.path
             self._problems(f"{path}: {line}" for line in report.problems)
             for line in report.damaged[: max(0, _DAMAGED_SHOWN - self.account.damaged)]:
-                self.tell(f"{path}: {line}")
+                self.report(f"{path}: {line}")
             self.account.damaged += len(report.damaged)
             self.account.shards += 1
             self.account.bytes += self.sizes[path]
@@ -268,7 +265,7 @@ def _shared_columns(schemas: Schemas) -> tuple[str, ...]:
 
 
 def _column_names(schema: Mapping[str, str]) -> list[str]:
-    """Returns the columns of examples, of which a recorded schema may have several features."""
+    """Returns the columns of examples; a recorded schema may have several features of one."""
     return [*dict.fromkeys(key.partition("/")[0] for key in schema)]
 
 

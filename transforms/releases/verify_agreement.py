@@ -35,7 +35,7 @@ class Tally:
 
 
 class Comparison:
-    """Takes what streams have in one range of keys after another, and keeps what doesn't fit."""
+    """Collects the disagreements of streams, window by window in key order."""
 
     def __init__(self, streams: Collection[Stream]) -> None:
         self._formats: dict[str, list[str]] = {}
@@ -77,10 +77,10 @@ class Comparison:
             self.alone[split, having].add(union[(present == pattern).all(axis=1)])
 
     def lines(self, lacking: Collection[Stream]) -> Iterator[str]:
-        """Yields a line for each kind of image that doesn't fit, but where examples differ.
+        """Yields a line for images in several splits, and for images that some formats lack.
 
         Args:
-            lacking: streams of which not all examples could be read, which has a line already.
+            lacking: streams some of whose examples couldn't be read; that has been reported.
         """
         if self.shared.count:
             yield f"{self.shared} in several splits"

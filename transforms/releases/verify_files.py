@@ -1,5 +1,5 @@
-"""Checks beside the bytes of shards: a version's names, sizes, counts and other files; and what
-lies around the versions, which is `latest`, the pins and the dataset card."""
+"""Checks of all but the shards' content: names, sizes, counts and other files of a version; and
+`latest`, the pins and the dataset card beside the versions."""
 
 import hashlib
 import io
@@ -39,7 +39,7 @@ Schemas = Mapping[str, Mapping[str, str]]
 
 
 def check_manifest(name: str, manifest: Manifest) -> Iterator[str]:
-    """Yields a line for each thing that a manifest says, and that contradicts another.
+    """Yields a line for each contradiction within a manifest.
 
     Args:
         name: the version's folder.
@@ -95,7 +95,7 @@ def check_counts(manifest: Manifest) -> Iterator[str]:
 
 
 def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
-    """Yields a line for each file that a version lacks, or that is none of its own.
+    """Yields a line for each file that is missing, has another size, or isn't in the manifest.
 
     Args:
         manifest: the manifest.
@@ -123,9 +123,9 @@ def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
 def check_content(
     folder: str, manifest: Manifest, sizes: Mapping[str, int], options: ObjectOptions
 ) -> Iterator[str]:
-    """Yields a line for each file beside the shards that has changed, or that doesn't make sense.
+    """Yields a line for each file beside the shards whose checksum or content is wrong.
 
-    Each is read once. What has changed isn't looked at any further.
+    Each is read once; the content of a changed file isn't checked.
 
     Args:
         folder: of the version.

@@ -1,4 +1,4 @@
-"""One shard of a version, looked at from its first to its last byte."""
+"""Checks one shard of a version, every byte of it."""
 
 import dataclasses
 import io
@@ -28,13 +28,13 @@ from transforms.wording import counted
 
 
 class ShardTask(NamedTuple):
-    """A shard to look at.
+    """A shard to check.
 
     Attributes:
         folder: of the version.
-        split: it is of.
-        shard: what the manifest says of it.
-        schema: what the version says its examples consist of, in this format.
+        split: of the shard.
+        shard: its entry in the manifest.
+        schema: that the version records for this format.
         columns: those by which examples are compared between formats.
         compare: whether examples' checksums are wanted.
         count: whether annotations are to be counted.
@@ -88,7 +88,7 @@ class ShardReport:
 
 
 def check_shard(task: ShardTask) -> ShardReport:
-    """Looks at a shard's bytes, schema, order and pictures.
+    """Checks a shard's bytes, schema, order and pictures.
 
     Raises:
         StorageError: The object store can't be read.
@@ -205,7 +205,10 @@ def _by(size: tuple[int | None, int | None]) -> str:
 
 
 def _ordered_keys(ids: list[pa.Array], problems: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Ascending keys, and which example each is of; says where they didn't ascend."""
+    """Returns the keys in order, (n,) uint64, and the places of their examples, (n,) int64.
+
+    Bad ids, and keys that don't ascend or occur twice, are added to `problems`.
+    """
     pairs = [image_keys(some) for some in ids]
     keys = np.concatenate([np.empty(0, np.uint64), *(keys for keys, _ in pairs)])
     valid = np.concatenate([np.empty(0, bool), *(valid for _, valid in pairs)])

@@ -1,4 +1,4 @@
-"""The work folder of a build: made, locked, gone on with, and removed.
+"""The work folder of a build: made, locked, resumed, and removed.
 
 Below a local output it lies in the output itself. For an output in an object store it is a
 temporary folder, or one that was named, in a file system that all workers see; where they see none,
@@ -245,7 +245,7 @@ def _clear_away_stopped(
 
 
 def _check_path(flag: str, path: str) -> None:
-    """Raises OutputError where nothing can be written to a path, whatever is there."""
+    """Raises OutputError for a path whose form allows no writing."""
     if "://" in path and not is_remote(path):
         raise OutputError(f"{flag} {redact_url(path)}: use a local path, s3://… or gs://…")
     try:

@@ -23,16 +23,15 @@ from transforms.reuse.previous import Previous
 
 @dataclasses.dataclass
 class ReusingBuilder:
-    """A `BucketBuilder` that takes over from the version before what hasn't changed.
+    """A `BucketBuilder` that reuses the version before, and writes lineage rows for the next build.
 
-    It has another builder make the rest, and writes lineage rows for the next build. Buckets whose
-    input is the same are taken over whole; of others, the pictures and masks of images of which
-    these are the same.
+    Buckets whose input is the same are reused whole. In other buckets, pictures and masks that are
+    the same are reused, and another builder makes the examples.
 
     Attributes:
-        builder: makes what isn't taken over.
-        options: what examples are made of.
-        parts: how they are written.
+        builder: makes the examples of the other buckets.
+        options: of making examples.
+        parts: options of writing them.
         folder: of the version before; None where there is nothing to take over.
         progress_folder: where images are counted; None for nowhere.
     """
@@ -109,7 +108,7 @@ class ReusingBuilder:
         return built
 
     def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, FinishedImages]:
-        """Returns, by split, pictures and masks of images of which these haven't changed."""
+        """Returns, by split, the images whose pictures and masks haven't changed."""
         if not self._previous:
             return {}
         matches = {split: self._previous.match(split, rows) for split, rows in lineage.items()}

@@ -1,4 +1,4 @@
-"""What a version keeps of a bucket and its images, to be compared by the next build."""
+"""Lineage: digests of buckets and identities of images, which the next build compares."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from transforms.kinds.registry import ANNOTATIONS
 from transforms.reuse.identity import UNKNOWN, mask_identities, picture_identities
 from transforms.reuse.recording import ROW
 
-#: Columns that are known by the identities of what they lead to.
+#: Columns of addresses; lineage rows have the identities of the files instead.
 _ADDRESSES = ("pictures", "mask_files")
 
 
@@ -65,11 +65,11 @@ def places_of(rows: np.ndarray, image_ids: pa.ChunkedArray) -> np.ndarray:
 def digest_of(joined: pa.Table, others: Iterable[bytes | np.ndarray]) -> str:
     """Returns a hash of a joined table and of other data, 128 bits in hex.
 
-    It goes by content: neither chunks, nor dictionaries, nor what lies under nulls counts.
+    Chunks, dictionaries and values under nulls don't matter.
 
     Args:
         joined: the table of `join.Joined`.
-        others: what else decides about the output, beside flags and code.
+        others: further data that decides about the output.
     """
     digest = xxhash.xxh3_128()
     for name in joined.column_names:
@@ -83,7 +83,7 @@ def digest_of(joined: pa.Table, others: Iterable[bytes | np.ndarray]) -> str:
 
 
 def _update(digest: xxhash.xxh3_128, array: pa.Array, coded: tuple[str, ...] = ()) -> None:
-    """Takes in an array; fields of these names are texts of few values."""
+    """Hashes an array; fields in `coded` have few distinct texts."""
     dtype = array.type
     if array.null_count:
         present = np.packbits(array.is_valid().to_numpy(zero_copy_only=False))
@@ -120,7 +120,7 @@ def _update_numbers(digest: xxhash.xxh3_128, array: pa.Array) -> None:
 
 
 def _take(digest: xxhash.xxh3_128, data: Any) -> None:
-    """Data after its length, so that no two sequences of data are the same bytes."""
+    """Hashes data after its length, so that no two sequences of data are the same bytes."""
     view = memoryview(data)
     digest.update(view.nbytes.to_bytes(8, "little"))
     digest.update(view)

@@ -1,4 +1,4 @@
-"""The version before, and what of it a build may take over."""
+"""The version before, as a build reuses it: whole buckets, or single pictures and masks."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ from transforms.storage import files
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.stores import ObjectOptions
 
-#: What a part says of itself, its path apart, which here is the shard's.
+#: Fields of a part that are recorded of it; here `path` is the shard's.
 _OF_PART = [name for name in PART.names if name in BuiltPart._fields and name != "path"]
 #: Errors of reading a damaged file.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, pa.ArrowException, StorageError)
@@ -38,7 +38,7 @@ _SHARDS = 8
 
 
 class Match(NamedTuple):
-    """Images of which something may be taken over.
+    """Images whose picture or masks are reused.
 
     Attributes:
         parts: sound parts of the version before that hold such images, in order.
@@ -52,7 +52,7 @@ class Match(NamedTuple):
     masks: np.ndarray
 
 
-class _Known(NamedTuple):
+class _RecordedPart(NamedTuple):
     """A part of the version before, and the digest of its bucket's input."""
 
     part: BuiltPart
@@ -72,14 +72,14 @@ class Previous:
     """
 
     folder: str
-    parts: Mapping[int, Sequence[_Known]]
+    parts: Mapping[int, Sequence[_RecordedPart]]
     buckets: int
     work: str
     options: ObjectOptions
 
     @classmethod
     def open(cls, folder: str, work: str, options: ObjectOptions) -> Self | None:
-        """Reads what a version says of its parts.
+        """Reads the record that a version has of its parts.
 
         Args:
             folder: of the version.
@@ -95,9 +95,9 @@ class Previous:
             metadata = table.schema.metadata or {}
             if table.schema.remove_metadata() != PART.remove_metadata():
                 return None
-            parts: dict[int, list[_Known]] = defaultdict(list)
-            for known in _read(folder, table, options):
-                parts[known.part.bucket].append(known)
+            parts: dict[int, list[_RecordedPart]] = defaultdict(list)
+            for recorded in _read(folder, table, options):
+                parts[recorded.part.bucket].append(recorded)
             return cls(folder, parts, int(metadata[b"buckets"]), work, options)
         except _DAMAGE:
             return None
@@ -105,7 +105,7 @@ class Previous:
     def bucket(
         self, bucket: int, buckets: int, digest: str, images: int, forms: Sequence[str]
     ) -> list[BuiltPart] | None:
-        """The parts of a bucket whose input has this digest, if all are there and sound.
+        """Returns the parts of a bucket whose input has this digest, if all are there and sound.
 
         Args:
             bucket: its number.
@@ -118,8 +118,8 @@ class Previous:
             return None
         found = [
             part
-            for part, known in self.parts.get(bucket, ())
-            if known == digest and part.format in forms
+            for part, recorded in self.parts.get(bucket, ())
+            if recorded == digest and part.format in forms
         ]
         examples: Counter[str] = Counter()
         for part in found:
@@ -129,7 +129,7 @@ class Previous:
         return self._sound(found)
 
     def match(self, split: str, images: np.ndarray) -> Match | None:
-        """Looks for images that were in this version, and are known by the same.
+        """Finds images whose picture or masks are the same in this version.
 
         Args:
             split: of the images.
@@ -148,25 +148,25 @@ class Previous:
             return None
         if not len(rows) or len(rows) != sum(part.num_examples for part in parts):
             return None
-        places, known = find(rows["key"], images["key"])
-        before = rows[np.where(known, places, 0)]
-        known &= (before["picture"] == images["picture"]) & (images["picture"] != UNKNOWN)
+        places, is_same = find(rows["key"], images["key"])
+        before = rows[np.where(is_same, places, 0)]
+        is_same &= (before["picture"] == images["picture"]) & (images["picture"] != UNKNOWN)
         with_masks = (before["masks"] == images["masks"]) & (images["masks"] != UNKNOWN)
-        sound = self._sound(parts) if known.any() else None
-        return Match(sound, np.where(known, places, -1), known & with_masks) if sound else None
+        sound = self._sound(parts) if is_same.any() else None
+        return Match(sound, np.where(is_same, places, -1), is_same & with_masks) if sound else None
 
     def _between(self, first: int, last: int, form: str, split: str) -> Iterator[BuiltPart]:
-        """The parts of some buckets, in order."""
+        """Yields the parts of some buckets, in order."""
         for bucket in range(first, last + 1):
             for part, _ in self.parts.get(bucket, ()):
                 if (part.format, part.split) == (form, split):
                     yield part
 
     def _rows(self, parts: Iterable[BuiltPart]) -> np.ndarray:
-        """What is known of images, (n,) of `ROW`.
+        """Returns the lineage rows of parts, (n,) of `ROW`.
 
         Raises:
-            ValueError: It isn't as it was written.
+            ValueError: A part's bytes have changed.
         """
         pieces = [np.empty(0, ROW)]
         for part in parts:
@@ -181,9 +181,9 @@ class Previous:
         return np.concatenate(pieces)
 
     def _sound(self, parts: list[BuiltPart]) -> list[BuiltPart] | None:
-        """The parts, where they stay; None if one isn't as it was written.
+        """Returns the parts, where they stay; None if one isn't as it was written.
 
-        Objects are known by their ETags to be so; local shards are read.
+        Objects were checked by their ETags; local shards are read.
         """
         if is_remote(self.folder):
             return parts
@@ -194,8 +194,8 @@ class Previous:
         return linked if all(map(is_sound, linked)) else None
 
 
-def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Known]:
-    """All parts, but for those of objects that aren't what they were."""
+def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_RecordedPart]:
+    """Yields all parts but those in objects whose ETags have changed."""
     etags = None
     if is_remote(folder):
         etags = {status.path: status.version for status in files.walk(folder, options)}
@@ -214,7 +214,7 @@ def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Kno
             start += row["bytes"]
             first += row["num_examples"]
             own = {name: row[name] for name in _OF_PART}
-            yield _Known(BuiltPart(**own | {"path": path, "origin": origin}), row["digest"])
+            yield _RecordedPart(BuiltPart(**own | {"path": path, "origin": origin}), row["digest"])
 
 
 def link_into(folder: str, path: str) -> str:

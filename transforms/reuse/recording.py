@@ -112,7 +112,7 @@ def parts_table(
 
 
 def encode_parts(table: pa.Table) -> bytes:
-    """The file, with checksums of its pages."""
+    """Returns the file, with checksums of its pages."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, write_page_checksum=True)
     return sink.getvalue().to_pybytes()

@@ -19,7 +19,7 @@ _REFUSED = {
 
 
 def checked_url(url: str, base: str = "") -> str:
-    """A URL as it is to be asked, with what isn't ASCII quoted.
+    """Returns a URL as it is to be asked, with what isn't ASCII quoted.
 
     Args:
         url: an absolute one, or one relative to `base`.
@@ -39,7 +39,7 @@ def checked_url(url: str, base: str = "") -> str:
 
 
 def refusal(address: str) -> str | None:
-    """Why an IP address may not be connected to, or None if it may.
+    """Returns why an IP address may not be connected to, or None if it may.
 
     Args:
         address: IPv4 or IPv6, as resolved; one with a zone (`fe80::1%eth0`) is link-local.

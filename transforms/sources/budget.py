@@ -66,14 +66,14 @@ class ByteBudget:
         return granted.done()
 
     def begin(self, number: int) -> None:
-        """It is this answer's turn, and that before it has been taken."""
+        """Begins the turn of an answer; what the one before held is free again."""
         with self._lock:
             self._turn = number
             self._free += self._held.pop(number - 1, 0)
             self._grant()
 
     def close(self) -> None:
-        """Nothing more is granted: who waits is cancelled."""
+        """Grants nothing more: cancels whoever waits."""
         with self._lock:
             self._closed = True
             for _, granted in self._waiting.values():
@@ -81,7 +81,7 @@ class ByteBudget:
             self._waiting.clear()
 
     def _grant(self) -> None:
-        """Lets claims through that fit, in the order of their turns."""
+        """Grants the claims that fit, in the order of their turns."""
         for number in sorted(self._waiting):
             size, granted = self._waiting[number]
             if self._fits(number, size):
@@ -100,7 +100,7 @@ class ByteBudget:
 
 
 class Room:
-    """What one answer may take of a budget.
+    """The share of one answer in a budget.
 
     Args:
         budget: it is part of.
@@ -114,11 +114,11 @@ class Room:
         self.size = size
 
     def claim(self) -> Future[None]:
-        """What is done once there is room for `size` bytes."""
+        """Returns a future that is done once there is room for `size` bytes."""
         return self._budget.claim(self._number, self.size)
 
     def resize(self, size: int) -> bool:
-        """Makes room for another size at once; or tells that there is none, not for the former."""
+        """Claims another size instead; returns False where there is no room at once."""
         self.size = size
         return self._budget.try_claim(self._number, size)
 

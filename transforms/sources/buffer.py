@@ -33,7 +33,7 @@ class PictureBuffer:
         self._used = 0
 
     def room(self, size: int) -> memoryview | None:
-        """The next bytes, to read a picture into that may then be added; None where it is full."""
+        """Returns room to read a picture into, which may then be added; None if it is full."""
         end = self._used + size
         return self._memory[self._used : end] if end <= len(self._memory) else None
 

@@ -64,7 +64,7 @@ def unpack_source(source: Source, folder: str, options: ObjectOptions) -> Unpack
 
 
 def path_of(source: Source, container: str) -> str:
-    """The path by which a user knows the container of a member.
+    """Returns the path by which a user knows the container of a member.
 
     An unpacked archive is in a temporary file, whose name would tell nobody anything.
     """

@@ -241,7 +241,7 @@ class HttpSource:
         self._fetcher.close()
 
     def _request(self, row: dict) -> Request | None:
-        """Where an image's picture should be; None where no address is published."""
+        """Returns where an image's picture should be; None where no address is published."""
         if self._source.medium == "http":
             return Request(self._source.path.format(split=row["split"], image_id=row["image_id"]))
         if self._has_thumbnail(row):
@@ -249,5 +249,5 @@ class HttpSource:
         return Request(*(row[name] for name in _ORIGINAL)) if row["original_url"] else None
 
     def _has_thumbnail(self, row: dict) -> bool:
-        """Whether the thumbnail of an image is asked for, and not the original."""
+        """Returns whether the thumbnail of an image is asked for, and not the original."""
         return self._source.medium == "thumbnail" and bool(row["thumbnail_300k_url"])

@@ -114,7 +114,7 @@ class Listing(NamedTuple):
 def kind_of(
     path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Literal["folder", "tar", "zip", "tar.gz"]:
-    """What a pixel source is, told from its content.
+    """Returns the form of a source of pixels, by its content.
 
     Args:
         path: the source.
@@ -244,7 +244,7 @@ def walk_folder(path: str, options: ObjectOptions = files.DEFAULTS) -> Iterator[
 def walk_tar(
     path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Member]:
-    """The members of a plain tar in their order, with memory for one at a time.
+    """Yields the members of a plain tar in their order, with memory for one at a time.
 
     In an object store the tar is read through, since a request a header would take longer.
 
@@ -271,7 +271,7 @@ def reader_of(path: str, file: BinaryIO) -> Callable[[int, int], bytes]:
 def walk_zip(
     path: str, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Member]:
-    """The members of a zip in the order of its central directory, with a MiB of it in memory.
+    """Yields the members of a zip by its central directory, of which a MiB is in memory.
 
     Raises:
         ChangedError: The archive hasn't the stamp that is given.

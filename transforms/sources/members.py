@@ -190,7 +190,7 @@ class MemberReader:
             raise PixelError(Reason.TOO_LARGE, f"more than {self._limit} bytes")
 
     def _open(self, at: Address) -> int:
-        """A descriptor from the cache, which drops the file used longest ago."""
+        """Returns a descriptor from the cache, which drops the file used longest ago."""
         descriptor = self._descriptors.pop(at.container, None)
         if descriptor is None:
             try:
@@ -225,7 +225,7 @@ def _check_whole(found: int, offset: int, size: int) -> None:
 
 
 def address_of(member: Mapping[str, Any]) -> Address:
-    """Where the bytes of a member are."""
+    """Returns where the bytes of a member are."""
     return Address(*(member[name] for name in ADDRESS))
 
 

@@ -74,7 +74,7 @@ class ObjectFetcher:
             yield map(partial(Answer, f"{self._bucket}/{key}"), islice(answers, 1))
 
     def candidates(self, split: str, image_id: str) -> tuple[str, ...]:
-        """The keys at which an image's picture may be, for `fetch`, in the order to try them."""
+        """Returns the keys at which an image's picture may be, in the order to try them."""
         return tuple(
             template.replace("{split}", split).replace("{image_id}", image_id)
             for template in self._templates
@@ -140,7 +140,7 @@ class ObjectFetcher:
         return data.getvalue()
 
     def _head_of(self, store: ObjectStore, key: str) -> "GetResult":
-        """The beginning of an answer, whose body has yet to come."""
+        """Returns the beginning of an answer, whose body has yet to come."""
         answer = obstore.get(store, key)
         size, limit = answer.meta["size"], self._options.max_bytes
         if size > limit:
@@ -149,7 +149,7 @@ class ObjectFetcher:
 
 
 def _is_template(uri: str, path: str) -> bool:
-    """Whether a path has placeholders.
+    """Returns whether a path has placeholders.
 
     Raises:
         ValueError: it has others than `{split}` and `{image_id}`, or not the latter.
@@ -163,7 +163,7 @@ def _is_template(uri: str, path: str) -> bool:
 
 
 def _explain(error: Exception) -> PixelError:
-    """The failure that stands for an error of obstore; without times, so that runs agree."""
+    """Returns the failure for an error of obstore; without times, so that runs agree."""
     text = str(error)
     if isinstance(error, ValueError):
         return PixelError(Reason.UNSAFE_PATH, text)

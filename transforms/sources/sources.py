@@ -17,13 +17,13 @@ def open_sources(
     object_options: ObjectOptions,
     buffer: PictureBuffer | None = None,
 ) -> list[PictureSource]:
-    """What to ask for pictures, in the order of `--images`; neighbours that are listed as one.
+    """Opens sources of pictures in the order of `--images`; listed neighbours become one.
 
     Args:
         sources: all sources, by index; those of other kinds are passed over.
-        http_options: of those that are asked over HTTP.
-        object_options: of those in object stores.
-        buffer: that of `fetch_pictures`.
+        http_options: how pictures are asked for over HTTP.
+        object_options: how object stores are reached.
+        buffer: room for pictures, as for `fetch_pictures`.
     """
     pictures = [source for source in sources if source.kind == "pictures"]
     opened: list[PictureSource] = []

@@ -86,7 +86,12 @@ class Transfer:
         self._handle.curl.close()
 
     def _judge(self, error: pycurl.error | None) -> bytes | str:
-        """What an answer means: its status, where there is one, tells more than a broken body."""
+        """Returns the picture, or where a redirect leads; a status tells more than a broken body.
+
+        Raises:
+            PixelError: There is no picture.
+            PassingError: Another attempt may have it.
+        """
         handle = self._handle
         status = handle.status
         if status in _REDIRECTS and b"location" in handle.headers:
@@ -136,7 +141,7 @@ class Transfer:
         return None
 
     def _make_room(self) -> bool:
-        """Whether there is room for what was received, and may be."""
+        """Returns whether there is room for what was received, and may be."""
         if self._received <= self._max_bytes and self._received > self._room.size:
             length = self._handle.headers.get(b"content-length", b"")
             size = max(self._received, int(length) if length.isdigit() else 2 * self._received)

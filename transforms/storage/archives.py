@@ -59,7 +59,7 @@ class Member(NamedTuple):
 
 
 def archive_kind(head: bytes) -> Literal["zip", "tar"] | None:
-    """The kind of an archive, by its first 512 bytes without gzip; None for any other file."""
+    """Returns the kind of an archive by its first 512 bytes without gzip; else None."""
     if head.startswith(ZIP_MAGICS):
         return "zip"
     return "tar" if any(head) and is_tar(head) else None
@@ -118,7 +118,7 @@ def open_archive(
 
 
 def head_of(path: str, size: int, options: ObjectOptions = files.DEFAULTS) -> bytes:
-    """The first bytes of a file, unpacked where it is gzipped; fewer where it is damaged."""
+    """Returns the first bytes of a file, without gzip; fewer where it is damaged."""
     try:
         with open_inflated(path, options=options) as stream:
             return stream.read(size)

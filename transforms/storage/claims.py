@@ -38,7 +38,7 @@ def describe_excess(packed: int, inflated: int) -> str:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a member's name could lead out of its archive, or is none.
+    """Returns whether a member's name could lead out of its archive, or is none.
 
     >>> leads_out("train/a.jpg"), leads_out("../a.jpg"), leads_out("/a.jpg")
     (False, True, True)

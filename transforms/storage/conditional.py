@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 
 def read(uri: str, options: ObjectOptions) -> tuple[bytes, Mark] | None:
-    """An object and its mark; None where there is none.
+    """Returns an object and its mark; None where there is none.
 
     Raises:
         StorageError: it can't be read.

@@ -4,7 +4,7 @@ from urllib.parse import quote, urlsplit
 
 
 def is_endpoint(url: str) -> bool:
-    """Whether a text is a URL that a server can be asked by.
+    """Returns whether a text is a URL that a server can be asked by.
 
     >>> is_endpoint("http://localhost:9000"), is_endpoint("localhost:9000")
     (True, False)

@@ -210,8 +210,9 @@ def move_folder_away(path: str, scratch: str) -> None:
 
 @contextlib.contextmanager
 def staged(target: str, scratch: str | None, options: ObjectOptions = DEFAULTS) -> Iterator[str]:
-    """A local path to write a large file at, which becomes `target` at the end, whole or not; to
-    make it last is up to the caller.
+    """Yields a local path to write a large file at, which becomes `target` without an error.
+
+    The file isn't flushed.
 
     Args:
         target: the file; what is there is replaced.
@@ -244,7 +245,7 @@ def status_of(path: str, options: ObjectOptions = DEFAULTS) -> Status:
 
 
 def is_folder(path: str, options: ObjectOptions = DEFAULTS) -> bool:
-    """Whether a path is a folder, or a prefix with objects below it."""
+    """Returns whether a path is a folder, or a prefix with objects below it."""
     if not is_remote(path):
         return os.path.isdir(path)
     bucket, key = objects.locate(path, options)
@@ -252,13 +253,13 @@ def is_folder(path: str, options: ObjectOptions = DEFAULTS) -> bool:
 
 
 def walk(folder: str, options: ObjectOptions = DEFAULTS) -> Iterator[Status]:
-    """The objects below a prefix at any depth, in the order of their keys."""
+    """Yields the objects below a prefix at any depth, in the order of their keys."""
     bucket, prefix = objects.locate(folder, options)
     return bucket.list(prefix)
 
 
 def list_files(folder: str, options: ObjectOptions = DEFAULTS) -> list[str]:
-    """The paths of all files below a folder at any depth, in order; links are followed.
+    """Returns the paths of all files below a folder at any depth, in order; links are followed.
 
     None where there is no such folder.
     """
@@ -288,7 +289,7 @@ def expand(pattern: str, options: ObjectOptions = DEFAULTS) -> list[tuple[str, b
 
 
 def translate_glob(pattern: str) -> str:
-    """A glob as a regular expression: `*` and `?` stay within a name, `**/` is any folders.
+    """Returns a glob as a regular expression: `*` and `?` stay within a name, `**/` is any folders.
 
     >>> import re
     >>> bool(re.fullmatch(translate_glob("a/**/*.csv"), "a/b/c/d.csv"))

@@ -138,7 +138,7 @@ def _link_trouble(link: str) -> str:
 
 
 def _is_loop(link: str) -> bool:
-    """Whether a link leads to a folder above itself."""
+    """Returns whether a link leads to a folder above itself."""
     target = os.path.join(os.path.realpath(link), "")
     return os.path.join(os.path.realpath(os.path.dirname(link)), "").startswith(target)
 
@@ -170,7 +170,7 @@ def match(pattern: str) -> list[str]:
 
 
 def _is_there(path: str) -> bool:
-    """Whether there is a file, folder or link; raises OSError where that can't be told."""
+    """Returns whether there is a file, folder or link; raises OSError where that can't be told."""
     with _suppress_nowhere():
         os.lstat(path)
         return True

@@ -50,7 +50,7 @@ def lock_new(path: str) -> int:
 
 
 def is_dead(path: str) -> bool:
-    """Whether nobody holds the lock of another user's folder, as far as can be told."""
+    """Returns whether nobody holds the lock of another user's folder, as far as can be told."""
     with contextlib.suppress(OSError):
         os.close(lock(path, os.O_RDONLY))
         return True
@@ -83,7 +83,7 @@ def folders(above: str) -> list[str]:
 
 
 def is_of(path: str, uid: int) -> bool:
-    """Whether a folder, or where it is gone its lock, belongs to a user."""
+    """Returns whether a folder, or where it is gone its lock, belongs to a user."""
     for each in (path, path + _SUFFIX):
         with contextlib.suppress(OSError):
             return os.lstat(each).st_uid == uid

@@ -84,12 +84,12 @@ class Status(NamedTuple):
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is the URI of an object store."""
+    """Returns whether a path is the URI of an object store."""
     return path.startswith(("s3://", "gs://"))
 
 
 def normal(uri: str) -> str:
-    """A URI without needless slashes, as listings have it."""
+    """Returns a URI without needless slashes, as listings have it."""
     return "{}://{}/{}".format(*split_uri(uri)).rstrip("/")
 
 
@@ -147,7 +147,7 @@ class Bucket:
         raise self._explain(denial or ValueError("there is no way to ask"), key) from None
 
     def list(self, prefix: str) -> Iterator[Status]:
-        """All objects below a prefix, in the order of their keys."""
+        """Yields all objects below a prefix, in the order of their keys."""
 
         def begin(store: ObjectStore) -> tuple[Any, Sequence]:
             stream = obstore.list(store, prefix or None, chunk_size=_PAGE)
@@ -224,7 +224,7 @@ _open = functools.cache(Bucket)
 
 
 def locate(uri: str, options: ObjectOptions) -> tuple[Bucket, str]:
-    """The bucket of a URI, and the key in it."""
+    """Returns the bucket of a URI, and the key in it."""
     scheme, name, key = split_uri(uri)
     return _open(scheme, name, options), key
 

@@ -82,7 +82,7 @@ def make_private_folder(path: str, for_group: bool = False) -> os.stat_result:
 
 
 def is_private(path: str, fresh: os.stat_result) -> bool:
-    """Whether a folder is one that this user has made, and no other could have written to.
+    """Returns whether a folder is one that this user has made, and no other could have written to.
 
     Args:
         path: of the folder, or of anything else.

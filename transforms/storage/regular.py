@@ -29,7 +29,7 @@ def closing(descriptor: int) -> Iterator[int]:
 
 
 def is_at(path: str, descriptor: int) -> bool:
-    """Whether an open file or folder is still what is at a path."""
+    """Returns whether an open file or folder is still what is at a path."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.lstat(path), os.fstat(descriptor))
     return False

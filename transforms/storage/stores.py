@@ -127,7 +127,7 @@ def _amazon_credentials(asks_machine: bool) -> "Boto3CredentialProvider | None":
 
 
 def _endpoint_of(*variables: str) -> str | None:
-    """The first of these variables that is set.
+    """Returns the first of these variables that is set.
 
     Raises:
         ValueError: It isn't a URL.
@@ -178,14 +178,14 @@ def _client(options: ObjectOptions) -> dict[str, Any]:
 
 
 def _bucket_region(bucket: str, timeout: float) -> str | None:
-    """Where a bucket of Amazon's lies, which it tells anyone; None if it can't be told."""
+    """Returns where a bucket of Amazon's lies, which it tells anyone; None if it can't be told."""
     request = urllib.request.Request(f"https://s3.amazonaws.com/{bucket}", method="HEAD")
     _, headers = _ask(request, timeout)
     return headers.get("x-amz-bucket-region")
 
 
 def _on_google_cloud(timeout: float) -> bool:
-    """Whether this is a machine of Google's with an account, a Dataflow worker for one.
+    """Returns whether this is a machine of Google's with an account, a Dataflow worker for one.
 
     Where nothing answers, Google's own library takes twelve seconds to say so.
     """

@@ -110,7 +110,7 @@ class _RangeReader(io.RawIOBase):
 def open_object(
     uri: str, options: ObjectOptions, buffer_size: int, size: int | None = None, stamp: str = ""
 ) -> io.BufferedReader:
-    """An object as a file that can be read and sought into.
+    """Returns an object as a file that can be read and sought into.
 
     Args:
         uri: the object.

@@ -70,7 +70,7 @@ class _Extension(NamedTuple):
 
 
 def is_tar(start: bytes) -> bool:
-    """Whether a file that begins so is a tar, which may be empty: a block of zeros."""
+    """Returns whether a file that begins so is a tar, which may be empty: a block of zeros."""
     block = start[:BLOCK]
     return len(block) == BLOCK and (not any(block) or _has_checksum(block))
 
@@ -125,7 +125,7 @@ def _next_header(
 
 
 def _plain_member(header: bytes, place: int) -> TarMember | None:
-    """A plain file with a name of ASCII, which most are; None where more must be looked at."""
+    """Returns the member if it is a plain file with an ASCII name, as most are; else None."""
     if not header.isascii():
         return None
     name, *numbers, checksum, kind, major, minor, prefix = _HEADER.unpack(header)
@@ -138,7 +138,7 @@ def _plain_member(header: bytes, place: int) -> TarMember | None:
 
 
 def _has_checksum(header: bytes) -> bool:
-    """Whether a header's checksum is the sum of its bytes, as numbers with a sign or without."""
+    """Returns whether a header has the checksum of its bytes, with or without signs."""
     summed = header[:148] + _BLANK_CHECKSUM + header[156:]
     unsigned = sum(summed)
     signed = unsigned - 256 * sum(byte > 127 for byte in summed)
@@ -146,7 +146,7 @@ def _has_checksum(header: bytes) -> bool:
 
 
 def _number(field: bytes) -> int | None:
-    """A number in octal, or in base 256; None if it is neither."""
+    """Returns a number in octal, or in base 256; None if it is neither."""
     if field[0] in (0x80, 0xFF):
         return int.from_bytes(field[1:], "big") - (256 ** (len(field) - 1)) * (field[0] == 0xFF)
     found = _OCTAL.fullmatch(field)
@@ -162,7 +162,7 @@ def _is_sound(header: bytes) -> bool:
 def _any_member(
     read: Callable[[int, int], bytes], header: bytes, place: int, everywhere: _Extension
 ) -> tuple[TarMember, int, _Extension]:
-    """The member whose first header is at a place, with any headers of other kinds before its own.
+    """Returns the member whose first header, of whatever kind, is at a place.
 
     Returns:
         The member, where its data ends, and what global headers say of those that follow.
@@ -247,7 +247,7 @@ def _parse_pax(body: bytes, place: int, extension: _Extension) -> _Extension:
 
 
 def _skip_map(read: Callable[[int, int], bytes], header: bytes, place: int) -> int:
-    """Where the data of an old sparse member begins, after the blocks of its map."""
+    """Returns where the data of an old sparse member begins, after the blocks of its map."""
     goes_on = header[_MAP_GOES_ON]
     place += BLOCK
     while goes_on:

@@ -150,7 +150,7 @@ def _zip64_fields(
 
 
 def _find_overlaps(entries: Iterator[ZipEntry]) -> list[bool]:
-    """Which members begin within another's bytes, or have such; one that is listed twice is not."""
+    """Returns which members overlap with others; one that is listed twice doesn't."""
     bounds = ((each.offset, each.offset + _LOCAL_HEADER_BYTES + each.size) for each in entries)
     places = np.fromiter((min(bound, FAR) for pair in bounds for bound in pair), np.int64)
     offsets, ends = places[::2], places[1::2]

@@ -108,7 +108,7 @@ class _Pool(Generic[_Task, _Result]):
             raise
 
     def has(self, place: int) -> bool:
-        """Whether there is a task at a place, which is then given to a process."""
+        """Returns whether there is a task at a place, which is then given to a process."""
         self._give(place)
         return place < self._num_given
 

@@ -151,7 +151,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def is_interrupted() -> bool:
-    """Whether a signal has come."""
+    """Returns whether a signal has come."""
     return _program.is_interrupted
 
 
@@ -207,7 +207,7 @@ class _Stream(io.TextIOBase):
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Returns whether it is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:

@@ -52,7 +52,7 @@ class Entry:
         return _FOLDERS.get(self.kind, "annotations")
 
     def addresses(self, base_url: str | None) -> list[str]:
-        """Where it may be: its own URL, or on a mirror its published path or an end of that."""
+        """Returns its own URL, or on a mirror its published path and ends of that."""
         if base_url is None:
             return [self.url]
         parts = urlsplit(self.url).path.strip("/").split("/")

@@ -189,7 +189,7 @@ def _coefficient_bytes(data: bytes) -> int:
 
 
 def _to_rgb(image: Image.Image, reduction: int) -> np.ndarray:
-    """An image of any mode as (h, w, 3) uint8, averaged over squares of `reduction` pixels.
+    """Returns an image of any mode as (h, w, 3) uint8, averaged over squares of `reduction` pixels.
 
     Strip by strip, as a copy of a large picture in another mode is larger still.
     """

@@ -115,7 +115,7 @@ def _reset_exif(content: bytes) -> bytes:
 
 
 def _turns(tiff: bytes, order: str, place: int) -> bool:
-    """Whether an entry of a directory is an orientation by which a reader turns."""
+    """Returns whether an entry of a directory is an orientation by which a reader turns."""
     tag, kind, count, short = struct.unpack_from(f"{order}HHIH", tiff, place)
     if tag != _ORIENTATION:
         return False

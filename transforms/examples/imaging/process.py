@@ -47,7 +47,7 @@ class Picture(NamedTuple):
 
 
 def stays_as_stored(header: PictureHeader, spec: ImageSpec, rotation: int | None) -> bool:
-    """Whether a picture has the size, direction and format asked for; arguments as of
+    """Returns whether a picture has the size, direction and format asked for; arguments as of
     `process_picture`."""
     size = _size(header, spec)
     turned = spec.apply_rotation and rotation

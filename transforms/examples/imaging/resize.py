@@ -16,7 +16,7 @@ _BILINEAR_UP_TO = 1.6
 def target_size(
     width: int, height: int, resize: Resize, size: int, allow_upscale: bool
 ) -> tuple[int, int]:
-    """The size that a picture is to have.
+    """Returns the size that a picture is to have.
 
     The side that isn't given keeps the proportions, rounded to the nearest pixel (halves up) and at
     least one. Turning before or after makes no difference.

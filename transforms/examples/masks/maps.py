@@ -63,7 +63,7 @@ def semantic_map(instances: np.ndarray, classes: Sequence[int | None]) -> np.nda
 
 
 def encode_map(drawn: np.ndarray) -> bytes:
-    """A (height, width) uint16 map as a 16-bit grey PNG; equal maps give equal bytes."""
+    """Returns a (height, width) uint16 map as a 16-bit grey PNG; equal maps give equal bytes."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(drawn)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -5,7 +5,7 @@ from pycocotools import mask as coco
 
 
 def encode(mask: np.ndarray) -> tuple[bytes, int]:
-    """A mask as COCO's compressed counts, equal to those of `pycocotools.mask.encode`.
+    """Returns a mask as COCO's compressed counts, equal to those of `pycocotools.mask.encode`.
 
     Args:
         mask: (height, width) bool in C order.
@@ -28,5 +28,5 @@ def encode(mask: np.ndarray) -> tuple[bytes, int]:
 
 
 def decode(counts: bytes, height: int, width: int) -> np.ndarray:
-    """The inverse of `encode`: (height, width) bool in Fortran order."""
+    """Returns the inverse of `encode`: (height, width) bool in Fortran order."""
     return coco.decode({"counts": counts, "size": [height, width]}).view(bool)

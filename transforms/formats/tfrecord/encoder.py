@@ -100,7 +100,7 @@ def _prefixes(found: Sequence[Leaf], sizes: np.ndarray) -> tuple[list[wire.Coded
 
 
 def _is_one_text(leaf: Leaf) -> bool:
-    """Whether each row has just one text."""
+    """Returns whether each row has just one text."""
     return leaf.kind == BYTES and np.array_equal(leaf.rows, np.arange(len(leaf.rows)))
 
 
@@ -110,7 +110,7 @@ def _texts(columns: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
 
 
 def _floats(columns: Sequence[np.ndarray]) -> pa.LargeBinaryArray:
-    """The bytes of each."""
+    """Returns the bytes of each."""
     floats = np.concatenate(columns)
     return wire.binary(floats, np.arange(len(floats) + 1) * floats.itemsize)
 

@@ -59,7 +59,7 @@ class Leaf(NamedTuple):
 
 
 def members(struct: pa.StructType) -> dict[str, tuple[str, ...]]:
-    """The features in a struct: name to the names of its fields, four for a box and else one."""
+    """Returns the features of a struct: name to its fields, four for a box and else one."""
     names = [field.name for field in struct]
     boxes = {box: corners for box, corners in BOXES.items() if corners[0] in names}
     corners = set(chain(*boxes.values()))
@@ -67,7 +67,7 @@ def members(struct: pa.StructType) -> dict[str, tuple[str, ...]]:
 
 
 def leaves(table: pa.Table, names: Sequence[str]) -> list[Leaf]:
-    """The flat features of a table's rows, sorted by key.
+    """Returns the flat features of a table's rows, sorted by key.
 
     Args:
         table: n rows with the columns of `EXAMPLE`; any text may come as a dictionary.
@@ -87,7 +87,7 @@ def leaves(table: pa.Table, names: Sequence[str]) -> list[Leaf]:
 def _walk(
     key: str, array: pa.Array, rows: np.ndarray, lengths: tuple[Leaf, ...] | None
 ) -> Iterator[Leaf]:
-    """The leaves under an array of which row i has `array[rows[i]:rows[i + 1]]`.
+    """Yields the leaves under an array of which row i has `array[rows[i]:rows[i + 1]]`.
 
     `lengths` are the row lengths of the inner lists passed so far (with no key yet), None outside
     of any list.

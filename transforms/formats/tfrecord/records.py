@@ -43,7 +43,7 @@ class Feature(NamedTuple):
 
 
 def read_records(path: str) -> Iterator[bytes]:
-    """The records of a local file, checked by both of their checksums.
+    """Yields the records of a local file, checked by both of their checksums.
 
     Raises:
         FormatError: A checksum is wrong, or the file ends inside a record.
@@ -95,7 +95,7 @@ def key_prefix(key: str) -> bytes:
 
 
 def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
-    """Where the entries of an example's features lie, which are just these, in this order.
+    """Returns where the entries of an example's features lie, which are just these, in this order.
 
     Args:
         record: a tf.train.Example.
@@ -130,7 +130,7 @@ def entry_bounds(record: bytes, prefixes: Sequence[bytes]) -> list[int]:
 
 
 def parse_example(record: bytes) -> dict[str, Feature]:
-    """The features of an example by name, in whatever order they stand.
+    """Returns the features of an example by name, in whatever order they stand.
 
     Raises:
         FormatError: It is no tf.train.Example.
@@ -197,7 +197,7 @@ def _parse_feature(data: bytes) -> Feature:
 
 
 def _open(data: bytes, at: int, tag: int) -> tuple[int, int]:
-    """Where a length-delimited field with this tag ends, and where its content begins."""
+    """Returns where a length-delimited field with this tag ends, and where its content begins."""
     if data[at] != tag:
         raise IndexError(f"tag {data[at]} at offset {at}, not {tag}")
     length, at = read_varint(data, at + 1)

@@ -88,7 +88,7 @@ def coded_varints(numbers: np.ndarray) -> Coded:
 
 
 def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct ones of (m,) numbers, as they first occur, and (m,) places there."""
+    """Returns the distinct ones of (m,) numbers, as they first occur, and (m,) places there."""
     coded = pa.array(numbers).dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary.to_numpy()
 
@@ -101,7 +101,7 @@ def offsets_of(sizes: np.ndarray) -> np.ndarray:
 
 
 def binary(data: np.ndarray | pa.Buffer | bytes, offsets: np.ndarray) -> pa.LargeBinaryArray:
-    """The column of bytes `data[offsets[i]:offsets[i + 1]]`, without a copy.
+    """Returns the column of bytes `data[offsets[i]:offsets[i + 1]]`, without a copy.
 
     Args:
         data: contiguous bytes of any dtype.
@@ -203,7 +203,7 @@ def runs(messages: Messages) -> list[pa.LargeBinaryArray]:
 
 
 def cells(array: pa.LargeBinaryArray) -> list[pa.Buffer]:
-    """The bytes of each row, without a copy."""
+    """Returns the bytes of each row, without a copy."""
     data = array.buffers()[2]
     return [data.slice(start, stop - start) for start, stop in pairwise(bounds(array).tolist())]
 

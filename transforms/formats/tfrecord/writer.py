@@ -40,7 +40,7 @@ class TFRecordWriter(ExampleWriter):
 
 
 def frame(records: wire.Messages) -> Iterator[pa.Buffer | bytes]:
-    """The TFRecord bytes of records, in pieces that stand end to end."""
+    """Yields the TFRecord bytes of records, in pieces that stand end to end."""
     lengths = records.sizes.astype("<u8")[:, None].view(np.uint8)
     header = [_binary(lengths), _column(_masked_crc(length) for length in lengths)]
     data = wire.runs(records)
@@ -60,7 +60,7 @@ def frame(records: wire.Messages) -> Iterator[pa.Buffer | bytes]:
 
 
 def _masked_crc(*data: np.ndarray | pa.Buffer | bytes) -> int:
-    """The checksum of pieces that stand end to end, rotated and shifted as TFRecord wants it."""
+    """Returns the masked CRC-32C of pieces end to end, as TFRecord defines it."""
     crc = functools.reduce(google_crc32c.extend, data, 0)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 

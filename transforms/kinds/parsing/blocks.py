@@ -34,7 +34,7 @@ class TextBlock(NamedTuple):
 
 
 def count_lines(data: bytes) -> int:
-    """Line breaks."""
+    """Counts line breaks."""
     # In pieces that stay in the cache this takes half of the time of `bytes.count`, which is made
     # for what is rare.
     text = np.frombuffer(data, np.uint8)

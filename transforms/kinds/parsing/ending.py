@@ -78,7 +78,7 @@ def find_cut(
 
 
 def _fields(record: bytes, delimiter: str) -> list[str]:
-    """The fields of a record, without spaces around them; an empty list if it isn't CSV."""
+    """Returns the fields of a record, without spaces around them; an empty list if it isn't CSV."""
     try:
         (row,) = csv.reader([record.decode("latin-1")], delimiter=delimiter)
     except (csv.Error, ValueError):
@@ -87,7 +87,7 @@ def _fields(record: bytes, delimiter: str) -> list[str]:
 
 
 def _image_id(fields: list[str], place: int) -> str | None:
-    """The ImageID of a record; None if it is the last field, which may be cut, or invalid."""
+    """Returns the ImageID of a record; None if it is invalid or last, and so may be cut."""
     if place >= len(fields) - 1:
         return None
     ids, _, valid = read_image_ids(pa.array(fields[place : place + 1], pa.string()))
@@ -95,7 +95,7 @@ def _image_id(fields: list[str], place: int) -> str | None:
 
 
 def _is_cut(value: str, others: list[str], name: str, schema: TableSchema) -> bool:
-    """Whether a value of a file's last column is cut, by the other values of that column."""
+    """Returns whether a value of the last column is cut, by the column's other values."""
     known = [other for other in others if other]
     if not value:
         dtype = schema.types.get(name, STRING)
@@ -109,7 +109,7 @@ def _is_cut(value: str, others: list[str], name: str, schema: TableSchema) -> bo
 
 
 def _is_cut_number(value: str, others: list[str]) -> bool:
-    """Whether a value is half a number, or has too few decimals beside the others."""
+    """Returns whether a value is half a number, or has too few decimals beside the others."""
     if not _NUMBER.fullmatch(value):
         return bool(_PART_OF_NUMBER.fullmatch(value))
     fractions = [other for other in others if "." in other and "e" not in other.lower()]
@@ -152,5 +152,5 @@ def _is_cut_text(value: str, others: list[str], is_free: bool) -> bool:
 
 
 def _items(text: str) -> list[str]:
-    """The items of a list such as `X Y T;X Y T`."""
+    """Returns the items of a list such as `X Y T;X Y T`."""
     return text.removesuffix(";").split(";")

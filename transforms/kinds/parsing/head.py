@@ -45,7 +45,7 @@ class UnknownFileError(SourceError):
 
 
 def read_head(path: str, file: BinaryIO, compressed: bool) -> bytes:
-    """The first bytes of a file, decompressed.
+    """Returns the first bytes of a file, decompressed.
 
     Raises:
         SourceError: The gzip is broken.
@@ -60,13 +60,13 @@ def read_head(path: str, file: BinaryIO, compressed: bool) -> bytes:
 
 
 def whole_lines(head: bytes) -> str:
-    """The beginning of a file as text, without a last line that is cut."""
+    """Returns the beginning of a file as text, without a last line that is cut."""
     cut = head.rfind(b"\n") + 1 if len(head) == HEAD_BYTES else 0
     return head[: cut or len(head)].decode(errors="replace")
 
 
 def read_rows(head: bytes, delimiter: str) -> list[list[str]]:
-    """Up to `_ROWS` first rows that aren't empty; the rows before one that isn't CSV."""
+    """Returns up to `_ROWS` first rows that aren't empty; the rows before one that isn't CSV."""
     rows = []
     with contextlib.suppress(csv.Error):
         reader = csv.reader(io.StringIO(whole_lines(head), newline=""), delimiter=delimiter)
@@ -133,7 +133,7 @@ def check_text(name: str, head: bytes) -> None:
 
 
 def _is_utf16(head: bytes) -> bool:
-    """Whether text is UTF-16 or UTF-32: by its mark, or since every other byte is 0."""
+    """Returns whether text is UTF-16 or UTF-32: by its mark, or since every other byte is 0."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return True
     sample = head[:_UTF16_SAMPLE]

@@ -221,7 +221,7 @@ class JsonLinesParser:
 
 
 def _classes_of(dtype: pa.DataType) -> tuple[type, ...]:
-    """The classes of the values that a field of a type may have, as `json` reads them."""
+    """Returns the classes of the values that a field of a type may have, as `json` reads them."""
     if pa.types.is_string(dtype):
         return str, type(None)
     return (list, type(None)) if pa.types.is_list(dtype) else (int, float, type(None))
@@ -240,7 +240,7 @@ def _bad(which: np.ndarray, detail: str) -> BadRows:
 
 
 def _load(line: bytes) -> Any:
-    """The value that a line is as JSON; `_NO_JSON` where it is none."""
+    """Returns the value that a line is as JSON; `_NO_JSON` where it is none."""
     try:
         return loads(line.decode(), parse_int=_parse_int)
     except (ValueError, RecursionError):
@@ -248,7 +248,7 @@ def _load(line: bytes) -> Any:
 
 
 def _parse_int(digits: str) -> float:
-    """A number as `json` has it; Python refuses to convert thousands of digits."""
+    """Returns a number as `json` has it; Python refuses to convert thousands of digits."""
     return int(digits) if len(digits) < 100 else float(digits)
 
 

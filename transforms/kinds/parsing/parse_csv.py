@@ -256,7 +256,7 @@ def _refuse(
     begin, end = (int(starts[0]), int(stops[-1])) if len(starts) else (0, 0)
 
     def counted(places: np.ndarray) -> np.ndarray:
-        """How many of some offsets are in each record, (n,)."""
+        """Returns how many of some offsets are in each record, (n,)."""
         return np.searchsorted(places, stops) - np.searchsorted(places, starts)
 
     def places_of(byte: int) -> np.ndarray:
@@ -290,7 +290,7 @@ def _refuse(
 
 
 def _parts(data: bytes, continued: Sequence[int]) -> Iterator[memoryview]:
-    """Consecutive records of about `_PART_BYTES`, or a single longer one.
+    """Yields consecutive records of about `_PART_BYTES`, or a single longer one.
 
     Args:
         data: whole records.
@@ -367,7 +367,7 @@ def _numbers(text: pa.StringArray, dtype: pa.DataType) -> pa.Array:
 
 
 def _valid_utf8(column: pa.BinaryArray) -> np.ndarray:
-    """Which values are UTF-8, (n,) bool. Python looks only at those that aren't ASCII."""
+    """Returns which values are UTF-8, (n,) bool. Python looks only at those that aren't ASCII."""
     not_ascii = pc.match_substring_regex(column, r"[\x80-\xff]")
     valid = np.ones(len(column), bool)
     for i in np.flatnonzero(not_ascii.to_numpy(False)):

@@ -148,7 +148,7 @@ class _Sources:
         self._words: list[list[np.ndarray]] = []
 
     def find(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        """The number of each source, (n,) int8, and its length.
+        """Returns the number of each source, (n,) int8, and its length.
 
         Args:
             words: what is where they are, from the comma before them; (n, words of each).
@@ -169,7 +169,7 @@ class _Sources:
         return number, np.array([len(name) for name in self.names]).take(number)
 
     def _is(self, number: int, words: np.ndarray) -> np.ndarray:
-        """Whether each is the source of a number, (n,) bool."""
+        """Returns whether each is the source of a number, (n,) bool."""
         same = np.ones(len(words), bool)
         for i, (text, taken) in enumerate(zip(*self._words[number], strict=True)):
             same &= (words[:, i] & taken) == text
@@ -211,7 +211,7 @@ class KnownLabels:
         self._slots[self._slot(hashes)] = np.arange(len(hashes))
 
     def find(self, words: np.ndarray, length: np.ndarray) -> np.ndarray:
-        """The number of each label, (n,).
+        """Returns the number of each label, (n,).
 
         Args:
             words: 16 bytes from where each begins, (n, 2).

@@ -80,11 +80,11 @@ class Layout:
         return re.escape(self.delimiter.encode())
 
     def is_head(self, data: bytes, at: int = 0) -> bool:
-        """Whether the line that begins at an offset has an ImageID in its place."""
+        """Returns whether the line that begins at an offset has an ImageID in its place."""
         return self._head.match(data, at) is not None
 
     def last_head(self, data: bytes, first: int, stop: int) -> int | None:
-        """The offset of the last head between two beginnings of lines; None: there is none."""
+        """Returns the offset of the last head between two starts of lines; None without one."""
         size = _LOOK >> 6  # usually it is the last line
         while stop > first:
             start = max(data.rfind(b"\n", first, max(stop - size, first)) + 1, first)
@@ -95,15 +95,15 @@ class Layout:
         return None
 
     def is_closed(self, line: bytes) -> bool:
-        """Whether a line ends outside quotes, if it begins outside."""
+        """Returns whether a line ends outside quotes, if it begins outside."""
         return self._closed.fullmatch(line) is not None
 
     def unquoted(self, record: bytes) -> bytes:
-        """A record whose quotes are closed, without what is in quotes."""
+        """Returns a record whose quotes are closed, without what is in quotes."""
         return self._quoted.sub(b"", record) if b'"' in record else record
 
     def end_of_lines(self, data: bytes, start: int) -> int | None:
-        """The end of the record of several lines that begins with the head at `start`.
+        """Returns the end of the record of several lines that begins with the head at `start`.
 
         Args:
             data: with the record, and up to a beginning of another, to the end of the file, or
@@ -208,7 +208,7 @@ class Records(NamedTuple):
             yield Records(*(column[at : at + size] for column in self))
 
     def chosen(self, which: np.ndarray) -> "Records":
-        """Some of them, by a mask."""
+        """Returns some of them, by a mask."""
         return Records(*(column[which] for column in self))
 
 
@@ -232,7 +232,7 @@ def locate_records(data: bytes, continued: Sequence[int]) -> Records:
 
 
 def consist_of(data: bytes, records: Records, characters: bytes) -> np.ndarray:
-    """Which records, none of them empty, have no other bytes than some; (n,) bool."""
+    """Returns which records, none of them empty, have no other bytes than some; (n,) bool."""
     is_other = np.ones(256, bool)
     is_other[list(characters)] = False
     text = np.frombuffer(data, np.uint8)
@@ -247,7 +247,7 @@ def consist_of(data: bytes, records: Records, characters: bytes) -> np.ndarray:
 
 
 def stray_returns(data: bytes) -> np.ndarray:
-    """The offsets of carriage returns that belong to no end of a line."""
+    """Returns the offsets of carriage returns that belong to no end of a line."""
     if b"\r" not in data:
         return np.empty(0, np.int64)
     text = np.frombuffer(data + b"\n", np.uint8)
@@ -256,7 +256,7 @@ def stray_returns(data: bytes) -> np.ndarray:
 
 
 def longest_line_exceeds(data: bytes, size: int) -> bool:
-    """Whether some line has more bytes than `size`; it is quick, where lines are short."""
+    """Returns whether some line has more bytes than `size`; it is quick, where lines are short."""
     # Such a line holds one of the bytes that are this far apart.
     for at in range(size, len(data), size):
         end = data.find(b"\n", at)

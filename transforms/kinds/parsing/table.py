@@ -67,7 +67,7 @@ class Rows:
         self.passed_over = int(where.sum())
 
     def numbers(self, name: str) -> np.ndarray:
-        """A float column as (n,) float32, null as NaN."""
+        """Returns a float column as (n,) float32, null as NaN."""
         column = self.columns[name]
         column = column.fill_null(float("nan")) if column.null_count else column
         return column.to_numpy(zero_copy_only=False)
@@ -222,7 +222,7 @@ class TableSchema:
         return f"{name} is not {'UTF-8' if pa.types.is_string(dtype) else 'a number of its type'}"
 
     def columns_of(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The columns of a file by the table's names; '' for a column that the table doesn't have.
+        """Returns a file's columns by the table's names; '' for one that the table lacks.
 
         Case, and characters that are no letters or digits, are ignored, unless another column of
         the file has exactly the table's name.
@@ -238,26 +238,26 @@ class TableSchema:
 
 
 def _are_ordered(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whether two coordinates are in [0, 1], and the first isn't above the second; (n,) bool."""
+    """Returns whether 0 <= first <= second <= 1 for each pair of coordinates; (n,) bool."""
     return (low >= 0) & (low <= high) & (high <= 1)
 
 
 def fold(name: str) -> str:
-    """A column's name in lower case, without characters other than letters and digits."""
+    """Returns a column's name in lower case, without characters other than letters and digits."""
     return re.sub(r"[^0-9a-z]", "", name.lower())
 
 
 def struct_array(
     dtype: pa.StructType, columns: Mapping[str, pa.Array], length: int
 ) -> pa.StructArray:
-    """A struct array of type `dtype`; a field that `columns` lacks is null."""
+    """Returns a struct array of type `dtype`; a field that `columns` lacks is null."""
     absent = pa.nulls(length)
     arrays = [columns.get(field.name, absent).cast(field.type) for field in dtype]
     return pa.StructArray.from_arrays(arrays, fields=list(dtype))
 
 
 def empty_as_null(column: pa.Array) -> pa.Array:
-    """A string column with '' as null; no text is copied."""
+    """Returns a string column with '' as null; no text is copied."""
     if column.null_count or column.offset:
         return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
     known = pc.greater(pc.binary_length(column), 0).buffers()[1]

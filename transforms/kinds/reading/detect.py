@@ -121,7 +121,7 @@ def _recognise_csv(source: Source, head: bytes, start: int, kind: str | None) ->
 
 
 def split_of(path: str, root: str | None = None) -> str | None:
-    """The split that a file's name speaks of, or else the nearest folder's up to `root`.
+    """Returns the split that a file's name speaks of, or else the nearest folder's up to `root`.
 
     Folders further up are the user's own, and may be called `test` for any reason.
     """
@@ -135,12 +135,12 @@ def split_of(path: str, root: str | None = None) -> str | None:
 
 
 def _absolute(path: str) -> PurePath:
-    """A path from the root of this machine, or of its bucket, whose name tells no split."""
+    """Returns a path from the root of this machine, or of its bucket, whose name tells no split."""
     return PurePath("/", split_uri(path)[2]) if is_remote(path) else PurePath(os.path.abspath(path))
 
 
 def _delimiter(name: str, line: bytes) -> str:
-    """The delimiter of a file by its first line: a comma or a tab.
+    """Returns the delimiter of a file by its first line: a comma or a tab.
 
     Raises:
         SourceError: It is a semicolon or a vertical bar.
@@ -176,7 +176,7 @@ def _is_ours(names: list[str]) -> bool:
 
 
 def _kind_by_rows(name: str, names: list[str], head: bytes, delimiter: str) -> str | None:
-    """The kind of a file whose first line would mislead; None where the first line tells the kind.
+    """Returns the kind of a file by its rows; None where the first line tells the kind.
 
     A list of classes may begin with a class whose MID and name are alike, or with two MIDs.
     """
@@ -191,7 +191,7 @@ def _kind_by_rows(name: str, names: list[str], head: bytes, delimiter: str) -> s
 
 
 def _first_row(name: str, line: bytes, delimiter: str) -> list[str]:
-    """The fields of the first line.
+    """Returns the fields of the first line.
 
     Raises:
         UnknownFileError, SourceError: It isn't UTF-8, or not CSV.
@@ -212,7 +212,7 @@ def _first_row(name: str, line: bytes, delimiter: str) -> list[str]:
 
 
 def _csv_kind(name: str, names: list[str], head: bytes, delimiter: str) -> str:
-    """The kind of a CSV file, by its first line `names`, or by its rows where that would mislead.
+    """Returns the kind of a CSV file by its first line `names`, or by its rows.
 
     Raises:
         UnknownFileError: It has nothing of Open Images' annotations.
@@ -230,7 +230,7 @@ def _csv_kind(name: str, names: list[str], head: bytes, delimiter: str) -> str:
 
 
 def _kind_by_header(path: str, names: list[str]) -> str:
-    """The kind of a CSV file by its first line, which may be a header or a class.
+    """Returns the kind of a CSV file by its first line, which may be a header or a class.
 
     Raises:
         SourceError: No kind has such a first line.
@@ -252,7 +252,7 @@ def _kind_by_header(path: str, names: list[str]) -> str:
 
 
 def _nearest_table(names: list[str]) -> Kind:
-    """The kind of table that has most of the columns; of several, the one that lacks the fewest."""
+    """Returns the table that has most of the columns; of several, the one that lacks fewest."""
 
     def likeness(table: Kind) -> tuple[int, int]:
         return len(_known(names, table)), -len(_missing(names, table))
@@ -261,18 +261,18 @@ def _nearest_table(names: list[str]) -> Kind:
 
 
 def _known(names: list[str], table: Kind) -> set[str]:
-    """The table's columns that a header has."""
+    """Returns the table's columns that a header has."""
     return {*table.columns_of(names)} - {""}
 
 
 def _missing(names: list[str], table: Kind) -> list[str]:
-    """The required columns that a header lacks."""
+    """Returns the required columns that a header lacks."""
     known = _known(names, table)
     return [name for name in (table.image_id, *table.required) if name not in known]
 
 
 def _column_error(path: str, names: list[str], table: Kind) -> str:
-    """The message for a header that lacks required columns."""
+    """Returns the message for a header that lacks required columns."""
     columns = table.columns_of(names)
     unknown = [name for name, known in zip(names, columns, strict=True) if name and not known]
     has = f" and has unknown {', '.join(unknown)[:120]}" if unknown else ""
@@ -283,7 +283,7 @@ def _column_error(path: str, names: list[str], table: Kind) -> str:
 
 
 def _check_columns(path: str, names: list[str], table: Kind) -> tuple[str, ...]:
-    """A header's columns by the table's names, '' for one that the table doesn't have.
+    """Returns a header's columns by the table's names, '' for one that the table doesn't have.
 
     Raises:
         SourceError: A required column is missing, or a column is there twice.
@@ -299,7 +299,7 @@ def _check_columns(path: str, names: list[str], table: Kind) -> tuple[str, ...]:
 
 
 def _json_kind(name: str, head: bytes) -> str:
-    """The kind of a JSON file.
+    """Returns the kind of a JSON file.
 
     Raises:
         UnknownFileError: It is of none.

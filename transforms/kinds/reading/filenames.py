@@ -81,6 +81,6 @@ def understand(name: str) -> Name:
 
 
 def may_hold_table(name: str) -> bool:
-    """Whether a compressed file may be a table, by its name without the last suffix."""
+    """Returns whether a compressed file may be a table, by its name without the last suffix."""
     inner = understand(re.sub(r"\.\w+$", "", _NUMBER.sub("", name)))
     return inner.role is Role.TABLE or inner.suffix == ".tar"

@@ -16,7 +16,7 @@ def plan_ranges(source: Source, range_size: int) -> list[ByteRange]:
 
 
 def plan_all_ranges(sources: Sequence[Source], range_size: int) -> list[ByteRange]:
-    """The ranges of all tables among a build's sources, the dearest first.
+    """Returns the ranges of all tables among a build's sources, the dearest first.
 
     Some runners deal them out to workers in turns, once and for all: so those of like cost follow
     one another.

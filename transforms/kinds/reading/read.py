@@ -36,7 +36,7 @@ _READ_BYTES = 1 << 20
 def read_blocks(
     source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
 ) -> Iterator[TextBlock]:
-    """The whole records of a range, without the header, in blocks of up to about `chunk_size`.
+    """Yields whole records of a range, without the header, in blocks of about `chunk_size`.
 
     Raises:
         ChangedError: The file isn't what was planned, as is found at the end of the range at last.
@@ -85,18 +85,22 @@ def parse_block(source: Source, data: bytes, encoded_labels: bytes | None = None
     return kind.parse_coded(source, data, encoded_labels)
 
 
-def _unknown_labels(rows: pa.StructArray, fields: Sequence[str], known: bytes) -> frozenset[str]:
-    """Returns the labels of a block that aren't known; those that are coded are.
+def _unknown_labels(
+    rows: pa.StructArray, fields: Sequence[str], encoded_labels: bytes
+) -> frozenset[str]:
+    """Returns the labels of a block that no class file names; coded labels have a name.
 
     Args:
         rows: (n,) rows.
         fields: those of labels.
-        known: encoded labels that class files name.
+        encoded_labels: the labels that class files name, as of `encode_labels`.
     """
     columns = [pc.struct_field(rows, field) for field in fields]
     columns = [labels.unique() for labels in columns if pa.types.is_string(labels.type)]
     labels = pa.concat_arrays([pa.array([], pa.string()), *columns])
-    return frozenset(labels.filter(pc.invert(pc.is_in(labels, decode_labels(known)))).to_pylist())
+    return frozenset(
+        labels.filter(pc.invert(pc.is_in(labels, decode_labels(encoded_labels)))).to_pylist()
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +127,13 @@ class RangeReader:
     rows: RowFilter = ALL_ROWS
 
     def read(
-        self, piece: ByteRange, known: bytes, image_keys: bytes | None = None
+        self, piece: ByteRange, encoded_labels: bytes, image_keys: bytes | None = None
     ) -> Iterator[Any]:
         """Yields keyed batches of rows, and by tag the other outputs of `ReadAnnotations`.
 
         Args:
             piece: the range.
-            known: encoded labels that class files name.
+            encoded_labels: the labels that class files name, as of `encode_labels`.
             image_keys: of the images whose rows are wanted, sorted uint64; None for all.
         """
         source = self.sources[piece.source]
@@ -152,9 +156,9 @@ class RangeReader:
                     lines = blocks.count_lines(data)
                     yield TaggedOutput("counts", SourceCount(source.index, start, 0, 0, lines))
                 else:
-                    parsed = self._parse_block(source, piece, data, tail, known, finder)
+                    parsed = self._parse_block(source, piece, data, tail, encoded_labels, finder)
                     del data  # so that it isn't there while rows are spilled
-                    yield from self._make_outputs(source, start, parsed, known)
+                    yield from self._make_outputs(source, start, parsed, encoded_labels)
                     del parsed
             if source.lacks_digest:
                 count = SourceCount(source.index, piece.start, 0, 0, 0, checksum)
@@ -174,7 +178,7 @@ class RangeReader:
         piece: ByteRange,
         data: bytes,
         tail: bytes,
-        known: bytes,
+        encoded_labels: bytes,
         finder: RowFinder | None,
     ) -> ParsedBlock:
         """Parses a block; a last record of the file that is cut is a bad row.
@@ -184,7 +188,7 @@ class RangeReader:
             piece: the range to which the block belongs.
             data: the block.
             tail: the last bytes that were read of the range, up to the end of the block.
-            known: encoded labels.
+            encoded_labels: as for `read`.
             finder: finds wanted rows; None where all are.
         """
         cut = None
@@ -195,17 +199,17 @@ class RangeReader:
             cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
         whole = data[: max(0, len(data) - cut.size)] if cut else data
         metrics.BYTES_READ.inc(len(whole))
-        encoded_labels = known if self.is_coded else None
+        labels = encoded_labels if self.is_coded else None
         if finder is None:
-            parsed = parse_block(source, whole, encoded_labels)
+            parsed = parse_block(source, whole, labels)
         else:
             filtered = finder.filter_lines(source, TABLES[source.kind], whole)
-            parsed = parse_block(source, filtered.data, encoded_labels)
+            parsed = parse_block(source, filtered.data, labels)
             parsed = finder.filter_rows(parsed, filtered)
         return parsed.with_cut_record(cut.failure, WARNING) if cut else parsed
 
     def _tail(self, source: Source, piece: ByteRange, read: bytes) -> bytes:
-        """The last lines of a file, which don't depend on its ranges and blocks."""
+        """Returns the last lines of a file, which don't depend on its ranges and blocks."""
         if not source.compressed and piece.start > source.data_start:
             start = max(source.data_start, source.size - TAIL_BYTES)
             with files.open_file(
@@ -215,11 +219,11 @@ class RangeReader:
         return read.partition(b"\n")[2] if len(read) == TAIL_BYTES else read
 
     def _make_outputs(
-        self, source: Source, order: int, parsed: ParsedBlock, known: bytes
+        self, source: Source, order: int, parsed: ParsedBlock, encoded_labels: bytes
     ) -> Iterator[Any]:
-        """Yields the rows of a block, with what is counted of it."""
+        """Yields the rows, failures, new labels and counts of a block."""
         rows = elements.in_one_piece(parsed.table["value"])
-        if unknown := _unknown_labels(rows, TABLES[source.kind].labels, known):
+        if unknown := _unknown_labels(rows, TABLES[source.kind].labels, encoded_labels):
             yield TaggedOutput("labels", unknown)
         if parsed.failures.num_rows:
             yield _make_failed(source.index, order, parsed.failures)
@@ -234,7 +238,7 @@ class RangeReader:
             yield KeyedBatch(source.index, order, elements.to_batch(parsed.table))
 
     def _count_wanted(self, images: pa.Table) -> int:
-        """How many rows of an image table are of the splits to build."""
+        """Counts the rows of an image table that are of the splits to build."""
         if self.splits is None:
             return images.num_rows
         wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self.splits))
@@ -262,18 +266,18 @@ class ReadRangeFn(beam.DoFn):
         progress.sign_on(self.reader.progress_folder)
 
     def process(
-        self, piece: ByteRange, known: bytes, image_keys: bytes | None = None
+        self, piece: ByteRange, encoded_labels: bytes, image_keys: bytes | None = None
     ) -> Iterable[Any]:
         name = f"{self.name}-{piece.source}-{piece.start}-{piece.stop}"
         outputs = self.journal.load(name)
         if outputs is None:
-            rows = self.reader.read(piece, known, image_keys)
+            rows = self.reader.read(piece, encoded_labels, image_keys)
             outputs = self.journal.save(name, self.partition(rows))
         return outputs
 
 
 class Rows(NamedTuple):
-    """What was read.
+    """The outputs of `ReadAnnotations`.
 
     Attributes:
         fragments: of the exchange.
@@ -296,9 +300,9 @@ class ReadAnnotations(beam.PTransform):
 
     Attributes:
         reader: reads a range.
-        partition: turns keyed batches into fragments: that of a transport.
+        partition: turns keyed batches into fragments, such as `FileTransport.partition`.
         journal: of the fragments that were written.
-        known: the labels that class files name, encoded.
+        encoded_labels: the labels that class files name, as of `encode_labels`; one element.
         image_keys: of the images whose rows are wanted, as of `RowFilter`, one; None for all.
         name: of what is read in the journal.
     """
@@ -306,14 +310,14 @@ class ReadAnnotations(beam.PTransform):
     reader: RangeReader
     partition: Callable[[Iterable[Any]], Iterator[Any]]
     journal: Journal
-    known: beam.PCollection
+    encoded_labels: beam.PCollection
     image_keys: beam.PCollection | None = None
     name: str = "range"
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, ranges: beam.PCollection) -> Rows:
         read = ReadRangeFn(self.reader, self.partition, self.journal, self.name)
-        inputs = {"known": AsSingleton(self.known)}
+        inputs = {"encoded_labels": AsSingleton(self.encoded_labels)}
         if self.image_keys is not None:
             inputs["image_keys"] = AsSingleton(self.image_keys)
         parse = beam.ParDo(read, **inputs)

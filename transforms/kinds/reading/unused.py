@@ -41,7 +41,7 @@ class Unused:
 
 
 def _common_folder(paths: list[str]) -> str:
-    """The deepest folder above all of some files, local or in a bucket."""
+    """Returns the deepest folder above all of some files, local or in a bucket."""
     first, last = (path.split("/")[:-1] for path in (min(paths), max(paths)))
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     return "/".join(name for name, _ in same)

@@ -107,7 +107,7 @@ class Handle:
         curl.setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity", *headers])
 
     def header(self, name: bytes) -> str:
-        """A header of the answer, given its name in lower case; empty where there is none."""
+        """Returns a header of the answer by its name in lower case; empty without one."""
         return self.headers.get(name, b"").decode("latin-1")
 
     def _take_header(self, line: bytes) -> None:
@@ -129,5 +129,5 @@ class Handle:
 
 @functools.cache
 def _certificates() -> str:
-    """The file of trusted certificates: the system's, or SSL_CERT_FILE, or Mozilla's."""
+    """Returns the file of trusted certificates: the system's, or SSL_CERT_FILE, or Mozilla's."""
     return ssl.get_default_verify_paths().cafile or certifi.where()

@@ -66,12 +66,14 @@ def keywords_of(
     def decorate(function: Callable[[_Flags], _Result]) -> Callable[_P, _Result]:
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
-            unknown = [name for name in kwargs if name not in signature.parameters]
-            hint = did_you_mean(unknown[0], list(signature.parameters)) if unknown else ""
+            name = function.__name__
+            for word in kwargs.keys() - signature.parameters.keys():
+                hint = did_you_mean(word, list(signature.parameters))
+                raise TypeError(f"{name}(): got an unexpected keyword argument {word!r}{hint}")
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise TypeError(f"{function.__name__}(): {error}{hint}") from None
+                raise TypeError(f"{name}(): {error}") from None
             return function(flags(*args, **kwargs))
 
         described: Any = call

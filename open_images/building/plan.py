@@ -326,7 +326,7 @@ def _choose_range_size(sources: Sequence[Source], chunk_size: int) -> int:
     return max(chunk_size, round(total / _MAX_RANGES))
 
 
-def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float) -> int:
+def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float = 1.0) -> int:
     """Depends on the inputs and the selection alone, so that bytes don't on where or how it runs.
 
     Args:

@@ -584,3 +584,26 @@ def test_a_rebuild_takes_over_what_has_not_changed(
     assert again.keys() == original.keys()
     for name in original:
         assert again[name] == original[name] or name.startswith(("manifest", "lineage")), name
+
+
+def test_a_selection_in_a_store(store: Store, corpus: Path, tmp_path: Path):
+    """A file, and a list of images that it names; then the version repeats itself."""
+    image_ids = sorted(path.stem for path in (corpus / "images" / "train").iterdir())[:5]
+    listed = "".join(f"train/{image_id}\n" for image_id in image_ids)
+    store.server.put(CORPUS, "selections/ids.txt", listed.encode())
+    selection = b'image_ids = "ids.txt"\nlabel_types = ["boxes"]\nclasses_from = "boxable"\n'
+    store.server.put(CORPUS, "selections/some.toml", selection)
+    output = store.uri("selected", OUTPUTS)
+    flags = ("--images", "none", "--format", "parquet", *store.flags, "--output", output)
+    inputs = ("--annotations", store.uri("oid/annotations"), *flags)
+    built = run_build(*inputs, "--selection", store.uri("selections/some.toml"))
+    assert built.returncode == 0, built.stderr
+    version = latest_version(store.download(output, tmp_path / "downloaded"))
+    assert sorted(version.examples) == image_ids
+    again = run_build(*inputs, "--selection", f"{store.latest(output)}/manifest.json")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("unchanged: ")
+    absent = run_build(*inputs, "--selection", store.uri("selections/none.toml"))
+    assert absent.returncode == 2
+    assert "selections/none.toml" in absent.stderr
+    assert len(absent.stderr.splitlines()) == 1, absent.stderr

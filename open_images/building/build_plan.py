@@ -1,12 +1,15 @@
 """The plan of a build, and the options of its steps."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from open_images.building.select_inputs import Steps
 from transforms.dataset.elements import Failed, SourceCount
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.releases.publication import Publication
 from transforms.work_folder import WorkFolder
+
+if TYPE_CHECKING:  # it imports Beam, which the report of `verify` needn't
+    from open_images.building.select_inputs import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ExamplePlan:
     range_size: int
     buckets: int
     work: WorkFolder
-    steps: Steps
+    steps: "Steps"
     image_keys: bytes | None
 
 

@@ -22,6 +22,8 @@ _COMMON_WORD = re.compile(
 )
 #: So many names are shown in place of one that isn't there, of so many that are like it.
 _NEAREST, _CANDIDATES = 3, 60
+#: Letters of a text that means a name which it is part of.
+_PART = 4
 
 
 class ClassNames:
@@ -186,11 +188,13 @@ class ClassNames:
         text = _fold(text)
         alike = difflib.get_close_matches(text, self._mids, n=_CANDIDATES, cutoff=0)
 
-        def distance(name: str) -> tuple[bool, int, bool, str]:
-            is_in = f" {text} " in f" {name.replace(',', '')} "
+        def distance(name: str) -> tuple[bool, int, int, str]:
             # Of two that are as near, one of the hierarchy is meant more often.
-            is_leaf = self._mids[name][0] not in self._related
-            return not is_in, _count_edits(text, name), is_leaf, name
+            is_rare = self._mids[name][0] not in self._related
+            edits = _count_edits(text, name)
+            if len(text) >= _PART and text in name.replace(",", ""):
+                return False, is_rare, edits, name
+            return True, edits, is_rare, name
 
         nearest = sorted(alike, key=distance)[:_NEAREST]
         return [quote_field(self.name(self._mids[each][0])) for each in nearest]

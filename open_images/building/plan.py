@@ -28,6 +28,7 @@ from transforms.kinds.registry import TABLES, VOCABULARY
 from transforms.redaction import redact_value
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.manifest import Manifest
+from transforms.selection.selection import EVERYTHING
 from transforms.sources.limits import HttpOptions
 from transforms.storage import archives, files
 from transforms.storage.objects import is_remote, normal
@@ -161,6 +162,8 @@ def choose_sources(
         StorageError: The object store can't be read.
         UsageError: A flag or a file isn't what it should be.
     """
+    if not flags.selects:  # to look for names takes a quarter of a second
+        return Choice(EVERYTHING), read_sources(sources, EVERYTHING)
     class_files = [each for each, _ in _read_class_files(sources, options)]
     choice = choose(flags, class_files, sources, options)
     return choice, read_sources(sources, choice.selection)
@@ -364,7 +367,7 @@ def _choose_range_size(sources: Sequence[Source], chunk_size: int) -> int:
     return max(chunk_size, round(total / _MAX_RANGES))
 
 
-def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float) -> int:
+def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float = 1.0) -> int:
     """Depends on the inputs and the selection alone, so that bytes don't on where or how it runs.
 
     Args:

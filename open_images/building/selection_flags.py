@@ -156,3 +156,11 @@ class SelectionFlags:
         help="number the classes of a file likewise: a name or MID a line, CSV, JSON, or a label "
         "map of TensorFlow (.pbtxt)",
     )
+
+    @property
+    def selects(self) -> bool:
+        """Whether any of these flags is given."""
+        return any(
+            getattr(self, field.name) not in (None, ())
+            for field in dataclasses.fields(SelectionFlags)
+        )

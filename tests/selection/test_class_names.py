@@ -80,6 +80,7 @@ def test_a_file_of_classes(names: ClassNames, tmp_path: Path):
         ("vehicel", "Vehicle"),
         ("kat", "Bat, Cat, Boat"),
         ("Meal", '"Meal, ready-to-eat"'),
+        ("bear", "Polar bear"),
     ],
 )
 def test_the_nearest_names(names: ClassNames, text: str, nearest: str):

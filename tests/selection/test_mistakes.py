@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from open_images.building.examine import examine
+from open_images.building.flags import DoctorFlags
 from open_images.building.plan import make_plan
 from pipelines.cli import build_flags
 from tests.builds import run_build
@@ -398,6 +400,13 @@ def test_the_program_ends_with_2(folder: Path, tmp_path: Path, name: str):
     (line,) = built.stderr.splitlines()
     assert line.startswith("python -m pipelines.build: error: ")
     assert wanted[0] in line
+
+
+def test_the_doctor_tells_a_mistake(folder: Path):
+    flags = DoctorFlags(annotations=[folder / "in"], images=["none"], classes=["Dgo"])
+    found = next(each for each in examine(flags, []) if each.text.startswith("inputs: "))
+    assert found.mark == "fix"
+    assert "there is no class 'Dgo': the nearest are Dog" in found.text
 
 
 @pytest.mark.parametrize("name", EMPTY)

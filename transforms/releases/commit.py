@@ -53,7 +53,7 @@ def commit(
     failed: Sequence[Failed],
     classes: Sequence[bytes],
     labels: Iterable[frozenset[str]],
-    funnels: Iterable[tuple[tuple[str, int], ...]],
+    funnels: Iterable[tuple[tuple[str, int], ...]] = (),
 ) -> Outcome:
     """Publishes a version, unless it has no examples or `find_losses` finds a loss.
 

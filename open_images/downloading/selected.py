@@ -68,9 +68,10 @@ class SelectedDownload:
             )
         self._splits = [split for split in flags.all_splits if split in SPLITS]
         if not self._splits:
+            given = ",".join(flags.all_splits)
             raise UsageError(
-                f"--splits {','.join(flags.all_splits)}: a selection is made of annotations, which "
-                f"are of {', '.join(SPLITS)}"
+                f"--splits {given}: a selection is made of annotations, which are of "
+                f"{', '.join(SPLITS)}"
             )
         self._entries = find_entries(entries, flags, self._splits)
         zips = [

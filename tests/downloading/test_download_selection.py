@@ -18,7 +18,7 @@ from open_images.building import choosing, process
 from open_images.building.choosing import ChosenImages
 from open_images.building.flags import BuildFlags
 from open_images.downloading import catalogue as catalogues
-from open_images.downloading import partial_zip
+from open_images.downloading import partial_zip, selected
 from open_images.progress import Observer
 from tests import builds, compare
 from tests.conftest import CorpusMaker
@@ -151,12 +151,16 @@ def test_just_what_is_needed(
     output: Path,
     common: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    """Images are chosen in a process of their own here."""
+    """Images are chosen in processes of their own here."""
+    monkeypatch.setattr(selected, "_SMALL_BYTES", 0)
     flags = ("--classes", common, *LABEL_TYPES, "--max_images", "5", *SPLIT)
     result = run(*flags, *pictures)
     assert result.code == 0, result.err
     assert "5 images chosen (train 5)" in result.out
+    there = {path.name for path in output.iterdir()}
+    assert there == {"annotations", "images", "masks", "image_ids.txt"}
     assert names_below(output / "annotations") == ANNOTATIONS
     expected = build(corpus, tmp_path / "full", *flags)
     got = build(output, tmp_path / "part", *flags)
@@ -194,6 +198,7 @@ def test_nothing_is_fetched_twice(get: Callable[..., Result], server: Server, ou
     assert {path[-5] for path in asked(server, "-masks-")} == {gone.name[0], cut.name[0]}
     assert asked(server, "pictures") == [f"/pictures/train/{picture.name}"]
     assert "image_ids.txt" in first.out
+    assert "downloaded in all: 0 B" in get(*flags, "--verify").out
 
 
 def test_a_server_without_ranges(get: Callable[..., Result], server: Server, output: Path):

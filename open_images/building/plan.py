@@ -142,6 +142,7 @@ def make_forecast_plan(flags: BuildFlags, work: str) -> tuple[ExamplePlan, list[
         UsageError: A file is missing or isn't what it should be.
     """
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+    flags = with_selection_file(flags, hasty)
     annotations, pixels, notices = find_inputs(flags, hasty)
     choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     _check_encoding(flags.image_encoding, flags.format)

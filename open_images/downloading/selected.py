@@ -10,6 +10,7 @@ from open_images.building import inputs
 from open_images.building.choosing import ChosenImages, choose_images
 from open_images.building.flags import BuildFlags
 from open_images.building.plan import choose_sources
+from open_images.building.selection_files import with_selection_file
 from open_images.building.selection_flags import SelectionFlags
 from open_images.downloading import catalogue, plan
 from open_images.downloading.by_list import PicturesByList
@@ -61,6 +62,8 @@ class SelectedDownload:
         Raises:
             UsageError: A flag is wrong, or the release lacks what it names.
         """
+        options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
+        flags = with_selection_file(flags, options)
         self._flags, self._observer = flags, observer
         if flags.image_list:
             raise UsageError(

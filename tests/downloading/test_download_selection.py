@@ -449,3 +449,12 @@ def test_originals_by_the_tables_that_were_downloaded(
     assert asked(server, ".jpg") == [
         f"/pictures/{n}" for n in sorted(names_below(output / "images"))
     ]
+
+
+def test_a_selection_file(get: Callable[..., Result], output: Path, tmp_path: Path):
+    """Its splits count, too."""
+    path = tmp_path / "selection.toml"
+    path.write_text('label_types = ["boxes"]\nsplits = ["test"]\nmax_images = 9\n')
+    result = get("--selection", str(path), "--max_images", "2")
+    assert "2 images chosen (test 2)" in result.out
+    assert len(names_below(output / "images" / "test")) == 2

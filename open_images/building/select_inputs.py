@@ -15,7 +15,7 @@ from transforms.kinds.images import IMAGES
 from transforms.kinds.kind import Kind
 from transforms.kinds.masks import MASKS
 from transforms.kinds.reading.lines import RowFilter
-from transforms.kinds.reading.read import parse_block, read_blocks
+from transforms.kinds.reading.text import parse_block, read_blocks
 from transforms.kinds.registry import TABLES
 from transforms.selection.choose import BucketImages, Chooser, ColumnRows
 from transforms.selection.selection import Selection

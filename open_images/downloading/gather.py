@@ -117,15 +117,15 @@ def _read_addresses(
     """Where an image table says that pictures are; nothing else of it, so that nothing else of it
     can contradict the list."""
     # Only here, since Beam takes a second or two to import.
-    from transforms.kinds.reading import read
+    from transforms.kinds.reading import text
 
     bad_rows = 0
     try:
         for piece in plan_ranges(source, _BLOCK_BYTES):
-            for block in read.read_blocks(source, piece, _BLOCK_BYTES, options):
+            for block in text.read_blocks(source, piece, _BLOCK_BYTES, options):
                 if block.is_rest:
                     continue
-                parsed = read.parse_block(source, block.data)
+                parsed = text.parse_block(source, block.data)
                 bad_rows += parsed.bad_rows
                 value = parsed.table["value"].combine_chunks()
                 known = {name: pc.struct_field(value, name) for name in _ADDRESSES}

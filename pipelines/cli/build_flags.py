@@ -62,7 +62,7 @@ class ReportFlags:
         switch,
         False,
         help="build nothing: count images, annotations, classes and bytes of pictures, and "
-        "estimate disk and time, as python -m pipelines.plan does; nothing is fetched or published",
+        "estimate disk and time, as the program plan does; nothing is fetched or published",
     )
 
     report: str = running_flag(

@@ -40,7 +40,7 @@ from transforms.exchange.shuffle import encode_fragments
 from transforms.exchange.spills import write_spill
 from transforms.formats.part import StoredPart
 from transforms.formats.tfrecord.writer import TFRecordWriter
-from transforms.kinds.reading.read import parse_block
+from transforms.kinds.reading.text import parse_block
 from transforms.releases import heartbeat, lease
 from transforms.releases.commit import write_metadata
 from transforms.storage import conditional, files

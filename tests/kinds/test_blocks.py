@@ -13,7 +13,7 @@ from transforms.kinds.parsing import blocks, records
 from transforms.kinds.parsing.blocks import TextBlock, stream_blocks
 from transforms.kinds.parsing.records import Layout
 from transforms.kinds.reading.ranges import plan_ranges
-from transforms.kinds.reading.read import read_blocks
+from transforms.kinds.reading.text import read_blocks
 
 FIELDS = st.lists(st.sampled_from(["a", '"', ",", "\n", "\r\n", " ", "é"]), max_size=8).map("".join)
 IDS = st.integers(0, 99).map("{:016x}".format)

@@ -12,7 +12,7 @@ from open_images.building.list_work import ListWork, Work
 from open_images.building.select_inputs import deciding_view
 from transforms.dataset.elements import ByteRange
 from transforms.examples.build import BuildBucket, MakeExamples
-from transforms.examples.decide import Deciding, FindCuts, ListKeys
+from transforms.examples.decide import Deciding, FindCuts, ListKeys, ListLabels
 from transforms.examples.join import to_listed_batch
 from transforms.examples.write import PartBuilder
 from transforms.exchange.exchange import GatherBuckets
@@ -32,6 +32,7 @@ class Gathered(NamedTuple):
         cuts: where the quotas of the selection are reached; None where it has none.
         funnels: how many images of a bucket each condition leaves, where images were chosen before;
             else None.
+        labels: those of annotations that no class file names; frozensets.
     """
 
     work: Work
@@ -40,6 +41,7 @@ class Gathered(NamedTuple):
     buckets: beam.PCollection
     cuts: beam.PCollection | None
     funnels: beam.PCollection | None
+    labels: beam.PCollection
 
 
 def gather_rows(
@@ -101,7 +103,13 @@ def gather_rows(
     buckets = fragments | "Exchange" >> GatherBuckets(plan.buckets, transport)
     if selection.has_quota and cuts is None:
         cuts = buckets | "FindCuts" >> FindCuts(deciding, work.labels)
-    return Gathered(work, rows, members, buckets, cuts, funnels)
+    labels = rows.labels
+    if selection.chooses_images:
+        every = dataclasses.replace(
+            deciding, splits=plan.examples.splits, reads=range(len(sources))
+        )
+        labels = buckets | "ListLabels" >> ListLabels(every, work.labels, rows.labels, cuts)
+    return Gathered(work, rows, members, buckets, cuts, funnels, labels)
 
 
 def _is_read(piece: ByteRange, sources: Collection[int]) -> bool:
@@ -117,7 +125,7 @@ def define_examples(
     """
     gathered = gather_rows(root, plan, vocabulary, Journal(None))
     return gathered.buckets | MakeExamples(
-        plan.examples, gathered.work.labels, gathered.rows.labels, plan.buckets, gathered.cuts
+        plan.examples, gathered.work.labels, gathered.labels, plan.buckets, gathered.cuts
     )
 
 
@@ -125,7 +133,8 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
     """Annotation files, pictures and masks → a published version of the dataset."""
     # A build that was stopped finds rows in files again, and reads those of a shuffle again.
     journal = Journal(plan.work if plan.exchange == "files" else None)
-    work, rows, members, buckets, cuts, funnels = gather_rows(root, plan, vocabulary, journal)
+    gathered = gather_rows(root, plan, vocabulary, journal)
+    work, rows, members, buckets, cuts, funnels, labels = gathered
 
     # Joins, reads pixels, rasterises masks, encodes; writes parts in key order. What hasn't changed
     # is taken over from the version before.
@@ -138,7 +147,7 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
         Journal(plan.work),
         progress,
         work.labels,
-        rows.labels,
+        labels,
         plan.buckets,
         cuts,
     )
@@ -149,7 +158,7 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
         "bucket_counts": (built.counts,),
         "failed": (work.failed, rows.failed, members.failed, built.failed),
         "classes": (work.classes,),
-        "labels": (rows.labels,),
+        "labels": (labels,),
         "funnels": (built.funnels if funnels is None else funnels,),
     }
     exchange = plan.work.exchange if plan.exchange == "files" else None

@@ -1,6 +1,8 @@
 """What a selection means for the inputs: which are read, in which order, and which rows."""
 
 import dataclasses
+import gzip
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -91,14 +93,17 @@ def plan_steps(choice: Choice, sources: Sequence[Source], options: ObjectOptions
     """
     selection, keys = choice
     rows = RowFilter(first=selection.order_start, size=selection.sample_size)
+    tables = [source for source in sources if source.kind == IMAGES.name]
+    # Without an image table, all images are known only by all of their rows.
+    decide_all = selection.has_quota and not tables
     deciding = frozenset(
         source.index
         for source in sources
-        if source.kind in TABLES and selection.decides(TABLES[source.kind], source.name)
+        if source.kind in TABLES
+        and (decide_all or selection.decides(TABLES[source.kind], source.name))
     )
     labels = selection.mids if _labels_decide(selection) else ()
     deciding_rows = dataclasses.replace(rows, labels=labels)
-    tables = [source for source in sources if source.kind == IMAGES.name]
     universe = sum(source.size for source in tables) / IMAGE_ROW_BYTES
     first, share = False, 1.0
     if universe and keys is not None:
@@ -174,10 +179,14 @@ def _sample(
     piece = ByteRange(source.index, middle, min(middle + _SAMPLE_BYTES, source.size))
     if source.compressed:
         piece = ByteRange(source.index, 0, source.size)
-    for block in read_blocks(source, piece, _SAMPLE_BYTES, options):
-        parsed = parse_block(source, block.data)
-        if parsed.table.num_rows:
-            rows = in_one_piece(parsed.table["value"])
-            keys = in_one_piece(parsed.table["key"]).to_numpy()
-            yield keys, rows, source.size / max(1, len(block.data))
+    try:
+        block = next(read_blocks(source, piece, _SAMPLE_BYTES, options), None)
+    except (EOFError, zlib.error, gzip.BadGzipFile):  # which is reported when it is read
         return
+    if block is None:
+        return
+    parsed = parse_block(source, block.data)
+    if parsed.table.num_rows:
+        rows = in_one_piece(parsed.table["value"])
+        keys = in_one_piece(parsed.table["key"]).to_numpy()
+        yield keys, rows, source.size / max(1, len(block.data))

@@ -5,8 +5,8 @@ has them, and from what a drawn selection says in words.
 """
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.oracle import order_key
@@ -28,16 +28,17 @@ Test = Callable[[dict], bool]
 
 @dataclasses.dataclass
 class Wanted:
-    """A selection; `where` and `where_images` are pairs of a label type or `images`, and a test."""
+    """A selection; conditions are triples of a label type or `images`, a text, and a test."""
 
+    splits: Sequence[str] | None = None
     label_types: Sequence[str] | None = None
     classes: Sequence[Sequence[str]] | None = None
     match: str = "any"
     match_in: Sequence[str] | None = None
     only_matching: bool = False
-    where: Sequence[tuple[str, Test]] = ()
-    where_images: Sequence[tuple[str, Test]] = ()
-    image_ids: Iterable[str] | None = None
+    where: Sequence[tuple[str, str, Test]] = ()
+    where_images: Sequence[tuple[str, str, Test]] = ()
+    image_ids: Collection[str] | None = None
     sample_fraction: float | None = None
     max_images: int | None = None
     max_per_class: int | None = None
@@ -73,15 +74,42 @@ def rows_of(example: dict) -> Iterable[tuple[str, str, dict]]:
             yield column, type_of(column, row), row
 
 
+@dataclasses.dataclass
+class Selected:
+    """What a selection leaves.
+
+    Attributes:
+        examples: by split, in order.
+        images: the ids of all images that are chosen, those that can't be built among them.
+        kept: how many annotations of these images are kept, by column.
+        dropped: how many aren't, by column and rule.
+        class_images: how many of these images show each class of the selection.
+        missing: images that were asked for, and of which nothing is read.
+    """
+
+    examples: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
+    images: list[str] = dataclasses.field(default_factory=list)
+    kept: Counter[str] = dataclasses.field(default_factory=Counter)
+    dropped: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    class_images: Counter[str] = dataclasses.field(default_factory=Counter)
+    missing: list[str] = dataclasses.field(default_factory=list)
+
+
 def select(
-    examples: Mapping[str, list[dict]], wanted: Wanted, parents: Mapping[str, list[str]]
-) -> dict[str, list[dict]]:
-    """The examples that a selection leaves, by split.
+    examples: Mapping[str, list[dict]],
+    wanted: Wanted,
+    parents: Mapping[str, list[str]],
+    unsound: Collection[str] = (),
+    has_image_tables: bool = True,
+) -> Selected:
+    """What a selection leaves of a corpus.
 
     Args:
         examples: all, by split.
         wanted: the selection.
         parents: of each class.
+        unsound: images that may be chosen, but can't be built.
+        has_image_tables: whether images are known by tables, and not by annotations that are read.
     """
     start = wanted.seed * _GOLDEN_RATIO % 2**64
     order = sorted(
@@ -89,20 +117,33 @@ def select(
         key=lambda each: (order_key(each["image_id"]) - start) % 2**64,
     )
     matched_types = wanted.match_in or wanted.label_types or list(COLUMNS)
+    read_types = {
+        *(wanted.label_types or COLUMNS),
+        *(subject for subject, *_ in wanted.where_images),
+    }
+    if wanted.classes is not None or wanted.max_per_class is not None:
+        read_types |= {name for name in matched_types if name != "narratives"}
     mids = {mid for term in wanted.classes or () for mid in term}
+    selected = Selected()
     qualified: list[tuple[dict, set[str]]] = []
     for example in order:
         place = (order_key(example["image_id"]) - start) % 2**64
+        if not has_image_tables and not any(kind in read_types for _, kind, _ in rows_of(example)):
+            if example["image_id"] in (wanted.image_ids or ()):
+                selected.missing.append(example["image_id"])
+            continue
+        if wanted.splits is not None and example["split"] not in wanted.splits:
+            continue
         if wanted.image_ids is not None and example["image_id"] not in wanted.image_ids:
             continue
         if wanted.sample_fraction is not None and place >= int(wanted.sample_fraction * 2**64):
             continue
         tests = [*wanted.where, *wanted.where_images]
-        if not all(test(example) for subject, test in tests if subject == "images"):
+        if not all(test(example) for subject, _, test in tests if subject == "images"):
             continue
         if any(
             kind == subject and not test(row)
-            for subject, test in wanted.where_images
+            for subject, _, test in wanted.where_images
             for _, kind, row in rows_of(example)
         ):
             continue
@@ -112,7 +153,7 @@ def select(
             if kind in matched_types
             and column != "narratives"
             and shows(column, row)
-            and all(test(row) for subject, test in wanted.where if subject == kind)
+            and all(test(row) for subject, _, test in wanted.where if subject == kind)
             for label in labels_of(row)
         }
         if wanted.classes is not None:
@@ -132,42 +173,59 @@ def select(
         qualified = needed
     if wanted.max_images is not None:
         qualified = qualified[: wanted.max_images]
-    chosen = [_annotations(example, wanted, mids, parents) for example, _ in qualified]
-    chosen.sort(key=lambda each: order_key(each["image_id"]))
-    found: dict[str, list[dict]] = {}
-    for example in chosen:
-        found.setdefault(example["split"], []).append(example)
-    return found
+    for example, shown in sorted(qualified, key=lambda pair: order_key(pair[0]["image_id"])):
+        selected.images.append(example["image_id"])
+        selected.class_images.update(shown & mids)
+        built = _annotations(example, wanted, mids, parents, selected, read_types)
+        if example["image_id"] not in unsound:
+            selected.examples.setdefault(example["split"], []).append(built)
+    return selected
 
 
 def _annotations(
-    example: dict, wanted: Wanted, mids: set[str], parents: Mapping[str, list[str]]
+    example: dict,
+    wanted: Wanted,
+    mids: set[str],
+    parents: Mapping[str, list[str]],
+    selected: Selected,
+    read_types: Collection[str],
 ) -> dict:
-    """An example with the annotations that are kept, and those that follow from them."""
-    kept = dict(example)
+    """An example with the annotations that are kept, and those that follow from them; it counts
+    what is kept and dropped of the types that are read."""
+    built = dict(example)
     for column in dict.fromkeys(COLUMNS.values()):
         types = [name for name, its in COLUMNS.items() if its == column]
         carried = [
             name for name in types if wanted.label_types is None or name in wanted.label_types
         ]
-        if example[column] is None or not carried:
-            kept[column] = None
-            continue
-        kept[column] = [
-            dict(row)
-            for row in example[column]
-            if type_of(column, row) in carried
-            and all(test(row) for subject, test in wanted.where if subject == type_of(column, row))
-            and not (
-                wanted.only_matching
-                and wanted.classes is not None
-                and column != "narratives"
-                and not mids & set(labels_of(row))
-            )
-        ]
+        kept = []
+        for row in example[column] or ():
+            rule = _rule_against(column, row, carried, wanted, mids)
+            if rule:
+                selected.dropped[column, rule] += type_of(column, row) in read_types
+            else:
+                selected.kept[column] += 1
+                kept.append(dict(row))
         if wanted.expand_hierarchy:
-            kept[column] = _expand(column, kept[column], parents)
-    return kept
+            kept = _expand(column, kept, parents)
+        built[column] = kept if carried and example[column] is not None else None
+    return built
+
+
+def _rule_against(
+    column: str, row: dict, carried: Sequence[str], wanted: Wanted, mids: set[str]
+) -> str | None:
+    """The first rule by which a row is dropped; None if none does."""
+    kind = type_of(column, row)
+    if kind not in carried:
+        return "label_types"
+    for subject, text, test in wanted.where:
+        if subject == kind and not test(row):
+            return text
+    of_classes = wanted.only_matching and wanted.classes is not None and column != "narratives"
+    if of_classes and not mids & set(labels_of(row)):
+        return "only_matching"
+    return None
 
 
 def _ancestors(label: str, parents: Mapping[str, list[str]]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.examples.join import LIST_COLUMNS, Joined
+from transforms.examples.join import LIST_COLUMNS, NO_OTHER_ROWS, Joined
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.choose import IMAGES_RULE, BucketImages, Chooser
 from transforms.selection.expand import EXPANDED, expand
@@ -24,6 +24,11 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
     is_chosen = chosen.images
     is_built = is_chosen & joined.is_sound
     deselected = Counter(joined.deselected)
+    repeats = Counter(joined.repeats)
+    others = joined.other_rows
+    is_left = ~is_chosen[others.places]
+    _count(deselected, IMAGES_RULE, others.sources[is_left])
+    repeats.subtract(others.sources[is_left & others.is_repeat].tolist())
     left_out = dict(joined.left_out)
     columns = {name: joined.table[name] for name in joined.table.column_names}
     built = pa.array(is_built)
@@ -61,10 +66,12 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         table=pa.table({name: columns[name] for name in joined.table.column_names}),
         images=int(is_chosen.sum()),
         failures=joined.failures.filter(is_of_chosen),
+        repeats=dict(+repeats),
         left_out=left_out,
         keys=joined.keys[is_built],
         is_sound=joined.is_sound[is_built],
         row_sources={},
+        other_rows=NO_OTHER_ROWS,
         deselected=deselected,
         added=added,
         funnel=chosen.funnel,

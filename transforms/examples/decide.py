@@ -11,9 +11,11 @@ import apache_beam as beam
 import numpy as np
 
 from transforms.dataset.classes import decode_labels
-from transforms.dataset.elements import Source
+from transforms.dataset.elements import Source, in_one_piece
+from transforms.examples.apply_selection import apply_selection
 from transforms.examples.join import Joined, join
 from transforms.exchange.batches import BucketBatches
+from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.choose import BucketImages, Chooser
 from transforms.selection.quotas import NO_CUTS, Cuts, cut_classes, cut_images, tally
 from transforms.selection.selection import Selection
@@ -96,6 +98,63 @@ class ListKeysFn(beam.DoFn):
         if chosen.images.any():
             yield bucket, np.sort(images.keys[chosen.images]).tobytes()
         yield beam.pvalue.TaggedOutput("funnels", tuple(chosen.funnel.items()))
+
+
+class ListLabelsFn(beam.DoFn):
+    """Yields the labels of a bucket's examples that no class file names: a frozenset, if any.
+
+    Args:
+        deciding: how images are decided on, by the rows of all sources.
+    """
+
+    def __init__(self, deciding: Deciding) -> None:
+        self._deciding = deciding
+
+    def process(
+        self,
+        element: tuple[int, BucketBatches],
+        encoded_labels: bytes,
+        new_labels: Sequence[frozenset[str]],
+        cuts: Cuts = NO_CUTS,
+    ) -> Iterator[frozenset[str]]:
+        unnamed = frozenset().union(*new_labels)
+        if not unnamed:  # as in published files
+            return
+        joined = self._deciding.join(element[1], encoded_labels)
+        table = apply_selection(joined, self._deciding.chooser(cuts)).table
+        rows = {name: in_one_piece(table[name]).flatten() for name in ANNOTATIONS}
+        fields = (rows[name].field(each) for name in rows for each in ANNOTATIONS[name].labels)
+        found = {label for field in fields for label in field.unique().to_pylist()} & unnamed
+        if found:
+            yield frozenset(found)
+
+
+@dataclasses.dataclass(eq=False)
+class ListLabels(beam.PTransform):
+    """Batches by bucket → the labels of examples that no class file names; frozensets.
+
+    Which labels there are among all rows that are read depends on how images are chosen.
+
+    Attributes:
+        deciding: how images are decided on, by the rows of all sources.
+        labels: that class files name, encoded; one element.
+        new_labels: others that occur in rows that were read; frozensets.
+        cuts: where quotas are reached, one; None without quotas.
+    """
+
+    deciding: Deciding
+    labels: beam.PCollection
+    new_labels: beam.PCollection
+    cuts: beam.PCollection | None
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        inputs = {
+            "encoded_labels": beam.pvalue.AsSingleton(self.labels),
+            "new_labels": beam.pvalue.AsList(self.new_labels),
+        }
+        if self.cuts is not None:
+            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        return buckets | beam.ParDo(ListLabelsFn(self.deciding), **inputs)
 
 
 @dataclasses.dataclass(eq=False)

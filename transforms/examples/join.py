@@ -54,6 +54,23 @@ LISTED = -1
 _NO_PLACE, _LEFT_OUT = -2, -1
 
 
+class OtherRows(NamedTuple):
+    """Rows of images in a table that none of its lists has: of image tables, and repeats.
+
+    Attributes:
+        places: (m,) the place of the image of each row in the table.
+        sources: (m,) the source index of each.
+        is_repeat: which ones repeat a row of another file, (m,) bool.
+    """
+
+    places: np.ndarray
+    sources: np.ndarray
+    is_repeat: np.ndarray
+
+
+NO_OTHER_ROWS = OtherRows(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool))
+
+
 @dataclasses.dataclass(frozen=True)
 class Joined:
     """A bucket's images.
@@ -71,6 +88,7 @@ class Joined:
         is_sound: which images in `table` have rows that don't contradict each other, (n,) bool.
         not_found: ids of images that were asked for and are nowhere.
         row_sources: column to the source index of each of its rows in `table`.
+        other_rows: of images in `table`, where a selection is to choose among them.
         deselected: source index and rule to the number of rows that a selection leaves out.
         added: column to the number of its rows that follow from others by the hierarchy of classes.
         funnel: how many images there were, and how many are left after each condition in turn.
@@ -88,6 +106,7 @@ class Joined:
     is_sound: np.ndarray
     not_found: pa.Array
     row_sources: dict[str, np.ndarray]
+    other_rows: OtherRows
     deselected: Counter[tuple[int, str]]
     added: Mapping[str, int] = dataclasses.field(default_factory=dict)
     funnel: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -140,6 +159,7 @@ def join(
     is_wanted = is_of_splits(images, splits)
     if chooser:
         is_wanted &= chooser.considers(images.keys)
+        listed = listed[chooser.considers(listed)]  # of others, no rows were read
     is_sound = np.ones(len(images.keys), bool)
     is_sound[images.conflicts.places] = False
     places = order_by_split(images, is_wanted if chooser else is_wanted & is_sound)
@@ -155,10 +175,19 @@ def join(
     orphans: Counter[int] = Counter()
     unwanted: Counter[int] = Counter()
     repeats: Counter[int] = Counter()
+    others = [NO_OTHER_ROWS]
     if images.row_repeats is not None:
         batches_of_images = by_column[IMAGES.column]
-        repeats.update(count_by_source(batches_of_images, images.row_repeats))
-        is_unwanted = ~is_wanted[images.row_images] & ~images.row_repeats
+        is_repeat = images.row_repeats
+        if chooser:
+            is_repeat = is_repeat & is_wanted[images.row_images]
+            row_place = place[images.row_images]
+            at = np.flatnonzero(row_place >= 0)
+            others.append(
+                OtherRows(row_place[at], row_sources(batches_of_images)[at], is_repeat[at])
+            )
+        repeats.update(count_by_source(batches_of_images, is_repeat))
+        is_unwanted = ~is_wanted[images.row_images] & ~is_repeat
         unwanted.update(count_by_source(batches_of_images, is_unwanted))
     left_out = {}
     sources_of_rows = {}
@@ -172,7 +201,8 @@ def join(
         sources_of_rows[name] = nested.sources
         orphans.update(nested.orphans)
         unwanted.update(nested.unwanted)
-        repeats.update(nested.repeats)
+        repeats.update(nested.repeats.sources.tolist())
+        others.append(nested.repeats)
         left_out[name] = nested.left_out
         if not chooser:
             left_out[name] += sum(nested.unwanted.values())
@@ -192,6 +222,7 @@ def join(
         is_sound=is_sound[places],
         not_found=image_ids(listed[~find(images.keys, listed)[1]]),
         row_sources=sources_of_rows,
+        other_rows=OtherRows(*map(np.concatenate, zip(*others, strict=True))),
         deselected=Counter({(n, IMAGES_RULE): c for n, c in unwanted.items() if chooser}),
     )
 
@@ -212,7 +243,7 @@ class _Nested(NamedTuple):
     Attributes:
         lists: (images,) lists.
         orphans: source index to the number of rows that belong to no image.
-        repeats: source index to the number of rows that repeat a row of another file.
+        repeats: rows that repeat a row of another file.
         unwanted: source index to the number of rows of images that aren't wanted.
         left_out: how many rows belong to other images that aren't in the table.
         sources: (m,) the source index of each row in `lists`.
@@ -220,7 +251,7 @@ class _Nested(NamedTuple):
 
     lists: pa.ListArray
     orphans: dict[int, int]
-    repeats: dict[int, int]
+    repeats: OtherRows
     unwanted: dict[int, int]
     left_out: int
     sources: np.ndarray
@@ -253,14 +284,14 @@ def _nest(
     left_out = len(keys_of_rows) - len(rows) - sum(orphans.values()) - sum(unwanted.values())
     sources = row_sources(batches)[rows]
     values = pc.take(values, pa.array(rows), boundscheck=False)
-    repeats: dict[int, int] = {}
+    repeats = NO_OTHER_ROWS
     offsets = np.concatenate([[0], np.cumsum(counts)])
     if identity and len({source for source, _ in batches}) > 1:
         merged = merge_repeats(values, offsets, sources, identity)
         if merged:
-            is_repeat = np.zeros(len(keys_of_rows), bool)
-            is_repeat[rows[~merged.kept]] = True
-            repeats = count_by_source(batches, is_repeat)
+            is_repeat = ~merged.kept
+            owners = np.repeat(np.arange(images), counts)[is_repeat]
+            repeats = OtherRows(owners, sources[is_repeat], np.ones(len(owners), bool))
             values = merged.values.filter(pa.array(merged.kept))
             sources = sources[merged.kept]
             offsets = np.concatenate([[0], np.cumsum(merged.kept)])[offsets]

@@ -16,15 +16,16 @@ from transforms.dataset.elements import Source, in_one_piece
 from transforms.dataset.keys import HEX_DIGITS, KeyFinder, image_keys, keys_of_digits
 from transforms.kinds.kind import Kind
 from transforms.kinds.parsing.parsed import ParsedBlock
-from transforms.kinds.parsing.records import find_quoted_lines
+from transforms.kinds.parsing.records import Layout, find_quoted_lines
 
-_NEWLINE = 10
+_NEWLINE, _QUOTE = 10, 34
 #: Bytes that are looked at together: they stay in the processor's cache.
 _LOOK = 1 << 16
 #: What a MID begins with, which is a letter between two slashes, and by how many of the bytes that
-#: follow it is looked for. After a shorter one comes the end of its field.
+#: follow it is looked for, at most. After a shorter one comes the end of its field.
 _MID_START, _MID_BYTES = b"/m/", 5
-_FOLLOWS = (b",", b"\n", b"\r", b"\t", b";", b'"')
+_FOLLOWS = (b",", b"\n", b"\r", b"\t", b";", b'"', b" ")
+_WORD = 8
 _HASH_BITS = 16
 #: Up to so many, to look for each by itself is faster.
 _FEW_LABELS = 2
@@ -100,11 +101,11 @@ class RowFinder:
             kind: of the table.
             data: whole records.
         """
+        if not data:
+            return Filtered(data, np.arange(1), 0, 0)
         text = np.frombuffer(data, np.uint8)
         breaks = _places(text, _NEWLINE)
-        ends = breaks + 1
-        if len(text) and not data.endswith(b"\n"):
-            ends = np.append(ends, len(text))
+        ends = breaks + 1 if data.endswith(b"\n") else np.append(breaks + 1, len(text))
         starts = np.concatenate([[0], ends[:-1]])
         if not source.columns:
             is_kept = self._keeps_objects(text, starts)
@@ -114,18 +115,12 @@ class RowFinder:
                 is_kept[:] = False
                 is_kept[np.searchsorted(ends, self._labels.places(data), side="right")] = True
             if self._keys or self._wanted.size < 1 << 64:
-                self._drop_rows(is_kept, text, starts, source, kind)
+                self._drop_rows(is_kept, text, starts, ends, source, kind)
         is_dropped = ~is_kept
         if kind.free_texts and b'"' in data and is_dropped.any():
             layout = kind.layout(source)
             assert layout is not None
-            # The lines of a record are kept together.
-            is_head = np.ones(len(starts), bool)
-            is_head[find_quoted_lines(data, layout).continued] = False
-            record = np.cumsum(is_head) - 1
-            has_kept = np.zeros(len(starts), bool)
-            has_kept[record[is_kept]] = True
-            is_kept = has_kept[record]
+            is_kept, is_head = _with_whole_records(data, is_kept, starts, layout)
             is_dropped = ~is_kept & is_head
         dropped = int(np.count_nonzero(is_dropped))
         if not dropped:
@@ -166,13 +161,15 @@ class RowFinder:
         is_kept: np.ndarray,
         text: np.ndarray,
         starts: np.ndarray,
+        ends: np.ndarray,
         source: Source,
         kind: Kind,
     ) -> None:
         """Marks lines of a CSV file that begin a row of an image that isn't wanted."""
         lines = np.flatnonzero(is_kept)
-        at = _field_starts(text, starts[lines], source.columns.index(kind.image_id), source)
-        is_id = at + HEX_DIGITS < len(text)
+        number = source.columns.index(kind.image_id)
+        at, is_sure = _field_starts(text, starts[lines], number, source.delimiter)
+        is_id = is_sure & (at + HEX_DIGITS < ends[lines])
         is_id[is_id] = text[at[is_id] + HEX_DIGITS] == ord(source.delimiter)
         keys, valid = keys_of_digits(_bytes_at(text, at[is_id], HEX_DIGITS))
         is_kept[lines[is_id]] = ~valid | self.wants(keys)
@@ -214,12 +211,14 @@ class LabelSet:
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._few = [label.encode() for label in labels] if len(labels) <= _FEW_LABELS else None
+        beginnings = [label.encode()[len(_MID_START) :] for label in labels]
+        # The shortest one is looked for with the character that ends its field.
+        self._bytes = min(_MID_BYTES, min(map(len, beginnings)) + 1)
         self._is_hash = np.zeros(1 << _HASH_BITS, bool)
-        for label in labels:
-            beginning = label.encode()[len(_MID_START) :]
-            follows = [b""] if len(beginning) >= _MID_BYTES else _FOLLOWS
-            words = [(beginning + each)[:_MID_BYTES].ljust(8, b"\0") for each in follows]
-            self._is_hash[_hash(np.frombuffer(b"".join(words), "<u8"))] = True
+        for beginning in beginnings:
+            follows = [b""] if len(beginning) >= self._bytes else _FOLLOWS
+            words = [(beginning + each)[: self._bytes].ljust(_WORD, b"\0") for each in follows]
+            self._is_hash[self._hash(np.frombuffer(b"".join(words), "<u8"))] = True
 
     def places(self, data: bytes) -> np.ndarray:
         """Returns places in a block where labels may be, (n,) int64."""
@@ -228,12 +227,17 @@ class LabelSet:
         text = np.frombuffer(data, np.uint8)
         slashes = _places(text, ord("/"))
         labels = slashes[:-1][np.diff(slashes) == len(_MID_START) - 1] + len(_MID_START)
-        if not len(labels):
+        if not len(labels) or len(data) < _WORD:
             return labels
-        is_last = labels > len(data) - 8
-        words = _bytes_at(text, np.where(is_last, 0, labels), 8).view("<u8")[:, 0]
-        found = self._is_hash[_hash(words)]
+        is_last = labels > len(data) - _WORD
+        words = _bytes_at(text, np.where(is_last, 0, labels), _WORD).view("<u8")[:, 0]
+        found = self._is_hash[self._hash(words)]
         return labels[found | is_last]
+
+    def _hash(self, words: np.ndarray) -> np.ndarray:
+        """Hashes the first bytes of words; (n,) uint64 in and out."""
+        shift = np.uint64(8 * (_WORD - self._bytes))
+        return ((words << shift) * _PRIME) >> np.uint64(64 - _HASH_BITS)
 
 
 def _find_all(data: bytes, label: bytes) -> Iterator[int]:
@@ -243,19 +247,48 @@ def _find_all(data: bytes, label: bytes) -> Iterator[int]:
         at = data.find(label, at + 1)
 
 
-def _hash(words: np.ndarray) -> np.ndarray:
-    """Hashes the first `_MID_BYTES` bytes of words; (n,) uint64 in and out."""
-    shift = np.uint64(8 * (8 - _MID_BYTES))
-    return ((words << shift) * _PRIME) >> np.uint64(64 - _HASH_BITS)
+def _with_whole_records(
+    data: bytes, is_kept: np.ndarray, starts: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which lines are kept so that records stay what they are, and which begin one.
+
+    Args:
+        data: whole records.
+        is_kept: lines that are to be kept, (n,) bool.
+        starts: where each line begins.
+        layout: of the table.
+    """
+    quoted = find_quoted_lines(data, layout)
+    is_head = np.ones(len(starts), bool)
+    is_head[quoted.continued] = False
+    # The lines of a record are kept together.
+    record = np.cumsum(is_head) - 1
+    has_kept = np.zeros(len(starts), bool)
+    has_kept[record[is_kept]] = True
+    is_kept = has_kept[record]
+    # The next record ends a quote that nothing closes, so it is kept with that.
+    for line in quoted.unclosed:
+        others = range(line + 1, len(starts)) if is_kept[line] else ()
+        following = next((each for each in others if layout.is_head(data, int(starts[each]))), None)
+        if following is not None:
+            is_kept[record == record[following]] = True
+    return is_kept, is_head
 
 
-def _field_starts(text: np.ndarray, starts: np.ndarray, number: int, source: Source) -> np.ndarray:
-    """Returns where a field of each line begins, if no field before it is quoted; (n,)."""
+def _field_starts(
+    text: np.ndarray, starts: np.ndarray, number: int, delimiter: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where a field of each line begins, (n,), and whether that is sure, (n,) bool.
+
+    It isn't where there are quotes before it. The line may have fewer fields, and end before.
+    """
     if not number:
-        return starts
-    delimiters = np.append(_places(text, ord(source.delimiter)), len(text) - 1)
+        return starts, np.ones(len(starts), bool)
+    delimiters = np.append(_places(text, ord(delimiter)), len(text) - 1)
     first = np.searchsorted(delimiters, starts)
-    return delimiters[np.minimum(first + number - 1, len(delimiters) - 1)] + 1
+    found = delimiters[np.minimum(first + number - 1, len(delimiters) - 1)] + 1
+    quotes = _places(text, _QUOTE)
+    return found, np.searchsorted(quotes, starts) == np.searchsorted(quotes, found)
 
 
 def _bytes_at(text: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:

@@ -88,6 +88,7 @@ fuzz: $(VENV)/installed
 	$(FUZZ) tests.fuzz.version_targets:added_file --seed $(SEED) --count 500 --mebibytes 1024
 	$(FUZZ) tests.fuzz.input_targets:drawn_folder --seed $(SEED) --count 20000
 	$(FUZZ) tests.fuzz.input_targets:changed_input --seed $(SEED) --count 500 --seconds 60 --mebibytes 2000
+	$(FUZZ) tests.fuzz.selection_targets:drawn_selection --seed $(SEED) --count 300 --seconds 60 --mebibytes 2000
 	$(FUZZ).signals --seed $(SEED) --count 160
 	$(FUZZ).signals --seed $(SEED) --count 40 --runner flink
 	$(FUZZ) tests.fuzz.table_targets:table --seed $(SEED) --count 30000

@@ -130,6 +130,23 @@ def test_a_cluster_gives_the_same_bytes(
     assert not (tmp_path / "out" / ".work").exists()
 
 
+def test_a_selection_gives_the_same_bytes(
+    flink: cluster.Cluster, inputs: list[str], tmp_path: Path
+):
+    """Images are chosen first, and the rest is read after that."""
+    wanted = ["--label_types", "boxes,image_labels,points", "--max_per_class", "2"]
+    wanted += ["--max_images", "9", "--seed", "3", "--expand_hierarchy"]
+    annotations = [*inputs[:2], "--images", "none", "--format", "parquet", *wanted]
+    runners = ([], ["--runner", "flink", "--flink_master", flink.master, "--num_workers", "2"])
+    digests = []
+    for number, runner in enumerate(runners):
+        built = builds.run_build(*annotations, *runner, "--output", tmp_path / str(number))
+        assert built.returncode == 0, built.stderr
+        assert len(built.version.table) == 9
+        digests.append(built.version.digests())
+    assert digests[0] == digests[1]
+
+
 def test_a_cluster_that_shares_nothing_but_a_store_gives_the_same_bytes(
     flink: cluster.Cluster,
     inputs: list[str],

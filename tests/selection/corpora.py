@@ -6,6 +6,7 @@ gzipped or with the keys of JSON in another order, and with rows that contradict
 
 import csv
 import dataclasses
+import functools
 import gzip
 import io
 import json
@@ -44,12 +45,12 @@ class Corpus:
     conflicting: frozenset[str]
     has_image_tables: bool
 
-    @property
+    @functools.cached_property
     def parents(self) -> Mapping[str, list[str]]:
         """The parents of each class."""
         return {each["label"]: each["parents"] for each in self.classes}
 
-    @property
+    @functools.cached_property
     def everything(self) -> list[dict]:
         """All examples."""
         return [each for some in self.examples.values() for each in some]

@@ -111,7 +111,17 @@ def _check_keys(source: Source, data: bytes, ids: list[str]) -> None:
     assert not any(json.loads(each)["image_id"] in ids for each in unread)
 
 
+#: A quote that is closed by another row's line, if the row between them isn't there.
+STRAY = f"""{IDS[0]},0,0,/m/01,yes,"not
+{IDS[1]},0,0,/m/01,yes,
+closed"
+""".encode()
+#: A row that names a short label, far from the end.
+SHORT = b"0000000000000001,x,/m/0,1\n" + 3 * b"0000000000000001,x,/m/09xyz,1\n"
+
+
 @given(_tables(), st.lists(st.sampled_from(IDS), unique=True))
+@example((_source("points", COLUMNS["points"]), STRAY), [IDS[0]])
 @example((_source("images", COLUMNS["images"]), b"\n\n"), [])
 @example((_source("masks", COLUMNS["masks"]), b"x\n\na.png,0000000000000002,/m/01,b\n"), [IDS[0]])
 @example((_source("boxes", COLUMNS["boxes"]), b""), [])
@@ -125,6 +135,7 @@ def test_rows_of_some_images(table: tuple[Source, bytes], ids: list[str]) -> Non
     st.lists(st.sampled_from(IDS), unique=True) | st.none(),
 )
 @example((_source("boxes", COLUMNS["boxes"]), b"/m/01\n"), list(LABELS), None)
+@example((_source("image_labels", COLUMNS["image_labels"]), SHORT), list(LABELS[:4]), None)
 def test_rows_that_name_some_labels(
     table: tuple[Source, bytes], labels: list[str], ids: list[str] | None
 ) -> None:

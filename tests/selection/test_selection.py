@@ -34,7 +34,14 @@ def test_a_flag_by_itself(v7: Corpus, tmp_path: Path, name: str) -> None:
     else:
         pytest.fail("no draw changes anything")
     done = checking.run(v7, drawn, tmp_path / "out")
-    assert checking.check(v7, drawn, done) == "some"
+    assert checking.check(v7, drawn, done) != "nothing"
+
+
+def test_a_quota_without_image_tables(no_tables: Corpus, tmp_path: Path) -> None:
+    """All images are counted, though no annotation decides about them."""
+    drawn = draw.Drawn(["--max_images", "7"], naive.Wanted(max_images=7))
+    done = checking.run(no_tables, drawn, tmp_path / "out")
+    assert checking.check(no_tables, drawn, done) == "some"
 
 
 @pytest.mark.parametrize(("corpus", "seed"), DRAWN)

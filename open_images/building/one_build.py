@@ -263,10 +263,10 @@ def _rejections(outcome: Outcome, config: BuildPlan) -> list[tuple[str, Sequence
     if outcome.losses:
         return [(loss.text, loss.examples) for loss in outcome.losses]
     cause = "the annotations hold no row that can be read: check --annotations"
-    if failed := outcome.failed_images:
-        cause = f"all {counted(failed, 'image')} failed: mend the input"
-    elif emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
+    if emptied := next((name for name, left in outcome.funnel.items() if not left), ""):
         cause = f"none is left by {emptied}: loosen it"
+    elif failed := outcome.failed_images:
+        cause = f"all {counted(failed, 'image')} failed: mend the input"
     elif config.examples.splits:
         cause = f"none is of --splits {','.join(config.examples.splits)}"
     elif config.image_keys is not None:

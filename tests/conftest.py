@@ -38,7 +38,7 @@ _LONGEST = (
     *("test_kubernetes", "test_airflow", "test_prism", "test_readers", "test_verify"),
     *("test_processed_pictures", "test_tfds", "test_synthetic_pictures", "test_synthetic_bulk"),
     *("test_draw", "test_lease", "test_benchmarks", "test_metrics", "test_lean", "test_direct"),
-    "test_signals",
+    *("test_signals", "test_selection", "test_ways"),
 )
 #: Others that `--quick` leaves out: they use what `make setup` installs, emulators, or pip.
 _SET_UP = ("test_doctor_flink", "test_schedules", "test_objects", "test_installed")

@@ -124,8 +124,8 @@ def test_counts_of_drawn_selections(
 ):
     rng = random.Random(seed)
     names = [name for name in draw.SINGLE if rng.random() < 0.3] or ["classes"]
-    parents = {each["label"]: each["parents"] for each in expected.classes}
-    drawn = draw.draw(rng, expected.examples, parents, names)
+    everything = Corpus(corpus, expected.examples, expected.classes, frozenset(), True)
+    drawn = draw.draw(rng, everything, names)
     given = [*flags_of(corpus), *drawn.flags]
     done = builds.run_build(*given, "--output", tmp_path / "out", "--format", "parquet")
     code, counted = run(capfd, *given)

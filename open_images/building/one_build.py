@@ -294,8 +294,6 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
         funnel: how many images each condition of the selection leaves.
         config: what was to be built.
     """
-    if failed:
-        return f"all {counted(failed, 'image')} failed: mend the input"
     selection = config.examples.selection
     emptied = next((name for name, left in funnel.items() if not left), None)
     # Where no row names a class, there isn't a bucket to count in.
@@ -307,6 +305,8 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
         return f"none is left by --classes: name others, or mind {', '.join(others)} and --splits"
     if emptied:
         return f"none is left by {emptied}: loosen it"
+    if failed:
+        return f"all {counted(failed, 'image')} failed: mend the input"
     if selection.sample_fraction is not None and not funnel.get(""):
         share = f"--sample_fraction {selection.sample_fraction}"
         return f"none is left by {share}: raise it, or choose another --seed"

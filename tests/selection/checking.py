@@ -88,6 +88,8 @@ def check(corpus: Corpus, drawn: draw.Drawn, done: builds.Build) -> str:
     compare.assert_examples_equal(done.version.table, examples)
     if drawn.wanted != naive.Wanted(splits=drawn.wanted.splits):  # which selects nothing by itself
         _check_account(corpus, manifest, selected)
+    mids = {mid for term in drawn.wanted.classes or () for mid in term}
+    assert manifest["class_images"] == {mid: selected.class_images[mid] for mid in mids}
     failed = [each["image_id"] for each in done.version.failures if each["stage"] == "join"]
     conflicting = [each for each in selected.images if each in corpus.conflicting]
     assert sorted(failed) == sorted([*conflicting, *selected.missing])
@@ -123,6 +125,7 @@ def assert_same(one: builds.Build, other: builds.Build) -> None:
     """
     assert one.returncode == other.returncode, (one.stderr, other.stderr)
     if one.returncode:
+        assert _cause(one) == _cause(other)
         return
     versions = one.version, other.version
     digests = [
@@ -135,6 +138,10 @@ def assert_same(one: builds.Build, other: builds.Build) -> None:
     accounts = [[_account(source) for source in v.manifest["sources"]] for v in versions]
     assert accounts[0] == accounts[1]
     assert versions[0].manifest["splits"] == versions[1].manifest["splits"]
+
+
+def _cause(done: builds.Build) -> str:
+    return done.stderr.strip().rpartition("error: ")[2]
 
 
 def _without_bad_rows(failures: list[dict]) -> list[str]:

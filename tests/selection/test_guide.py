@@ -18,14 +18,15 @@ from transforms.selection.selection import EVERYTHING
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide" / "selection.md"
 README = ROOT / "README.md"
-_BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`]+)`")
 
 
 def shown_flags() -> list[list[str]]:
     """The lines of flags in the guide, and its command."""
     found = []
-    for block in _BLOCK.findall(GUIDE.read_text()):
+    blocks = [text for language, text in _BLOCK.findall(GUIDE.read_text()) if not language]
+    for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words[:3] == ["python", "-m", "pipelines.build"]:

@@ -44,6 +44,17 @@ def test_a_quota_without_image_tables(no_tables: Corpus, tmp_path: Path) -> None
     assert checking.check(no_tables, drawn, done) == "some"
 
 
+def test_a_class_that_no_image_shows(v7: Corpus, tmp_path: Path) -> None:
+    """Which condition leaves nothing is said in both ways."""
+    label = next(each["label"] for each in v7.classes if each["name"] == "Tortoise")
+    drawn = draw.Drawn(["--classes", label], naive.Wanted(classes=[[label]]))
+    for first in (True, False):
+        with checking.carried_out(first):
+            done = checking.run(v7, drawn, tmp_path / str(first))
+        assert checking.check(v7, drawn, done) == "nothing"
+        assert "no images to publish: none is left by --classes" in done.stderr
+
+
 @pytest.mark.parametrize(("corpus", "seed"), DRAWN)
 def test_flags_together(
     find_corpus: Callable[[str], Corpus], tmp_path: Path, corpus: str, seed: int

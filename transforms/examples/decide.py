@@ -97,7 +97,10 @@ class ListKeysFn(beam.DoFn):
         chosen = self._deciding.chooser(cuts).choose(images)
         if chosen.images.any():
             yield bucket, np.sort(images.keys[chosen.images]).tobytes()
-        yield beam.pvalue.TaggedOutput("funnels", tuple(chosen.funnel.items()))
+        # Without an image table, how many images there are isn't known here.
+        is_counted = self._deciding.selection.images_decide
+        funnel = ((name, left) for name, left in chosen.funnel.items() if name or is_counted)
+        yield beam.pvalue.TaggedOutput("funnels", tuple(funnel))
 
 
 class ListLabelsFn(beam.DoFn):

@@ -20,6 +20,7 @@ from pipelines import build, plan
 from pipelines.cli import forecast as printed
 from tests import builds, oracle
 from tests.selection import draw, naive
+from tests.selection.corpora import Corpus
 
 
 @pytest.fixture(scope="module", autouse=True)

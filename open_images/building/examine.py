@@ -105,6 +105,7 @@ def _check_inputs(flags: DoctorFlags) -> Iterator[Finding]:
         flags = with_selection_file(flags, options)
         annotations, pixels, notices = plan.find_inputs(flags, options)
         plan.choose_sources(flags, [*annotations, *pixels], options)
+        plan.read_vocabulary(annotations, options)
     except (UsageError, StorageError, ChangedError) as error:
         yield fix(f"inputs: {error}")
         return

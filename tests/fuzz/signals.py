@@ -31,7 +31,6 @@ from pipelines import synthesize, verify
 from runners.flink import cluster
 from runners.flink.rest import ENDED, Rest
 from tests.builds import COMMAND, latest_version
-from tests.conftest import drop_unused_classes
 
 #: Within which a build ends, of a machine of its own.
 SECONDS = 15.0
@@ -121,7 +120,6 @@ def setting(flink: bool = False, num_workers: int | None = None) -> Iterator[Set
         folder = Path(name)
         flags = ["--output", str(folder / "corpus"), "--images", str(_IMAGES)]
         assert synthesize.main([*flags, "--num_workers", "1"]) == 0
-        drop_unused_classes(folder / "corpus" / "annotations")
         (folder / "tmp").mkdir()
         started = cluster.up(folder / "flink", task_managers=2, slots=1) if flink else None
         try:

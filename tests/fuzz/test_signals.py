@@ -3,7 +3,7 @@
 from tests.fuzz import signals
 
 #: With which workers come to be killed, and a single one interrupted, early and late.
-SEEDS = range(300, 306)
+SEEDS = range(300, 312)
 
 
 def test_builds_end_after_a_signal():

@@ -3,6 +3,7 @@
 import datetime
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from open_images.building.build_plan import BuildPlan, ExamplePlan, Vocabulary
 from open_images.building.fingerprint import identify, settings_fingerprint
@@ -63,11 +64,8 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    # Impatiently: what is wrong shall be told in seconds.
+    flags, choice, annotations, needed, notices = _select_inputs(flags)
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
-    flags = with_selection_file(flags, hasty)
-    annotations, pixels, notices = find_inputs(flags, hasty)
-    choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
     try:
         sources = identify(needed, manifest, hasty)
     except OSError as error:
@@ -141,12 +139,37 @@ def make_forecast_plan(flags: BuildFlags, work: str) -> tuple[ExamplePlan, list[
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
+    flags, choice, _, needed, notices = _select_inputs(flags)
+    _check_encoding(flags.image_encoding, flags.format)
+    return _plan_examples(flags, needed, choice, flags.exchange or "files", work), notices
+
+
+class _Selected(NamedTuple):
+    """The inputs that a build selects.
+
+    Attributes:
+        flags: with those of a selection file.
+        choice: of images and annotations.
+        annotations: all annotation files.
+        needed: the sources that the choice needs.
+        notices: remarks on the inputs.
+    """
+
+    flags: BuildFlags
+    choice: Choice
+    annotations: list[Source]
+    needed: list[Source]
+    notices: list[Notice]
+
+
+def _select_inputs(flags: BuildFlags) -> _Selected:
+    """Finds, recognises and selects the inputs of a build."""
+    # Impatiently: what is wrong shall be told in seconds.
     hasty = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url).hasty()
     flags = with_selection_file(flags, hasty)
     annotations, pixels, notices = find_inputs(flags, hasty)
     choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
-    _check_encoding(flags.image_encoding, flags.format)
-    return _plan_examples(flags, needed, choice, flags.exchange or "files", work), notices
+    return _Selected(flags, choice, annotations, needed, notices)
 
 
 def choose_sources(

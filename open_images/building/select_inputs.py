@@ -1,4 +1,4 @@
-"""What a selection means for the inputs: which are read, in which order, and which rows."""
+"""Plans which inputs a selection reads, in which order, and which of their rows."""
 
 import dataclasses
 import gzip

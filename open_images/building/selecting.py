@@ -21,7 +21,7 @@ from transforms.storage.stores import ObjectOptions
 
 
 class Choice(NamedTuple):
-    """What flags choose.
+    """A selection, with the list of images and the class order that flags name.
 
     Attributes:
         selection: of images and annotations.

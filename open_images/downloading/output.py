@@ -1,4 +1,4 @@
-"""What a download writes beside published files: pictures, and lists of what can't be had."""
+"""Writes pictures and lists of failures beside the published files of a download."""
 
 import contextlib
 import csv

@@ -14,7 +14,7 @@ from transforms.wording import counted
 
 @dataclasses.dataclass(frozen=True)
 class FilesAccount:
-    """What became of some files.
+    """Counts of files that were downloaded, present, and failed.
 
     Attributes:
         downloaded: how many were downloaded.

@@ -1,4 +1,4 @@
-"""What a selection needs: annotation files, and then just its pictures and mask PNGs."""
+"""Downloads the annotation files of a selection, then only its pictures and mask PNGs."""
 
 import dataclasses
 import re
@@ -45,7 +45,7 @@ _PUBLISHED = ("original", "thumbnail")
 
 
 class SelectedDownload:
-    """What a selection needs.
+    """Downloads for one selection.
 
     Attributes:
         items: the annotation files, and files of `--kinds`.

@@ -1,4 +1,4 @@
-"""What the workers of a plan have counted, as a document that they leave in its work folder."""
+"""Counts of the workers of a plan: a document in the work folder."""
 
 import collections
 import dataclasses
@@ -41,7 +41,7 @@ class MediumPictures:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counted:
-    """What examples would hold.
+    """Counts of the examples that a build would make.
 
     Attributes:
         images: by split.

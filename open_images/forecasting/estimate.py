@@ -1,4 +1,4 @@
-"""What a build would take, by what such builds take on average: `docs/figures.md` has the rates."""
+"""Estimates disk and time of a build from average rates, which `docs/figures.md` has."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a build would make: what `open_images.plan` returns."""
+"""The forecast of a build, which `open_images.plan` returns."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class PictureForecast:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a build would make, as if no version were there.
+    """The forecast of a build, as if no version were there.
 
     Images and annotations are counted; what shards, the exchange and the build would take is
     estimated.

@@ -56,7 +56,7 @@ output, and nothing was done.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportFlags:
-    """What a program does of a build, and how it reports."""
+    """The flags of a dry run and of reports."""
 
     dry_run: bool = running_flag(
         switch,

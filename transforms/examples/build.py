@@ -16,6 +16,7 @@ from transforms.examples.join import Joined
 from transforms.examples.make import BatchBuilder, BucketBuilder
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import report_bucket
+from transforms.examples.side_inputs import bucket_inputs
 from transforms.exchange.batches import BucketBatches
 from transforms.journal import Journal
 from transforms.selection.quotas import NO_CUTS, Cuts
@@ -105,12 +106,10 @@ class BuildBucket(beam.PTransform):
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        inputs: dict[str, Any] = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
+        inputs = bucket_inputs(self.labels, self.cuts)
         if self.options.needs_class_index:
             # It depends on labels that occur anywhere, so all has to be read by then.
             inputs["new_labels"] = beam.pvalue.AsList(self.new_labels)
-        if self.cuts is not None:
-            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
         build = BuildBucketFn(
             self.options, self.builder, self.journal, self.progress_folder, self.num_buckets
         )

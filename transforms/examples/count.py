@@ -19,6 +19,7 @@ from transforms.examples.apply_selection import join_selected
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
 from transforms.examples.report import BuiltBucket, report_bucket
+from transforms.examples.side_inputs import bucket_inputs
 from transforms.exchange.batches import BucketBatches
 from transforms.kinds.images import IMAGE_FIELDS
 from transforms.kinds.registry import ANNOTATIONS, count_annotations
@@ -248,9 +249,7 @@ class CountBuckets(beam.PTransform):
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        inputs: dict[str, Any] = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
-        if self.cuts is not None:
-            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        inputs = bucket_inputs(self.labels, self.cuts)
         count = CountBucketFn(self.options, self.progress_folder, self.num_buckets)
         return buckets | beam.ParDo(count, **inputs).with_outputs(
             "failed", "counts", "funnels", main="examples"

@@ -14,6 +14,7 @@ from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import Source, in_one_piece
 from transforms.examples.apply_selection import apply_selection
 from transforms.examples.join import Joined, join
+from transforms.examples.side_inputs import bucket_inputs
 from transforms.exchange.batches import BucketBatches
 from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.choose import BucketImages, Chooser
@@ -49,6 +50,11 @@ class Deciding:
         chooser = self.chooser(NO_CUTS)
         return join(batches, self.sources, self.splits, labels, chooser, self.reads)
 
+    def images(self, batches: BucketBatches, encoded_labels: bytes) -> BucketImages:
+        """Returns the same as what `Chooser` chooses from."""
+        joined = self.join(batches, encoded_labels)
+        return BucketImages.of_table(joined.keys, joined.table)
+
 
 class TallyBucketFn(beam.DoFn):
     """Counts the images of a bucket by what they show; see `quotas.tally`.
@@ -65,8 +71,7 @@ class TallyBucketFn(beam.DoFn):
     def process(
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
     ) -> Iterator[bytes]:
-        joined = self._deciding.join(element[1], encoded_labels)
-        images = BucketImages.of_table(joined.keys, joined.table)
+        images = self._deciding.images(element[1], encoded_labels)
         chooser = self._deciding.chooser(cuts)
         chosen, shown, _ = chooser.qualify(images)
         if self._is_final:
@@ -92,8 +97,7 @@ class ListKeysFn(beam.DoFn):
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
     ) -> Iterator[Any]:
         bucket, batches = element
-        joined = self._deciding.join(batches, encoded_labels)
-        images = BucketImages.of_table(joined.keys, joined.table)
+        images = self._deciding.images(batches, encoded_labels)
         chosen = self._deciding.chooser(cuts).choose(images)
         if chosen.images.any():
             yield bucket, np.sort(images.keys[chosen.images]).tobytes()
@@ -151,12 +155,8 @@ class ListLabels(beam.PTransform):
     cuts: beam.PCollection | None
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        inputs = {
-            "encoded_labels": beam.pvalue.AsSingleton(self.labels),
-            "new_labels": beam.pvalue.AsList(self.new_labels),
-        }
-        if self.cuts is not None:
-            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        new_labels = beam.pvalue.AsList(self.new_labels)
+        inputs = bucket_inputs(self.labels, self.cuts, new_labels=new_labels)
         return buckets | beam.ParDo(ListLabelsFn(self.deciding), **inputs)
 
 
@@ -222,9 +222,7 @@ class ListKeys(beam.PTransform):
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, buckets: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        inputs = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
-        if self.cuts is not None:
-            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        inputs = bucket_inputs(self.labels, self.cuts)
         listing = beam.ParDo(ListKeysFn(self.deciding), **inputs)
         keys, funnels = buckets | listing.with_outputs("funnels", main="keys")
         once = keys.pipeline | "KeysOnce" >> beam.Impulse()

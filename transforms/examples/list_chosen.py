@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -12,6 +11,7 @@ from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import to_ipc
 from transforms.examples.apply_selection import join_selected
 from transforms.examples.options import ExampleOptions
+from transforms.examples.side_inputs import bucket_inputs
 from transforms.exchange.batches import BucketBatches
 from transforms.selection.quotas import NO_CUTS, Cuts
 from transforms.storage import files
@@ -75,9 +75,7 @@ class ListChosen(beam.PTransform):
     cuts: beam.PCollection | None
 
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        inputs: dict[str, Any] = {"encoded_labels": beam.pvalue.AsSingleton(self.labels)}
-        if self.cuts is not None:
-            inputs["cuts"] = beam.pvalue.AsSingleton(self.cuts)
+        inputs = bucket_inputs(self.labels, self.cuts)
         return buckets | beam.ParDo(
             ListChosenFn(self.options, self.num_buckets, self.folder), **inputs
         )

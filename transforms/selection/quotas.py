@@ -6,7 +6,7 @@ buckets before, and of one bucket some more. Nothing else is gathered in one pla
 which the order begins counts as two pieces, the last of which comes last.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -207,9 +207,3 @@ def _ranks(groups: np.ndarray, keys: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order)) - starts
     return ranks
-
-
-def count_images(tallies: Sequence[bytes]) -> int:
-    """Returns how many images are counted in all."""
-    table = _together(tallies)
-    return pc.sum(table.filter(table["label"].is_null())["count"]).as_py() or 0

@@ -13,7 +13,7 @@ import numpy as np
 from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import Source, in_one_piece
 from transforms.examples.apply_selection import apply_selection
-from transforms.examples.join import Joined, join
+from transforms.examples.join import LISTED, Joined, join
 from transforms.examples.side_inputs import bucket_inputs
 from transforms.exchange.batches import BucketBatches
 from transforms.kinds.registry import ANNOTATIONS
@@ -48,6 +48,7 @@ class Deciding:
         """Returns the images of a bucket with what decides on them."""
         labels = decode_labels(encoded_labels)
         chooser = self.chooser(NO_CUTS)
+        batches = batches.of({*self.reads, LISTED})
         return join(batches, self.sources, self.splits, labels, chooser, self.reads)
 
     def images(self, batches: BucketBatches, encoded_labels: bytes) -> BucketImages:

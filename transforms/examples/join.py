@@ -136,8 +136,7 @@ def join(
         labels: those that coded labels are the numbers of, as of `codes.encode`.
         chooser: which images will be chosen from. With one, the table also has images whose rows
             contradict each other, since whether they matter isn't known yet.
-        reads: indices of the sources whose rows are joined, as if there were no others; None for
-            all.
+        reads: indices of the sources that batches are of, as if there were no others; None for all.
     """
     by_column = collections.defaultdict(list)
     received: Counter[int] = Counter()
@@ -145,8 +144,6 @@ def join(
     for source, _, rows in batches:
         if source == LISTED:
             listed = rows["key"].to_numpy()
-            continue
-        if reads is not None and source not in reads:
             continue
         received[source] += rows.num_rows
         by_column[column_of(sources[source].kind)].append((source, rows))

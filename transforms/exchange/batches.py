@@ -1,8 +1,8 @@
 """Elements of an exchange, and the protocol of its transports."""
 
 import abc
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,10 @@ class BucketBatches(abc.ABC):
     @abc.abstractmethod
     def __iter__(self) -> Iterator[KeyedBatch]:
         """Yields them."""
+
+    @abc.abstractmethod
+    def of(self, origins: Collection[int]) -> Self:
+        """Returns the batches of some origins; those of others aren't read."""
 
 
 class Transport(Protocol):

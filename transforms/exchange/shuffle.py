@@ -5,8 +5,8 @@ For workers that share no file system.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Self
 
 import apache_beam as beam
 import pyarrow as pa
@@ -52,6 +52,9 @@ class ShuffledBatches(BucketBatches):
     def __iter__(self) -> Iterator[KeyedBatch]:
         for (origin, order, _), payload in self.payloads:
             yield KeyedBatch(origin, order, next(iter(pa.ipc.open_stream(payload))))
+
+    def of(self, origins: Collection[int]) -> Self:
+        return type(self)([payload for payload in self.payloads if payload[0][0] in origins])
 
 
 def encode_fragments(batch: KeyedBatch, num_buckets: int) -> Iterator[tuple[int, Payload]]:

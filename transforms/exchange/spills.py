@@ -5,8 +5,8 @@ import functools
 import itertools
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +89,10 @@ class SpilledBatches(BucketBatches):
         for spill in self.spills:
             yield KeyedBatch(spill.origin, spill.order, reader.load(spill, self.bucket))
         reader.expect_next(self.spills, self.bucket)
+
+    def of(self, origins: Collection[int]) -> Self:
+        spills = tuple(spill for spill in self.spills if spill.origin in origins)
+        return dataclasses.replace(self, spills=spills)
 
 
 class SpillReader:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -16,7 +16,9 @@ from tests.builds import Version, latest_version
 from tests.changing import Corpus, edit_row, name_new_label
 from tests.releases import spoiling
 from transforms.formats import described, jsonl
+from transforms.formats.format import Content
 from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -56,7 +58,7 @@ def test_a_format_alone(
     assert {
         s["format"] for split in before.manifest["splits"].values() for s in split["shards"]
     } == {form}
-    code = find_format(form).loading_code(str(before.folder), "v7", "train")
+    code = find_format(form).loading_code(str(before.folder), DEFAULT_SETTINGS, "train")
     assert f"  {code}" in built.stdout.splitlines()
     assert check(before) == []
     edit_row(corpus, Random(0))
@@ -128,11 +130,11 @@ class Labels(jsonl.JsonLines):
     is_partial = True
 
     def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+        self, path: str, content: Content, options: ObjectOptions = files.DEFAULTS
     ) -> LabelsWriter:
-        return LabelsWriter(path, options)
+        return LabelsWriter(path, content, options)
 
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, content: Content) -> dict[str, str]:
         return described.describe(LABELS)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from open_images import values
+from open_images.building.format_flags import FormatFlags
 from open_images.building.selection_flags import SelectionFlags
 from runners.launch import RUNNERS
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
@@ -128,7 +129,7 @@ class ExampleFlags(SelectionFlags):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BuildFlags(ExampleFlags):
+class BuildFlags(ExampleFlags, FormatFlags):
     """All flags of a build."""
 
     release: str | None = input_flag(

@@ -22,6 +22,7 @@ from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
 from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.settings import FormatSettings
 from transforms.kinds import vocabulary
 from transforms.kinds.images import IMAGES
 from transforms.kinds.masks import MASKS
@@ -72,29 +73,30 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
         raise unreadable(error) from None
     release = flags.release or _release_of(annotations)
     recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
-    _check_encoding(flags.image_encoding, flags.format)
+    settings = FormatSettings.of_flags(vars(flags), release)
+    _check_formats(flags, sources, settings)
     examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
     selection = None if choice.is_everything else describe(choice, flags.splits)
-    settings = settings_fingerprint(recorded, release, selection)
-    digest = fingerprint(sources, settings, examples.buckets)
+    settings_digest = settings_fingerprint(recorded, release, selection)
+    digest = fingerprint(sources, settings_digest, examples.buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
     previous = None
-    if manifest and manifest.settings_fingerprint == settings and not flags.rebuild:
+    if manifest and manifest.settings_fingerprint == settings_digest and not flags.rebuild:
         previous = os.path.join(output, "versions", manifest.version)
     now = datetime.datetime.now(datetime.UTC)
     return BuildPlan(
         **vars(examples),
         output=output,
         version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
-        release=release,
         formats=tuple(flags.format),
+        settings=settings,
         shard_size=flags.shard_size,
         num_shards=flags.num_shards,
         max_failure_rate=flags.max_failure_rate,
         max_bad_rate=flags.max_bad_rate,
         flags=recorded | {"release": release, "chunk_size": examples.chunk_size},
         fingerprint=digest,
-        settings_fingerprint=settings,
+        settings_fingerprint=settings_digest,
         selection=selection,
         class_names=dict(choice.class_names),
         notices=tuple(notices),
@@ -139,8 +141,9 @@ def make_forecast_plan(flags: BuildFlags, work: str) -> tuple[ExamplePlan, list[
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    flags, choice, _, needed, notices = _select_inputs(flags)
-    _check_encoding(flags.image_encoding, flags.format)
+    flags, choice, annotations, needed, notices = _select_inputs(flags)
+    release = flags.release or _release_of(annotations)
+    _check_formats(flags, needed, FormatSettings.of_flags(vars(flags), release))
     return _plan_examples(flags, needed, choice, flags.exchange or "files", work), notices
 
 
@@ -287,8 +290,13 @@ def check_image_flags(flags: ExampleFlags) -> ImageSpec:
     )
 
 
-def _check_encoding(encoding: str, formats: Iterable[str]) -> None:
-    """Raises UsageError where readers of a format can't decode such pictures."""
+def _check_formats(flags: BuildFlags, sources: Iterable[Source], settings: FormatSettings) -> None:
+    """Raises UsageError where a format lacks what it needs, or pictures that it can't hold."""
+    kinds = {source.kind for source in sources}
+    for name in flags.format:
+        if lacking := find_format(name).missing(kinds, settings):
+            raise UsageError(f"--format {name}: {lacking}")
+    encoding, formats = flags.image_encoding, flags.format
     refusals = {name: find_format(name).refusal(encoding) for name in FORMATS}
     if refused := next(filter(None, map(refusals.get, formats)), ""):
         other = next(name for name in FORMATS if not refusals[name])

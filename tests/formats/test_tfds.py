@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.formats.reference import encoded
 from transforms.dataset.schema import MAP_COLUMNS
-from transforms.formats.format import ShardSize
+from transforms.formats.format import Content, ShardSize
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.formats.tfrecord.format import FORMAT
 from transforms.formats.tfrecord.tfds import CITATION, DESCRIPTION, HOMEPAGE, dataset_folder
 from transforms.formats.tfrecord.writer import TFRecordWriter
@@ -201,8 +202,8 @@ def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
     for split, lengths in SHARDS.items():
         table = pa.Table.from_pylist(ROWS[split], schema=EXAMPLE)
         for shard, length in enumerate(lengths):
-            path = data_dir / FORMAT.shard_path("v7", split, shard, len(lengths))
-            writer = TFRecordWriter(str(path), names)
+            path = data_dir / FORMAT.shard_path(DEFAULT_SETTINGS, split, shard, len(lengths))
+            writer = TFRecordWriter(str(path), Content(names))
             start = sum(lengths[:shard])
             writer.write(table[start : start + length])
             writer.close()
@@ -212,10 +213,12 @@ def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
 
 def _write_metadata(folder: Path, names: tuple[str, ...]) -> None:
     shards = {
-        split: [ShardSize(length, NUM_BYTES if n == 0 else 0) for n, length in enumerate(lengths)]
+        split: [
+            ShardSize(length, NUM_BYTES if n == 0 else 0, "") for n, length in enumerate(lengths)
+        ]
         for split, lengths in SHARDS.items()
     }
-    for path, content in FORMAT.documents("v7", names, shards).items():
+    for path, content in FORMAT.documents(Content(names), shards).items():
         (folder / Path(path).name).write_text(json.dumps(content), encoding="utf-8")
 
 

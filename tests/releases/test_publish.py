@@ -16,6 +16,7 @@ from open_images.building import plan
 from pipelines.cli import build_flags
 from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
+from transforms.formats.format import Content
 from transforms.formats.part import DamagedPartError
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
 from transforms.kinds.registry import EXAMPLE, example_columns
@@ -32,9 +33,9 @@ def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
     rows = [{"image_id": f"{bucket:08x}{i:08x}", "split": "train"} for i in range(ROWS)]
     examples = pa.Table.from_pylist(rows, EXAMPLE)
     path = str(folder / f"{form}-{bucket}")
-    writer = find_format(form).open_part(path, example_columns(with_image=False))
+    writer = find_format(form).open_part(path, Content(example_columns(with_image=False)))
     writer.write(examples)
-    return BuiltPart(form, "train", bucket, 0, *writer.close())
+    return BuiltPart(form, "train", bucket, 0, **writer.close()._asdict())
 
 
 def flip(path: Path | str, at: int) -> None:

@@ -22,6 +22,7 @@ from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from tests.releases.test_publish import flip
 from transforms.dataset.failures import Failure, Reason, Stage, to_table
+from transforms.formats.format import Content
 from transforms.formats.registry import FORMATS, find_format
 from transforms.formats.tables import TableExamples
 from transforms.formats.tfrecord.records import KIND_NAMES, parse_example, read_records
@@ -520,7 +521,7 @@ def test_any_bit_of_a_tfrecord_is_noticed_without_its_sha256(copy: Version):
         folder=str(path.parent),
         split="validation",
         shard=ShardFile(path.name, "tfrecord", num_examples=3, bytes=len(whole), sha256=""),
-        schema=find_format("tfrecord").schema(example_columns()),
+        schema=find_format("tfrecord").schema(Content(example_columns())),
         columns=(),
         compare=False,
         count=True,
@@ -542,7 +543,7 @@ def test_records_are_read_as_their_rows(published: Build):
     table = published.version.table
     wanted = dict(zip(table["image_id"].to_pylist(), range(len(table)), strict=True))
     columns = example_columns()
-    rows, kinds = TableExamples(table, columns), find_format("tfrecord").schema(columns)
+    rows, kinds = TableExamples(table, columns), find_format("tfrecord").schema(Content(columns))
     for path in published.version.shards("train", "tfrecord"):
         examples = [*find_format("tfrecord").read(str(path), columns)]
         ids = [each for some in examples for each in some.image_ids.to_pylist()]

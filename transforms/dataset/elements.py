@@ -173,8 +173,9 @@ class Origin(NamedTuple):
 class BuiltPart(NamedTuple):
     """Consecutive examples of one bucket and split in a file: written, not yet published.
 
-    `body` is the CRC-32 of all that precedes page indexes and a footer. The file is the part
-    itself, or with an `origin` the shard that it lies in.
+    `body` is the CRC-32 of all that precedes page indexes and a footer; `dropped` says what of the
+    examples the format can't hold, and how many of that. The file is the part itself, or with an
+    `origin` the shard that it lies in.
     """
 
     format: str
@@ -186,6 +187,7 @@ class BuiltPart(NamedTuple):
     bytes: int
     crc32: str
     body: str = ""
+    dropped: tuple[tuple[str, int], ...] = ()
     origin: Origin | None = None
 
 

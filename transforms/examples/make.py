@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import metrics
+from transforms.dataset.classes import ClassTable
 from transforms.examples.complete import Window, complete_examples
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
@@ -103,14 +104,14 @@ class BucketBuilder(Protocol):
         """Closes the sources."""
 
     def build(
-        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+        self, bucket: int, joined: Joined, classes: ClassTable
     ) -> Generator[Any, None, BuiltBucket]:
         """Yields the outputs of a bucket, such as parts or batches; returns its account.
 
         Args:
             bucket: its number.
             joined: its images.
-            class_index: MID to class index, for semantic maps.
+            classes: of the dataset; none where nothing depends on them.
         """
 
 
@@ -127,12 +128,12 @@ class BatchBuilder:
         self._maker.close()
 
     def build(
-        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+        self, bucket: int, joined: Joined, classes: ClassTable
     ) -> Generator[Any, None, BuiltBucket]:
         built = BuiltBucket()
         for split, images in split_table(joined.table):
             account = built.add_split(split)
-            for window in self._maker.make(images, class_index):
+            for window in self._maker.make(images, classes.index):
                 account.add(window)
                 # Of one batch, or of none where there are no examples.
                 yield from window.examples.cast(EXAMPLE).combine_chunks().to_batches()

@@ -4,6 +4,7 @@ import dataclasses
 
 from transforms.dataset.elements import Source
 from transforms.examples.imaging.process import ImageSpec
+from transforms.formats.settings import FormatSettings
 from transforms.selection.selection import EVERYTHING, Selection
 from transforms.sources.limits import HttpOptions
 from transforms.storage.stores import ObjectOptions
@@ -58,6 +59,7 @@ class PartOptions:
         parts_folder: folder for the parts.
         with_pictures: whether examples carry pictures.
         map_columns: of `schema.MAP_COLUMNS`, those that examples have.
+        settings: of all formats.
         object_options: how object stores are reached.
     """
 
@@ -68,4 +70,5 @@ class PartOptions:
     parts_folder: str
     with_pictures: bool
     map_columns: tuple[str, ...]
+    settings: FormatSettings
     object_options: ObjectOptions

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from transforms import progress
+from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import BuiltPart
 from transforms.examples.join import Joined
 from transforms.examples.make import ExampleMaker
@@ -16,7 +17,7 @@ from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.pictures import HELD_BYTES, Finished
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
-from transforms.formats.format import ExampleWriter
+from transforms.formats.format import Content, ExampleWriter
 from transforms.formats.registry import find_format
 from transforms.formats.shard_count import parts_at_least
 from transforms.kinds.registry import example_columns
@@ -44,18 +45,20 @@ class PartBuilder:
         self,
         bucket: int,
         joined: Joined,
-        class_index: Mapping[str, int],
+        classes: ClassTable,
         finished: Mapping[str, Finished] = MappingProxyType({}),
     ) -> Generator[BuiltPart, None, BuiltBucket]:
         """As of `BucketBuilder`; some images of a split may be `finished` already."""
         built = BuiltBucket()
+        columns = example_columns(with_image=self.parts.with_pictures, maps=self.parts.map_columns)
+        content = Content(columns, self.parts.settings, classes)
         for split, images in split_table(joined.table):
             account = built.add_split(split)
             writers = [
-                PartWriter(self.parts, form, split, bucket, len(images))
+                PartWriter(self.parts, content, form, split, bucket, len(images))
                 for form in self.parts.formats
             ]
-            for window in self._maker.make(images, class_index, finished.get(split)):
+            for window in self._maker.make(images, classes.index, finished.get(split)):
                 account.add(window)
                 for writer in writers:
                     writer.write(window.examples, window.failed_images)
@@ -75,18 +78,26 @@ class PartWriter:
     in as many as the split's shards need."""
 
     def __init__(
-        self, options: PartOptions, form: str, split: str, bucket: int, images: int
+        self,
+        options: PartOptions,
+        content: Content,
+        form: str,
+        split: str,
+        bucket: int,
+        images: int,
     ) -> None:
         """Opens no file yet.
 
         Args:
             options: how examples are written.
+            content: of the examples.
             form: name of the format.
             split: of the examples.
             bucket: number of the bucket.
             images: how many images are to come at most.
         """
         self._options = options
+        self._content = content
         self._form = form
         self._split = split
         self._bucket = bucket
@@ -131,12 +142,11 @@ class PartWriter:
         # The name is unique to the attempt: a retry never touches what another attempt wrote.
         options = self._options
         path = os.path.join(options.parts_folder, uuid.uuid4().hex)
-        columns = example_columns(with_image=options.with_pictures, maps=options.map_columns)
-        return find_format(self._form).open_part(path, columns, options.object_options)
+        return find_format(self._form).open_part(path, self._content, options.object_options)
 
     def _close_part(self, writer: ExampleWriter) -> None:
         part = writer.close()
-        sequence = len(self._parts)
-        self._parts.append(BuiltPart(self._form, self._split, self._bucket, sequence, *part))
+        place = self._form, self._split, self._bucket, len(self._parts)
+        self._parts.append(BuiltPart(*place, **part._asdict()))
         self._parts_to_come = max(1, self._parts_to_come - 1)
         self._writer = None

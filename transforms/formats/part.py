@@ -25,6 +25,7 @@ class Part(NamedTuple):
         crc32: of all of its bytes.
         body: CRC-32 of the bytes before its footer, which for Parquet begins with page indexes; of
             all where the format has no footer.
+        dropped: what of the examples the format can't hold, and how many of that.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Part(NamedTuple):
     bytes: int
     crc32: str
     body: str
+    dropped: tuple[tuple[str, int], ...] = ()
 
 
 class StoredPart(NamedTuple):

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self
 from transforms.dataset import naming
 from transforms.dataset.naming import MANIFEST
 from transforms.formats.registry import FORMATS
+from transforms.formats.settings import FormatSettings
 from transforms.releases.documents import FormError, parse, to_json
 
 #: Raised when a member changes its name or meaning.
@@ -148,6 +149,7 @@ class Manifest:
         splits: examples and shards.
         sources: the inputs.
         annotations: by column.
+        dropped: by format, what of the examples it can't hold, and how many of that.
         warnings: about sources.
         exif_reset: how many pictures had an orientation in their metadata that was reset.
         selection: what was selected, as `--selection` takes it; None where everything was.
@@ -169,6 +171,7 @@ class Manifest:
     splits: Annotated[dict[str, Split], lambda splits: splits.keys() <= set(naming.SPLITS)]
     sources: tuple[SourceRows, ...]
     annotations: dict[str, Annotations] = dataclasses.field(default_factory=dict)
+    dropped: dict[str, dict[str, Count]] = dataclasses.field(default_factory=dict)
     warnings: tuple[SourceWarning, ...] = ()
     exif_reset: Count = 0
     selection: dict[str, Any] | None = None
@@ -211,6 +214,11 @@ class Manifest:
     def release(self) -> str:
         """The dataset's version for readers, such as `v7`."""
         return self.config.get("release", "")
+
+    @property
+    def settings(self) -> FormatSettings:
+        """How formats are written."""
+        return FormatSettings.of_flags(self.config, self.release)
 
     @property
     def formats(self) -> set[str]:

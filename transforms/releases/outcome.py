@@ -40,6 +40,7 @@ class Outcome:
         examples_of_failures: the first rows.
         sources: the inputs.
         annotations: by column.
+        dropped: by format, what of the examples it can't hold, and how many of that.
         warnings: about sources.
         losses: why nothing was published.
         splits: examples and shards.
@@ -58,6 +59,7 @@ class Outcome:
     examples_of_failures: tuple[dict[str, Any], ...]
     sources: tuple[SourceRows, ...]
     annotations: dict[str, Annotations]
+    dropped: dict[str, dict[str, Count]]
     warnings: tuple[SourceWarning, ...]
     losses: tuple[Loss, ...]
     splits: dict[str, Split]

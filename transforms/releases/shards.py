@@ -10,13 +10,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, groupby, pairwise, zip_longest
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Shard
-from transforms.formats.format import FileKind
+from transforms.formats.format import CreateFile, FileKind
 from transforms.formats.part import DamagedPartError, HashingFile, StoredPart
 from transforms.formats.registry import find_format
+from transforms.formats.settings import FormatSettings
 from transforms.formats.shard_count import shards_at_least
 from transforms.releases.shard_files import download
 from transforms.reuse import previous, recording
@@ -57,8 +58,9 @@ def plan_shards(
     """
     for (form, split), some in groupby(sorted(parts), lambda part: (part.format, part.split)):
         of_split = list(some)
-        shards = _by_size(of_split, shard_size)
-        if form != naming.LINEAGE:
+        kind = _kind_of(form)
+        shards = [of_split] if kind.is_single else _by_size(of_split, shard_size)
+        if form != naming.LINEAGE and not kind.is_single:
             examples = sum(part.num_examples for part in of_split)
             number = min(shards_at_least(examples, num_shards), len(of_split))
             if num_shards or len(shards) < number:
@@ -93,14 +95,14 @@ def _evenly(parts: Sequence[BuiltPart], shards: int) -> list[Sequence[BuiltPart]
 
 
 def seal_shard(
-    plan: ShardPlan, folder: str, release: str, options: ObjectOptions = files.DEFAULTS
+    plan: ShardPlan, folder: str, settings: FormatSettings, options: ObjectOptions = files.DEFAULTS
 ) -> Shard:
     """Makes a shard of its parts, having read every byte of them back; it isn't flushed.
 
     Args:
         plan: the shard.
         folder: the version's folder, local or in an object store; so may the parts be.
-        release: the dataset's version for readers.
+        settings: of all formats.
         options: how object stores are reached.
 
     Raises:
@@ -108,7 +110,7 @@ def seal_shard(
         StorageError: The object store can't be read, or written to.
     """
     kind = _kind_of(plan.form)
-    path = kind.shard_path(release, plan.split, plan.index, plan.shards)
+    path = kind.shard_path(settings, plan.split, plan.index, plan.shards)
     target = os.path.join(folder, path)
     num_examples = sum(part.num_examples for part in plan.parts)
     parts = tuple(part._replace(path="", origin=None) for part in plan.parts)
@@ -120,11 +122,20 @@ def seal_shard(
         scratch = _make_scratch(plan.parts, stack)
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
-        size, sha256 = _put_together(plan._replace(parts=local), attempt)
+        create = partial(_create, folder, scratch=scratch, options=options)
+        size, sha256 = _put_together(plan._replace(parts=local), attempt, create)
         if kind.count(attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
         footer = kind.footer_checksum(attempt)
     return shard(bytes=size, sha256=sha256, footer=footer)
+
+
+def sync_shard(shard: Shard, folder: str) -> None:
+    """Makes a shard in a version's folder last, with the files that it lists."""
+    kind = _kind_of(shard.format)
+    if kind.has_loose_files and not is_remote(folder):
+        os.sync()  # thousands of small files one by one would take minutes
+    files.sync(os.path.join(folder, shard.path))
 
 
 def _make_scratch(parts: Iterable[BuiltPart], stack: contextlib.ExitStack) -> str:
@@ -176,17 +187,26 @@ def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPar
     return part._replace(path=path)
 
 
-def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
+@contextlib.contextmanager
+def _create(folder: str, path: str, scratch: str, options: ObjectOptions) -> Iterator[BinaryIO]:
+    """Opens a file of a version, as of `format.CreateFile`."""
+    target = os.path.join(folder, path)
+    with files.staged(target, scratch, options) as attempt, open(attempt, "wb") as file:
+        yield file
+
+
+def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[int, str]:
     """Makes a file of verified parts; returns its size and SHA-256."""
     digest = hashlib.sha256()
-    if len(plan.parts) == 1:
+    kind = _kind_of(plan.form)
+    if len(plan.parts) == 1 and not kind.has_loose_files:
         (part,) = plan.parts
         StoredPart(part.path, part.crc32).read(digest.update)
         os.link(part.path, attempt)
         return part.bytes, digest.hexdigest()
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
-        _kind_of(plan.form).concatenate(_read_ahead(plan.parts), file)
+        kind.concatenate(_read_ahead(plan.parts), file, create)
         return file.tell(), file.digest
 
 

@@ -121,7 +121,8 @@ class _Check:
         self.sizes = sizes = contents.sizes
         self._problems(verify_files.check_manifest(self.name, manifest))
         self._problems(verify_files.check_counts(manifest))
-        self._problems(verify_files.check_files(manifest, contents))
+        loose = verify_files.list_loose_files(folder, manifest, sizes, options)
+        self._problems(verify_files.check_files(manifest, contents, loose))
         self._problems(verify_files.check_content(folder, manifest, sizes, options))
         self._problems(verify_files.check_reuse_files(folder, manifest, sizes, options))
         tasks = self._plan_tasks(manifest, sample)

@@ -8,12 +8,14 @@ from collections.abc import Generator, Mapping
 import numpy as np
 
 from transforms import metrics, progress
+from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import BuiltPart
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket
 from transforms.examples.select import split_table
 from transforms.examples.write import PartBuilder
+from transforms.formats.registry import find_format
 from transforms.kinds.registry import count_annotations
 from transforms.reuse import recording
 from transforms.reuse.finished import FinishedImages
@@ -44,6 +46,9 @@ class ReusingBuilder:
 
     def open(self) -> None:
         self.builder.open()
+        self._has_loose_files = any(
+            find_format(form).has_loose_files for form in self.parts.formats
+        )
         self._previous = None
         if self.folder:
             options = self.options.object_options
@@ -53,23 +58,22 @@ class ReusingBuilder:
         self.builder.close()
 
     def build(
-        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+        self, bucket: int, joined: Joined, classes: ClassTable
     ) -> Generator[BuiltPart, None, BuiltBucket]:
         turned = self.options.image_spec.apply_rotation
         lineage = {
             split: lineage_of(images, self.options.sources, turned)
             for split, images in split_table(joined.table)
         }
-        classes = repr(sorted(class_index.items())).encode()
         given = [rows.view(np.uint8) for rows in lineage.values()]
-        digest = digest_of(joined.table, [*given, classes])
+        digest = digest_of(joined.table, [*given, repr(classes.records).encode()])
         parts = self._reuse_bucket(bucket, digest, len(joined.table))
         if parts:
             yield from parts
             built = self._account_for(joined)
         else:
             finished = self._find_finished(lineage)
-            built = yield from self.builder.build(bucket, joined, class_index, finished)
+            built = yield from self.builder.build(bucket, joined, classes, finished)
             for split in built.splits:
                 if self.options.with_pictures and split.split in finished:
                     split.reused_pictures = int(finished[split.split].pictures.sum())
@@ -88,7 +92,7 @@ class ReusingBuilder:
 
     def _reuse_bucket(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:
         """Returns the parts of a bucket whose input is that of the version before."""
-        if not self._previous or not images:
+        if not self._previous or not images or self._has_loose_files:
             return None
         reused = self._previous.bucket(
             bucket, self.parts.buckets, digest, images, self.parts.formats

@@ -34,7 +34,7 @@ class TFRecordWriter(ExampleWriter):
     def write(self, table: pa.Table) -> None:
         for start in range(0, len(table), _SLICE_ROWS):
             rows = table.slice(start, _SLICE_ROWS)
-            for data in frame(encode_examples(rows, self._columns)):
+            for data in frame(encode_examples(rows, self._content.columns)):
                 self._file.write(data)
         self._rows += len(table)
 

@@ -1,0 +1,213 @@
+"""Formats of loose files: a file a picture, or one that grows with every example of a split.
+
+A part is an Arrow stream of the files' paths and contents. Its shard is a list of the files, in the
+form of `sha256sum`, so that `sha256sum -c` checks them from the version's folder:
+
+    # 0001eeaf4aed83f9
+    <SHA-256>  yolo/images/train/0001eeaf4aed83f9.jpg
+
+A line that begins with `#` names an example, of which the shard has as many as such lines.
+"""
+
+import abc
+import contextlib
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.formats.format import (
+    Content,
+    CreateFile,
+    ExampleWriter,
+    Format,
+    FormatError,
+    ListedFile,
+    Picture,
+    Schema,
+)
+from transforms.formats.part import HashingFile, Part, StoredPart
+
+_ROW = pa.schema({"path": pa.string(), "data": pa.binary()})
+#: In place of a path, where `data` is an ImageID.
+_EXAMPLE = ""
+_LIST_ROWS = 65_536
+_SHA256_DIGITS = 64
+
+
+class LooseFile(NamedTuple):
+    """A file, or a piece of one that is shared by many examples.
+
+    Attributes:
+        path: below the folder of the version, with slashes; or empty, and `data` is an ImageID.
+        data: the content, bytes or a buffer of them.
+    """
+
+    path: str
+    data: Any
+
+
+class LooseWriter(ExampleWriter):
+    """Writes the files of examples to a part."""
+
+    @abc.abstractmethod
+    def files(self, table: pa.Table) -> Iterator[LooseFile]:
+        """Yields the files of examples, or pieces of them, in an order that is the same each time.
+
+        Args:
+            table: (n,) rows as of `ExampleWriter.write`.
+        """
+
+    @functools.cached_property
+    def _stream(self) -> pa.RecordBatchStreamWriter:
+        return pa.ipc.new_stream(self._file, _ROW)
+
+    def write(self, table: pa.Table) -> None:
+        for image_id in table["image_id"].to_pylist():
+            self._append(LooseFile(_EXAMPLE, image_id.encode()))
+        for file in self.files(table):
+            self._append(file)
+        self._rows += len(table)
+
+    def _append(self, file: LooseFile) -> None:
+        columns = [pa.array([file.path]), pa.array([file.data], pa.binary())]
+        self._stream.write_batch(pa.record_batch(columns, schema=_ROW))
+
+    def close(self) -> Part:
+        self._stream.close()
+        return super().close()
+
+
+def read_files(path: str) -> Iterator[LooseFile]:
+    """Yields the files of a part that was verified; contents are buffers that stay on the disk."""
+    with pa.memory_map(path) as source, pa.ipc.open_stream(source) as stream:
+        for batch in stream:
+            for name, data in zip(batch["path"].to_pylist(), batch["data"], strict=True):
+                yield LooseFile(name, data.as_buffer())
+
+
+class FileList:
+    """The list of files that is a shard; `create` opens them.
+
+    Args:
+        destination: of the list; it is left open.
+        create: opens a file of the version.
+    """
+
+    def __init__(self, destination: HashingFile, create: CreateFile) -> None:
+        self._destination = destination
+        self._create = create
+
+    def add_example(self, image_id: Any) -> None:
+        """Lists an example.
+
+        Args:
+            image_id: bytes, or a buffer of them.
+        """
+        self._destination.write(b"# %b\n" % memoryview(image_id))
+
+    def write(self, file: LooseFile) -> None:
+        """Writes a file that is whole, or lists an example."""
+        if file.path == _EXAMPLE:
+            self.add_example(file.data)
+            return
+        with self.open(file.path) as opened:
+            opened.write(file.data)
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[HashingFile]:
+        """Opens a file, to be listed when it is closed without an error.
+
+        Args:
+            path: below the folder of the version.
+        """
+        with self._create(path) as raw:
+            file = HashingFile(raw, hashlib.sha256())
+            yield file
+            digest = file.digest
+        self._destination.write(f"{digest}  {path}\n".encode())
+
+
+class LooseFormat(Format):
+    """A format whose shards are lists of loose files.
+
+    Files that are made of pieces of many examples need an own `concatenate`, and `is_single`.
+    """
+
+    has_loose_files = True
+    is_partial = True
+
+    def concatenate(
+        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+    ) -> None:
+        """Writes the files of the parts, and to `destination` their list."""
+        listed = FileList(destination, create)
+        for part in parts:
+            part.read()
+            for file in read_files(part.path):
+                listed.write(file)
+
+    def schema(self, content: Content) -> dict[str, str]:
+        return {"image_id": "string"}
+
+    def count(self, path: str) -> int:
+        with open(path, "rb") as file:
+            return sum(line.startswith(b"#") for line in file)
+
+    def listed_files(self, path: str) -> Iterator[ListedFile]:
+        with open(path, errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if line.startswith("# "):
+                    continue
+                sha256, _, name = line.rstrip("\n").partition("  ")
+                inside = name and not name.startswith("/") and ".." not in name.split("/")
+                if len(sha256) != _SHA256_DIGITS or not inside:
+                    raise FormatError(f"line {number} names no file with its SHA-256")
+                yield ListedFile(name, sha256)
+
+    def read(
+        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
+    ) -> Iterator["ListedExamples"]:
+        with open(path) as file:
+            found = read_image_ids(file)
+            for ids in iter(lambda: [*islice(found, _LIST_ROWS)], []):
+                yield ListedExamples(pa.array(ids, pa.string()))
+
+
+def read_image_ids(lines: Iterable[str]) -> Iterator[str]:
+    """Yields the ImageIDs of the examples of a list of files."""
+    return (line[2:].rstrip("\n") for line in lines if line.startswith("# "))
+
+
+class ListedExamples:
+    """The ImageIDs of consecutive examples; see `format.Examples`.
+
+    Annotations are in loose files, which are checked by their checksums.
+    """
+
+    def __init__(self, image_ids: pa.StringArray) -> None:
+        self.image_ids = image_ids
+
+    def count_in_split(self, split: str) -> int:
+        """Counts all of them: their list is of one split."""
+        return len(self.image_ids)
+
+    def count_annotations(self) -> Counter[str]:
+        return Counter()
+
+    def picture(self, row: int) -> Picture:
+        return Picture(self.image_ids[row].as_py(), None, (None, None))
+
+    def checksums(self) -> np.ndarray:
+        return np.zeros(len(self.image_ids), np.uint64)
+
+    def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        return {}
+
+    def features(self, row: int) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,26 @@
+"""How formats write examples, beside what examples hold: the flags of single formats."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+
+@dataclasses.dataclass(frozen=True)
+class FormatSettings:
+    """How formats write examples; all have a default.
+
+    Attributes:
+        release: the dataset's version for readers, such as `v7`.
+    """
+
+    release: str = "v7"
+
+    @classmethod
+    def of_flags(cls, flags: Mapping[str, Any], release: str) -> Self:
+        """Returns the settings that flags of a build say, or the manifest of a version records."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        found = {name: flags[name] for name in names if flags.get(name) is not None}
+        return cls(**found | {"release": release})
+
+
+DEFAULT_SETTINGS = FormatSettings()

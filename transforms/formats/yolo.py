@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from transforms.dataset.naming import numbers
 from transforms.formats.format import Content, Shards
@@ -45,7 +44,7 @@ class Yolo(LooseFormat):
         return f"yolo/files/{split}-{numbers(index, shards)}.sha256"
 
     def missing(self, kinds: Collection[str], settings: FormatSettings) -> str:
-        return "" if "pictures" in kinds else "its labels lie beside pictures: name them by --images"
+        return "" if "pictures" in kinds else "its labels go with pictures: name them by --images"
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
         splits = "".join(f"{split}: images/{split}\n" for split in shards)

@@ -282,7 +282,7 @@ def commit_to_store(store: Store, labels: str, output: str, work: str, name: str
                 shards.append(part._replace(path=uri))
     plans = plan_shards(shards, 1 << 20)
     sealed = [
-        seal_shard(each, config.version_folder, config.release, store.options) for each in plans
+        seal_shard(each, config.version_folder, config.settings, store.options) for each in plans
     ]
     commit(config, sealed)
 
@@ -336,7 +336,7 @@ def test_a_shard_that_has_gone_is_not_published(store: Store, labels: str):
     with tempfile.TemporaryDirectory() as folder:
         parts = [write_part(Path(folder), form, 0) for form in ("parquet", "tfrecord")]
         for each in plan_shards(parts, 1 << 20):
-            shards.append(seal_shard(each, config.version_folder, config.release, store.options))
+            shards.append(seal_shard(each, config.version_folder, config.settings, store.options))
     objects.delete_below(f"{config.version_folder}/parquet", store.options)
     with pytest.raises(StorageError, match="has gone"):
         commit(config, shards)

@@ -82,7 +82,7 @@ def test_tells_its_size_while_writing(tmp_path):
 
 def test_an_empty_file_is_one_of_no_records(tmp_path):
     part = _write(tmp_path / "part", _table(0))
-    assert part[1:] == (0, 0, "00000000", "00000000")
+    assert part[1:] == (0, 0, "00000000", "00000000", ())
     assert count_records(part.path) == 0
 
 
@@ -116,7 +116,7 @@ def test_pictures_of_any_size_are_written_as_tensorflow_does(tmp_path, picture_b
     ours = writer.close()
     content = (tmp_path / "ours").read_bytes()
     assert content == (tmp_path / "theirs").read_bytes()
-    assert ours[1:] == (4, len(content), *2 * [f"{zlib.crc32(content):08x}"])
+    assert ours[1:] == (4, len(content), *2 * [f"{zlib.crc32(content):08x}"], ())
     assert count_records(ours.path) == 4
 
 

@@ -19,6 +19,7 @@ from transforms.dataset.elements import BucketCount, BuiltPart, Shard
 from transforms.formats.format import Content
 from transforms.formats.part import DamagedPartError
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.kinds.registry import EXAMPLE, example_columns
 from transforms.releases import publish, workspace
 from transforms.releases.outcome import Outcome
@@ -30,10 +31,14 @@ ROWS = 20
 
 def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
     """A part of some examples, as a bucket writes it."""
-    rows = [{"image_id": f"{bucket:08x}{i:08x}", "split": "train"} for i in range(ROWS)]
+    picture = {"bytes": b"\xff\xd8\xff", "path": "a.jpg"}
+    rows = [
+        {"image_id": f"{bucket:08x}{i:08x}", "split": "train", "image": picture}
+        for i in range(ROWS)
+    ]
     examples = pa.Table.from_pylist(rows, EXAMPLE)
     path = str(folder / f"{form}-{bucket}")
-    writer = find_format(form).open_part(path, Content(example_columns(with_image=False)))
+    writer = find_format(form).open_part(path, Content(example_columns()))
     writer.write(examples)
     return BuiltPart(form, "train", bucket, 0, **writer.close()._asdict())
 
@@ -53,12 +58,12 @@ def test_sound_parts_become_a_shard(tmp_path: Path, form: str, parts: int):
     built = [write_part(tmp_path, form, bucket) for bucket in range(parts)]
     plans = list(plan_shards(reversed(built), 1 << 20))
     assert plans == [ShardPlan(form, "train", 0, 1, tuple(built))]
-    shard = seal_shard(plans[0], str(tmp_path / "version"), "v7")
+    shard = seal_shard(plans[0], str(tmp_path / "version"), DEFAULT_SETTINGS)
     data = (tmp_path / "version" / shard.path).read_bytes()
     assert (shard.num_examples, shard.bytes) == (ROWS * parts, len(data))
     assert shard.sha256 == hashlib.sha256(data).hexdigest()
     # A retry, or a second attempt at the same time, ends in the same.
-    assert seal_shard(plans[0], str(tmp_path / "version"), "v7") == shard
+    assert seal_shard(plans[0], str(tmp_path / "version"), DEFAULT_SETTINGS) == shard
     assert [path.name for path in (tmp_path / "version" / shard.path).parent.iterdir()] == [
         Path(shard.path).name
     ]
@@ -97,7 +102,11 @@ def test_a_part_with_a_flipped_bit_is_refused(tmp_path: Path, form: str, parts: 
     damaged = built[-1]
     flip(damaged.path, int(place * (damaged.bytes - 1)))
     with pytest.raises(DamagedPartError, match=damaged.path):
-        seal_shard(ShardPlan(form, "train", 0, 1, tuple(built)), str(tmp_path / "version"), "v7")
+        seal_shard(
+            ShardPlan(form, "train", 0, 1, tuple(built)),
+            str(tmp_path / "version"),
+            DEFAULT_SETTINGS,
+        )
     assert [path for path in (tmp_path / "version").rglob("*") if path.is_file()] == []
 
 
@@ -106,15 +115,23 @@ def test_a_part_cut_short_is_refused(tmp_path: Path, form: str):
     part = write_part(tmp_path, form, 0)
     os.truncate(part.path, part.bytes - 1)
     with pytest.raises(DamagedPartError):
-        seal_shard(ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), "v7")
+        seal_shard(
+            ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), DEFAULT_SETTINGS
+        )
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_part_of_fewer_examples_than_reported_is_refused(tmp_path: Path, form: str):
     part = write_part(tmp_path, form, 0)._replace(num_examples=ROWS + 1)
     with pytest.raises(DamagedPartError, match="number of examples"):
-        seal_shard(ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), "v7")
-    assert [path for path in (tmp_path / "version").rglob("*") if path.is_file()] == []
+        seal_shard(
+            ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), DEFAULT_SETTINGS
+        )
+    left = {path for path in (tmp_path / "version").rglob("*") if path.is_file()}
+    if find_format(form).has_loose_files:  # without their list they are nothing
+        shard = find_format(form).shard_path(DEFAULT_SETTINGS, "train", 0, 1)
+        left &= {tmp_path / "version" / shard}
+    assert not left
 
 
 @pytest.fixture
@@ -135,7 +152,7 @@ def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publ
         config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name)
         parts = [write_part(Path(config.work.parts), form, 0) for form in DEFAULT]
         plans = plan_shards(parts, 1 << 20)
-        return config, [seal_shard(p, config.version_folder, config.release) for p in plans]
+        return config, [seal_shard(p, config.version_folder, config.settings) for p in plans]
 
     return make
 

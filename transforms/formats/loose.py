@@ -146,9 +146,12 @@ class LooseFormat(Format):
         self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
     ) -> None:
         """Writes the files of the parts, and to `destination` their list."""
-        listed = FileList(destination, create)
-        for part in parts:
+        sound = []
+        for part in parts:  # no file is written before all parts are known to be sound
             part.read()
+            sound.append(part)
+        listed = FileList(destination, create)
+        for part in sound:
             for file in read_files(part.path):
                 listed.write(file)
 

@@ -74,7 +74,8 @@ class ClassNames:
         place = "--classes"
         found: list[tuple[str, ...]] = []
         excluded: set[str] = set()
-        fields = (split_fields(place, text) for text in texts)
+        # A text that is a name as a whole has no list in it, whatever its commas.
+        fields = ([text] if self.is_name(text) else split_fields(place, text) for text in texts)
         for field in filter(None, itertools.chain.from_iterable(fields)):
             for where, text in self._expand(place, field):
                 if text.startswith("!"):

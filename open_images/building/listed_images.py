@@ -46,7 +46,10 @@ def read_keys(given: Iterable[str], options: ObjectOptions = files.DEFAULTS) -> 
             at = int(np.argmin(valid))
             wrong, form = clean(ids[at], 300), "an ImageID of 16 hex digits"
             if not places[at]:
-                raise UsageError(f"{_FLAG}: {wrong!r} is neither a file nor {form}: check it")
+                raise UsageError(
+                    f"{_FLAG}: {wrong!r} is neither a file nor {form}: check it, and repeat the "
+                    "flag for each"
+                )
             place = f"{_FLAG}: {text}, {places[at]}"
             raise UsageError(f"{place}: {wrong!r} isn't {form}: {_FORMS}")
         found.append(keys)

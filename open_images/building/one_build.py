@@ -147,7 +147,7 @@ class Build:
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         if outcome.version is not None:
-            if lacking := _lacking_classes(outcome):
+            if lacking := note_lacking(outcome.class_images, outcome.class_names):
                 self._log(lacking)
             return self._result(outcome.version, outcome=outcome)
         assert self._config is not None
@@ -264,17 +264,19 @@ class Build:
         return time.monotonic() - self._started
 
 
-def _lacking_classes(outcome: Outcome) -> str:
-    """Returns a note of the selected classes that no image shows; empty where there are none."""
-    names = outcome.class_names
-    lacking = [
-        names.get(label, label) for label, count in outcome.class_images.items() if not count
-    ]
+def note_lacking(class_images: Mapping[str, int], names: Mapping[str, str | None]) -> str:
+    """Returns a note of the selected classes that no image shows; empty where there are none.
+
+    Args:
+        class_images: how many images show each selected class, by its MID.
+        names: of classes, by MID.
+    """
+    lacking = [names.get(label) or label for label, count in class_images.items() if not count]
     if not lacking:
         return ""
     more = len(lacking) - _CLASSES_NAMED
     some = ", ".join(lacking[:_CLASSES_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-    selected = len(outcome.class_images)
+    selected = len(class_images)
     return f"note: no image shows {len(lacking):,} of the {selected:,} selected classes: {some}"
 
 

@@ -42,7 +42,9 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
     if not found:
         if begun := _BEGINNING.match(text):
             raise UsageError(f"{place}: {_no_operator(begun['operator'])}")
-        raise UsageError(f"{place}: not SUBJECT.FIELD OPERATOR VALUE, as in 'boxes.area >= 0.01'")
+        raise UsageError(
+            f"{place}: not SUBJECT.FIELD OPERATOR VALUE in quotes, as in 'boxes.area >= 0.01'"
+        )
     subject, field, value = found["subject"], found["field"] or "", found["value"]
     operator = " ".join(found["operator"].split())
     if operator not in OPERATORS:
@@ -51,8 +53,14 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
         raise UsageError(f"{place}: no value after {operator}: write one, as in 'boxes.area > 0.1'")
     subjects = ("images", *LABEL_TYPES)
     if subject not in subjects:
-        hint = did_you_mean(subject, subjects)
+        owners = [] if field else [each for each in subjects if subject in _field_types(each)]
+        meant = " or ".join(f"{each}.{subject}" for each in owners)
+        hint = f": did you mean {meant}?" if meant else did_you_mean(subject, subjects)
         raise UsageError(f"{place}: {subject!r} is none of {', '.join(subjects)}{hint}")
+    if re.search(rf"\b(and|or)\s+({'|'.join(subjects)})\s*\.", value):
+        raise UsageError(
+            f"{place}: holds several conditions: give each a --{flag} of its own; all have to hold"
+        )
     if not field:
         return _parse_triplet(place, text, subject, operator, value, names)
     types = _field_types(subject)
@@ -75,7 +83,8 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
         raise UsageError(
             f"{place}: {field} is a number: compare it by =, !=, <, <=, >, >=, in or not in"
         )
-    return Condition(subject, field, operator, tuple(_number(place, each) for each in texts), text)
+    numbers = tuple(_number(place, field, each) for each in texts)
+    return Condition(subject, field, operator, numbers, text)
 
 
 def spell_condition(condition: Condition) -> str:
@@ -158,11 +167,12 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _number(place: str, text: str) -> float:
+def _number(place: str, field: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if math.isnan(number):
-        raise UsageError(f"{place}: {text!r} is no number")
+        form = "1 for yes, 0 for no, -1 for unknown" if field.startswith("is_") else "one like 0.05"
+        raise UsageError(f"{place}: {text!r} is no number: write {form}")
     return number

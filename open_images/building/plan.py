@@ -169,6 +169,12 @@ def _select_inputs(flags: BuildFlags) -> _Selected:
     flags = with_selection_file(flags, hasty)
     annotations, pixels, notices = find_inputs(flags, hasty)
     choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
+    if not flags.masks:
+        notices += [
+            Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
+            for source in needed
+            if source.kind == MASKS.name
+        ]
     return _Selected(flags, choice, annotations, needed, notices)
 
 
@@ -257,14 +263,8 @@ def find_inputs(
             "CSV files, or what a file is (KIND=PATH)"
         )
     _check_splits(annotations)
-    if not flags.masks:
-        if flags.mask_maps:
-            raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
-        notices += [
-            Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
-            for source in annotations
-            if source.kind == MASKS.name
-        ]
+    if flags.mask_maps and not flags.masks:
+        raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
     return annotations, pixels, notices
 
 

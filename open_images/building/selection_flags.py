@@ -43,7 +43,7 @@ class SelectionFlags:
         None,
         group="selection",
         metavar="NAMES",
-        help=f"which annotations examples carry, of {','.join(LABEL_TYPES)}; files that only "
+        help=f"which annotations examples carry, of {', '.join(LABEL_TYPES)}; files that only "
         "others need aren't read. Default: all",
     )
     classes: Sequence[str] = flag(

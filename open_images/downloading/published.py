@@ -48,7 +48,10 @@ class FilesAccount:
         if not self.failed:
             return []
         total = counted(self.downloaded + self.there + self.failed, "file")
-        return [f"{self.failed} of {total} failed, as said above: run the same command again"]
+        return [
+            f"{self.failed} of {total} failed, as said above: run the same command again; if that "
+            "doesn't help, check --base_url and --release"
+        ]
 
 
 def get_files(

@@ -5,7 +5,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, TestOptions
@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from open_images.building.build_plan import ExamplePlan, Vocabulary
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import WorkMonitor
-from open_images.building.one_build import explain, explain_no_images
+from open_images.building.one_build import explain, explain_no_images, note_lacking
 from open_images.building.plan import make_forecast_plan, read_vocabulary
 from open_images.errors import BuildError
 from open_images.forecasting import estimate
@@ -139,13 +139,17 @@ class ForecastRun:
             cause = explain_no_images(counted.failed_images, counted.funnel, plan)
             raise self._error(f"no images to build: {cause}")
         sources, options = plan.examples.sources, plan.examples
+        names = {each["label"]: each["name"] for each in json.loads(vocabulary.classes)}
+        selected = {label: counted.class_images[label] for label in options.selection.mids}
+        if lacking := note_lacking(selected, names):
+            self._log(lacking)
         pictures = estimate.forecast_pictures(counted, sources)
         num_workers = self._flags.num_workers or cores()
         seconds = self.seconds
         return Forecast(
             images=counted.images,
             annotations=counted.annotations,
-            classes=_name_classes(counted, json.loads(vocabulary.classes)),
+            classes=_name_classes(counted, names, selected),
             pictures=pictures,
             bare_images=counted.bare_images,
             failed_images=counted.failed_images,
@@ -171,9 +175,10 @@ class ForecastRun:
         return BuildError(redact(message), seconds=self.seconds, notes=self._notes)
 
 
-def _name_classes(counted: Counted, classes: Sequence[dict]) -> list[ClassForecast]:
+def _name_classes(
+    counted: Counted, names: Mapping[str, str | None], selected: Collection[str]
+) -> list[ClassForecast]:
     """Returns the classes of examples, those with most images first."""
-    names = {each["label"]: each["name"] for each in classes}
     labels = {**counted.class_images, **counted.class_annotations}
     found = [
         ClassForecast(
@@ -181,6 +186,7 @@ def _name_classes(counted: Counted, classes: Sequence[dict]) -> list[ClassForeca
             names.get(label),
             counted.class_images.get(label, 0),
             counted.class_annotations.get(label, {}),
+            label in selected,
         )
         for label in labels
     ]

@@ -52,6 +52,7 @@ def names() -> ClassNames:
         (["Vehicle+", "!Boat"], [["/m/07", "/m/09"]]),
         (["Vehicle+,! Boat+"], [["/m/07"]]),
         (['Cat, "meal, ready to eat"'], [["/m/01"], ["/m/04"]]),
+        (["Meal, Ready-to-eat", "Cat"], [["/m/04"], ["/m/01"]]),
         (["list:boxable"], [["/m/02"], ["/m/01"]]),
         (["list:boxable,!Cat"], [["/m/02"]]),
         (["list:trainable"], [["/m/05"], ["/m/01"]]),

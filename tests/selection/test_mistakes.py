@@ -87,8 +87,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["--classes", "Cat, Veicle+"],
         ["no class 'Veicle': the nearest are Vehicle"],
     ),
-    "a name with a comma, not quoted": (
-        ["--classes", "Meal, ready-to-eat"],
+    "a name with a comma, among others and not quoted": (
+        ["--classes", "Cat,Meal, ready-to-eat"],
         ["no class 'Meal'", 'the nearest are "Meal, ready-to-eat"'],
     ),
     "a class in no file": (
@@ -134,6 +134,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["/broken.gz is broken gzip: download it again"],
     ),
     "a folder in place of a file": (["--classes", "@{}/in"], ["/in is a folder: name a file"]),
+    "a label type as FiftyOne calls it": (
+        ["--label_types", "detections"],
+        ["'detections' is none of", "did you mean boxes?"],
+    ),
     "a label type that is none": (
         ["--label_types", "box"],
         ["--label_types: 'box' is none of", "did you mean boxes?"],
@@ -178,7 +182,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a condition that is none": (
         ["--where", "boxes"],
-        ["--where 'boxes': not SUBJECT.FIELD OPERATOR VALUE, as in 'boxes.area >= 0.01'"],
+        ["--where 'boxes': not SUBJECT.FIELD OPERATOR VALUE in quotes, as in 'boxes.area >= 0.01'"],
     ),
     "a condition on a column that isn't there": (
         ["--where", "boxes.is_group != 1"],
@@ -187,6 +191,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "a condition on nothing that there is": (
         ["--where", "box.area > 0"],
         ["'box' is none of images, ", "did you mean boxes?"],
+    ),
+    "a condition without its label type": (
+        ["--where", "is_group_of != 1"],
+        ["'is_group_of' is none of", "did you mean boxes.is_group_of or person_boxes.is_group_of?"],
+    ),
+    "two conditions in one": (
+        ["--where", "boxes.area > 0.1 and boxes.is_group_of != 1"],
+        ["holds several conditions: give each a --where of its own"],
     ),
     "a condition on sizes": (
         ["--where", "images.width >= 640"],
@@ -201,7 +213,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["'like' is no operator: use one of =, !="],
     ),
     "a condition without a value": (["--where", "boxes.area >="], ["no value after >="]),
-    "a number that is none": (["--where", "boxes.area > big"], ["'big' is no number"]),
+    "a number that is none": (
+        ["--where", "boxes.area > big"],
+        ["'big' is no number: write one like 0.05"],
+    ),
+    "a flag of a box that is a word": (
+        ["--where", "boxes.is_group_of = true"],
+        ["'true' is no number: write 1 for yes, 0 for no, -1 for unknown"],
+    ),
     "an order of texts": (
         ["--where", "boxes.source > x"],
         ["source is text: compare it by =, !=, in, not in, ~ or !~"],
@@ -228,6 +247,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "an image that is none": (
         ["--image_ids", "cat"],
         ["--image_ids: 'cat' is neither a file nor an ImageID of 16 hex digits"],
+    ),
+    "images in one flag": (
+        ["--image_ids", "00000000000000aa,00000000000000bb"],
+        ["is neither a file nor an ImageID", "repeat the flag for each"],
     ),
     "a list of images with another line": (
         ["--image_ids", "{}/ids.txt"],

@@ -79,11 +79,9 @@ def count_examples(joined: Joined, options: ExampleOptions, num_buckets: int) ->
                 counts[What.CLASS_ANNOTATIONS, label, column] = number
     images = table.select(["image_id", "split", *IMAGE_FIELDS]).to_batches()
     counts[What.BYTES, "images"] = sum(_plain_bytes(each.to_struct_array()) for each in images)
-    selection = options.selection
-    if selection.classes is not None:
-        shown = dict(zip(selection.mids, joined.class_images, strict=True))
-    else:
-        shown = _count_shown(joined, num_buckets)
+    shown = _count_shown(joined, num_buckets)
+    # Those of the selection are shown by what it looks at, which examples needn't carry.
+    shown |= dict(zip(options.selection.mids, joined.class_images, strict=True))
     counts.update({(What.CLASS_IMAGES, label): count for label, count in shown.items() if count})
     if options.with_pictures:
         counts.update(_count_pictures(table, options.sources))

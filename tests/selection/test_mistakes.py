@@ -46,6 +46,9 @@ FILES: dict[str, str | bytes] = {
     "bare/train-boxes.csv": (
         "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n000000000000000a,x,/m/01,1,0,1,0,1\n"
     ),
+    "human/train-human-imagelabels.csv": (
+        "ImageID,Source,LabelName,Confidence\n000000000000000a,verification,/m/01,1\n"
+    ),
     "classes.txt": "Cat\n\nDgo\n",
     "nested.txt": "@classes.txt\n",
     "empty.txt": "\n",
@@ -145,6 +148,18 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "a label type without a file": (
         ["--label_types", "boxes,masks"],
         ["--label_types: no file of masks is there", "--annotations", "leave masks out"],
+    ),
+    "labels by machines without a file": (
+        ["--annotations", "{}/human", "--label_types", "machine_labels"],
+        ["--label_types: no file of machine_labels is there", "leave machine_labels out"],
+    ),
+    "a condition on annotations without a file": (
+        ["--where", "masks.area > 0.1"],
+        ["--where 'masks.area > 0.1': no file of masks is there", "leave the condition out"],
+    ),
+    "a condition on images by annotations without a file": (
+        ["--label_types", "boxes", "--where_images", "masks.area > 0.1"],
+        ["--where_images 'masks.area > 0.1': no file of masks is there"],
     ),
     "classes among annotations without a file": (
         ["--classes", "Cat", "--match_in", "points"],

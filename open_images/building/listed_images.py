@@ -40,7 +40,8 @@ def read_keys(given: Iterable[str], options: ObjectOptions = files.DEFAULTS) -> 
             places, ids = _read_file(text, options)
         else:
             places, ids = [""], [text]
-        plain = [_SPLIT_ID.sub("", each) for each in ids]
+        # Bytes of a command line that are no UTF-8 are in no ImageID.
+        plain = [_SPLIT_ID.sub("", each).encode(errors="replace").decode() for each in ids]
         _, keys, valid = read_image_ids(pa.array(plain, pa.string()))
         if not valid.all():
             at = int(np.argmin(valid))

@@ -37,6 +37,8 @@ def read_content(place: str, path: str, options: ObjectOptions) -> bytes:
         raise UsageError(f"{place}: {shown}: no such file: check the path") from None
     except OSError as error:
         raise UsageError(f"{place}: {shown} can't be read: {error.strerror}") from None
+    except ValueError:  # it has a null byte, or half a surrogate pair
+        raise UsageError(f"{place}: {shown!r} is no path: check it") from None
     except StorageError as error:
         raise UsageError(f"{place}: {error}") from None
 

@@ -64,6 +64,7 @@ FILES: dict[str, str | bytes] = {
     "no.toml": "classes = ['Cat'\nseed = 1\n",
     "unknown.toml": "classes = ['Cat']\n\nmatsch = 'all'\n",
     "typed.toml": "classes = ['Cat']\nmax_images = 0\n",
+    "null.toml": 'classes = "@a\\u0000b"\n',
     "number.toml": "\nwhere = 3\n",
     "dog.toml": "classes = '@classes.txt'\n",
     "all.json": json.dumps(
@@ -266,6 +267,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "images in one flag": (
         ["--image_ids", "00000000000000aa,00000000000000bb"],
         ["is neither a file nor an ImageID", "repeat the flag for each"],
+    ),
+    "an image whose ID isn't UTF-8": (
+        ["--image_ids", "caf\udce9"],
+        ["--image_ids: 'caf", "is neither a file nor an ImageID"],
+    ),
+    "a file whose path is none": (
+        ["--selection", "{}/null.toml"],
+        ["--classes: ", "a\\x00b' is no path: check it"],
     ),
     "a list of images with another line": (
         ["--image_ids", "{}/ids.txt"],

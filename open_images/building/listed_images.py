@@ -78,7 +78,7 @@ def _read_file(path: str, options: ObjectOptions) -> tuple[Sequence[str], list[s
 def _read_json(path: str, text: str) -> list[str]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(f"{_FLAG}: {path} is no JSON: {error}: {_FORMS}") from None
     if not isinstance(document, list):
         raise UsageError(f"{_FLAG}: {path} holds no JSON list: {_FORMS}")

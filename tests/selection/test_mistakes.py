@@ -77,6 +77,9 @@ FILES: dict[str, str | bytes] = {
     "gap.pbtxt": "item { name: '/m/01' id: 1 }\nitem {\n  name: '/m/02'\n  id: 3\n}\n",
     "half.pbtxt": "item { name: '/m/01' id: 1 }\nitem { name: '/m/02'\n",
     "noid.pbtxt": "item { name: '/m/01' }\n",
+    "long.csv": f"Cat,{'1' * 5000}\nDog,2\n",
+    "long.json": f"[{'1' * 5000}]",
+    "long.toml": f"max_images = {'1' * 5000}\n",
     "zero.csv": "index,name\n0,Cat\n1,Dog\n",
     "map.csv": "/m/01,Cat\n/m/99,Cow\n",
 }
@@ -368,6 +371,22 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["--label_map", "{}/zero.csv"],
         ["/zero.csv, line 2: its number is 0, and 1 is due: number classes from 1"],
     ),
+    "a label map with a number of too many digits": (
+        ["--label_map", "{}/long.csv"],
+        ["/long.csv, line 1: its number has 5,000 digits: number classes from 1"],
+    ),
+    "a JSON label map with a number of too many digits": (
+        ["--label_map", "{}/long.json"],
+        ["/long.json is no JSON: ", "digits"],
+    ),
+    "a JSON list with a number of too many digits": (
+        ["--image_ids", "{}/long.json"],
+        ["/long.json is no JSON: ", "digits"],
+    ),
+    "a selection with a number of too many digits": (
+        ["--selection", "{}/long.toml"],
+        ["/long.toml is no TOML: ", "digits"],
+    ),
     "a label map of nothing": (["--label_map", "{}/empty.txt"], ["/empty.txt has no class"]),
 }
 
@@ -388,6 +407,10 @@ EMPTY: dict[str, tuple[list[str], list[str]]] = {
     "images that aren't there": (
         ["--image_ids", "{}/absent.txt"],
         ["the inputs have none of --image_ids: check the list"],
+    ),
+    "a sample of a split that isn't there": (
+        ["--sample_fraction", "0.9", "--splits", "test"],
+        ["none is left by --sample_fraction 0.9: ", "--seed, and mind --splits"],
     ),
     "a small sample": (
         ["--sample_fraction", "0.0001"],

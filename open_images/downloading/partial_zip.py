@@ -109,8 +109,8 @@ class PartialZip:
             with self._client.get(self._url, headers) as answer:
                 if (answer.status, answer.range_start, answer.total) != (206, at, self._size):
                     raise DownloadError(f"{self._url} has changed: run the same command again")
-                for at in self._write(answer, at, stop):
-                    pass
+                for place in self._write(answer, at, stop):
+                    at = place
             if at < stop:
                 raise PassingError(f"the connection ended {stop - at} bytes early")
 
@@ -136,8 +136,8 @@ class PartialZip:
             os.ftruncate(self._descriptor, size)
             at = start
             with contextlib.suppress(PassingError):
-                for at in self._write(answer, start, size):
-                    pass
+                for place in self._write(answer, start, size):
+                    at = place
         return start, at
 
     def _write(self, answer: Answer, at: int, stop: int) -> Iterator[int]:

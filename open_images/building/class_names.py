@@ -4,6 +4,7 @@ import difflib
 import itertools
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -211,8 +212,9 @@ class ClassNames:
 
 
 def _fold(name: str) -> str:
-    """Returns a name without case, and with spaces for `_` and `-`."""
-    return " ".join(re.split(r"[\s_-]+", name.casefold().strip()))
+    """Returns a name without case, with spaces for `_` and `-`, and with whole accented letters."""
+    folded = unicodedata.normalize("NFC", name.casefold())
+    return " ".join(re.split(r"[\s_-]+", folded.strip()))
 
 
 def _stem(path: str) -> str:

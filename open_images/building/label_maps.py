@@ -21,6 +21,8 @@ _TEXT = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
 _ITEM = re.compile(rf"\bitem\s*:?\s*{{(?P<fields>(?:{_TEXT}|[^}}\"'])*)}}", re.DOTALL)
 _FIELD = re.compile(rf"(?P<name>\w+)\s*:\s*(?P<value>{_TEXT}|[^\s,;]+)", re.DOTALL)
 _BACKGROUND = "background"
+#: Python parses no numbers of more than 4300.
+_MOST_DIGITS = 1000
 
 
 class _Entry(NamedTuple):
@@ -121,7 +123,7 @@ def _read_entries(path: str, names: ClassNames, options: ObjectOptions) -> Itera
 def _read_json(place: str, text: str) -> Iterator[_Entry]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(f"{place} is no JSON: {error}: mend it") from None
     if isinstance(document, dict):
         for key, value in document.items():
@@ -129,7 +131,7 @@ def _read_json(place: str, text: str) -> Iterator[_Entry]:
             if type(value) is int:
                 yield _Entry(its_place, [key], value)
             elif isinstance(value, str) and key.isdecimal():
-                yield _Entry(its_place, [value], int(key))
+                yield _Entry(its_place, [value], _number(its_place, key))
             else:
                 raise UsageError(
                     f'{its_place}: write {{"NAME": NUMBER, …}}, or a list of names or MIDs'
@@ -169,8 +171,9 @@ def _read_items(place: str, text: str) -> Iterator[_Entry]:
         number = fields.get("id", "")
         if not number.isdecimal():
             raise UsageError(f"{its_place}: the item has no id: give it a number from 1")
-        if int(number) or _BACKGROUND not in texts:
-            yield _Entry(its_place, texts, int(number))
+        number = _number(its_place, number)
+        if number or _BACKGROUND not in texts:
+            yield _Entry(its_place, texts, number)
     _refuse_rest(place, text, rest, len(text))
 
 
@@ -207,7 +210,14 @@ def _read_rows(place: str, lines: Sequence[tuple[int, str]], names: ClassNames) 
     number_at = next(columns, None) if width > 1 else None
     for its_place, fields in rows:
         texts = [field for i, field in enumerate(fields) if field and i != number_at]
-        yield _Entry(its_place, texts, None if number_at is None else int(fields[number_at]))
+        number = None if number_at is None else _number(its_place, fields[number_at])
+        yield _Entry(its_place, texts, number)
+
+
+def _number(place: str, digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise UsageError(f"{place}: its number has {len(digits):,} digits: number classes from 1")
+    return int(digits)
 
 
 def _is_header(fields: Iterable[str]) -> bool:

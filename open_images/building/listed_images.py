@@ -40,7 +40,8 @@ def read_keys(given: Iterable[str], options: ObjectOptions = files.DEFAULTS) -> 
             places, ids = _read_file(text, options)
         else:
             places, ids = [""], [text]
-        plain = [_SPLIT_ID.sub("", each) for each in ids]
+        # Bytes of a command line that are no UTF-8 are in no ImageID.
+        plain = [_SPLIT_ID.sub("", each).encode(errors="replace").decode() for each in ids]
         _, keys, valid = read_image_ids(pa.array(plain, pa.string()))
         if not valid.all():
             at = int(np.argmin(valid))
@@ -77,7 +78,7 @@ def _read_file(path: str, options: ObjectOptions) -> tuple[Sequence[str], list[s
 def _read_json(path: str, text: str) -> list[str]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(f"{_FLAG}: {path} is no JSON: {error}: {_FORMS}") from None
     if not isinstance(document, list):
         raise UsageError(f"{_FLAG}: {path} holds no JSON list: {_FORMS}")

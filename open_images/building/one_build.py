@@ -298,12 +298,15 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
     """
     selection = config.examples.selection
     emptied = next((name for name, left in funnel.items() if not left), None)
+    listed = ["--image_ids"] * (config.image_keys is not None)
     # Where no row names a class, there isn't a bucket to count in.
     if emptied == "--classes" or (
         not funnel.get("") and config.steps.decides_first and selection.classes is not None
     ):
         others = ["--match_in", *["--match"] * (selection.match == "all")]
         others += ["--where"] * bool(selection.where)
+        others += ["--sample_fraction"] * (selection.sample_fraction is not None)
+        others += listed
         return f"none is left by --classes: name others, or mind {', '.join(others)} and --splits"
     if emptied:
         return f"none is left by {emptied}: loosen it"
@@ -311,7 +314,9 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
         return f"all {counted(failed, 'image')} failed: mend the input"
     if selection.sample_fraction is not None and not funnel.get(""):
         share = f"--sample_fraction {selection.sample_fraction}"
-        return f"none is left by {share}: raise it, or choose another --seed"
+        others = ["--splits"] * bool(config.examples.splits) + listed
+        more = f", and mind {' and '.join(others)}" if others else ""
+        return f"none is left by {share}: raise it, or choose another --seed{more}"
     if selection.max_per_class is not None and selection.classes is None and funnel.get(""):
         return "none shows a class, as --max_per_class needs it: mind --match_in and --where"
     if config.examples.splits:

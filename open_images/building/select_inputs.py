@@ -147,7 +147,9 @@ def _estimate(
     options: ObjectOptions,
 ) -> float:
     """Returns which fraction of the images qualify, about: by a piece of each deciding table."""
-    chooser = Chooser(dataclasses.replace(selection, match="any", where_images=()), num_buckets=1)
+    of_annotations = tuple(each for each in selection.where if each.subject != "images")
+    by_labels = dataclasses.replace(selection, match="any", where=of_annotations, where_images=())
+    chooser = Chooser(by_labels, num_buckets=1)
     plain = dataclasses.replace(selection, classes=None, max_per_class=None)
     by_images = 1.0
     found = 0.0

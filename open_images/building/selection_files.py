@@ -74,7 +74,7 @@ def _read_toml(path: str, content: bytes) -> dict[str, Any]:
         document = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UsageError(f"{_FLAG} {shown} isn't text in UTF-8: save it as such") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(
             f"{_FLAG} {shown} is no TOML: {error}: write FLAG = VALUE lines, such as "
             "classes = ['Cat', 'Dog']"

@@ -1,7 +1,8 @@
 """A zip on a server, of which only the directory and some ranges are downloaded."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,12 +70,14 @@ class PartialZip:
         for url in self._item.urls:
             self._url = url
             try:
-                self._client.persevere(self._ask_for_tail, lambda: self.received)
+                start, stop = self._client.persevere(self._ask_for_tail, lambda: 0)
                 break
             except MissingError as error:
                 errors.append(error)
         else:
             raise errors[0]
+        self.fetch(stop, self._size)
+        self._tail = start
         try:
             with open(self.path, "rb") as file:
                 self.directory = find_directory(file).start
@@ -106,14 +109,19 @@ class PartialZip:
             with self._client.get(self._url, headers) as answer:
                 if (answer.status, answer.range_start, answer.total) != (206, at, self._size):
                     raise DownloadError(f"{self._url} has changed: run the same command again")
-                at = self._write(answer, at, stop)
+                for place in self._write(answer, at, stop):
+                    at = place
             if at < stop:
                 raise PassingError(f"the connection ended {stop - at} bytes early")
 
         self._client.persevere(attempt, lambda: at)
 
-    def _ask_for_tail(self) -> None:
-        """Downloads the end of the zip, and learns how long that is."""
+    def _ask_for_tail(self) -> tuple[int, int]:
+        """Asks for the end of the zip, and learns how long that is.
+
+        Returns:
+            Where it begins, and up to where it came before the connection ended.
+        """
         with self._client.get(self._url, {"Range": f"bytes=-{_TAIL_BYTES}"}) as answer:
             if answer.status == 200:
                 raise NoRangesError
@@ -123,20 +131,22 @@ class PartialZip:
             if self._item.size not in (None, size):
                 published = f"not the {self._item.size} published"
                 raise DownloadError(f"{self._url} has {size} bytes, {published}")
-            self._size, self._validator = size, answer.validator
+            self._size = self._tail = size
+            self._validator = answer.validator
             os.ftruncate(self._descriptor, size)
-            end = self._write(answer, start, size)
-        if end < size:
-            raise PassingError(f"the connection ended {size - end} bytes early")
-        self._tail = start
+            at = start
+            with contextlib.suppress(PassingError):
+                for place in self._write(answer, start, size):
+                    at = place
+        return start, at
 
-    def _write(self, answer: Answer, at: int, stop: int) -> int:
-        """Writes what an answer has up to `stop`; returns the place behind it."""
+    def _write(self, answer: Answer, at: int, stop: int) -> Iterator[int]:
+        """Writes what an answer has up to `stop`, and yields the place behind each chunk."""
         for chunk in answer.chunks:
             self.received += len(chunk)
             chunk = chunk[: stop - at]
             at += os.pwrite(self._descriptor, chunk, at)
-        return at
+            yield at
 
 
 class Span(NamedTuple):

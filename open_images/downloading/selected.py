@@ -223,8 +223,10 @@ def find_entries(
         if flags.release in each.releases and (not each.split or each.split in splits)
     ]
     more = catalogue.select(ours, flags.release, flags.kinds, splits) if flags.kinds else []
-    subjects = [found[1] for text in flags.where_images if (found := _SUBJECT.match(text))]
+    subjects = _subjects(flags.where_images)
     named = dict.fromkeys([*(flags.label_types or ()), *(flags.match_in or ()), *subjects])
+    if flags.label_types is None:
+        named |= dict.fromkeys(_subjects(flags.where))
     named = [name for name in named if name in LABEL_TYPES]
     selection = _outline(flags, subjects)
 
@@ -242,10 +244,15 @@ def find_entries(
             each.kind == label_type.kind.name and label_type.may_hold(each.name) for each in needed
         ):
             raise UsageError(
-                f"--label_types, --match_in or --where_images: {flags.release} has no {name} of "
-                f"{', '.join(splits)}: choose another --release, or leave it out"
+                f"--label_types, --match_in, --where or --where_images: {flags.release} has no "
+                f"{name} of {', '.join(splits)}: choose another --release, or leave it out"
             )
     return needed
+
+
+def _subjects(conditions: Iterable[str]) -> list[str]:
+    """Returns what conditions are on."""
+    return [found[1] for text in conditions if (found := _SUBJECT.match(text))]
 
 
 def _outline(flags: SelectionFlags, subjects: Iterable[str]) -> Selection:

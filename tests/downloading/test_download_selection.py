@@ -426,6 +426,8 @@ def test_label_types_that_decide_are_downloaded(run: Run, output: Path):
     }
     assert "oidv7-train-annotations-human-imagelabels.csv" not in out
     assert "miap" in out
+    flags = ("--where", "person_boxes.is_group_of != 1", "--max_images", "1", *SPLIT)
+    assert "miap" in run(*flags, "--list").out
 
 
 def test_originals_by_the_tables_that_were_downloaded(

@@ -79,7 +79,8 @@ class Condition:
     def _compare(self, numbers: np.ndarray, comparison: str) -> np.ndarray:
         """Compares numbers, of which those that aren't known are NaN."""
         # A confidence of 0.7 in single precision is to equal 0.7.
-        values = [numbers.dtype.type(value) for value in self.values]
+        with np.errstate(over="ignore"):  # what is too large for that is infinite
+            values = [numbers.dtype.type(value) for value in self.values]
         if comparison == "in":
             return np.isin(numbers, values)
         return _COMPARISONS[comparison](numbers, values[0])
@@ -108,5 +109,5 @@ def is_text(dtype: pa.DataType) -> bool:
 def _numbers(column: pa.Array) -> np.ndarray:
     """Returns a column as floating-point numbers; NaN where it is null."""
     if not pa.types.is_floating(column.type):
-        column = pc.cast(column, pa.float64())
+        column = pc.cast(column, pa.float64(), safe=False)  # 2^53 + 1 has no double of its own
     return np.array(column.to_numpy(zero_copy_only=False))

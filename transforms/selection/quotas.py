@@ -19,6 +19,8 @@ from transforms.exchange.batches import bucket_of
 #: How many images of a piece have a label; without a label, how many there are.
 _TALLY = pa.schema([("piece", pa.int32()), ("label", pa.string()), ("count", pa.int64())])
 _NO_CUT = np.iinfo(np.int32).max
+#: What is asked for may be more than NumPy can compute with.
+_MOST_IMAGES = np.iinfo(np.int64).max
 
 
 class Shown(NamedTuple):
@@ -115,7 +117,7 @@ def cut_classes(tallies: Iterable[bytes], most: int) -> Cuts:
     return Cuts(
         labels.dictionary.take(pa.array(codes[at])),
         table["piece"].to_numpy()[at],
-        most - (cut.totals - counts[at]),
+        counts[at] - (cut.totals - min(most, _MOST_IMAGES)),
     )
 
 

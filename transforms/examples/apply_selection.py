@@ -103,7 +103,7 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         deselected=deselected,
         added=added,
         funnel=chosen.funnel,
-        class_images=chosen.class_images,
+        class_images=chosen.shown.count_images(chooser.selection.mids),
     )
 
 

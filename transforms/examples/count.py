@@ -127,8 +127,8 @@ def _count_shown(joined: Joined, num_buckets: int) -> dict[str, int]:
     """Counts the images that show each class, as a selection of classes understands it."""
     chooser = Chooser(EVERYTHING, num_buckets)
     shown = chooser.shown(BucketImages.of_table(joined.keys, joined.table))
-    counts = np.bincount(shown.labels, minlength=len(shown.names))
-    return dict(zip(shown.names.to_pylist(), counts.tolist(), strict=True))
+    labels = shown.names.to_pylist()
+    return dict(zip(labels, shown.count_images(labels), strict=True))
 
 
 def _count_pictures(table: pa.Table, sources: Sequence[Source]) -> Counts:

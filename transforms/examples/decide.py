@@ -52,37 +52,25 @@ class Deciding:
         return join(batches, self.sources, self.splits, labels, chooser, self.reads)
 
     def images(self, batches: BucketBatches, encoded_labels: bytes) -> BucketImages:
-        """Returns the same as what `Chooser` chooses from."""
+        """Returns the images of a bucket as `Chooser` takes them."""
         joined = self.join(batches, encoded_labels)
         return BucketImages.of_table(joined.keys, joined.table)
 
 
 class TallyBucketFn(beam.DoFn):
-    """Counts the images of a bucket by what they show; see `quotas.tally`.
+    """Counts the images of a bucket that are chosen by some cuts; see `quotas.tally`."""
 
-    Args:
-        deciding: how images are decided on.
-        is_final: whether those that classes need are counted, and not all that qualify.
-    """
-
-    def __init__(self, deciding: Deciding, is_final: bool) -> None:
+    def __init__(self, deciding: Deciding) -> None:
         self._deciding = deciding
-        self._is_final = is_final
 
     def process(
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
     ) -> Iterator[bytes]:
         images = self._deciding.images(element[1], encoded_labels)
         chooser = self._deciding.chooser(cuts)
-        chosen, shown, _ = chooser.qualify(images)
-        if self._is_final:
-            chosen = chooser.choose(images).images
-        if chosen.any():
-            # Images are numbered anew, from 0.
-            number = np.cumsum(chosen) - 1
-            shown = shown.filter(chosen)
-            shown = shown._replace(images=number[shown.images])
-            yield tally(chooser.pieces(images.keys)[chosen], shown)
+        chosen = chooser.choose(images)
+        if chosen.images.any():
+            yield tally(chooser.pieces(images.keys), chosen.images, chosen.shown)
 
 
 class ListKeysFn(beam.DoFn):
@@ -176,16 +164,15 @@ class FindCuts(beam.PTransform):
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
         selection = self.deciding.selection
         labels = beam.pvalue.AsSingleton(self.labels)
-        tallies = buckets | "Tally" >> beam.ParDo(TallyBucketFn(self.deciding, False), labels)
+        count = TallyBucketFn(self.deciding)
+        tallies = buckets | "Tally" >> beam.ParDo(count, labels)
         cuts = None
         if selection.max_per_class is not None:
             cuts = _combine(tallies, "CutClasses", cut_classes, selection.max_per_class)
             if selection.max_images is None:
                 return cuts
-            needed = TallyBucketFn(self.deciding, True)
-            tallies = buckets | "TallyNeeded" >> beam.ParDo(
-                needed, labels, cuts=beam.pvalue.AsSingleton(cuts)
-            )
+            cuts_of_classes = beam.pvalue.AsSingleton(cuts)
+            tallies = buckets | "TallyNeeded" >> beam.ParDo(count, labels, cuts=cuts_of_classes)
         limit = _combine(tallies, "CutImages", cut_images, selection.max_images)
         if cuts is None:
             return limit

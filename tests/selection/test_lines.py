@@ -195,13 +195,13 @@ def test_narratives_of_some_images(lines: list, ids: list[str], ends: bool) -> N
     st.integers(0, 2**64 - 1),
     st.integers(0, 2**64),
 )
-def test_keys_are_found(some: list[int], others: list[int], first: int, size: int) -> None:
+def test_keys_are_found(some: list[int], others: list[int], start: int, size: int) -> None:
     keys = np.sort(np.array(some, np.uint64))
     asked = np.array([*some, *others], np.uint64)
     assert KeySet(keys).holds(asked).tolist() == np.isin(asked, keys).tolist()
-    finder = RowFilter(first=first, size=size).finder()
+    finder = RowFilter(start=start, size=size).finder()
     if finder:
-        within = [(key - first) % 2**64 < size for key in [*some, *others]]
+        within = [(key - start) % 2**64 < size for key in [*some, *others]]
         assert finder.wants(asked).tolist() == within
 
 

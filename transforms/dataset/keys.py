@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HEX_DIGITS = 16
+#: How many keys there can be.
+ALL_KEYS = 1 << 64
 #: An ImageID as toolkits write it: in capitals, or as the name or path of its picture.
 _WRITTEN_ID = (
     r"^\s*(?:.*[/\\])?(?P<id>[0-9a-fA-F]{16})"
@@ -107,6 +109,13 @@ def keys_of_digits(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             numbers = _parse_digits(np.where(valid[batch, None], digits, np.uint8(ord("0"))))
         keys[batch] = mix(numbers)
     return keys, valid
+
+
+def in_window(keys: np.ndarray, start: int, size: int) -> np.ndarray:
+    """Returns which keys are among the `size` keys from `start` on, once around; (n,) bool."""
+    if size >= ALL_KEYS:
+        return np.ones(len(keys), bool)
+    return keys - np.uint64(start) < np.uint64(size)
 
 
 class KeyFinder:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.dataset.keys import in_window
 from transforms.kinds.images import IMAGE_ROW
 from transforms.selection.conditions import Condition
 from transforms.selection.label_types import LABEL_TYPES
@@ -105,10 +106,7 @@ class Chooser:
 
     def considers(self, keys: np.ndarray) -> np.ndarray:
         """Returns which images may be chosen by their keys, (n,) bool."""
-        size = self.selection.sample_size
-        if size >= 1 << 64:
-            return np.ones(len(keys), bool)
-        return keys - np.uint64(self.selection.order_start) < np.uint64(size)
+        return in_window(keys, self.selection.order_start, self.selection.sample_size)
 
     def qualify(self, bucket: BucketImages) -> Chosen:
         """Returns the images that qualify, quotas apart.

@@ -91,6 +91,7 @@ def gather_rows(
             sources=[deciding_view(source, selection) for source in sources],
             rows=plan.steps.deciding_rows,
             progress_folder=None,
+            is_measured=False,
         )
         ranges = work.ranges | "DecidingRanges" >> beam.Filter(
             _is_read, plan.steps.deciding_sources

@@ -146,6 +146,7 @@ def _find_cuts(
         (k,) the place of the count that reaches `most`, for each group in which one does; and (k,)
         how many of its images are needed.
     """
+    most = min(most, np.iinfo(np.int64).max)
     order = np.lexsort((pieces, groups))
     sorted_groups, sorted_counts = groups[order], counts[order]
     before = np.cumsum(sorted_counts) - sorted_counts

@@ -52,10 +52,12 @@ def choose_images(flags: BuildFlags, observer: Observer) -> ChosenImages:
     return run_in_process(start, flags, [], observer, fate="")
 
 
-def start(flags: BuildFlags, _: Sequence[str], observer: Observer) -> Run[ChosenImages]:
+def start(
+    flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
+) -> Run[ChosenImages]:
     """Returns a selection that is ready to be carried out; arguments as of `choose_images`."""
     # Workers first, as they take about as long as the imports of this process.
     launch.prepare(flags, ["open_images.building.one_choice"])
     from open_images.building.one_choice import ImageChoice
 
-    return ImageChoice(flags, observer)
+    return ImageChoice(flags, beam_arguments, observer)

@@ -11,7 +11,7 @@ from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
-from open_images.building.selecting import Choice, choose, describe
+from open_images.building.selecting import Choice, describe, resolve_selection
 from open_images.building.selection_files import with_selection_file
 from open_images.building.selection_flags import SelectionFlags
 from transforms.dataset import failures
@@ -195,7 +195,7 @@ def choose_sources(
     if not flags.selects:  # to look for names takes a quarter of a second
         return Choice(EVERYTHING), read_sources(sources, EVERYTHING)
     class_files = [each for each, _ in _read_class_files(sources, options)]
-    choice = choose(flags, class_files, sources, options)
+    choice = resolve_selection(flags, class_files, sources, options)
     return choice, read_sources(sources, choice.selection)
 
 

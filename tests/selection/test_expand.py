@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import open_images
-from open_images.building.selecting import ClassNames
+from open_images.building.class_names import ClassNames
 from tests.selection import naive
 from transforms.dataset.classes import ClassFile, build_classes
 from transforms.kinds.registry import VOCABULARY

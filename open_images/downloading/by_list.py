@@ -16,7 +16,7 @@ from open_images.downloading.catalogue import PICTURES_URL
 from open_images.downloading.client import DownloadError, StoppedError
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.gather import gather
-from open_images.downloading.output import FailureList, work_folder, write_whole
+from open_images.downloading.output import FailureList, describe_excess, work_folder, write_whole
 from open_images.downloading.parallel import Meter, for_each
 from open_images.progress import Observer
 from transforms.dataset.failures import Failure, Reason
@@ -29,7 +29,7 @@ from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage.retry import Retry
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import counted, exceeds, share_above
+from transforms.wording import counted
 
 _FAILURES = "failures.csv"
 #: Pictures that are fetched before any of them is written.
@@ -200,7 +200,7 @@ class PicturesByList:
         return f"{counted(image_list.count(self._wanted), 'picture')} from {places}"
 
     def download(self, stop: threading.Event) -> list[str]:
-        """_Downloads what isn't there, and says what came of it.
+        """Downloads what isn't there, and says what came of it.
 
         Args:
             stop: set when the user wants no more.
@@ -249,8 +249,10 @@ class PicturesByList:
             self._observer.report(
                 f"those that can't be had are listed in {flags.output / _FAILURES}"
             )
-        exceeded = exceeds(lost, total, flags.max_failure_rate)
-        return [self._complaint(lost, total, downloads)] if exceeded else []
+        remedy = "check the list and --images, or raise it"
+        if downloads.blocked:
+            remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
+        return describe_excess(lost, total, "picture", flags.max_failure_rate, remedy)
 
     def _windows(
         self, lacking: image_list.Pictures, folder: str, downloads: _Downloads, meter: Meter
@@ -263,17 +265,6 @@ class PicturesByList:
             table = joined.table.select(_COLUMNS)
             for at in range(0, len(table), _TOGETHER):
                 yield table.slice(at, _TOGETHER)
-
-    def _complaint(self, lost: int, total: int, downloads: _Downloads) -> str:
-        remedy = "check the list and --images, or raise it"
-        if downloads.blocked:
-            remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
-        pictures = f"{counted(total, 'picture')} {'is' if total == 1 else 'are'}"
-        limit = self._flags.max_failure_rate
-        return (
-            f"{lost:,} of {pictures} missing or failed ({share_above(lost, total, limit)}), more "
-            f"than --max_failure_rate {limit}: {remedy}"
-        )
 
 
 def read_list(flags: DownloadFlags, list_path: Path) -> image_list.Pictures:

@@ -4,7 +4,7 @@ import contextlib
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from open_images.downloading.client import Client, DownloadError, StoppedError
 from open_images.downloading.fetch import fetch
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.image_list import MISSING, find_fault
-from open_images.downloading.output import FailureList, work_folder, write_whole
+from open_images.downloading.output import FailureList, describe_excess, work_folder, write_whole
 from open_images.downloading.parallel import Meter, for_each
 from open_images.downloading.partial_zip import NoRangesError, PartialZip, Span, plan_spans
 from open_images.downloading.plan import Item
@@ -23,13 +23,13 @@ from transforms.dataset.failures import PixelError, Reason
 from transforms.sources.listing import MASKS, refusal_of, walk_zip
 from transforms.sources.members import Member, MemberReader
 from transforms.storage.claims import FAR
-from transforms.wording import bytes_of, counted, exceeds, share_above
+from transforms.wording import bytes_of, counted
 
 _FAILURES = "mask_failures.csv"
 _FAILURES_SHOWN = 5
 #: The first digit of the ImageIDs in a zip, by its published name.
 _DIGIT = re.compile(r"[-_]([0-9a-f])\.zip")
-#: Files that a thread looks at, at a time, and such threads.
+#: How many files a thread looks at together, and how many such threads there are.
 _TOGETHER, _THREADS = 1024, 8
 
 
@@ -123,13 +123,8 @@ class MaskPngs:
         self._observer.report(
             f"masks that can't be had are listed in {self._flags.output / _FAILURES}"
         )
-        if not exceeds(lost, self._total, limit):
-            return []
-        masks = f"{counted(self._total, 'mask PNG')} {'is' if self._total == 1 else 'are'}"
-        return [
-            f"{lost:,} of {masks} missing or failed ({share_above(lost, self._total, limit)}), "
-            f"more than --max_failure_rate {limit}: run the same command again, or raise it"
-        ]
+        remedy = "run the same command again, or raise it"
+        return describe_excess(lost, self._total, "mask PNG", limit, remedy)
 
     def _path(self, split: str, name: str) -> Path:
         return self._flags.output / "masks" / split / name
@@ -184,9 +179,11 @@ class MaskPngs:
         left = dict.fromkeys(names)
         try:
             if item.is_there(verify=False):
-                self._extract(item.path, split, left)
+                done = self._extract(item.path, split, names)
             else:
-                self._get_ranges(item, split, left, work)
+                done = self._get_ranges(item, split, names, work)
+            for name in done:
+                del left[name]
         except DownloadError as error:
             prefix = f"{item.path.name}: "
             detail = prefix + str(error).removeprefix(prefix)
@@ -195,41 +192,49 @@ class MaskPngs:
         except PixelError as error:
             self._refuse(split, list(left), error.reason, f"{item.path.name}: {error.detail}")
 
-    def _get_ranges(self, item: Item, split: str, left: dict[str, None], work: Path) -> None:
-        """Gets PNGs out of a zip on a server, or that as a whole where it must be."""
+    def _get_ranges(
+        self, item: Item, split: str, names: Sequence[str], work: Path
+    ) -> Iterator[str]:
+        """Gets PNGs out of a zip on a server, or of the whole zip where it answers no ranges.
+
+        Yields:
+            The name of each PNG when it was written or refused.
+        """
         with self._lock:
             self._asked.append(item)
         partial = PartialZip(item, self._client, work / item.path.name)
         try:
             partial.open()
-            self._extract(partial.path, split, left, partial)
+            yield from self._extract(partial.path, split, names, partial)
         except NoRangesError:
             self._meter.log(f"{item.path.name}: its server answers no ranges: the whole zip")
             fetch(item, self._client, Meter(Observer(), "", 0, "B"))
             with self._lock:
                 self.size += item.path.stat().st_size
-            self._extract(item.path, split, left)
+            yield from self._extract(item.path, split, names)
         finally:
             partial.close()
             with self._lock:
                 self.size += partial.received
 
     def _extract(
-        self, path: Path, split: str, left: dict[str, None], partial: PartialZip | None = None
-    ) -> None:
+        self, path: Path, split: str, names: Sequence[str], partial: PartialZip | None = None
+    ) -> Iterator[str]:
         """Writes PNGs of a zip.
 
         Args:
             path: a local file with the zip's directory.
             split: of its images.
-            left: names of the PNGs; each is removed once it was written or refused.
+            names: of the PNGs.
             partial: gets their bytes first; None where all are there.
+
+        Yields:
+            The name of each PNG when it was written or refused.
         """
-        members, offsets = _find(path, left)
-        lost = [name for name in left if name not in members]
+        members, offsets = _find(path, frozenset(names))
+        lost = [name for name in names if name not in members]
         self._refuse(split, lost, Reason.MISSING, f"it isn't in {path.name}")
-        for name in lost:
-            del left[name]
+        yield from lost
         spans = [Span(0, 0, list(members.values()))]
         if partial:
             spans = plan_spans(list(members.values()), offsets, partial.directory)
@@ -242,7 +247,7 @@ class MaskPngs:
                     if self._client.stop.is_set():
                         raise StoppedError
                     self._write(split, member, reader)
-                    del left[base_name(member)]
+                    yield base_name(member)
         finally:
             reader.close()
 
@@ -281,7 +286,7 @@ def base_name(member: Member) -> str:
     return member.name.rpartition("/")[2]
 
 
-def _find(path: Path, names: Mapping[str, None]) -> tuple[dict[str, Member], np.ndarray]:
+def _find(path: Path, names: Set[str]) -> tuple[dict[str, Member], np.ndarray]:
     """Looks PNGs up in the directory of a zip.
 
     Returns:

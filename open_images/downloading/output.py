@@ -1,4 +1,4 @@
-"""Writes pictures and lists of failures beside the published files of a download."""
+"""Writes pictures, and accounts of failures, beside the published files of a download."""
 
 import contextlib
 import csv
@@ -9,7 +9,7 @@ from pathlib import Path
 from transforms.errors import UsageError
 from transforms.releases.workspace import OutputError, workspace
 from transforms.storage import private
-from transforms.wording import clean
+from transforms.wording import clean, counted, exceeds, share_above
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -55,6 +55,25 @@ class FailureList:
             os.replace(self._part, self._path)
         else:
             self._path.unlink(missing_ok=True)
+
+
+def describe_excess(lost: int, total: int, noun: str, limit: float, remedy: str) -> list[str]:
+    """Returns a line if more of something can't be had than `--max_failure_rate` allows.
+
+    Args:
+        lost: how many are missing or failed.
+        total: of all.
+        noun: for one of them.
+        limit: the rate.
+        remedy: the end of the line.
+    """
+    if not exceeds(lost, total, limit):
+        return []
+    things = f"{counted(total, noun)} {'is' if total == 1 else 'are'}"
+    return [
+        f"{lost:,} of {things} missing or failed ({share_above(lost, total, limit)}), more than "
+        f"--max_failure_rate {limit}: {remedy}"
+    ]
 
 
 @contextlib.contextmanager

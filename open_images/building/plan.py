@@ -38,7 +38,7 @@ from transforms.work_folder import WorkFolder
 
 #: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
 #: fewer images where there wouldn't be enough buckets for all workers.
-_BUCKET_BYTES = 32 << 20
+BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 192
 _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
@@ -408,7 +408,7 @@ def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float 
         if source.kind in TABLES
     }
     total = sum(sizes.values())
-    buckets = total / _BUCKET_BYTES
+    buckets = total / BUCKET_BYTES
     if with_pictures:
         tables = sum(size for source, size in sizes.items() if source.kind == IMAGES.name)
         images = tables / IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES

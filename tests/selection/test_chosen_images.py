@@ -53,7 +53,7 @@ def corpus(make_corpus: CorpusMaker) -> Path:
 def test_they_are_those_that_are_built(
     corpus: Path, tmp_path: Path, selection: dict, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(plan, "_BUCKET_BYTES", 1 << 15)
+    monkeypatch.setattr(plan, "BUCKET_BYTES", 1 << 15)
     output = tmp_path / "out"
     flags = BuildFlags(
         annotations=corpus / "annotations",

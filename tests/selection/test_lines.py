@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dataset.elements import Source, in_one_piece
-from transforms.dataset.keys import image_keys, mix
+from transforms.dataset.keys import KeySet, image_keys, mix
 from transforms.kinds.kind import Kind
 from transforms.kinds.parsing.parsed import ParsedBlock
-from transforms.kinds.reading.lines import KeySet, LabelSet, RowFilter
+from transforms.kinds.reading.label_set import LabelSet
+from transforms.kinds.reading.lines import RowFilter
 from transforms.kinds.registry import TABLES
 
 IDS = [f"{number:016x}" for number in (1, 2, 0xABCDEF0123456789, 0xFFFFFFFFFFFFFFFF)]

@@ -171,6 +171,25 @@ class KeyFinder:
         return index, found
 
 
+class KeySet:
+    """A set of keys; fast for keys that aren't in it."""
+
+    def __init__(self, keys: np.ndarray) -> None:
+        self._finder = KeyFinder(keys)
+        # Equal ranges of keys, most of which hold none.
+        bits = min(max(len(keys).bit_length() + 4, 8), 24)
+        self._shift = np.uint64(64 - bits)
+        self._has_any = np.zeros(1 << bits, bool)
+        self._has_any[keys >> self._shift] = True
+
+    def holds(self, keys: np.ndarray) -> np.ndarray:
+        """Returns which keys are in the set, (n,) bool."""
+        may = self._has_any[keys >> self._shift]
+        at = np.flatnonzero(may)
+        may[at] = self._finder.find(keys[at])[1]
+        return may
+
+
 def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds keys among others: see `KeyFinder`."""
     return KeyFinder(keys).find(wanted)

@@ -5,7 +5,6 @@ parser sees all others.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from transforms.dataset.elements import Source, in_one_piece
 from transforms.dataset.keys import (
     ALL_KEYS,
     HEX_DIGITS,
-    KeyFinder,
+    KeySet,
     image_keys,
     in_window,
     keys_of_digits,
@@ -24,19 +23,10 @@ from transforms.dataset.keys import (
 from transforms.kinds.kind import Kind
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.records import Layout, find_quoted_lines
+from transforms.kinds.reading.byte_search import bytes_at, find_byte
+from transforms.kinds.reading.label_set import LabelSet
 
 _NEWLINE, _QUOTE = 10, 34
-#: Bytes that are searched at a time: they stay in the processor's cache.
-_BATCH = 1 << 16
-#: A MID begins with a letter between two slashes. It is found by this many of the bytes behind
-#: these at most; those of a shorter one, by the end of its field too.
-_MID_START, _MID_BYTES = b"/m/", 5
-_FIELD_ENDS = (b",", b"\n", b"\r", b"\t", b";", b'"', b" ")
-_WORD = 8
-_HASH_BITS = 16
-#: So few labels are found faster one by one.
-_FEW_LABELS = 2
-_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)  # of 2^64: Knuth's multiplicative hashing
 #: The beginning of a published narrative.
 _JSON_ID = r'^\{(?:"dataset_id": ?"[^"]*", ?)?"image_id": ?"(?P<id>[0-9a-f]{16})"'
 
@@ -112,7 +102,7 @@ class RowFinder:
         if not data:
             return Filtered(data, np.arange(1), 0, 0)
         text = np.frombuffer(data, np.uint8)
-        breaks = _places(text, _NEWLINE)
+        breaks = find_byte(text, _NEWLINE)
         ends = breaks + 1 if data.endswith(b"\n") else np.append(breaks + 1, len(text))
         starts = np.concatenate([[0], ends[:-1]])
         if not source.columns:
@@ -186,7 +176,7 @@ class RowFinder:
         """
         is_id = is_sure & (places + HEX_DIGITS < ends)
         is_id[is_id] = text[places[is_id] + HEX_DIGITS] == ord(delimiter)
-        keys, valid = keys_of_digits(_bytes_at(text, places[is_id], HEX_DIGITS))
+        keys, valid = keys_of_digits(bytes_at(text, places[is_id], HEX_DIGITS))
         is_kept = ~is_id
         is_kept[is_id] = ~valid | self.wants(keys)
         return is_kept
@@ -202,66 +192,6 @@ class RowFinder:
         is_kept = np.ones(len(starts), bool)
         is_kept[is_id] = ~valid | self.wants(keys)
         return is_kept
-
-
-class KeySet:
-    """A set of keys; fast for keys that aren't in it."""
-
-    def __init__(self, keys: np.ndarray) -> None:
-        self._finder = KeyFinder(keys)
-        # Equal ranges of keys, most of which hold none.
-        bits = min(max(len(keys).bit_length() + 4, 8), 24)
-        self._shift = np.uint64(64 - bits)
-        self._has_any = np.zeros(1 << bits, bool)
-        self._has_any[keys >> self._shift] = True
-
-    def holds(self, keys: np.ndarray) -> np.ndarray:
-        """Returns which keys are in the set, (n,) bool."""
-        may = self._has_any[keys >> self._shift]
-        at = np.flatnonzero(may)
-        may[at] = self._finder.find(keys[at])[1]
-        return may
-
-
-class LabelSet:
-    """A set of labels that finds the lines of a block that may name one, and some others."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._few = [label.encode() for label in labels] if len(labels) <= _FEW_LABELS else None
-        beginnings = [label.encode()[len(_MID_START) :] for label in labels]
-        # The shortest one is found with the character that ends its field.
-        self._bytes = min(_MID_BYTES, min(map(len, beginnings)) + 1)
-        self._is_hash = np.zeros(1 << _HASH_BITS, bool)
-        for beginning in beginnings:
-            field_ends = [b""] if len(beginning) >= self._bytes else _FIELD_ENDS
-            words = [(beginning + each)[: self._bytes].ljust(_WORD, b"\0") for each in field_ends]
-            self._is_hash[self._hash(np.frombuffer(b"".join(words), "<u8"))] = True
-
-    def places(self, data: bytes) -> np.ndarray:
-        """Returns places in a block where labels may be, (n,) int64."""
-        if self._few is not None:
-            return np.array([at for label in self._few for at in _find_all(data, label)], np.int64)
-        text = np.frombuffer(data, np.uint8)
-        slashes = _places(text, ord("/"))
-        labels = slashes[:-1][np.diff(slashes) == len(_MID_START) - 1] + len(_MID_START)
-        if not len(labels) or len(data) < _WORD:
-            return labels
-        is_last = labels > len(data) - _WORD
-        words = _bytes_at(text, np.where(is_last, 0, labels), _WORD).view("<u8")[:, 0]
-        found = self._is_hash[self._hash(words)]
-        return labels[found | is_last]
-
-    def _hash(self, words: np.ndarray) -> np.ndarray:
-        """Hashes the first bytes of words; (n,) uint64 in and out."""
-        shift = np.uint64(8 * (_WORD - self._bytes))
-        return ((words << shift) * _GOLDEN_RATIO) >> np.uint64(64 - _HASH_BITS)
-
-
-def _find_all(data: bytes, label: bytes) -> Iterator[int]:
-    at = data.find(label)
-    while at >= 0:
-        yield at
-        at = data.find(label, at + 1)
 
 
 def _with_whole_records(
@@ -301,26 +231,8 @@ def _field_starts(
     """
     if not number:
         return starts, np.ones(len(starts), bool)
-    delimiters = np.append(_places(text, ord(delimiter)), len(text) - 1)
+    delimiters = np.append(find_byte(text, ord(delimiter)), len(text) - 1)
     first = np.searchsorted(delimiters, starts)
     found = delimiters[np.minimum(first + number - 1, len(delimiters) - 1)] + 1
-    quotes = _places(text, _QUOTE)
+    quotes = find_byte(text, _QUOTE)
     return found, np.searchsorted(quotes, starts) == np.searchsorted(quotes, found)
-
-
-def _bytes_at(text: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
-    """Returns so many bytes from each place on, (n, count) uint8.
-
-    As one value of that size each, which NumPy copies three times as fast as so many bytes.
-    """
-    if len(text) < count:
-        return np.zeros((0, count), np.uint8)
-    values = np.ndarray(len(text) - count + 1, f"V{count}", text.data, strides=(1,))
-    return values[places].view(np.uint8).reshape(-1, count)
-
-
-def _places(text: np.ndarray, byte: int) -> np.ndarray:
-    """Returns where a byte is in a text, (n,) int64."""
-    batches = ((at, text[at : at + _BATCH]) for at in range(0, len(text), _BATCH))
-    found = [np.flatnonzero(batch == byte) + at for at, batch in batches]
-    return np.concatenate([np.empty(0, np.int64), *found])

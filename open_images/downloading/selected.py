@@ -38,7 +38,7 @@ from transforms.wording import bytes_of, counted
 _LIST = "image_ids.txt"
 _MASK_PNGS = "mask_pngs"
 #: Annotation files of fewer bytes are read by one process, which starts sooner than several.
-_SMALL_BYTES = 64 << 20
+SMALL_BYTES = 64 << 20
 _SUBJECT = re.compile(r"\s*(\w+)")
 #: Pictures whose addresses are in image tables.
 _PUBLISHED = ("original", "thumbnail")
@@ -171,7 +171,7 @@ class SelectedDownload:
                 output=str(flags.output),
                 s3_endpoint_url=flags.s3_endpoint_url,
                 work_folder=work,
-                num_workers=1 if total < _SMALL_BYTES else None,
+                num_workers=1 if total < SMALL_BYTES else None,
                 **{
                     field.name: getattr(flags, field.name)
                     for field in dataclasses.fields(SelectionFlags)

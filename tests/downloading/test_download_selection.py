@@ -46,8 +46,8 @@ def corpus(make_corpus: CorpusMaker) -> Path:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has small zips fetched by ranges, where one would do."""
-    monkeypatch.setattr(partial_zip, "_TAIL_BYTES", 64)
-    monkeypatch.setattr(partial_zip, "_GAP_BYTES", 0)
+    monkeypatch.setattr(partial_zip, "TAIL_BYTES", 64)
+    monkeypatch.setattr(partial_zip, "GAP_BYTES", 0)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_just_what_is_needed(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Images are chosen in processes of their own here."""
-    monkeypatch.setattr(selected, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(selected, "SMALL_BYTES", 0)
     flags = ("--classes", common, *LABEL_TYPES, "--max_images", "5", *SPLIT)
     result = run(*flags, *pictures)
     assert result.code == 0, result.err

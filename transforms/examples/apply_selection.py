@@ -70,7 +70,7 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         is_kept = is_chosen[images]
         _count(deselected, IMAGES_RULE, sources[~is_kept])
         if name in ANNOTATIONS:
-            for rule, dropped in chooser.dropped(name, lists.flatten()):
+            for rule, dropped in chooser.find_dropped(name, lists.flatten()):
                 _count(deselected, rule, sources[is_kept & dropped])
                 is_kept &= ~dropped
         left_out[name] += int(np.count_nonzero(is_kept & ~is_built[images]))

@@ -125,7 +125,7 @@ def _count_labels(values: pa.StructArray, fields: Sequence[str]) -> Counter[str]
 def _count_shown(joined: Joined, num_buckets: int) -> dict[str, int]:
     """Counts the images that show each class, as a selection of classes understands it."""
     chooser = Chooser(EVERYTHING, num_buckets)
-    shown = chooser.shown(BucketImages.of_table(joined.keys, joined.table))
+    shown = chooser.find_shown(BucketImages.of_table(joined.keys, joined.table))
     labels = shown.names.to_pylist()
     return dict(zip(labels, shown.count_images(labels), strict=True))
 

@@ -109,10 +109,7 @@ class Chooser:
         return in_window(keys, self.selection.order_start, self.selection.sample_size)
 
     def qualify(self, bucket: BucketImages) -> Chosen:
-        """Returns the images that qualify, quotas apart.
-
-        What they show is counted by label: of those that are selected, or else of all.
-        """
+        """Returns the images that qualify, quotas apart, with what they show as of `find_shown`."""
         selection = self.selection
         qualifies = np.ones(len(bucket.keys), bool)
         funnel = {"": len(qualifies)}
@@ -130,7 +127,7 @@ class Chooser:
                 funnel[f"--{flag} {condition.text!r}"] = int(qualifies.sum())
         if not selection.needs_classes:
             return Chosen(qualifies, NOTHING_SHOWN, funnel)
-        shown = self.shown(bucket)
+        shown = self.find_shown(bucket)
         if selection.classes is not None:
             qualifies &= self._match(shown, len(qualifies))
             funnel["--classes"] = int(qualifies.sum())
@@ -159,10 +156,10 @@ class Chooser:
         """Returns the piece of each image in the order of images; see `quotas`."""
         return pieces_of(keys, self.num_buckets, self.selection.order_start)
 
-    def dropped(self, column: str, values: pa.StructArray) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields each rule with the rows that it drops of chosen images, (m,) bool.
+    def find_dropped(self, column: str, values: pa.StructArray) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields each rule with the rows of chosen images that it drops, (m,) bool.
 
-        A row may be dropped by several; the first one counts.
+        Several rules may drop a row; the first one counts.
         """
         selection = self.selection
         types = [each for each in LABEL_TYPES.values() if each.column == column]
@@ -181,22 +178,23 @@ class Chooser:
             mids = pa.array(selection.mids, pa.string())
             yield CLASSES_RULE, ~np.any([label_mask(values.field(n), mids) for n in labels], axis=0)
 
-    def shown(self, bucket: BucketImages) -> Shown:
-        """Returns which labels images show: of the classes that are selected, or else all."""
+    def find_shown(self, bucket: BucketImages) -> Shown:
+        """Returns which of the selected classes images show, or of all where none are selected."""
         images, labels = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
         mids = None if self.selection.classes is None else pa.array(self.selection.mids)
         for label_type in self.selection.matched_types:
             rows = bucket.columns.get(label_type.column)
             if rows is None or not len(rows.values):
                 continue
-            counts = label_type.mask(rows.values) & says_present(label_type.kind, rows.values)
+            is_shown = label_type.mask(rows.values) & says_present(label_type.kind, rows.values)
             for condition in self.selection.where:
                 if condition.subject == label_type.name:
-                    counts &= condition.mask(rows.values)
+                    is_shown &= condition.mask(rows.values)
             for name in label_type.kind.labels:
                 column = rows.values.field(name)
-                wanted = counts if mids is None else counts & label_mask(column, mids)
-                at = np.flatnonzero(wanted)
+                at = np.flatnonzero(
+                    is_shown if mids is None else is_shown & label_mask(column, mids)
+                )
                 images.append(rows.images[at])
                 labels.append(column.take(pa.array(at)).cast(pa.string()))
         coded = pa.concat_arrays(labels).dictionary_encode()
@@ -209,12 +207,9 @@ class Chooser:
     def _match(self, shown: Shown, count: int) -> np.ndarray:
         """Returns which images show any term of the classes, or all of them; (n,) bool."""
         assert self.selection.classes is not None
-        found = []
-        for term in self.selection.classes if self.selection.match == "all" else [None]:
-            has = np.zeros(count, bool)
-            is_of_term = np.ones(len(shown.names), bool)
-            if term is not None:
-                is_of_term = np.asarray(pc.is_in(shown.names, pa.array(term, pa.string())))
-            has[shown.images[is_of_term[shown.labels]]] = True
-            found.append(has)
-        return np.all(found, axis=0)
+        terms = self.selection.classes if self.selection.match == "all" else [self.selection.mids]
+        matches = np.zeros((len(terms), count), bool)
+        for match, term in zip(matches, terms, strict=True):
+            is_of_term = np.asarray(pc.is_in(shown.names, pa.array(term, pa.string())))
+            match[shown.images[is_of_term[shown.labels]]] = True
+        return matches.all(axis=0)

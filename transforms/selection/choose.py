@@ -212,4 +212,4 @@ class Chooser:
         for match, term in zip(matches, terms, strict=True):
             is_of_term = np.asarray(pc.is_in(shown.names, pa.array(term, pa.string())))
             match[shown.images[is_of_term[shown.labels]]] = True
-        return matches.all(axis=0)
+        return np.all(matches, axis=0)

@@ -26,7 +26,6 @@ from transforms.storage.claims import FAR
 from transforms.wording import bytes_of, counted
 
 _FAILURES = "mask_failures.csv"
-_FAILURES_SHOWN = 5
 #: The first digit of the ImageIDs in a zip, by its published name.
 _DIGIT = re.compile(r"[-_]([0-9a-f])\.zip")
 #: How many files a thread looks at together, and how many such threads there are.
@@ -79,9 +78,9 @@ class MaskPngs:
         self._wanted, self._zips = wanted, list(zips)
         self._total = sum(map(len, wanted.values()))
         self._meter = Meter(observer, "mask PNGs", self._total, "masks")
-        self._failures = FailureList(flags.output / _FAILURES, "mask")
+        self._failures = FailureList(flags.output / _FAILURES, "mask", self._meter)
         self._lock = threading.Lock()
-        self._written = self._missing = self._failed = 0
+        self._written = 0
         self._asked: list[Item] = []
 
     def download(self) -> list[str]:
@@ -107,7 +106,7 @@ class MaskPngs:
             )
         self._observer.report(
             f"{counted(self._written, 'mask PNG')} downloaded, {whole:,} were there, "
-            f"{self._missing:,} missing, {self._failed:,} failed"
+            f"{self._failures.missing:,} missing, {self._failures.failed:,} failed"
         )
         if self._asked:
             zips = counted(len(self._asked), "zip")
@@ -117,7 +116,7 @@ class MaskPngs:
         return self._complaints()
 
     def _complaints(self) -> list[str]:
-        lost, limit = self._missing + self._failed, self._flags.max_failure_rate
+        lost, limit = self._failures.missing + self._failures.failed, self._flags.max_failure_rate
         if not lost:
             return []
         self._observer.report(
@@ -268,17 +267,7 @@ class MaskPngs:
 
     def _refuse(self, split: str, names: Sequence[str], reason: Reason, detail: str) -> None:
         """Takes account of PNGs that can't be had."""
-        if not names:
-            return
-        with self._lock:
-            self._failures.add((f"{split}/{name}", reason, detail) for name in names)
-            self._meter.add(len(names))
-            if reason == Reason.MISSING:
-                self._missing += len(names)
-            else:
-                for name in names[: max(0, _FAILURES_SHOWN - self._failed)]:
-                    self._meter.log(f"{split}/{name}: {reason}: {detail}")
-                self._failed += len(names)
+        self._failures.add([(f"{split}/{name}", reason, detail) for name in names])
 
 
 def base_name(member: Member) -> str:

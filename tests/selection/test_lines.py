@@ -90,10 +90,6 @@ def _filtered(source: Source, data: bytes, wanted: RowFilter) -> ParsedBlock:
     return finder.filter_rows(kind.parse(source, found.data), found)
 
 
-def _rows(block: ParsedBlock) -> tuple[list[int], pa.Array]:
-    return in_one_piece(block.table["key"]).to_pylist(), in_one_piece(block.table["value"])
-
-
 def _failures(block: ParsedBlock) -> list[str]:
     return [json.dumps(each, default=str) for each in block.failures.to_pylist()]
 
@@ -155,7 +151,7 @@ def test_rows_that_name_some_labels(
 
 def _names(kind: Kind, block: ParsedBlock, labels: list[str]) -> np.ndarray:
     """Which rows name one of some labels."""
-    _, values = _rows(block)
+    values = in_one_piece(block.table["value"])
     fields = [values.field(name).to_pylist() for name in kind.labels]
     return np.array([not {*each}.isdisjoint(labels) for each in zip(*fields, strict=True)], bool)
 

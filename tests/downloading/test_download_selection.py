@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from open_images.building import choosing, process
+from open_images.building import choosing
 from open_images.building.choosing import ChosenImages
 from open_images.building.flags import BuildFlags
+from open_images.building.one_run import OneRun
 from open_images.downloading import catalogue as catalogues
 from open_images.downloading import partial_zip, selected
 from open_images.progress import Observer
@@ -55,7 +56,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has images chosen in this process, which saves the start of another."""
 
     def run(
-        start: Callable[..., process.Run],
+        start: Callable[..., OneRun],
         flags: BuildFlags,
         beam_arguments: Sequence[str],
         observer: Observer,

@@ -81,7 +81,9 @@ def count_examples(joined: Joined, options: ExampleOptions, num_buckets: int) ->
     shown = _count_shown(joined, num_buckets)
     # Those of the selection are shown by what it looks at, which examples needn't carry.
     shown |= dict(zip(options.selection.mids, joined.class_images, strict=True))
-    counts.update({(Quantity.CLASS_IMAGES, label): count for label, count in shown.items() if count})
+    counts.update(
+        {(Quantity.CLASS_IMAGES, label): count for label, count in shown.items() if count}
+    )
     if options.with_pictures:
         counts.update(_count_pictures(table, options.sources))
     return counts

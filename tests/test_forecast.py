@@ -27,7 +27,7 @@ from tests.selection.corpora import Corpus
 def _several_buckets() -> Any:
     """Cuts the corpus into several buckets, where one would do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_BUCKET_BYTES", 1 << 16)
+        patch.setattr(planning, "BUCKET_BYTES", 1 << 16)
         yield
 
 

@@ -13,7 +13,7 @@ from transforms.kinds.vocabulary import MID
 from transforms.storage.stores import ObjectOptions
 
 _FLAG = "--label_map"
-#: How columns and members are called that hold a class, and that hold its number.
+#: Names of columns and members that hold a class, and that hold its number.
 _CLASS_KEYS = ("labelname", "label", "mid", "id", "name", "displayname", "class")
 _NUMBER_KEYS = ("index", "number", "id")
 _TEXT = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
@@ -29,9 +29,9 @@ class _Entry(NamedTuple):
     """A class of a label map.
 
     Attributes:
-        place: where it stands, for messages.
-        texts: what it is called there, one of which is its MID or name.
-        number: its number; None where its place in the file decides.
+        place: the line or entry of the file, for messages.
+        texts: the texts of the entry, one of which is an MID or name.
+        number: of the class; None where the order of the file counts.
     """
 
     place: str
@@ -53,7 +53,7 @@ def read_label_map(
         UsageError: A class isn't there or is there twice, or numbers leave gaps.
     """
     if isinstance(given, str):
-        entries = _in_order(list(_read_entries(given, names, options)))
+        entries = _sort_by_number(list(_read_entries(given, names, options)))
         place = f"{_FLAG} {given}"
     else:
         entries = [_Entry(f"{_FLAG}, class {i}", [text]) for i, text in enumerate(given, 1)]
@@ -86,11 +86,11 @@ def _find_class(entry: _Entry, names: ClassNames) -> str:
     return mids[0]
 
 
-def _in_order(entries: Sequence[_Entry]) -> Sequence[_Entry]:
-    """Returns entries by their numbers, which begin with 1 and leave no gaps, if they have any.
+def _sort_by_number(entries: Sequence[_Entry]) -> Sequence[_Entry]:
+    """Returns entries by their numbers, if they have any.
 
     Raises:
-        UsageError: They don't.
+        UsageError: Some have none, or they aren't 1, 2, 3 and so on.
     """
     numbered = [entry for entry in entries if entry.number is not None]
     if not numbered:
@@ -149,9 +149,9 @@ def _read_json(place: str, text: str) -> Iterator[_Entry]:
 
 
 def _read_member(place: str, members: dict[str, Any]) -> _Entry:
-    folded = {fold(key): value for key, value in members.items()}
-    texts = [folded[key].strip() for key in _CLASS_KEYS if isinstance(folded.get(key), str)]
-    numbers = [folded[key] for key in _NUMBER_KEYS if type(folded.get(key)) is int]
+    fields = {fold(key): value for key, value in members.items()}
+    texts = [fields[key].strip() for key in _CLASS_KEYS if isinstance(fields.get(key), str)]
+    numbers = [fields[key] for key in _NUMBER_KEYS if type(fields.get(key)) is int]
     return _Entry(place, texts, numbers[0] if numbers else None)
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -94,27 +94,36 @@ def _read_rows(path: str, text: str) -> list[tuple[int, str]]:
     lines = numbered_lines(text)
     if not lines or ("," not in lines[0][1] and fold(lines[0][1]) != "imageid"):
         return lines
-    rows: list[tuple[int, str]] = []
+    rows = _read_csv(path, text)
+    first = next(rows, None)
+    if first is None:
+        return []
+    at = _find_column(f"{_FLAG}: {path}, line {first[0]}", first[1])
+    found = []
+    for line, row in rows:
+        if len(row) <= at:
+            raise UsageError(
+                f"{_FLAG}: {path}, line {line}: lacks the column ImageID: mend the line, or drop it"
+            )
+        found.append((line, row[at].strip()))
+    return found
+
+
+def _read_csv(path: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields the rows of a CSV that aren't blank, each with the number of its first line.
+
+    Raises:
+        UsageError: It is none.
+    """
     reader = csv.reader(io.StringIO(text, newline=""))
-    at = -1
     line = 1
     try:
         for row in reader:  # which may have line breaks in quotes
-            number, line = line, reader.line_num + 1
-            if not any(map(str.strip, row)):
-                continue
-            if at < 0:
-                at = _find_column(f"{_FLAG}: {path}, line {number}", row)
-            elif len(row) <= at:
-                raise UsageError(
-                    f"{_FLAG}: {path}, line {number}: lacks the column ImageID: mend the line, or "
-                    "drop it"
-                )
-            else:
-                rows.append((number, row[at].strip()))
+            if any(map(str.strip, row)):
+                yield line, row
+            line = reader.line_num + 1
     except csv.Error as error:
         raise UsageError(f"{_FLAG}: {path}, line {line}: no CSV: {error}: mend it") from None
-    return rows
 
 
 def _find_column(place: str, header: Sequence[str]) -> int:

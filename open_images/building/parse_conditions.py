@@ -11,7 +11,7 @@ from open_images.building.named_files import quote_field, split_fields
 from open_images.values import did_you_mean
 from transforms.errors import UsageError
 from transforms.kinds.images import IMAGE_ROW
-from transforms.selection.conditions import GEOMETRY, OPERATORS, Condition, is_text
+from transforms.selection.conditions import CORNERS, GEOMETRY, OPERATORS, Condition, is_text
 from transforms.selection.label_types import LABEL_TYPES
 from transforms.wording import LINE_LENGTH
 
@@ -20,9 +20,9 @@ _CONDITION = re.compile(
     r"(?P<operator>[=<>!~]+|not\s+in\b|in\b)\s*(?P<value>.*?)\s*",
     re.DOTALL,
 )
-_BEGINNING = re.compile(r"\s*\w+\s*\.\s*\w+\s+(?P<operator>[^\s\w]+|\w+)\s*\S")
-_CORNERS = {"xmin", "xmax", "ymin", "ymax"}
-#: How classes are compared: a name may be that of several.
+#: The start of a condition with a field.
+_START = re.compile(r"\s*\w+\s*\.\s*\w+\s+(?P<operator>[^\s\w]+|\w+)\s*\S")
+#: Operators of classes, of which a name may mean several.
 _EQUAL = {"=": "in", "!=": "not in"}
 
 
@@ -40,8 +40,8 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
     place = f"--{flag} {text!r}"
     found = _CONDITION.fullmatch(text)
     if not found:
-        if begun := _BEGINNING.match(text):
-            raise UsageError(f"{place}: {_no_operator(begun['operator'])}")
+        if start := _START.match(text):
+            raise UsageError(f"{place}: {_no_operator(start['operator'])}")
         raise UsageError(
             f"{place}: not SUBJECT.FIELD OPERATOR VALUE in quotes, as in 'boxes.area >= 0.01'"
         )
@@ -110,6 +110,7 @@ def spell_condition(condition: Condition) -> str:
 
 
 def _no_operator(text: str) -> str:
+    """Returns the message for a text in place of an operator."""
     return f"{text!r} is no operator: use one of {', '.join(OPERATORS)}"
 
 
@@ -117,7 +118,7 @@ def _field_types(subject: str) -> dict[str, pa.DataType]:
     """Returns the fields that conditions can be on, and their types."""
     row = IMAGE_ROW if subject == "images" else LABEL_TYPES[subject].kind.row
     types = {each.name: each.type for each in row if not pa.types.is_nested(each.type)}
-    if types.keys() >= _CORNERS:
+    if types.keys() >= {*CORNERS}:
         types |= {name: pa.float64() for name in GEOMETRY if name not in types}
     return types
 

@@ -11,7 +11,7 @@ from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
-from open_images.building.selecting import Choice, choose, describe
+from open_images.building.selecting import Choice, describe, resolve_selection
 from open_images.building.selection_files import with_selection_file
 from open_images.building.selection_flags import SelectionFlags
 from transforms.dataset import failures
@@ -38,7 +38,7 @@ from transforms.work_folder import WorkFolder
 
 #: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
 #: fewer images where there wouldn't be enough buckets for all workers.
-_BUCKET_BYTES = 32 << 20
+BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 192
 _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
@@ -195,7 +195,7 @@ def choose_sources(
     if not flags.selects:  # to look for names takes a quarter of a second
         return Choice(EVERYTHING), read_sources(sources, EVERYTHING)
     class_files = [each for each, _ in _read_class_files(sources, options)]
-    choice = choose(flags, class_files, sources, options)
+    choice = resolve_selection(flags, class_files, sources, options)
     return choice, read_sources(sources, choice.selection)
 
 
@@ -408,7 +408,7 @@ def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float 
         if source.kind in TABLES
     }
     total = sum(sizes.values())
-    buckets = total / _BUCKET_BYTES
+    buckets = total / BUCKET_BYTES
     if with_pictures:
         tables = sum(size for source, size in sizes.items() if source.kind == IMAGES.name)
         images = tables / IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES

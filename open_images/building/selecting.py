@@ -26,7 +26,7 @@ class Choice(NamedTuple):
     Attributes:
         selection: of images and annotations.
         image_keys: of the images that are listed, sorted uint64 in bytes; None where none are.
-        class_order: the MIDs that are numbered, from 1; None where all are, in published order.
+        class_order: the MIDs that are numbered from 1; None for all in published order.
         class_names: display names of the classes of the selection, by MID.
     """
 
@@ -37,17 +37,17 @@ class Choice(NamedTuple):
 
     @property
     def is_everything(self) -> bool:
-        """Whether there is nothing to say of it."""
+        """Whether all is selected, and all classes are numbered."""
         return self.selection == EVERYTHING and self.class_order is None
 
 
-def choose(
+def resolve_selection(
     flags: SelectionFlags,
     class_files: Sequence[ClassFile],
     sources: Iterable[Source],
     options: ObjectOptions = files.DEFAULTS,
 ) -> Choice:
-    """Returns what flags choose of some inputs.
+    """Returns the selection that flags describe, for some inputs.
 
     Args:
         flags: of a build, with those of a selection file.

@@ -21,11 +21,11 @@ from transforms.storage.claims import ArchiveError
 from transforms.storage.zips import find_directory
 
 #: What is asked for first: the end of a zip, where its directory is, or what says where that is.
-_TAIL_BYTES = 128 << 10
+TAIL_BYTES = 128 << 10
 #: Bytes that are asked for at once, about.
 _RANGE_BYTES = 4 << 20
 #: Ranges that are no further apart are asked for as one, which takes no longer than to ask twice.
-_GAP_BYTES = 64 << 10
+GAP_BYTES = 64 << 10
 #: What a member has before its data at most: its header, name and extra fields.
 _HEADER_BYTES = 30 + 2 * 0xFFFF
 
@@ -122,7 +122,7 @@ class PartialZip:
         Returns:
             Where it begins, and up to where it came before the connection ended.
         """
-        with self._client.get(self._url, {"Range": f"bytes=-{_TAIL_BYTES}"}) as answer:
+        with self._client.get(self._url, {"Range": f"bytes=-{TAIL_BYTES}"}) as answer:
             if answer.status == 200:
                 raise NoRangesError
             size, start = answer.total, answer.range_start
@@ -172,7 +172,7 @@ def plan_spans(members: Sequence[Member], offsets: np.ndarray, end: int) -> list
         following = int(bounds[min(np.searchsorted(bounds, start, "right"), len(bounds) - 1)])
         stop = min(following, start + _HEADER_BYTES + member.address.size)
         last = spans[-1] if spans else None
-        if last and start - last.stop <= _GAP_BYTES and stop - last.start <= _RANGE_BYTES:
+        if last and start - last.stop <= GAP_BYTES and stop - last.start <= _RANGE_BYTES:
             last.members.append(member)
             spans[-1] = last._replace(stop=stop)
         else:

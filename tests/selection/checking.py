@@ -48,7 +48,7 @@ def carried_out(first: bool | None = None) -> Iterator[None]:
         return steps if first is None else steps._replace(decides_first=first and may)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "_BUCKET_BYTES", _BUCKET_BYTES)
+        patch.setattr(plan, "BUCKET_BYTES", _BUCKET_BYTES)
         patch.setattr(plan, "plan_steps", plan_steps)
         yield
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_images.building.selecting import ClassNames, parse_condition
+from open_images.building.class_names import ClassNames
+from open_images.building.parse_conditions import parse_condition
 from transforms.selection.conditions import OPERATORS, Condition
 
 ROW = pa.struct(

@@ -52,7 +52,10 @@ def _choose(
     ]
     pieces = [quotas.pieces_of(keys, buckets, start) for keys, _ in parts]
     chosen = [np.ones(len(keys), bool) for keys, _ in parts]
-    tallies = [quotas.tally(piece, shown) for piece, (_, shown) in zip(pieces, parts, strict=True)]
+    tallies = [
+        quotas.tally(piece, some, shown)
+        for piece, some, (_, shown) in zip(pieces, chosen, parts, strict=True)
+    ]
     cuts = NO_CUTS
     if per_class is not None:
         cuts = quotas.cut_classes(reversed(tallies), per_class)
@@ -62,7 +65,7 @@ def _choose(
         ]
         assert count_images(tallies) == len(images)
         tallies = [
-            quotas.tally(piece[some], quotas.NOTHING_SHOWN)
+            quotas.tally(piece, some, quotas.NOTHING_SHOWN)
             for piece, some in zip(pieces, chosen, strict=True)
         ]
     if most is not None:

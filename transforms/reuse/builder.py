@@ -12,7 +12,7 @@ from transforms.dataset.elements import BuiltPart
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket
-from transforms.examples.select import split_table
+from transforms.examples.splits import split_table
 from transforms.examples.write import PartBuilder
 from transforms.kinds.registry import count_annotations
 from transforms.reuse import recording

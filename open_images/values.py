@@ -21,6 +21,15 @@ from transforms.storage.endpoints import is_endpoint
 _LIKENESS = 0.7
 #: Letters that a word shares with the one name that it may mean.
 _START = 3
+#: Our names for those of FiftyOne and OIDv4_ToolKit that are like none of ours.
+_NAMES_ELSEWHERE = {
+    "detections": "boxes",
+    "segmentations": "masks",
+    "classifications": "image_labels",
+    "max_samples": "max_images",
+    "limit": "max_per_class",
+    "type_csv": "splits",
+}
 #: Digits of a number that Python still parses, and a size that no disk has.
 _MOST_DIGITS, _MOST_BYTES = 1000, 1 << 60
 _DAY_SECONDS = 86400
@@ -327,8 +336,10 @@ def did_you_mean(word: str, allowed: Sequence[str]) -> str:
 
 
 def most_alike(word: str, names: Sequence[str]) -> str | None:
-    """Returns the name that is most like a word, if any is."""
+    """Returns the name that is most like a word or has its meaning elsewhere, if any does."""
     plain = {_plain(each): each for each in names}
+    if (ours := _NAMES_ELSEWHERE.get(_plain(word))) in plain:
+        return plain[ours]
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
     same_start = [name for name in plain if name[:_START] == _plain(word)[:_START]]
     if not close and len(same_start) == 1:

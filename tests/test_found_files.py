@@ -489,7 +489,9 @@ def test_a_glob_that_the_shell_expanded_is_explained(tmp_path: Path):
         (("--masks", "m/a.zip", "m/b.zip"), "--masks 'm/*.zip'"),
         (("--annotations=a/x.csv", "a/y.csv"), "--annotations 'a/*.csv'"),
         (("--images", "a/x", "b/y.tar"), "quote the glob"),
-        (("--format", "parquet", "tfrecord"), "'tfrecord' belongs to no flag"),
+        (("--format", "parquet", "tfrecord"), "if it belongs to --format, write commas without"),
+        (("--only_matching", "yes"), "'yes' belongs to no flag: drop it, or put its flag before"),
+        (("--where", "boxes.area", ">", "0"), "put the condition in quotes: --where 'boxes.is_gr"),
     ):
         flags = (*("--annotations", "a", "--images", "none", "--output", tmp_path), *flags)
         build = run_build(*flags)

@@ -259,7 +259,7 @@ def test_other_flags_take_nothing_over(corpus: Corpus):
 
 
 def test_annotations_alone(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(plan, "_BUCKET_BYTES", 10_000)
+    monkeypatch.setattr(plan, "BUCKET_BYTES", 10_000)
     corpus.images = ("none",)
     corpus.build()
     edit_row(corpus, Random(0))

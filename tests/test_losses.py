@@ -178,6 +178,9 @@ def test_masks_without_pixels_fail_the_build(with_masks: Path, tmp_path: Path) -
     without = build(annotations, "--images", with_masks / "images")
     assert without.returncode == 0, without.stderr
     assert "its masks have no pixels: name their PNGs by --masks" in without.stdout
+    others = build(annotations, "--images", with_masks / "images", "--label_types", "boxes")
+    assert others.returncode == 0, others.stderr
+    assert "no pixels" not in others.stdout
     accepted = build(annotations, *flags, "--max_bad_rate", "1")
     assert accepted.returncode == 0, accepted.stderr
 

@@ -52,6 +52,8 @@ def said(program: Callable, arguments: tuple[str, ...]) -> str:
         (parse, (*BUILD, "--runner", "flinc"), "flink"),
         (parse, (*BUILD, "--mask_maps", "semantics"), "semantic"),
         (parse, (*BUILD, "--resize", "short"), "shortest"),
+        (parse, (*BUILD, "--max_samples", "100"), "--max_images"),  # of FiftyOne
+        (parse, (*BUILD, "--type_csv", "train"), "--splits"),  # of OIDv4_ToolKit
         # other programs
         (doctor.main, ("--runer", "flink"), "--runner"),
         (verify.main, ("o", "--samples", "all"), "--sample"),

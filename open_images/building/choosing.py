@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from open_images.building.flags import BuildFlags
-from open_images.building.process import Run, run_in_process
+from open_images.building.process import run_in_process
 from open_images.progress import Observer
 from runners import launch
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from open_images.building.one_choice import ImageChoice
 
 
 class ChosenImages(NamedTuple):
@@ -52,10 +54,10 @@ def choose_images(flags: BuildFlags, observer: Observer) -> ChosenImages:
     return run_in_process(start, flags, [], observer, fate="")
 
 
-def start(flags: BuildFlags, _: Sequence[str], observer: Observer) -> Run[ChosenImages]:
+def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "ImageChoice":
     """Returns a selection that is ready to be carried out; arguments as of `choose_images`."""
     # Workers first, as they take about as long as the imports of this process.
     launch.prepare(flags, ["open_images.building.one_choice"])
     from open_images.building.one_choice import ImageChoice
 
-    return ImageChoice(flags, observer)
+    return ImageChoice(flags, beam_arguments, observer)

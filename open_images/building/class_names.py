@@ -4,6 +4,7 @@ import difflib
 import itertools
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,9 +21,9 @@ from transforms.storage.stores import ObjectOptions
 _COMMON_WORD = re.compile(
     r"class(es)?|descriptions?|challenge|open|images?|openimages|oid|o?i?d?v\d"
 )
-#: So many names are shown in place of one that isn't there, of so many that are like it.
+#: How many names are shown in place of one that isn't there, and how many are compared with it.
 _NEAREST, _CANDIDATES = 3, 60
-#: Letters of a text that means a name which it is part of.
+#: The least letters of a text that may be a part of the name it means.
 _PART = 4
 
 
@@ -58,8 +59,8 @@ class ClassNames:
         self._lists: dict[str, dict[str, None]] = defaultdict(dict)
         for file in sorted(class_files, key=lambda file: file.path):
             if file.rank != HIERARCHY.rank:
-                its = self._lists[_stem(file.path)]
-                its.update(dict.fromkeys(entry.label for entry in file.entries))
+                labels = self._lists[_stem(file.path)]
+                labels.update(dict.fromkeys(entry.label for entry in file.entries))
 
     def name(self, mid: str) -> str:
         """Returns the display name of a class; its MID where it has none."""
@@ -74,7 +75,8 @@ class ClassNames:
         place = "--classes"
         found: list[tuple[str, ...]] = []
         excluded: set[str] = set()
-        fields = (split_fields(place, text) for text in texts)
+        # A text that is a name as a whole has no list in it, whatever its commas.
+        fields = ([text] if self.is_name(text) else split_fields(place, text) for text in texts)
         for field in filter(None, itertools.chain.from_iterable(fields)):
             for where, text in self._expand(place, field):
                 if text.startswith("!"):
@@ -210,8 +212,9 @@ class ClassNames:
 
 
 def _fold(name: str) -> str:
-    """Returns a name without case, and with spaces for `_` and `-`."""
-    return " ".join(re.split(r"[\s_-]+", name.casefold().strip()))
+    """Returns a name without case, with spaces for `_` and `-`, and with whole accented letters."""
+    folded = unicodedata.normalize("NFC", name.casefold())
+    return " ".join(re.split(r"[\s_-]+", folded.strip()))
 
 
 def _stem(path: str) -> str:
@@ -235,9 +238,9 @@ def _count_edits(one: str, other: str) -> int:
     for i, letter in enumerate(one, 1):
         above = row
         row = [i]
-        for j, its in enumerate(other, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != its)))
-            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], its):
+        for j, other_letter in enumerate(other, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other_letter)))
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], other_letter):
                 row[j] = min(row[j], before[j - 2] + 1)
         before = above
     return row[-1]

@@ -12,8 +12,9 @@ from open_images.building.list_work import ListWork, Work
 from open_images.building.select_inputs import deciding_view
 from transforms.dataset.elements import ByteRange, Source
 from transforms.examples.build import BuildBucket, MakeExamples
-from transforms.examples.decide import Deciding, FindCuts, ListKeys, ListLabels
+from transforms.examples.decide import Deciding, FindCuts, ListKeys
 from transforms.examples.join import to_listed_batch
+from transforms.examples.list_labels import ListLabels
 from transforms.examples.write import PartBuilder
 from transforms.exchange.exchange import GatherBuckets
 from transforms.exchange.files import FileTransport
@@ -91,6 +92,7 @@ def gather_rows(
             sources=[deciding_view(source, selection) for source in sources],
             rows=plan.steps.deciding_rows,
             progress_folder=None,
+            is_measured=False,
         )
         ranges = work.ranges | "DecidingRanges" >> beam.Filter(
             _is_read, plan.steps.deciding_sources
@@ -120,10 +122,9 @@ def gather_rows(
         cuts = buckets | "FindCuts" >> FindCuts(deciding, work.labels)
     labels = rows.labels
     if selection.chooses_images:
-        every = dataclasses.replace(
-            deciding, splits=plan.examples.splits, reads=range(len(sources))
+        labels = buckets | "ListLabels" >> ListLabels(
+            plan.examples, plan.buckets, work.labels, rows.labels, cuts
         )
-        labels = buckets | "ListLabels" >> ListLabels(every, work.labels, rows.labels, cuts)
     return Gathered(work, rows, members, buckets, cuts, funnels, labels)
 
 

@@ -13,7 +13,7 @@ from transforms.kinds.vocabulary import MID
 from transforms.storage.stores import ObjectOptions
 
 _FLAG = "--label_map"
-#: How columns and members are called that hold a class, and that hold its number.
+#: Names of columns and members that hold a class, and that hold its number.
 _CLASS_KEYS = ("labelname", "label", "mid", "id", "name", "displayname", "class")
 _NUMBER_KEYS = ("index", "number", "id")
 _TEXT = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
@@ -21,15 +21,17 @@ _TEXT = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
 _ITEM = re.compile(rf"\bitem\s*:?\s*{{(?P<fields>(?:{_TEXT}|[^}}\"'])*)}}", re.DOTALL)
 _FIELD = re.compile(rf"(?P<name>\w+)\s*:\s*(?P<value>{_TEXT}|[^\s,;]+)", re.DOTALL)
 _BACKGROUND = "background"
+#: Python parses no numbers of more than 4300.
+_MOST_DIGITS = 1000
 
 
 class _Entry(NamedTuple):
     """A class of a label map.
 
     Attributes:
-        place: where it stands, for messages.
-        texts: what it is called there, one of which is its MID or name.
-        number: its number; None where its place in the file decides.
+        place: the line or entry of the file, for messages.
+        texts: the texts of the entry, one of which is an MID or name.
+        number: of the class; None where the order of the file counts.
     """
 
     place: str
@@ -51,7 +53,7 @@ def read_label_map(
         UsageError: A class isn't there or is there twice, or numbers leave gaps.
     """
     if isinstance(given, str):
-        entries = _in_order(list(_read_entries(given, names, options)))
+        entries = _sort_by_number(list(_read_entries(given, names, options)))
         place = f"{_FLAG} {given}"
     else:
         entries = [_Entry(f"{_FLAG}, class {i}", [text]) for i, text in enumerate(given, 1)]
@@ -84,11 +86,11 @@ def _find_class(entry: _Entry, names: ClassNames) -> str:
     return mids[0]
 
 
-def _in_order(entries: Sequence[_Entry]) -> Sequence[_Entry]:
-    """Returns entries by their numbers, which begin with 1 and leave no gaps, if they have any.
+def _sort_by_number(entries: Sequence[_Entry]) -> Sequence[_Entry]:
+    """Returns entries by their numbers, if they have any.
 
     Raises:
-        UsageError: They don't.
+        UsageError: Some have none, or they aren't 1, 2, 3 and so on.
     """
     numbered = [entry for entry in entries if entry.number is not None]
     if not numbered:
@@ -121,7 +123,7 @@ def _read_entries(path: str, names: ClassNames, options: ObjectOptions) -> Itera
 def _read_json(place: str, text: str) -> Iterator[_Entry]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(f"{place} is no JSON: {error}: mend it") from None
     if isinstance(document, dict):
         for key, value in document.items():
@@ -129,7 +131,7 @@ def _read_json(place: str, text: str) -> Iterator[_Entry]:
             if type(value) is int:
                 yield _Entry(its_place, [key], value)
             elif isinstance(value, str) and key.isdecimal():
-                yield _Entry(its_place, [value], int(key))
+                yield _Entry(its_place, [value], _number(its_place, key))
             else:
                 raise UsageError(
                     f'{its_place}: write {{"NAME": NUMBER, …}}, or a list of names or MIDs'
@@ -147,9 +149,9 @@ def _read_json(place: str, text: str) -> Iterator[_Entry]:
 
 
 def _read_member(place: str, members: dict[str, Any]) -> _Entry:
-    folded = {fold(key): value for key, value in members.items()}
-    texts = [folded[key].strip() for key in _CLASS_KEYS if isinstance(folded.get(key), str)]
-    numbers = [folded[key] for key in _NUMBER_KEYS if type(folded.get(key)) is int]
+    fields = {fold(key): value for key, value in members.items()}
+    texts = [fields[key].strip() for key in _CLASS_KEYS if isinstance(fields.get(key), str)]
+    numbers = [fields[key] for key in _NUMBER_KEYS if type(fields.get(key)) is int]
     return _Entry(place, texts, numbers[0] if numbers else None)
 
 
@@ -169,8 +171,9 @@ def _read_items(place: str, text: str) -> Iterator[_Entry]:
         number = fields.get("id", "")
         if not number.isdecimal():
             raise UsageError(f"{its_place}: the item has no id: give it a number from 1")
-        if int(number) or _BACKGROUND not in texts:
-            yield _Entry(its_place, texts, int(number))
+        number = _number(its_place, number)
+        if number or _BACKGROUND not in texts:
+            yield _Entry(its_place, texts, number)
     _refuse_rest(place, text, rest, len(text))
 
 
@@ -207,7 +210,14 @@ def _read_rows(place: str, lines: Sequence[tuple[int, str]], names: ClassNames) 
     number_at = next(columns, None) if width > 1 else None
     for its_place, fields in rows:
         texts = [field for i, field in enumerate(fields) if field and i != number_at]
-        yield _Entry(its_place, texts, None if number_at is None else int(fields[number_at]))
+        number = None if number_at is None else _number(its_place, fields[number_at])
+        yield _Entry(its_place, texts, number)
+
+
+def _number(place: str, digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise UsageError(f"{place}: its number has {len(digits):,} digits: number classes from 1")
+    return int(digits)
 
 
 def _is_header(fields: Iterable[str]) -> bool:

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -40,13 +40,17 @@ def read_keys(given: Iterable[str], options: ObjectOptions = files.DEFAULTS) -> 
             places, ids = _read_file(text, options)
         else:
             places, ids = [""], [text]
-        plain = [_SPLIT_ID.sub("", each) for each in ids]
+        # Bytes of a command line that are no UTF-8 are in no ImageID.
+        plain = [_SPLIT_ID.sub("", each).encode(errors="replace").decode() for each in ids]
         _, keys, valid = read_image_ids(pa.array(plain, pa.string()))
         if not valid.all():
             at = int(np.argmin(valid))
             wrong, form = clean(ids[at], 300), "an ImageID of 16 hex digits"
             if not places[at]:
-                raise UsageError(f"{_FLAG}: {wrong!r} is neither a file nor {form}: check it")
+                raise UsageError(
+                    f"{_FLAG}: {wrong!r} is neither a file nor {form}: check it, and repeat the "
+                    "flag for each"
+                )
             place = f"{_FLAG}: {text}, {places[at]}"
             raise UsageError(f"{place}: {wrong!r} isn't {form}: {_FORMS}")
         found.append(keys)
@@ -74,7 +78,7 @@ def _read_file(path: str, options: ObjectOptions) -> tuple[Sequence[str], list[s
 def _read_json(path: str, text: str) -> list[str]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(f"{_FLAG}: {path} is no JSON: {error}: {_FORMS}") from None
     if not isinstance(document, list):
         raise UsageError(f"{_FLAG}: {path} holds no JSON list: {_FORMS}")
@@ -90,27 +94,36 @@ def _read_rows(path: str, text: str) -> list[tuple[int, str]]:
     lines = numbered_lines(text)
     if not lines or ("," not in lines[0][1] and fold(lines[0][1]) != "imageid"):
         return lines
-    rows: list[tuple[int, str]] = []
+    rows = _read_csv(path, text)
+    first = next(rows, None)
+    if first is None:
+        return []
+    at = _find_column(f"{_FLAG}: {path}, line {first[0]}", first[1])
+    found = []
+    for line, row in rows:
+        if len(row) <= at:
+            raise UsageError(
+                f"{_FLAG}: {path}, line {line}: lacks the column ImageID: mend the line, or drop it"
+            )
+        found.append((line, row[at].strip()))
+    return found
+
+
+def _read_csv(path: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields the rows of a CSV that aren't blank, each with the number of its first line.
+
+    Raises:
+        UsageError: It is none.
+    """
     reader = csv.reader(io.StringIO(text, newline=""))
-    at = -1
     line = 1
     try:
         for row in reader:  # which may have line breaks in quotes
-            number, line = line, reader.line_num + 1
-            if not any(map(str.strip, row)):
-                continue
-            if at < 0:
-                at = _find_column(f"{_FLAG}: {path}, line {number}", row)
-            elif len(row) <= at:
-                raise UsageError(
-                    f"{_FLAG}: {path}, line {number}: lacks the column ImageID: mend the line, or "
-                    "drop it"
-                )
-            else:
-                rows.append((number, row[at].strip()))
+            if any(map(str.strip, row)):
+                yield line, row
+            line = reader.line_num + 1
     except csv.Error as error:
         raise UsageError(f"{_FLAG}: {path}, line {line}: no CSV: {error}: mend it") from None
-    return rows
 
 
 def _find_column(place: str, header: Sequence[str]) -> int:

@@ -37,6 +37,8 @@ def read_content(place: str, path: str, options: ObjectOptions) -> bytes:
         raise UsageError(f"{place}: {shown}: no such file: check the path") from None
     except OSError as error:
         raise UsageError(f"{place}: {shown} can't be read: {error.strerror}") from None
+    except ValueError:  # it has a null byte, or half a surrogate pair
+        raise UsageError(f"{place}: {shown!r} is no path: check it") from None
     except StorageError as error:
         raise UsageError(f"{place}: {error}") from None
 
@@ -67,13 +69,13 @@ def numbered_lines(text: str) -> list[tuple[int, str]]:
 
 
 def split_fields(place: str, text: str) -> list[str]:
-    """Returns the fields of a line of CSV, stripped.
+    """Returns the fields of a line of CSV, stripped; lines of a text in TOML become one.
 
     Raises:
         UsageError: It is none.
     """
     try:
-        rows = list(csv.reader([text], skipinitialspace=True))
+        rows = list(csv.reader([" ".join(text.splitlines())], skipinitialspace=True))
     except csv.Error as error:
         raise UsageError(f"{place}: {text[:80]!r} is no line of CSV: {error}") from None
     return [field.strip() for row in rows for field in row]

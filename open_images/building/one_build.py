@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -13,12 +11,12 @@ from open_images.building import fingerprint, plan
 from open_images.building.build_plan import BuildPlan, ExamplePlan
 from open_images.building.flags import BuildFlags
 from open_images.building.monitor import BuildMonitor
+from open_images.building.one_run import OneRun
 from open_images.errors import BuildError
 from open_images.progress import Observer
 from runners import launch, lean
 from transforms import journal
 from transforms.errors import UsageError
-from transforms.redaction import redact
 from transforms.releases import lease, workspace
 from transforms.releases.latest import mend_card
 from transforms.releases.manifest import Manifest, VersionError
@@ -26,24 +24,12 @@ from transforms.releases.outcome import OUTCOME, Outcome
 from transforms.releases.output import Output
 from transforms.storage import files, temporary
 from transforms.storage.objects import StorageError
-from transforms.storage.stamps import ChangedError
-from transforms.storage.stores import ObjectOptions
 from transforms.storage.temporary import program_folder
 from transforms.wording import counted
 from transforms.work_folder import WorkFolder
 
-#: Errors whose message is one line for the user.
-_ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
 #: So many classes without an image are named.
 _CLASSES_NAMED = 10
-#: What Beam adds to a message.
-_STEP = re.compile(r" \[while running '[^']*'\]$")
-_REMEDIES = {
-    "No space left on device": "the disk is full: free some space, or name another {place}",
-    "Too many open files": "raise the limit of files that may be open at once (ulimit -Hn)",
-    "Permission denied": "a file can't be opened: mind its permissions",
-    "not read back as it was written": "check the disk, or name another {place}",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,43 +65,22 @@ class BuildResult:
         return Output(self.plan.output, self.plan.examples.object_options).manifest(self.version)
 
 
-class Build:
-    """A build, which runs once.
-
-    Args:
-        flags: of the build.
-        beam_arguments: flags for Beam.
-        observer: hears of it while it runs.
-    """
+class Build(OneRun[BuildResult]):
+    """A build, which publishes a version unless the latest is what would be published."""
 
     def __init__(
         self, flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
     ) -> None:
-        self._flags = flags
-        self._beam_arguments = list(beam_arguments)
-        self._observer = observer
-        self._notes: list[str] = []
-        self._started = time.monotonic()
-        self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
+        super().__init__(flags, beam_arguments, observer)
         self._output = Output(flags.output, self._options.hasty())
         self._config: BuildPlan | None = None
         self._lost_lease: BuildError | None = None
 
-    def run(self) -> BuildResult:
-        """Builds and publishes, unless the latest version is what would be published.
-
-        Raises:
-            UsageError: A flag or an input is wrong; nothing was done.
-            BusyError: Another build is at work on the output; nothing was done.
-            BuildError: The build failed.
-            KeyboardInterrupt: Somebody has interrupted it; see `interrupted`.
-        """
+    def _run(self) -> BuildResult:
         try:
             return self._build()
-        except (UsageError, workspace.OutputError) as error:
-            raise UsageError(redact(str(error))) from None
-        except (lease.BusyError, BuildError):
-            raise
+        except workspace.OutputError as error:
+            raise UsageError(str(error)) from None
         except launch.NotRunError as ended:
             self._log(str(ended))
             return self._result(None)
@@ -123,9 +88,6 @@ class Build:
             # Whose observer may have interrupted the build: `interrupted` returns it, too.
             self._lost_lease = self._failed(str(error), "; nothing was published by this one")
             raise self._lost_lease from None
-        except Exception as error:
-            cause, is_explained = explain(error)
-            raise self._failed(cause) from (None if is_explained else error)
 
     def interrupted(self) -> BuildError:
         """Returns the error that tells what became of the build if it is interrupted now."""
@@ -147,21 +109,13 @@ class Build:
                 return self._result(version, is_unchanged=True)
             outcome = self._run_pipeline(held.token)
         if outcome.version is not None:
-            if lacking := _lacking_classes(outcome):
+            if lacking := note_lacking(outcome.class_images, outcome.class_names):
                 self._log(lacking)
             return self._result(outcome.version, outcome=outcome)
         assert self._config is not None
         causes = _rejections(outcome, self._config)
         error = "; ".join(cause for cause, _ in causes) + "; nothing was published"
         raise self._error(error, causes=causes, outcome=outcome)
-
-    def _note(self, line: str) -> None:
-        """Shows a line and keeps it."""
-        self._notes.append(line)
-        self._observer.log(line)
-
-    def _log(self, line: str) -> None:
-        self._note(redact(line))
 
     def _clear_up(self) -> None:
         """Removes what killed builds have left, as a build does that has something to do."""
@@ -248,33 +202,27 @@ class Build:
         return self._error(cause + consequence)
 
     def _error(self, message: str, **details: Any) -> BuildError:
-        return BuildError(redact(message), **self._account(), **details)
+        return super()._error(message, plan=self._config, **details)
 
     def _result(self, version: str | None, **details: Any) -> BuildResult:
         folder = self._output.folder(version) if version else None
-        return BuildResult(version, folder, **self._account(), **details)
-
-    def _account(self) -> dict[str, Any]:
-        """Returns the attributes that results and errors share."""
-        return {"seconds": self.seconds, "notes": self._notes, "plan": self._config}
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the build began."""
-        return time.monotonic() - self._started
+        account = {"seconds": self.seconds, "notes": self._notes, "plan": self._config}
+        return BuildResult(version, folder, **account, **details)
 
 
-def _lacking_classes(outcome: Outcome) -> str:
-    """Returns a note of the selected classes that no image shows; empty where there are none."""
-    names = outcome.class_names
-    lacking = [
-        names.get(label, label) for label, count in outcome.class_images.items() if not count
-    ]
+def note_lacking(class_images: Mapping[str, int], names: Mapping[str, str | None]) -> str:
+    """Returns a note of the selected classes that no image shows; empty where there are none.
+
+    Args:
+        class_images: how many images show each selected class, by its MID.
+        names: of classes, by MID.
+    """
+    lacking = [names.get(label) or label for label, count in class_images.items() if not count]
     if not lacking:
         return ""
     more = len(lacking) - _CLASSES_NAMED
     some = ", ".join(lacking[:_CLASSES_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-    selected = len(outcome.class_images)
+    selected = len(class_images)
     return f"note: no image shows {len(lacking):,} of the {selected:,} selected classes: {some}"
 
 
@@ -296,12 +244,15 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
     """
     selection = config.examples.selection
     emptied = next((name for name, left in funnel.items() if not left), None)
+    listed = ["--image_ids"] * (config.image_keys is not None)
     # Where no row names a class, there isn't a bucket to count in.
     if emptied == "--classes" or (
         not funnel.get("") and config.steps.decides_first and selection.classes is not None
     ):
         others = ["--match_in", *["--match"] * (selection.match == "all")]
         others += ["--where"] * bool(selection.where)
+        others += ["--sample_fraction"] * (selection.sample_fraction is not None)
+        others += listed
         return f"none is left by --classes: name others, or mind {', '.join(others)} and --splits"
     if emptied:
         return f"none is left by {emptied}: loosen it"
@@ -309,7 +260,9 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
         return f"all {counted(failed, 'image')} failed: mend the input"
     if selection.sample_fraction is not None and not funnel.get(""):
         share = f"--sample_fraction {selection.sample_fraction}"
-        return f"none is left by {share}: raise it, or choose another --seed"
+        others = ["--splits"] * bool(config.examples.splits) + listed
+        more = f", and mind {' and '.join(others)}" if others else ""
+        return f"none is left by {share}: raise it, or choose another --seed{more}"
     if selection.max_per_class is not None and selection.classes is None and funnel.get(""):
         return "none shows a class, as --max_per_class needs it: mind --match_in and --where"
     if config.examples.splits:
@@ -317,22 +270,3 @@ def explain_no_images(failed: int, funnel: Mapping[str, int], config: ExamplePla
     if config.image_keys is not None:
         return "the inputs have none of --image_ids: check the list"
     return "the annotations hold no row that can be read: check --annotations"
-
-
-def explain(error: Exception, place: str = "--output") -> tuple[str, bool]:
-    """Returns the cause of a failed build in a line, and whether that is enough to mend it.
-
-    Args:
-        error: what it was ended by.
-        place: the flag of the folder that it worked in.
-    """
-    text = _STEP.sub("", str(error).strip())
-    cause = text.splitlines()[-1] if text else repr(error)
-    for words, remedy in _REMEDIES.items():
-        if words in text:
-            return f"{remedy.format(place=place)} ({cause})", True
-    is_explained = isinstance(error, _ONE_LINE)
-    for kind in _ONE_LINE:  # which a worker's traceback names with its module
-        is_explained |= f"{kind.__module__}." in text
-        cause = re.sub(rf"^{re.escape(kind.__module__)}\.\w+: ", "", cause)
-    return cause, is_explained or (isinstance(error, launch.JobError) and text == cause)

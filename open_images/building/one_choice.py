@@ -12,18 +12,14 @@ import pyarrow.compute as pc
 
 from open_images.building.build_plan import ExamplePlan, Vocabulary
 from open_images.building.choosing import ChosenImages
-from open_images.building.flags import BuildFlags
 from open_images.building.graph import gather_rows
 from open_images.building.monitor import WorkMonitor
-from open_images.building.one_build import explain, explain_no_images
+from open_images.building.one_build import explain_no_images
+from open_images.building.one_run import OneRun
 from open_images.building.plan import make_choice_plan, read_vocabulary
-from open_images.errors import BuildError
-from open_images.progress import Observer
 from runners import launch, lean
-from transforms.errors import UsageError
 from transforms.examples.list_chosen import CHOSEN, SUFFIX, ListChosen
 from transforms.journal import Journal
-from transforms.redaction import redact
 from transforms.releases.counts import add_funnels
 from transforms.releases.documents import to_json
 from transforms.storage import files
@@ -32,32 +28,10 @@ from transforms.storage.temporary import program_folder
 _FOLDER, _FUNNEL = "chosen", "funnel.json"
 
 
-class ImageChoice:
-    """A selection, which is carried out once; arguments as of `choosing.choose_images`."""
+class ImageChoice(OneRun[ChosenImages]):
+    """A selection, carried out; flags as of `choosing.choose_images`."""
 
-    def __init__(self, flags: BuildFlags, observer: Observer) -> None:
-        self._flags, self._observer = flags, observer
-
-    def run(self) -> ChosenImages:
-        """Returns the images that are chosen.
-
-        Raises:
-            UsageError: A flag or an input is wrong.
-            BuildError: No images are chosen, or the annotations can't be read.
-        """
-        try:
-            return self._choose()
-        except (UsageError, BuildError):
-            raise
-        except Exception as error:
-            cause, is_explained = explain(error)
-            raise BuildError(redact(cause)) from (None if is_explained else error)
-
-    def interrupted(self) -> BuildError:
-        """Returns the error that tells of an interrupt."""
-        return BuildError("interrupted")
-
-    def _choose(self) -> ChosenImages:
+    def _run(self) -> ChosenImages:
         flags, observer = self._flags, self._observer
         plan = make_choice_plan(flags, flags.work_folder or "")
         vocabulary = read_vocabulary(plan.examples.sources, plan.examples.object_options)
@@ -67,14 +41,15 @@ class ImageChoice:
         run_on_runner = launch.load(flags.runner)
         lean.end_imports()
         with (
-            WorkMonitor(plan, observer.log, observer.show, "choosing") as monitor,
+            WorkMonitor(plan, self._note, observer.show, "choosing") as monitor,
             program_folder(),
         ):
-            run_on_runner(define, flags, [], monitor)
+            run_on_runner(define, flags, self._beam_arguments, monitor)
         chosen = _read_chosen(folder)
         if not chosen.images:
             funnel = json.loads(files.read_file(os.path.join(folder, _FUNNEL)))
-            raise BuildError(f"no images are chosen: {explain_no_images(0, funnel, plan)}")
+            cause = explain_no_images(0, funnel, plan)
+            raise self._error(f"no images are chosen: {cause}")
         return chosen
 
 

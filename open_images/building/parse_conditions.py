@@ -11,7 +11,7 @@ from open_images.building.named_files import quote_field, split_fields
 from open_images.values import did_you_mean
 from transforms.errors import UsageError
 from transforms.kinds.images import IMAGE_ROW
-from transforms.selection.conditions import GEOMETRY, OPERATORS, Condition, is_text
+from transforms.selection.conditions import CORNERS, GEOMETRY, OPERATORS, Condition, is_text
 from transforms.selection.label_types import LABEL_TYPES
 from transforms.wording import LINE_LENGTH
 
@@ -20,9 +20,9 @@ _CONDITION = re.compile(
     r"(?P<operator>[=<>!~]+|not\s+in\b|in\b)\s*(?P<value>.*?)\s*",
     re.DOTALL,
 )
-_BEGINNING = re.compile(r"\s*\w+\s*\.\s*\w+\s+(?P<operator>[^\s\w]+|\w+)\s*\S")
-_CORNERS = {"xmin", "xmax", "ymin", "ymax"}
-#: How classes are compared: a name may be that of several.
+#: The start of a condition with a field.
+_START = re.compile(r"\s*\w+\s*\.\s*\w+\s+(?P<operator>[^\s\w]+|\w+)\s*\S")
+#: Operators of classes, of which a name may mean several.
 _EQUAL = {"=": "in", "!=": "not in"}
 
 
@@ -40,9 +40,11 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
     place = f"--{flag} {text!r}"
     found = _CONDITION.fullmatch(text)
     if not found:
-        if begun := _BEGINNING.match(text):
-            raise UsageError(f"{place}: {_no_operator(begun['operator'])}")
-        raise UsageError(f"{place}: not SUBJECT.FIELD OPERATOR VALUE, as in 'boxes.area >= 0.01'")
+        if start := _START.match(text):
+            raise UsageError(f"{place}: {_no_operator(start['operator'])}")
+        raise UsageError(
+            f"{place}: not SUBJECT.FIELD OPERATOR VALUE in quotes, as in 'boxes.area >= 0.01'"
+        )
     subject, field, value = found["subject"], found["field"] or "", found["value"]
     operator = " ".join(found["operator"].split())
     if operator not in OPERATORS:
@@ -51,8 +53,14 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
         raise UsageError(f"{place}: no value after {operator}: write one, as in 'boxes.area > 0.1'")
     subjects = ("images", *LABEL_TYPES)
     if subject not in subjects:
-        hint = did_you_mean(subject, subjects)
+        owners = [] if field else [each for each in subjects if subject in _field_types(each)]
+        meant = " or ".join(f"{each}.{subject}" for each in owners)
+        hint = f": did you mean {meant}?" if meant else did_you_mean(subject, subjects)
         raise UsageError(f"{place}: {subject!r} is none of {', '.join(subjects)}{hint}")
+    if re.search(rf"\b(and|or)\s+({'|'.join(subjects)})\s*\.", value):
+        raise UsageError(
+            f"{place}: holds several conditions: give each a --{flag} of its own; all have to hold"
+        )
     if not field:
         return _parse_triplet(place, text, subject, operator, value, names)
     types = _field_types(subject)
@@ -75,7 +83,8 @@ def parse_condition(flag: str, text: str, names: ClassNames) -> Condition:
         raise UsageError(
             f"{place}: {field} is a number: compare it by =, !=, <, <=, >, >=, in or not in"
         )
-    return Condition(subject, field, operator, tuple(_number(place, each) for each in texts), text)
+    numbers = tuple(_number(place, field, each) for each in texts)
+    return Condition(subject, field, operator, numbers, text)
 
 
 def spell_condition(condition: Condition) -> str:
@@ -101,6 +110,7 @@ def spell_condition(condition: Condition) -> str:
 
 
 def _no_operator(text: str) -> str:
+    """Returns the message for a text in place of an operator."""
     return f"{text!r} is no operator: use one of {', '.join(OPERATORS)}"
 
 
@@ -108,7 +118,7 @@ def _field_types(subject: str) -> dict[str, pa.DataType]:
     """Returns the fields that conditions can be on, and their types."""
     row = IMAGE_ROW if subject == "images" else LABEL_TYPES[subject].kind.row
     types = {each.name: each.type for each in row if not pa.types.is_nested(each.type)}
-    if types.keys() >= _CORNERS:
+    if types.keys() >= {*CORNERS}:
         types |= {name: pa.float64() for name in GEOMETRY if name not in types}
     return types
 
@@ -158,11 +168,12 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _number(place: str, text: str) -> float:
+def _number(place: str, field: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if math.isnan(number):
-        raise UsageError(f"{place}: {text!r} is no number")
+        form = "1 for yes, 0 for no, -1 for unknown" if field.startswith("is_") else "one like 0.05"
+        raise UsageError(f"{place}: {text!r} is no number: write {form}")
     return number

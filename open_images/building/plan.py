@@ -11,7 +11,7 @@ from open_images.building.flags import BuildFlags, ExampleFlags, recorded_flags
 from open_images.building.inputs import find_sources
 from open_images.building.paths import unreadable
 from open_images.building.select_inputs import IMAGE_ROW_BYTES, plan_steps, read_sources
-from open_images.building.selecting import Choice, choose, describe
+from open_images.building.selecting import Choice, describe, resolve_selection
 from open_images.building.selection_files import with_selection_file
 from open_images.building.selection_flags import SelectionFlags
 from transforms.dataset import failures
@@ -39,7 +39,7 @@ from transforms.work_folder import WorkFolder
 
 #: Annotation text and images that one bucket holds, about: what a worker joins at once. It has
 #: fewer images where there wouldn't be enough buckets for all workers.
-_BUCKET_BYTES = 32 << 20
+BUCKET_BYTES = 32 << 20
 _BUCKET_IMAGES, _FEW_BUCKET_IMAGES = 2048, 192
 _ENOUGH_BUCKETS, _MAX_BUCKETS = 64, 1024
 #: Bytes of a table that are read at once, and how many ranges of such chunks there are, at most
@@ -172,6 +172,12 @@ def _select_inputs(flags: BuildFlags) -> _Selected:
     flags = with_selection_file(flags, hasty)
     annotations, pixels, notices = find_inputs(flags, hasty)
     choice, needed = choose_sources(flags, [*annotations, *pixels], hasty)
+    if not flags.masks:
+        notices += [
+            Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
+            for source in needed
+            if source.kind == MASKS.name
+        ]
     return _Selected(flags, choice, annotations, needed, notices)
 
 
@@ -192,7 +198,7 @@ def choose_sources(
     if not flags.selects:  # to look for names takes a quarter of a second
         return Choice(EVERYTHING), read_sources(sources, EVERYTHING)
     class_files = [each for each, _ in _read_class_files(sources, options)]
-    choice = choose(flags, class_files, sources, options)
+    choice = resolve_selection(flags, class_files, sources, options)
     return choice, read_sources(sources, choice.selection)
 
 
@@ -260,14 +266,8 @@ def find_inputs(
             "CSV files, or what a file is (KIND=PATH)"
         )
     _check_splits(annotations)
-    if not flags.masks:
-        if flags.mask_maps:
-            raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
-        notices += [
-            Notice(source.name, "its masks have no pixels: name their PNGs by --masks")
-            for source in annotations
-            if source.kind == MASKS.name
-        ]
+    if flags.mask_maps and not flags.masks:
+        raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
     return annotations, pixels, notices
 
 
@@ -416,7 +416,7 @@ def _count_buckets(sources: Sequence[Source], with_pictures: bool, share: float 
         if source.kind in TABLES
     }
     total = sum(sizes.values())
-    buckets = total / _BUCKET_BYTES
+    buckets = total / BUCKET_BYTES
     if with_pictures:
         tables = sum(size for source, size in sizes.items() if source.kind == IMAGES.name)
         images = tables / IMAGE_ROW_BYTES if tables else total / _IMAGE_BYTES

@@ -13,33 +13,24 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from open_images.building.flags import BuildFlags
 from open_images.errors import BuildError
 from open_images.progress import Observer
 from runners.same_python import import_path, module_command
 
-_Result = TypeVar("_Result", covariant=True)
+if TYPE_CHECKING:
+    from open_images.building.one_run import OneRun
+
+_Result = TypeVar("_Result")
 
 #: Time that an interrupted build gets to end in order.
 _PATIENCE_SECONDS = 20.0
 
 
-class Run(Protocol[_Result]):
-    """A build, or something else with the flags of one, that is ready to run, once."""
-
-    def run(self) -> _Result:
-        """Runs it."""
-        ...
-
-    def interrupted(self) -> BuildError:
-        """Returns the error that tells what became of it if it is interrupted now."""
-        ...
-
-
 def run_in_process(
-    start: Callable[[BuildFlags, Sequence[str], Observer], Run[_Result]],
+    start: Callable[[BuildFlags, Sequence[str], Observer], "OneRun[_Result]"],
     flags: BuildFlags,
     beam_arguments: Sequence[str],
     observer: Observer,
@@ -55,7 +46,7 @@ def run_in_process(
         fate: the end of the message where the process ends without an answer.
 
     Raises:
-        UsageError, BusyError, BuildError: as `Build.run` raises them.
+        UsageError, BusyError, BuildError: as `OneRun.run` raises them.
         KeyboardInterrupt: Somebody has interrupted it; the build has ended by then.
     """
     names = [field.name for field in dataclasses.fields(BuildFlags)]

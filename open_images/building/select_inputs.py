@@ -75,8 +75,7 @@ def deciding_view(source: Source, selection: Selection) -> Source:
     source = dataclasses.replace(source, digest=source.digest or "taken later")
     if source.kind != IMAGES.name:
         return source
-    conditions = (*selection.where, *selection.where_images)
-    fields = {each.field for each in conditions if each.subject == "images"}
+    fields = {each.field for each in selection.image_conditions}
     read = {IMAGES.image_id, *IMAGES.required}
     read |= {name for name, field in IMAGES.fields.items() if field in fields}
     columns = tuple(name if name in read else "" for name in source.columns)
@@ -92,7 +91,7 @@ def plan_steps(choice: Choice, sources: Sequence[Source], options: ObjectOptions
         options: how object stores are reached.
     """
     selection, keys = choice.selection, choice.image_keys
-    rows = RowFilter(first=selection.order_start, size=selection.sample_size)
+    rows = RowFilter(start=selection.order_start, size=selection.sample_size)
     tables = [source for source in sources if source.kind == IMAGES.name]
     # Without an image table, all images are known only by all of their rows.
     decide_all = selection.has_quota and not tables
@@ -102,7 +101,8 @@ def plan_steps(choice: Choice, sources: Sequence[Source], options: ObjectOptions
         if source.kind in TABLES
         and (decide_all or selection.decides(TABLES[source.kind], source.name))
     )
-    labels = selection.mids if _labels_decide(selection) else ()
+    # Conditions of `--where_images` look at rows of any label.
+    labels = () if selection.inspected_types else selection.mids
     deciding_rows = dataclasses.replace(rows, labels=labels)
     universe = sum(source.size for source in tables) / IMAGE_ROW_BYTES
     first, share = False, 1.0
@@ -123,12 +123,6 @@ def _spare(share: float) -> float:
     return min(1.0, 3 * share + 0.05)
 
 
-def _labels_decide(selection: Selection) -> bool:
-    """Whether, of tables with labels, just the rows that name a class decide."""
-    others = {condition.subject for condition in selection.where_images} - {"images"}
-    return not others and bool(selection.mids)
-
-
 def _quota(selection: Selection, universe: float) -> float:
     """Returns which fraction of the images quotas leave at most."""
     most = [universe]
@@ -147,7 +141,9 @@ def _estimate(
     options: ObjectOptions,
 ) -> float:
     """Returns which fraction of the images qualify, about: by a piece of each deciding table."""
-    chooser = Chooser(dataclasses.replace(selection, match="any", where_images=()), num_buckets=1)
+    of_annotations = tuple(each for each in selection.where if each.subject != "images")
+    by_labels = dataclasses.replace(selection, match="any", where=of_annotations, where_images=())
+    chooser = Chooser(by_labels, num_buckets=1)
     plain = dataclasses.replace(selection, classes=None, max_per_class=None)
     by_images = 1.0
     found = 0.0

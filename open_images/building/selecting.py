@@ -26,7 +26,7 @@ class Choice(NamedTuple):
     Attributes:
         selection: of images and annotations.
         image_keys: of the images that are listed, sorted uint64 in bytes; None where none are.
-        class_order: the MIDs that are numbered, from 1; None where all are, in published order.
+        class_order: the MIDs that are numbered from 1; None for all in published order.
         class_names: display names of the classes of the selection, by MID.
     """
 
@@ -37,17 +37,17 @@ class Choice(NamedTuple):
 
     @property
     def is_everything(self) -> bool:
-        """Whether there is nothing to say of it."""
+        """Whether all is selected, and all classes are numbered."""
         return self.selection == EVERYTHING and self.class_order is None
 
 
-def choose(
+def resolve_selection(
     flags: SelectionFlags,
     class_files: Sequence[ClassFile],
     sources: Iterable[Source],
     options: ObjectOptions = files.DEFAULTS,
 ) -> Choice:
-    """Returns what flags choose of some inputs.
+    """Returns the selection that flags describe, for some inputs.
 
     Args:
         flags: of a build, with those of a selection file.
@@ -60,8 +60,7 @@ def choose(
     """
     classes = build_classes(class_files, labels=())
     names = ClassNames(classes, class_files, options)
-    kinds = {TABLES[source.kind].column for source in sources if source.kind in TABLES}
-    _check(flags, kinds)
+    _check(flags)
     selection = Selection(
         label_types=None if flags.label_types is None else tuple(flags.label_types),
         classes=names.terms(flags.classes) if flags.classes else None,
@@ -79,6 +78,7 @@ def choose(
         seed=flags.seed or 0,
         hierarchy=_hierarchy(classes) if flags.expand_hierarchy else None,
     )
+    _check_files(flags, selection, sources)
     _check_matched_types(flags, selection)
     keys = read_keys(flags.image_ids, options).tobytes() if flags.image_ids else None
     order = _class_order(flags, selection, names, options)
@@ -153,8 +153,8 @@ def _hierarchy(classes: Sequence[Mapping[str, Any]]) -> Hierarchy:
     return found
 
 
-def _check(flags: SelectionFlags, columns: Iterable[str]) -> None:
-    """Raises UsageError where flags contradict each other, or name what isn't there."""
+def _check(flags: SelectionFlags) -> None:
+    """Raises UsageError where flags contradict each other."""
     if not flags.classes:
         if flags.match_in and not flags.max_per_class:
             raise UsageError(
@@ -170,13 +170,32 @@ def _check(flags: SelectionFlags, columns: Iterable[str]) -> None:
             "--seed needs --sample_fraction, --max_images or --max_per_class, for it says which "
             "images are the first: give one, or leave it out"
         )
+
+
+def _check_files(flags: SelectionFlags, selection: Selection, sources: Iterable[Source]) -> None:
+    """Raises UsageError where flags name label types of which no file is there."""
+    tables = [source for source in sources if source.kind in TABLES]
+
+    def check(flag: str, name: str, what: str) -> None:
+        label_type = LABEL_TYPES[name]
+        if not any(
+            TABLES[each.kind] is label_type.kind and label_type.may_hold(each.name)
+            for each in tables
+        ):
+            raise UsageError(
+                f"--{flag}: no file of {name} is there: name one by --annotations, or leave "
+                f"{what} out"
+            )
+
     for flag in ("label_types", "match_in"):
         for name in getattr(flags, flag) or ():
-            if LABEL_TYPES[name].column not in columns:
-                raise UsageError(
-                    f"--{flag}: no file of {name} is there: name one by --annotations, or leave "
-                    f"{name} out"
-                )
+            check(flag, name, name)
+    looked_at = {name for name in LABEL_TYPES if selection.carries(name)} | selection.deciding_types
+    for flag in ("where", "where_images"):
+        for condition in getattr(selection, flag):
+            # A condition on others has no effect.
+            if condition.subject in looked_at:
+                check(f"{flag} {condition.text!r}", condition.subject, "the condition")
 
 
 def _check_matched_types(flags: SelectionFlags, selection: Selection) -> None:

@@ -23,9 +23,9 @@ _Flags = TypeVar("_Flags", bound=SelectionFlags)
 _NAMES = tuple(
     field.name for field in dataclasses.fields(SelectionFlags) if field.name != "selection"
 )
-#: As lists have it, with its split before it or without.
+#: With its split before it or without.
 _IMAGE_ID = re.compile(r"(\w+/)?[0-9a-fA-F]{16}")
-#: Flags that exclude each other: one that is given puts the other in a file out of force.
+#: Flags that exclude each other: where one is given, the file's other one is ignored.
 _NUMBERING = ("classes_from", "label_map")
 
 
@@ -49,7 +49,7 @@ def with_selection_file(flags: _Flags, options: ObjectOptions = files.DEFAULTS) 
     else:
         found = _read_toml(path, content)
     values = {}
-    for name in filter(fields.__contains__, found):  # a program may have no splits
+    for name in (name for name in found if name in fields):  # a program may have no splits
         try:
             values[name] = fields[name].metadata["convert"](found[name])
         except (UsageError, TypeError) as error:
@@ -74,7 +74,7 @@ def _read_toml(path: str, content: bytes) -> dict[str, Any]:
         document = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UsageError(f"{_FLAG} {shown} isn't text in UTF-8: save it as such") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # or a number is too long
         raise UsageError(
             f"{_FLAG} {shown} is no TOML: {error}: write FLAG = VALUE lines, such as "
             "classes = ['Cat', 'Dog']"
@@ -87,7 +87,7 @@ def _read_toml(path: str, content: bytes) -> dict[str, Any]:
                 f"{hint}"
             )
     folder = os.path.dirname(path)
-    for name, rebase in (("classes", _rebase_classes), ("image_ids", _rebase_list)):
+    for name, rebase in (("classes", _rebase_classes), ("image_ids", _rebase_image_ids)):
         if isinstance(value := document.get(name), str | list):
             texts = [value] if isinstance(value, str) else value
             document[name] = rebase(folder, [str(text) for text in texts])
@@ -107,7 +107,7 @@ def _rebase_classes(folder: str, texts: list[str]) -> list[str]:
     return [quote_field(each) for each in rebased]
 
 
-def _rebase_list(folder: str, texts: list[str]) -> list[str]:
+def _rebase_image_ids(folder: str, texts: list[str]) -> list[str]:
     """Returns ImageIDs as they are, and the paths of files below a folder."""
     return [text if _IMAGE_ID.fullmatch(text) else os.path.join(folder, text) for text in texts]
 

@@ -16,7 +16,7 @@ from open_images.downloading.catalogue import PICTURES_URL
 from open_images.downloading.client import DownloadError, StoppedError
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.gather import gather
-from open_images.downloading.output import FailureList, work_folder, write_whole
+from open_images.downloading.output import FailureList, describe_excess, work_folder, write_whole
 from open_images.downloading.parallel import Meter, for_each
 from open_images.progress import Observer
 from transforms.dataset.failures import Failure, Reason
@@ -29,13 +29,12 @@ from transforms.sources.limits import HttpOptions
 from transforms.sources.sources import open_sources
 from transforms.storage.retry import Retry
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import counted, exceeds, share_above
+from transforms.wording import counted
 
 _FAILURES = "failures.csv"
 #: Pictures that are fetched before any of them is written.
 _HELD_BYTES = 2 << 20
 _AS_STORED = ImageSpec(keep_exif_orientation=True)
-_FAILURES_SHOWN = 5
 _FAILURES_BEFORE_GIVING_UP = 100
 #: Pictures that are asked for before those that failed are counted.
 _TOGETHER = 512
@@ -53,13 +52,12 @@ _COLUMNS = (
 
 
 class _Downloads:
-    """Downloads pictures, and keeps account of them; `close` may come from another thread.
+    """Downloads pictures, and keeps account of them.
 
     Attributes:
         fetched: how many have been downloaded.
         size: their bytes.
-        missing: how many no source has.
-        failed: how many couldn't be had for another reason.
+        failures: those that can't be had.
         blocked: how many of these because of the address that they were to come from.
     """
 
@@ -79,8 +77,8 @@ class _Downloads:
         self._output, self._sources, self._meter, self._stop = output, sources, meter, stop
         self._giving_up = max(allowed_failures, _FAILURES_BEFORE_GIVING_UP)
         self._lock = threading.Lock()
-        self._failures = FailureList(output / _FAILURES, "image")
-        self.fetched = self.size = self.missing = self.failed = self.blocked = 0
+        self.failures = FailureList(output / _FAILURES, "image", meter)
+        self.fetched = self.size = self.blocked = 0
 
     def fetch(self, images: pa.Table) -> None:
         """Downloads some pictures.
@@ -107,26 +105,15 @@ class _Downloads:
         Raises:
             DownloadError: They are too many by now.
         """
-        if not failures:
-            return
+        rows = [(f"{each.split}/{each.image_id}", each.reason, each.detail) for each in failures]
+        self.failures.add(rows)
         with self._lock:
-            self._failures.add((_name(each), each.reason, each.detail) for each in failures)
-            self._meter.add(len(failures))
-            others = [failure for failure in failures if failure.reason != Reason.MISSING]
-            for failure in others[: max(0, _FAILURES_SHOWN - self.failed)]:
-                self._meter.log(f"{_name(failure)}: {failure.reason}: {failure.detail}")
-            self.missing += len(failures) - len(others)
-            self.failed += len(others)
-            self.blocked += sum(other.reason == Reason.BLOCKED_ADDRESS for other in others)
-            if others and self.failed > self._giving_up:
-                last = f"{others[-1].reason}: {others[-1].detail} ({_name(others[-1])})"
-                number = counted(self.failed, "picture")
-                raise DownloadError(f"{number} failed, the last with {last}")
-
-    def close(self) -> None:
-        """Puts the failures in their place; none, no file."""
-        with self._lock:
-            self._failures.close()
+            self.blocked += sum(reason == Reason.BLOCKED_ADDRESS for _, reason, _ in rows)
+        others = [row for row in rows if row[1] != Reason.MISSING]
+        if others and self.failures.failed > self._giving_up:
+            name, reason, detail = others[-1]
+            number = counted(self.failures.failed, "picture")
+            raise DownloadError(f"{number} failed, the last with {reason}: {detail} ({name})")
 
     def _write_pictures(self, fetched: Fetched) -> None:
         splits, image_ids = (fetched.images[name].to_pylist() for name in ("split", "image_id"))
@@ -141,10 +128,6 @@ class _Downloads:
             self.fetched += len(image_ids)
             self.size += size
         self._meter.add(len(image_ids))
-
-
-def _name(failure: Failure) -> str:
-    return f"{failure.split}/{failure.image_id}"
 
 
 class PicturesByList:
@@ -200,7 +183,7 @@ class PicturesByList:
         return f"{counted(image_list.count(self._wanted), 'picture')} from {places}"
 
     def download(self, stop: threading.Event) -> list[str]:
-        """_Downloads what isn't there, and says what came of it.
+        """Downloads what isn't there, and says what came of it.
 
         Args:
             stop: set when the user wants no more.
@@ -231,7 +214,7 @@ class PicturesByList:
             whole = total - image_list.count(lacking)
             sources = open_sources(self._sources, self._http_options, self._object_options)
             downloads = _Downloads(flags.output, sources, allowed, meter, stop)
-            with contextlib.closing(downloads):
+            with contextlib.closing(downloads.failures):
                 if whole < total:
                     windows = self._windows(lacking, f"{work}/exchange", downloads, meter)
                     # One thread asks, for many pictures at once.
@@ -239,18 +222,20 @@ class PicturesByList:
             # Not where it broke off, since some wait for their servers.
             for source in sources:
                 source.close()
-        self.size = downloads.size
+        self.size, failures = downloads.size, downloads.failures
         self._observer.report(
             f"{counted(downloads.fetched, 'picture')} downloaded, {whole:,} were there, "
-            f"{downloads.missing:,} missing, {downloads.failed:,} failed"
+            f"{failures.missing:,} missing, {failures.failed:,} failed"
         )
-        lost = downloads.missing + downloads.failed
+        lost = failures.missing + failures.failed
         if lost:
             self._observer.report(
                 f"those that can't be had are listed in {flags.output / _FAILURES}"
             )
-        exceeded = exceeds(lost, total, flags.max_failure_rate)
-        return [self._complaint(lost, total, downloads)] if exceeded else []
+        remedy = "check the list and --images, or raise it"
+        if downloads.blocked:
+            remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
+        return describe_excess(lost, total, "picture", flags.max_failure_rate, remedy)
 
     def _windows(
         self, lacking: image_list.Pictures, folder: str, downloads: _Downloads, meter: Meter
@@ -263,17 +248,6 @@ class PicturesByList:
             table = joined.table.select(_COLUMNS)
             for at in range(0, len(table), _TOGETHER):
                 yield table.slice(at, _TOGETHER)
-
-    def _complaint(self, lost: int, total: int, downloads: _Downloads) -> str:
-        remedy = "check the list and --images, or raise it"
-        if downloads.blocked:
-            remedy = f"{downloads.blocked:,} were on addresses for --allow_private_hosts; {remedy}"
-        pictures = f"{counted(total, 'picture')} {'is' if total == 1 else 'are'}"
-        limit = self._flags.max_failure_rate
-        return (
-            f"{lost:,} of {pictures} missing or failed ({share_above(lost, total, limit)}), more "
-            f"than --max_failure_rate {limit}: {remedy}"
-        )
 
 
 def read_list(flags: DownloadFlags, list_path: Path) -> image_list.Pictures:

@@ -4,7 +4,7 @@ import contextlib
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from open_images.downloading.client import Client, DownloadError, StoppedError
 from open_images.downloading.fetch import fetch
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.image_list import MISSING, find_fault
-from open_images.downloading.output import FailureList, work_folder, write_whole
+from open_images.downloading.output import FailureList, describe_excess, work_folder, write_whole
 from open_images.downloading.parallel import Meter, for_each
 from open_images.downloading.partial_zip import NoRangesError, PartialZip, Span, plan_spans
 from open_images.downloading.plan import Item
@@ -23,13 +23,12 @@ from transforms.dataset.failures import PixelError, Reason
 from transforms.sources.listing import MASKS, refusal_of, walk_zip
 from transforms.sources.members import Member, MemberReader
 from transforms.storage.claims import FAR
-from transforms.wording import bytes_of, counted, exceeds, share_above
+from transforms.wording import bytes_of, counted
 
 _FAILURES = "mask_failures.csv"
-_FAILURES_SHOWN = 5
 #: The first digit of the ImageIDs in a zip, by its published name.
 _DIGIT = re.compile(r"[-_]([0-9a-f])\.zip")
-#: Files that a thread looks at, at a time, and such threads.
+#: How many files a thread looks at together, and how many such threads there are.
 _TOGETHER, _THREADS = 1024, 8
 
 
@@ -79,9 +78,9 @@ class MaskPngs:
         self._wanted, self._zips = wanted, list(zips)
         self._total = sum(map(len, wanted.values()))
         self._meter = Meter(observer, "mask PNGs", self._total, "masks")
-        self._failures = FailureList(flags.output / _FAILURES, "mask")
+        self._failures = FailureList(flags.output / _FAILURES, "mask", self._meter)
         self._lock = threading.Lock()
-        self._written = self._missing = self._failed = 0
+        self._written = 0
         self._asked: list[Item] = []
 
     def download(self) -> list[str]:
@@ -107,7 +106,7 @@ class MaskPngs:
             )
         self._observer.report(
             f"{counted(self._written, 'mask PNG')} downloaded, {whole:,} were there, "
-            f"{self._missing:,} missing, {self._failed:,} failed"
+            f"{self._failures.missing:,} missing, {self._failures.failed:,} failed"
         )
         if self._asked:
             zips = counted(len(self._asked), "zip")
@@ -117,19 +116,14 @@ class MaskPngs:
         return self._complaints()
 
     def _complaints(self) -> list[str]:
-        lost, limit = self._missing + self._failed, self._flags.max_failure_rate
+        lost, limit = self._failures.missing + self._failures.failed, self._flags.max_failure_rate
         if not lost:
             return []
         self._observer.report(
             f"masks that can't be had are listed in {self._flags.output / _FAILURES}"
         )
-        if not exceeds(lost, self._total, limit):
-            return []
-        masks = f"{counted(self._total, 'mask PNG')} {'is' if self._total == 1 else 'are'}"
-        return [
-            f"{lost:,} of {masks} missing or failed ({share_above(lost, self._total, limit)}), "
-            f"more than --max_failure_rate {limit}: run the same command again, or raise it"
-        ]
+        remedy = "run the same command again, or raise it"
+        return describe_excess(lost, self._total, "mask PNG", limit, remedy)
 
     def _path(self, split: str, name: str) -> Path:
         return self._flags.output / "masks" / split / name
@@ -184,9 +178,11 @@ class MaskPngs:
         left = dict.fromkeys(names)
         try:
             if item.is_there(verify=False):
-                self._extract(item.path, split, left)
+                done = self._extract(item.path, split, names)
             else:
-                self._get_ranges(item, split, left, work)
+                done = self._get_ranges(item, split, names, work)
+            for name in done:
+                del left[name]
         except DownloadError as error:
             prefix = f"{item.path.name}: "
             detail = prefix + str(error).removeprefix(prefix)
@@ -195,41 +191,49 @@ class MaskPngs:
         except PixelError as error:
             self._refuse(split, list(left), error.reason, f"{item.path.name}: {error.detail}")
 
-    def _get_ranges(self, item: Item, split: str, left: dict[str, None], work: Path) -> None:
-        """Gets PNGs out of a zip on a server, or that as a whole where it must be."""
+    def _get_ranges(
+        self, item: Item, split: str, names: Sequence[str], work: Path
+    ) -> Iterator[str]:
+        """Gets PNGs out of a zip on a server, or of the whole zip where it answers no ranges.
+
+        Yields:
+            The name of each PNG when it was written or refused.
+        """
         with self._lock:
             self._asked.append(item)
         partial = PartialZip(item, self._client, work / item.path.name)
         try:
             partial.open()
-            self._extract(partial.path, split, left, partial)
+            yield from self._extract(partial.path, split, names, partial)
         except NoRangesError:
             self._meter.log(f"{item.path.name}: its server answers no ranges: the whole zip")
             fetch(item, self._client, Meter(Observer(), "", 0, "B"))
             with self._lock:
                 self.size += item.path.stat().st_size
-            self._extract(item.path, split, left)
+            yield from self._extract(item.path, split, names)
         finally:
             partial.close()
             with self._lock:
                 self.size += partial.received
 
     def _extract(
-        self, path: Path, split: str, left: dict[str, None], partial: PartialZip | None = None
-    ) -> None:
+        self, path: Path, split: str, names: Sequence[str], partial: PartialZip | None = None
+    ) -> Iterator[str]:
         """Writes PNGs of a zip.
 
         Args:
             path: a local file with the zip's directory.
             split: of its images.
-            left: names of the PNGs; each is removed once it was written or refused.
+            names: of the PNGs.
             partial: gets their bytes first; None where all are there.
+
+        Yields:
+            The name of each PNG when it was written or refused.
         """
-        members, offsets = _find(path, left)
-        lost = [name for name in left if name not in members]
+        members, offsets = _find(path, frozenset(names))
+        lost = [name for name in names if name not in members]
         self._refuse(split, lost, Reason.MISSING, f"it isn't in {path.name}")
-        for name in lost:
-            del left[name]
+        yield from lost
         spans = [Span(0, 0, list(members.values()))]
         if partial:
             spans = plan_spans(list(members.values()), offsets, partial.directory)
@@ -242,7 +246,7 @@ class MaskPngs:
                     if self._client.stop.is_set():
                         raise StoppedError
                     self._write(split, member, reader)
-                    del left[base_name(member)]
+                    yield base_name(member)
         finally:
             reader.close()
 
@@ -263,17 +267,7 @@ class MaskPngs:
 
     def _refuse(self, split: str, names: Sequence[str], reason: Reason, detail: str) -> None:
         """Takes account of PNGs that can't be had."""
-        if not names:
-            return
-        with self._lock:
-            self._failures.add((f"{split}/{name}", reason, detail) for name in names)
-            self._meter.add(len(names))
-            if reason == Reason.MISSING:
-                self._missing += len(names)
-            else:
-                for name in names[: max(0, _FAILURES_SHOWN - self._failed)]:
-                    self._meter.log(f"{split}/{name}: {reason}: {detail}")
-                self._failed += len(names)
+        self._failures.add([(f"{split}/{name}", reason, detail) for name in names])
 
 
 def base_name(member: Member) -> str:
@@ -281,7 +275,7 @@ def base_name(member: Member) -> str:
     return member.name.rpartition("/")[2]
 
 
-def _find(path: Path, names: Mapping[str, None]) -> tuple[dict[str, Member], np.ndarray]:
+def _find(path: Path, names: Set[str]) -> tuple[dict[str, Member], np.ndarray]:
     """Looks PNGs up in the directory of a zip.
 
     Returns:

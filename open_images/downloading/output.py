@@ -1,15 +1,21 @@
-"""Writes pictures and lists of failures beside the published files of a download."""
+"""Writes pictures, and accounts of failures, beside the published files of a download."""
 
 import contextlib
 import csv
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from open_images.downloading.parallel import Meter
+from transforms.dataset.failures import Reason
 from transforms.errors import UsageError
 from transforms.releases.workspace import OutputError, workspace
 from transforms.storage import private
-from transforms.wording import clean
+from transforms.wording import clean, counted, exceeds, share_above
+
+#: How many failures are shown while a download runs.
+_FAILURES_SHOWN = 5
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -26,21 +32,41 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
 
 
 class FailureList:
-    """A CSV file of what can't be had, which appears at the end; where all can, there is none."""
+    """A CSV file of what can't be had, which appears at the end; any thread may add to it.
 
-    def __init__(self, path: Path, noun: str) -> None:
+    Attributes:
+        missing: how many are nowhere.
+        failed: how many can't be had for another reason.
+    """
+
+    def __init__(self, path: Path, noun: str, meter: Meter) -> None:
         """Begins a list.
 
         Args:
             path: of the file.
             noun: the name of its first column.
+            meter: counts failures, and shows the first few that aren't just missing.
         """
-        self._path, self._noun = path, noun
+        self.missing = self.failed = 0
+        self._path, self._noun, self._meter = path, noun, meter
         self._part = path.with_name(f"{path.name}.part")
         self._part.unlink(missing_ok=True)  # of a run that was killed
+        self._lock = threading.Lock()
 
-    def add(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Adds rows of a name, a reason and a detail; for one thread at a time."""
+    def add(self, failures: Sequence[tuple[str, Reason, str]]) -> None:
+        """Adds failures, each a name, a reason and a detail."""
+        if not failures:
+            return
+        others = [failure for failure in failures if failure[1] != Reason.MISSING]
+        with self._lock:
+            self._write(failures)
+            self._meter.add(len(failures))
+            for name, reason, detail in others[: max(0, _FAILURES_SHOWN - self.failed)]:
+                self._meter.log(f"{name}: {reason}: {detail}")
+            self.missing += len(failures) - len(others)
+            self.failed += len(others)
+
+    def _write(self, rows: Iterable[tuple[str, str, str]]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         descriptor = private.open_file(os.fspath(self._part), flags, 0o666)
         with open(descriptor, "a", encoding="utf-8", errors="backslashreplace", newline="") as file:
@@ -50,11 +76,31 @@ class FailureList:
             writer.writerows((clean(name), reason, clean(detail)) for name, reason, detail in rows)
 
     def close(self) -> None:
-        """Puts the list in its place; none, no file."""
-        if self._part.exists():
-            os.replace(self._part, self._path)
-        else:
-            self._path.unlink(missing_ok=True)
+        """Puts the list in its place; without failures there is none."""
+        with self._lock:
+            if self._part.exists():
+                os.replace(self._part, self._path)
+            else:
+                self._path.unlink(missing_ok=True)
+
+
+def describe_excess(lost: int, total: int, noun: str, limit: float, remedy: str) -> list[str]:
+    """Returns a line if more of something can't be had than `--max_failure_rate` allows.
+
+    Args:
+        lost: how many are missing or failed.
+        total: of all.
+        noun: for one of them.
+        limit: the rate.
+        remedy: the end of the line.
+    """
+    if not exceeds(lost, total, limit):
+        return []
+    things = f"{counted(total, noun)} {'is' if total == 1 else 'are'}"
+    return [
+        f"{lost:,} of {things} missing or failed ({share_above(lost, total, limit)}), more than "
+        f"--max_failure_rate {limit}: {remedy}"
+    ]
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """A zip on a server, of which only the directory and some ranges are downloaded."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +21,11 @@ from transforms.storage.claims import ArchiveError
 from transforms.storage.zips import find_directory
 
 #: What is asked for first: the end of a zip, where its directory is, or what says where that is.
-_TAIL_BYTES = 128 << 10
+TAIL_BYTES = 128 << 10
 #: Bytes that are asked for at once, about.
 _RANGE_BYTES = 4 << 20
 #: Ranges that are no further apart are asked for as one, which takes no longer than to ask twice.
-_GAP_BYTES = 64 << 10
+GAP_BYTES = 64 << 10
 #: What a member has before its data at most: its header, name and extra fields.
 _HEADER_BYTES = 30 + 2 * 0xFFFF
 
@@ -69,12 +70,14 @@ class PartialZip:
         for url in self._item.urls:
             self._url = url
             try:
-                self._client.persevere(self._ask_for_tail, lambda: self.received)
+                start, stop = self._client.persevere(self._ask_for_tail, lambda: 0)
                 break
             except MissingError as error:
                 errors.append(error)
         else:
             raise errors[0]
+        self.fetch(stop, self._size)
+        self._tail = start
         try:
             with open(self.path, "rb") as file:
                 self.directory = find_directory(file).start
@@ -106,15 +109,20 @@ class PartialZip:
             with self._client.get(self._url, headers) as answer:
                 if (answer.status, answer.range_start, answer.total) != (206, at, self._size):
                     raise DownloadError(f"{self._url} has changed: run the same command again")
-                at = self._write(answer, at, stop)
+                for place in self._write(answer, at, stop):
+                    at = place
             if at < stop:
                 raise PassingError(f"the connection ended {stop - at} bytes early")
 
         self._client.persevere(attempt, lambda: at)
 
-    def _ask_for_tail(self) -> None:
-        """Downloads the end of the zip, and learns how long that is."""
-        with self._client.get(self._url, {"Range": f"bytes=-{_TAIL_BYTES}"}) as answer:
+    def _ask_for_tail(self) -> tuple[int, int]:
+        """Asks for the end of the zip, and learns how long that is.
+
+        Returns:
+            Where it begins, and up to where it came before the connection ended.
+        """
+        with self._client.get(self._url, {"Range": f"bytes=-{TAIL_BYTES}"}) as answer:
             if answer.status == 200:
                 raise NoRangesError
             size, start = answer.total, answer.range_start
@@ -123,20 +131,22 @@ class PartialZip:
             if self._item.size not in (None, size):
                 published = f"not the {self._item.size} published"
                 raise DownloadError(f"{self._url} has {size} bytes, {published}")
-            self._size, self._validator = size, answer.validator
+            self._size = self._tail = size
+            self._validator = answer.validator
             os.ftruncate(self._descriptor, size)
-            end = self._write(answer, start, size)
-        if end < size:
-            raise PassingError(f"the connection ended {size - end} bytes early")
-        self._tail = start
+            at = start
+            with contextlib.suppress(PassingError):
+                for place in self._write(answer, start, size):
+                    at = place
+        return start, at
 
-    def _write(self, answer: Answer, at: int, stop: int) -> int:
-        """Writes what an answer has up to `stop`; returns the place behind it."""
+    def _write(self, answer: Answer, at: int, stop: int) -> Iterator[int]:
+        """Writes what an answer has up to `stop`, and yields the place behind each chunk."""
         for chunk in answer.chunks:
             self.received += len(chunk)
             chunk = chunk[: stop - at]
             at += os.pwrite(self._descriptor, chunk, at)
-        return at
+            yield at
 
 
 class Span(NamedTuple):
@@ -162,7 +172,7 @@ def plan_spans(members: Sequence[Member], offsets: np.ndarray, end: int) -> list
         following = int(bounds[min(np.searchsorted(bounds, start, "right"), len(bounds) - 1)])
         stop = min(following, start + _HEADER_BYTES + member.address.size)
         last = spans[-1] if spans else None
-        if last and start - last.stop <= _GAP_BYTES and stop - last.start <= _RANGE_BYTES:
+        if last and start - last.stop <= GAP_BYTES and stop - last.start <= _RANGE_BYTES:
             last.members.append(member)
             spans[-1] = last._replace(stop=stop)
         else:

@@ -18,20 +18,20 @@ class FilesAccount:
 
     Attributes:
         downloaded: how many were downloaded.
-        there: how many were there before.
+        present: how many were there before.
         failed: how many can't be had.
         size: bytes of those that were downloaded.
     """
 
     downloaded: int = 0
-    there: int = 0
+    present: int = 0
     failed: int = 0
     size: int = 0
 
     def __add__(self, other: "FilesAccount") -> "FilesAccount":
         return FilesAccount(
             self.downloaded + other.downloaded,
-            self.there + other.there,
+            self.present + other.present,
             self.failed + other.failed,
             self.size + other.size,
         )
@@ -39,7 +39,7 @@ class FilesAccount:
     def report(self) -> str:
         """Returns a line for the result."""
         return (
-            f"{counted(self.downloaded, 'file')} downloaded, {self.there} were there, "
+            f"{counted(self.downloaded, 'file')} downloaded, {self.present} were there, "
             f"{self.failed} failed"
         )
 
@@ -47,8 +47,11 @@ class FilesAccount:
         """Returns a line if files failed."""
         if not self.failed:
             return []
-        total = counted(self.downloaded + self.there + self.failed, "file")
-        return [f"{self.failed} of {total} failed, as said above: run the same command again"]
+        total = counted(self.downloaded + self.present + self.failed, "file")
+        return [
+            f"{self.failed} of {total} failed, as said above: run the same command again; if that "
+            "doesn't help, check --base_url and --release"
+        ]
 
 
 def get_files(

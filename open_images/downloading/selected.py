@@ -38,7 +38,7 @@ from transforms.wording import bytes_of, counted
 _LIST = "image_ids.txt"
 _MASK_PNGS = "mask_pngs"
 #: Annotation files of fewer bytes are read by one process, which starts sooner than several.
-_SMALL_BYTES = 64 << 20
+SMALL_BYTES = 64 << 20
 _SUBJECT = re.compile(r"\s*(\w+)")
 #: Pictures whose addresses are in image tables.
 _PUBLISHED = ("original", "thumbnail")
@@ -84,7 +84,9 @@ class SelectedDownload:
             and each.kind == _MASK_PNGS
             and each.split in self._splits
         ]
-        self._zips = list(map(MaskZip, self._plan(zips), (each.split for each in zips)))
+        self._zips = [
+            MaskZip(item, each.split) for item, each in zip(self._plan(zips), zips, strict=True)
+        ]
         self.items = self._plan(self._entries)
         # What is wrong with these is said before gigabytes are downloaded.
         places = [each for each in flags.images if each not in _PUBLISHED]
@@ -114,9 +116,8 @@ class SelectedDownload:
             KeyboardInterrupt: The user wants no more.
         """
         flags, observer = self._flags, self._observer
-        is_vocabulary = [each.kind in VOCABULARY for each in self._entries]
-        small = [item for item, first in zip(self.items, is_vocabulary, strict=True) if first]
-        others = [item for item, first in zip(self.items, is_vocabulary, strict=True) if not first]
+        small = self._plan(each for each in self._entries if each.kind in VOCABULARY)
+        others = self._plan(each for each in self._entries if each.kind not in VOCABULARY)
         files = get_files(flags, small, client, observer)
         if not files.failed:
             self._check_selection(small)
@@ -170,7 +171,7 @@ class SelectedDownload:
                 output=str(flags.output),
                 s3_endpoint_url=flags.s3_endpoint_url,
                 work_folder=work,
-                num_workers=1 if total < _SMALL_BYTES else None,
+                num_workers=1 if total < SMALL_BYTES else None,
                 **{
                     field.name: getattr(flags, field.name)
                     for field in dataclasses.fields(SelectionFlags)
@@ -223,8 +224,10 @@ def find_entries(
         if flags.release in each.releases and (not each.split or each.split in splits)
     ]
     more = catalogue.select(ours, flags.release, flags.kinds, splits) if flags.kinds else []
-    subjects = [found[1] for text in flags.where_images if (found := _SUBJECT.match(text))]
+    subjects = _subjects(flags.where_images)
     named = dict.fromkeys([*(flags.label_types or ()), *(flags.match_in or ()), *subjects])
+    if flags.label_types is None:
+        named |= dict.fromkeys(_subjects(flags.where))
     named = [name for name in named if name in LABEL_TYPES]
     selection = _outline(flags, subjects)
 
@@ -242,10 +245,15 @@ def find_entries(
             each.kind == label_type.kind.name and label_type.may_hold(each.name) for each in needed
         ):
             raise UsageError(
-                f"--label_types, --match_in or --where_images: {flags.release} has no {name} of "
-                f"{', '.join(splits)}: choose another --release, or leave it out"
+                f"--label_types, --match_in, --where or --where_images: {flags.release} has no "
+                f"{name} of {', '.join(splits)}: choose another --release, or leave it out"
             )
     return needed
+
+
+def _subjects(conditions: Iterable[str]) -> list[str]:
+    """Returns what conditions are on."""
+    return [found[1] for text in conditions if (found := _SUBJECT.match(text))]
 
 
 def _outline(flags: SelectionFlags, subjects: Iterable[str]) -> Selection:

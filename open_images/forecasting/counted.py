@@ -2,16 +2,17 @@
 
 import collections
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import apache_beam as beam
 
 from transforms.dataset.elements import BucketCount, Failed, Notice, SourceCount
 from transforms.dataset.naming import SPLITS
-from transforms.examples.count import Counts, What
+from transforms.examples.count import Counts, Quantity
 from transforms.examples.options import ExampleOptions
 from transforms.releases import counts, failure_table
 from transforms.releases.documents import parse, to_json
@@ -110,24 +111,26 @@ def add_up(
     unread = counts.count_unread_images(options.sources, sources, splits)
     written = counts.count_annotations(bucket_counts)
     class_annotations: dict[str, dict[str, int]] = collections.defaultdict(dict)
-    for (what, *names), count in examples.items():
-        if what == What.CLASS_ANNOTATIONS:
+    for (quantity, *names), count in examples.items():
+        if quantity == Quantity.CLASS_ANNOTATIONS:
             label, column = names
             class_annotations[label][column] = count
-    pictures = _of(examples, What.PICTURES)
-    sizes, unsized = _of(examples, What.PICTURE_BYTES), _of(examples, What.UNSIZED_PICTURES)
+    counts_of = functools.partial(_counts_of, examples)
+    sizes = counts_of(Quantity.PICTURE_BYTES)
+    unsized = counts_of(Quantity.UNSIZED_PICTURES)
+    mids = options.selection.mids
     return Counted(
-        images=_of(examples, What.IMAGES),
+        images=counts_of(Quantity.IMAGES),
         failed_images=sum(bucket.failed for bucket in bucket_counts) + unread,
         annotations={column: found.written for column, found in written.items()},
-        row_bytes=_of(examples, What.BYTES),
-        class_images=dict.fromkeys(options.selection.mids, 0) | _of(examples, What.CLASS_IMAGES),
+        row_bytes=counts_of(Quantity.BYTES),
+        class_images=dict.fromkeys(mids, 0) | counts_of(Quantity.CLASS_IMAGES),
         class_annotations=dict(class_annotations),
         pictures={
             medium: MediumPictures(count, sizes[medium], unsized[medium])
-            for medium, count in pictures.items()
+            for medium, count in counts_of(Quantity.PICTURES).items()
         },
-        bare_images=examples[(What.BARE,)],
+        bare_images=examples.get((Quantity.BARE,), 0),
         failures=failure_table.count_reasons(tables),
         funnel=counts.add_funnels(funnels),
         sources=sources,
@@ -135,9 +138,9 @@ def add_up(
     )
 
 
-def _of(counts_by_key: Mapping[tuple[str, ...], int], what: What) -> dict[str, int]:
-    """Returns the counts of one thing by the rest of their keys, which is one name."""
-    found = {key[1]: count for key, count in counts_by_key.items() if key[0] == what}
+def _counts_of(counts_by_key: Counts, quantity: Quantity) -> dict[str, int]:
+    """Returns the counts of a quantity by the rest of their keys, which is one name."""
+    found = {key[1]: count for key, count in counts_by_key.items() if key[0] == quantity}
     return dict(sorted(found.items()))
 
 
@@ -155,7 +158,13 @@ class AddUpFn(beam.DoFn):
     notices: Sequence[Notice]
     work: WorkFolder
 
-    def process(self, _: bytes, examples: Counts, *reports: Sequence, names: Sequence[str]) -> None:
+    def process(
+        self,
+        _: bytes,
+        examples: Counts,
+        *reports: Sequence,
+        names: Sequence[str],
+    ) -> None:
         named: dict[str, list[Any]] = collections.defaultdict(list)
         for name, report in zip(names, reports, strict=True):
             named[name] += report

@@ -16,12 +16,14 @@ class ClassForecast:
         images: how many show it: by a positive image label, a point whose estimate is yes, or
             another annotation.
         annotations: how many are of it, by column, verified negatives and other points too.
+        is_selected: whether `classes` asks for it.
     """
 
     label: str
     name: str | None
     images: int
     annotations: Mapping[str, int]
+    is_selected: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from open_images.building.build_plan import ExamplePlan, Vocabulary
 from open_images.building.graph import gather_rows
 from open_images.forecasting.counted import AddUpFn
 from transforms.dataset.elements import Notice, Source
-from transforms.examples.count import SIZED, AddCounts, CountBuckets
+from transforms.examples.count import SIZED, CountBuckets, add_counts
 from transforms.journal import Journal
 
 
@@ -30,7 +30,7 @@ def define_forecast(
     counted = gathered.buckets | CountBuckets(
         plan.examples, plan.work.progress, work.labels, plan.buckets, gathered.cuts
     )
-    examples = counted.examples | "AddCounts" >> beam.CombineGlobally(AddCounts())
+    examples = counted.examples | "AddCounts" >> beam.CombineGlobally(add_counts)
     reports = {
         "source_counts": (work.counts, rows.counts, members.counts),
         "bucket_counts": (counted.counts,),

@@ -3,81 +3,35 @@
 import contextlib
 import json
 import os
-import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, TestOptions
 
 from open_images.building.build_plan import ExamplePlan, Vocabulary
-from open_images.building.flags import BuildFlags
 from open_images.building.monitor import WorkMonitor
-from open_images.building.one_build import explain, explain_no_images
+from open_images.building.one_build import explain_no_images, note_lacking
+from open_images.building.one_run import OneRun
 from open_images.building.plan import make_forecast_plan, read_vocabulary
-from open_images.errors import BuildError
 from open_images.forecasting import estimate
 from open_images.forecasting.counted import COUNTED, Counted
 from open_images.forecasting.forecast import ClassForecast, Forecast
 from open_images.forecasting.graph import define_forecast
-from open_images.progress import Observer
 from open_images.values import cores
 from runners import launch, lean
 from transforms import journal
 from transforms.errors import UsageError
-from transforms.redaction import redact
 from transforms.storage import files
 from transforms.storage.objects import is_remote, normal
-from transforms.storage.stores import ObjectOptions
 from transforms.storage.temporary import program_folder
 from transforms.work_folder import WorkFolder
 
 
-class ForecastRun:
-    """A plan of a build, which is made once. Nothing is written but to a temporary folder.
+class ForecastRun(OneRun[Forecast]):
+    """A plan of a build, whose output isn't looked at; it writes to a temporary folder alone."""
 
-    Args:
-        flags: of the build; its output isn't looked at.
-        beam_arguments: flags for Beam.
-        observer: hears of it while it runs.
-    """
-
-    def __init__(
-        self, flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
-    ) -> None:
-        self._flags = flags
-        self._beam_arguments = list(beam_arguments)
-        self._observer = observer
-        self._notes: list[str] = []
-        self._started = time.monotonic()
-        self._options = ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url)
-
-    def run(self) -> Forecast:
-        """Counts what the build would make.
-
-        Raises:
-            UsageError: A flag or an input is wrong.
-            BuildError: It failed, or there would be no images.
-            KeyboardInterrupt: Somebody has interrupted it; see `interrupted`.
-        """
-        try:
-            return self._run()
-        except UsageError as error:
-            raise UsageError(redact(str(error))) from None
-        except BuildError:
-            raise
-        except Exception as error:
-            cause, is_explained = explain(error, "--work_folder")
-            raise self._error(cause) from (None if is_explained else error)
-
-    def interrupted(self) -> BuildError:
-        """Returns the error for a plan that is interrupted now."""
-        return self._error("interrupted")
-
-    @property
-    def seconds(self) -> float:
-        """How long ago it began."""
-        return time.monotonic() - self._started
+    folder_flag = "--work_folder"
 
     def _run(self) -> Forecast:
         launch.check(self._flags, self._beam_arguments)
@@ -139,13 +93,17 @@ class ForecastRun:
             cause = explain_no_images(counted.failed_images, counted.funnel, plan)
             raise self._error(f"no images to build: {cause}")
         sources, options = plan.examples.sources, plan.examples
+        names = {each["label"]: each["name"] for each in json.loads(vocabulary.classes)}
+        selected = {label: counted.class_images[label] for label in options.selection.mids}
+        if lacking := note_lacking(selected, names):
+            self._log(lacking)
         pictures = estimate.forecast_pictures(counted, sources)
         num_workers = self._flags.num_workers or cores()
         seconds = self.seconds
         return Forecast(
             images=counted.images,
             annotations=counted.annotations,
-            classes=_name_classes(counted, json.loads(vocabulary.classes)),
+            classes=_name_classes(counted, names, selected),
             pictures=pictures,
             bare_images=counted.bare_images,
             failed_images=counted.failed_images,
@@ -163,17 +121,11 @@ class ForecastRun:
             notes=self._notes,
         )
 
-    def _log(self, line: str) -> None:
-        self._notes.append(redact(line))
-        self._observer.log(redact(line))
 
-    def _error(self, message: str) -> BuildError:
-        return BuildError(redact(message), seconds=self.seconds, notes=self._notes)
-
-
-def _name_classes(counted: Counted, classes: Sequence[dict]) -> list[ClassForecast]:
+def _name_classes(
+    counted: Counted, names: Mapping[str, str | None], selected: Collection[str]
+) -> list[ClassForecast]:
     """Returns the classes of examples, those with most images first."""
-    names = {each["label"]: each["name"] for each in classes}
     labels = {**counted.class_images, **counted.class_annotations}
     found = [
         ClassForecast(
@@ -181,6 +133,7 @@ def _name_classes(counted: Counted, classes: Sequence[dict]) -> list[ClassForeca
             names.get(label),
             counted.class_images.get(label, 0),
             counted.class_annotations.get(label, {}),
+            label in selected,
         )
         for label in labels
     ]

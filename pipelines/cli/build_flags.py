@@ -154,12 +154,20 @@ def _split_dry_run(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _explain_stray(word: str, arguments: Sequence[str]) -> str:
-    """Returns the error message for stray words, which an unquoted glob leaves."""
+    """Returns the error message for stray words, which values with spaces and globs leave."""
     before = list(arguments[: list(arguments).index(word)])
-    flag = next((given for given in reversed(before) if given.startswith("--")), "")
-    flag, _, value = flag.partition("=")
+    last = next((given for given in reversed(before) if given.startswith("--")), "")
+    flag, _, value = last.partition("=")
     if flag not in ("--annotations", "--images", "--masks"):
-        return f"{word!r} belongs to no flag: drop it, or put its flag before it"
+        drop = f"{word!r} belongs to no flag: drop it"
+        if flag in ("--where", "--where_images"):
+            return f"{drop}, or put the condition in quotes: {flag} 'boxes.is_group_of != 1'"
+        if flag and (value or before[-1] != last):
+            return (
+                f"{drop}, put its flag before it, or if it belongs to {flag}, write commas without "
+                "spaces, and a text with spaces in quotes"
+            )
+        return f"{drop}, or put its flag before it"
     first = value or before[-1]
     folder, suffix = os.path.dirname(word), os.path.splitext(word)[1]
     alike = os.path.splitext(first)[1] == suffix and os.path.dirname(first) == folder

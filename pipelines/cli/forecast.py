@@ -91,7 +91,9 @@ def render(forecast: Forecast) -> str:
     lines = [*forecast.notes, *account_of_sources(forecast.sources)]
     lines += ["", *table(("split", "images"), splits)]
     lines += ["", *table(("annotations", "rows"), annotations)] if annotations else []
-    lines += ["", *_classes(forecast.classes)] if forecast.classes else []
+    selected = [each for each in forecast.classes if each.is_selected]
+    if shown := [each for each in selected or forecast.classes if each.images]:
+        lines += ["", *_classes(shown)]
     if forecast.pictures:
         header = ("pictures", "images", "size")
         rows = [
@@ -121,21 +123,14 @@ def render(forecast: Forecast) -> str:
 
 
 def _classes(classes: Sequence[ClassForecast]) -> list[str]:
-    """Returns the classes with most images, with least, and with none."""
-    shown = [each for each in classes if each.images]
-    rows = [(_title(each), each.images, sum(each.annotations.values())) for each in shown]
+    """Returns a table of the classes with most images and with least."""
+    rows = [(_title(each), each.images, sum(each.annotations.values())) for each in classes]
     if len(rows) > 2 * _SHOWN_CLASSES:
         between = rows[_SHOWN_CLASSES:-_SHOWN_CLASSES]
         sums = (sum(images for _, images, _ in between), sum(rows for _, _, rows in between))
         middle = (f"… {len(between):,} more", *sums)
         rows = [*rows[:_SHOWN_CLASSES], middle, *rows[-_SHOWN_CLASSES:]]
-    lines = table(("class", "images", "annotations"), rows) if rows else []
-    missing = [_title(each) for each in classes if not each.images]
-    if missing:
-        some = ", ".join(missing[:_SHOWN_CLASSES])
-        more = f" and {len(missing) - _SHOWN_CLASSES:,} more" * (len(missing) > _SHOWN_CLASSES)
-        lines.append(f"note: no image shows {some}{more}")
-    return lines
+    return table(("class", "images", "annotations"), rows)
 
 
 def _title(each: ClassForecast) -> str:

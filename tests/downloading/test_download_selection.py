@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from open_images.building import choosing, process
+from open_images.building import choosing
 from open_images.building.choosing import ChosenImages
 from open_images.building.flags import BuildFlags
+from open_images.building.one_run import OneRun
 from open_images.downloading import catalogue as catalogues
 from open_images.downloading import partial_zip, selected
 from open_images.progress import Observer
@@ -46,8 +47,8 @@ def corpus(make_corpus: CorpusMaker) -> Path:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has small zips fetched by ranges, where one would do."""
-    monkeypatch.setattr(partial_zip, "_TAIL_BYTES", 64)
-    monkeypatch.setattr(partial_zip, "_GAP_BYTES", 0)
+    monkeypatch.setattr(partial_zip, "TAIL_BYTES", 64)
+    monkeypatch.setattr(partial_zip, "GAP_BYTES", 0)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has images chosen in this process, which saves the start of another."""
 
     def run(
-        start: Callable[..., process.Run],
+        start: Callable[..., OneRun],
         flags: BuildFlags,
         beam_arguments: Sequence[str],
         observer: Observer,
@@ -154,7 +155,7 @@ def test_just_what_is_needed(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Images are chosen in processes of their own here."""
-    monkeypatch.setattr(selected, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(selected, "SMALL_BYTES", 0)
     flags = ("--classes", common, *LABEL_TYPES, "--max_images", "5", *SPLIT)
     result = run(*flags, *pictures)
     assert result.code == 0, result.err
@@ -426,6 +427,8 @@ def test_label_types_that_decide_are_downloaded(run: Run, output: Path):
     }
     assert "oidv7-train-annotations-human-imagelabels.csv" not in out
     assert "miap" in out
+    flags = ("--where", "person_boxes.is_group_of != 1", "--max_images", "1", *SPLIT)
+    assert "miap" in run(*flags, "--list").out
 
 
 def test_originals_by_the_tables_that_were_downloaded(

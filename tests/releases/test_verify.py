@@ -30,6 +30,7 @@ from transforms.kinds.registry import example_columns
 from transforms.releases.manifest import ShardFile
 from transforms.releases.shard_files import sha256_of
 from transforms.releases.verify_shard import ShardTask, check_shard
+from transforms.releases.workspace import prepare
 from transforms.storage import files
 
 
@@ -749,3 +750,4 @@ def test_a_file_beside_the_versions_is_no_problem(copy: Version, capfd: pytest.C
     (output / ".DS_Store").write_bytes(b"")
     assert verify.main([str(output), "--num_workers", "1"]) == 0
     assert "note: .DS_Store: isn't of this output" in capfd.readouterr().err
+    prepare(str(output))  # for a build

@@ -48,7 +48,7 @@ def carried_out(first: bool | None = None) -> Iterator[None]:
         return steps if first is None else steps._replace(decides_first=first and may)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "_BUCKET_BYTES", _BUCKET_BYTES)
+        patch.setattr(plan, "BUCKET_BYTES", _BUCKET_BYTES)
         patch.setattr(plan, "plan_steps", plan_steps)
         yield
 
@@ -74,8 +74,12 @@ def check(corpus: Corpus, drawn: draw.Drawn, done: builds.Build) -> str:
     """Asserts that a build published what the naive answer says, with its account.
 
     Returns:
-        `nothing`, `all` or `some`, by what was selected.
+        `nothing`, `all` or `some`, by what was selected; `mistake` where that can't be.
     """
+    if _looks_nowhere(drawn.wanted):
+        assert done.returncode == 2, done.stdout
+        assert "no class to look for" in done.stderr
+        return "mistake"
     selected = select(corpus, drawn)
     if not selected.examples:
         assert done.returncode == 1, done.stdout
@@ -94,6 +98,13 @@ def check(corpus: Corpus, drawn: draw.Drawn, done: builds.Build) -> str:
     conflicting = [each for each in selected.images if each in corpus.conflicting]
     assert sorted(failed) == sorted([*conflicting, *selected.missing])
     return "all" if len(selected.images) == len(corpus.everything) else "some"
+
+
+def _looks_nowhere(wanted: naive.Wanted) -> bool:
+    """Whether classes are looked for in narratives alone, which have none."""
+    types = wanted.match_in or wanted.label_types or ()
+    needs_classes = wanted.classes is not None or wanted.max_per_class is not None
+    return needs_classes and set(types) == {"narratives"}
 
 
 def _check_account(corpus: Corpus, manifest: dict, selected: naive.Selected) -> None:

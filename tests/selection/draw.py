@@ -198,14 +198,19 @@ CONDITIONS: Sequence[tuple[str, str, Test]] = (
 )
 
 
-def _draw_where(rng: random.Random, drawn: Drawn, _: Corpus) -> None:
-    for condition in rng.sample(CONDITIONS, rng.randint(1, 3)):
+def _possible_conditions(corpus: Corpus) -> list[tuple[str, str, Test]]:
+    subjects = {"images", *_types(corpus)}
+    return [condition for condition in CONDITIONS if condition[0] in subjects]
+
+
+def _draw_where(rng: random.Random, drawn: Drawn, corpus: Corpus) -> None:
+    for condition in rng.sample(_possible_conditions(corpus), rng.randint(1, 3)):
         drawn.wanted.where = [*drawn.wanted.where, condition]
         drawn.flags += ["--where", condition[1]]
 
 
-def _draw_where_images(rng: random.Random, drawn: Drawn, _: Corpus) -> None:
-    condition = rng.choice(CONDITIONS)
+def _draw_where_images(rng: random.Random, drawn: Drawn, corpus: Corpus) -> None:
+    condition = rng.choice(_possible_conditions(corpus))
     drawn.wanted.where_images = [condition]
     drawn.flags += ["--where_images", condition[1]]
 

@@ -207,7 +207,7 @@ def _annotations(
                 selected.kept[column] += 1
                 kept.append(dict(row))
         if wanted.expand_hierarchy:
-            kept = _expand(column, kept, parents)
+            kept = expand(column, kept, parents)
         built[column] = kept if carried and example[column] is not None else None
     return built
 
@@ -226,6 +226,15 @@ def _rule_against(
     if of_classes and not mids & set(labels_of(row)):
         return "only_matching"
     return None
+
+
+def _png_of(mask: dict) -> tuple:
+    """What tells the PNG of a mask, whose path isn't published."""
+    return (
+        (mask["mask_path"],)
+        if "mask_path" in mask
+        else (mask["box_id"], mask["xmin"], mask["ymin"])
+    )
 
 
 def _ancestors(label: str, parents: Mapping[str, list[str]]) -> list[str]:
@@ -251,11 +260,11 @@ def _descendants(label: str, parents: Mapping[str, list[str]]) -> list[str]:
     return found
 
 
-def _expand(column: str, rows: list[dict], parents: Mapping[str, list[str]]) -> list[dict]:
+def expand(column: str, rows: list[dict], parents: Mapping[str, list[str]]) -> list[dict]:
     """Rows with those that follow; what the image has already isn't added."""
     key: dict[str, Callable[[dict], Any]] = {
         "bboxes": lambda row: tuple(row[n] for n in ("label", "xmin", "xmax", "ymin", "ymax")),
-        "masks": lambda row: (row["label"], row["box_id"], row["xmin"], row["ymin"]),
+        "masks": lambda row: (row["label"], *_png_of(row)),
         "points": lambda row: (row["label"], row["x"], row["y"]),
         "image_labels": lambda row: (row["label"], row["source"]),
     }

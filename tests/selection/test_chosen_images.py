@@ -53,7 +53,7 @@ def corpus(make_corpus: CorpusMaker) -> Path:
 def test_they_are_those_that_are_built(
     corpus: Path, tmp_path: Path, selection: dict, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(plan, "_BUCKET_BYTES", 1 << 15)
+    monkeypatch.setattr(plan, "BUCKET_BYTES", 1 << 15)
     output = tmp_path / "out"
     flags = BuildFlags(
         annotations=corpus / "annotations",
@@ -64,7 +64,8 @@ def test_they_are_those_that_are_built(
         **selection,
     )
     with workspace(str(tmp_path / "work"), fingerprint="") as (work, _):
-        chosen = ImageChoice(dataclasses.replace(flags, work_folder=work), Observer()).run()
+        with_folder = dataclasses.replace(flags, work_folder=work)
+        chosen = ImageChoice(with_folder, [], Observer()).run()
     done = builds.run_build(*_command_line(flags, selection))
     assert done.returncode == 0, done.stderr
     images, masks = defaultdict(set), defaultdict(set)

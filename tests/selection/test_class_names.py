@@ -15,6 +15,7 @@ FILES = {
     "a/oidv7-class-descriptions.csv": (
         'LabelName,DisplayName\n/m/01,Cat\n/m/02,Dog\n/m/03,Boat\n/m/04,"Meal, ready-to-eat"\n'
         "/m/05,Bat\n/m/06,Bat\n/m/07,Vehicle\n/m/08,Polar bear\n/m/09,Ship\n/m/0a,Go\n"
+        "/m/0b,Caf\xe9\n"
     ),
     "a/class-descriptions-boxable.csv": "/m/02,Dog\n/m/01,Cat\n",
     "v3/classes-trainable.txt": "/m/05\n/m/01\n",
@@ -46,12 +47,15 @@ def names() -> ClassNames:
         (["DOG, Cat"], [["/m/02"], ["/m/01"]]),
         (["polar_bear", "Polar-Bear"], [["/m/08"]]),
         (["bat"], [["/m/05", "/m/06"]]),
+        (["CAFE\u0301"], [["/m/0b"]]),  # as other systems write the same letter
+        (["Cat,\nDog\n"], [["/m/01"], ["/m/02"]]),  # in TOML
         (["Cat | dog"], [["/m/01", "/m/02"]]),
         (["Vehicle+"], [["/m/07", "/m/03", "/m/09"]]),
         (["Boat+|Cat,Dog"], [["/m/03", "/m/09", "/m/01"], ["/m/02"]]),
         (["Vehicle+", "!Boat"], [["/m/07", "/m/09"]]),
         (["Vehicle+,! Boat+"], [["/m/07"]]),
         (['Cat, "meal, ready to eat"'], [["/m/01"], ["/m/04"]]),
+        (["Meal, Ready-to-eat", "Cat"], [["/m/04"], ["/m/01"]]),
         (["list:boxable"], [["/m/02"], ["/m/01"]]),
         (["list:boxable,!Cat"], [["/m/02"]]),
         (["list:trainable"], [["/m/05"], ["/m/01"]]),

@@ -8,7 +8,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_images.building.selecting import ClassNames, parse_condition
+from open_images.building.class_names import ClassNames
+from open_images.building.parse_conditions import parse_condition
 from transforms.selection.conditions import OPERATORS, Condition
 
 ROW = pa.struct(
@@ -17,6 +18,7 @@ ROW = pa.struct(
         "source": pa.string(),
         "confidence": pa.float32(),
         "votes": pa.int32(),
+        "size": pa.int64(),
         "is_group_of": pa.int8(),
         **dict.fromkeys(("xmin", "xmax", "ymin", "ymax"), pa.float32()),
     }
@@ -104,6 +106,16 @@ def test_what_is_not_known_holds_only_what_negates() -> None:
         "in (0, 1)": [False, True, True, False],
         "not in (0, 1)": [True, False, False, True],
     }
+
+
+def test_numbers_of_any_size() -> None:
+    sizes = pa.array([{"size": 2**53 + 1, "confidence": 0.5}, {"size": None}], ROW)
+    conditions = {("size", ">"): 2.0**52, ("confidence", "<"): 1e300}
+    found = {
+        each: Condition("images", *each, (value,), "").mask(sizes).tolist()
+        for each, value in conditions.items()
+    }
+    assert list(found.values()) == 2 * [[True, False]]
 
 
 TRIPLETS = st.tuples(*3 * [st.sampled_from(("/m/a", "/m/b", "holds"))])

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import open_images
-from open_images.building.selecting import ClassNames
+from open_images.building.class_names import ClassNames
 from tests.selection import naive
 from transforms.dataset.classes import ClassFile, build_classes
 from transforms.kinds.registry import VOCABULARY
@@ -99,13 +98,6 @@ ROWS = {
         "confidence": st.sampled_from((0.0, 0.25, 0.5, 1.0)),
     },
 }
-#: Beside the label, what rows share which are one.
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "bboxes": ("xmin", "xmax", "ymin", "ymax"),
-    "masks": ("mask_path",),
-    "points": ("x", "y"),
-    "image_labels": ("source",),
-}
 
 
 @given(st.data(), st.sampled_from(list(ROWS)), _parents(), st.booleans())
@@ -126,43 +118,4 @@ def test_drawn_hierarchies(
         lists = pa.ListArray.from_arrays(lists.offsets, rows)
     expanded = expand(lists, kind, Hierarchy.of_parents(parents)).to_pylist()
     for rows, found in zip(images, expanded, strict=True):
-        assert found == _naive(column, rows, parents)
-
-
-def _naive(column: str, rows: list[dict], parents: Mapping[str, list[str]]) -> list[dict]:
-    """Each row with those that follow from it: the surest, if several are one."""
-    names = ("label", *KEYS[column])
-    there = {tuple(row[name] for name in names) for row in rows}
-    best: dict[tuple, tuple[float, int]] = {}
-    for place, row in enumerate(rows):
-        for label in _follows(column, row, parents):
-            identity = label, *(row[name] for name in names[1:])
-            sure = row.get("confidence") or 0.0
-            if identity not in there and sure > best.get(identity, (-1.0, 0))[0]:
-                best[identity] = sure, place
-    found = []
-    for place, row in enumerate(rows):
-        found.append(row)
-        for label in _follows(column, row, parents):
-            identity = label, *(row[name] for name in names[1:])
-            if best.get(identity, (0.0, -1))[1] == place:
-                found.append(row | {"label": label})
-    return found
-
-
-def _follows(column: str, row: dict, parents: Mapping[str, list[str]]) -> list[str]:
-    """The labels that follow from a row, the nearest first."""
-    steps: Mapping[str, list[str]] = parents
-    if column == "points" and row["estimated_yes_no"] != "yes":
-        return []
-    if column == "image_labels" and row["confidence"] == 0:
-        steps = {
-            label: [below for below in parents if label in parents[below]] for label in parents
-        }
-    found: list[str] = []
-    level = [row["label"]]
-    while level:
-        reached = [each for one in level for each in steps.get(one, ())]
-        level = [each for each in dict.fromkeys(reached) if each not in (row["label"], *found)]
-        found += level
-    return [each for each in found if each != ROOT]
+        assert found == naive.expand(column, rows, parents)

@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.dataset.elements import Source, in_one_piece
-from transforms.dataset.keys import image_keys, mix
+from transforms.dataset.keys import KeySet, image_keys, mix
 from transforms.kinds.kind import Kind
 from transforms.kinds.parsing.parsed import ParsedBlock
-from transforms.kinds.reading.lines import KeySet, LabelSet, RowFilter
+from transforms.kinds.reading.label_set import LabelSet
+from transforms.kinds.reading.lines import RowFilter
 from transforms.kinds.registry import TABLES
 
 IDS = [f"{number:016x}" for number in (1, 2, 0xABCDEF0123456789, 0xFFFFFFFFFFFFFFFF)]
@@ -89,10 +90,6 @@ def _filtered(source: Source, data: bytes, wanted: RowFilter) -> ParsedBlock:
     return finder.filter_rows(kind.parse(source, found.data), found)
 
 
-def _rows(block: ParsedBlock) -> tuple[list[int], pa.Array]:
-    return in_one_piece(block.table["key"]).to_pylist(), in_one_piece(block.table["value"])
-
-
 def _failures(block: ParsedBlock) -> list[str]:
     return [json.dumps(each, default=str) for each in block.failures.to_pylist()]
 
@@ -154,7 +151,7 @@ def test_rows_that_name_some_labels(
 
 def _names(kind: Kind, block: ParsedBlock, labels: list[str]) -> np.ndarray:
     """Which rows name one of some labels."""
-    _, values = _rows(block)
+    values = in_one_piece(block.table["value"])
     fields = [values.field(name).to_pylist() for name in kind.labels]
     return np.array([not {*each}.isdisjoint(labels) for each in zip(*fields, strict=True)], bool)
 
@@ -195,13 +192,13 @@ def test_narratives_of_some_images(lines: list, ids: list[str], ends: bool) -> N
     st.integers(0, 2**64 - 1),
     st.integers(0, 2**64),
 )
-def test_keys_are_found(some: list[int], others: list[int], first: int, size: int) -> None:
+def test_keys_are_found(some: list[int], others: list[int], start: int, size: int) -> None:
     keys = np.sort(np.array(some, np.uint64))
     asked = np.array([*some, *others], np.uint64)
     assert KeySet(keys).holds(asked).tolist() == np.isin(asked, keys).tolist()
-    finder = RowFilter(first=first, size=size).finder()
+    finder = RowFilter(start=start, size=size).finder()
     if finder:
-        within = [(key - first) % 2**64 < size for key in [*some, *others]]
+        within = [(key - start) % 2**64 < size for key in [*some, *others]]
         assert finder.wants(asked).tolist() == within
 
 

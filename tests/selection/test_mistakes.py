@@ -46,6 +46,9 @@ FILES: dict[str, str | bytes] = {
     "bare/train-boxes.csv": (
         "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n000000000000000a,x,/m/01,1,0,1,0,1\n"
     ),
+    "human/train-human-imagelabels.csv": (
+        "ImageID,Source,LabelName,Confidence\n000000000000000a,verification,/m/01,1\n"
+    ),
     "classes.txt": "Cat\n\nDgo\n",
     "nested.txt": "@classes.txt\n",
     "empty.txt": "\n",
@@ -61,6 +64,7 @@ FILES: dict[str, str | bytes] = {
     "no.toml": "classes = ['Cat'\nseed = 1\n",
     "unknown.toml": "classes = ['Cat']\n\nmatsch = 'all'\n",
     "typed.toml": "classes = ['Cat']\nmax_images = 0\n",
+    "null.toml": 'classes = "@a\\u0000b"\n',
     "number.toml": "\nwhere = 3\n",
     "dog.toml": "classes = '@classes.txt'\n",
     "all.json": json.dumps(
@@ -73,6 +77,9 @@ FILES: dict[str, str | bytes] = {
     "gap.pbtxt": "item { name: '/m/01' id: 1 }\nitem {\n  name: '/m/02'\n  id: 3\n}\n",
     "half.pbtxt": "item { name: '/m/01' id: 1 }\nitem { name: '/m/02'\n",
     "noid.pbtxt": "item { name: '/m/01' }\n",
+    "long.csv": f"Cat,{'1' * 5000}\nDog,2\n",
+    "long.json": f"[{'1' * 5000}]",
+    "long.toml": f"max_images = {'1' * 5000}\n",
     "zero.csv": "index,name\n0,Cat\n1,Dog\n",
     "map.csv": "/m/01,Cat\n/m/99,Cow\n",
 }
@@ -87,8 +94,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["--classes", "Cat, Veicle+"],
         ["no class 'Veicle': the nearest are Vehicle"],
     ),
-    "a name with a comma, not quoted": (
-        ["--classes", "Meal, ready-to-eat"],
+    "a name with a comma, among others and not quoted": (
+        ["--classes", "Cat,Meal, ready-to-eat"],
         ["no class 'Meal'", 'the nearest are "Meal, ready-to-eat"'],
     ),
     "a class in no file": (
@@ -134,6 +141,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["/broken.gz is broken gzip: download it again"],
     ),
     "a folder in place of a file": (["--classes", "@{}/in"], ["/in is a folder: name a file"]),
+    "a label type as FiftyOne calls it": (
+        ["--label_types", "detections"],
+        ["'detections' is none of", "did you mean boxes?"],
+    ),
     "a label type that is none": (
         ["--label_types", "box"],
         ["--label_types: 'box' is none of", "did you mean boxes?"],
@@ -141,6 +152,18 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "a label type without a file": (
         ["--label_types", "boxes,masks"],
         ["--label_types: no file of masks is there", "--annotations", "leave masks out"],
+    ),
+    "labels by machines without a file": (
+        ["--annotations", "{}/human", "--label_types", "machine_labels"],
+        ["--label_types: no file of machine_labels is there", "leave machine_labels out"],
+    ),
+    "a condition on annotations without a file": (
+        ["--where", "masks.area > 0.1"],
+        ["--where 'masks.area > 0.1': no file of masks is there", "leave the condition out"],
+    ),
+    "a condition on images by annotations without a file": (
+        ["--label_types", "boxes", "--where_images", "masks.area > 0.1"],
+        ["--where_images 'masks.area > 0.1': no file of masks is there"],
     ),
     "classes among annotations without a file": (
         ["--classes", "Cat", "--match_in", "points"],
@@ -178,7 +201,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a condition that is none": (
         ["--where", "boxes"],
-        ["--where 'boxes': not SUBJECT.FIELD OPERATOR VALUE, as in 'boxes.area >= 0.01'"],
+        ["--where 'boxes': not SUBJECT.FIELD OPERATOR VALUE in quotes, as in 'boxes.area >= 0.01'"],
     ),
     "a condition on a column that isn't there": (
         ["--where", "boxes.is_group != 1"],
@@ -187,6 +210,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "a condition on nothing that there is": (
         ["--where", "box.area > 0"],
         ["'box' is none of images, ", "did you mean boxes?"],
+    ),
+    "a condition without its label type": (
+        ["--where", "is_group_of != 1"],
+        ["'is_group_of' is none of", "did you mean boxes.is_group_of or person_boxes.is_group_of?"],
+    ),
+    "two conditions in one": (
+        ["--where", "boxes.area > 0.1 and boxes.is_group_of != 1"],
+        ["holds several conditions: give each a --where of its own"],
     ),
     "a condition on sizes": (
         ["--where", "images.width >= 640"],
@@ -201,7 +232,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["'like' is no operator: use one of =, !="],
     ),
     "a condition without a value": (["--where", "boxes.area >="], ["no value after >="]),
-    "a number that is none": (["--where", "boxes.area > big"], ["'big' is no number"]),
+    "a number that is none": (
+        ["--where", "boxes.area > big"],
+        ["'big' is no number: write one like 0.05"],
+    ),
+    "a flag of a box that is a word": (
+        ["--where", "boxes.is_group_of = true"],
+        ["'true' is no number: write 1 for yes, 0 for no, -1 for unknown"],
+    ),
     "an order of texts": (
         ["--where", "boxes.source > x"],
         ["source is text: compare it by =, !=, in, not in, ~ or !~"],
@@ -228,6 +266,18 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "an image that is none": (
         ["--image_ids", "cat"],
         ["--image_ids: 'cat' is neither a file nor an ImageID of 16 hex digits"],
+    ),
+    "images in one flag": (
+        ["--image_ids", "00000000000000aa,00000000000000bb"],
+        ["is neither a file nor an ImageID", "repeat the flag for each"],
+    ),
+    "an image whose ID isn't UTF-8": (
+        ["--image_ids", "caf\udce9"],
+        ["--image_ids: 'caf", "is neither a file nor an ImageID"],
+    ),
+    "a file whose path is none": (
+        ["--selection", "{}/null.toml"],
+        ["--classes: ", "a\\x00b' is no path: check it"],
     ),
     "a list of images with another line": (
         ["--image_ids", "{}/ids.txt"],
@@ -321,6 +371,22 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["--label_map", "{}/zero.csv"],
         ["/zero.csv, line 2: its number is 0, and 1 is due: number classes from 1"],
     ),
+    "a label map with a number of too many digits": (
+        ["--label_map", "{}/long.csv"],
+        ["/long.csv, line 1: its number has 5,000 digits: number classes from 1"],
+    ),
+    "a JSON label map with a number of too many digits": (
+        ["--label_map", "{}/long.json"],
+        ["/long.json is no JSON: ", "digits"],
+    ),
+    "a JSON list with a number of too many digits": (
+        ["--image_ids", "{}/long.json"],
+        ["/long.json is no JSON: ", "digits"],
+    ),
+    "a selection with a number of too many digits": (
+        ["--selection", "{}/long.toml"],
+        ["/long.toml is no TOML: ", "digits"],
+    ),
     "a label map of nothing": (["--label_map", "{}/empty.txt"], ["/empty.txt has no class"]),
 }
 
@@ -341,6 +407,10 @@ EMPTY: dict[str, tuple[list[str], list[str]]] = {
     "images that aren't there": (
         ["--image_ids", "{}/absent.txt"],
         ["the inputs have none of --image_ids: check the list"],
+    ),
+    "a sample of a split that isn't there": (
+        ["--sample_fraction", "0.9", "--splits", "test"],
+        ["none is left by --sample_fraction 0.9: ", "--seed, and mind --splits"],
     ),
     "a small sample": (
         ["--sample_fraction", "0.0001"],

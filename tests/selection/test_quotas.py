@@ -52,7 +52,10 @@ def _choose(
     ]
     pieces = [quotas.pieces_of(keys, buckets, start) for keys, _ in parts]
     chosen = [np.ones(len(keys), bool) for keys, _ in parts]
-    tallies = [quotas.tally(piece, shown) for piece, (_, shown) in zip(pieces, parts, strict=True)]
+    tallies = [
+        quotas.tally(piece, some, shown)
+        for piece, some, (_, shown) in zip(pieces, chosen, parts, strict=True)
+    ]
     cuts = NO_CUTS
     if per_class is not None:
         cuts = quotas.cut_classes(reversed(tallies), per_class)
@@ -62,7 +65,7 @@ def _choose(
         ]
         assert count_images(tallies) == len(images)
         tallies = [
-            quotas.tally(piece[some], quotas.NOTHING_SHOWN)
+            quotas.tally(piece, some, quotas.NOTHING_SHOWN)
             for piece, some in zip(pieces, chosen, strict=True)
         ]
     if most is not None:
@@ -88,7 +91,7 @@ def _naive(images: Images, start: int, per_class: int | None, most: int | None) 
     return set(order if most is None else order[:most])
 
 
-LIMIT = st.integers(1, 12) | st.none()
+LIMIT = st.integers(1, 12) | st.just(10**30) | st.none()
 
 
 @given(IMAGES, st.integers(1, 9), KEYS, LIMIT, LIMIT)

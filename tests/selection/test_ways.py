@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from open_images.building.flags import BuildFlags
+from open_images.building.plan import make_plan
 from tests import builds
 from tests.selection import checking, corpora, draw
 from tests.selection.corpora import Corpus
@@ -74,6 +76,19 @@ def test_a_build_that_was_stopped(v7: Corpus, tmp_path: Path) -> None:
     assert "going on from" in again.stdout
     checking.check(v7, drawn, again)
     checking.assert_same(whole, again)
+
+
+def test_conditions_on_images_leave_an_estimate_by_classes(
+    make_corpus: Callable[[str, int], Path], tmp_path: Path
+) -> None:
+    """How many images show a class is judged by tables that know nothing of the images."""
+    flags = {"annotations": [make_corpus("v7", 20) / "annotations"], "images": ["none"]}
+    where = ((), ("images.license ~ by",))
+    plans = [
+        make_plan(BuildFlags(**flags, output=str(tmp_path), classes=["Person"], where=each))
+        for each in where
+    ]
+    assert plans[0].steps.share == plans[1].steps.share > 0.1
 
 
 @pytest.fixture(scope="module")

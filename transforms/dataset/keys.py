@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HEX_DIGITS = 16
+#: How many keys there can be.
+ALL_KEYS = 1 << 64
 #: An ImageID as toolkits write it: in capitals, or as the name or path of its picture.
 _WRITTEN_ID = (
     r"^\s*(?:.*[/\\])?(?P<id>[0-9a-fA-F]{16})"
@@ -109,6 +111,13 @@ def keys_of_digits(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return keys, valid
 
 
+def in_window(keys: np.ndarray, start: int, size: int) -> np.ndarray:
+    """Returns which keys are among the `size` keys from `start` on, once around; (n,) bool."""
+    if size >= ALL_KEYS:
+        return np.ones(len(keys), bool)
+    return keys - np.uint64(start) < np.uint64(size)
+
+
 class KeyFinder:
     """Finds keys among others; ten times as fast as a binary search, as keys are uniform.
 
@@ -160,6 +169,25 @@ class KeyFinder:
             index[missed] = exact
             found[missed] = keys[exact] == wanted[missed]
         return index, found
+
+
+class KeySet:
+    """A set of keys; fast for keys that aren't in it."""
+
+    def __init__(self, keys: np.ndarray) -> None:
+        self._finder = KeyFinder(keys)
+        # Equal ranges of keys, most of which hold none.
+        bits = min(max(len(keys).bit_length() + 4, 8), 24)
+        self._shift = np.uint64(64 - bits)
+        self._has_any = np.zeros(1 << bits, bool)
+        self._has_any[keys >> self._shift] = True
+
+    def holds(self, keys: np.ndarray) -> np.ndarray:
+        """Returns which keys are in the set, (n,) bool."""
+        may = self._has_any[keys >> self._shift]
+        at = np.flatnonzero(may)
+        may[at] = self._finder.find(keys[at])[1]
+        return may
 
 
 def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

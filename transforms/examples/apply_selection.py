@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.dataset.elements import in_one_piece
 from transforms.examples.join import LIST_COLUMNS, NO_OTHER_ROWS, Joined, join
 from transforms.examples.options import ExampleOptions
 from transforms.exchange.batches import KeyedBatch
@@ -58,15 +59,18 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
     _count(deselected, IMAGES_RULE, others.sources[is_left])
     repeats.subtract(others.sources[is_left & others.is_repeat].tolist())
     left_out = dict(joined.left_out)
-    columns = {name: joined.table[name] for name in joined.table.column_names}
+    columns = {name: in_one_piece(joined.table[name]) for name in joined.table.column_names}
     built = pa.array(is_built)
-    for name, sources in joined.row_sources.items():
-        lists = columns[name].combine_chunks()
+    for name, lists in columns.items():
+        sources = joined.row_sources.get(name)
+        if sources is None:
+            columns[name] = lists.filter(built)
+            continue
         images = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy())
         is_kept = is_chosen[images]
         _count(deselected, IMAGES_RULE, sources[~is_kept])
         if name in ANNOTATIONS:
-            for rule, dropped in chooser.dropped(name, lists.flatten()):
+            for rule, dropped in chooser.find_dropped(name, lists.flatten()):
                 _count(deselected, rule, sources[is_kept & dropped])
                 is_kept &= ~dropped
         left_out[name] += int(np.count_nonzero(is_kept & ~is_built[images]))
@@ -75,23 +79,18 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
             columns[name] = pa.nulls(int(is_built.sum()), pa.list_(LIST_COLUMNS[name]))
         elif not is_built.all() or not is_kept.all():
             columns[name] = _kept(lists, images, is_kept, is_built)
-    for name in columns.keys() - LIST_COLUMNS.keys():
-        columns[name] = columns[name].filter(built)
-    for name in LIST_COLUMNS.keys() - joined.row_sources.keys():
-        columns[name] = columns[name].filter(built)
     chosen_ids = joined.table["image_id"].filter(pa.array(is_chosen))
     is_of_chosen = pc.is_in(joined.failures["image_id"], chosen_ids.combine_chunks())
     added = {}
-    if chooser.selection.hierarchy:
+    if hierarchy := chooser.selection.hierarchy:
         for name, kind in EXPANDED.items():
             lists = columns[name]
-            lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
             if lists.null_count < len(lists):
-                columns[name] = expand(lists, kind, chooser.selection.hierarchy)
+                columns[name] = expand(lists, kind, hierarchy)
                 added[name] = len(columns[name].flatten()) - len(lists.flatten())
     return dataclasses.replace(
         joined,
-        table=pa.table({name: columns[name] for name in joined.table.column_names}),
+        table=pa.table(columns),
         images=int(is_chosen.sum()),
         failures=joined.failures.filter(is_of_chosen),
         repeats=dict(+repeats),
@@ -103,7 +102,7 @@ def apply_selection(joined: Joined, chooser: Chooser) -> Joined:
         deselected=deselected,
         added=added,
         funnel=chosen.funnel,
-        class_images=chosen.class_images,
+        class_images=chosen.shown.count_images(chooser.selection.mids),
     )
 
 

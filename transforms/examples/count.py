@@ -1,10 +1,9 @@
 """CountBuckets: rows by bucket → counts of what examples would hold, with nothing built."""
 
-import collections
 import dataclasses
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -31,18 +30,18 @@ from transforms.selection.selection import EVERYTHING
 SIZED = ("folder", "tar", "zip")
 
 
-class What(enum.StrEnum):
-    """What is counted, and of what: the rest of the key.
+class Quantity(enum.StrEnum):
+    """Quantity is counted, and of what: the rest of the key.
 
     Attributes:
         IMAGES: examples, of a split.
-        BYTES: of a column's annotations, as Arrow has them; and of `images`, their own fields.
+        BYTES: bytes of a column's annotations in Arrow's form, or of the fields of `images`.
         CLASS_IMAGES: images that show a class.
-        CLASS_ANNOTATIONS: of a class and column.
-        PICTURES: of a medium.
-        PICTURE_BYTES: of a medium, as far as sizes are known.
-        UNSIZED_PICTURES: of a medium, those whose size isn't known.
-        BARE: images without a picture, of nothing else.
+        CLASS_ANNOTATIONS: annotations of a class and column.
+        PICTURES: pictures of a medium.
+        PICTURE_BYTES: bytes of a medium's pictures, as far as sizes are known.
+        UNSIZED_PICTURES: pictures of a medium whose size isn't known.
+        BARE: images without a picture.
     """
 
     IMAGES = enum.auto()
@@ -55,8 +54,8 @@ class What(enum.StrEnum):
     BARE = enum.auto()
 
 
-#: Counts by key: what is counted, and of what.
-Counts = Counter[tuple[str, ...]]
+#: Counts by key: a `Quantity`, and of what.
+Counts = Mapping[tuple[str, ...], int]
 
 
 def count_examples(joined: Joined, options: ExampleOptions, num_buckets: int) -> Counts:
@@ -68,23 +67,23 @@ def count_examples(joined: Joined, options: ExampleOptions, num_buckets: int) ->
         num_buckets: how many buckets there are.
     """
     table = joined.table
-    counts: Counts = Counter()
+    counts: Counter[tuple[str, ...]] = Counter()
     for each in pc.value_counts(table["split"]).to_pylist():
-        counts[What.IMAGES, each["values"]] = each["counts"]
+        counts[Quantity.IMAGES, each["values"]] = each["counts"]
     for column, count in count_annotations(table).items():
         if count:
             values = in_one_piece(table[column]).flatten()
-            counts[What.BYTES, column] = _plain_bytes(values)
+            counts[Quantity.BYTES, column] = _plain_bytes(values)
             for label, number in _count_labels(values, ANNOTATIONS[column].labels).items():
-                counts[What.CLASS_ANNOTATIONS, label, column] = number
+                counts[Quantity.CLASS_ANNOTATIONS, label, column] = number
     images = table.select(["image_id", "split", *IMAGE_FIELDS]).to_batches()
-    counts[What.BYTES, "images"] = sum(_plain_bytes(each.to_struct_array()) for each in images)
-    selection = options.selection
-    if selection.classes is not None:
-        shown = dict(zip(selection.mids, joined.class_images, strict=True))
-    else:
-        shown = _count_shown(joined, num_buckets)
-    counts.update({(What.CLASS_IMAGES, label): count for label, count in shown.items() if count})
+    counts[Quantity.BYTES, "images"] = sum(_plain_bytes(each.to_struct_array()) for each in images)
+    shown = _count_shown(joined, num_buckets)
+    # Those of the selection are shown by what it looks at, which examples needn't carry.
+    shown |= dict(zip(options.selection.mids, joined.class_images, strict=True))
+    counts.update(
+        {(Quantity.CLASS_IMAGES, label): count for label, count in shown.items() if count}
+    )
     if options.with_pictures:
         counts.update(_count_pictures(table, options.sources))
     return counts
@@ -128,14 +127,14 @@ def _count_labels(values: pa.StructArray, fields: Sequence[str]) -> Counter[str]
 def _count_shown(joined: Joined, num_buckets: int) -> dict[str, int]:
     """Counts the images that show each class, as a selection of classes understands it."""
     chooser = Chooser(EVERYTHING, num_buckets)
-    shown = chooser.shown(BucketImages.of_table(joined.keys, joined.table))
-    counts = np.bincount(shown.labels, minlength=len(shown.names))
-    return dict(zip(shown.names.to_pylist(), counts.tolist(), strict=True))
+    shown = chooser.find_shown(BucketImages.of_table(joined.keys, joined.table))
+    labels = shown.names.to_pylist()
+    return dict(zip(labels, shown.count_images(labels), strict=True))
 
 
 def _count_pictures(table: pa.Table, sources: Sequence[Source]) -> Counts:
     """Counts pictures by the medium of the first source that has, or may have, each."""
-    counts: Counts = Counter()
+    counts: Counter[tuple[str, ...]] = Counter()
     is_open = np.ones(len(table), bool)
     for source in sources:
         if source.kind != "pictures":
@@ -143,11 +142,11 @@ def _count_pictures(table: pa.Table, sources: Sequence[Source]) -> Counts:
         sizes, is_there = _find_pictures(table, source)
         taken = is_open & is_there
         sizes = sizes[taken]
-        counts[What.PICTURES, source.medium] += len(sizes)
-        counts[What.PICTURE_BYTES, source.medium] += int(sizes[sizes > 0].sum())
-        counts[What.UNSIZED_PICTURES, source.medium] += int((sizes < 0).sum())
+        counts[Quantity.PICTURES, source.medium] += len(sizes)
+        counts[Quantity.PICTURE_BYTES, source.medium] += int(sizes[sizes > 0].sum())
+        counts[Quantity.UNSIZED_PICTURES, source.medium] += int((sizes < 0).sum())
         is_open &= ~taken
-    counts[(What.BARE,)] += int(is_open.sum())
+    counts[(Quantity.BARE,)] += int(is_open.sum())
     return counts
 
 
@@ -206,24 +205,12 @@ class CountBucketFn(beam.DoFn):
         progress.add(self.progress_folder, buckets=1, images=len(joined.table))
 
 
-class AddCounts(beam.CombineFn):
+def add_counts(counts: Iterable[Counts]) -> Counts:
     """Adds up counts by key."""
-
-    def create_accumulator(self) -> Counts:
-        return collections.Counter()
-
-    def add_input(self, accumulator: Counts, element: Counts) -> Counts:
-        accumulator.update(element)
-        return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:
-        total: Counts = collections.Counter()
-        for each in accumulators:
-            total.update(each)
-        return total
-
-    def extract_output(self, accumulator: Counts) -> Counts:
-        return accumulator
+    total: Counter[tuple[str, ...]] = Counter()
+    for each in counts:
+        total.update(each)
+    return total
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,22 +1,17 @@
-"""Decides on images before their rows are all there: buckets → where quotas are reached, and keys.
-
-What decides are rows of few tables, and just of those the rows that name a class of the selection.
-"""
+"""Decides on images by the rows of few tables: buckets → where quotas are reached, and keys."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
 from transforms.dataset.classes import decode_labels
-from transforms.dataset.elements import Source, in_one_piece
-from transforms.examples.apply_selection import apply_selection
-from transforms.examples.join import LISTED, Joined, join
+from transforms.dataset.elements import Source
+from transforms.examples.join import LISTED, join
 from transforms.examples.side_inputs import bucket_inputs
 from transforms.exchange.batches import BucketBatches
-from transforms.kinds.registry import ANNOTATIONS
 from transforms.selection.choose import BucketImages, Chooser
 from transforms.selection.quotas import NO_CUTS, Cuts, cut_classes, cut_images, tally
 from transforms.selection.selection import Selection
@@ -44,121 +39,51 @@ class Deciding:
         """Returns what chooses images, up to some cuts."""
         return Chooser(self.selection, self.num_buckets, cuts)
 
-    def join(self, batches: BucketBatches, encoded_labels: bytes) -> Joined:
-        """Returns the images of a bucket with what decides on them."""
-        labels = decode_labels(encoded_labels)
-        chooser = self.chooser(NO_CUTS)
-        batches = batches.of({*self.reads, LISTED})
-        return join(batches, self.sources, self.splits, labels, chooser, self.reads)
-
     def images(self, batches: BucketBatches, encoded_labels: bytes) -> BucketImages:
-        """Returns the same as what `Chooser` chooses from."""
-        joined = self.join(batches, encoded_labels)
+        """Returns the images of a bucket with the annotations that decide on them."""
+        labels = decode_labels(encoded_labels)
+        batches = batches.of({*self.reads, LISTED})
+        joined = join(batches, self.sources, self.splits, labels, self.chooser(NO_CUTS), self.reads)
         return BucketImages.of_table(joined.keys, joined.table)
 
 
+@dataclasses.dataclass(eq=False)
 class TallyBucketFn(beam.DoFn):
-    """Counts the images of a bucket by what they show; see `quotas.tally`.
+    """Counts the images of a bucket that are chosen by some cuts; see `quotas.tally`."""
 
-    Args:
-        deciding: how images are decided on.
-        is_final: whether those that classes need are counted, and not all that qualify.
-    """
-
-    def __init__(self, deciding: Deciding, is_final: bool) -> None:
-        self._deciding = deciding
-        self._is_final = is_final
+    deciding: Deciding
 
     def process(
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
     ) -> Iterator[bytes]:
-        images = self._deciding.images(element[1], encoded_labels)
-        chooser = self._deciding.chooser(cuts)
-        chosen, shown, _ = chooser.qualify(images)
-        if self._is_final:
-            chosen = chooser.choose(images).images
-        if chosen.any():
-            # Images are numbered anew, from 0.
-            number = np.cumsum(chosen) - 1
-            shown = shown.filter(chosen)
-            shown = shown._replace(images=number[shown.images])
-            yield tally(chooser.pieces(images.keys)[chosen], shown)
+        images = self.deciding.images(element[1], encoded_labels)
+        chooser = self.deciding.chooser(cuts)
+        chosen = chooser.choose(images)
+        if chosen.images.any():
+            yield tally(chooser.pieces(images.keys), chosen.images, chosen.shown)
 
 
+@dataclasses.dataclass(eq=False)
 class ListKeysFn(beam.DoFn):
     """Yields the keys of a bucket's images that are chosen, (n,) uint64 in bytes, sorted.
 
     By tag `funnels` it yields how many images are left after each condition.
     """
 
-    def __init__(self, deciding: Deciding) -> None:
-        self._deciding = deciding
+    deciding: Deciding
 
     def process(
         self, element: tuple[int, BucketBatches], encoded_labels: bytes, cuts: Cuts = NO_CUTS
     ) -> Iterator[Any]:
         bucket, batches = element
-        images = self._deciding.images(batches, encoded_labels)
-        chosen = self._deciding.chooser(cuts).choose(images)
+        images = self.deciding.images(batches, encoded_labels)
+        chosen = self.deciding.chooser(cuts).choose(images)
         if chosen.images.any():
             yield bucket, np.sort(images.keys[chosen.images]).tobytes()
         # Without an image table, how many images there are isn't known here.
-        is_counted = self._deciding.selection.images_decide
+        is_counted = self.deciding.selection.images_decide
         funnel = ((name, left) for name, left in chosen.funnel.items() if name or is_counted)
         yield beam.pvalue.TaggedOutput("funnels", tuple(funnel))
-
-
-class ListLabelsFn(beam.DoFn):
-    """Yields the labels of a bucket's examples that no class file names: a frozenset, if any.
-
-    Args:
-        deciding: how images are decided on, by the rows of all sources.
-    """
-
-    def __init__(self, deciding: Deciding) -> None:
-        self._deciding = deciding
-
-    def process(
-        self,
-        element: tuple[int, BucketBatches],
-        encoded_labels: bytes,
-        new_labels: Sequence[frozenset[str]],
-        cuts: Cuts = NO_CUTS,
-    ) -> Iterator[frozenset[str]]:
-        unnamed = frozenset().union(*new_labels)
-        if not unnamed:  # as in published files
-            return
-        joined = self._deciding.join(element[1], encoded_labels)
-        table = apply_selection(joined, self._deciding.chooser(cuts)).table
-        rows = {name: in_one_piece(table[name]).flatten() for name in ANNOTATIONS}
-        fields = (rows[name].field(each) for name in rows for each in ANNOTATIONS[name].labels)
-        found = {label for field in fields for label in field.unique().to_pylist()} & unnamed
-        if found:
-            yield frozenset(found)
-
-
-@dataclasses.dataclass(eq=False)
-class ListLabels(beam.PTransform):
-    """Batches by bucket → the labels of examples that no class file names; frozensets.
-
-    Which labels there are among all rows that are read depends on how images are chosen.
-
-    Attributes:
-        deciding: how images are decided on, by the rows of all sources.
-        labels: that class files name, encoded; one element.
-        new_labels: others that occur in rows that were read; frozensets.
-        cuts: where quotas are reached, one; None without quotas.
-    """
-
-    deciding: Deciding
-    labels: beam.PCollection
-    new_labels: beam.PCollection
-    cuts: beam.PCollection | None
-
-    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
-        new_labels = beam.pvalue.AsList(self.new_labels)
-        inputs = bucket_inputs(self.labels, self.cuts, new_labels=new_labels)
-        return buckets | beam.ParDo(ListLabelsFn(self.deciding), **inputs)
 
 
 @dataclasses.dataclass(eq=False)
@@ -176,29 +101,33 @@ class FindCuts(beam.PTransform):
     def expand(self, buckets: beam.PCollection) -> beam.PCollection:
         selection = self.deciding.selection
         labels = beam.pvalue.AsSingleton(self.labels)
-        tallies = buckets | "Tally" >> beam.ParDo(TallyBucketFn(self.deciding, False), labels)
+        count = TallyBucketFn(self.deciding)
+        tallies = buckets | "Tally" >> beam.ParDo(count, labels)
         cuts = None
         if selection.max_per_class is not None:
-            cuts = _combine(tallies, "CutClasses", cut_classes, selection.max_per_class)
+            cuts = _cut(tallies, "CutClasses", cut_classes, selection.max_per_class)
             if selection.max_images is None:
                 return cuts
-            needed = TallyBucketFn(self.deciding, True)
-            tallies = buckets | "TallyNeeded" >> beam.ParDo(
-                needed, labels, cuts=beam.pvalue.AsSingleton(cuts)
-            )
-        limit = _combine(tallies, "CutImages", cut_images, selection.max_images)
+            cuts_of_classes = beam.pvalue.AsSingleton(cuts)
+            tallies = buckets | "TallyNeeded" >> beam.ParDo(count, labels, cuts=cuts_of_classes)
+        assert selection.max_images is not None
+        limit = _cut(tallies, "CutImages", cut_images, selection.max_images)
         if cuts is None:
             return limit
         return cuts | "BothCuts" >> beam.Map(_with_limit, beam.pvalue.AsSingleton(limit))
 
 
-def _combine(tallies: beam.PCollection, name: str, cut: Any, most: int | None) -> beam.PCollection:
-    root = tallies.pipeline | f"{name}Once" >> beam.Impulse()
-    return root | name >> beam.Map(_cut, beam.pvalue.AsList(tallies), cut, most)
-
-
-def _cut(_: bytes, tallies: Iterable[bytes], cut: Any, most: int) -> Cuts:
-    return cut(tallies, most)
+def _cut(
+    tallies: beam.PCollection,
+    name: str,
+    find_cuts: Callable[[Iterable[bytes], int], Cuts],
+    most: int,
+) -> beam.PCollection:
+    """Tallies of all buckets → one `Cuts`."""
+    once = tallies.pipeline | f"{name}Once" >> beam.Impulse()
+    return once | name >> beam.Map(
+        lambda _, tallies: find_cuts(tallies, most), beam.pvalue.AsList(tallies)
+    )
 
 
 def _with_limit(cuts: Cuts, limit: Cuts) -> Cuts:

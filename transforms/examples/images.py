@@ -8,7 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.dataset import failures
 from transforms.dataset.elements import Source
+from transforms.dataset.failures import Failure, Reason, Stage
+from transforms.dataset.keys import image_ids
 from transforms.kinds.images import IMAGE_ROW, IMAGES
 
 _SHOWN = 100  # characters of a value that a failure shows
@@ -174,3 +177,15 @@ def infer_images(batches: Sequence[SourceRows], sources: Sequence[Source]) -> Im
     row_splits = pa.DictionaryArray.from_arrays(numbers // len(sources), names)
     conflicts = Conflicts(places, details)
     return Images(keys, images, conflicts, row_images, row_splits, row_repeats=None)
+
+
+def list_conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
+    """Returns a failure for each wanted image whose rows contradict each other."""
+    is_reported = is_wanted[images.conflicts.places]
+    places = images.conflicts.places[is_reported]
+    ids = image_ids(images.keys[places]).to_pylist()
+    splits = images.rows.field("split").take(pa.array(places)).to_pylist()
+    details = images.conflicts.details.filter(pa.array(is_reported)).to_pylist()
+    where = (Stage.JOIN, Reason.CONFLICT)
+    rows = zip(ids, splits, details, strict=True)
+    return failures.to_table(Failure(image, split, *where, text) for image, split, text in rows)

@@ -20,12 +20,13 @@ from transforms.dataset.keys import find, image_ids
 from transforms.examples.images import (
     count_by_source,
     infer_images,
+    list_conflicts,
     merge_image_rows,
     row_keys,
     row_sources,
 )
 from transforms.examples.repeats import merge_repeats
-from transforms.examples.select import is_of_splits, list_conflicts, order_by_split
+from transforms.examples.splits import is_of_splits, order_by_split
 from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.images import IMAGE_FIELDS, IMAGES
 from transforms.kinds.registry import ANNOTATIONS, TABLES

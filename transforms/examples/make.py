@@ -13,7 +13,7 @@ from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
 from transforms.examples.pictures import HELD_BYTES, Fetched, Finished, fetch_pictures
 from transforms.examples.report import BuiltBucket
-from transforms.examples.select import split_table
+from transforms.examples.splits import split_table
 from transforms.kinds.registry import EXAMPLE
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.members import MemberReader

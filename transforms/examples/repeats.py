@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.keys import mix
+from transforms.kinds.parsing.table import UNKNOWN_FLAG
 
 _UNKNOWN = np.uint64(0)
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
-_UNKNOWN_FLAG = -1
 #: Up to so many rows of one identity are compared one by one; of more rows, only equal ones are
 #: merged, so that no input takes quadratic time.
 _MOST_ALIKE = 64
@@ -120,9 +120,9 @@ def _may_repeat(
     one, other = divmod(np.unique(first[several] * np.int64(most) + last[several]), most)
     for name in coded:
         texts = values.field(name).indices.to_numpy()
-        named = np.bincount(files * np.int32(_FEW_TEXTS) + texts, minlength=_FEW_TEXTS)
-        named.resize(most, _FEW_TEXTS)
-        if not ((named[one] > 0) & (named[other] > 0)).any():
+        pairs = files * np.int32(_FEW_TEXTS) + texts
+        named = np.bincount(pairs, minlength=most * _FEW_TEXTS).reshape(most, _FEW_TEXTS) > 0
+        if not (named[one] & named[other]).any():
             return False
     return True
 
@@ -220,7 +220,7 @@ def _runs(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _combine(hashes: np.ndarray | np.uint64, numbers: np.ndarray) -> np.ndarray:
     """Returns hashes of sequences that are extended by one number each; uint64."""
-    hashes = (hashes ^ numbers) * _PRIME
+    hashes = (hashes ^ numbers) * _GOLDEN_RATIO
     return hashes ^ (hashes >> _HALF)
 
 
@@ -239,7 +239,7 @@ def _unknown_as_zero(array: pa.Array) -> np.ndarray:
     if pa.types.is_list(dtype):
         unknown |= array.value_lengths().fill_null(0).to_numpy() == 0
     elif pa.types.is_int8(dtype):
-        unknown |= array.fill_null(0).to_numpy() == _UNKNOWN_FLAG
+        unknown |= array.fill_null(0).to_numpy() == UNKNOWN_FLAG
     elif pa.types.is_string(dtype) or pa.types.is_dictionary(dtype):
         texts = array.dictionary_decode() if pa.types.is_dictionary(dtype) else array
         unknown |= np.asarray(pc.equal(texts.fill_null(""), ""))

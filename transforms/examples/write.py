@@ -16,7 +16,7 @@ from transforms.examples.make import ExampleMaker
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.pictures import HELD_BYTES, Finished
 from transforms.examples.report import BuiltBucket
-from transforms.examples.select import split_table
+from transforms.examples.splits import split_table
 from transforms.formats.format import Content, ExampleWriter
 from transforms.formats.registry import find_format
 from transforms.formats.shard_count import parts_at_least

@@ -17,6 +17,8 @@ from transforms.storage.stores import ObjectOptions
 
 #: Names of files and folders that our programs make in an output.
 ENTRIES = frozenset({"latest", "versions", "pins", ".work", card.NAME})
+#: Names of files and folders that systems leave in any folder.
+LEFT_BY_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 
 _DATED_NAME = re.compile(r"(\d{8}T\d{6})(\d{3})-[0-9a-f]+")
 #: Names that a version may have: they name a folder and are safe to print.

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from transforms import journal
 from transforms.redaction import redact_url
 from transforms.releases import heartbeat
-from transforms.releases.output import ENTRIES, list_names
+from transforms.releases.output import ENTRIES, LEFT_BY_SYSTEMS, list_names
 from transforms.storage import files, locked, objects, private
 from transforms.storage.objects import StorageError, is_remote
 from transforms.storage.regular import irregular_kind
@@ -199,7 +199,8 @@ def _in_folder(
 
 
 def _refuse_foreign(output: str, options: ObjectOptions) -> None:
-    foreign = [name for name in list_names(output, options) if name not in ENTRIES]
+    known = ENTRIES | LEFT_BY_SYSTEMS
+    foreign = [name for name in list_names(output, options) if name not in known]
     if foreign:
         raise OutputError(
             f"--output {output} holds other files ({foreign[0]}): name an empty folder, or one "

@@ -13,7 +13,7 @@ from transforms.dataset.elements import BuiltPart
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket
-from transforms.examples.select import split_table
+from transforms.examples.splits import split_table
 from transforms.examples.write import PartBuilder
 from transforms.formats.registry import find_format
 from transforms.kinds.registry import count_annotations

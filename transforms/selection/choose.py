@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.dataset.keys import in_window
 from transforms.kinds.images import IMAGE_ROW
-from transforms.kinds.points import POINTS
 from transforms.selection.conditions import Condition
-from transforms.selection.label_types import LABEL_TYPES, LabelType
+from transforms.selection.label_types import LABEL_TYPES
+from transforms.selection.presence import says_present
 from transforms.selection.quotas import (
     NO_CUTS,
     NOTHING_SHOWN,
@@ -23,7 +23,7 @@ from transforms.selection.quotas import (
     within_limit,
 )
 from transforms.selection.selection import Selection
-from transforms.selection.values import label_mask, text_mask
+from transforms.selection.values import label_mask
 
 #: Why a row isn't kept: its image isn't chosen, its label type isn't asked for, or its class isn't.
 #: Beside these, the text of a condition that it fails.
@@ -76,32 +76,18 @@ class BucketImages:
         return cls(keys, rows.combine_chunks(), columns)
 
 
-class Qualified(NamedTuple):
-    """The images of a bucket that qualify; n of them.
+class Chosen(NamedTuple):
+    """Images of a bucket that qualify or are chosen; n of them in the bucket.
 
     Attributes:
         images: which, (n,) bool.
-        shown: what they show.
-        funnel: how many there were, by an empty text, and are left after each condition in turn.
+        shown: the labels that these show.
+        funnel: how many images there were, by an empty text, and are left after each condition.
     """
 
     images: np.ndarray
     shown: Shown
     funnel: dict[str, int]
-
-
-class Chosen(NamedTuple):
-    """The images of a bucket that are built; n of them.
-
-    Attributes:
-        images: which, (n,) bool.
-        funnel: as of `Qualified`.
-        class_images: how many of them show each class of the selection, in its order.
-    """
-
-    images: np.ndarray
-    funnel: dict[str, int]
-    class_images: list[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,16 +106,10 @@ class Chooser:
 
     def considers(self, keys: np.ndarray) -> np.ndarray:
         """Returns which images may be chosen by their keys, (n,) bool."""
-        size = self.selection.sample_size
-        if size >= 1 << 64:
-            return np.ones(len(keys), bool)
-        return keys - np.uint64(self.selection.order_start) < np.uint64(size)
+        return in_window(keys, self.selection.order_start, self.selection.sample_size)
 
-    def qualify(self, bucket: BucketImages) -> Qualified:
-        """Returns the images that qualify, quotas apart.
-
-        What they show is counted by label: of those that are selected, or else of all.
-        """
+    def qualify(self, bucket: BucketImages) -> Chosen:
+        """Returns the images that qualify, quotas apart, with what they show as of `find_shown`."""
         selection = self.selection
         qualifies = np.ones(len(bucket.keys), bool)
         funnel = {"": len(qualifies)}
@@ -146,34 +126,29 @@ class Chooser:
                     continue
                 funnel[f"--{flag} {condition.text!r}"] = int(qualifies.sum())
         if not selection.needs_classes:
-            return Qualified(qualifies, NOTHING_SHOWN, funnel)
-        shown = self.shown(bucket)
+            return Chosen(qualifies, NOTHING_SHOWN, funnel)
+        shown = self.find_shown(bucket)
         if selection.classes is not None:
             qualifies &= self._match(shown, len(qualifies))
             funnel["--classes"] = int(qualifies.sum())
-        return Qualified(qualifies, shown.filter(qualifies), funnel)
+        return Chosen(qualifies, shown.filter(qualifies), funnel)
 
     def choose(self, bucket: BucketImages) -> Chosen:
         """Returns the images that are built."""
         images, shown, funnel = self.qualify(bucket)
-        selection = self.selection
-        if selection.has_quota:
+        if self.selection.has_quota:
             pieces = self.pieces(bucket.keys)
-            if selection.max_per_class is not None:
+            if self.selection.max_per_class is not None:
                 images = needed_by_class(bucket.keys, pieces, shown, self.cuts)
             images = within_limit(bucket.keys, pieces, images, self.cuts)
-        shown = shown.filter(images)
-        counts = np.zeros(len(selection.mids) + 1, np.int64)
-        places = pc.index_in(shown.names, pa.array(selection.mids, pa.string())).fill_null(-1)
-        np.add.at(counts, places.to_numpy()[shown.labels], 1)
-        return Chosen(images, funnel, counts[:-1].tolist())
+        return Chosen(images, shown.filter(images), funnel)
 
     def _failing(self, condition: Condition, bucket: BucketImages) -> np.ndarray:
         """Returns which images have an annotation that fails a condition, (n,) bool."""
         failing = np.zeros(len(bucket.keys), bool)
         label_type = LABEL_TYPES[condition.subject]
         if rows := bucket.columns.get(label_type.column):
-            fails = _of_type(label_type, rows.values) & ~condition.mask(rows.values)
+            fails = label_type.mask(rows.values) & ~condition.mask(rows.values)
             failing[rows.images[fails]] = True
         return failing
 
@@ -181,10 +156,10 @@ class Chooser:
         """Returns the piece of each image in the order of images; see `quotas`."""
         return pieces_of(keys, self.num_buckets, self.selection.order_start)
 
-    def dropped(self, column: str, values: pa.StructArray) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields each rule with the rows that it drops of chosen images, (m,) bool.
+    def find_dropped(self, column: str, values: pa.StructArray) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields each rule with the rows of chosen images that it drops, (m,) bool.
 
-        A row may be dropped by several; the first one counts.
+        Several rules may drop a row; the first one counts.
         """
         selection = self.selection
         types = [each for each in LABEL_TYPES.values() if each.column == column]
@@ -192,33 +167,34 @@ class Chooser:
             carried = np.zeros(len(values), bool)
             for each in types:
                 if selection.carries(each.name):
-                    carried |= _of_type(each, values)
+                    carried |= each.mask(values)
             yield TYPES_RULE, ~carried
         for condition in selection.where:
             for each in types:
                 if each.name == condition.subject:
-                    yield condition.text, _of_type(each, values) & ~condition.mask(values)
+                    yield condition.text, each.mask(values) & ~condition.mask(values)
         labels = types[0].kind.labels
         if selection.only_matching and selection.classes is not None and labels:
             mids = pa.array(selection.mids, pa.string())
             yield CLASSES_RULE, ~np.any([label_mask(values.field(n), mids) for n in labels], axis=0)
 
-    def shown(self, bucket: BucketImages) -> Shown:
-        """Returns which labels images show: of the classes that are selected, or else all."""
+    def find_shown(self, bucket: BucketImages) -> Shown:
+        """Returns which of the selected classes images show, or of all where none are selected."""
         images, labels = [np.zeros(0, np.int64)], [pa.array([], pa.string())]
         mids = None if self.selection.classes is None else pa.array(self.selection.mids)
         for label_type in self.selection.matched_types:
             rows = bucket.columns.get(label_type.column)
             if rows is None or not len(rows.values):
                 continue
-            counts = _of_type(label_type, rows.values) & _asserts(label_type, rows.values)
+            is_shown = label_type.mask(rows.values) & says_present(label_type.kind, rows.values)
             for condition in self.selection.where:
                 if condition.subject == label_type.name:
-                    counts &= condition.mask(rows.values)
+                    is_shown &= condition.mask(rows.values)
             for name in label_type.kind.labels:
                 column = rows.values.field(name)
-                wanted = counts if mids is None else counts & label_mask(column, mids)
-                at = np.flatnonzero(wanted)
+                at = np.flatnonzero(
+                    is_shown if mids is None else is_shown & label_mask(column, mids)
+                )
                 images.append(rows.images[at])
                 labels.append(column.take(pa.array(at)).cast(pa.string()))
         coded = pa.concat_arrays(labels).dictionary_encode()
@@ -231,26 +207,9 @@ class Chooser:
     def _match(self, shown: Shown, count: int) -> np.ndarray:
         """Returns which images show any term of the classes, or all of them; (n,) bool."""
         assert self.selection.classes is not None
-        found = []
-        for term in self.selection.classes if self.selection.match == "all" else [None]:
-            has = np.zeros(count, bool)
-            is_of_term = np.ones(len(shown.names), bool)
-            if term is not None:
-                is_of_term = np.asarray(pc.is_in(shown.names, pa.array(term, pa.string())))
-            has[shown.images[is_of_term[shown.labels]]] = True
-            found.append(has)
-        return np.all(found, axis=0)
-
-
-def _of_type(label_type: LabelType, values: pa.StructArray) -> np.ndarray:
-    mask = label_type.mask(values)
-    return np.ones(len(values), bool) if mask is None else mask
-
-
-def _asserts(label_type: LabelType, values: pa.StructArray) -> np.ndarray:
-    """Returns which rows say that their class is there: not that it isn't, nor that it may be."""
-    if label_type.kind is IMAGE_LABELS:
-        return np.asarray(pc.greater(values.field("confidence"), 0).fill_null(False))
-    if label_type.kind is POINTS:
-        return text_mask(values.field("estimated_yes_no"), lambda texts: texts == "yes")
-    return np.ones(len(values), bool)
+        terms = self.selection.classes if self.selection.match == "all" else [self.selection.mids]
+        matches = np.zeros((len(terms), count), bool)
+        for match, term in zip(matches, terms, strict=True):
+            is_of_term = np.asarray(pc.is_in(shown.names, pa.array(term, pa.string())))
+            match[shown.images[is_of_term[shown.labels]]] = True
+        return np.all(matches, axis=0)

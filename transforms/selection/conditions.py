@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.kinds.parsing.table import FLAG
+from transforms.kinds.parsing.table import FLAG, UNKNOWN_FLAG
 from transforms.selection.values import label_mask, text_mask
 
 #: Comparisons of numbers, by name.
@@ -19,19 +19,18 @@ _COMPARISONS: Mapping[str, Callable[[np.ndarray, float], np.ndarray]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-#: All operators, each with what negates it, if any does.
 OPERATORS = ("=", "!=", "<=", ">=", "<", ">", "in", "not in", "~", "!~")
+#: The operators that negate others.
 _NEGATED = {"!=": "=", "not in": "in", "!~": "~"}
 
-#: Fields that follow from the corners of a box, in fractions of the image.
+#: The fields of a box, in fractions of the image.
+CORNERS = ("xmin", "xmax", "ymin", "ymax")
+#: Fields that follow from these, by name.
 GEOMETRY: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = {
     "width": lambda at: at["xmax"] - at["xmin"],
     "height": lambda at: at["ymax"] - at["ymin"],
     "area": lambda at: (at["xmax"] - at["xmin"]) * (at["ymax"] - at["ymin"]),
 }
-#: What a flag is that isn't known.
-UNKNOWN_FLAG = -1
-_CORNERS = ("xmin", "xmax", "ymin", "ymax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Condition:
         if not self.field:
             found = self._triplets(rows)
         elif self.field in GEOMETRY and self.field not in rows.type.names:
-            corners = {name: _numbers(rows.field(name)).astype(np.float64) for name in _CORNERS}
+            corners = {name: _numbers(rows.field(name)).astype(np.float64) for name in CORNERS}
             found = self._compare(GEOMETRY[self.field](corners), plain)
         else:
             column = rows.field(self.field)
@@ -79,7 +78,8 @@ class Condition:
     def _compare(self, numbers: np.ndarray, comparison: str) -> np.ndarray:
         """Compares numbers, of which those that aren't known are NaN."""
         # A confidence of 0.7 in single precision is to equal 0.7.
-        values = [numbers.dtype.type(value) for value in self.values]
+        with np.errstate(over="ignore"):  # what is too large for that is infinite
+            values = [numbers.dtype.type(value) for value in self.values]
         if comparison == "in":
             return np.isin(numbers, values)
         return _COMPARISONS[comparison](numbers, values[0])
@@ -108,5 +108,5 @@ def is_text(dtype: pa.DataType) -> bool:
 def _numbers(column: pa.Array) -> np.ndarray:
     """Returns a column as floating-point numbers; NaN where it is null."""
     if not pa.types.is_floating(column.type):
-        column = pc.cast(column, pa.float64())
+        column = pc.cast(column, pa.float64(), safe=False)  # 2^53 + 1 has no double of its own
     return np.array(column.to_numpy(zero_copy_only=False))

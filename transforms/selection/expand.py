@@ -7,18 +7,17 @@ all classes above theirs but the root, and negative labels for all classes below
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from transforms.kinds.boxes import BOXES
 from transforms.kinds.image_labels import IMAGE_LABELS
 from transforms.kinds.kind import Kind
 from transforms.kinds.masks import MASKS
 from transforms.kinds.points import POINTS
-from transforms.selection.values import text_mask
+from transforms.selection.presence import says_absent, says_present
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,37 +66,15 @@ def _reach(
     return tuple(each for each in found if each not in excluded)
 
 
-def _all(rows: pa.StructArray) -> np.ndarray:
-    return np.ones(len(rows), bool)
-
-
-def _none(rows: pa.StructArray) -> np.ndarray:
-    return np.zeros(len(rows), bool)
-
-
-def _is_positive(rows: pa.StructArray) -> np.ndarray:
-    return np.asarray(pc.greater(rows.field("confidence"), 0).fill_null(False))
-
-
-def _is_negative(rows: pa.StructArray) -> np.ndarray:
-    return np.asarray(pc.equal(rows.field("confidence"), 0).fill_null(False))
-
-
-def _is_yes(rows: pa.StructArray) -> np.ndarray:
-    return text_mask(rows.field("estimated_yes_no"), lambda texts: texts == "yes")
-
-
-_Rule = Callable[[pa.StructArray], np.ndarray]
-#: For each kind that is expanded, which rows are repeated upwards and which downwards, and the
-#: fields, beside the label, that two rows share which are one.
-_RULES: Mapping[Kind, tuple[_Rule, _Rule, tuple[str, ...]]] = {
-    BOXES: (_all, _none, ("xmin", "xmax", "ymin", "ymax")),
-    MASKS: (_all, _none, ("mask_path",)),
-    POINTS: (_is_yes, _none, ("x", "y")),
-    IMAGE_LABELS: (_is_positive, _is_negative, ("source",)),
+#: For each kind that is expanded, the fields beside the label that rows for one thing share.
+_IDENTITY: Mapping[Kind, tuple[str, ...]] = {
+    BOXES: ("xmin", "xmax", "ymin", "ymax"),
+    MASKS: ("mask_path",),
+    POINTS: ("x", "y"),
+    IMAGE_LABELS: ("source",),
 }
 #: The columns of an example that are expanded.
-EXPANDED: Mapping[str, Kind] = {kind.column: kind for kind in _RULES}
+EXPANDED: Mapping[str, Kind] = {kind.column: kind for kind in _IDENTITY}
 
 
 def expand(lists: pa.ListArray, kind: Kind, hierarchy: Hierarchy) -> pa.ListArray:
@@ -114,31 +91,30 @@ def expand(lists: pa.ListArray, kind: Kind, hierarchy: Hierarchy) -> pa.ListArra
     rows = lists.flatten()
     if not len(rows):
         return lists
-    upwards, downwards, fields = _RULES[kind]
     labels = rows.field("label")
     labels = labels if pa.types.is_dictionary(labels.type) else labels.dictionary_encode()
     names = labels.dictionary.to_pylist()
     codes = labels.indices.to_numpy()
     up = _table(names, hierarchy.above)
     down = _table(names, hierarchy.below)
-    wide, narrow = upwards(rows), downwards(rows)
-    counts = 1 + np.where(wide, up.counts[codes], np.where(narrow, down.counts[codes], 0))
+    is_present, is_absent = says_present(kind, rows), says_absent(kind, rows)
+    counts = 1 + is_present * up.counts[codes] + is_absent * down.counts[codes]
     taken = np.repeat(np.arange(len(rows)), counts)
     nth = np.arange(len(taken)) - np.repeat(np.cumsum(counts) - counts, counts)
     is_copy = nth > 0
     # Each label is a place in the one list of all names: those that occur, and those added.
     new = pa.array([*names, *up.added, *down.added], pa.string()).dictionary_encode()
     place = new.indices.to_numpy()[codes[taken]].astype(np.int64)
-    for is_of, table, first in (
-        (wide, up, len(names)),
-        (narrow & ~wide, down, len(names) + len(up.added)),
+    for is_repeated, table, first in (
+        (is_present, up, len(names)),
+        (is_absent, down, len(names) + len(up.added)),
     ):
-        at = np.flatnonzero(is_copy & is_of[taken])
+        at = np.flatnonzero(is_copy & is_repeated[taken])
         added = first + table.starts[codes[taken[at]]] + nth[at] - 1
         place[at] = new.indices.to_numpy()[added]
     images = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy())[taken]
     values = rows.take(pa.array(taken))
-    kept = ~_repeats(values, images, place, is_copy, fields)
+    kept = ~_repeats(values, images, place, is_copy, _IDENTITY[kind])
     columns = dict(zip(rows.type.names, values.flatten(), strict=True))
     coded = pa.array(place.astype(np.int32))
     columns["label"] = pa.DictionaryArray.from_arrays(coded, new.dictionary)

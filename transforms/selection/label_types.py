@@ -36,10 +36,10 @@ class LabelType:
         """The column of an example that holds it."""
         return self.kind.column
 
-    def mask(self, rows: pa.StructArray) -> np.ndarray | None:
-        """Returns which rows of the kind are of this type, (n,) bool; None for all of them."""
+    def mask(self, rows: pa.StructArray) -> np.ndarray:
+        """Returns which rows of the kind are of this type, (n,) bool."""
         if self.by_machine is None:
-            return None
+            return np.ones(len(rows), bool)
         is_machine = text_mask(rows.field("source"), lambda texts: texts == _MACHINE)
         return is_machine if self.by_machine else ~is_machine
 

@@ -6,7 +6,7 @@ buckets before, and of one bucket some more. Nothing else is gathered in one pla
 which the order begins counts as two pieces, the last of which comes last.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,12 @@ class Shown(NamedTuple):
         """Returns the pairs of some images, by a mask over the images."""
         kept = is_wanted[self.images]
         return Shown(self.images[kept], self.labels[kept], self.names)
+
+    def count_images(self, labels: Sequence[str]) -> list[int]:
+        """Returns how many images show each of some labels."""
+        places = pc.index_in(pa.array(labels, pa.string()), self.names).fill_null(-1)
+        counts = np.append(np.bincount(self.labels, minlength=len(self.names)), 0)
+        return counts[places.to_numpy()].tolist()
 
 
 NOTHING_SHOWN = Shown(np.zeros(0, np.int64), np.zeros(0, np.int64), pa.array([], pa.string()))
@@ -78,19 +84,20 @@ def pieces_of(keys: np.ndarray, num_buckets: int, start: int) -> np.ndarray:
     return pieces
 
 
-def tally(pieces: np.ndarray, shown: Shown) -> bytes:
+def tally(pieces: np.ndarray, is_counted: np.ndarray, shown: Shown) -> bytes:
     """Counts the images of a bucket by piece and label.
 
     Args:
         pieces: (n,) the piece of each image.
-        shown: what the images show.
+        is_counted: which images are counted, (n,) bool.
+        shown: the labels that these show.
 
     Returns:
         A table of `_TALLY` as an Arrow IPC stream.
     """
     base = len(shown.names) + 1  # the last number stands for no label
     pairs = pieces[shown.images].astype(np.int64) * base + shown.labels
-    images = pieces.astype(np.int64) * base + len(shown.names)
+    images = pieces[is_counted].astype(np.int64) * base + len(shown.names)
     numbers, counts = np.unique(np.concatenate([pairs, images]), return_counts=True)
     labels = pa.array(numbers % base, mask=numbers % base == len(shown.names))
     columns = {"piece": numbers // base, "label": shown.names.take(labels), "count": counts}
@@ -107,55 +114,48 @@ def cut_classes(tallies: Iterable[bytes], most: int) -> Cuts:
     table = _together(tallies)
     table = table.filter(table["label"].is_valid())
     labels = table["label"].combine_chunks().dictionary_encode()
-    codes = labels.indices.to_numpy()
-    order, cut = _first_cuts(
-        codes, table["piece"].to_numpy(), counts := table["count"].to_numpy(), most
-    )
-    at = order[cut.places]
-    return Cuts(
-        labels.dictionary.take(pa.array(codes[at])),
-        table["piece"].to_numpy()[at],
-        most - (cut.totals - counts[at]),
-    )
+    codes, pieces = labels.indices.to_numpy(), table["piece"].to_numpy()
+    rows, rests = _find_cuts(codes, pieces, table["count"].to_numpy(), most)
+    return Cuts(labels.dictionary.take(pa.array(codes[rows])), pieces[rows], rests)
 
 
 def cut_images(tallies: Iterable[bytes], most: int) -> Cuts:
     """Returns where there are `most` images in all."""
     table = _together(tallies)
     table = table.filter(table["label"].is_null())
-    counts, pieces = table["count"].to_numpy(), table["piece"].to_numpy()
-    order, cut = _first_cuts(np.zeros(len(table), np.int64), pieces, counts, most)
-    if not len(cut.places):
+    pieces = table["piece"].to_numpy()
+    one_group = np.zeros(len(table), np.int64)
+    rows, rests = _find_cuts(one_group, pieces, table["count"].to_numpy(), most)
+    if not len(rows):
         return NO_CUTS
-    (at,) = order[cut.places]
-    return Cuts(image_piece=int(pieces[at]), image_rest=int(most - (cut.totals[0] - counts[at])))
+    return Cuts(image_piece=int(pieces[rows[0]]), image_rest=int(rests[0]))
 
 
-class _Cut(NamedTuple):
-    places: np.ndarray
-    totals: np.ndarray
-
-
-def _first_cuts(
+def _find_cuts(
     groups: np.ndarray, pieces: np.ndarray, counts: np.ndarray, most: int
-) -> tuple[np.ndarray, _Cut]:
-    """Finds where the running total of each group first reaches `most`.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds where the images of each group, counted piece by piece, first are `most`.
+
+    Args:
+        groups: (n,) the group of each count, from 0.
+        pieces: (n,) the piece of each count.
+        counts: (n,) how many images a piece has of a group.
+        most: how many images of a group are needed.
 
     Returns:
-        The order by group and piece, and places in it with the totals there.
+        (k,) the place of the count that reaches `most`, for each group in which one does; and (k,)
+        how many of its images are needed.
     """
+    most = min(most, np.iinfo(np.int64).max)
     order = np.lexsort((pieces, groups))
-    sorted_groups, running = groups[order], np.cumsum(counts[order])
+    sorted_groups, sorted_counts = groups[order], counts[order]
+    before = np.cumsum(sorted_counts) - sorted_counts
     is_first = np.diff(sorted_groups, prepend=-1) != 0
-    before = np.repeat(
-        (running - counts[order])[is_first],
-        np.diff(np.append(np.flatnonzero(is_first), len(order))),
-    )
-    totals = running - before
-    reached = np.flatnonzero(totals >= most)
+    before -= np.maximum.accumulate(np.where(is_first, before, 0))
+    reached = np.flatnonzero(before + sorted_counts >= most)
     _, first = np.unique(sorted_groups[reached], return_index=True)
     places = reached[first]
-    return order, _Cut(places, totals[places])
+    return order[places], most - before[places]
 
 
 def _together(tallies: Iterable[bytes]) -> pa.Table:

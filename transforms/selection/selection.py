@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+from transforms.dataset.keys import ALL_KEYS
 from transforms.kinds.kind import Kind
 from transforms.kinds.masks import MASKS
 from transforms.kinds.registry import ANNOTATIONS
@@ -10,8 +11,8 @@ from transforms.selection.conditions import Condition
 from transforms.selection.expand import Hierarchy
 from transforms.selection.label_types import LABEL_TYPES, LabelType
 
-_WHOLE = 1 << 64
-_MIX = 0x9E3779B97F4A7C15  # of SplitMix64: neighbouring seeds begin far from each other
+#: 2^64 by the golden ratio, so that neighbouring seeds begin far from each other.
+_SEED_STEP = 0x9E3779B97F4A7C15
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,24 +73,34 @@ class Selection:
     @property
     def chooses_images(self) -> bool:
         """Whether some images may be left out."""
-        conditions = (*self.where_images, *(c for c in self.where if c.subject == "images"))
         return (
             self.needs_classes
             or self.has_quota
             or self.has_image_ids
             or self.sample_fraction is not None
-            or bool(conditions)
+            or bool(self.where_images or self.image_conditions)
         )
+
+    @property
+    def image_conditions(self) -> tuple[Condition, ...]:
+        """The conditions on rows of image tables."""
+        conditions = (*self.where, *self.where_images)
+        return tuple(each for each in conditions if each.subject == "images")
+
+    @property
+    def inspected_types(self) -> frozenset[str]:
+        """The label types of which no annotation of an image may fail some condition."""
+        return frozenset(each.subject for each in self.where_images) - {"images"}
 
     @property
     def order_start(self) -> int:
         """The key at which the order of images begins; it goes on from 0 after the last key."""
-        return self.seed * _MIX % _WHOLE
+        return self.seed * _SEED_STEP % ALL_KEYS
 
     @property
     def sample_size(self) -> int:
         """How many of the 2^64 keys from `order_start` on are of images that are considered."""
-        return _WHOLE if self.sample_fraction is None else int(self.sample_fraction * _WHOLE)
+        return int((1.0 if self.sample_fraction is None else self.sample_fraction) * ALL_KEYS)
 
     def carries(self, label_type: str) -> bool:
         """Whether examples carry annotations of a type."""
@@ -105,10 +116,8 @@ class Selection:
     @property
     def deciding_types(self) -> frozenset[str]:
         """The label types whose rows decide about images."""
-        names = {condition.subject for condition in self.where_images} - {"images"}
-        if self.needs_classes:
-            names |= {each.name for each in self.matched_types}
-        return frozenset(names)
+        matched = self.matched_types if self.needs_classes else ()
+        return self.inspected_types | {each.name for each in matched}
 
     @property
     def carried_columns(self) -> frozenset[str]:
@@ -138,9 +147,7 @@ class Selection:
     @property
     def images_decide(self) -> bool:
         """Whether image tables decide: by conditions, or because all images have to be known."""
-        conditions = (*self.where, *self.where_images)
-        has_condition = any(each.subject == "images" for each in conditions)
-        return has_condition or self.has_quota or not self.needs_classes
+        return bool(self.image_conditions) or self.has_quota or not self.needs_classes
 
     def decides(self, kind: Kind, path: str) -> bool:
         """Whether a table has rows that decide about images."""

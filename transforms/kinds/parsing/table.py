@@ -20,8 +20,8 @@ from transforms.kinds.parsing.parsed import ParsedBlock
 
 FLOAT = pa.float32()
 STRING = pa.string()
-#: The type of flags, -1, 0 or 1, and of no other column.
-FLAG = pa.int8()
+#: The type of flags, -1, 0 or 1, and of no other column; -1 is unknown.
+FLAG, UNKNOWN_FLAG = pa.int8(), -1
 
 
 class Rows:

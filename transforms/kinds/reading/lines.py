@@ -1,11 +1,10 @@
-"""Drops lines of a table by their ImageID, before anything else of them is parsed.
+"""Drops lines of a table by their ImageID and labels, before anything else of them is parsed.
 
-A line is dropped if it begins with the ImageID of an image that isn't wanted. Whatever else it may
-be, the parser is to see it.
+A line is dropped if it surely names an image that isn't wanted, or none of the wanted labels. The
+parser sees all others.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,23 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import Source, in_one_piece
-from transforms.dataset.keys import HEX_DIGITS, KeyFinder, image_keys, keys_of_digits
+from transforms.dataset.keys import (
+    ALL_KEYS,
+    HEX_DIGITS,
+    KeySet,
+    image_keys,
+    in_window,
+    keys_of_digits,
+)
 from transforms.kinds.kind import Kind
 from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.records import Layout, find_quoted_lines
+from transforms.kinds.reading.byte_search import bytes_at, find_byte
+from transforms.kinds.reading.label_set import LabelSet
 
 _NEWLINE, _QUOTE = 10, 34
-#: Bytes that are looked at together: they stay in the processor's cache.
-_LOOK = 1 << 16
-#: What a MID begins with, which is a letter between two slashes, and by how many of the bytes that
-#: follow it is looked for, at most. After a shorter one comes the end of its field.
-_MID_START, _MID_BYTES = b"/m/", 5
-_FOLLOWS = (b",", b"\n", b"\r", b"\t", b";", b'"', b" ")
-_WORD = 8
-_HASH_BITS = 16
-#: Up to so many, to look for each by itself is faster.
-_FEW_LABELS = 2
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
 #: The beginning of a published narrative.
 _JSON_ID = r'^\{(?:"dataset_id": ?"[^"]*", ?)?"image_id": ?"(?P<id>[0-9a-f]{16})"'
 
@@ -40,21 +37,24 @@ class RowFilter:
 
     Attributes:
         keys: of the images, sorted uint64 in bytes; None for all.
-        first: the key at which the wanted ones begin; they go on from 0 after the last key.
+        start: the key at which the wanted ones begin; they go on from 0 after the last key.
         size: how many of the 2^64 keys are wanted.
         labels: rows of annotations that name none of these are dropped; empty for any.
     """
 
     keys: bytes | None = None
-    first: int = 0
-    size: int = 1 << 64
+    start: int = 0
+    size: int = ALL_KEYS
     labels: tuple[str, ...] = ()
 
     def finder(self) -> "RowFinder | None":
         """Returns what finds wanted rows; None if all are."""
-        if self.keys is None and self.size >= 1 << 64 and not self.labels:
-            return None
-        return RowFinder(self)
+        return RowFinder(self) if self.labels or self.filters_images else None
+
+    @property
+    def filters_images(self) -> bool:
+        """Whether rows of some images aren't wanted."""
+        return self.keys is not None or self.size < ALL_KEYS
 
 
 ALL_ROWS = RowFilter()
@@ -88,10 +88,8 @@ class RowFinder:
 
     def wants(self, keys: np.ndarray) -> np.ndarray:
         """Returns which of some images are wanted, (n,) bool."""
-        wanted = np.ones(len(keys), bool) if self._keys is None else self._keys.holds(keys)
-        if self._wanted.size < 1 << 64:
-            wanted &= keys - np.uint64(self._wanted.first) < np.uint64(self._wanted.size)
-        return wanted
+        wanted = in_window(keys, self._wanted.start, self._wanted.size)
+        return wanted if self._keys is None else wanted & self._keys.holds(keys)
 
     def filter_lines(self, source: Source, kind: Kind, data: bytes) -> Filtered:
         """Drops the lines of a block that are surely not wanted.
@@ -104,18 +102,21 @@ class RowFinder:
         if not data:
             return Filtered(data, np.arange(1), 0, 0)
         text = np.frombuffer(data, np.uint8)
-        breaks = _places(text, _NEWLINE)
+        breaks = find_byte(text, _NEWLINE)
         ends = breaks + 1 if data.endswith(b"\n") else np.append(breaks + 1, len(text))
         starts = np.concatenate([[0], ends[:-1]])
         if not source.columns:
-            is_kept = self._keeps_objects(text, starts)
+            is_kept = self._find_objects(text, starts)
         else:
             is_kept = np.ones(len(starts), bool)
             if self._labels and kind.labels:
                 is_kept[:] = False
                 is_kept[np.searchsorted(ends, self._labels.places(data), side="right")] = True
-            if self._keys or self._wanted.size < 1 << 64:
-                self._drop_rows(is_kept, text, starts, ends, source, kind)
+            if self._wanted.filters_images:
+                lines = np.flatnonzero(is_kept)
+                number = source.columns.index(kind.image_id)
+                field = _field_starts(text, starts[lines], number, source.delimiter)
+                is_kept[lines] = self._find_rows(text, *field, ends[lines], source.delimiter)
         is_dropped = ~is_kept
         if kind.free_texts and b'"' in data and is_dropped.any():
             layout = kind.layout(source)
@@ -156,28 +157,32 @@ class RowFinder:
             deselected=filtered.dropped + int(np.count_nonzero(~is_wanted)),
         )
 
-    def _drop_rows(
+    def _find_rows(
         self,
-        is_kept: np.ndarray,
         text: np.ndarray,
-        starts: np.ndarray,
+        places: np.ndarray,
+        is_sure: np.ndarray,
         ends: np.ndarray,
-        source: Source,
-        kind: Kind,
-    ) -> None:
-        """Marks lines of a CSV file that begin a row of an image that isn't wanted."""
-        if len(text) < HEX_DIGITS:
-            return
-        lines = np.flatnonzero(is_kept)
-        number = source.columns.index(kind.image_id)
-        at, is_sure = _field_starts(text, starts[lines], number, source.delimiter)
-        is_id = is_sure & (at + HEX_DIGITS < ends[lines])
-        is_id[is_id] = text[at[is_id] + HEX_DIGITS] == ord(source.delimiter)
-        keys, valid = keys_of_digits(_bytes_at(text, at[is_id], HEX_DIGITS))
-        is_kept[lines[is_id]] = ~valid | self.wants(keys)
+        delimiter: str,
+    ) -> np.ndarray:
+        """Returns which lines of a CSV file may be of wanted images, (n,) bool.
 
-    def _keeps_objects(self, text: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Returns which lines of JSON are kept, (n,) bool."""
+        Args:
+            text: of the block.
+            places: where the ImageID of each line begins.
+            is_sure: whether it does.
+            ends: where each line ends.
+            delimiter: between fields.
+        """
+        is_id = is_sure & (places + HEX_DIGITS < ends)
+        is_id[is_id] = text[places[is_id] + HEX_DIGITS] == ord(delimiter)
+        keys, valid = keys_of_digits(bytes_at(text, places[is_id], HEX_DIGITS))
+        is_kept = ~is_id
+        is_kept[is_id] = ~valid | self.wants(keys)
+        return is_kept
+
+    def _find_objects(self, text: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Returns which lines of JSON may be of wanted images, (n,) bool."""
         offsets = np.append(starts, len(text)).astype(np.int32)
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
         lines = pa.BinaryArray.from_buffers(pa.binary(), len(starts), buffers)
@@ -187,66 +192,6 @@ class RowFinder:
         is_kept = np.ones(len(starts), bool)
         is_kept[is_id] = ~valid | self.wants(keys)
         return is_kept
-
-
-class KeySet:
-    """A set of keys, most of which others aren't in."""
-
-    def __init__(self, keys: np.ndarray) -> None:
-        self._finder = KeyFinder(keys)
-        # Equal ranges of keys, of which most hold none.
-        bits = min(max(len(keys).bit_length() + 4, 8), 24)
-        self._shift = np.uint64(64 - bits)
-        self._has_any = np.zeros(1 << bits, bool)
-        self._has_any[keys >> self._shift] = True
-
-    def holds(self, keys: np.ndarray) -> np.ndarray:
-        """Returns which keys are in the set, (n,) bool."""
-        may = self._has_any[keys >> self._shift]
-        at = np.flatnonzero(may)
-        may[at] = self._finder.find(keys[at])[1]
-        return may
-
-
-class LabelSet:
-    """A set of labels that finds the lines of a block that may name one, and some others."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._few = [label.encode() for label in labels] if len(labels) <= _FEW_LABELS else None
-        beginnings = [label.encode()[len(_MID_START) :] for label in labels]
-        # The shortest one is looked for with the character that ends its field.
-        self._bytes = min(_MID_BYTES, min(map(len, beginnings)) + 1)
-        self._is_hash = np.zeros(1 << _HASH_BITS, bool)
-        for beginning in beginnings:
-            follows = [b""] if len(beginning) >= self._bytes else _FOLLOWS
-            words = [(beginning + each)[: self._bytes].ljust(_WORD, b"\0") for each in follows]
-            self._is_hash[self._hash(np.frombuffer(b"".join(words), "<u8"))] = True
-
-    def places(self, data: bytes) -> np.ndarray:
-        """Returns places in a block where labels may be, (n,) int64."""
-        if self._few is not None:
-            return np.array([at for label in self._few for at in _find_all(data, label)], np.int64)
-        text = np.frombuffer(data, np.uint8)
-        slashes = _places(text, ord("/"))
-        labels = slashes[:-1][np.diff(slashes) == len(_MID_START) - 1] + len(_MID_START)
-        if not len(labels) or len(data) < _WORD:
-            return labels
-        is_last = labels > len(data) - _WORD
-        words = _bytes_at(text, np.where(is_last, 0, labels), _WORD).view("<u8")[:, 0]
-        found = self._is_hash[self._hash(words)]
-        return labels[found | is_last]
-
-    def _hash(self, words: np.ndarray) -> np.ndarray:
-        """Hashes the first bytes of words; (n,) uint64 in and out."""
-        shift = np.uint64(8 * (_WORD - self._bytes))
-        return ((words << shift) * _PRIME) >> np.uint64(64 - _HASH_BITS)
-
-
-def _find_all(data: bytes, label: bytes) -> Iterator[int]:
-    at = data.find(label)
-    while at >= 0:
-        yield at
-        at = data.find(label, at + 1)
 
 
 def _with_whole_records(
@@ -286,26 +231,8 @@ def _field_starts(
     """
     if not number:
         return starts, np.ones(len(starts), bool)
-    delimiters = np.append(_places(text, ord(delimiter)), len(text) - 1)
+    delimiters = np.append(find_byte(text, ord(delimiter)), len(text) - 1)
     first = np.searchsorted(delimiters, starts)
     found = delimiters[np.minimum(first + number - 1, len(delimiters) - 1)] + 1
-    quotes = _places(text, _QUOTE)
+    quotes = find_byte(text, _QUOTE)
     return found, np.searchsorted(quotes, starts) == np.searchsorted(quotes, found)
-
-
-def _bytes_at(text: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
-    """Returns so many bytes from each place on, (n, count) uint8.
-
-    As one value of that size each, which NumPy copies three times as fast as so many bytes.
-    """
-    if len(text) < count:
-        return np.zeros((0, count), np.uint8)
-    values = np.ndarray(len(text) - count + 1, f"V{count}", text.data, strides=(1,))
-    return values[places].view(np.uint8).reshape(-1, count)
-
-
-def _places(text: np.ndarray, byte: int) -> np.ndarray:
-    """Returns where a byte is in a text, (n,) int64."""
-    pieces = (text[at : at + _LOOK] == byte for at in range(0, len(text), _LOOK))
-    found = [np.flatnonzero(piece) + i * _LOOK for i, piece in enumerate(pieces)]
-    return np.concatenate([np.empty(0, np.int64), *found])

@@ -62,6 +62,7 @@ class RangeReader:
         options: how object stores are reached.
         progress_folder: where what was read is counted; None for nowhere.
         rows: which rows are wanted.
+        is_measured: whether metrics count what is read: not where it is read again.
     """
 
     sources: Sequence[Source]
@@ -71,6 +72,7 @@ class RangeReader:
     options: ObjectOptions = files.DEFAULTS
     progress_folder: str | None = None
     rows: RowFilter = ALL_ROWS
+    is_measured: bool = True
 
     def read(
         self, piece: ByteRange, encoded_labels: bytes, image_keys: bytes | None = None
@@ -113,7 +115,7 @@ class RangeReader:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             detail = f"compressed data: {error}"
             failure = Failure(None, None, Stage.READ, Reason.TRUNCATED, detail, line=1)
-            yield _make_failed(source.index, order, failures.to_table([failure]))
+            yield self._make_failed(source.index, order, failures.to_table([failure]))
             damage = f"compressed data is cut or damaged ({error}): download it again"
             count = SourceCount(source.index, order, rows=1, bad_rows=1, lines=0, damage=damage)
             yield TaggedOutput("counts", count)
@@ -144,7 +146,8 @@ class RangeReader:
         if 0 < last_line <= MAX_RECORD_BYTES:
             cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
         whole = data[: max(0, len(data) - cut.size)] if cut else data
-        metrics.BYTES_READ.inc(len(whole))
+        if self.is_measured:
+            metrics.BYTES_READ.inc(len(whole))
         labels = encoded_labels if self.is_coded else None
         if finder is None:
             parsed = parse_block(source, whole, labels)
@@ -172,7 +175,7 @@ class RangeReader:
         if unknown := _unknown_labels(rows, TABLES[source.kind].labels, encoded_labels):
             yield TaggedOutput("labels", unknown)
         if parsed.failures.num_rows:
-            yield _make_failed(source.index, order, parsed.failures)
+            yield self._make_failed(source.index, order, parsed.failures)
         counts = parsed.rows, parsed.bad_rows, parsed.lines
         count = SourceCount(
             source.index, order, *counts, warning=parsed.warning, deselected=parsed.deselected
@@ -183,17 +186,17 @@ class RangeReader:
         if parsed.table.num_rows:
             yield KeyedBatch(source.index, order, elements.to_batch(parsed.table))
 
+    def _make_failed(self, source: int, order: int, table: pa.Table) -> TaggedOutput:
+        if self.is_measured:
+            metrics.FAILURES.inc(table.num_rows)
+        return TaggedOutput("failed", Failed(source, order, failures.pack(table)))
+
     def _count_wanted(self, images: pa.Table) -> int:
         """Counts the rows of an image table that are of the splits to build."""
         if self.splits is None:
             return images.num_rows
         wanted = pc.is_in(pc.struct_field(images["value"], "split"), pa.array(self.splits))
         return pc.sum(wanted).as_py() or 0
-
-
-def _make_failed(source: int, order: int, table: pa.Table) -> TaggedOutput:
-    metrics.FAILURES.inc(table.num_rows)
-    return TaggedOutput("failed", Failed(source, order, failures.pack(table)))
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""Selects the images of a bucket that become examples."""
+"""Orders the images of a bucket by split, and tells splits apart."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,9 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.dataset import failures
-from transforms.dataset.failures import Failure, Reason, Stage
-from transforms.dataset.keys import image_ids
 from transforms.examples.images import Images
 
 
@@ -41,15 +38,3 @@ def is_of_splits(images: Images, splits: Sequence[str] | None) -> np.ndarray:
     is_wanted = np.zeros(len(images.keys), bool)
     is_wanted[images.row_images[wanted.to_numpy(zero_copy_only=False)]] = True
     return is_wanted
-
-
-def list_conflicts(images: Images, is_wanted: np.ndarray) -> pa.Table:
-    """Returns a failure for each wanted image whose rows contradict each other."""
-    is_reported = is_wanted[images.conflicts.places]
-    places = images.conflicts.places[is_reported]
-    ids = image_ids(images.keys[places]).to_pylist()
-    splits = images.rows.field("split").take(pa.array(places)).to_pylist()
-    details = images.conflicts.details.filter(pa.array(is_reported)).to_pylist()
-    where = (Stage.JOIN, Reason.CONFLICT)
-    rows = zip(ids, splits, details, strict=True)
-    return failures.to_table(Failure(image, split, *where, text) for image, split, text in rows)

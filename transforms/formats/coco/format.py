@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.dataset import naming
 from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
-from transforms.dataset.naming import numbers
 from transforms.formats.coco import json_text
 from transforms.formats.coco.annotations import make_annotations
 from transforms.formats.coco.document import (
@@ -33,7 +33,7 @@ from transforms.formats.coco.document import (
 )
 from transforms.formats.coco.elements import ClassNumbers, Elements
 from transforms.formats.coco.images import LICENSES, describe_images, file_names, image_numbers
-from transforms.formats.format import CreateFile
+from transforms.formats.format import Content, CreateFile
 from transforms.formats.loose import FileList, LooseFile, LooseFormat, LooseWriter, read_files
 from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.settings import FormatSettings
@@ -99,32 +99,35 @@ class CocoWriter(LooseWriter):
         return set()
 
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
-        split = table["split"][0].as_py()
-        layout = layout_of(self._content.settings, split)
-        yield from _pictures(table, layout.pictures)
-        for start in range(0, len(table), _SLICE_ROWS):
-            yield from self._pieces(table.slice(start, _SLICE_ROWS), split, layout)
-
-    def _pieces(self, table: pa.Table, split: str, layout: Layout) -> Iterator[LooseFile]:
         settings = self._content.settings
-        images = image_numbers(in_one_piece(table["image_id"]), self._last_image)
-        self._last_image = int(images[-1])
+        for start in range(0, len(table), _SLICE_ROWS):
+            rows = table.slice(start, _SLICE_ROWS)
+            split = rows["split"][0].as_py()
+            layout = layout_of(settings, split)
+            yield from _pictures(rows, layout.pictures)
+            for path, images, annotations in self._documents(rows, layout):
+                if path not in self._begun:
+                    self._begun.add(path)
+                    yield _piece(path, HEAD, _head(settings, split))
+                    if path == layout.instances:
+                        yield _piece(path, CATEGORIES, _categories(self._content))
+                yield _piece(path, IMAGES, images)
+                yield _piece(path, ANNOTATIONS, annotations)
+
+    def _documents(
+        self, table: pa.Table, layout: Layout
+    ) -> Iterator[tuple[str, pa.Buffer, pa.Buffer]]:
+        """Yields the path of each JSON file, and the images and annotations to add to it."""
+        numbers = image_numbers(in_one_piece(table["image_id"]), self._last_image)
+        self._last_image = int(numbers[-1])
         for name, noun in _LEFT_OUT.items():
             self._dropped[noun] += pc.sum(pc.list_value_length(table[name])).as_py() or 0
-        annotations = make_annotations(table, images, self._classes, self._dropped)
-        described = describe_images(table, images, annotations, self._classes, self._dropped)
-        documents = {layout.instances: annotations.lines()}
+        annotations = make_annotations(table, numbers, self._classes, self._dropped)
+        described = describe_images(table, numbers, annotations, self._classes, self._dropped)
+        images = json_text.concatenate(described, ",\n")
+        yield layout.instances, images, annotations.lines()
         if table["narratives"].null_count < len(table):
-            documents[layout.captions] = _captions(table, images)
-        for path, lines in documents.items():
-            if path not in self._begun:
-                self._begun.add(path)
-                yield _piece(path, HEAD, _head(settings, split))
-                if path == layout.instances:
-                    with_root = settings.coco_layout == _ROBOFLOW
-                    yield _piece(path, CATEGORIES, _categories(self._content.classes, with_root))
-            yield _piece(path, IMAGES, json_text.concatenate(described, ",\n"))
-            yield _piece(path, ANNOTATIONS, lines)
+            yield layout.captions, images, _captions(table, numbers)
 
 
 def _pictures(table: pa.Table, folder: str) -> Iterator[LooseFile]:
@@ -138,11 +141,11 @@ def _piece(path: str, section: str, data: bytes | pa.Buffer) -> LooseFile:
     return LooseFile(Piece(path, section).encode(), memoryview(data))
 
 
-def _captions(table: pa.Table, images: np.ndarray) -> pa.Buffer:
+def _captions(table: pa.Table, numbers: np.ndarray) -> pa.Buffer:
     """Returns the captions as lines, as of `document.Piece`."""
     narratives = Elements.of_column(table["narratives"], ["caption"])
     texts = {
-        "image_id": json_text.integers(images).take(pa.array(narratives.rows)),
+        "image_id": json_text.integers(numbers).take(pa.array(narratives.rows)),
         "caption": json_text.strings(narratives.fields["caption"]),
     }
     return json_text.concatenate(json_text.join(json_text.members(texts), "\n"))
@@ -159,8 +162,12 @@ def _head(settings: FormatSettings, split: str) -> bytes:
     return text[1:-1].encode()
 
 
+def _categories(content: Content) -> bytes:
+    return _encode_categories(content.classes, content.settings.coco_layout == _ROBOFLOW)
+
+
 @functools.lru_cache(maxsize=1)
-def _categories(classes: ClassTable, with_root: bool) -> bytes:
+def _encode_categories(classes: ClassTable, with_root: bool) -> bytes:
     """Returns the member `categories` with a comma before it, compressed.
 
     The supercategory is the first parent, or the class itself without one. Where several classes
@@ -188,7 +195,7 @@ class Coco(LooseFormat):
     needs_classes = True
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
-        return f"coco/files/{split}-{numbers(index, shards)}.sha256"
+        return f"coco/files/{split}-{naming.numbers(index, shards)}.sha256"
 
     def missing(self, kinds: Collection[str], settings: FormatSettings) -> str:
         if "pictures" not in kinds:

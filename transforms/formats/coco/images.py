@@ -62,21 +62,20 @@ def describe_images(
         classes: the indices of classes.
         dropped: counts what is left out.
     """
-    columns = {name: in_one_piece(table[name]) for name in table.column_names if name != "image"}
     negative, incomplete = _judge_classes(table, annotations, classes, dropped)
-    licenses = columns["license"]
+    licenses = in_one_piece(table["license"])
     is_cc_by = pc.match_substring_regex(licenses, _CC_BY)
     return json_text.objects(
         {
             "id": integers(numbers),
             "file_name": strings(file_names(table)),
-            "width": integers(columns["width"]),
-            "height": integers(columns["height"]),
+            "width": integers(in_one_piece(table["width"])),
+            "height": integers(in_one_piece(table["height"])),
             "license": pc.if_else(is_cc_by, "1", "2"),
             "license_url": strings(pc.if_else(is_cc_by, None, licenses)),
-            "coco_url": strings(columns["original_url"]),
-            "flickr_url": strings(columns["original_landing_url"]),
-            "rotation": integers(columns["rotation"]),
+            "coco_url": strings(in_one_piece(table["original_url"])),
+            "flickr_url": strings(in_one_piece(table["original_landing_url"])),
+            "rotation": integers(in_one_piece(table["rotation"])),
             "neg_category_ids": negative,
             "not_exhaustive_category_ids": incomplete,
         }

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
     section: str
 
     @classmethod
-    def parse(cls, text: str) -> "Piece":
+    def parse(cls, text: str) -> Self:
         """Returns the piece that was encoded so; its section is empty for a file of its own."""
         path, _, section = text.partition("#")
         return cls(path, section)

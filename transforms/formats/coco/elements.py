@@ -45,7 +45,7 @@ class Elements(NamedTuple):
         fields = {name: array.filter(mask) for name, array in self.fields.items()}
         return type(self)(self.rows[chosen], fields)
 
-    def numbers(self, field: str, null: float) -> np.ndarray:
+    def values_or(self, field: str, null: float) -> np.ndarray:
         """Returns the values of a field, (n,), with a number in place of nulls."""
         return self.fields[field].fill_null(null).to_numpy(zero_copy_only=False)
 

@@ -145,7 +145,7 @@ def _captions(table: pa.Table, numbers: np.ndarray) -> pa.Buffer:
     """Returns the captions as lines, as of `document.Piece`."""
     narratives = Elements.of_column(table["narratives"], ["caption"])
     texts = {
-        "image_id": json_text.integers(numbers).take(pa.array(narratives.rows)),
+        "image_id": json_text.numbers(numbers).take(pa.array(narratives.rows)),
         "caption": json_text.strings(narratives.fields["caption"]),
     }
     return json_text.concatenate(json_text.join(json_text.members(texts), "\n"))

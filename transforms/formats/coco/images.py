@@ -11,7 +11,7 @@ from transforms.dataset.keys import image_keys
 from transforms.formats.coco import json_text
 from transforms.formats.coco.annotations import Annotations
 from transforms.formats.coco.elements import ClassNumbers, Elements
-from transforms.formats.coco.json_text import integers, strings
+from transforms.formats.coco.json_text import strings
 
 #: Licences of pictures; all that Open Images publishes have the first.
 LICENSES = (
@@ -67,15 +67,15 @@ def describe_images(
     is_cc_by = pc.match_substring_regex(licenses, _CC_BY)
     return json_text.objects(
         {
-            "id": integers(numbers),
+            "id": json_text.numbers(numbers),
             "file_name": strings(file_names(table)),
-            "width": integers(in_one_piece(table["width"])),
-            "height": integers(in_one_piece(table["height"])),
+            "width": json_text.numbers(in_one_piece(table["width"])),
+            "height": json_text.numbers(in_one_piece(table["height"])),
             "license": pc.if_else(is_cc_by, "1", "2"),
             "license_url": strings(pc.if_else(is_cc_by, None, licenses)),
             "coco_url": strings(in_one_piece(table["original_url"])),
             "flickr_url": strings(in_one_piece(table["original_landing_url"])),
-            "rotation": integers(in_one_piece(table["rotation"])),
+            "rotation": json_text.numbers(in_one_piece(table["rotation"])),
             "neg_category_ids": negative,
             "not_exhaustive_category_ids": incomplete,
         }
@@ -103,7 +103,7 @@ def _judge_classes(
     categories = classes.of(labels.fields["label"])
     dropped["image labels of classes without an index"] += int((categories == 0).sum())
     labels, categories = labels.where(categories > 0), categories[categories > 0]
-    is_present = labels.numbers("confidence", 0) > 0
+    is_present = labels.values_or("confidence", 0) > 0
     # An image and a class as one number.
     span = 1 + max(categories.max(initial=0), annotations.categories.max(initial=0))
     verified = labels.rows * span + categories
@@ -112,7 +112,7 @@ def _judge_classes(
     negative = np.setdiff1d(absent, np.concatenate([present, annotated]))
     incomplete = np.union1d(np.setdiff1d(present, annotated), annotated[annotations.is_crowd])
     negative_list, incomplete_list = (
-        json_text.lists(integers(pairs % span), pairs // span, len(table))
+        json_text.lists(json_text.numbers(pairs % span), pairs // span, len(table))
         for pairs in (negative, incomplete)
     )
     return negative_list, incomplete_list

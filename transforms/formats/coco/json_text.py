@@ -18,8 +18,8 @@ def join(*texts: pa.StringArray | str) -> pa.StringArray:
     return pc.binary_join_element_wise(*texts, "")
 
 
-def integers(values: np.ndarray | pa.Array) -> pa.StringArray:
-    """Returns integers, or float32 as short as they can be told, as JSON; null where they are."""
+def numbers(values: np.ndarray | pa.Array) -> pa.StringArray:
+    """Returns numbers, or float32 as short as they can be told, as JSON; null where they are."""
     return pa.array(values).cast(pa.string())
 
 
@@ -30,7 +30,7 @@ def fixed_point(units: np.ndarray) -> pa.StringArray:
         units: (n,) int64, the numbers in ten-thousandths; none is negative.
     """
     whole, rest = np.divmod(units, SCALE)
-    return join(integers(whole), _FRACTIONS.take(pa.array(rest)))
+    return join(numbers(whole), _FRACTIONS.take(pa.array(rest)))
 
 
 def strings(values: pa.Array) -> pa.StringArray:

@@ -192,10 +192,8 @@ def test_categories_are_the_classes(version: Version):
     assert [each["id"] for each in categories] == [each["index"] for each in classes]
     assert [each["mid"] for each in categories] == [each["label"] for each in classes]
     for category, each in zip(categories, classes, strict=True):
-        parent = each["parents"][0] if each["parents"] else None
-        assert category["supercategory"] == (
-            names.get(parent) or parent if parent else category["name"]
-        )
+        parents = [names[parent] for parent in each["parents"] if names.get(parent)]
+        assert category["supercategory"] == (parents or [category["name"]])[0]
     assert len({each["name"] for each in categories}) == len(categories)
 
 

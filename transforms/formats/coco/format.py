@@ -170,17 +170,18 @@ def _categories(content: Content) -> bytes:
 def _encode_categories(classes: ClassTable, with_root: bool) -> bytes:
     """Returns the member `categories` with a comma before it, compressed.
 
-    The supercategory is the first parent, or the class itself without one. Where several classes
-    share a name, all but the first have their MID behind it.
+    The supercategory is the first parent that has a name, or the class itself. Where several
+    classes share a name, all but the first have their MID behind it.
     """
-    taken = set()
+    names = {each["label"]: each["name"] for each in classes.records if each["name"]}
     lines = [_ROOT] if with_root else []
+    taken = set()
     for each in classes.numbered:
-        label, parents = each["label"], each["parents"]
+        label = each["label"]
         name = classes.names[label]
         unique = f"{name} ({label})" if name in taken else name
         taken.add(name)
-        parent = classes.names.get(parents[0], parents[0]) if parents else unique
+        parent = next((names[parent] for parent in each["parents"] if parent in names), unique)
         lines.append({"id": each["index"], "name": unique, "supercategory": parent, "mid": label})
     text = ",\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
     return zlib.compress(f',"categories":[\n{text}\n]'.encode(), 1)

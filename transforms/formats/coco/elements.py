@@ -1,7 +1,8 @@
 """The elements of a column of lists, all examples' end to end."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,8 @@ from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
 
 
-class Elements(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Elements:
     """The elements of lists.
 
     Attributes:

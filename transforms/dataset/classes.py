@@ -28,7 +28,7 @@ class ClassEntry(NamedTuple):
     points: Mapping[str, Any] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # so that it can be the key of a cache
 class ClassTable:
     """The classes of a dataset, in the order of `classes.json`.
 

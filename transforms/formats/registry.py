@@ -15,6 +15,7 @@ _MODULES = {
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
     "yolo": "transforms.formats.yolo",
+    "coco": "transforms.formats.coco.format",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.

@@ -11,9 +11,11 @@ class FormatSettings:
 
     Attributes:
         release: the dataset's version for readers, such as `v7`.
+        coco_layout: where COCO's JSON files lie, `coco` or `roboflow`.
     """
 
     release: str = "v7"
+    coco_layout: str = "coco"
 
     @classmethod
     def of_flags(cls, flags: Mapping[str, Any], release: str) -> Self:

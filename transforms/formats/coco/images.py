@@ -1,0 +1,118 @@
+"""Images of COCO: their numbers, and which classes are known of each."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.dataset.elements import in_one_piece
+from transforms.dataset.keys import image_keys
+from transforms.formats.coco import json_text
+from transforms.formats.coco.annotations import Annotations
+from transforms.formats.coco.elements import ClassNumbers, Elements
+from transforms.formats.coco.json_text import strings
+
+#: Licences of pictures; all that Open Images publishes have the first.
+LICENSES = (
+    {
+        "id": 1,
+        "name": "Attribution License (CC BY 2.0)",
+        "url": "https://creativecommons.org/licenses/by/2.0/",
+    },
+    {"id": 2, "name": "Another license: see license_url of the image", "url": ""},
+)
+_CC_BY = r"^https?://creativecommons\.org/licenses/by/2\.0/?$"
+#: Bits of a key that a number has: so many integers float64 holds, by which pycocotools and
+#: JavaScript hold them.
+_NUMBER_BITS = 53
+_MACHINE = "machine"
+
+
+def image_numbers(image_ids: pa.Array, after: int) -> np.ndarray:
+    """Returns the numbers of images, (n,) int64, ascending.
+
+    A number is the first 53 bits of the image's key (`transforms.dataset.keys`), by which it
+    follows from the ImageID. Of images that share these bits, of which 9 million have none in all
+    likelihood, a later one has the number after that of the one before.
+
+    Args:
+        image_ids: (n,) ImageIDs, in the order of their keys.
+        after: the number of the image before; -1 for none.
+    """
+    keys, _ = image_keys(image_ids)
+    places = np.arange(len(keys))
+    numbers = (keys >> np.uint64(64 - _NUMBER_BITS)).astype(np.int64) - places
+    return np.maximum.accumulate(np.maximum(numbers, after + 1)) + places
+
+
+def describe_images(
+    table: pa.Table,
+    numbers: np.ndarray,
+    annotations: Annotations,
+    classes: ClassNumbers,
+    dropped: Counter[str],
+) -> pa.StringArray:
+    """Returns the images as JSON objects.
+
+    Args:
+        table: n rows of examples with pictures.
+        numbers: (n,) int64, of the images.
+        annotations: of the images.
+        classes: the indices of classes.
+        dropped: counts what is left out.
+    """
+    negative, incomplete = _judge_classes(table, annotations, classes, dropped)
+    licenses = in_one_piece(table["license"])
+    is_cc_by = pc.match_substring_regex(licenses, _CC_BY)
+    return json_text.objects(
+        {
+            "id": json_text.numbers(numbers),
+            "file_name": strings(file_names(table)),
+            "width": json_text.numbers(in_one_piece(table["width"])),
+            "height": json_text.numbers(in_one_piece(table["height"])),
+            "license": pc.if_else(is_cc_by, "1", "2"),
+            "license_url": strings(pc.if_else(is_cc_by, None, licenses)),
+            "coco_url": strings(in_one_piece(table["original_url"])),
+            "flickr_url": strings(in_one_piece(table["original_landing_url"])),
+            "rotation": json_text.numbers(in_one_piece(table["rotation"])),
+            "neg_category_ids": negative,
+            "not_exhaustive_category_ids": incomplete,
+        }
+    )
+
+
+def file_names(table: pa.Table) -> pa.StringArray:
+    """Returns the file names of pictures."""
+    chunks = [chunk.field("path") for chunk in table["image"].chunks]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())
+
+
+def _judge_classes(
+    table: pa.Table, annotations: Annotations, classes: ClassNumbers, dropped: Counter[str]
+) -> tuple[pa.StringArray, pa.StringArray]:
+    """Returns lists of classes for each image: those that were verified to be absent, and those of
+    which it isn't known that all things have a box."""
+    labels = Elements.of_column(table["image_labels"], ("label", "source", "confidence"))
+    sources = labels.fields["source"]
+    if pa.types.is_dictionary(sources.type):
+        sources = sources.dictionary_decode()
+    by_machine = pc.equal(sources, _MACHINE).fill_null(False).to_numpy(zero_copy_only=False)
+    dropped["machine-generated image labels"] += int(by_machine.sum())
+    labels = labels.where(~by_machine)
+    categories = classes.of(labels.fields["label"])
+    dropped["image labels of classes without an index"] += int((categories == 0).sum())
+    labels, categories = labels.where(categories > 0), categories[categories > 0]
+    is_present = labels.values_or("confidence", 0) > 0
+    # An image and a class as one number.
+    span = 1 + max(categories.max(initial=0), annotations.categories.max(initial=0))
+    verified = labels.rows * span + categories
+    annotated = annotations.rows * span + annotations.categories
+    present, absent = verified[is_present], verified[~is_present]
+    negative = np.setdiff1d(absent, np.concatenate([present, annotated]))
+    incomplete = np.union1d(np.setdiff1d(present, annotated), annotated[annotations.is_crowd])
+    negative_list, incomplete_list = (
+        json_text.lists(json_text.numbers(pairs % span), pairs // span, len(table))
+        for pairs in (negative, incomplete)
+    )
+    return negative_list, incomplete_list

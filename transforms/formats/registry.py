@@ -15,6 +15,8 @@ _MODULES = {
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
     "yolo": "transforms.formats.yolo",
+    "object_detection_api": "transforms.formats.object_detection_api",
+    "tfds_v4": "transforms.formats.tfds_v4",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.

@@ -6,9 +6,7 @@ core/standard_fields.py, dataset_tools/oid_tfrecord_creation.py; the label map's
 protos/string_int_label_map.proto). Class numbers are class indices, from 1, and class texts MIDs.
 """
 
-import functools
 import glob
-import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -16,14 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
-from pycocotools import mask as coco
 
 from transforms.dataset.classes import NO_CLASSES, ClassTable
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.naming import numbers
 from transforms.formats.annotations import Annotations, code_texts, count_absent, find_masks
 from transforms.formats.format import Content, Shards
+from transforms.formats.mask_png import encode_empty_mask, encode_mask
 from transforms.formats.settings import FormatSettings
 from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.base import RecordFormat
@@ -44,8 +41,22 @@ _FLAGS = {
     "depiction": "is_depiction",
 }
 _CORNERS = ("xmin", "xmax", "ymin", "ymax")
-#: Empty masks that are kept encoded, by their size.
-_SIZES = 4096
+
+
+#: Columns by the features that come from them, or by how their keys begin.
+_COLUMNS_OF_FEATURES = {
+    "image/class/": "image_labels",
+    "image/neg_category_ids": "image_labels",
+    "image/object/": "bboxes",
+    "image/source_id": "image_id",
+    "image/height": "height",
+    "image/width": "width",
+}
+
+
+def _column_of(key: str) -> str:
+    columns = (column for start, column in _COLUMNS_OF_FEATURES.items() if key.startswith(start))
+    return next(columns, "image")
 
 
 class ObjectDetectionWriter(TFRecordWriter):
@@ -68,7 +79,7 @@ class ObjectDetectionApi(RecordFormat):
         image_id="image/source_id",
         picture="image/encoded",
         size=("image/width", "image/height"),
-        column_of=lambda key: _column_of(key),
+        column_of=_column_of,
     )
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
@@ -92,21 +103,6 @@ class ObjectDetectionApi(RecordFormat):
 
 
 FORMAT = ObjectDetectionApi()
-
-#: Columns by the features that come from them, or by how their keys begin.
-_COLUMNS_OF_FEATURES = {
-    "image/class/": "image_labels",
-    "image/neg_category_ids": "image_labels",
-    "image/object/": "bboxes",
-    "image/source_id": "image_id",
-    "image/height": "height",
-    "image/width": "width",
-}
-
-
-def _column_of(key: str) -> str:
-    columns = (column for start, column in _COLUMNS_OF_FEATURES.items() if key.startswith(start))
-    return next(columns, "image")
 
 
 def label_map(classes: ClassTable) -> str:
@@ -197,27 +193,11 @@ def _of_boxes(boxes: Annotations) -> Iterator[Leaf]:
 def _of_masks(boxes: Annotations) -> Iterator[Leaf]:
     """Yields a mask for each of some boxes: an empty one of weight 0 where a box has none."""
     fields = [boxes.fields[name].to_pylist() for name in ("counts", "height", "width")]
-    masks = [_encode_mask(*each) for each in zip(*fields, strict=True)]
+    masks = [
+        encode_empty_mask(height, width) if counts is None else encode_mask(counts, height, width)
+        for counts, height, width in zip(*fields, strict=True)
+    ]
     is_known = boxes.fields["counts"].is_valid()
     weights = is_known.cast(pa.float32()).to_numpy()
     yield Leaf("image/object/mask", pa.array(masks, wire.BYTES), boxes.rows)
     yield Leaf("image/object/mask/weight", weights, boxes.rows)
-
-
-def _encode_mask(counts: bytes | None, height: int, width: int) -> bytes:
-    """Returns a mask of COCO's compressed counts as PNG; an empty one where there are none."""
-    if counts is None:
-        return _encode_empty_mask(height, width)
-    return _encode_png(coco.decode({"counts": counts, "size": [height, width]}))
-
-
-@functools.lru_cache(_SIZES)
-def _encode_empty_mask(height: int, width: int) -> bytes:
-    return _encode_png(np.zeros((height, width), np.uint8))
-
-
-def _encode_png(mask: np.ndarray) -> bytes:
-    """Returns a mask, (h, w) uint8, as a grey PNG of one bit."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(mask).view(bool)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

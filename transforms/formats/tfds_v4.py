@@ -49,6 +49,15 @@ _COLUMNS = ("image_labels", "bboxes")
 _SLACK = 1e-5
 
 
+#: Columns by the features that come from them.
+_COLUMNS_OF_FEATURES = {
+    "image": "image",
+    "objects": "image_labels",
+    "objects_trainable": "image_labels",
+    "bobjects": "bboxes",
+}
+
+
 class TfdsV4Writer(TFRecordWriter):
     """Writes records of image labels and boxes."""
 
@@ -122,14 +131,6 @@ class TfdsV4(DatasetFormat):
 
 
 FORMAT = TfdsV4()
-
-#: Columns by the features that come from them.
-_COLUMNS_OF_FEATURES = {
-    "image": "image",
-    "objects": "image_labels",
-    "objects_trainable": "image_labels",
-    "bobjects": "bboxes",
-}
 
 
 def _lines(names: Sequence[str]) -> str:

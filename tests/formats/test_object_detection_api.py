@@ -41,7 +41,7 @@ def read(path: Path) -> list[Record]:
 
 
 def place(annotation: dict[str, Any]) -> tuple:
-    return (annotation["label"], *(annotation[name] for name in CORNERS))
+    return (annotation["label"], *(round(annotation[name] * 1e6) for name in CORNERS))
 
 
 def mask_of(box: dict[str, Any], row: dict[str, Any]) -> dict[str, Any] | None:
@@ -52,12 +52,15 @@ def mask_of(box: dict[str, Any], row: dict[str, Any]) -> dict[str, Any] | None:
 def expected(row: dict[str, Any], index: dict[str, int]) -> Record:
     """All features but masks and areas."""
     labels, boxes = row["image_labels"] or [], row["bboxes"] or []
-    absent = [each for each in labels if each["confidence"] == 0 and each["source"] != "machine"]
+    human = [each for each in labels if each["source"] != "machine"]
+    absent = {index[each["label"]] for each in human if each["confidence"] == 0}
+    present = {index[each["label"]] for each in human if each["confidence"] > 0}
+    boxed = {index[box["label"]] for box in boxes}
+    grouped = {index[box["label"]] for box in boxes if box["is_group_of"] == 1}
     texts = {"image/class/text": labels, "image/object/class/text": boxes}
     numbers = {
         "image/class/label": labels,
         "image/object/class/label": boxes,
-        "image/neg_category_ids": absent,
     }
     return {
         "image/encoded": [row["image"]["bytes"]],
@@ -66,6 +69,8 @@ def expected(row: dict[str, Any], index: dict[str, int]) -> Record:
         "image/source_id": [row["image_id"].encode()],
         "image/height": [row["height"]],
         "image/width": [row["width"]],
+        "image/neg_category_ids": sorted(absent - present - boxed),
+        "image/not_exhaustive_category_ids": sorted(present - boxed | grouped),
         "image/class/confidence": [each["confidence"] for each in labels],
         **{key: [each["label"].encode() for each in some] for key, some in texts.items()},
         **{key: [index[each["label"]] for each in some] for key, some in numbers.items()},
@@ -120,9 +125,12 @@ def test_records_hold_what_parquet_holds(version: Version):
                         assert area == mask["area"]
                     seen["masks" if mask else "boxes without a mask"] += 1
                 seen["examples"] += 1
-                seen["absent"] += len(record["image/neg_category_ids"])
+                for key in ("neg", "not_exhaustive"):
+                    seen[key] += len(record[f"image/{key}_category_ids"])
     assert seen["examples"] == len(version.examples)
-    assert min(seen[each] for each in ("masks", "boxes without a mask", "absent")) > 0
+    assert (
+        min(seen[each] for each in ("masks", "boxes without a mask", "neg", "not_exhaustive")) > 0
+    )
 
 
 def test_what_is_dropped_is_told(version: Version):
@@ -250,20 +258,25 @@ def test_classes_without_an_index_are_dropped(tmp_path: Path):
         {"label": "/m/owl", "source": "verification", "confidence": 1.0},
         {"label": "/m/dog", "source": "verification", "confidence": 0.0},
         {"label": "/m/cat", "source": None, "confidence": 0.0},
-        {"label": "/m/cat", "source": "machine", "confidence": 0.0},
+        {"label": "/m/cat", "source": "crowdsource-verification", "confidence": 0.0},
+        {"label": "/m/cat", "source": "machine", "confidence": 0.5},
     ]
     boxes = [box("/m/owl"), box("/m/dog", is_group_of=1, is_truncated=-1, is_occluded=None)]
     (first, second), dropped = write(
         tmp_path / "part", {"image_labels": labels, "bboxes": boxes}, {"bboxes": [box("/m/owl")]}
     )
-    assert first["image/class/text"] == [b"/m/dog", b"/m/cat", b"/m/cat"]
-    assert first["image/neg_category_ids"] == [2, 1]
+    assert first["image/class/text"] == [b"/m/dog", b"/m/cat", b"/m/cat", b"/m/cat"]
+    assert first["image/class/confidence"] == [0, 0, 0, 0.5]
+    assert first["image/neg_category_ids"] == [1]  # there is a box of class 2
+    assert first["image/not_exhaustive_category_ids"] == [2]
     assert first["image/object/class/label"] == [2]
     assert first["image/object/group_of"] == first["image/object/is_crowd"] == [1]
     assert first["image/object/truncated"] == first["image/object/occluded"] == [0]
     assert first["image/format"] == [b"png"]
     assert {key for key, values in second.items() if not values} == {
-        key for key in second if key.startswith(("image/class", "image/object", "image/neg"))
+        key
+        for key in second
+        if key.startswith(("image/class", "image/object", "image/ne", "image/not"))
     }
     assert dropped == {
         "boxes of classes without an index": 2,

@@ -14,6 +14,10 @@ from transforms.formats.tfrecord.wire import offsets_of
 from transforms.kinds.registry import ANNOTATIONS, count_annotations
 
 _CORNERS = ("xmin", "xmax", "ymin", "ymax")
+_CLASS_BITS = 32
+_DECIMALS = 1_000_000
+#: In place of a coordinate that isn't known: none is there.
+_NOWHERE = -9.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +77,11 @@ class Annotations:
         """The place of each one's example: (m,) int64."""
         return np.repeat(np.arange(len(self.rows) - 1), np.diff(self.rows))
 
+    @property
+    def pairs(self) -> np.ndarray:
+        """Its example and class, in one number each, for `class_lists`: (m,) int64."""
+        return self.examples << _CLASS_BITS | self.numbers
+
     def take(self, field: str, places: np.ndarray) -> pa.Array:
         """Returns the values of a field at some places: (k,); null where a place is negative."""
         return self.fields[field].take(pa.array(places, mask=places < 0))
@@ -98,8 +107,8 @@ def code_texts(texts: pa.Array, index: Mapping[str, int], default: int) -> np.nd
 def find_masks(boxes: Annotations, masks: Annotations) -> np.ndarray:
     """Returns the place of each box's mask among masks, (m,) int64; -1 where it has none.
 
-    A mask belongs to the box of its image with the same class and the same coordinates. Of several
-    boxes and masks that are alike, the first box has the first mask, and so on.
+    A mask belongs to the box of its image with the same class and the same coordinates, to six
+    decimals. Where several are alike, the first box has the first mask, and so on.
 
     Args:
         boxes: m boxes of n examples.
@@ -117,9 +126,21 @@ def find_masks(boxes: Annotations, masks: Annotations) -> np.ndarray:
 
 def _keys(annotations: Annotations) -> np.ndarray:
     """Returns what annotations are told apart by: (m, 6) int64."""
-    # Zero is added since -0 equals 0 and has other bits.
-    corners = [(annotations.floats(name) + np.float32(0)).view(np.int32) for name in _CORNERS]
-    return np.column_stack([annotations.examples, annotations.numbers, *corners])
+    corners = np.column_stack([annotations.floats(name) for name in _CORNERS]).astype(np.float64)
+    rounded = np.rint(np.nan_to_num(corners, nan=_NOWHERE) * _DECIMALS).astype(np.int64)
+    return np.column_stack([annotations.examples, annotations.numbers, rounded])
+
+
+def class_lists(pairs: np.ndarray, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns lists of classes by example: the numbers of all, (k,) int64, and (n + 1,) their rows.
+
+    Args:
+        pairs: as of `Annotations.pairs`, in any order; those that are equal count once.
+        examples: n.
+    """
+    found = np.unique(pairs)
+    counts = np.bincount(found >> _CLASS_BITS, minlength=examples)
+    return found & (1 << _CLASS_BITS) - 1, offsets_of(counts)
 
 
 def _ranks(keys: np.ndarray) -> np.ndarray:

@@ -18,7 +18,13 @@ import pyarrow.compute as pc
 from transforms.dataset.classes import NO_CLASSES, ClassTable
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.naming import numbers
-from transforms.formats.annotations import Annotations, code_texts, count_absent, find_masks
+from transforms.formats.annotations import (
+    Annotations,
+    class_lists,
+    code_texts,
+    count_absent,
+    find_masks,
+)
 from transforms.formats.format import Content, Shards
 from transforms.formats.mask_png import encode_empty_mask, encode_mask
 from transforms.formats.settings import FormatSettings
@@ -47,6 +53,7 @@ _CORNERS = ("xmin", "xmax", "ymin", "ymax")
 _COLUMNS_OF_FEATURES = {
     "image/class/": "image_labels",
     "image/neg_category_ids": "image_labels",
+    "image/not_exhaustive_category_ids": "bboxes",
     "image/object/": "bboxes",
     "image/source_id": "image_id",
     "image/height": "height",
@@ -148,7 +155,13 @@ def _features(rows: pa.Table, classes: ClassTable) -> tuple[list[Leaf], Counter[
         "unknown flags": int(sum(unknown)),
     }
     with_masks = boxes.where(masks.is_given[boxes.examples])
-    found = [*_of_image(rows), *_of_labels(labels), *_of_boxes(boxes), *_of_masks(with_masks)]
+    found = [
+        *_of_image(rows),
+        *_of_labels(labels),
+        *_of_verified_classes(labels, boxes),
+        *_of_boxes(boxes),
+        *_of_masks(with_masks),
+    ]
     return sorted(found, key=lambda leaf: leaf.key), count_absent(rows, _COLUMNS) + Counter(dropped)
 
 
@@ -166,13 +179,22 @@ def _of_image(rows: pa.Table) -> Iterator[Leaf]:
 
 
 def _of_labels(labels: Annotations) -> Iterator[Leaf]:
-    confidence = labels.floats("confidence")
     yield Leaf("image/class/label", labels.numbers, labels.rows)
     yield Leaf("image/class/text", values_of(labels.fields["label"]), labels.rows)
-    yield Leaf("image/class/confidence", confidence, labels.rows)
-    is_machine = code_texts(labels.fields["source"], {"machine": 1}, 0) == 1
-    absent = labels.where((confidence == 0) & ~is_machine)
-    yield Leaf("image/neg_category_ids", absent.numbers, absent.rows)
+    yield Leaf("image/class/confidence", labels.floats("confidence"), labels.rows)
+
+
+def _of_verified_classes(labels: Annotations, boxes: Annotations) -> Iterator[Leaf]:
+    """Yields what LVIS calls negative classes and such of which not all objects have a box."""
+    is_human = code_texts(labels.fields["source"], {"machine": 0}, 1) == 1
+    is_present = labels.floats("confidence") > 0
+    absent, present = labels.pairs[is_human & ~is_present], labels.pairs[is_human & is_present]
+    grouped = boxes.pairs[boxes.flags("is_group_of") == 1]
+    negative = np.setdiff1d(absent, np.append(present, boxes.pairs))
+    partial = np.append(np.setdiff1d(present, boxes.pairs), grouped)
+    for key, pairs in (("neg", negative), ("not_exhaustive", partial)):
+        numbers, rows = class_lists(pairs, len(labels.rows) - 1)
+        yield Leaf(f"image/{key}_category_ids", numbers, rows)
 
 
 def _of_boxes(boxes: Annotations) -> Iterator[Leaf]:

@@ -1,6 +1,7 @@
 """Records as TFDS's open_images_v4 has them: TFDS reads what Parquet holds of the same images."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from transforms.kinds.boxes import FLAGS
 from transforms.kinds.registry import EXAMPLE, example_columns
 
 NAME = "tfds_v4"
+PAGE = Path(__file__).parents[2] / "docs" / "formats" / "tfds_v4.md"
 SOURCES = theirs.IMAGE_LEVEL_SOURCES + theirs.BBOX_SOURCES
 CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
@@ -43,6 +45,10 @@ def version(
     return built.version
 
 
+def classes_of(version: Version) -> list[dict[str, Any]]:
+    return json.loads((version.folder / "classes.json").read_text())
+
+
 def objects(labels: list[dict[str, Any]], names: list[str]) -> dict[str, list]:
     """The labels of some classes."""
     kept = [each for each in labels if each["label"] in names]
@@ -61,7 +67,7 @@ def test_tfds_reads_what_parquet_holds(version: Version):
         with_info=True,
         shuffle_files=True,
     )
-    classes = json.loads((version.folder / "classes.json").read_text())
+    classes = classes_of(version)
     names = [each["label"] for each in classes]
     trainable = [each["label"] for each in classes if any(map(is_trainable, each["lists"]))]
     features = info.features
@@ -175,6 +181,7 @@ def test_rows_that_v4_does_not_have(tmp_path: Path):
         for label, source, confidence in (
             *(("/m/owl", "machine", 0.5), ("/m/cat", "human", 1.0), ("/m/dog", None, 0.75)),
             ("/m/dog", "verification", 0.0),
+            *(("/m/cat", "machine", -0.5), ("/m/cat", "machine", 1e30)),
         )
     ]
     box = {
@@ -191,9 +198,9 @@ def test_rows_that_v4_does_not_have(tmp_path: Path):
     )
     assert first == {
         "image/filename": [b"0000000000000000.jpg"],
-        "objects/label": [0, 1, 1],
-        "objects/confidence": [10, 7, 0],
-        "objects/source": [-1, -1, 0],
+        "objects/label": [0, 1, 1, 0, 0],
+        "objects/confidence": [10, 7, 0, -5, (1 << 31) - 1],
+        "objects/source": [-1, -1, 0, 2, 2],
         "objects_trainable/label": [0, 0],
         "objects_trainable/confidence": [7, 0],
         "objects_trainable/source": [-1, 0],
@@ -206,7 +213,7 @@ def test_rows_that_v4_does_not_have(tmp_path: Path):
     assert not any(values for key, values in second.items() if key != "image/filename")
     assert dropped == {
         "boxes of classes without an index": 1,
-        "confidences between tenths": 1,
+        "confidences between tenths": 2,
         "image labels of classes without an index": 1,
         "sources that V4 doesn't have": 1,
     }
@@ -219,6 +226,14 @@ def test_confidences_are_truncated_as_tfds_does(tmp_path: Path):
     (row,), dropped = write(tmp_path / "part", content, {"image_labels": labels})
     assert row["objects/confidence"] == [int(float(text) * 10) for text in texts]
     assert dropped["confidences between tenths"] == 990
+
+
+def test_the_code_of_its_page_runs(version: Version):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    found: dict[str, Any] = {"V": version.folder}
+    exec(code, found)
+    assert found["names"] == [each["label"] for each in classes_of(version)]
+    assert found["boxes"].shape == (len(found["labels"]), 4)
 
 
 def test_wrong_use(make_corpus: Callable[[str, int], Path], tmp_path: Path, version: Version):

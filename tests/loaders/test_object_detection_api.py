@@ -6,6 +6,7 @@ it asks for all of tf-models; and `tf-slim` and `six`.
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tests.builds import Version, run_build
 
 NAME = "object_detection_api"
 DECODER = Path(__file__).with_name("decode_object_detection.py")
+PAGE = Path(__file__).parents[2] / "docs" / "formats" / f"{NAME}.md"
 CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 
@@ -79,3 +81,13 @@ def test_its_decoder_reads_what_parquet_holds(version: Version, tmp_path: Path):
             assert (drawn == (0 if mask is None else mask)).all()
         masks += int(sum(weights))
     assert masks > 0
+
+
+def test_the_code_of_its_page_runs(version: Version):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    found: dict[str, Any] = {"V": version.folder}
+    exec(code, found)
+    row = version.examples[found["example"]["image/source_id"].numpy().decode()]
+    corners = [[box[name] for name in CORNERS] for box in row["bboxes"] or []]
+    assert found["boxes"].numpy().tolist() == corners
+    assert found["image"].shape == (row["height"], row["width"], 3)

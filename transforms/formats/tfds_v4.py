@@ -47,6 +47,7 @@ _UNKNOWN = -1
 _COLUMNS = ("image_labels", "bboxes")
 #: Above what float32 adds to a decimal fraction, and below any difference of such.
 _SLACK = 1e-5
+_INT32 = -(1 << 31), (1 << 31) - 1
 
 
 #: Columns by the features that come from them.
@@ -180,13 +181,13 @@ def _features(
     labels, boxes = (
         _with_source_numbers(Annotations.of(rows, name, content.classes.index)) for name in _COLUMNS
     )
-    # Truncated, as TFDS does.
-    tenths = labels.floats("confidence").astype(np.float64) * 10 + _SLACK
+    exact = labels.floats("confidence").astype(np.float64) * 10
+    tenths = np.trunc(np.clip(exact + np.copysign(_SLACK, exact), *_INT32))  # as TFDS truncates
     labels = labels.with_fields(confidence=pa.array(tenths.astype(np.int64)))
     dropped = {
         "image labels of classes without an index": labels.left_out,
         "boxes of classes without an index": boxes.left_out,
-        "confidences between tenths": int((tenths % 1 > 2 * _SLACK).sum()),
+        "confidences between tenths": int((np.abs(exact - tenths) > _SLACK).sum()),
         "sources that V4 doesn't have": sum(map(_count_other_sources, (labels, boxes))),
     }
     numbers = trainable[labels.numbers]

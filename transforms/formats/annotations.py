@@ -22,7 +22,7 @@ _NOWHERE = -9.0
 
 @dataclasses.dataclass(frozen=True)
 class Annotations:
-    """Those of n examples in one column whose class has an index, m in all.
+    """The annotations of n examples in one column, but for classes without an index; m in all.
 
     Attributes:
         fields: (m,) arrays by name; texts may be dictionaries.
@@ -90,8 +90,8 @@ class Annotations:
         """Returns a field as (m,) float32, NaN where it is null."""
         return self.fields[field].cast(pa.float32()).fill_null(np.nan).to_numpy()
 
-    def flags(self, field: str) -> np.ndarray:
-        """Returns a field as (m,) int64, -1 where it is unknown."""
+    def integers(self, field: str) -> np.ndarray:
+        """Returns a field as (m,) int64, -1 where it is null."""
         return self.fields[field].fill_null(-1).to_numpy().astype(np.int64)
 
 

@@ -145,7 +145,7 @@ def _features(rows: pa.Table, classes: ClassTable) -> tuple[list[Leaf], Counter[
         width=in_one_piece(rows["width"]).take(pa.array(boxes.examples)),
     )
     linked = int((places >= 0).sum())
-    unknown = [(boxes.flags(field) < 0).sum() for field in {*_FLAGS.values()}]
+    unknown = [(boxes.integers(field) < 0).sum() for field in {*_FLAGS.values()}]
     dropped = {
         "image labels of classes without an index": labels.left_out,
         "boxes of classes without an index": boxes.left_out,
@@ -189,7 +189,7 @@ def _of_verified_classes(labels: Annotations, boxes: Annotations) -> Iterator[Le
     is_human = code_texts(labels.fields["source"], {"machine": 0}, 1) == 1
     is_present = labels.floats("confidence") > 0
     absent, present = labels.pairs[is_human & ~is_present], labels.pairs[is_human & is_present]
-    grouped = boxes.pairs[boxes.flags("is_group_of") == 1]
+    grouped = boxes.pairs[boxes.integers("is_group_of") == 1]
     negative = np.setdiff1d(absent, np.append(present, boxes.pairs))
     partial = np.append(np.setdiff1d(present, boxes.pairs), grouped)
     for key, pairs in (("neg", negative), ("not_exhaustive", partial)):
@@ -205,7 +205,7 @@ def _of_boxes(boxes: Annotations) -> Iterator[Leaf]:
     for name, values in corners.items():
         yield Leaf(f"image/object/bbox/{name}", values, rows)
     for name, field in _FLAGS.items():
-        yield Leaf(f"image/object/{name}", np.maximum(boxes.flags(field), 0), rows)
+        yield Leaf(f"image/object/{name}", np.maximum(boxes.integers(field), 0), rows)
     width = (corners["xmax"] - corners["xmin"]) * boxes.floats("width")
     height = (corners["ymax"] - corners["ymin"]) * boxes.floats("height")
     areas = boxes.floats("mask_area")

@@ -49,7 +49,6 @@ _COLUMNS = ("image_labels", "bboxes")
 _SLACK = 1e-5
 _INT32 = -(1 << 31), (1 << 31) - 1
 
-
 #: Columns by the features that come from them.
 _COLUMNS_OF_FEATURES = {
     "image": "image",
@@ -84,7 +83,7 @@ class TfdsV4(DatasetFormat):
         image_id="image/filename",
         has_extension=True,
         size=None,
-        column_of=lambda key: _COLUMNS_OF_FEATURES[key.partition("/")[0]],
+        column_of=lambda key: _COLUMNS_OF_FEATURES.get(key.partition("/")[0], ""),
     )
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
@@ -148,6 +147,7 @@ def _trainable(classes: ClassTable) -> list[str]:
     return [each["label"] for each in classes.numbered if any(map(_is_of_trainable, each["lists"]))]
 
 
+@functools.cache
 def _is_of_trainable(list_name: str) -> bool:
     words = re.split(r"[-_]", list_name)
     return "trainable" in words and "bbox" not in words
@@ -208,7 +208,7 @@ def _with_source_numbers(annotations: Annotations) -> Annotations:
 
 
 def _count_other_sources(annotations: Annotations) -> int:
-    numbers, names = annotations.flags("source_number"), annotations.fields["source"]
+    numbers, names = annotations.integers("source_number"), annotations.fields["source"]
     return int((numbers == _UNKNOWN).sum()) - names.null_count
 
 
@@ -234,4 +234,4 @@ def _of_boxes(boxes: Annotations) -> Iterator[Leaf]:
     corners = np.stack([boxes.floats(name) for name in BOXES["bbox"]], axis=1)
     yield Leaf("bobjects/bbox", corners.ravel(), boxes.rows * 4)
     for flag in FLAGS:
-        yield Leaf(f"bobjects/{flag}", boxes.flags(flag), boxes.rows)
+        yield Leaf(f"bobjects/{flag}", boxes.integers(flag), boxes.rows)

@@ -16,8 +16,8 @@ from tests.formats.reference import encoded
 from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.format import Content, ShardSize
 from transforms.formats.settings import DEFAULT_SETTINGS
-from transforms.formats.tfrecord.format import FORMAT
-from transforms.formats.tfrecord.tfds import CITATION, DESCRIPTION, HOMEPAGE, dataset_folder
+from transforms.formats.tfrecord.format import DATASET, FORMAT
+from transforms.formats.tfrecord.tfds import CITATION, HOMEPAGE
 from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.kinds.boxes import FLAGS
 from transforms.kinds.registry import EXAMPLE, example_columns
@@ -197,7 +197,7 @@ SHARDS = {"train": [2, 0, 3], "validation": [1]}
 
 def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
     """Shards and metadata of `ROWS`; the folder they are in."""
-    folder = data_dir / dataset_folder("v7")
+    folder = data_dir / DATASET.folder("v7")
     folder.mkdir(parents=True)
     for split, lengths in SHARDS.items():
         table = pa.Table.from_pylist(ROWS[split], schema=EXAMPLE)
@@ -264,7 +264,7 @@ def test_metadata_is_what_tfds_itself_writes(tmp_path, with_image, maps):
             config_name="v7",
         ),
         features=_declared(with_image=with_image, maps=maps),
-        description=DESCRIPTION,
+        description=DATASET.description,
         citation=CITATION,
         homepage=HOMEPAGE,
     )

@@ -16,6 +16,8 @@ _MODULES = {
     "jsonl": "transforms.formats.jsonl",
     "yolo": "transforms.formats.yolo",
     "coco": "transforms.formats.coco.format",
+    "object_detection_api": "transforms.formats.object_detection_api",
+    "tfds_v4": "transforms.formats.tfds_v4",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from open_images.synthesis import vocabulary
 from open_images.synthesis.kinds import KINDS
-from open_images.synthesis.text import Row, csv_bytes
+from open_images.synthesis.text import Row
 from open_images.synthesis.vocabulary import all_classes, mid_of, read_text
+from transforms.kinds.csv_text import csv_bytes
 
 SEGMENTABLE = 350
 _TRIPLETS = (

@@ -43,5 +43,7 @@ def join(*parts: pa.Array | str) -> pa.Array:
 
 def joined_bytes(rows: pa.Array) -> bytes:
     """Returns the rows one after the other, which is what Arrow holds."""
+    if not len(rows):
+        return b""
     offsets = np.frombuffer(rows.buffers()[1], np.int32)[rows.offset :][: len(rows) + 1]
     return rows.buffers()[2][int(offsets[0]) : int(offsets[-1])].to_pybytes()

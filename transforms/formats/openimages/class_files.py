@@ -9,7 +9,7 @@ from transforms.kinds import published
 from transforms.kinds.csv_text import csv_bytes
 
 #: How far a hierarchy in which classes have several parents is written out.
-_MOST_NODES = 100_000
+_MOST_NODES = 20_000
 _MOST_LEVELS = 50
 
 _Class = Mapping[str, Any]

@@ -37,26 +37,26 @@ class OpenImages(LooseFormat):
     def concatenate(
         self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
     ) -> None:
-        """Writes the files of the parts, then the tables; and to `destination` their list."""
+        """Writes the files of the parts and the tables, and to `destination` their list."""
         verified: list[StoredPart] = []
-        listed = FileList(destination, create)
         headers: dict[str, bytes] = {}
-        for part in parts:
+        for part in parts:  # all of them before a file is written
             part.read()
             verified.append(part)
-            for file in read_files(part.path):
-                if not _is_piece(file):
-                    listed.write(file)
-                else:
-                    header = _header(file)
-                    headers[file.path] = max(headers.get(file.path, b""), header, key=len)
+            for file in filter(_is_piece, read_files(part.path)):
+                headers[file.path] = max(headers.get(file.path, b""), _header(file), key=len)
+        listed = FileList(destination, create)
         with contextlib.ExitStack() as stack:
-            tables_by_path = {}
-            for path, header in sorted(headers.items()):
-                tables_by_path[path] = stack.enter_context(_open(listed, path, header))
+            opened = {
+                path: stack.enter_context(_open(listed, path, headers[path]))
+                for path in sorted(headers)
+            }
             for part in verified:
-                for file in filter(_is_piece, read_files(part.path)):
-                    tables_by_path[file.path].write(_rows(file, headers[file.path]))
+                for file in read_files(part.path):
+                    if _is_piece(file):
+                        opened[file.path].write(_rows(file, headers[file.path]))
+                    else:
+                        listed.write(file)
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
         files = make_class_files(content.classes)

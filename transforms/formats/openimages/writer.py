@@ -5,6 +5,7 @@ all pieces of a split.
 """
 
 import functools
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,7 +38,8 @@ class OpenImagesWriter(LooseWriter):
 
     @functools.cached_property
     def _boxable(self) -> pa.StringArray:
-        return pa.array([each["label"] for each in class_files.boxable(self._content.classes)])
+        labels = [each["label"] for each in class_files.boxable(self._content.classes)]
+        return pa.array(labels, pa.string())
 
     def _files(self, examples: pa.Table, split: str) -> Iterator[LooseFile]:
         yield from _pictures(examples, split)
@@ -56,21 +58,25 @@ class OpenImagesWriter(LooseWriter):
         for kind in _PLAIN_KINDS:
             if found := tables.read_annotations(examples, kind):
                 yield _piece(tables.plain_table(kind, found), split)
+                if kind == "person_boxes":  # whose published files name none
+                    self._drop("sources of person boxes", found.rows.field("source"))
         narratives = tables.read_annotations(examples, "narratives")
         if narratives and len(narratives.rows):
             yield _piece(tables.narrative_table(narratives, split), split)
-        self._count_dropped(examples)
-
-    def _count_dropped(self, examples: pa.Table) -> None:
         for name in MAP_COLUMNS:
-            written = len(examples) - examples[name].null_count
-            self._dropped[f"{name.replace('_', ' ')}s"] += written
+            self._drop(f"{name.replace('_', ' ')}s", examples[name])
+
+    def _drop(self, what: str, values: pa.Array | pa.ChunkedArray) -> None:
+        """Counts values that aren't written."""
+        self._dropped[what] += len(values) - values.null_count
 
 
 def _pictures(examples: pa.Table, split: str) -> Iterator[LooseFile]:
-    data, names = in_one_piece(examples["image"]).flatten()
-    for name, picture in zip(names.to_pylist(), data, strict=True):
+    data, paths = in_one_piece(examples["image"]).flatten()
+    image_ids = examples["image_id"].to_pylist()
+    for image_id, path, picture in zip(image_ids, paths.to_pylist(), data, strict=True):
         if picture.is_valid:
+            name = image_id + os.path.splitext(path)[1]
             yield LooseFile(f"{FOLDER}/images/{split}/{name}", picture.as_buffer())
 
 

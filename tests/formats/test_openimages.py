@@ -216,21 +216,23 @@ FLAGS = dict.fromkeys(
 )
 
 
-def test_boxes_of_several_parts_have_the_columns_of_the_widest(tmp_path: Path):
+@pytest.mark.parametrize("images_a_part", [1, 4])
+def test_boxes_have_the_columns_of_the_widest(images_a_part: int, tmp_path: Path):
     clicks = [{"x": 0.25, "y": 0.5}] * 4
-    annotations = write(
-        tmp_path / "parts",
-        [{"image_id": "0" * 16, "bboxes": [box()]}],
-        [{"image_id": "1" * 16, "bboxes": []}],
-        [{"image_id": "2" * 16, "bboxes": [box(**FLAGS, extreme_points=clicks)]}],
-        [{"image_id": "3" * 16, "bboxes": [box(**FLAGS)]}],
-    )
-    rows = list(csv.reader((annotations / "oidv6-train-annotations-bbox.csv").open()))
-    assert [len(row) for row in rows] == [21] * 4
-    assert [row[8:] for row in rows[1:]] == [
+    rows = [
+        {"image_id": "0" * 16, "bboxes": [box()]},
+        {"image_id": "1" * 16, "bboxes": []},
+        {"image_id": "2" * 16, "bboxes": [box(**FLAGS, extreme_points=clicks)]},
+        {"image_id": "3" * 16, "bboxes": [box(**FLAGS | {"is_inside": None})]},
+    ]
+    parts = [rows[i : i + images_a_part] for i in range(0, len(rows), images_a_part)]
+    annotations = write(tmp_path / "parts", *parts)
+    table = list(csv.reader((annotations / "oidv6-train-annotations-bbox.csv").open()))
+    assert [len(row) for row in table] == [21] * 4
+    assert [row[8:] for row in table[1:]] == [
         ["-1"] * 13,
         ["0"] * 5 + ["0.25"] * 4 + ["0.5"] * 4,
-        ["0"] * 5 + ["-1"] * 8,
+        ["0"] * 4 + [""] + ["-1"] * 8,
     ]
 
 

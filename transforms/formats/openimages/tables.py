@@ -14,10 +14,12 @@ from transforms.formats.openimages.json_text import join_members, to_json
 from transforms.kinds import boxes, published
 from transforms.kinds.csv_text import join, quoted
 from transforms.kinds.images import IMAGE_ROW
+from transforms.kinds.parsing.table import FLAG
 from transforms.kinds.registry import TABLES
 
 RELEASE = "v7"
 _MACHINE = "machine"
+_UNKNOWN_FLAG = pa.scalar(-1, FLAG)
 #: Characters of a label or a box's id that the name of a mask doesn't have.
 _NOT_IN_NAMES = r"[^0-9A-Za-z_-]"
 
@@ -101,15 +103,18 @@ def label_tables(found: Annotations, boxable: pa.StringArray) -> Iterator[Table]
 
 
 def box_table(found: Annotations) -> Table:
-    """Returns the table of boxes: of 8 columns where no flag is given, of 13 where no clicks are,
-    and else of 21."""
+    """Returns the table of boxes: of 8 columns where no flag is known, of 13 where no clicks are,
+    and else of 21. A box without any flags has the unknown ones, -1, beside others."""
     columns = _columns(found)
     header, flagged, clicked = published.BOX_HEADERS
     points = columns.pop("extreme_points")
-    if any(columns[name].null_count < len(points) for name in boxes.FLAGS):
+    has_flags = np.any([columns[name].is_valid() for name in boxes.FLAGS], axis=0)
+    if has_flags.any():
         header = flagged
     if points.null_count < len(points):
         header = clicked
+    for name in boxes.FLAGS:
+        columns[name] = pc.if_else(pa.array(has_flags), columns[name], _UNKNOWN_FLAG)
     derived = _clicks(points) if header == clicked else {}
     return _make_table("boxes", "boxes", found.image_ids, columns, derived, header)
 

@@ -26,7 +26,8 @@ from open_images.synthesis.photos import photo_row, rotation_of
 from open_images.synthesis.regions import grouped
 from open_images.synthesis.render import jpeg, render, turn
 from open_images.synthesis.scenes import compose
-from open_images.synthesis.text import csv_bytes
+from transforms.kinds import published
+from transforms.kinds.csv_text import csv_bytes
 from transforms.system.processes import in_order
 
 _EMPTY_EVERY = 20  # one image in so many is an empty landscape without any annotations
@@ -79,7 +80,7 @@ def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
         return result
 
     regions = grouped(picture.regions)
-    columns = layout.header_of(release, "boxes", split).count(",") + 1
+    columns = published.header_of(release, "boxes", split).count(",") + 1
     boxes = [annotations.box_of(region, release, split, rng) for region in regions]
     names = annotations.names_in(picture, regions)
     tables = {
@@ -140,7 +141,7 @@ def write_corpus(
             lines = rows[table, split]
             random.Random(f"{seed}/{table}/{split}").shuffle(lines)
             names = layout.files_of(release, table, split)
-            header = layout.header_of(release, table, split)
+            header = published.header_of(release, table, split)
             for part, name in enumerate(names):
                 with closing(layout.TableFile(output / "annotations", name, header)) as file:
                     file.append(b"".join(lines[part :: len(names)]))

@@ -75,7 +75,10 @@ class LooseWriter(ExampleWriter):
         self._rows += len(table)
 
     def _append(self, file: LooseFile) -> None:
-        columns = [pa.array([file.path]), pa.array([file.data], pa.binary())]
+        content = pa.py_buffer(file.data)
+        offsets = pa.py_buffer(np.array([0, content.size], np.int32))
+        data = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, content])
+        columns = [pa.array([file.path]), data]
         self._stream.write_batch(pa.record_batch(columns, schema=_ROW))
 
     def close(self) -> Part:

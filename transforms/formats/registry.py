@@ -14,6 +14,7 @@ _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
+    "openimages": "transforms.formats.openimages.format",
     "yolo": "transforms.formats.yolo",
     "coco": "transforms.formats.coco.format",
     "object_detection_api": "transforms.formats.object_detection_api",

@@ -1,0 +1,111 @@
+"""Writes examples to parts: pictures, PNGs of masks, and pieces of tables.
+
+A piece of a table has the header of its rows, as each part has its own: `format` makes one file of
+all pieces of a split.
+"""
+
+import functools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.dataset.elements import in_one_piece
+from transforms.dataset.schema import MAP_COLUMNS
+from transforms.formats.loose import LooseFile, LooseWriter
+from transforms.formats.openimages import class_files, image_metas, tables
+from transforms.formats.openimages.mask_png import encode_mask
+from transforms.kinds import published
+from transforms.kinds.csv_text import joined_bytes
+
+FOLDER = "openimages"
+ANNOTATIONS = f"{FOLDER}/annotations"
+#: Images whose tables are text at once: a narrative may have a hundred kB.
+_SLICE_IMAGES = 1024
+#: Kinds whose columns are the fields of an annotation.
+_PLAIN_KINDS = ("person_boxes", "relationships", "points")
+
+
+class OpenImagesWriter(LooseWriter):
+    """Writes the published files."""
+
+    def files(self, table: pa.Table) -> Iterator[LooseFile]:
+        for start in range(0, len(table), _SLICE_IMAGES):
+            examples = table.slice(start, _SLICE_IMAGES)
+            # A part is of one split.
+            yield from self._files(examples, examples["split"][0].as_py())
+
+    @functools.cached_property
+    def _boxable(self) -> pa.StringArray:
+        labels = [each["label"] for each in class_files.boxable(self._content.classes)]
+        return pa.array(labels, pa.string())
+
+    def _files(self, examples: pa.Table, split: str) -> Iterator[LooseFile]:
+        yield from _pictures(examples, split)
+        masks = tables.read_annotations(examples, "masks")
+        if masks:
+            names = tables.name_masks(masks)
+            yield from _mask_files(masks, names, split)
+            yield _piece(tables.mask_table(masks, names), split)
+        yield _piece(tables.image_table(examples), split)
+        if labels := tables.read_annotations(examples, "image_labels"):
+            for table in tables.label_tables(labels, self._boxable):
+                yield _piece(table, split)
+        if boxes := tables.read_annotations(examples, "boxes"):
+            yield _piece(tables.box_table(boxes), split)
+            yield from _image_metas(examples, boxes, split)
+        for kind in _PLAIN_KINDS:
+            if found := tables.read_annotations(examples, kind):
+                yield _piece(tables.plain_table(kind, found), split)
+                if kind == "person_boxes":  # whose published files name none
+                    self._drop("sources of person boxes", found.rows.field("source"))
+        narratives = tables.read_annotations(examples, "narratives")
+        if narratives and len(narratives.rows):
+            yield _piece(tables.narrative_table(narratives, split), split)
+        for name in MAP_COLUMNS:
+            self._drop(f"{name.replace('_', ' ')}s", examples[name])
+
+    def _drop(self, what: str, values: pa.Array | pa.ChunkedArray) -> None:
+        """Counts values that aren't written."""
+        self._dropped[what] += len(values) - values.null_count
+
+
+def _pictures(examples: pa.Table, split: str) -> Iterator[LooseFile]:
+    data, paths = in_one_piece(examples["image"]).flatten()
+    image_ids = examples["image_id"].to_pylist()
+    for image_id, path, picture in zip(image_ids, paths.to_pylist(), data, strict=True):
+        if picture.is_valid:
+            name = image_id + os.path.splitext(path)[1]
+            yield LooseFile(f"{FOLDER}/images/{split}/{name}", picture.as_buffer())
+
+
+def _mask_files(
+    masks: tables.Annotations, names: pa.StringArray, split: str
+) -> Iterator[LooseFile]:
+    """Yields the PNGs of masks that have pixels."""
+    has_pixels = masks.rows.field("counts").is_valid()
+    rows = masks.rows.filter(has_pixels)
+    sizes = rows.field("size").to_pylist()
+    for name, counts, size in zip(
+        names.filter(has_pixels).to_pylist(), rows.field("counts"), sizes, strict=True
+    ):
+        png = encode_mask(counts.as_py(), *size)
+        yield LooseFile(f"{FOLDER}/masks/{split}/{name}", png)
+
+
+def _piece(table: tables.Table, split: str) -> LooseFile:
+    header = f"{table.header}\n" if table.header else ""
+    name = published.file_of(tables.RELEASE, table.name, split)
+    return LooseFile(f"{ANNOTATIONS}/{name}", header.encode() + joined_bytes(table.lines))
+
+
+def _image_metas(examples: pa.Table, boxes: tables.Annotations, split: str) -> Iterator[LooseFile]:
+    """Yields a piece of the sizes of images that have boxes, where these have pictures."""
+    places = np.unique(boxes.images)
+    some = examples.select(["image_id", "height", "width"]).take(pa.array(places))
+    if not len(some) or some["width"].null_count:
+        return
+    heights, widths = some["height"].to_numpy(), some["width"].to_numpy()
+    data = image_metas.encode_entries(in_one_piece(some["image_id"]), heights, widths)
+    yield LooseFile(f"{ANNOTATIONS}/{split}-image-metas.pkl", data)

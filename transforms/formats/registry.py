@@ -14,7 +14,7 @@ _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
-    "yolo": "transforms.formats.yolo",
+    "yolo": "transforms.formats.yolo.format",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.

@@ -58,7 +58,7 @@ class YoloWriter(LooseWriter):
         _, first = np.unique(
             np.column_stack([images, classes, units])[kept], axis=0, return_index=True
         )
-        # Which Ultralytics removes with a warning.
+        # Ultralytics warns of lines that are there twice.
         self._dropped["boxes that repeat another one"] += int(kept.sum()) - len(first)
         kept = np.flatnonzero(kept)[np.sort(first)]
         lines = labels.box_lines(classes[kept], units[kept])
@@ -70,21 +70,24 @@ class YoloWriter(LooseWriter):
         masks, images = lists.flatten(), _images(lists)
         classes = self._class_numbers(masks).tolist()
         sizes = masks.field("size").to_pylist()
-        lines, kept = [], []
-        for place, counts in enumerate(masks.field("counts")):
-            if classes[place] < 0:
+        lines: dict[tuple[int, bytes], None] = {}
+        rows = zip(images.tolist(), classes, sizes, masks.field("counts"), strict=True)
+        for image, number, size, counts in rows:
+            if number < 0:
                 self._dropped["masks of classes without a number"] += 1
             elif not counts.is_valid:
                 self._dropped["masks without pixels"] += 1
-            elif (polygon := trace_mask(counts.as_py(), sizes[place])) is None:
+            elif (polygon := trace_mask(counts.as_py(), size)) is None:
                 self._dropped["masks of a pixel or a line of pixels"] += 1
             else:
-                height, width = sizes[place]
+                height, width = size
                 units = labels.point_units(polygon, width, height)
-                lines.append(labels.polygon_line(classes[place], units))
-                kept.append(place)
+                line = image, labels.polygon_line(number, units)
+                self._dropped["masks that repeat another one"] += line in lines
+                lines[line] = None
         self._dropped["boxes (masks are written)"] += len(in_one_piece(table["bboxes"]).flatten())
-        return _join_lines(pa.array(lines, pa.binary()), images[kept], len(table))
+        texts = pa.array([line for _, line in lines], pa.binary())
+        return _join_lines(texts, np.array([image for image, _ in lines], int), len(table))
 
     def _class_numbers(self, annotations: pa.StructArray) -> np.ndarray:
         """Returns the class numbers of annotations from 0, (n,) int64; -1 for one that has none."""

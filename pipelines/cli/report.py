@@ -180,7 +180,7 @@ def _split_rows(splits: Mapping[str, Split]) -> list[tuple]:
     for name in sorted(splits, key=naming.SPLITS.index):
         for form in sorted(splits[name].formats):
             shards = splits[name].of_format(form)
-            size = sum(shard.bytes for shard in shards) / (1 << 20)
+            size = sum(shard.all_bytes for shard in shards) / (1 << 20)
             examples = sum(shard.num_examples for shard in shards)
             rows.append((name, form, examples, len(shards), f"{size:,.1f}"))
     return rows

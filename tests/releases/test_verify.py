@@ -566,7 +566,8 @@ def test_versions_of_one_format(form: str, make_corpus: Callable, tmp_path: Path
     code, (line,) = run(tmp_path / "out")
     assert code == 0, line
     assert ": whole; 3 examples in 1 shard" in line
-    assert ", 3 pictures decoded, " in line
+    pictures = 0 if find_format(form).is_partial else 3
+    assert f", {pictures} pictures decoded, " in line
 
 
 def test_annotations_alone(make_corpus: Callable, tmp_path: Path, run: Callable):

@@ -195,6 +195,7 @@ class Shard(NamedTuple):
     """A published file and what it was made of; `path` is relative to the version's folder.
 
     `footer` is the CRC-32 of page indexes and the footer, empty where the format has none.
+    `loose_bytes` is the size of the files that it lists, in formats of loose files.
     """
 
     format: str
@@ -206,6 +207,7 @@ class Shard(NamedTuple):
     sha256: str
     parts: tuple[BuiltPart, ...] = ()
     footer: str = ""
+    loose_bytes: int = 0
 
 
 def in_one_piece(column: pa.ChunkedArray) -> pa.Array:

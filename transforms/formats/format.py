@@ -172,6 +172,8 @@ class FileKind(abc.ABC):
     has_loose_files: ClassVar[bool] = False
     #: Whether all parts of a split make one shard, whatever its size.
     is_single: ClassVar[bool] = False
+    #: Patterns of files that its readers write beside its own, by their path in the version.
+    caches: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:

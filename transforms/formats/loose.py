@@ -1,6 +1,6 @@
 """Formats of loose files: a file a picture, or one that grows with every example of a split.
 
-A part is an Arrow stream of the files' paths and contents. Its shard is a list of the files, in the
+A part is the files end to end, each after its path. Its shard is a list of the files, in the
 form of `sha256sum`, so that `sha256sum -c` checks them from the version's folder:
 
     # 0001eeaf4aed83f9
@@ -11,8 +11,9 @@ A line that begins with `#` names an example, of which the shard has as many as 
 
 import abc
 import contextlib
-import functools
 import hashlib
+import re
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -31,13 +32,15 @@ from transforms.formats.format import (
     Picture,
     Schema,
 )
-from transforms.formats.part import HashingFile, Part, StoredPart
+from transforms.formats.part import HashingFile, StoredPart
 
-_ROW = pa.schema({"path": pa.string(), "data": pa.binary()})
+#: Before a file in a part: the lengths of its path and of its content, which follow.
+_HEAD = struct.Struct("<IQ")
 #: In place of a path, where `data` is an ImageID.
 _EXAMPLE = ""
 _LIST_ROWS = 65_536
-_SHA256_DIGITS = 64
+#: A line of a list that names a file, which lies below the version's folder.
+_LISTED = re.compile("([0-9a-f]{64})  ([^/].*)")
 
 
 class LooseFile(NamedTuple):
@@ -63,10 +66,6 @@ class LooseWriter(ExampleWriter):
             table: (n,) rows as of `ExampleWriter.write`.
         """
 
-    @functools.cached_property
-    def _stream(self) -> pa.RecordBatchStreamWriter:
-        return pa.ipc.new_stream(self._file, _ROW)
-
     def write(self, table: pa.Table) -> None:
         for image_id in table["image_id"].to_pylist():
             self._append(LooseFile(_EXAMPLE, image_id.encode()))
@@ -75,23 +74,18 @@ class LooseWriter(ExampleWriter):
         self._rows += len(table)
 
     def _append(self, file: LooseFile) -> None:
-        content = pa.py_buffer(file.data)
-        offsets = pa.py_buffer(np.array([0, content.size], np.int32))
-        data = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, content])
-        columns = [pa.array([file.path]), data]
-        self._stream.write_batch(pa.record_batch(columns, schema=_ROW))
-
-    def close(self) -> Part:
-        self._stream.close()
-        return super().close()
+        path, data = file.path.encode(), memoryview(file.data)
+        self._file.write(_HEAD.pack(len(path), data.nbytes) + path)
+        self._file.write(data)
 
 
 def read_files(path: str) -> Iterator[LooseFile]:
     """Yields the files of a part that was verified; contents are buffers that stay on the disk."""
-    with pa.memory_map(path) as source, pa.ipc.open_stream(source) as stream:
-        for batch in stream:
-            for name, data in zip(batch["path"].to_pylist(), batch["data"], strict=True):
-                yield LooseFile(name, data.as_buffer())
+    with pa.memory_map(path) as source:
+        while head := source.read(_HEAD.size):
+            path_bytes, data_bytes = _HEAD.unpack(head)
+            name = source.read(path_bytes).decode()
+            yield LooseFile(name, source.read_buffer(data_bytes))
 
 
 class FileList:
@@ -167,27 +161,31 @@ class LooseFormat(Format):
 
     def listed_files(self, path: str) -> Iterator[ListedFile]:
         with open(path, errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                if line.startswith("# "):
-                    continue
-                sha256, _, name = line.rstrip("\n").partition("  ")
-                inside = name and not name.startswith("/") and ".." not in name.split("/")
-                if len(sha256) != _SHA256_DIGITS or not inside:
-                    raise FormatError(f"line {number} names no file with its SHA-256")
-                yield ListedFile(name, sha256)
+            yield from (line for line in _read_list(file) if isinstance(line, ListedFile))
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
     ) -> Iterator["ListedExamples"]:
-        with open(path) as file:
-            found = read_image_ids(file)
+        with open(path, errors="replace") as file:
+            found = (line for line in _read_list(file) if isinstance(line, str))
             for ids in iter(lambda: [*islice(found, _LIST_ROWS)], []):
                 yield ListedExamples(pa.array(ids, pa.string()))
 
 
-def read_image_ids(lines: Iterable[str]) -> Iterator[str]:
-    """Yields the ImageIDs of the examples of a list of files."""
-    return (line[2:].rstrip("\n") for line in lines if line.startswith("# "))
+def _read_list(lines: Iterable[str]) -> Iterator[str | ListedFile]:
+    """Yields what a list of files consists of: ImageIDs, and files.
+
+    Raises:
+        FormatError: A line is neither.
+    """
+    for number, line in enumerate(lines, 1):
+        line = line.rstrip("\n")
+        if line.startswith("# "):
+            yield line[2:]
+        elif (match := _LISTED.fullmatch(line)) and ".." not in match[2].split("/"):
+            yield ListedFile(match[2], match[1])
+        else:
+            raise FormatError(f"line {number} names no file with its SHA-256")
 
 
 class ListedExamples:

@@ -14,11 +14,11 @@ _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
-    "openimages": "transforms.formats.openimages.format",
-    "yolo": "transforms.formats.yolo",
     "coco": "transforms.formats.coco.format",
+    "yolo": "transforms.formats.yolo.format",
     "object_detection_api": "transforms.formats.object_detection_api",
     "tfds_v4": "transforms.formats.tfds_v4",
+    "openimages": "transforms.formats.openimages.format",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.

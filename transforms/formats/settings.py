@@ -1,8 +1,8 @@
 """How formats write examples, beside what examples hold: the flags of single formats."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,10 +12,14 @@ class FormatSettings:
     Attributes:
         release: the dataset's version for readers, such as `v7`.
         coco_layout: where COCO's JSON files lie, `coco` or `roboflow`.
+        yolo_task: what lines of labels are: boxes for `detect`, masks for `segment`.
+        yolo_drop: flags of boxes, such as `group_of`; boxes that have one of them get no line.
     """
 
     release: str = "v7"
-    coco_layout: str = "coco"
+    coco_layout: Literal["coco", "roboflow"] = "coco"
+    yolo_task: Literal["detect", "segment"] = "detect"
+    yolo_drop: Sequence[str] = ()
 
     @classmethod
     def of_flags(cls, flags: Mapping[str, Any], release: str) -> Self:

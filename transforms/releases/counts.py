@@ -192,9 +192,8 @@ def count_splits(shards: Iterable[Shard]) -> dict[str, Split]:
     of_split: dict[str, list[ShardFile]] = collections.defaultdict(list)
     for shard in sorted(shards):
         if shard.format != naming.LINEAGE:
-            entry = ShardFile(
-                shard.path, shard.format, shard.num_examples, shard.bytes, shard.sha256
-            )
+            size = shard.bytes, shard.sha256, shard.loose_bytes
+            entry = ShardFile(shard.path, shard.format, shard.num_examples, *size)
             of_split[shard.split].append(entry)
     splits = {}
     for name, entries in of_split.items():

@@ -67,13 +67,19 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class ShardFile:
-    """A shard of a split in one format."""
+    """A shard of a split in one format; `loose_bytes` is the size of the files that it lists."""
 
     path: Path
     format: FormatName
     num_examples: Count
     bytes: Count
     sha256: str
+    loose_bytes: Count = 0
+
+    @property
+    def all_bytes(self) -> int:
+        """Its size, with the files that it lists."""
+        return self.bytes + self.loose_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,11 +253,11 @@ class Manifest:
 
 
 def bytes_by_format(splits: Mapping[str, Split]) -> dict[str, int]:
-    """Returns the bytes of the shards of all splits, by format."""
+    """Returns the bytes of the shards of all splits, and of what they list, by format."""
     found: Counter[str] = Counter()
     for split in splits.values():
         for shard in split.shards:
-            found[shard.format] += shard.bytes
+            found[shard.format] += shard.all_bytes
     return dict(sorted(found.items()))
 
 

@@ -7,10 +7,13 @@ import shutil
 import tempfile
 import uuid
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby, pairwise, zip_longest
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Self
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Shard
@@ -122,12 +125,12 @@ def seal_shard(
         scratch = _make_scratch(plan.parts, stack)
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
-        create = partial(_create, folder, scratch=scratch, options=options)
-        size, sha256 = _put_together(plan._replace(parts=local), attempt, create)
+        with _LooseFiles(folder, scratch, options) as loose:
+            size, sha256 = _put_together(plan._replace(parts=local), attempt, loose.create)
         if kind.count(attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
         footer = kind.footer_checksum(attempt)
-    return shard(bytes=size, sha256=sha256, footer=footer)
+    return shard(bytes=size, sha256=sha256, footer=footer, loose_bytes=loose.bytes)
 
 
 def sync_shard(shard: Shard, folder: str) -> None:
@@ -187,12 +190,52 @@ def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPar
     return part._replace(path=path)
 
 
-@contextlib.contextmanager
-def _create(folder: str, path: str, scratch: str, options: ObjectOptions) -> Iterator[BinaryIO]:
-    """Opens a file of a version, as of `format.CreateFile`."""
-    target = os.path.join(folder, path)
-    with files.staged(target, scratch, options) as attempt, open(attempt, "wb") as file:
-        yield file
+class _LooseFiles:
+    """Creates the files that a shard lists; they are there once the context ends.
+
+    To an object store several go at once, since a request takes longer than a picture's bytes.
+
+    Attributes:
+        bytes: of all files so far.
+    """
+
+    def __init__(self, folder: str, scratch: str, options: ObjectOptions) -> None:
+        """Arguments as of `seal_shard`; `scratch` is a local folder."""
+        self.bytes = 0
+        self._folder = folder
+        self._scratch = scratch
+        self._options = options
+        self._threads = ThreadPoolExecutor(options.max_concurrent, "loose files")
+        self._uploads: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        with self._threads:
+            while self._uploads and error is None:
+                self._uploads.popleft().result()
+
+    @contextlib.contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        """Opens a file, as of `format.CreateFile`."""
+        target = os.path.join(self._folder, path)
+        if not is_remote(target):
+            with files.staged(target, self._scratch) as attempt, open(attempt, "wb") as file:
+                yield file
+                self.bytes += file.tell()
+            return
+        attempt = os.path.join(self._scratch, uuid.uuid4().hex)
+        with open(attempt, "wb") as file:
+            yield file
+            self.bytes += file.tell()
+        if len(self._uploads) == self._options.max_concurrent:
+            self._uploads.popleft().result()
+        self._uploads.append(self._threads.submit(self._upload, target, attempt))
+
+    def _upload(self, target: str, attempt: str) -> None:
+        objects.upload(target, Path(attempt), self._options)
+        os.remove(attempt)
 
 
 def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[int, str]:

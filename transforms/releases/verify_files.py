@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -141,7 +141,13 @@ def check_files(manifest: Manifest, contents: Contents, loose: Collection[str]) 
         wanted |= failed
     yield from (f"{path}: is {kind}, not a file" for path, kind in sorted(irregular.items()))
     yield from (f"{path}: is missing" for path in sorted(wanted - sizes.keys() - irregular.keys()))
-    yield from (f"{path}: is not in the manifest" for path in sorted(sizes.keys() - wanted))
+    caches = [pattern for form in manifest.formats for pattern in find_format(form).caches]
+    others = {path for path in sizes.keys() - wanted if not _is_any(path, caches)}
+    yield from (f"{path}: is not in the manifest" for path in sorted(others))
+
+
+def _is_any(path: str, patterns: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in patterns)
 
 
 def check_content(

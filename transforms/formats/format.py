@@ -12,6 +12,7 @@ A format is one module with an instance of its class, `FORMAT`, and one line in 
 import abc
 import contextlib
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol
@@ -172,6 +173,10 @@ class FileKind(abc.ABC):
     has_loose_files: ClassVar[bool] = False
     #: Whether all parts of a split make one shard, whatever its size.
     is_single: ClassVar[bool] = False
+    #: Whether a part is a shard as it stands; else each is put together by `concatenate`.
+    parts_are_shards: ClassVar[bool] = True
+    #: The largest size that shards may aim at; they may exceed it by a quarter, as parts may.
+    most_target_bytes: ClassVar[float] = math.inf
 
     @abc.abstractmethod
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:

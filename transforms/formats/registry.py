@@ -14,6 +14,8 @@ _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
+    "webdataset": "transforms.formats.webdataset",
+    "mds": "transforms.formats.mds",
     "yolo": "transforms.formats.yolo",
 }
 FORMATS = tuple(_MODULES)

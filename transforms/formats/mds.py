@@ -332,40 +332,45 @@ def _index(columns: Sequence[str], shards: Sequence[ShardSize]) -> dict[str, Any
 def _read_samples(file: BinaryIO) -> Iterator[samples.Sample]:
     try:
         shard = _Shard(file, "it")
-        names = json.loads(shard.config)["column_names"]
+        config = json.loads(shard.config)
+        encodings = dict(zip(config["column_names"], config["column_encodings"], strict=True))
     except (ValueError, LookupError, TypeError) as error:
         raise FormatError(str(error)) from None
     for start, stop in itertools.pairwise(shard.offsets.tolist()):
-        yield _to_sample(os.pread(file.fileno(), stop - start, start), names)
+        yield _to_sample(os.pread(file.fileno(), stop - start, start), encodings)
 
 
-def _to_sample(data: bytes, names: Sequence[str]) -> samples.Sample:
-    """Returns a sample of its bytes; `FormatError` if it isn't one."""
-    head = len(names) * _UINT.itemsize
-    if len(data) < head:
-        raise FormatError("has a sample that is cut")
-    sizes = np.frombuffer(data[:head], _UINT)
-    ends = (head + np.cumsum(sizes, dtype=np.int64)).tolist()
-    if ends[-1] != len(data):
-        raise FormatError("has a sample that is cut")
-    values = {
-        name: data[start:stop]
-        for name, start, stop in zip(names, [head, *ends], ends, strict=False)
-    }
-    image_id = values["image_id"].decode("ascii", "replace")
+def _to_sample(data: bytes, encodings: Mapping[str, str]) -> samples.Sample:
+    """Returns a sample of its bytes.
+
+    Args:
+        data: of the sample.
+        encodings: of its columns, in order.
+
+    Raises:
+        FormatError: It isn't one.
+    """
+    values = dict(zip(encodings, _split(data, len(encodings)), strict=True))
+    image_id = values.get("image_id", b"").decode(errors="replace")
     path = values.pop(_PATH, b"").decode(errors="replace")
     values.pop(_LABELS, None)
-    pictures: dict[str, tuple[str, bytes]] = {}
-    for name in [*values]:
-        if samples.is_picture(name):
-            map_path = f"{image_id}_{name.removesuffix('_map')}.png"
-            pictures[name] = (path if name == _PICTURE else map_path, values.pop(name))
-    for name in _TEXTS:
-        if name in values:
-            values[name] = _quote(values[name])
-    members = (f'"{name}":'.encode() + value for name, value in values.items())
+    members, pictures = [], {}
+    for name, value in values.items():
+        if encodings[name] in (_JPEG, _PNG):
+            of_map = f"{image_id}_{name.removesuffix('_map')}.png"
+            pictures[name] = path if name == _PICTURE else of_map, value
+        else:
+            text = encodings[name] == _TEXT
+            member = json.dumps(value.decode(errors="replace")).encode() if text else value
+            members.append(f"{json.dumps(name)}:".encode() + member)
     return samples.Sample(b"{" + b",".join(members) + b"}", pictures)
 
 
-def _quote(text: bytes) -> bytes:
-    return json.dumps(text.decode(errors="replace")).encode()
+def _split(data: bytes, columns: int) -> list[bytes]:
+    """Returns the values of a sample."""
+    head = columns * _UINT.itemsize
+    sizes = np.frombuffer(data[:head].ljust(head, b"\0"), _UINT)
+    ends = (head + np.cumsum(sizes, dtype=np.int64)).tolist()
+    if ends[-1:] != [len(data)]:
+        raise FormatError("has a sample that is cut")
+    return [data[start:stop] for start, stop in itertools.pairwise([head, *ends])]

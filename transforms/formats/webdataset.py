@@ -174,7 +174,7 @@ class WebDataset(Format):
         return (
             "import glob, webdataset; "
             f"dataset = webdataset.WebDataset(sorted(glob.glob({pattern!r})), shardshuffle=False)"
-            ".decode('pil')"
+            ".decode()"
         )
 
     def schema(self, content: Content) -> dict[str, str]:

@@ -12,6 +12,7 @@ from streaming.base.util import clean_stale_shared_memory
 
 from tests.builds import Build, Version
 from tests.formats.sealed import as_json
+from tests.loaders.snippets import run_snippets
 
 IMAGES = 30
 BATCH = 4
@@ -111,3 +112,13 @@ def test_shuffled_reading_goes_on_where_it_was_left(version: Version):
     resumed = open_loader()
     resumed.load_state_dict(state)
     assert read + [image_id for batch in resumed for image_id in batch["image_id"]] == every
+
+
+def test_the_documented_way(version: Version):
+    names = run_snippets("formats/mds.md", version.folder)
+    batch = names["batch"]
+    assert len(batch["image_id"]) == 8  # of 24 in batches of 16, the second one
+    for image_id, picture, boxes in zip(*batch.values(), strict=True):
+        row = version.examples[image_id]
+        assert picture.size == (row["width"], row["height"])
+        assert boxes == as_json(row["bboxes"])

@@ -2,7 +2,6 @@
 
 import io
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 
 from tests.builds import Build, Version
 from tests.formats.sealed import as_json
+from tests.loaders.snippets import run_snippets
 from transforms.kinds.registry import EXAMPLE
 
 IMAGES = 30
@@ -80,10 +80,18 @@ def test_workers_share_the_shards(version: Version):
     assert sorted(key for (key,) in loader) == sorted(each["image_id"] for each in rows)
 
 
-def test_shuffled_reading_is_repeatable(version: Version):
-    def read(seed: int) -> list[str]:
-        shuffled = open_split(version, "train").shuffle(100, rng=random.Random(seed))
-        return [sample["__key__"] for sample in shuffled]
+def test_the_documented_way(version: Version):
+    """Shuffled, and from where an epoch was left."""
+    names = run_snippets("formats/webdataset.md", version.folder)
+    row, target, weight = names["row"], names["target"], names["weight"]
+    assert row["image_id"] in version.examples
+    assert target.sum() == len(names["labels"]["positive"]) > 0
+    assert weight.sum() == target.sum() + len(names["labels"]["negative"])
 
-    assert read(1) == read(1) != read(2)
-    assert sorted(read(1)) == sorted(read(2))
+    def read(epoch: int, done: int = 0) -> list[str]:
+        return [sample["__key__"] for sample in names["open_epoch"](epoch, done)]
+
+    whole = read(1)
+    assert read(1, done=10) == whole[10:]
+    assert sorted(read(2)) == sorted(whole)
+    assert read(2) != whole

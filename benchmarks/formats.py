@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (programs[name].title, *_figures(runs, flags.images), _ratio(name, measured))
         for name, runs in measured.items()
     ]
-    heading = ("", "images/s", "slowest – fastest", "peak memory, MiB", "by its peer")
+    heading = ("", "images/s", "slowest – fastest", "peak memory, MiB", "times its peer's")
     body = f"{about}\n\n{flags.images:,} images, medians of {flags.repeats}.\n\n"
     publish(
         flags.results, "Output formats", "benchmarks.formats", given, body + table(heading, rows)

@@ -23,9 +23,10 @@ from tests.formats.sealed import (
     write_part,
 )
 from transforms.dataset.elements import BuiltPart
-from transforms.formats.format import FormatError
+from transforms.formats.format import FormatError, ShardSize
 from transforms.formats.mds import FORMAT
 from transforms.formats.part import Crc32
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.kinds.registry import EXAMPLE
 from transforms.releases.shards import plan_shards
 from transforms.storage import files
@@ -93,6 +94,15 @@ def test_samples_are_those_of_parquet(build_of_samples: Version):
             for name in ("image", "instance_map", "semantic_map"):
                 assert sample.pop(name) == example.pop(name)["bytes"]
             assert sample == as_json(example)
+
+
+def test_an_index_of_other_shards_is_told():
+    shards = {"train": [ShardSize(5, 1024, "ab")]}
+    (document,) = FORMAT.documents(content(), shards).values()
+    (test,) = FORMAT.document_tests(DEFAULT_SETTINGS, FORMAT.schema(content()), shards).values()
+    assert test(document)
+    assert not test(document | {"shards": []})
+    assert not test("text")
 
 
 def test_bytes_do_not_depend_on_how_rows_come(tmp_path: Path):

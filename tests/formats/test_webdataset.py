@@ -20,8 +20,9 @@ from tests.formats.sealed import (
     slices,
     write_part,
 )
-from transforms.formats.format import FormatError
+from transforms.formats.format import FormatError, ShardSize
 from transforms.formats.part import Crc32
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.formats.webdataset import FORMAT
 from transforms.kinds.registry import EXAMPLE
 from transforms.storage import files
@@ -105,6 +106,15 @@ def test_the_index_names_shards_beside_it(build_of_samples: Version):
         ] == [
             (each["path"], each["num_examples"], each["bytes"], each["sha256"]) for each in of_split
         ]
+
+
+def test_an_index_of_other_shards_is_told():
+    shards = {"train": [ShardSize(5, 1024, "ab")]}
+    (document,) = FORMAT.documents(content(), shards).values()
+    (test,) = FORMAT.document_tests(DEFAULT_SETTINGS, FORMAT.schema(content()), shards).values()
+    assert test(document)
+    assert not test(document | {"shardlist": []})
+    assert not test("text")
 
 
 def test_bytes_do_not_depend_on_how_rows_come(tmp_path: Path):

@@ -217,7 +217,8 @@ class FileKind(abc.ABC):
             part.read(destination.write)
 
     def footer_checksum(self, path: str) -> str:
-        """Returns the CRC-32 of what follows a local shard's examples; empty where nothing does."""
+        """Returns the CRC-32 of what a local shard has beside its examples, such as a footer; empty
+        where that is nothing."""
         return ""
 
 

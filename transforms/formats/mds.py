@@ -15,6 +15,8 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import eq
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -247,7 +249,7 @@ class Mds(Format):
         offsets = start + wire.offsets_of(sizes)
         if offsets[-1] > np.iinfo(_UINT).max:
             raise ValueError("a shard of mds holds 4 GiB: lower --shard_size")
-        destination.write(np.array([len(sizes), *offsets], _UINT).tobytes())
+        destination.write(np.append(len(sizes), offsets).astype(_UINT).tobytes())
         destination.write(config)
         for path, end in zip(paths, ends, strict=True):
             with open(path, "rb") as file:
@@ -255,7 +257,6 @@ class Mds(Format):
                     destination.write(data)
 
     def footer_checksum(self, path: str) -> str:
-        """Returns the CRC-32 of what precedes a local shard's samples."""
         with open(path, "rb") as file:
             return _Shard(file, path).checksum
 
@@ -278,7 +279,7 @@ class Mds(Format):
         self, settings: FormatSettings, schema: Schema, shards: Shards
     ) -> dict[str, Callable[[Any], bool]]:
         columns = [*described.columns_of(schema)]
-        return {_index_path(split): _index(columns, shards[split]).__eq__ for split in shards}
+        return {_index_path(split): partial(eq, _index(columns, shards[split])) for split in shards}
 
     def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         return (

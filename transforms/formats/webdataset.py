@@ -14,7 +14,9 @@ An archive is ended by two blocks of zeros, which is the footer of parts and sha
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
+from operator import eq
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -113,7 +115,7 @@ class WebDataset(Format):
         self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
     ) -> None:
         for part in parts:
-            size = os.path.getsize(part.path) - len(tar.END)
+            size = max(0, os.path.getsize(part.path) - len(tar.END))
             part.read(take_first(size, destination.write))
         destination.write(tar.END)
 
@@ -143,7 +145,7 @@ class WebDataset(Format):
     def document_tests(
         self, settings: FormatSettings, schema: Schema, shards: Shards
     ) -> dict[str, Callable[[Any], bool]]:
-        return {path: index.__eq__ for path, index in self._indexes(settings, shards).items()}
+        return {path: partial(eq, index) for path, index in self._indexes(settings, shards).items()}
 
     def _indexes(self, settings: FormatSettings, shards: Shards) -> dict[str, Any]:
         """Returns the indexes by which `wids` finds samples by their number, by path.

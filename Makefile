@@ -127,9 +127,9 @@ bench-full: $(VENV)/bench
 bench-examples: $(VENV)/bench
 	$(BIN)/python -m benchmarks.tfrecord_examples $(BENCH_FLAGS)
 
-# PEERS=PYTHON,… names environments with the libraries of formats.
+# PYTHONS=venv/bin/python,… names environments with the libraries of formats.
 bench-formats: $(VENV)/installed
-	$(BIN)/python -m benchmarks.formats $(if $(PEERS),--peers $(PEERS)) $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.formats $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels $(BENCH_FLAGS)

@@ -13,22 +13,19 @@ from pathlib import Path
 WORKERS = 2
 _SHARD_BYTES = 256 << 20
 
-#: An image: its id, the path of its picture, and its rows as the CSV files have them.
-Image = tuple[str, Path, dict[str, list[dict[str, str]]]]
+#: An image: its id, the path of its picture, and its boxes as the table has them.
+Image = tuple[str, Path, list[dict[str, str]]]
 
 
 def read_corpus(corpus: Path) -> list[Image]:
-    """Returns all images with their rows."""
-    rows: dict[str, dict[str, list]] = defaultdict(lambda: {"bboxes": [], "image_labels": []})
-    for column, name in (
-        ("bboxes", "train-annotations-bbox.csv"),
-        ("image_labels", "train-annotations-human-imagelabels.csv"),
-    ):
-        with (corpus / "annotations" / name).open(newline="") as file:
+    """Returns all images with their boxes."""
+    boxes: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for table in sorted((corpus / "annotations").glob("*annotations-bbox*.csv")):
+        with table.open(newline="") as file:
             for row in csv.DictReader(file):
-                rows[row.pop("ImageID")][column].append(row)
-    pictures = sorted((corpus / "images" / "train").iterdir())
-    return [(path.stem, path, rows[path.stem]) for path in pictures]
+                boxes[row.pop("ImageID")].append(row)
+    pictures = sorted((corpus / "images").glob("*/*.jpg"))
+    return [(path.stem, path, boxes[path.stem]) for path in pictures]
 
 
 def write_webdataset(images: Sequence[Image], output: Path, worker: int) -> None:
@@ -37,8 +34,8 @@ def write_webdataset(images: Sequence[Image], output: Path, worker: int) -> None
 
     pattern = f"{output}/train-{worker}-%05d.tar"
     with webdataset.ShardWriter(pattern, maxsize=_SHARD_BYTES, verbose=0) as sink:
-        for image_id, path, rows in images:
-            sink.write({"__key__": image_id, "jpg": path.read_bytes(), "json": rows})
+        for image_id, path, boxes in images:
+            sink.write({"__key__": image_id, "jpg": path.read_bytes(), "json": boxes})
 
 
 def write_mds(images: Sequence[Image], output: Path, worker: int) -> None:
@@ -48,8 +45,8 @@ def write_mds(images: Sequence[Image], output: Path, worker: int) -> None:
     columns = {"image_id": "str", "image": "jpeg", "json": "json"}
     folder, hashes = f"{output}/{worker}", ["sha256"]
     with MDSWriter(out=folder, columns=columns, hashes=hashes, size_limit=_SHARD_BYTES) as sink:
-        for image_id, path, rows in images:
-            sink.write({"image_id": image_id, "image": path.read_bytes(), "json": rows})
+        for image_id, path, boxes in images:
+            sink.write({"image_id": image_id, "image": path.read_bytes(), "json": boxes})
 
 
 def write_datumaro(images: Sequence[Image], output: Path, worker: int, form: str) -> None:
@@ -59,19 +56,19 @@ def write_datumaro(images: Sequence[Image], output: Path, worker: int, form: str
     from datumaro.components.dataset_base import DatasetItem
     from datumaro.components.media import Image as Media
 
-    height, width = 768, 1024  # as all are, so that none is decoded for it
-    names = sorted({box["LabelName"] for *_, rows in images for box in rows["bboxes"]})
+    names = sorted({box["LabelName"] for *_, boxes in images for box in boxes})
     numbers = {name: number for number, name in enumerate(names)}
     items = []
-    for image_id, path, rows in images:
-        boxes = []
-        for row in rows["bboxes"]:
+    for image_id, path, boxes in images:
+        media = Media.from_file(str(path))
+        height, width = media.size
+        found = []
+        for row in boxes:
             left, right = float(row["XMin"]) * width, float(row["XMax"]) * width
             top, bottom = float(row["YMin"]) * height, float(row["YMax"]) * height
             label = numbers[row["LabelName"]]
-            boxes.append(Bbox(left, top, right - left, bottom - top, label=label))
-        media = Media.from_file(str(path), size=(height, width))
-        items.append(DatasetItem(image_id, subset="train", media=media, annotations=boxes))
+            found.append(Bbox(left, top, right - left, bottom - top, label=label))
+        items.append(DatasetItem(image_id, subset="train", media=media, annotations=found))
     Dataset.from_iterable(items, categories=names).export(
         f"{output}/{worker}", form, save_media=True
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_MACHINE = "machine"
+from transforms.selection.label_types import LABEL_TYPES
 
 
 def label_numbers(labels: pa.ListArray, index: Mapping[str, int]) -> pa.StructArray:
@@ -27,8 +27,8 @@ def label_numbers(labels: pa.ListArray, index: Mapping[str, int]) -> pa.StructAr
     images = np.repeat(np.arange(len(labels)), labels.value_lengths().fill_null(0))
     numbers = _numbers(pc.struct_field(rows, "label"), index)
     confidence = pc.struct_field(rows, "confidence").fill_null(np.nan).to_numpy()
-    source = pc.struct_field(rows, "source").cast(pa.string())
-    by_people = pc.not_equal(source, _MACHINE).fill_null(True).to_numpy(zero_copy_only=False)
+    by_people = LABEL_TYPES["image_labels"].mask(rows)
+    assert by_people is not None
     counts = by_people & (numbers >= 0)
     # One number for both, so that they are sorted and held against each other together.
     span = max(index.values(), default=0) + 1

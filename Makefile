@@ -20,7 +20,7 @@ OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c3
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: help demo check test setup lint types docs fuzz bench bench-peers bench-startup bench-growth \
-    bench-narratives bench-full bench-examples bench-pixels bench-memory bench-incremental \
+    bench-narratives bench-full bench-examples bench-formats bench-pixels bench-memory bench-incremental \
     bench-rebuilds bench-flink toolchain flink prism kubernetes airflow clean
 
 demo: $(VENV)/installed
@@ -126,6 +126,10 @@ bench-full: $(VENV)/bench
 
 bench-examples: $(VENV)/bench
 	$(BIN)/python -m benchmarks.tfrecord_examples $(BENCH_FLAGS)
+
+# PYTHONS=venv/bin/python,… names environments with the libraries of formats.
+bench-formats: $(VENV)/installed
+	$(BIN)/python -m benchmarks.formats $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels $(BENCH_FLAGS)

@@ -99,6 +99,7 @@ class PartWriter:
         self._options = options
         self._content = content
         self._form = form
+        self._shard_size = min(options.shard_size, find_format(form).most_target_bytes)
         self._split = split
         self._bucket = bucket
         self._coming = images
@@ -127,7 +128,7 @@ class PartWriter:
         return (self._written + self._coming) // self._parts_to_come
 
     def _is_large(self, writer: ExampleWriter) -> bool:
-        written, shard_size = writer.bytes_written, self._options.shard_size
+        written, shard_size = writer.bytes_written, self._shard_size
         rest = written / self._written * self._coming
         # Rather than that a small rest becomes a shard, the last one is somewhat larger.
         return written >= shard_size and rest >= shard_size * _SMALL_REST

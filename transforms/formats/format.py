@@ -12,6 +12,7 @@ A format is one module with an instance of its class, `FORMAT`, and one line in 
 import abc
 import contextlib
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol
@@ -174,6 +175,10 @@ class FileKind(abc.ABC):
     is_single: ClassVar[bool] = False
     #: Patterns of files that its readers write beside its own, by their path in the version.
     caches: ClassVar[tuple[str, ...]] = ()
+    #: Whether a part is a shard as it stands; else each is put together by `concatenate`.
+    parts_are_shards: ClassVar[bool] = True
+    #: The largest size that shards may aim at; they may exceed it by a quarter, as parts may.
+    most_target_bytes: ClassVar[float] = math.inf
 
     @abc.abstractmethod
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
@@ -214,7 +219,8 @@ class FileKind(abc.ABC):
             part.read(destination.write)
 
     def footer_checksum(self, path: str) -> str:
-        """Returns the CRC-32 of what follows a local shard's examples; empty where nothing does."""
+        """Returns the CRC-32 of what a local shard has beside its examples, such as a footer; empty
+        where that is nothing."""
         return ""
 
 

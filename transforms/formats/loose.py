@@ -137,6 +137,7 @@ class LooseFormat(Format):
     """
 
     has_loose_files = True
+    parts_are_shards = False
     is_partial = True
 
     def concatenate(

@@ -66,6 +66,17 @@ class StoredPart(NamedTuple):
             )
 
 
+def take_first(size: int, take: Callable[[memoryview], object]) -> Callable[[memoryview], object]:
+    """Returns a function that passes the first `size` bytes of all that it is given to `take`."""
+
+    def take_some(data: memoryview) -> None:
+        nonlocal size
+        take(data[:size])
+        size -= len(data[:size])
+
+    return take_some
+
+
 class Digest(Protocol):
     """What `hashlib`'s hashes have in common with `Crc32`."""
 

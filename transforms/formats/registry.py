@@ -14,6 +14,8 @@ _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
+    "webdataset": "transforms.formats.webdataset",
+    "mds": "transforms.formats.mds",
     "coco": "transforms.formats.coco.format",
     "yolo": "transforms.formats.yolo.format",
     "object_detection_api": "transforms.formats.object_detection_api",

@@ -62,17 +62,21 @@ def plan_shards(
     for (form, split), some in groupby(sorted(parts), lambda part: (part.format, part.split)):
         of_split = list(some)
         kind = _kind_of(form)
-        shards = [of_split] if kind.is_single else _by_size(of_split, shard_size)
+        target = min(shard_size, kind.most_target_bytes)
+        shards = [of_split] if kind.is_single else _by_size(of_split, target)
         if form != naming.LINEAGE and not kind.is_single:
             examples = sum(part.num_examples for part in of_split)
             number = min(shards_at_least(examples, num_shards), len(of_split))
-            if num_shards or len(shards) < number:
-                shards = _evenly(of_split, number)
+            even = _evenly(of_split, number)
+            largest = max(sum(part.bytes for part in some) for some in even)
+            is_possible = largest <= kind.most_target_bytes * _SLACK
+            if is_possible and (num_shards or len(shards) < number):
+                shards = even
         for index, group in enumerate(shards):
             yield ShardPlan(form, split, index, len(shards), tuple(group))
 
 
-def _by_size(parts: Iterable[BuiltPart], shard_size: int) -> list[list[BuiltPart]]:
+def _by_size(parts: Iterable[BuiltPart], shard_size: float) -> list[list[BuiltPart]]:
     shards: list[list[BuiltPart]] = []
     room = 0.0
     for part in parts:
@@ -242,7 +246,7 @@ def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[in
     """Makes a file of verified parts; returns its size and SHA-256."""
     digest = hashlib.sha256()
     kind = _kind_of(plan.form)
-    if len(plan.parts) == 1 and not kind.has_loose_files:
+    if len(plan.parts) == 1 and kind.parts_are_shards:
         (part,) = plan.parts
         StoredPart(part.path, part.crc32).read(digest.update)
         os.link(part.path, attempt)

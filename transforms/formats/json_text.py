@@ -1,0 +1,105 @@
+"""JSON of Arrow arrays by Arrow's kernels, a field at a time: no row becomes Python objects.
+
+A null is `null`, a struct an object with all of its fields, a list an array, bytes are text. A
+float32 has the fewest digits by which it is told from others, and a point or an exponent.
+"""
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from transforms.dataset.elements import relist
+from transforms.formats.format import FormatError
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"'}
+_CONTROLS = {chr(code): f"\\u{code:04x}" for code in range(0x20)}
+
+
+def encode(values: pa.Array) -> pa.StringArray:
+    """Returns the JSON of values: (n,) texts without line breaks.
+
+    Args:
+        values: (n,) of any type of `EXAMPLE`; texts may be dictionaries. Bytes are UTF-8.
+
+    Raises:
+        pa.ArrowInvalid: Texts of a field exceed 2 GiB; encode fewer rows at a time.
+    """
+    dtype = values.type
+    if values.null_count == len(values):  # as most columns are; their leaves cost as much as others
+        return pa.repeat("null", len(values))
+    if pa.types.is_dictionary(dtype):
+        texts = encode(values.dictionary).take(values.indices)
+    elif pa.types.is_struct(dtype):
+        names = [field.name for field in dtype]
+        texts = _where_valid(values, encode_objects(names, values.flatten()))
+    elif pa.types.is_list(dtype):
+        elements = pc.binary_join(relist(values, encode(values.flatten())), ",")
+        texts = pc.binary_join_element_wise("[", elements, "]", "")
+    elif pa.types.is_string(dtype) or pa.types.is_binary(dtype):
+        texts = pc.binary_join_element_wise('"', _escape(values.cast(pa.string())), '"', "")
+    elif pa.types.is_floating(dtype):
+        texts = _encode_floats(values)
+    else:
+        texts = values.cast(pa.string())
+    return texts.fill_null("null")
+
+
+def encode_objects(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.StringArray:
+    """Returns objects with these members: (n,) texts.
+
+    Args:
+        names: of the members, in order.
+        columns: (n,) values of each.
+    """
+    pieces: list[str | pa.Array] = []
+    for name, column in zip(names, columns, strict=True):
+        pieces += [f"{',' if pieces else '{'}{json.dumps(name)}:", encode(column)]
+    return pc.binary_join_element_wise(*pieces, "}", "")
+
+
+def decode(lines: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    """Returns the rows of objects; members that an object lacks are null.
+
+    Args:
+        lines: an object each, without line breaks.
+        schema: of the rows.
+
+    Raises:
+        FormatError: One of them isn't an object of that schema.
+    """
+    data = b"\n".join(lines)
+    try:
+        found = pj.read_json(
+            pa.BufferReader(data),
+            pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+        )
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise FormatError(str(error).partition("\n")[0]) from None
+    if len(found) != len(lines):
+        raise FormatError("has an example that is no JSON object")
+    return found
+
+
+def _where_valid(values: pa.Array, texts: pa.Array) -> pa.Array:
+    return pc.if_else(values.is_valid(), texts, None) if values.null_count else texts
+
+
+def _escape(texts: pa.Array) -> pa.Array:
+    controls = pc.any(pc.match_substring_regex(texts, "[\\x00-\\x1f]")).as_py()
+    for plain, escaped in (_ESCAPES | _CONTROLS if controls else _ESCAPES).items():
+        texts = pc.replace_substring(texts, plain, escaped)
+    return texts
+
+
+def _encode_floats(values: pa.Array) -> pa.Array:
+    texts = values.cast(pa.string())
+    is_whole = pc.equal(values, pc.trunc(values))
+    if not pc.any(is_whole).as_py():
+        return texts
+    # Else a reader takes them for integers, and -0 for 0.
+    is_whole = pc.and_(is_whole, pc.invert(pc.match_substring(texts, "e")))
+    return pc.if_else(is_whole, pc.binary_join_element_wise(texts, ".0", ""), texts)

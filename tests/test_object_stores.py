@@ -540,6 +540,7 @@ def test_a_rebuild_takes_over_what_has_not_changed(
         "images": f"folder={store.uri(f'{folder}/images')}",
     }
     flags = (*flags, "--shard_size", "1MiB", "--report", "json")
+    flags = (*flags, "--format", "parquet,tfrecord,webdataset,mds")
     output = store.uri(folder, OUTPUTS)
     built = build(store, output, *flags, **inputs)
     assert built.returncode == 0, built.stderr

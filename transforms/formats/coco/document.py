@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Returns the piece that was encoded so; its section is empty for a file of its own."""
+        """Returns the piece that was encoded so."""
         path, _, section = text.partition("#")
         return cls(path, section)
 

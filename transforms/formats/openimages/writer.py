@@ -10,8 +10,8 @@ import pyarrow as pa
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.loose import LooseFile, LooseWriter, SharedWriter
+from transforms.formats.mask_png import encode_mask
 from transforms.formats.openimages import class_files, image_metas, tables
-from transforms.formats.openimages.mask_png import encode_mask
 from transforms.kinds import published
 from transforms.kinds.csv_text import joined_bytes
 

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from transforms.dataset import naming
 from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
-from transforms.formats.coco import json_text
+from transforms.dataset.texts import end_to_end, join
+from transforms.formats import json_text
 from transforms.formats.coco.annotations import make_annotations
 from transforms.formats.coco.document import (
     ANNOTATIONS,
@@ -47,6 +48,7 @@ from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.settings import FormatSettings
 
 _SLICE_ROWS = 4096
+_SEPARATOR = ",\n"
 _HOMEPAGE = "https://storage.googleapis.com/openimages/web/index.html"
 #: Columns of annotations that it has nothing for, and what the report calls them.
 _LEFT_OUT = {
@@ -142,7 +144,8 @@ class DocumentWriter(SharedWriter):
             self._dropped[noun] += pc.sum(pc.list_value_length(table[name])).as_py() or 0
         annotations = make_annotations(table, numbers, self._classes, self._dropped)
         described = describe_images(table, numbers, annotations, self._classes, self._dropped)
-        images = json_text.concatenate(described, ",\n")
+        lines = end_to_end(join(described, _SEPARATOR))
+        images = lines.slice(0, lines.size - len(_SEPARATOR))
         yield layout.instances, images, annotations.lines()
         if table["narratives"].null_count < len(table):
             yield layout.captions, images, _captions(table, numbers)
@@ -159,7 +162,7 @@ def _captions(table: pa.Table, numbers: np.ndarray) -> pa.Buffer:
         "image_id": json_text.numbers(numbers).take(pa.array(narratives.rows)),
         "caption": json_text.strings(narratives.fields["caption"]),
     }
-    return json_text.concatenate(json_text.join(json_text.members(texts), "\n"))
+    return end_to_end(join(json_text.members(texts), "\n"))
 
 
 def _head(settings: FormatSettings, split: str) -> bytes:

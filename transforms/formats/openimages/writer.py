@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import MAP_COLUMNS
+from transforms.dataset.texts import end_to_end
 from transforms.formats.loose import LooseFile, LooseWriter, SharedWriter
 from transforms.formats.mask_png import encode_mask
 from transforms.formats.openimages import class_files, image_metas, tables
 from transforms.kinds import published
-from transforms.kinds.csv_text import joined_bytes
 
 FOLDER = "openimages"
 ANNOTATIONS = f"{FOLDER}/annotations"
@@ -109,7 +109,9 @@ def _mask_files(
 def _piece(table: tables.Table, split: str) -> LooseFile:
     header = f"{table.header}\n" if table.header else ""
     name = published.file_of(tables.RELEASE, table.name, split)
-    return LooseFile(f"{ANNOTATIONS}/{name}", header.encode() + joined_bytes(table.lines))
+    return LooseFile(
+        f"{ANNOTATIONS}/{name}", header.encode() + end_to_end(table.lines).to_pybytes()
+    )
 
 
 def _image_metas(examples: pa.Table, boxes: tables.Annotations, split: str) -> Iterator[LooseFile]:

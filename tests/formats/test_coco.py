@@ -261,11 +261,6 @@ def test_roboflow_has_the_files_beside_the_pictures(
 
 def write(folder: Path, rows: Sequence[pa.Table], content: Content) -> tuple[Part, dict]:
     """Writes parts of some examples each, and seals them; the last part, and files by path."""
-    parts = []
-    for number, table in enumerate(rows):
-        writer = FORMAT.open_part(str(folder / f"part-{number}"), content)
-        writer.write(table)
-        parts.append(writer.close())
     created = {}
 
     @contextlib.contextmanager
@@ -275,10 +270,17 @@ def write(folder: Path, rows: Sequence[pa.Table], content: Content) -> tuple[Par
             file.seek(0)
             created[path] = file.read()
 
-    with open(folder / "list", "wb") as raw:
-        stored = (StoredPart(part.path, part.crc32) for part in parts)
-        FORMAT.concatenate(stored, HashingFile(raw, hashlib.sha256()), create)
-    listed = {file.path: file.sha256 for file in FORMAT.listed_files(str(folder / "list"))}
+    parts, listed = [], {}
+    for number, kind in enumerate((FORMAT, FORMAT.shared)):
+        parts = []
+        for table in rows:
+            writer = kind.open_part(str(folder / f"part-{number}-{len(parts)}"), content)
+            writer.write(table)
+            parts.append(writer.close())
+        with open(folder / f"list-{number}", "wb") as raw:
+            stored = (StoredPart(part.path, part.crc32) for part in parts)
+            kind.concatenate(stored, HashingFile(raw, hashlib.sha256()), create)
+        listed |= dict(FORMAT.listed_files(raw.name))
     assert listed == {path: hashlib.sha256(data).hexdigest() for path, data in created.items()}
     return parts[-1], created
 

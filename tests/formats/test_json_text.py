@@ -34,7 +34,7 @@ def test_any_values_are_read_back(data: st.DataObject):
     column = st.lists(values(schema.field(name).type).filter(is_json), min_size=1, max_size=5)
     before, rows = data.draw(column), data.draw(column)
     array = pa.array([*before, *rows], schema.field(name).type).slice(len(before))
-    lines = [line.encode() for line in json_text.encode_objects([name], [array]).to_pylist()]
+    lines = [line.encode() for line in json_text.encode_objects({name: array}).to_pylist()]
     assert json_text.decode(lines, schema)[name].combine_chunks().equals(array)
     for line, row in zip(lines, pa.table({name: array}).to_pylist(), strict=True):
         assert as_float32(json.loads(line)) == row

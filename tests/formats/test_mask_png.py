@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco
 
-from transforms.formats.openimages.mask_png import encode_mask
+from transforms.formats.mask_png import encode_empty_mask, encode_mask
 
 
 @given(st.data(), st.integers(1, 40), st.integers(1, 40))
@@ -30,3 +30,8 @@ def test_any_runs_are_those_of_pycocotools(runs: list[int]):
     mask = coco.frPyObjects(given, 1, width)
     image = Image.open(io.BytesIO(encode_mask(mask["counts"], 1, width)))
     assert np.array_equal(np.asarray(image), coco.decode(mask).astype(bool))
+
+
+def test_a_mask_without_an_object_is_all_background():
+    image = Image.open(io.BytesIO(encode_empty_mask(3, 17)))
+    assert (image.mode, image.size, image.getextrema()) == ("1", (17, 3), (0, 0))

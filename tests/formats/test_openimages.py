@@ -199,16 +199,17 @@ def test_each_box_and_boxable_label_is_of_a_boxable_class(version: Version):
 def write(folder: Path, *given: list[dict[str, Any]], classes: ClassTable | None = None) -> Path:
     """Writes examples of the train split, a list a part; the folder of the annotations."""
     content = Content(EXAMPLE.names, classes=classes or ClassTable())
-    parts = []
-    for bucket, rows in enumerate(given):
-        folder.mkdir(exist_ok=True)
-        writer = FORMAT.open_part(str(folder / f"part-{bucket}"), content)
-        rows = [{"split": "train", **row} for row in rows]
-        writer.write(pa.Table.from_pylist(rows, EXAMPLE))
-        part = writer.close()
-        parts.append(BuiltPart("openimages", "train", bucket, 0, **part._asdict()))
-    plan = ShardPlan("openimages", "train", 0, 1, tuple(parts))
-    seal_shard(plan, str(folder / "version"), DEFAULT_SETTINGS)
+    folder.mkdir()
+    for index, kind in enumerate((FORMAT, FORMAT.shared)):
+        parts = []
+        for bucket, rows in enumerate(given):
+            writer = kind.open_part(str(folder / f"part-{index}-{bucket}"), content)
+            rows = [{"split": "train", **row} for row in rows]
+            writer.write(pa.Table.from_pylist(rows, EXAMPLE))
+            part = writer.close()
+            parts.append(BuiltPart("openimages", "train", bucket, 0, **part._asdict()))
+        plan = ShardPlan("openimages", "train", index, 2, tuple(parts))
+        seal_shard(plan, str(folder / "version"), DEFAULT_SETTINGS)
     return folder / "version" / "openimages" / "annotations"
 
 

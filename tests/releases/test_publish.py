@@ -87,12 +87,28 @@ def test_which_parts_make_a_shard(form: str, sizes: list[int], shards: list[list
         for bucket, size in enumerate(sizes)
     ]
     plans = list(plan_shards(reversed(parts), 800))
-    if find_format(form).is_single:
-        shards = [sizes]
     assert [[part.bytes for part in each.parts] for each in plans] == shards
     assert [part for each in plans for part in each.parts] == parts
     assert [(each.index, each.shards) for each in plans] == [
         (index, len(shards)) for index in range(len(shards))
+    ]
+
+
+def test_shared_files_make_the_last_shard_of_a_split():
+    parts = [
+        BuiltPart("coco", split, bucket, 0, f"{split}-{bucket}-{examples}", examples, 800, "")
+        for split in ("test", "train")
+        for bucket in range(2)
+        for examples in (0, 9)
+    ]
+    plans = list(plan_shards(parts, 800))
+    assert [(each.split, each.index, each.shards) for each in plans] == [
+        (split, index, 3) for split in ("test", "train") for index in range(3)
+    ]
+    assert [[part.path for part in each.parts] for each in plans[:3]] == [
+        ["test-0-9"],
+        ["test-1-9"],
+        ["test-0-0", "test-1-0"],
     ]
 
 

@@ -173,6 +173,8 @@ class Origin(NamedTuple):
 class BuiltPart(NamedTuple):
     """Consecutive examples of one bucket and split in a file: written, not yet published.
 
+    Or pieces of the files that all examples of the split share: these count no examples.
+
     `body` is the CRC-32 of all that precedes page indexes and a footer; `dropped` says what of the
     examples the format can't hold, and how many of that. The file is the part itself, or with an
     `origin` the shard that it lies in.
@@ -189,6 +191,11 @@ class BuiltPart(NamedTuple):
     body: str = ""
     dropped: tuple[tuple[str, int], ...] = ()
     origin: Origin | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is pieces of files that all examples of the split share."""
+        return not self.num_examples
 
 
 class Shard(NamedTuple):

@@ -1,6 +1,7 @@
 """Makes and writes the examples of a bucket, window by window, so that memory holds one."""
 
 import dataclasses
+import math
 import os
 import uuid
 from collections.abc import Generator, Mapping
@@ -55,8 +56,9 @@ class PartBuilder:
         for split, images in split_table(joined.table):
             account = built.add_split(split)
             writers = [
-                PartWriter(self.parts, content, form, split, bucket, len(images))
+                PartWriter(self.parts, content, form, split, bucket, len(images), is_shared)
                 for form in self.parts.formats
+                for is_shared in ([False, True] if find_format(form).shared else [False])
             ]
             for window in self._maker.make(images, classes.index, finished.get(split)):
                 account.add(window)
@@ -75,7 +77,7 @@ class PartBuilder:
 
 class PartWriter:
     """Writes the examples of a bucket and split in one format, in parts of about a shard's size or
-    in as many as the split's shards need."""
+    in as many as the split's shards need; or one part of the files that they share."""
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class PartWriter:
         split: str,
         bucket: int,
         images: int,
+        is_shared: bool = False,
     ) -> None:
         """Opens no file yet.
 
@@ -95,15 +98,20 @@ class PartWriter:
             split: of the examples.
             bucket: number of the bucket.
             images: how many images are to come at most.
+            is_shared: whether to write the format's shared files.
         """
+        kind = find_format(form)
         self._options = options
         self._content = content
         self._form = form
-        self._shard_size = min(options.shard_size, find_format(form).most_target_bytes)
+        self._files = kind.shared if is_shared and kind.shared else kind
+        self._shard_size = min(options.shard_size, kind.most_target_bytes)
         self._split = split
         self._bucket = bucket
         self._coming = images
         self._parts_to_come = parts_at_least(images, options.buckets, options.num_shards)
+        if is_shared:
+            self._shard_size, self._parts_to_come = math.inf, 1
         self._writer: ExampleWriter | None = None
         self._written = 0
         self._parts: list[BuiltPart] = []
@@ -143,7 +151,7 @@ class PartWriter:
         # The name is unique to the attempt: a retry never touches what another attempt wrote.
         options = self._options
         path = os.path.join(options.parts_folder, uuid.uuid4().hex)
-        return find_format(self._form).open_part(path, self._content, options.object_options)
+        return self._files.open_part(path, self._content, options.object_options)
 
     def _close_part(self, writer: ExampleWriter) -> None:
         part = writer.close()

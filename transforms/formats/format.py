@@ -6,6 +6,10 @@ the files that readers need beside the shards (`documents`, `data_files`), and t
 to load them (`loading_code`). The next build looks at the parts inside of the shards, and takes
 them out again (`read_body`, `extract`). `verify` and `versions diff` read shards back (`read`).
 
+Files that all examples of a split share, such as a table of annotations, are parts of their own
+(`Format.shared`), beside those of examples: these become shards by size, on all workers, and those
+one shard, the last of the split, which has no examples.
+
 A format is one module with an instance of its class, `FORMAT`, and one line in `registry`.
 """
 
@@ -171,8 +175,6 @@ class FileKind(abc.ABC):
     #: Whether its shards list files, of which examples consist; see `loose`. A build doesn't take
     #: their parts over from the version before.
     has_loose_files: ClassVar[bool] = False
-    #: Whether all parts of a split make one shard, whatever its size.
-    is_single: ClassVar[bool] = False
     #: Patterns of files that its readers write beside its own, by their path in the version.
     caches: ClassVar[tuple[str, ...]] = ()
     #: Whether a part is a shard as it stands; else each is put together by `concatenate`.
@@ -224,6 +226,29 @@ class FileKind(abc.ABC):
         return ""
 
 
+class SharedFiles(abc.ABC):
+    """Files that all examples of a split share, beside a format's shards of examples.
+
+    A bucket and split has one part, whatever its size. All parts of a split make one shard, which
+    lists the files.
+    """
+
+    #: Writes its parts, which count no examples.
+    writer: ClassVar[type[ExampleWriter]]
+
+    def open_part(
+        self, path: str, content: Content, options: ObjectOptions = files.DEFAULTS
+    ) -> ExampleWriter:
+        """As of `Format`."""
+        return self.writer(path, content, options)
+
+    @abc.abstractmethod
+    def concatenate(
+        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+    ) -> None:
+        """As of `FileKind`."""
+
+
 class Format(FileKind):
     """An output format: what `--format` chooses among."""
 
@@ -238,6 +263,8 @@ class Format(FileKind):
 
     #: Writes its parts.
     writer: ClassVar[type[ExampleWriter]]
+    #: Files that all examples of a split share; None where there are none.
+    shared: ClassVar[SharedFiles | None] = None
 
     # Writing.
 

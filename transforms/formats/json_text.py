@@ -5,13 +5,15 @@ float32 has the fewest digits by which it is told from others, and a point or an
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from transforms.dataset.elements import relist
+from transforms.dataset.texts import join
 from transforms.formats.format import FormatError
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"'}
@@ -33,13 +35,13 @@ def encode(values: pa.Array) -> pa.StringArray:
     if pa.types.is_dictionary(dtype):
         texts = encode(values.dictionary).take(values.indices)
     elif pa.types.is_struct(dtype):
-        names = [field.name for field in dtype]
-        texts = _where_valid(values, encode_objects(names, values.flatten()))
+        fields = dict(zip(dtype.names, values.flatten(), strict=True))
+        texts = _where_valid(values, encode_objects(fields))
     elif pa.types.is_list(dtype):
         elements = pc.binary_join(relist(values, encode(values.flatten())), ",")
-        texts = pc.binary_join_element_wise("[", elements, "]", "")
+        texts = join("[", elements, "]")
     elif pa.types.is_string(dtype) or pa.types.is_binary(dtype):
-        texts = pc.binary_join_element_wise('"', _escape(values.cast(pa.string())), '"', "")
+        texts = strings(values.cast(pa.string()))
     elif pa.types.is_floating(dtype):
         texts = _encode_floats(values)
     else:
@@ -47,17 +49,56 @@ def encode(values: pa.Array) -> pa.StringArray:
     return texts.fill_null("null")
 
 
-def encode_objects(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.StringArray:
-    """Returns objects with these members: (n,) texts.
+def encode_objects(columns: Mapping[str, pa.Array]) -> pa.StringArray:
+    """Returns objects with all of these members: (n,) texts without line breaks.
 
     Args:
-        names: of the members, in order.
-        columns: (n,) values of each.
+        columns: (n,) values by name, as of `encode`; at least one.
     """
     pieces: list[str | pa.Array] = []
-    for name, column in zip(names, columns, strict=True):
+    for name, column in columns.items():
         pieces += [f"{',' if pieces else '{'}{json.dumps(name)}:", encode(column)]
-    return pc.binary_join_element_wise(*pieces, "}", "")
+    return join(*pieces, "}")
+
+
+def numbers(values: np.ndarray | pa.Array) -> pa.StringArray:
+    """Returns (n,) numbers, float32 as short as they can be told from others; null where they
+    are."""
+    return pa.array(values).cast(pa.string())
+
+
+def strings(values: pa.Array) -> pa.StringArray:
+    """Returns (n,) texts, plain or as a dictionary, in quotes and escaped; null where they are."""
+    if pa.types.is_dictionary(values.type):
+        return strings(values.dictionary).take(values.indices)
+    return join('"', _escape(values), '"')
+
+
+def lists(values: pa.StringArray, rows: np.ndarray, length: int) -> pa.StringArray:
+    """Returns lists.
+
+    Args:
+        values: (n,) JSON values.
+        rows: (n,) int64, ascending: which list has each.
+        length: how many lists.
+    """
+    offsets = np.searchsorted(rows, np.arange(length + 1)).astype(np.int32)
+    return join("[", pc.binary_join(pa.ListArray.from_arrays(offsets, values), ","), "]")
+
+
+def members(values: Mapping[str, pa.StringArray]) -> pa.StringArray:
+    """Returns the members of objects, without the braces.
+
+    Args:
+        values: (n,) JSON values by name, at least one; an object lacks those that are null.
+    """
+    texts = [join(f",{json.dumps(name)}:", each).fill_null("") for name, each in values.items()]
+    return pc.utf8_slice_codeunits(join(*texts), 1)
+
+
+def objects(values: Mapping[str, pa.StringArray]) -> pa.StringArray:
+    """Returns objects; see `members`."""
+    return join("{", members(values), "}")
 
 
 def decode(lines: Sequence[bytes], schema: pa.Schema) -> pa.Table:
@@ -102,4 +143,4 @@ def _encode_floats(values: pa.Array) -> pa.Array:
         return texts
     # Else a reader takes them for integers, and -0 for 0.
     is_whole = pc.and_(is_whole, pc.invert(pc.match_substring(texts, "e")))
-    return pc.if_else(is_whole, pc.binary_join_element_wise(texts, ".0", ""), texts)
+    return pc.if_else(is_whole, join(texts, ".0"), texts)

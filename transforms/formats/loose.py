@@ -1,4 +1,4 @@
-"""Formats of loose files: a file a picture, or one that grows with every example of a split.
+"""Formats of loose files: files of each example, such as its picture, and files of a whole split.
 
 A part is the files end to end, each after its path. Its shard is a list of the files, in the
 form of `sha256sum`, so that `sha256sum -c` checks them from the version's folder:
@@ -6,7 +6,8 @@ form of `sha256sum`, so that `sha256sum -c` checks them from the version's folde
     # 0001eeaf4aed83f9
     <SHA-256>  yolo/images/train/0001eeaf4aed83f9.jpg
 
-A line that begins with `#` names an example, of which the shard has as many as such lines.
+A line that begins with `#` names an example, of which the shard has as many as such lines. Files
+that all examples of a split share are made of pieces, in parts of their own (`SharedWriter`).
 """
 
 import abc
@@ -44,7 +45,7 @@ _LISTED = re.compile("([0-9a-f]{64})  ([^/].*)")
 
 
 class LooseFile(NamedTuple):
-    """A file, or a piece of one that is shared by many examples.
+    """A file, or a piece of one that all examples of a split share.
 
     Attributes:
         path: below the folder of the version, with slashes; or empty, and `data` is an ImageID.
@@ -60,7 +61,7 @@ class LooseWriter(ExampleWriter):
 
     @abc.abstractmethod
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
-        """Yields the files of examples, or pieces of them, in an order that is the same each time.
+        """Yields files, or pieces of them, in an order that is the same each time.
 
         Args:
             table: (n,) rows as of `ExampleWriter.write`.
@@ -69,14 +70,37 @@ class LooseWriter(ExampleWriter):
     def write(self, table: pa.Table) -> None:
         for image_id in table["image_id"].to_pylist():
             self._append(LooseFile(_EXAMPLE, image_id.encode()))
+        self._append_files(table)
+        self._rows += len(table)
+
+    def _append_files(self, table: pa.Table) -> None:
         for file in self.files(table):
             self._append(file)
-        self._rows += len(table)
 
     def _append(self, file: LooseFile) -> None:
         path, data = file.path.encode(), memoryview(file.data)
         self._file.write(_HEAD.pack(len(path), data.nbytes) + path)
         self._file.write(data)
+
+
+class SharedWriter(LooseWriter):
+    """Writes pieces of the files that all examples of a split share; see `format.SharedFiles`."""
+
+    def write(self, table: pa.Table) -> None:
+        self._append_files(table)
+
+
+def verify_parts(parts: Iterable[StoredPart]) -> list[StoredPart]:
+    """Returns the parts once all are known to be sound, so that no file is written before.
+
+    Raises:
+        DamagedPartError: A part isn't what was written.
+    """
+    sound = []
+    for part in parts:
+        part.read()
+        sound.append(part)
+    return sound
 
 
 def read_files(path: str) -> Iterator[LooseFile]:
@@ -131,10 +155,7 @@ class FileList:
 
 
 class LooseFormat(Format):
-    """A format whose shards are lists of loose files.
-
-    Files that are made of pieces of many examples need an own `concatenate`, and `is_single`.
-    """
+    """A format whose shards are lists of loose files."""
 
     has_loose_files = True
     parts_are_shards = False
@@ -144,10 +165,7 @@ class LooseFormat(Format):
         self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
     ) -> None:
         """Writes the files of the parts, and to `destination` their list."""
-        sound = []
-        for part in parts:  # no file is written before all parts are known to be sound
-            part.read()
-            sound.append(part)
+        sound = verify_parts(parts)
         listed = FileList(destination, create)
         for part in sound:
             for file in read_files(part.path):

@@ -67,7 +67,7 @@ class WebDatasetWriter(ExampleWriter):
             if samples.is_picture(name)
         ]
         for extension, found in {
-            _JSON: json_text.encode_objects(texts, [in_one_piece(table[name]) for name in texts]),
+            _JSON: json_text.encode_objects({name: in_one_piece(table[name]) for name in texts}),
             _LABELS: json_text.encode(labels),
         }.items():
             files.append(tar.members(_names(ids, extension), samples.text_bytes(found)))

@@ -1,10 +1,11 @@
-"""CSV as text: rows of texts one at a time, and columns of Arrow joined to lines."""
+"""Fields and rows of CSV as text."""
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from transforms.dataset.texts import join
 
 
 def csv_bytes(rows: Iterable[Sequence[str]], always_quoted: Sequence[int] = ()) -> bytes:
@@ -33,17 +34,3 @@ def quoted(texts: pa.StringArray) -> pa.StringArray:
     if not pc.any(must_be).as_py():
         return texts
     return pc.if_else(must_be, join('"', pc.replace_substring(texts, '"', '""'), '"'), texts)
-
-
-def join(*parts: pa.Array | str) -> pa.Array:
-    """Joins columns and constant texts, element by element."""
-    constants = (pa.scalar(part) if isinstance(part, str) else part for part in parts)
-    return pc.binary_join_element_wise(*constants, "")
-
-
-def joined_bytes(rows: pa.Array) -> bytes:
-    """Returns the rows one after the other, which is what Arrow holds."""
-    if not len(rows):
-        return b""
-    offsets = np.frombuffer(rows.buffers()[1], np.int32)[rows.offset :][: len(rows) + 1]
-    return rows.buffers()[2][int(offsets[0]) : int(offsets[-1])].to_pybytes()

@@ -50,6 +50,8 @@ def plan_shards(
 ) -> Iterator[ShardPlan]:
     """Groups the parts of each format and split, in key order, into shards.
 
+    Parts of files that all examples of a split share make its last shard.
+
     A part of an eighth of `shard_size` or more is a shard by itself; smaller neighbours are put
     together to shards of about `shard_size`. Where these would be fewer than a split is to have, or
     their number is given, they are made of about as many examples each.
@@ -61,19 +63,28 @@ def plan_shards(
     """
     for (form, split), some in groupby(sorted(parts), lambda part: (part.format, part.split)):
         of_split = list(some)
-        kind = _kind_of(form)
-        target = min(shard_size, kind.most_target_bytes)
-        shards = [of_split] if kind.is_single else _by_size(of_split, target)
-        if form != naming.LINEAGE and not kind.is_single:
-            examples = sum(part.num_examples for part in of_split)
-            number = min(shards_at_least(examples, num_shards), len(of_split))
-            even = _evenly(of_split, number)
-            largest = max(sum(part.bytes for part in some) for some in even)
-            is_possible = largest <= kind.most_target_bytes * _SLACK
-            if is_possible and (num_shards or len(shards) < number):
-                shards = even
+        shared = [part for part in of_split if part.is_shared]
+        of_examples = [part for part in of_split if not part.is_shared]
+        shards = _group(form, of_examples, shard_size, num_shards)
+        shards = [*shards, shared] if shared else shards
         for index, group in enumerate(shards):
             yield ShardPlan(form, split, index, len(shards), tuple(group))
+
+
+def _group(
+    form: str, parts: Sequence[BuiltPart], shard_size: int, num_shards: int | None
+) -> Sequence[Sequence[BuiltPart]]:
+    """Returns the shards of a split's examples; arguments as of `plan_shards`."""
+    most_bytes = _kind_of(form).most_target_bytes
+    shards = _by_size(parts, min(shard_size, most_bytes))
+    if form == naming.LINEAGE:
+        return shards
+    examples = sum(part.num_examples for part in parts)
+    number = min(shards_at_least(examples, num_shards), len(parts))
+    even = _evenly(parts, number)
+    largest = max(sum(part.bytes for part in some) for some in even)
+    is_possible = largest <= most_bytes * _SLACK
+    return even if is_possible and (num_shards or len(shards) < number) else shards
 
 
 def _by_size(parts: Iterable[BuiltPart], shard_size: float) -> list[list[BuiltPart]]:
@@ -253,7 +264,8 @@ def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[in
         return part.bytes, digest.hexdigest()
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
-        kind.concatenate(_read_ahead(plan.parts), file, create)
+        shared = plan.parts[0].is_shared and find_format(plan.form).shared
+        (shared or kind).concatenate(_read_ahead(plan.parts), file, create)
         return file.tell(), file.digest
 
 

@@ -13,14 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pycocotools import mask as coco
 
-from transforms.formats.coco import json_text
+from transforms.dataset.texts import end_to_end, join
+from transforms.formats import json_text
 from transforms.formats.coco.elements import ClassNumbers, Elements
-from transforms.formats.coco.json_text import SCALE, concatenate, fixed_point, join, numbers
 from transforms.formats.coco.match import box_keys, match_masks
+from transforms.formats.json_text import numbers
 from transforms.kinds.boxes import FLAGS
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _BOX_FIELDS = ("label", "source", "confidence", *_CORNERS, *FLAGS)
+#: Units of `_fixed_point` in one.
+_SCALE = 10_000
+_FRACTIONS = pa.array([".0", *(f".{n:04d}".rstrip("0") for n in range(1, _SCALE))])
 _MASK_FIELDS = ("label", "box_id", "predicted_iou", *_CORNERS, "counts", "area")
 
 
@@ -41,7 +45,7 @@ class Annotations(NamedTuple):
 
     def lines(self) -> pa.Buffer:
         """Returns the texts as lines."""
-        return concatenate(join(self.texts, "\n"))
+        return end_to_end(join(self.texts, "\n"))
 
 
 class _Things(NamedTuple):
@@ -110,7 +114,7 @@ def _find_boxes(
     """Returns the boxes that have an area, and their corners in ten-thousandths of a pixel,
     (n, 4) int64."""
     boxes = _find(table["bboxes"], _BOX_FIELDS, "boxes", classes, dropped)
-    scale = np.tile(sizes[boxes.elements.rows], 2) * SCALE
+    scale = np.tile(sizes[boxes.elements.rows], 2) * _SCALE
     corners = np.rint(boxes.corners().astype(np.float64) * scale).astype(np.int64)
     is_wide, is_high = (corners[:, 2:] > corners[:, :2]).T
     has_area = is_wide & is_high
@@ -172,7 +176,7 @@ def _bound_masks(masks: Elements, places: np.ndarray, sizes: np.ndarray) -> np.n
         counts = masks.fields["counts"].take(pa.array(places)).to_pylist()
         sizes = sizes[masks.rows[places], ::-1].tolist()
         rles = [{"size": size, "counts": each} for size, each in zip(sizes, counts, strict=True)]
-        boxes = np.rint(coco.toBbox(rles)).astype(np.int64) * SCALE
+        boxes = np.rint(coco.toBbox(rles)).astype(np.int64) * _SCALE
         boxes[:, 2:] += boxes[:, :2]
         corners[places] = boxes
     return corners
@@ -183,8 +187,8 @@ def _describe_shape(
 ) -> dict[str, pa.StringArray]:
     """Returns box, area and mask, where there is one, of annotations."""
     widths_heights = corners[:, 2:] - corners[:, :2]
-    x, y, w, h = (fixed_point(each) for each in (*corners[:, :2].T, *widths_heights.T))
-    area = fixed_point(np.rint(widths_heights.prod(axis=1) / SCALE).astype(np.int64))
+    x, y, w, h = (_fixed_point(each) for each in (*corners[:, :2].T, *widths_heights.T))
+    area = _fixed_point(np.rint(widths_heights.prod(axis=1) / _SCALE).astype(np.int64))
     pixels = numbers(_take(masks.fields["area"], mask_of))
     # The characters of a compressed mask are ASCII, a backslash among them.
     counts = pc.replace_substring(masks.fields["counts"].cast(pa.string()), "\\", "\\\\")
@@ -212,3 +216,13 @@ def _describe(
 def _take(values: pa.Array, places: np.ndarray) -> pa.Array:
     """Returns the values at places, null where these are negative."""
     return values.take(pa.array(places, mask=places < 0))
+
+
+def _fixed_point(units: np.ndarray) -> pa.StringArray:
+    """Returns numbers with up to four decimals.
+
+    Args:
+        units: (n,) int64, the numbers in ten-thousandths; none is negative.
+    """
+    whole, rest = np.divmod(units, _SCALE)
+    return join(numbers(whole), _FRACTIONS.take(pa.array(rest)))

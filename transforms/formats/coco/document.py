@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.formats.coco.json_text import concatenate
+from transforms.dataset.texts import end_to_end, join
 from transforms.formats.loose import FileList
 from transforms.formats.part import HashingFile
 
@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Returns the piece that was encoded so; its section is empty for a file of its own."""
+        """Returns the piece that was encoded so."""
         path, _, section = text.partition("#")
         return cls(path, section)
 
@@ -114,8 +114,8 @@ def _write_annotations(lines: BinaryIO, file: HashingFile) -> None:
         )
         members = pc.binary_slice(members, 0, -1).cast(pa.string())
         numbers = pa.array(np.arange(number, number + len(ends))).cast(pa.string())
-        objects = pc.binary_join_element_wise(',\n{"id":', numbers, ",", members, "}", "")
-        data = concatenate(objects)
+        objects = join(',\n{"id":', numbers, ",", members, "}")
+        data = end_to_end(objects)
         # There is no comma before the first.
         file.write(data.slice(1) if number == 1 else data)
         number += len(ends)

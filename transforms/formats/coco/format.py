@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from transforms.dataset import naming
 from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
-from transforms.formats.coco import json_text
+from transforms.dataset.texts import end_to_end, join
+from transforms.formats import json_text
 from transforms.formats.coco.annotations import make_annotations
 from transforms.formats.coco.document import (
     ANNOTATIONS,
@@ -33,12 +34,21 @@ from transforms.formats.coco.document import (
 )
 from transforms.formats.coco.elements import ClassNumbers, Elements
 from transforms.formats.coco.images import LICENSES, describe_images, file_names, image_numbers
-from transforms.formats.format import Content, CreateFile
-from transforms.formats.loose import FileList, LooseFile, LooseFormat, LooseWriter, read_files
+from transforms.formats.format import Content, CreateFile, SharedFiles
+from transforms.formats.loose import (
+    FileList,
+    LooseFile,
+    LooseFormat,
+    LooseWriter,
+    SharedWriter,
+    read_files,
+    verify_parts,
+)
 from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.settings import FormatSettings
 
 _SLICE_ROWS = 4096
+_SEPARATOR = ",\n"
 _HOMEPAGE = "https://storage.googleapis.com/openimages/web/index.html"
 #: Columns of annotations that it has nothing for, and what the report calls them.
 _LEFT_OUT = {
@@ -84,7 +94,18 @@ def layout_of(settings: FormatSettings, split: str) -> Layout:
 
 
 class CocoWriter(LooseWriter):
-    """Writes pictures, and pieces of JSON files."""
+    """Writes pictures."""
+
+    def files(self, table: pa.Table) -> Iterator[LooseFile]:
+        layout = layout_of(self._content.settings, table["split"][0].as_py())
+        names = file_names(table).to_pylist()
+        pictures = (data for chunk in table["image"].chunks for data in chunk.field("bytes"))
+        for name, data in zip(names, pictures, strict=True):
+            yield LooseFile(f"{layout.pictures}/{name}", memoryview(data.as_buffer()))
+
+
+class DocumentWriter(SharedWriter):
+    """Writes pieces of JSON files."""
 
     #: The number of the image before.
     _last_image = -1
@@ -104,7 +125,6 @@ class CocoWriter(LooseWriter):
             rows = table.slice(start, _SLICE_ROWS)
             split = rows["split"][0].as_py()
             layout = layout_of(settings, split)
-            yield from _pictures(rows, layout.pictures)
             for path, images, annotations in self._documents(rows, layout):
                 if path not in self._begun:
                     self._begun.add(path)
@@ -124,17 +144,11 @@ class CocoWriter(LooseWriter):
             self._dropped[noun] += pc.sum(pc.list_value_length(table[name])).as_py() or 0
         annotations = make_annotations(table, numbers, self._classes, self._dropped)
         described = describe_images(table, numbers, annotations, self._classes, self._dropped)
-        images = json_text.concatenate(described, ",\n")
+        lines = end_to_end(join(described, _SEPARATOR))
+        images = lines.slice(0, lines.size - len(_SEPARATOR))
         yield layout.instances, images, annotations.lines()
         if table["narratives"].null_count < len(table):
             yield layout.captions, images, _captions(table, numbers)
-
-
-def _pictures(table: pa.Table, folder: str) -> Iterator[LooseFile]:
-    names = file_names(table).to_pylist()
-    pictures = (data for chunk in table["image"].chunks for data in chunk.field("bytes"))
-    for name, data in zip(names, pictures, strict=True):
-        yield LooseFile(f"{folder}/{name}", memoryview(data.as_buffer()))
 
 
 def _piece(path: str, section: str, data: bytes | pa.Buffer) -> LooseFile:
@@ -148,7 +162,7 @@ def _captions(table: pa.Table, numbers: np.ndarray) -> pa.Buffer:
         "image_id": json_text.numbers(numbers).take(pa.array(narratives.rows)),
         "caption": json_text.strings(narratives.fields["caption"]),
     }
-    return json_text.concatenate(json_text.join(json_text.members(texts), "\n"))
+    return end_to_end(join(json_text.members(texts), "\n"))
 
 
 def _head(settings: FormatSettings, split: str) -> bytes:
@@ -187,12 +201,32 @@ def _encode_categories(classes: ClassTable, with_root: bool) -> bytes:
     return zlib.compress(f',"categories":[\n{text}\n]'.encode(), 1)
 
 
+class Documents(SharedFiles):
+    """A JSON file a split for boxes and masks, and one for captions."""
+
+    writer = DocumentWriter
+
+    def concatenate(
+        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+    ) -> None:
+        listed = FileList(destination, create)
+        documents: dict[str, Document] = {}
+        with contextlib.ExitStack() as stack:
+            for part in verify_parts(parts):
+                for file in read_files(part.path):
+                    path, section = Piece.parse(file.path)
+                    if path not in documents:
+                        opened = open_document(listed, path, os.path.dirname(part.path))
+                        documents[path] = stack.enter_context(opened)
+                    documents[path].add(section, file.data)
+
+
 class Coco(LooseFormat):
     """Pictures, and a JSON file a split for boxes and masks, and one for captions."""
 
     name = "coco"
     writer = CocoWriter
-    is_single = True
+    shared = Documents()
     needs_classes = True
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
@@ -204,24 +238,6 @@ class Coco(LooseFormat):
         if not {"boxes", "masks", "narratives"} & set(kinds):
             return "it holds boxes, masks and captions: name files of these by --annotations"
         return ""
-
-    def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
-    ) -> None:
-        listed = FileList(destination, create)
-        documents: dict[str, Document] = {}
-        with contextlib.ExitStack() as stack:
-            for part in parts:
-                part.read()
-                for file in read_files(part.path):
-                    path, section = Piece.parse(file.path)
-                    if not section:
-                        listed.write(file)
-                        continue
-                    if path not in documents:
-                        opened = open_document(listed, path, os.path.dirname(part.path))
-                        documents[path] = stack.enter_context(opened)
-                    documents[path].add(section, file.data)
 
     def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         path = f"{folder}/{layout_of(settings, split).instances}"

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.keys import image_keys
-from transforms.formats.coco import json_text
+from transforms.formats import json_text
 from transforms.formats.coco.annotations import Annotations
 from transforms.formats.coco.elements import ClassNumbers, Elements
-from transforms.formats.coco.json_text import strings
+from transforms.formats.json_text import strings
 
 #: Licences of pictures; all that Open Images publishes have the first.
 LICENSES = (

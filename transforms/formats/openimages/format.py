@@ -9,41 +9,30 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transforms.dataset.naming import numbers
-from transforms.formats.format import Content, CreateFile, Shards
-from transforms.formats.loose import FileList, LooseFile, LooseFormat, read_files
+from transforms.formats.format import Content, CreateFile, Shards, SharedFiles
+from transforms.formats.loose import FileList, LooseFile, LooseFormat, read_files, verify_parts
 from transforms.formats.openimages import image_metas, tables
 from transforms.formats.openimages.class_files import make_class_files
-from transforms.formats.openimages.writer import ANNOTATIONS, FOLDER, OpenImagesWriter
+from transforms.formats.openimages.writer import ANNOTATIONS, FOLDER, OpenImagesWriter, TableWriter
 from transforms.formats.part import HashingFile, StoredPart
 from transforms.formats.settings import FormatSettings
 
 _MOST_HEADER_BYTES = 1024
 
 
-class OpenImages(LooseFormat):
-    """Published tables, pictures and PNGs of masks."""
+class Tables(SharedFiles):
+    """Published tables, and what goes with them."""
 
-    name = "openimages"
-    writer = OpenImagesWriter
-    is_single = True
-    needs_classes = True
-
-    def refusal(self, image_encoding: str) -> str:
-        return "readers of Open Images look for JPEG" if image_encoding == "webp" else ""
-
-    def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
-        return f"{FOLDER}/files/{split}-{numbers(index, shards)}.sha256"
+    writer = TableWriter
 
     def concatenate(
         self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
     ) -> None:
-        """Writes the files of the parts and the tables, and to `destination` their list."""
-        verified: list[StoredPart] = []
+        """Writes the tables, and to `destination` their list."""
+        verified = verify_parts(parts)
         headers: dict[str, bytes] = {}
-        for part in parts:  # all of them before a file is written
-            part.read()
-            verified.append(part)
-            for file in filter(_is_piece, read_files(part.path)):
+        for part in verified:
+            for file in read_files(part.path):
                 headers[file.path] = max(headers.get(file.path, b""), _header(file), key=len)
         listed = FileList(destination, create)
         with contextlib.ExitStack() as stack:
@@ -53,10 +42,22 @@ class OpenImages(LooseFormat):
             }
             for part in verified:
                 for file in read_files(part.path):
-                    if _is_piece(file):
-                        opened[file.path].write(_rows(file, headers[file.path]))
-                    else:
-                        listed.write(file)
+                    opened[file.path].write(_rows(file, headers[file.path]))
+
+
+class OpenImages(LooseFormat):
+    """Published tables, pictures and PNGs of masks."""
+
+    name = "openimages"
+    writer = OpenImagesWriter
+    shared = Tables()
+    needs_classes = True
+
+    def refusal(self, image_encoding: str) -> str:
+        return "readers of Open Images look for JPEG" if image_encoding == "webp" else ""
+
+    def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
+        return f"{FOLDER}/files/{split}-{numbers(index, shards)}.sha256"
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
         files = make_class_files(content.classes)
@@ -71,10 +72,6 @@ class OpenImages(LooseFormat):
 
 
 FORMAT = OpenImages()
-
-
-def _is_piece(file: LooseFile) -> bool:
-    return file.path.startswith(ANNOTATIONS)
 
 
 def _header(file: LooseFile) -> bytes:

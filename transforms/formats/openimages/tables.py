@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece, relist
-from transforms.formats.openimages.json_text import join_members, to_json
+from transforms.dataset.texts import join
+from transforms.formats import json_text
 from transforms.kinds import boxes, published
-from transforms.kinds.csv_text import join, quoted
+from transforms.kinds.csv_text import quoted
 from transforms.kinds.images import IMAGE_ROW
 from transforms.kinds.parsing.table import FLAG
 from transforms.kinds.registry import TABLES
@@ -186,8 +187,7 @@ def narrative_table(found: Annotations, split: str) -> Table:
     """Returns the lines of narratives."""
     datasets = pa.repeat(pa.scalar(f"open_images_{split}"), len(found.rows))
     columns = {"dataset_id": datasets, "image_id": found.image_ids, **_columns(found)}
-    members = {name: to_json(_plain(values)) for name, values in columns.items()}
-    return Table("narratives", "", join(join_members(members), "\n"))
+    return Table("narratives", "", join(json_text.encode_objects(columns), "\n"))
 
 
 def _make_table(

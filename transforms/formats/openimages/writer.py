@@ -1,8 +1,4 @@
-"""Writes examples to parts: pictures, PNGs of masks, and pieces of tables.
-
-A piece of a table has the header of its rows, as each part has its own: `format` makes one file of
-all pieces of a split.
-"""
+"""Writes examples to parts: pictures and PNGs of masks, and pieces of tables."""
 
 import functools
 import os
@@ -13,11 +9,11 @@ import pyarrow as pa
 
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import MAP_COLUMNS
-from transforms.formats.loose import LooseFile, LooseWriter
+from transforms.dataset.texts import end_to_end
+from transforms.formats.loose import LooseFile, LooseWriter, SharedWriter
+from transforms.formats.mask_png import encode_mask
 from transforms.formats.openimages import class_files, image_metas, tables
-from transforms.formats.openimages.mask_png import encode_mask
 from transforms.kinds import published
-from transforms.kinds.csv_text import joined_bytes
 
 FOLDER = "openimages"
 ANNOTATIONS = f"{FOLDER}/annotations"
@@ -28,47 +24,63 @@ _PLAIN_KINDS = ("person_boxes", "relationships", "points")
 
 
 class OpenImagesWriter(LooseWriter):
-    """Writes the published files."""
+    """Writes pictures, and PNGs of masks."""
 
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
-        for start in range(0, len(table), _SLICE_IMAGES):
-            examples = table.slice(start, _SLICE_IMAGES)
-            # A part is of one split.
-            yield from self._files(examples, examples["split"][0].as_py())
+        for examples, split in _slices(table):
+            yield from _pictures(examples, split)
+            if masks := tables.read_annotations(examples, "masks"):
+                yield from _mask_files(masks, tables.name_masks(masks), split)
+
+
+class TableWriter(SharedWriter):
+    """Writes pieces of tables.
+
+    A piece has the header of its rows, as each part has its own: `format` makes one file of all
+    pieces of a split.
+    """
+
+    def files(self, table: pa.Table) -> Iterator[LooseFile]:
+        for examples, split in _slices(table):
+            for each in self._tables(examples, split):
+                yield _piece(each, split)
+            if boxes := tables.read_annotations(examples, "boxes"):
+                yield from _image_metas(examples, boxes, split)
+            for name in MAP_COLUMNS:
+                self._drop(f"{name.replace('_', ' ')}s", examples[name])
 
     @functools.cached_property
     def _boxable(self) -> pa.StringArray:
         labels = [each["label"] for each in class_files.boxable(self._content.classes)]
         return pa.array(labels, pa.string())
 
-    def _files(self, examples: pa.Table, split: str) -> Iterator[LooseFile]:
-        yield from _pictures(examples, split)
-        masks = tables.read_annotations(examples, "masks")
-        if masks:
-            names = tables.name_masks(masks)
-            yield from _mask_files(masks, names, split)
-            yield _piece(tables.mask_table(masks, names), split)
-        yield _piece(tables.image_table(examples), split)
+    def _tables(self, examples: pa.Table, split: str) -> Iterator[tables.Table]:
+        yield tables.image_table(examples)
+        if masks := tables.read_annotations(examples, "masks"):
+            yield tables.mask_table(masks, tables.name_masks(masks))
         if labels := tables.read_annotations(examples, "image_labels"):
-            for table in tables.label_tables(labels, self._boxable):
-                yield _piece(table, split)
+            yield from tables.label_tables(labels, self._boxable)
         if boxes := tables.read_annotations(examples, "boxes"):
-            yield _piece(tables.box_table(boxes), split)
-            yield from _image_metas(examples, boxes, split)
+            yield tables.box_table(boxes)
         for kind in _PLAIN_KINDS:
             if found := tables.read_annotations(examples, kind):
-                yield _piece(tables.plain_table(kind, found), split)
+                yield tables.plain_table(kind, found)
                 if kind == "person_boxes":  # whose published files name none
                     self._drop("sources of person boxes", found.rows.field("source"))
         narratives = tables.read_annotations(examples, "narratives")
         if narratives and len(narratives.rows):
-            yield _piece(tables.narrative_table(narratives, split), split)
-        for name in MAP_COLUMNS:
-            self._drop(f"{name.replace('_', ' ')}s", examples[name])
+            yield tables.narrative_table(narratives, split)
 
     def _drop(self, what: str, values: pa.Array | pa.ChunkedArray) -> None:
         """Counts values that aren't written."""
         self._dropped[what] += len(values) - values.null_count
+
+
+def _slices(table: pa.Table) -> Iterator[tuple[pa.Table, str]]:
+    """Yields some examples at a time, and their split: a part is of one."""
+    for start in range(0, len(table), _SLICE_IMAGES):
+        examples = table.slice(start, _SLICE_IMAGES)
+        yield examples, examples["split"][0].as_py()
 
 
 def _pictures(examples: pa.Table, split: str) -> Iterator[LooseFile]:
@@ -97,7 +109,9 @@ def _mask_files(
 def _piece(table: tables.Table, split: str) -> LooseFile:
     header = f"{table.header}\n" if table.header else ""
     name = published.file_of(tables.RELEASE, table.name, split)
-    return LooseFile(f"{ANNOTATIONS}/{name}", header.encode() + joined_bytes(table.lines))
+    return LooseFile(
+        f"{ANNOTATIONS}/{name}", header.encode() + end_to_end(table.lines).to_pybytes()
+    )
 
 
 def _image_metas(examples: pa.Table, boxes: tables.Annotations, split: str) -> Iterator[LooseFile]:

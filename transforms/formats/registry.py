@@ -16,6 +16,7 @@ _MODULES = {
     "jsonl": "transforms.formats.jsonl",
     "webdataset": "transforms.formats.webdataset",
     "mds": "transforms.formats.mds",
+    "huggingface": "transforms.formats.huggingface.format",
     "coco": "transforms.formats.coco.format",
     "yolo": "transforms.formats.yolo.format",
     "object_detection_api": "transforms.formats.object_detection_api",

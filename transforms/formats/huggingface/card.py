@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from transforms.dataset.about import CITATION, HOMEPAGE
 from transforms.dataset.naming import SPLITS
-from transforms.formats.format import Shards
 from transforms.formats import yaml
+from transforms.formats.format import Shards
 from transforms.formats.huggingface.features import OBJECTS, card_features
 
 #: Sizes of datasets as the Hub names them, by the least number of examples.

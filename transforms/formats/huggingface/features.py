@@ -100,8 +100,8 @@ def _feature(
     dtype: pa.DataType, path: tuple[str, ...], class_names: Iterator[str]
 ) -> Mapping[str, Any]:
     """Returns the feature of a column, or of a field in it."""
-    if dtype == IMAGE:
-        return {"dtype": "image"}
+    if dtype == IMAGE:  # in an annotation, a recording
+        return {"dtype": "image" if len(path) == 1 else "audio"}
     if pa.types.is_struct(dtype):
         return {
             "struct": [

@@ -178,8 +178,9 @@ def _field(name: str, dtype: pa.DataType, source: _Source) -> Node:
     field = _leaf(name)
     if lists:
         field |= {"isArray": True, "arrayShape": ",".join(["-1"] * lists)}
-    if dtype == IMAGE:
-        return {**field, "dataType": "sc:ImageObject", "source": source.member("bytes", 0).encode()}
+    if dtype == IMAGE:  # in an annotation, a recording
+        medium = "sc:AudioObject" if source.paths else "sc:ImageObject"
+        return {**field, "dataType": medium, "source": source.member("bytes", 0).encode()}
     if not pa.types.is_struct(dtype):
         return {**field, "dataType": _data_type(name, dtype), "source": source.encode()}
     members = [

@@ -587,7 +587,9 @@ def test_a_rebuild_takes_over_what_has_not_changed(
     again = store.read(store.latest(output))
     assert again.keys() == original.keys()
     for name in original:
-        assert again[name] == original[name] or name.startswith(("manifest", "lineage")), name
+        assert again[name] == original[name] or name.startswith(
+            ("manifest", "croissant", "lineage")
+        ), name
 
 
 def test_a_selection_in_a_store(store: Store, corpus: Path, tmp_path: Path):

@@ -159,7 +159,8 @@ def assert_same(store: Store, output: str, local: Build, tmp_path: Path) -> None
         for path in folder.rglob("*")
         if path.is_file()
     }
-    differing = {"manifest.json", "failures/failures-00000-of-00001.parquet"}  # they name sources
+    # They name sources.
+    differing = {"manifest.json", "croissant.json", "failures/failures-00000-of-00001.parquet"}
     for name in sorted(names):
         here, there = local.version.folder / name, version.folder / name
         if name.startswith("lineage/"):  # which knows pictures by their sources, shards by ETags
@@ -569,7 +570,9 @@ def test_a_rebuild_takes_over_what_has_not_changed(
     assert build(store, whole, *flags, **inputs).returncode == 0
     versions = [store.read(store.latest(each)) for each in (output, whole)]
     assert versions[0].keys() == versions[1].keys()
-    for name in versions[0].keys() - {"manifest.json", "lineage/parts.parquet"}:  # with ETags
+    # Which have ETags, or the version's name.
+    differing = {"manifest.json", "croissant.json", "lineage/parts.parquet"}
+    for name in versions[0].keys() - differing:
         assert versions[0][name] == versions[1][name], name
 
     # A shard that isn't what it was is not taken over; the inputs are what they were.
@@ -584,7 +587,9 @@ def test_a_rebuild_takes_over_what_has_not_changed(
     again = store.read(store.latest(output))
     assert again.keys() == original.keys()
     for name in original:
-        assert again[name] == original[name] or name.startswith(("manifest", "lineage")), name
+        assert again[name] == original[name] or name.startswith(
+            ("manifest", "croissant", "lineage")
+        ), name
 
 
 def test_a_selection_in_a_store(store: Store, corpus: Path, tmp_path: Path):

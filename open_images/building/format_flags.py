@@ -36,3 +36,11 @@ class FormatFlags:
         "group_of,depiction,inside. The image stays, so what is in the box is background; "
         "--where_images 'boxes.is_group_of != 1' leaves out the image",
     )
+    objects: bool = _format_flag(
+        values.switch,
+        False,
+        help="add the column objects to --format huggingface: id, area, bbox (left, top, width and "
+        "height in pixels) and category, as the object-detection examples of transformers read it. "
+        "They also want a number as image_id, so that is the ImageID's 64 bits, and open_images_id "
+        "has its text",
+    )

@@ -633,6 +633,7 @@ def without_checksums(version: Version) -> None:
     manifest = json.loads((version.folder / "manifest.json").read_text())
     for name in ("files", "card", "sha256"):
         del manifest[name]
+    (version.folder / "croissant.json").unlink()
     (version.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 

@@ -43,10 +43,14 @@ def example_schema(
         **{name: pa.list_(element) for name, element in annotations.items()},
         **dict.fromkeys(MAP_COLUMNS, IMAGE),
     }
-    # By the metadata `datasets.load_dataset` knows which columns are pictures.
+    return with_features(columns)
+
+
+def with_features(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Returns the schema of columns, with the metadata by which `datasets.load_dataset` knows which
+    of them are pictures."""
     features = {name: _PICTURES.get(name) or _feature(dtype) for name, dtype in columns.items()}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(columns, metadata)
+    return pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _feature(dtype: pa.DataType) -> dict | list:

@@ -2,9 +2,10 @@
 
 A build writes the examples of a bucket and split to parts (`open_part`), and puts neighbouring
 parts together to shards (`concatenate`, `count`, `footer_checksum`, `shard_path`). Publishing adds
-the files that readers need beside the shards (`documents`, `data_files`), and the report prints how
-to load them (`loading_code`). The next build looks at the parts inside of the shards, and takes
-them out again (`read_body`, `extract`). `verify` and `versions diff` read shards back (`read`).
+the files that readers need beside the shards (`documents`, `data_files`, `media_type`,
+`record_columns`), and the report prints how to load them (`loading_code`). The next build looks at
+the parts inside of the shards, and takes them out again (`read_body`, `extract`). `verify` and
+`versions diff` read shards back (`read`).
 
 Files that all examples of a split share, such as a table of annotations, are parts of their own
 (`Format.shared`), beside those of examples: these become shards by size, on all workers, and those
@@ -260,6 +261,8 @@ class Format(FileKind):
     is_partial: ClassVar[bool] = False
     #: Whether its writers need the dataset's classes: their indices, names and parents.
     needs_classes: ClassVar[bool] = False
+    #: The media type of its shards.
+    media_type: ClassVar[str] = "application/octet-stream"
 
     #: Writes its parts.
     writer: ClassVar[type[ExampleWriter]]
@@ -305,6 +308,15 @@ class Format(FileKind):
         Args:
             content: of the dataset's examples, without classes.
         """
+
+    def record_columns(self, schema: Schema) -> pa.Schema | None:
+        """Returns the columns of an example as a reader of its shards has them, without decoding
+        texts; None where a shard isn't a table for readers of Croissant.
+
+        Args:
+            schema: what the dataset's version records; see `schema`.
+        """
+        return None
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
         """Returns files that readers need beside the shards: their content by path.

@@ -57,6 +57,7 @@ class JsonLines(Format):
 
     name = "jsonl"
     writer = JsonLinesWriter
+    media_type = "application/jsonlines"
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"jsonl/{split}-{numbers(index, shards)}.jsonl.gz"
@@ -74,6 +75,10 @@ class JsonLines(Format):
 
     def schema(self, content: Content) -> dict[str, str]:
         return described.describe(EXAMPLE.remove_metadata())
+
+    def record_columns(self, schema: Schema) -> pa.Schema:
+        texts = {name: text.replace("binary", "string") for name, text in schema.items()}
+        return described.parse(texts)
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None

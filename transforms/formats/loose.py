@@ -160,6 +160,7 @@ class LooseFormat(Format):
     has_loose_files = True
     parts_are_shards = False
     is_partial = True
+    media_type = "text/plain"
 
     def concatenate(
         self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile

@@ -18,6 +18,7 @@ _MODULES = {
     "mds": "transforms.formats.mds",
     "coco": "transforms.formats.coco.format",
     "yolo": "transforms.formats.yolo.format",
+    "huggingface": "transforms.formats.huggingface.format",
     "object_detection_api": "transforms.formats.object_detection_api",
     "tfds_v4": "transforms.formats.tfds_v4",
     "openimages": "transforms.formats.openimages.format",

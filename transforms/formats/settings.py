@@ -14,12 +14,14 @@ class FormatSettings:
         coco_layout: where COCO's JSON files lie, `coco` or `roboflow`.
         yolo_task: what lines of labels are: boxes for `detect`, masks for `segment`.
         yolo_drop: flags of boxes, such as `group_of`; boxes that have one of them get no line.
+        objects: whether `huggingface` has the column `objects`.
     """
 
     release: str = "v7"
     coco_layout: Literal["coco", "roboflow"] = "coco"
     yolo_task: Literal["detect", "segment"] = "detect"
     yolo_drop: Sequence[str] = ()
+    objects: bool = False
 
     @classmethod
     def of_flags(cls, flags: Mapping[str, Any], release: str) -> Self:

@@ -98,6 +98,7 @@ class WebDataset(Format):
     name = "webdataset"
     writer = WebDatasetWriter
     needs_classes = True
+    media_type = "application/x-tar"
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"webdataset/{split}-{numbers(index, shards)}.tar"

@@ -31,6 +31,7 @@ from transforms.formats.format import Content
 from transforms.formats.registry import find_format
 from transforms.kinds.registry import example_columns
 from transforms.releases import card, counts, failure_table, lease, listed_images
+from transforms.releases.croissant.document import encode_croissant
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.loss_limits import find_losses
@@ -173,13 +174,16 @@ class _Draft(NamedTuple):
                 contents[path] = _encode_document(document)
         described = [describe_file(path, data) for path, data in sorted(contents.items())]
         reuse = [file for file in described if file.path == recording.PARTS]
+        listed = [file for file in described if file not in reuse]
         manifest = dataclasses.replace(
             self.manifest,
             reuse=(*self.manifest.reuse, *reuse),
-            files=tuple(file for file in described if file not in reuse),
+            files=tuple(listed),
             card=describe_file(card.NAME, self.render_card()),
         )
-        return contents, manifest.encode()
+        contents[naming.CROISSANT] = croissant = encode_croissant(manifest)
+        listed.append(describe_file(naming.CROISSANT, croissant))
+        return contents, dataclasses.replace(manifest, files=tuple(listed)).encode()
 
 
 def _encode_document(document: Any) -> bytes:

@@ -46,6 +46,7 @@ class Parquet(Format):
     name = "parquet"
     writer = ParquetWriter
     has_row_access = True
+    media_type = "application/x-parquet"
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"parquet/{split}-{numbers(index, shards)}.parquet"
@@ -93,6 +94,9 @@ class Parquet(Format):
 
     def schema(self, content: Content) -> dict[str, str]:
         return described.describe(EXAMPLE)
+
+    def record_columns(self, schema: Schema) -> pa.Schema:
+        return described.parse(schema)
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None

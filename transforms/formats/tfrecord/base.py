@@ -21,6 +21,7 @@ from transforms.formats.tfrecord.writer import count_records
 class RecordFormat(Format):
     """Records that are a tf.train.Example each."""
 
+    media_type = "application/x-tfrecord"
     #: Which of its features hold what programs ask for.
     fields: ClassVar[RecordFields] = ALL_FIELDS
 

@@ -9,24 +9,9 @@ https://www.tensorflow.org/datasets/external_tfrecord). They are written here wi
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from transforms.dataset.about import CITATION, HOMEPAGE
 from transforms.dataset.naming import numbers
 from transforms.formats.format import Shards
-
-HOMEPAGE = "https://storage.googleapis.com/openimages/web/index.html"
-
-CITATION = """\
-@article{kuznetsova2020open,
-  title = {The Open Images Dataset V4: Unified Image Classification, Object Detection, and Visual
-           Relationship Detection at Scale},
-  author = {Kuznetsova, Alina and Rom, Hassan and Alldrin, Neil and Uijlings, Jasper and
-            Krasin, Ivan and Pont-Tuset, Jordi and Kamali, Shahab and Popov, Stefan and
-            Malloci, Matteo and Kolesnikov, Alexander and Duerig, Tom and Ferrari, Vittorio},
-  journal = {International Journal of Computer Vision},
-  volume = {128},
-  pages = {1956--1981},
-  year = {2020},
-  doi = {10.1007/s11263-020-01316-z},
-}"""
 
 _FEATURES_PACKAGE = "tensorflow_datasets.core.features"
 #: What records hold for a feature that isn't a tensor, and for one of some types.

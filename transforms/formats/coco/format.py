@@ -22,7 +22,7 @@ from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.texts import end_to_end, join
 from transforms.formats import json_text
-from transforms.formats.coco.annotations import make_annotations
+from transforms.formats.coco.annotations import describe_objects
 from transforms.formats.coco.document import (
     ANNOTATIONS,
     CATEGORIES,
@@ -32,7 +32,6 @@ from transforms.formats.coco.document import (
     Piece,
     open_document,
 )
-from transforms.formats.coco.elements import ClassNumbers, Elements
 from transforms.formats.coco.images import LICENSES, describe_images, file_names, image_numbers
 from transforms.formats.format import Content, CreateFile, SharedFiles
 from transforms.formats.loose import (
@@ -111,10 +110,6 @@ class DocumentWriter(SharedWriter):
     _last_image = -1
 
     @functools.cached_property
-    def _classes(self) -> ClassNumbers:
-        return ClassNumbers(self._content.classes)
-
-    @functools.cached_property
     def _begun(self) -> set[str]:
         """The JSON files of which the part has pieces."""
         return set()
@@ -142,11 +137,12 @@ class DocumentWriter(SharedWriter):
         self._last_image = int(numbers[-1])
         for name, noun in _LEFT_OUT.items():
             self._dropped[noun] += pc.sum(pc.list_value_length(table[name])).as_py() or 0
-        annotations = make_annotations(table, numbers, self._classes, self._dropped)
-        described = describe_images(table, numbers, annotations, self._classes, self._dropped)
+        index = self._content.classes.index
+        objects = describe_objects(table, numbers, index, self._dropped)
+        described = describe_images(table, numbers, objects, index, self._dropped)
         lines = end_to_end(join(described, _SEPARATOR))
         images = lines.slice(0, lines.size - len(_SEPARATOR))
-        yield layout.instances, images, annotations.lines()
+        yield layout.instances, images, objects.lines()
         if table["narratives"].null_count < len(table):
             yield layout.captions, images, _captions(table, numbers)
 
@@ -157,10 +153,11 @@ def _piece(path: str, section: str, data: bytes | pa.Buffer) -> LooseFile:
 
 def _captions(table: pa.Table, numbers: np.ndarray) -> pa.Buffer:
     """Returns the captions as lines, as of `document.Piece`."""
-    narratives = Elements.of_column(table["narratives"], ["caption"])
+    narratives = in_one_piece(table["narratives"])
+    counts = narratives.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     texts = {
-        "image_id": json_text.numbers(numbers).take(pa.array(narratives.rows)),
-        "caption": json_text.strings(narratives.fields["caption"]),
+        "image_id": json_text.numbers(np.repeat(numbers, counts)),
+        "caption": json_text.strings(pc.struct_field(narratives.flatten(), "caption")),
     }
     return end_to_end(join(json_text.members(texts), "\n"))
 

@@ -287,7 +287,7 @@ def test_boxes_that_no_line_can_hold(tmp_path: Path):
     }
     assert files[f"yolo/images/train/{0:016x}.png"] == b"picture"
     assert dropped == {
-        "boxes of classes without a number": 1,
+        "boxes of classes without an index": 1,
         "boxes that repeat another one": 1,
         "boxes with is_group_of": 1,
         "boxes without an area": 2,
@@ -311,7 +311,7 @@ def test_masks_that_no_line_can_hold(tmp_path: Path):
     assert dropped == {
         "boxes (masks are written)": 1,
         "masks of a pixel or a line of pixels": 1,
-        "masks of classes without a number": 1,
+        "masks of classes without an index": 1,
         "masks that repeat another one": 1,
         "masks without pixels": 1,
     }

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.formats.format import (
     Content,
@@ -88,6 +89,20 @@ class SharedWriter(LooseWriter):
 
     def write(self, table: pa.Table) -> None:
         self._append_files(table)
+
+
+def picture_files(table: pa.Table, folder: str) -> Iterator[LooseFile]:
+    """Yields the pictures of examples that have one, as they are: `<ImageID>.jpg` and the like.
+
+    Args:
+        table: (n,) rows as of `ExampleWriter.write`.
+        folder: of the files, below that of the version.
+    """
+    for chunk in table["image"].chunks:
+        names = pc.struct_field(chunk, "path").to_pylist()
+        for name, data in zip(names, pc.struct_field(chunk, "bytes"), strict=True):
+            if data.is_valid:
+                yield LooseFile(f"{folder}/{name}", data.as_buffer())
 
 
 def verify_parts(parts: Iterable[StoredPart]) -> list[StoredPart]:

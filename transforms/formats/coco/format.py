@@ -22,6 +22,7 @@ from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.texts import end_to_end, join
 from transforms.formats import json_text
+from transforms.formats.annotations import count_absent
 from transforms.formats.coco.annotations import describe_objects
 from transforms.formats.coco.document import (
     ANNOTATIONS,
@@ -32,7 +33,7 @@ from transforms.formats.coco.document import (
     Piece,
     open_document,
 )
-from transforms.formats.coco.images import LICENSES, describe_images, file_names, image_numbers
+from transforms.formats.coco.images import LICENSES, describe_images, image_numbers
 from transforms.formats.format import Content, CreateFile, SharedFiles
 from transforms.formats.loose import (
     FileList,
@@ -40,6 +41,7 @@ from transforms.formats.loose import (
     LooseFormat,
     LooseWriter,
     SharedWriter,
+    picture_files,
     read_files,
     verify_parts,
 )
@@ -49,12 +51,8 @@ from transforms.formats.settings import FormatSettings
 _SLICE_ROWS = 4096
 _SEPARATOR = ",\n"
 _HOMEPAGE = "https://storage.googleapis.com/openimages/web/index.html"
-#: Columns of annotations that it has nothing for, and what the report calls them.
-_LEFT_OUT = {
-    "person_boxes": "person boxes",
-    "relationships": "relationships",
-    "points": "points",
-}
+#: What it holds of an example's annotations.
+_COLUMNS = ("image_labels", "bboxes", "masks", "narratives")
 _ROBOFLOW = "roboflow"
 #: Roboflow's datasets begin with a class that nothing is of, and detectors count on it.
 _ROOT = {"id": 0, "name": "open-images", "supercategory": "none"}
@@ -97,10 +95,7 @@ class CocoWriter(LooseWriter):
 
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
         layout = layout_of(self._content.settings, table["split"][0].as_py())
-        names = file_names(table).to_pylist()
-        pictures = (data for chunk in table["image"].chunks for data in chunk.field("bytes"))
-        for name, data in zip(names, pictures, strict=True):
-            yield LooseFile(f"{layout.pictures}/{name}", memoryview(data.as_buffer()))
+        yield from picture_files(table, layout.pictures)
 
 
 class DocumentWriter(SharedWriter):
@@ -110,7 +105,7 @@ class DocumentWriter(SharedWriter):
     _last_image = -1
 
     @functools.cached_property
-    def _begun(self) -> set[str]:
+    def _written(self) -> set[str]:
         """The JSON files of which the part has pieces."""
         return set()
 
@@ -121,8 +116,8 @@ class DocumentWriter(SharedWriter):
             split = rows["split"][0].as_py()
             layout = layout_of(settings, split)
             for path, images, annotations in self._documents(rows, layout):
-                if path not in self._begun:
-                    self._begun.add(path)
+                if path not in self._written:
+                    self._written.add(path)
                     yield _piece(path, HEAD, _head(settings, split))
                     if path == layout.instances:
                         yield _piece(path, CATEGORIES, _categories(self._content))
@@ -135,8 +130,7 @@ class DocumentWriter(SharedWriter):
         """Yields the path of each JSON file, and the images and annotations to add to it."""
         numbers = image_numbers(in_one_piece(table["image_id"]), self._last_image)
         self._last_image = int(numbers[-1])
-        for name, noun in _LEFT_OUT.items():
-            self._dropped[noun] += pc.sum(pc.list_value_length(table[name])).as_py() or 0
+        self._dropped += count_absent(table, _COLUMNS)
         index = self._content.classes.index
         objects = describe_objects(table, numbers, index, self._dropped)
         described = describe_images(table, numbers, objects, index, self._dropped)

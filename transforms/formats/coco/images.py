@@ -69,7 +69,7 @@ def describe_images(
     return json_text.objects(
         {
             "id": json_text.numbers(numbers),
-            "file_name": strings(file_names(table)),
+            "file_name": strings(_file_names(table)),
             "width": json_text.numbers(in_one_piece(table["width"])),
             "height": json_text.numbers(in_one_piece(table["height"])),
             "license": pc.if_else(is_cc_by, "1", "2"),
@@ -83,7 +83,7 @@ def describe_images(
     )
 
 
-def file_names(table: pa.Table) -> pa.StringArray:
+def _file_names(table: pa.Table) -> pa.StringArray:
     """Returns the file names of pictures."""
     chunks = [chunk.field("path") for chunk in table["image"].chunks]
     return pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())

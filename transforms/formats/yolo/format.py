@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.naming import numbers
-from transforms.formats.annotations import Annotations
+from transforms.formats.annotations import Annotations, count_absent
 from transforms.formats.format import Content, Shards
-from transforms.formats.loose import LooseFile, LooseFormat, LooseWriter
+from transforms.formats.loose import LooseFile, LooseFormat, LooseWriter, picture_files
 from transforms.formats.settings import FormatSettings
 from transforms.formats.yolo import labels
 from transforms.formats.yolo.data_yaml import FOLDERS, describe
@@ -30,15 +30,13 @@ class YoloWriter(LooseWriter):
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
         is_segment = self._content.settings.yolo_task == "segment"
         texts = self._write_masks(table) if is_segment else self._write_boxes(table)
-        ids, splits = table["image_id"].to_pylist(), table["split"].to_pylist()
-        paths = pc.struct_field(table["image"], "path").to_pylist()
-        pictures = pc.struct_field(table["image"], "bytes")
-        rows = zip(ids, splits, paths, pictures, texts, strict=True)
-        for image_id, split, path, picture, text in rows:
-            name = f"{FOLDERS[split]}/{image_id}"
-            suffix = path.rpartition(".")[2]
-            yield LooseFile(f"yolo/images/{name}.{suffix}", picture.as_buffer())
-            yield LooseFile(f"yolo/labels/{name}.txt", text.as_buffer())
+        self._dropped += count_absent(table, ["masks" if is_segment else "bboxes"])
+        folder = FOLDERS[table["split"][0].as_py()]  # a part is of one split
+        pictures = picture_files(table, f"yolo/images/{folder}")
+        ids = table["image_id"].to_pylist()
+        for image_id, picture, text in zip(ids, pictures, texts, strict=True):
+            yield picture
+            yield LooseFile(f"yolo/labels/{folder}/{image_id}.txt", text.as_buffer())
 
     def _write_boxes(self, table: pa.Table) -> pa.BinaryArray:
         """Returns the label files of n images by their boxes: (n,) texts."""
@@ -80,7 +78,6 @@ class YoloWriter(LooseWriter):
                 line = image, labels.polygon_line(number, units)
                 self._dropped["masks that repeat another one"] += line in lines
                 lines[line] = None
-        self._dropped["boxes (masks are written)"] += len(in_one_piece(table["bboxes"]).flatten())
         texts = pa.array([line for _, line in lines], pa.binary())
         return _join_lines(texts, np.array([image for image, _ in lines], int), len(table))
 

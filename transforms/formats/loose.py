@@ -13,6 +13,7 @@ that all examples of a split share are made of pieces, in parts of their own (`S
 import abc
 import contextlib
 import hashlib
+import os
 import re
 import struct
 from collections import Counter
@@ -98,11 +99,12 @@ def picture_files(table: pa.Table, folder: str) -> Iterator[LooseFile]:
         table: (n,) rows as of `ExampleWriter.write`.
         folder: of the files, below that of the version.
     """
-    for chunk in table["image"].chunks:
-        names = pc.struct_field(chunk, "path").to_pylist()
-        for name, data in zip(names, pc.struct_field(chunk, "bytes"), strict=True):
-            if data.is_valid:
-                yield LooseFile(f"{folder}/{name}", data.as_buffer())
+    paths = pc.struct_field(table["image"], "path").to_pylist()
+    pictures = pc.struct_field(table["image"], "bytes")
+    for image_id, path, data in zip(table["image_id"].to_pylist(), paths, pictures, strict=True):
+        if data.is_valid:
+            suffix = os.path.splitext(path)[1]
+            yield LooseFile(f"{folder}/{image_id}{suffix}", data.as_buffer())
 
 
 def verify_parts(parts: Iterable[StoredPart]) -> list[StoredPart]:

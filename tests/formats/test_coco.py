@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from open_images.building import plan
-from tests.builds import Build, Version
+from pipelines import verify
+from tests.builds import Build, Version, latest_version
 from transforms.dataset.classes import ClassTable
 from transforms.dataset.keys import image_ids
 from transforms.formats.coco.format import FORMAT
@@ -283,6 +285,25 @@ def write(folder: Path, rows: Sequence[pa.Table], content: Content) -> tuple[Par
         listed |= dict(FORMAT.listed_files(raw.name))
     assert listed == {path: hashlib.sha256(data).hexdigest() for path, data in created.items()}
     return parts[-1], created
+
+
+def test_files_of_a_split_are_in_its_last_shard(
+    version: Version, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """Pictures are in the others, which have all examples; `verify` reads what each lists."""
+    for split, described in version.manifest["splits"].items():
+        *others, last = (each for each in described["shards"] if each["format"] == "coco")
+        assert sum(each["num_examples"] for each in others) == described["num_examples"]
+        assert last["num_examples"] == 0
+        listed = [line.split()[1] for line in (version.folder / last["path"]).open()]
+        names = [f"coco/annotations/{each}_{split}.json" for each in ("instances", "captions")]
+        assert sorted(listed) == sorted(names)
+    shutil.copytree(version.folder.parents[1], tmp_path / "copy")
+    copy = latest_version(tmp_path / "copy")
+    with (copy.folder / "coco/annotations/instances_train.json").open("a") as file:
+        file.write(" ")
+    assert verify.main([str(tmp_path / "copy"), "--num_workers", "1"]) == 1
+    assert "coco/annotations/instances_train.json: its SHA-256 is " in capfd.readouterr().out
 
 
 def test_files_depend_on_no_part(version: Version, tmp_path: Path):

@@ -29,8 +29,8 @@ from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 ROWS = 20
 
 
-def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
-    """A part of some examples, as a bucket writes it."""
+def write_part(folder: Path, form: str, bucket: int, *, is_shared: bool = False) -> BuiltPart:
+    """A part of some examples, or of files that they share, as a bucket writes it."""
     picture = {"bytes": b"\xff\xd8\xff", "path": "a.jpg"}
     rows = [
         {"image_id": f"{bucket:08x}{i:08x}", "split": "train", "image": picture}
@@ -38,7 +38,8 @@ def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
     ]
     examples = pa.Table.from_pylist(rows, EXAMPLE)
     path = str(folder / f"{form}-{bucket}")
-    writer = find_format(form).open_part(path, Content(example_columns()))
+    kind = find_format(form).shared if is_shared else find_format(form)
+    writer = kind.open_part(path, Content(example_columns()))
     writer.write(examples)
     return BuiltPart(form, "train", bucket, 0, **writer.close()._asdict())
 
@@ -113,10 +114,15 @@ def test_shared_files_make_the_last_shard_of_a_split():
 
 
 @pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("form", "is_shared"),
+    [*((form, False) for form in FORMATS), ("coco", True), ("openimages", True)],
+)
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])
-def test_a_part_with_a_flipped_bit_is_refused(tmp_path: Path, form: str, parts: int, place: float):
-    built = [write_part(tmp_path, form, bucket) for bucket in range(parts)]
+def test_a_part_with_a_flipped_bit_is_refused(
+    tmp_path: Path, form: str, is_shared: bool, parts: int, place: float
+):
+    built = [write_part(tmp_path, form, bucket, is_shared=is_shared) for bucket in range(parts)]
     damaged = built[-1]
     flip(damaged.path, int(place * (damaged.bytes - 1)))
     with pytest.raises(DamagedPartError, match=damaged.path):

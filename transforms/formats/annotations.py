@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset import codes
-from transforms.dataset.elements import in_one_piece
 from transforms.formats.tfrecord.wire import offsets_of
 from transforms.kinds.registry import ANNOTATIONS, count_annotations
+from transforms.selection.label_types import are_by_machine
 
 _CORNERS = ("xmin", "xmax", "ymin", "ymax")
 _CLASS_BITS = 32
@@ -39,15 +39,13 @@ class Annotations:
     left_out: int = 0
 
     @classmethod
-    def of(cls, table: pa.Table, column: str, index: Mapping[str, int]) -> Self:
-        """Takes a column with a field `label` of a table of examples.
+    def of(cls, lists: pa.ListArray, index: Mapping[str, int]) -> Self:
+        """Takes a column of examples whose elements have a field `label`.
 
         Args:
-            table: n rows.
-            column: its name.
+            lists: (n,) lists of structs.
             index: MID to class index; 0 for a class that has none.
         """
-        lists = in_one_piece(table[column])
         rows = offsets_of(lists.value_lengths().fill_null(0).to_numpy().astype(np.int64))
         structs = lists.flatten()
         fields = dict(zip(structs.type.names, structs.flatten(), strict=True))
@@ -55,6 +53,9 @@ class Annotations:
         is_given = lists.is_valid().to_numpy(zero_copy_only=False)
         whole = cls(fields, numbers, rows, is_given)
         return dataclasses.replace(whole.where(numbers > 0), left_out=int((numbers == 0).sum()))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
 
     def where(self, kept: np.ndarray) -> Self:
         """Returns some of them: (m,) bool."""
@@ -114,9 +115,11 @@ def find_masks(boxes: Annotations, masks: Annotations) -> np.ndarray:
         boxes: m boxes of n examples.
         masks: of the same examples.
     """
+    if not len(boxes) or not len(masks):
+        return np.full(len(boxes), -1)
     keys = np.concatenate([_keys(boxes), _keys(masks)])
     _, found = np.unique(keys, axis=0, return_inverse=True)
-    of_boxes, of_masks = np.split(found.ravel() * len(keys), [len(boxes.numbers)])
+    of_boxes, of_masks = np.split(found.ravel() * len(keys), [len(boxes)])
     of_boxes, of_masks = of_boxes + _ranks(of_boxes), of_masks + _ranks(of_masks)
     order = np.argsort(of_masks)
     at = np.searchsorted(of_masks[order], of_boxes)
@@ -129,6 +132,45 @@ def _keys(annotations: Annotations) -> np.ndarray:
     corners = np.column_stack([annotations.floats(name) for name in _CORNERS]).astype(np.float64)
     rounded = np.rint(np.nan_to_num(corners, nan=_NOWHERE) * _DECIMALS).astype(np.int64)
     return np.column_stack([annotations.examples, annotations.numbers, rounded])
+
+
+def verified_classes(labels: Annotations) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes that people found in examples, and those that they didn't.
+
+    A class is found if people gave it a confidence above 0, and not if they gave it 0 alone. One
+    whose confidence isn't known is neither.
+
+    Args:
+        labels: image labels.
+
+    Returns:
+        Two of (k,) int64, as of `Annotations.pairs`, ascending.
+    """
+    by_people = ~are_by_machine(labels.fields["source"])
+    confidence = labels.floats("confidence")
+    present = np.unique(labels.pairs[by_people & (confidence > 0)])
+    return present, np.setdiff1d(labels.pairs[by_people & (confidence == 0)], present)
+
+
+def judge_classes(
+    labels: Annotations, annotated: np.ndarray, grouped: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what LVIS calls negative classes, and such of which not all objects have a box.
+
+    A class is negative if people didn't find it, and nothing of it is annotated. Not all objects
+    may have a box where people found a class of which nothing is annotated, or a box is of a group.
+
+    Args:
+        labels: image labels.
+        annotated: (k,) pairs of all boxes and masks; see `Annotations.pairs`.
+        grouped: (g,) pairs of boxes of groups.
+
+    Returns:
+        Two of (k,) int64 pairs, ascending.
+    """
+    present, absent = verified_classes(labels)
+    partial = np.union1d(np.setdiff1d(present, annotated), grouped)
+    return np.setdiff1d(absent, annotated), partial
 
 
 def class_lists(pairs: np.ndarray, examples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -74,16 +74,15 @@ def strings(values: pa.Array) -> pa.StringArray:
     return join('"', _escape(values), '"')
 
 
-def lists(values: pa.StringArray, rows: np.ndarray, length: int) -> pa.StringArray:
-    """Returns lists.
+def lists(values: pa.StringArray, offsets: np.ndarray) -> pa.StringArray:
+    """Returns (n,) lists.
 
     Args:
-        values: (n,) JSON values.
-        rows: (n,) int64, ascending: which list has each.
-        length: how many lists.
+        values: (m,) JSON values.
+        offsets: (n + 1,) int64; list i has those from `offsets[i]` up to `offsets[i + 1]`.
     """
-    offsets = np.searchsorted(rows, np.arange(length + 1)).astype(np.int32)
-    return join("[", pc.binary_join(pa.ListArray.from_arrays(offsets, values), ","), "]")
+    texts = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+    return join("[", pc.binary_join(texts, ","), "]")
 
 
 def members(values: Mapping[str, pa.StringArray]) -> pa.StringArray:

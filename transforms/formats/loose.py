@@ -13,6 +13,7 @@ that all examples of a split share are made of pieces, in parts of their own (`S
 import abc
 import contextlib
 import hashlib
+import os
 import re
 import struct
 from collections import Counter
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.formats.format import (
     Content,
@@ -88,6 +90,21 @@ class SharedWriter(LooseWriter):
 
     def write(self, table: pa.Table) -> None:
         self._append_files(table)
+
+
+def picture_files(table: pa.Table, folder: str) -> Iterator[LooseFile]:
+    """Yields the pictures of examples that have one, as they are: `<ImageID>.jpg` and the like.
+
+    Args:
+        table: (n,) rows as of `ExampleWriter.write`.
+        folder: of the files, below that of the version.
+    """
+    paths = pc.struct_field(table["image"], "path").to_pylist()
+    pictures = pc.struct_field(table["image"], "bytes")
+    for image_id, path, data in zip(table["image_id"].to_pylist(), paths, pictures, strict=True):
+        if data.is_valid:
+            suffix = os.path.splitext(path)[1]
+            yield LooseFile(f"{folder}/{image_id}{suffix}", data.as_buffer())
 
 
 def verify_parts(parts: Iterable[StoredPart]) -> list[StoredPart]:

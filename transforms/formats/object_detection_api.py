@@ -21,9 +21,9 @@ from transforms.dataset.naming import numbers
 from transforms.formats.annotations import (
     Annotations,
     class_lists,
-    code_texts,
     count_absent,
     find_masks,
+    judge_classes,
 )
 from transforms.formats.format import Content, Shards
 from transforms.formats.mask_png import encode_empty_mask, encode_mask
@@ -136,7 +136,9 @@ _ESCAPED = {code: f"\\{code:03o}" for code in (*range(32), 127)} | {
 def _features(rows: pa.Table, classes: ClassTable) -> tuple[list[Leaf], Counter[str]]:
     """Returns the features of (n,) rows of `EXAMPLE` in byte order of their keys, and what is
     dropped, as of `ExampleWriter`."""
-    labels, boxes, masks = (Annotations.of(rows, name, classes.index) for name in _COLUMNS)
+    labels, boxes, masks = (
+        Annotations.of(in_one_piece(rows[name]), classes.index) for name in _COLUMNS
+    )
     places = find_masks(boxes, masks)
     boxes = boxes.with_fields(
         counts=masks.take("counts", places),
@@ -150,7 +152,7 @@ def _features(rows: pa.Table, classes: ClassTable) -> tuple[list[Leaf], Counter[
         "image labels of classes without an index": labels.left_out,
         "boxes of classes without an index": boxes.left_out,
         "masks of classes without an index": masks.left_out,
-        "masks without a box": len(masks.numbers) - linked,
+        "masks without a box": len(masks) - linked,
         "masks without pixels": linked - boxes.fields["counts"].is_valid().true_count,
         "unknown flags": int(sum(unknown)),
     }
@@ -185,13 +187,9 @@ def _of_labels(labels: Annotations) -> Iterator[Leaf]:
 
 
 def _of_verified_classes(labels: Annotations, boxes: Annotations) -> Iterator[Leaf]:
-    """Yields what LVIS calls negative classes and such of which not all objects have a box."""
-    is_human = code_texts(labels.fields["source"], {"machine": 0}, 1) == 1
-    is_present = labels.floats("confidence") > 0
-    absent, present = labels.pairs[is_human & ~is_present], labels.pairs[is_human & is_present]
-    grouped = boxes.pairs[boxes.integers("is_group_of") == 1]
-    negative = np.setdiff1d(absent, np.append(present, boxes.pairs))
-    partial = np.append(np.setdiff1d(present, boxes.pairs), grouped)
+    """Yields the classes that `judge_classes` returns."""
+    is_group = boxes.integers("is_group_of") == 1
+    negative, partial = judge_classes(labels, boxes.pairs, boxes.pairs[is_group])
     for key, pairs in (("neg", negative), ("not_exhaustive", partial)):
         numbers, rows = class_lists(pairs, len(labels.rows) - 1)
         yield Leaf(f"image/{key}_category_ids", numbers, rows)

@@ -179,7 +179,8 @@ def _features(
         The features in byte order of their keys, and what is dropped, as of `ExampleWriter`.
     """
     labels, boxes = (
-        _with_source_numbers(Annotations.of(rows, name, content.classes.index)) for name in _COLUMNS
+        _with_source_numbers(Annotations.of(in_one_piece(rows[name]), content.classes.index))
+        for name in _COLUMNS
     )
     exact = labels.floats("confidence").astype(np.float64) * 10
     tenths = np.trunc(np.clip(exact + np.copysign(_SLACK, exact), *_INT32))  # as TFDS truncates

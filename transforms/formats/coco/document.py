@@ -125,8 +125,8 @@ def _read_lines(file: BinaryIO) -> Iterator[bytes]:
     """Yields some MiB of whole lines at a time."""
     rest = b""
     while data := file.read(_READ_BYTES):
-        whole, newline, begun = data.rpartition(b"\n")
+        whole, newline, cut = data.rpartition(b"\n")
         if newline:
             yield rest + whole + newline
             rest = b""
-        rest += begun
+        rest += cut

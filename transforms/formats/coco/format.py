@@ -22,7 +22,8 @@ from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.texts import end_to_end, join
 from transforms.formats import json_text
-from transforms.formats.coco.annotations import make_annotations
+from transforms.formats.annotations import count_absent
+from transforms.formats.coco.annotations import describe_objects
 from transforms.formats.coco.document import (
     ANNOTATIONS,
     CATEGORIES,
@@ -32,8 +33,7 @@ from transforms.formats.coco.document import (
     Piece,
     open_document,
 )
-from transforms.formats.coco.elements import ClassNumbers, Elements
-from transforms.formats.coco.images import LICENSES, describe_images, file_names, image_numbers
+from transforms.formats.coco.images import LICENSES, describe_images, image_numbers
 from transforms.formats.format import Content, CreateFile, SharedFiles
 from transforms.formats.loose import (
     FileList,
@@ -41,6 +41,7 @@ from transforms.formats.loose import (
     LooseFormat,
     LooseWriter,
     SharedWriter,
+    picture_files,
     read_files,
     verify_parts,
 )
@@ -50,12 +51,8 @@ from transforms.formats.settings import FormatSettings
 _SLICE_ROWS = 4096
 _SEPARATOR = ",\n"
 _HOMEPAGE = "https://storage.googleapis.com/openimages/web/index.html"
-#: Columns of annotations that it has nothing for, and what the report calls them.
-_LEFT_OUT = {
-    "person_boxes": "person boxes",
-    "relationships": "relationships",
-    "points": "points",
-}
+#: What it holds of an example's annotations.
+_COLUMNS = ("image_labels", "bboxes", "masks", "narratives")
 _ROBOFLOW = "roboflow"
 #: Roboflow's datasets begin with a class that nothing is of, and detectors count on it.
 _ROOT = {"id": 0, "name": "open-images", "supercategory": "none"}
@@ -98,10 +95,7 @@ class CocoWriter(LooseWriter):
 
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
         layout = layout_of(self._content.settings, table["split"][0].as_py())
-        names = file_names(table).to_pylist()
-        pictures = (data for chunk in table["image"].chunks for data in chunk.field("bytes"))
-        for name, data in zip(names, pictures, strict=True):
-            yield LooseFile(f"{layout.pictures}/{name}", memoryview(data.as_buffer()))
+        yield from picture_files(table, layout.pictures)
 
 
 class DocumentWriter(SharedWriter):
@@ -111,11 +105,7 @@ class DocumentWriter(SharedWriter):
     _last_image = -1
 
     @functools.cached_property
-    def _classes(self) -> ClassNumbers:
-        return ClassNumbers(self._content.classes)
-
-    @functools.cached_property
-    def _begun(self) -> set[str]:
+    def _written(self) -> set[str]:
         """The JSON files of which the part has pieces."""
         return set()
 
@@ -126,8 +116,8 @@ class DocumentWriter(SharedWriter):
             split = rows["split"][0].as_py()
             layout = layout_of(settings, split)
             for path, images, annotations in self._documents(rows, layout):
-                if path not in self._begun:
-                    self._begun.add(path)
+                if path not in self._written:
+                    self._written.add(path)
                     yield _piece(path, HEAD, _head(settings, split))
                     if path == layout.instances:
                         yield _piece(path, CATEGORIES, _categories(self._content))
@@ -140,13 +130,13 @@ class DocumentWriter(SharedWriter):
         """Yields the path of each JSON file, and the images and annotations to add to it."""
         numbers = image_numbers(in_one_piece(table["image_id"]), self._last_image)
         self._last_image = int(numbers[-1])
-        for name, noun in _LEFT_OUT.items():
-            self._dropped[noun] += pc.sum(pc.list_value_length(table[name])).as_py() or 0
-        annotations = make_annotations(table, numbers, self._classes, self._dropped)
-        described = describe_images(table, numbers, annotations, self._classes, self._dropped)
+        self._dropped += count_absent(table, _COLUMNS)
+        index = self._content.classes.index
+        objects = describe_objects(table, numbers, index, self._dropped)
+        described = describe_images(table, numbers, objects, index, self._dropped)
         lines = end_to_end(join(described, _SEPARATOR))
         images = lines.slice(0, lines.size - len(_SEPARATOR))
-        yield layout.instances, images, annotations.lines()
+        yield layout.instances, images, objects.lines()
         if table["narratives"].null_count < len(table):
             yield layout.captions, images, _captions(table, numbers)
 
@@ -157,10 +147,11 @@ def _piece(path: str, section: str, data: bytes | pa.Buffer) -> LooseFile:
 
 def _captions(table: pa.Table, numbers: np.ndarray) -> pa.Buffer:
     """Returns the captions as lines, as of `document.Piece`."""
-    narratives = Elements.of_column(table["narratives"], ["caption"])
+    narratives = in_one_piece(table["narratives"])
+    counts = narratives.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     texts = {
-        "image_id": json_text.numbers(numbers).take(pa.array(narratives.rows)),
-        "caption": json_text.strings(narratives.fields["caption"]),
+        "image_id": json_text.numbers(np.repeat(numbers, counts)),
+        "caption": json_text.strings(pc.struct_field(narratives.flatten(), "caption")),
     }
     return end_to_end(join(json_text.members(texts), "\n"))
 

@@ -1,6 +1,7 @@
 """Images of COCO: their numbers, and which classes are known of each."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +10,10 @@ import pyarrow.compute as pc
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.keys import image_keys
 from transforms.formats import json_text
-from transforms.formats.coco.annotations import Annotations
-from transforms.formats.coco.elements import ClassNumbers, Elements
+from transforms.formats.annotations import Annotations, class_lists, judge_classes
+from transforms.formats.coco.annotations import Objects
 from transforms.formats.json_text import strings
+from transforms.selection.label_types import are_by_machine
 
 #: Licences of pictures; all that Open Images publishes have the first.
 LICENSES = (
@@ -26,7 +28,6 @@ _CC_BY = r"^https?://creativecommons\.org/licenses/by/2\.0/?$"
 #: Bits of a key that a number has: so many integers float64 holds, by which pycocotools and
 #: JavaScript hold them.
 _NUMBER_BITS = 53
-_MACHINE = "machine"
 
 
 def image_numbers(image_ids: pa.Array, after: int) -> np.ndarray:
@@ -49,8 +50,8 @@ def image_numbers(image_ids: pa.Array, after: int) -> np.ndarray:
 def describe_images(
     table: pa.Table,
     numbers: np.ndarray,
-    annotations: Annotations,
-    classes: ClassNumbers,
+    objects: Objects,
+    index: Mapping[str, int],
     dropped: Counter[str],
 ) -> pa.StringArray:
     """Returns the images as JSON objects.
@@ -58,17 +59,17 @@ def describe_images(
     Args:
         table: n rows of examples with pictures.
         numbers: (n,) int64, of the images.
-        annotations: of the images.
-        classes: the indices of classes.
+        objects: in the images.
+        index: MID to class index; 0 for a class that has none.
         dropped: counts what is left out.
     """
-    negative, incomplete = _judge_classes(table, annotations, classes, dropped)
+    negative, incomplete = _judge_classes(table, objects, index, dropped)
     licenses = in_one_piece(table["license"])
     is_cc_by = pc.match_substring_regex(licenses, _CC_BY)
     return json_text.objects(
         {
             "id": json_text.numbers(numbers),
-            "file_name": strings(file_names(table)),
+            "file_name": strings(_file_names(table)),
             "width": json_text.numbers(in_one_piece(table["width"])),
             "height": json_text.numbers(in_one_piece(table["height"])),
             "license": pc.if_else(is_cc_by, "1", "2"),
@@ -82,37 +83,26 @@ def describe_images(
     )
 
 
-def file_names(table: pa.Table) -> pa.StringArray:
+def _file_names(table: pa.Table) -> pa.StringArray:
     """Returns the file names of pictures."""
     chunks = [chunk.field("path") for chunk in table["image"].chunks]
     return pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())
 
 
 def _judge_classes(
-    table: pa.Table, annotations: Annotations, classes: ClassNumbers, dropped: Counter[str]
+    table: pa.Table, objects: Objects, index: Mapping[str, int], dropped: Counter[str]
 ) -> tuple[pa.StringArray, pa.StringArray]:
-    """Returns lists of classes for each image: those that were verified to be absent, and those of
-    which it isn't known that all things have a box."""
-    labels = Elements.of_column(table["image_labels"], ("label", "source", "confidence"))
-    sources = labels.fields["source"]
-    if pa.types.is_dictionary(sources.type):
-        sources = sources.dictionary_decode()
-    by_machine = pc.equal(sources, _MACHINE).fill_null(False).to_numpy(zero_copy_only=False)
-    dropped["machine-generated image labels"] += int(by_machine.sum())
-    labels = labels.where(~by_machine)
-    categories = classes.of(labels.fields["label"])
-    dropped["image labels of classes without an index"] += int((categories == 0).sum())
-    labels, categories = labels.where(categories > 0), categories[categories > 0]
-    is_present = labels.values_or("confidence", 0) > 0
-    # An image and a class as one number.
-    span = 1 + max(categories.max(initial=0), annotations.categories.max(initial=0))
-    verified = labels.rows * span + categories
-    annotated = annotations.rows * span + annotations.categories
-    present, absent = verified[is_present], verified[~is_present]
-    negative = np.setdiff1d(absent, np.concatenate([present, annotated]))
-    incomplete = np.union1d(np.setdiff1d(present, annotated), annotated[annotations.is_crowd])
-    negative_list, incomplete_list = (
-        json_text.lists(json_text.numbers(pairs % span), pairs // span, len(table))
-        for pairs in (negative, incomplete)
+    """Returns the lists of classes for each image that `judge_classes` finds."""
+    labels = Annotations.of(in_one_piece(table["image_labels"]), index)
+    dropped["image labels of classes without an index"] += labels.left_out
+    by_machine = int(are_by_machine(labels.fields["source"]).sum())
+    dropped["machine-generated image labels"] += by_machine
+    annotated = objects.pairs
+    negative, partial = (
+        json_text.lists(json_text.numbers(numbers), rows)
+        for numbers, rows in (
+            class_lists(pairs, len(table))
+            for pairs in judge_classes(labels, annotated, annotated[objects.is_crowd])
+        )
     )
-    return negative_list, incomplete_list
+    return negative, partial

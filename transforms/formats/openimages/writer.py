@@ -1,7 +1,6 @@
 """Writes examples to parts: pictures and PNGs of masks, and pieces of tables."""
 
 import functools
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.schema import MAP_COLUMNS
 from transforms.dataset.texts import end_to_end
-from transforms.formats.loose import LooseFile, LooseWriter, SharedWriter
+from transforms.formats.loose import LooseFile, LooseWriter, SharedWriter, picture_files
 from transforms.formats.mask_png import encode_mask
 from transforms.formats.openimages import class_files, image_metas, tables
 from transforms.kinds import published
@@ -28,7 +27,7 @@ class OpenImagesWriter(LooseWriter):
 
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
         for examples, split in _slices(table):
-            yield from _pictures(examples, split)
+            yield from picture_files(examples, f"{FOLDER}/images/{split}")
             if masks := tables.read_annotations(examples, "masks"):
                 yield from _mask_files(masks, tables.name_masks(masks), split)
 
@@ -81,15 +80,6 @@ def _slices(table: pa.Table) -> Iterator[tuple[pa.Table, str]]:
     for start in range(0, len(table), _SLICE_IMAGES):
         examples = table.slice(start, _SLICE_IMAGES)
         yield examples, examples["split"][0].as_py()
-
-
-def _pictures(examples: pa.Table, split: str) -> Iterator[LooseFile]:
-    data, paths = in_one_piece(examples["image"]).flatten()
-    image_ids = examples["image_id"].to_pylist()
-    for image_id, path, picture in zip(image_ids, paths.to_pylist(), data, strict=True):
-        if picture.is_valid:
-            name = image_id + os.path.splitext(path)[1]
-            yield LooseFile(f"{FOLDER}/images/{split}/{name}", picture.as_buffer())
 
 
 def _mask_files(

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 
 from transforms.dataset.elements import in_one_piece
 from transforms.dataset.naming import numbers
+from transforms.formats.annotations import Annotations, count_absent
 from transforms.formats.format import Content, Shards
-from transforms.formats.loose import LooseFile, LooseFormat, LooseWriter
+from transforms.formats.loose import LooseFile, LooseFormat, LooseWriter, picture_files
 from transforms.formats.settings import FormatSettings
 from transforms.formats.yolo import labels
 from transforms.formats.yolo.data_yaml import FOLDERS, describe
@@ -29,32 +30,28 @@ class YoloWriter(LooseWriter):
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
         is_segment = self._content.settings.yolo_task == "segment"
         texts = self._write_masks(table) if is_segment else self._write_boxes(table)
-        ids, splits = table["image_id"].to_pylist(), table["split"].to_pylist()
-        paths = pc.struct_field(table["image"], "path").to_pylist()
-        pictures = pc.struct_field(table["image"], "bytes")
-        rows = zip(ids, splits, paths, pictures, texts, strict=True)
-        for image_id, split, path, picture, text in rows:
-            name = f"{FOLDERS[split]}/{image_id}"
-            suffix = path.rpartition(".")[2]
-            yield LooseFile(f"yolo/images/{name}.{suffix}", picture.as_buffer())
-            yield LooseFile(f"yolo/labels/{name}.txt", text.as_buffer())
+        self._dropped += count_absent(table, ["masks" if is_segment else "bboxes"])
+        folder = FOLDERS[table["split"][0].as_py()]  # a part is of one split
+        pictures = picture_files(table, f"yolo/images/{folder}")
+        ids = table["image_id"].to_pylist()
+        for image_id, picture, text in zip(ids, pictures, texts, strict=True):
+            yield picture
+            yield LooseFile(f"yolo/labels/{folder}/{image_id}.txt", text.as_buffer())
 
     def _write_boxes(self, table: pa.Table) -> pa.BinaryArray:
         """Returns the label files of n images by their boxes: (n,) texts."""
-        lists = in_one_piece(table["bboxes"])
-        boxes, images = lists.flatten(), _images(lists)
-        units = labels.box_units(np.column_stack([boxes.field(name) for name in _CORNERS]))
-        classes = self._class_numbers(boxes)
+        boxes = self._annotations(table, "bboxes", "boxes")
+        units = labels.box_units(np.column_stack([boxes.floats(name) for name in _CORNERS]))
         wrong = {
-            f"boxes with is_{name}": pc.fill_null(boxes.field(f"is_{name}"), -1).to_numpy() == 1
+            f"boxes with is_{name}": boxes.integers(f"is_{name}") == 1
             for name in self._content.settings.yolo_drop
         }
-        wrong["boxes of classes without a number"] = classes < 0
         wrong["boxes without an area"] = (units[:, 2:] == 0).any(axis=1)
         kept = np.ones(len(boxes), bool)
         for what, those in wrong.items():
             self._dropped[what] += int((kept & those).sum())
             kept &= ~those
+        images, classes = boxes.examples, boxes.numbers - 1
         _, first = np.unique(
             np.column_stack([images, classes, units])[kept], axis=0, return_index=True
         )
@@ -66,16 +63,12 @@ class YoloWriter(LooseWriter):
 
     def _write_masks(self, table: pa.Table) -> pa.BinaryArray:
         """Returns the label files of n images by their masks: (n,) texts."""
-        lists = in_one_piece(table["masks"])
-        masks, images = lists.flatten(), _images(lists)
-        classes = self._class_numbers(masks).tolist()
-        sizes = masks.field("size").to_pylist()
+        masks = self._annotations(table, "masks", "masks")
+        classes, sizes = (masks.numbers - 1).tolist(), masks.fields["size"].to_pylist()
         lines: dict[tuple[int, bytes], None] = {}
-        rows = zip(images.tolist(), classes, sizes, masks.field("counts"), strict=True)
+        rows = zip(masks.examples.tolist(), classes, sizes, masks.fields["counts"], strict=True)
         for image, number, size, counts in rows:
-            if number < 0:
-                self._dropped["masks of classes without a number"] += 1
-            elif not counts.is_valid:
+            if not counts.is_valid:
                 self._dropped["masks without pixels"] += 1
             elif (polygon := trace_mask(counts.as_py(), size)) is None:
                 self._dropped["masks of a pixel or a line of pixels"] += 1
@@ -85,24 +78,13 @@ class YoloWriter(LooseWriter):
                 line = image, labels.polygon_line(number, units)
                 self._dropped["masks that repeat another one"] += line in lines
                 lines[line] = None
-        self._dropped["boxes (masks are written)"] += len(in_one_piece(table["bboxes"]).flatten())
         texts = pa.array([line for _, line in lines], pa.binary())
         return _join_lines(texts, np.array([image for image, _ in lines], int), len(table))
 
-    def _class_numbers(self, annotations: pa.StructArray) -> np.ndarray:
-        """Returns the class numbers of annotations from 0, (n,) int64; -1 for one that has none."""
-        encoded = annotations.field("label")
-        if not pa.types.is_dictionary(encoded.type):
-            encoded = encoded.dictionary_encode()
-        index = self._content.classes.index
-        found = [index.get(label, 0) - 1 for label in encoded.dictionary.to_pylist()]
-        return np.array(found, np.int64)[encoded.indices.to_numpy()]
-
-
-def _images(lists: pa.ListArray) -> np.ndarray:
-    """Returns which of n images each of their annotations is of: (m,) int64."""
-    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    return np.repeat(np.arange(len(lists)), lengths)
+    def _annotations(self, table: pa.Table, column: str, noun: str) -> Annotations:
+        found = Annotations.of(in_one_piece(table[column]), self._content.classes.index)
+        self._dropped[f"{noun} of classes without an index"] += found.left_out
+        return found
 
 
 def _join_lines(lines: pa.BinaryArray, images: np.ndarray, count: int) -> pa.BinaryArray:

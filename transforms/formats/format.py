@@ -260,6 +260,8 @@ class Format(FileKind):
     is_partial: ClassVar[bool] = False
     #: Whether its writers need the dataset's classes: their indices, names and parents.
     needs_classes: ClassVar[bool] = False
+    #: Fields of `FormatSettings` that it alone reads, which are flags of a build too.
+    flags: ClassVar[tuple[str, ...]] = ()
 
     #: Writes its parts.
     writer: ClassVar[type[ExampleWriter]]

@@ -72,9 +72,15 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     except OSError as error:
         raise unreadable(error) from None
     release = flags.release or _release_of(annotations)
-    recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     settings = FormatSettings.of_flags(vars(flags), release)
     _check_formats(flags, sources, settings)
+    # Those of other formats don't count, so that versions from before a format stay as they are.
+    unused = _flags_of_other_formats(flags)
+    recorded = {
+        name: redact_value(value)
+        for name, value in recorded_flags(flags).items()
+        if name not in unused
+    }
     examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
     selection = None if choice.is_everything else describe(choice, flags.splits)
     settings_digest = settings_fingerprint(recorded, release, selection)
@@ -306,13 +312,18 @@ def _check_formats(flags: BuildFlags, sources: Iterable[Source], settings: Forma
             f"--image_encoding {flags.image_encoding}: {refusals[refusing[0]]}: leave "
             f"{', '.join(refusing)} out (--format {','.join(others)}), or use jpeg"
         )
-    for name in set(FORMATS).difference(flags.format):
-        for flag in find_format(name).flags:
-            if getattr(settings, flag) != getattr(DEFAULT_SETTINGS, flag):
-                raise UsageError(
-                    f"--{flag} is for --format {name}: add it (--format "
-                    f"{','.join([*flags.format, name])}), or drop --{flag}"
-                )
+    for flag, name in _flags_of_other_formats(flags).items():
+        if getattr(settings, flag) != getattr(DEFAULT_SETTINGS, flag):
+            raise UsageError(
+                f"--{flag} is for --format {name}: add it (--format "
+                f"{','.join([*flags.format, name])}), or drop --{flag}"
+            )
+
+
+def _flags_of_other_formats(flags: BuildFlags) -> dict[str, str]:
+    """Returns the flags of formats that aren't written, and the format of each."""
+    others = (name for name in FORMATS if name not in flags.format)
+    return {flag: name for name in others for flag in find_format(name).flags}
 
 
 def _check_splits(annotations: list[Source]) -> None:

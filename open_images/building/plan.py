@@ -22,7 +22,7 @@ from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
 from transforms.formats.registry import FORMATS, find_format
-from transforms.formats.settings import FormatSettings
+from transforms.formats.settings import DEFAULT_SETTINGS, FormatSettings
 from transforms.kinds import vocabulary
 from transforms.kinds.images import IMAGES
 from transforms.kinds.masks import MASKS
@@ -72,9 +72,15 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     except OSError as error:
         raise unreadable(error) from None
     release = flags.release or _release_of(annotations)
-    recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
     settings = FormatSettings.of_flags(vars(flags), release)
     _check_formats(flags, sources, settings)
+    # Those of other formats don't count, so that versions from before a format stay as they are.
+    unused = _flags_of_other_formats(flags)
+    recorded = {
+        name: redact_value(value)
+        for name, value in recorded_flags(flags).items()
+        if name not in unused
+    }
     examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
     selection = None if choice.is_everything else describe(choice, flags.splits)
     settings_digest = settings_fingerprint(recorded, release, selection)
@@ -291,18 +297,33 @@ def check_image_flags(flags: ExampleFlags) -> ImageSpec:
 
 
 def _check_formats(flags: BuildFlags, sources: Iterable[Source], settings: FormatSettings) -> None:
-    """Raises UsageError where a format lacks what it needs, or pictures that it can't hold."""
+    """Raises UsageError where a format lacks what it needs, pictures are such that it can't hold
+    them, or a flag is for a format that isn't written."""
     kinds = {source.kind for source in sources}
     for name in flags.format:
         if lacking := find_format(name).missing(kinds, settings):
-            raise UsageError(f"--format {name}: {lacking}")
-    encoding, formats = flags.image_encoding, flags.format
-    refusals = {name: find_format(name).refusal(encoding) for name in FORMATS}
-    if refused := next(filter(None, map(refusals.get, formats)), ""):
-        other = next(name for name in FORMATS if not refusals[name])
+            chosen = ",".join(flags.label_types or ())
+            only = f"; --label_types selects {chosen} alone" if chosen else ""
+            raise UsageError(f"--format {name}: {lacking}{only}")
+    refusals = {name: find_format(name).refusal(flags.image_encoding) for name in flags.format}
+    if refusing := [name for name in flags.format if refusals[name]]:
+        others = [name for name in flags.format if not refusals[name]] or ["parquet"]
         raise UsageError(
-            f"--image_encoding {encoding}: {refused}: add --format {other}, or use jpeg"
+            f"--image_encoding {flags.image_encoding}: {refusals[refusing[0]]}: leave "
+            f"{', '.join(refusing)} out (--format {','.join(others)}), or use jpeg"
         )
+    for flag, name in _flags_of_other_formats(flags).items():
+        if getattr(settings, flag) != getattr(DEFAULT_SETTINGS, flag):
+            raise UsageError(
+                f"--{flag} is for --format {name}: add it (--format "
+                f"{','.join([*flags.format, name])}), or drop --{flag}"
+            )
+
+
+def _flags_of_other_formats(flags: BuildFlags) -> dict[str, str]:
+    """Returns the flags of formats that aren't written, and the format of each."""
+    others = (name for name in FORMATS if name not in flags.format)
+    return {flag: name for name in others for flag in find_format(name).flags}
 
 
 def _check_splits(annotations: list[Source]) -> None:

@@ -410,6 +410,20 @@ def test_what_it_cannot_hold_is_counted(tmp_path: Path):
     assert data["images"][0]["neg_category_ids"] == [2]
 
 
+def test_names_are_unique_though_others_look_like_them(tmp_path: Path):
+    names = ["Ball (/m/2)", "Ball", "Ball", "Ball (/m/2)"]
+    classes = ClassTable(
+        [
+            {"index": n, "label": f"/m/{n - 1}", "name": name, "parents": []}
+            for n, name in enumerate(names, 1)
+        ]
+    )
+    content = Content(EXAMPLE.names, classes=classes)
+    _, files = write(tmp_path, [pa.Table.from_pylist([picture(0)], EXAMPLE)], content)
+    data = json.loads(files["coco/annotations/instances_train.json"])
+    assert len({each["name"] for each in data["categories"]}) == len(names)
+
+
 def test_texts_are_escaped_and_names_are_unique(tmp_path: Path):
     texts = ['"\\\n\x00\x1f\u2028é', ""]
     rows = [

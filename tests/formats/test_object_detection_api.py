@@ -292,7 +292,7 @@ def test_classes_without_an_index_are_dropped(tmp_path: Path):
         (
             "images",
             ("--image_encoding=webp", "--image_size=64", "--resize=shortest"),
-            "TensorFlow can't decode it: add --format parquet, or use jpeg",
+            "leave object_detection_api out (--format parquet), or use jpeg",
         ),
     ],
 )

@@ -24,6 +24,7 @@ from transforms.formats.openimages.format import FORMAT
 from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.kinds.registry import EXAMPLE
 from transforms.releases.shards import ShardPlan, seal_shard
+from transforms.sources import listing
 
 IMAGES = 30
 FLOATS = (0.0, 1.0, 1e-7, 0.1, 0.9642005, 1 / 3, 0.00390625, np.nextafter(np.float32(1), 0))
@@ -284,15 +285,28 @@ def test_masks_of_one_name_get_several(tmp_path: Path):
     counts = coco.encode(np.asfortranarray(np.eye(3, 5, dtype=np.uint8)))["counts"]
     raster = {"size": [3, 5], "counts": counts, "area": 3}
     masks = [
-        {"label": "/m/01", "box_id": box_id, **raster} for box_id in ("a", "a", "a-2", "a", "../b")
+        {"label": "/m/01", "box_id": box_id, **raster} for box_id in ("a", "a", "a_2", "a", "../b")
     ]
     masks.append({"label": "/m/01", "box_id": "lost"})
     annotations = write(tmp_path / "parts", [{"image_id": "0" * 16, "masks": masks}])
     rows = csv.DictReader((annotations / "train-annotations-object-segmentation.csv").open())
     names = [row["MaskPath"].removeprefix("0" * 16 + "_m01_") for row in rows]
-    assert names == ["a.png", "a-3.png", "a-2.png", "a-4.png", "b.png", "lost.png"]
+    assert names == ["a.png", "a_3.png", "a_2.png", "a_4.png", "b.png", "lost.png"]
     written = sorted(path.name for path in (annotations.parent / "masks" / "train").iterdir())
     assert written == sorted(f"{'0' * 16}_m01_{name}" for name in names[:-1])
+
+
+def test_builds_read_the_masks_of_any_labels_and_ids(tmp_path: Path):
+    counts = coco.encode(np.asfortranarray(np.eye(3, 5, dtype=np.uint8)))["counts"]
+    masks = [
+        {"label": label, "box_id": box_id, "size": [3, 5], "counts": counts, "area": 3}
+        for label in ("/m/01", "Cat", "猫", "x" * 300)
+        for box_id in ("a", "a", "", None, "é", "b" * 300, "../b-2")
+    ]
+    annotations = write(tmp_path / "parts", [{"image_id": "0" * 16, "masks": masks}])
+    names = [path.name for path in (annotations.parent / "masks" / "train").iterdir()]
+    assert len(names) == len(masks)
+    assert [name for name in names if not listing.MASKS.base_name.fullmatch(name)] == []
 
 
 CLASSES = [

@@ -93,7 +93,11 @@ class ObjectDetectionApi(RecordFormat):
         return f"{self.name}/{split}-{numbers(index, shards)}.tfrecord"
 
     def missing(self, kinds: Collection[str], settings: FormatSettings) -> str:
-        return "" if "pictures" in kinds else "its records hold pictures: name them by --images"
+        if "pictures" not in kinds:
+            return "its records hold pictures: name them by --images"
+        if not {"boxes", "image_labels"} & set(kinds):
+            return "it holds boxes and image labels: name files of these by --annotations"
+        return ""
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
         return {f"{self.name}/label_map.pbtxt": label_map(content.classes)}

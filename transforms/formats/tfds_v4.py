@@ -8,7 +8,7 @@ names of classes are MIDs, as there.
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from transforms.dataset.classes import NO_CLASSES, ClassTable
 from transforms.dataset.elements import in_one_piece
 from transforms.formats.annotations import Annotations, code_texts, count_absent
 from transforms.formats.format import Content, Shards
+from transforms.formats.settings import FormatSettings
 from transforms.formats.tfrecord import tfds, wire
 from transforms.formats.tfrecord.base import DatasetFormat
 from transforms.formats.tfrecord.encoder import encode_features
@@ -85,6 +86,11 @@ class TfdsV4(DatasetFormat):
         size=None,
         column_of=lambda key: _COLUMNS_OF_FEATURES.get(key.partition("/")[0], ""),
     )
+
+    def missing(self, kinds: Collection[str], settings: FormatSettings) -> str:
+        if not {"boxes", "image_labels"} & set(kinds):
+            return "it holds boxes and image labels: name files of these by --annotations"
+        return ""
 
     def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
         folder = DATASET.folder(content.settings.release)

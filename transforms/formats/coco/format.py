@@ -180,12 +180,13 @@ def _encode_categories(classes: ClassTable, with_root: bool) -> bytes:
     """
     names = {each["label"]: each["name"] for each in classes.records if each["name"]}
     lines = [_ROOT] if with_root else []
-    taken = set()
+    taken = {each["name"] for each in lines}
     for each in classes.numbered:
         label = each["label"]
-        name = classes.names[label]
-        unique = f"{name} ({label})" if name in taken else name
-        taken.add(name)
+        unique = classes.names[label]
+        while unique in taken:
+            unique += f" ({label})"
+        taken.add(unique)
         parent = next((names[parent] for parent in each["parents"] if parent in names), unique)
         lines.append({"id": each["index"], "name": unique, "supercategory": parent, "mid": label})
     text = ",\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
@@ -219,6 +220,7 @@ class Coco(LooseFormat):
     writer = CocoWriter
     shared = Documents()
     needs_classes = True
+    flags = ("coco_layout",)
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"coco/files/{split}-{naming.numbers(index, shards)}.sha256"

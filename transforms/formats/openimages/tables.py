@@ -22,7 +22,11 @@ RELEASE = "v7"
 _MACHINE = "machine"
 _UNKNOWN_FLAG = pa.scalar(-1, FLAG)
 #: Characters of a label or a box's id that the name of a mask doesn't have.
-_NOT_IN_NAMES = r"[^0-9A-Za-z_-]"
+_NOT_IN_NAMES = "[^0-9A-Za-z_]"
+#: What builds take for the MID in the name of a mask.
+_MID_IN_NAMES = "^[a-z][0-9A-Za-z_]"
+#: How much of either it has: file systems allow names of 255 bytes.
+_MOST_IN_NAMES = 64
 
 
 class Table(NamedTuple):
@@ -157,12 +161,21 @@ def mask_table(found: Annotations, names: pa.StringArray) -> Table:
 def name_masks(found: Annotations) -> pa.StringArray:
     """Returns the names of the PNGs of masks: `<ImageID>_<MID without slashes>_<BoxID>.png`.
 
-    Of several masks that would have the same, the later ones have a number at the end.
+    Of several masks that would have the same, the later ones have a number at the end. Builds read
+    all of them; see `sources.listing`.
     """
     label, box_id = (
-        pc.replace_substring_regex(_plain(found.rows.field(name)).fill_null(""), _NOT_IN_NAMES, "")
+        pc.utf8_slice_codeunits(
+            pc.replace_substring_regex(
+                _plain(found.rows.field(name)).fill_null(""), _NOT_IN_NAMES, ""
+            ),
+            0,
+            _MOST_IN_NAMES,
+        )
         for name in ("label", "box_id")
     )
+    label = pc.if_else(pc.match_substring_regex(label, _MID_IN_NAMES), label, join("m_", label))
+    box_id = pc.if_else(pc.equal(box_id, ""), "0", box_id)
     stems = join(found.image_ids, "_", label, "_", box_id)
     if len(stems.unique()) < len(stems):
         stems = pa.array(_number_repeats(stems.to_pylist()), pa.string())
@@ -170,14 +183,14 @@ def name_masks(found: Annotations) -> pa.StringArray:
 
 
 def _number_repeats(stems: list[str]) -> Iterator[str]:
-    """Yields names, each once: `a`, `a-2`, `a-3` for `a` three times."""
+    """Yields names, each once: `a`, `a_2`, `a_3` for `a` three times."""
     used = set(stems)
     counts: Counter[str] = Counter()
     for stem in stems:
         counts[stem] += 1
         name = stem
         if counts[stem] > 1:
-            while (name := f"{stem}-{counts[stem]}") in used:
+            while (name := f"{stem}_{counts[stem]}") in used:
                 counts[stem] += 1
             used.add(name)
         yield name

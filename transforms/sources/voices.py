@@ -128,9 +128,9 @@ class _AskedVoices:
         raise NotImplementedError
 
     def ask(self, wanted: Sequence[Wanted]) -> Iterator[VoiceAnswer]:
-        answers = self._fetch([each for each in wanted if not _is_unsafe(each.name)])
+        answers = self._fetch([each for each in wanted if not is_unsafe(each.name)])
         for each in wanted:
-            if _is_unsafe(each.name):
+            if is_unsafe(each.name):
                 problem = f"{each.name!a} is no path below another"
                 yield VoiceAnswer(None, PixelError(Reason.UNSAFE_PATH, problem))
             else:
@@ -194,7 +194,8 @@ def _split_uri(uri: str) -> tuple[str, str, str]:
     return f"{scheme}://{bucket}", slash, path
 
 
-def _is_unsafe(name: str) -> bool:
+def is_unsafe(name: str) -> bool:
+    """Returns whether a recording's name is no path below a folder or address."""
     return not name or leads_out(name) or "\\" in name
 
 

@@ -7,6 +7,7 @@ Formats: RFC 3533 (Ogg), https://xiph.org/vorbis/doc/Vorbis_I_spec.html (section
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from transforms.dataset.failures import PixelError, Reason
@@ -14,7 +15,7 @@ from transforms.dataset.failures import PixelError, Reason
 # Signature, version, flags, granule position, serial number, page number, CRC, segments.
 _PAGE = struct.Struct("<4sBBqIIIB")
 _FIRST = 2  # flag of the first page of a stream
-_CRC = slice(22, 26)
+_SERIAL, _CRC = slice(14, 18), slice(22, 26)
 #: Each byte with its bits in reverse. Ogg's CRC-32 takes the bits of a byte from the highest, and
 #: zlib's from the lowest: of reversed bytes it is the same, with its own bits reversed.
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -53,11 +54,54 @@ class _Head(NamedTuple):
     skipped: int = 0
 
 
+class _Page(NamedTuple):
+    """A page of an Ogg file.
+
+    Attributes:
+        start: where it begins in the file.
+        body: where what it holds begins.
+        stop: where it ends.
+        flags: of the page.
+        position: how many samples the stream has at its end; -1 where no packet ends in it.
+        serial: of its stream.
+        number: its place in the stream.
+    """
+
+    start: int
+    body: int
+    stop: int
+    flags: int
+    position: int
+    serial: int
+    number: int
+
+
+def _pages(data: bytes) -> Iterator[_Page]:
+    """Yields the pages of a file, each of them whole.
+
+    Raises:
+        PixelError: VOICE_CORRUPT.
+    """
+    start = 0
+    while start < len(data) or not start:
+        found = data[start : start + _PAGE.size]
+        if len(found) < _PAGE.size or not found.startswith(b"OggS\0"):
+            raise _corrupt(_describe(found, start))
+        _, _, flags, position, serial, number, _, segments = _PAGE.unpack(found)
+        body = start + _PAGE.size + segments
+        stop = body + sum(data[start + _PAGE.size : body])
+        if stop > len(data):
+            raise _corrupt(f"cut: {len(data)} bytes, and its last page ends at {stop}")
+        yield _Page(start, body, stop, flags, position, serial, number)
+        start = stop
+
+
 def check_recording(data: bytes) -> Recording:
     """Checks that a file is whole and holds sound that can be decoded.
 
-    All bytes are checked by the CRC of their page, and pages by their numbers. Where several streams
-    follow each other, the first one's headers count.
+    All bytes are checked by the CRC of their page, and pages by their numbers. A file that ends
+    with a page passes, since not all recorders mark the last one. Where several streams follow each
+    other, the first one's headers count.
 
     Raises:
         PixelError: VOICE_CORRUPT.
@@ -65,32 +109,40 @@ def check_recording(data: bytes) -> Recording:
     flipped = data.translate(_REVERSED)
     numbers: dict[int, int] = {}  # of the next page, by the stream's serial number
     head: _Head | None = None
-    samples = last = at = 0
-    while at < len(data) or not at:
-        found = data[at : at + _PAGE.size]
-        if len(found) < _PAGE.size or not found.startswith(b"OggS\0"):
-            raise _corrupt(_describe(found, at))
-        _, _, flags, position, serial, number, _, segments = _PAGE.unpack(found)
-        body = at + _PAGE.size + segments
-        end = body + sum(data[at + _PAGE.size : body])
-        if end > len(data):
-            raise _corrupt(f"cut: {len(data)} bytes, its last page ends at {end}")
-        if _checksum(flipped[at:end]) != int.from_bytes(flipped[at:end][_CRC], "big"):
-            raise _corrupt(f"the CRC of the page at byte {at} doesn't match")
-        if flags & _FIRST:
-            numbers[serial] = number
+    samples = last = 0
+    for page in _pages(data):
+        bits = flipped[page.start : page.stop]
+        if _checksum(bits) != int.from_bytes(bits[_CRC], "big"):
+            raise _corrupt(f"the CRC of the page at byte {page.start} doesn't match")
+        if page.flags & _FIRST:
+            numbers[page.serial] = page.number
             samples, last = samples + last, 0
-            head = head or _read_head(data[body:end])
-        if numbers.get(serial) != number:
-            raise _corrupt(f"a page is missing before byte {at}")
-        numbers[serial] += 1
-        last = max(last, position)
-        at = end
+            head = head or _read_head(data[page.body : page.stop])
+        if numbers.get(page.serial) != page.number:
+            raise _corrupt(f"a page is missing before byte {page.start}")
+        numbers[page.serial] += 1
+        last = max(last, page.position)
     assert head is not None
     samples += last - head.skipped
     if samples <= 0:
         raise _corrupt("holds no sound")
     return Recording(head.codec, head.sample_rate, head.channels, samples / head.clock)
+
+
+def with_serial(data: bytes, serial: int) -> bytes:
+    """Returns an Ogg file of one stream with another serial number, of 32 bits.
+
+    Raises:
+        PixelError: VOICE_CORRUPT, where it isn't whole.
+    """
+    pages = []
+    for page in _pages(data):
+        changed = bytearray(data[page.start : page.stop])
+        changed[_SERIAL] = serial.to_bytes(4, "little")
+        crc = _checksum(bytes(changed).translate(_REVERSED))
+        changed[_CRC] = crc.to_bytes(4, "big").translate(_REVERSED)
+        pages.append(changed)
+    return b"".join(pages)
 
 
 def decode_recording(data: bytes) -> None:

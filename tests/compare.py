@@ -65,9 +65,9 @@ def tfrecord_to_rows(paths: Iterable[Path | str]) -> list[dict[str, list]]:
 def flat_features(row: dict, schema: pa.Schema) -> dict[str, list]:
     """The features of tf.train.Example that a row must become.
 
-    A leaf's key is its path. Corners of a box become one `bbox`, pictures and recordings their bytes. Nulls become
-    b"", -1, NaN or an empty list. A list within a list is written flat, with its lists' lengths
-    beside it.
+    A leaf's key is its path. Corners of a box become one `bbox`, pictures and recordings
+    their bytes. Nulls become b"", -1, NaN or an empty list. A list within a list is written flat,
+    with its lists' lengths beside it.
 
     Example:
         `{"narratives": [{"traces": [[{"x": 1.0}, {"x": 2.0}], []]}]}` becomes

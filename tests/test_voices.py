@@ -165,7 +165,10 @@ def test_recordings_over_http(
     assert voices_of(version) == files_of(recordings)
     blocked = build(annotations, tmp_path / "blocked", template)
     assert blocked.returncode == 1
-    assert f"{len(recordings)} of {len(recordings)} recordings are missing or damaged" in blocked.stderr
+    assert (
+        f"{len(recordings)} of {len(recordings)} recordings are missing or damaged"
+        in blocked.stderr
+    )
     assert "blocked_address" in blocked.stdout
 
 
@@ -251,13 +254,25 @@ def test_the_other_formats(annotations: Path, recordings: dict[str, bytes], tmp_
     formats = ("--format", "parquet,tfrecord,jsonl", "--num_shards", "1")
     version = publish(annotations, tmp_path / "out", folder, flags=formats)
     (jsonl,) = version.shards("train", "jsonl")
-    lines = [json.loads(line) for line in gzip.open(jsonl)]
+    with gzip.open(jsonl) as file:
+        lines = [json.loads(line) for line in file]
     assert [each["image_id"] for each in lines] == version.table["image_id"].to_pylist()
     rows = tfrecord_to_rows(version.shards("train", "tfrecord"))
     for row, example in zip(rows, version.table.to_pylist(), strict=True):
         expected = flat_features(example, version.table.schema)
         assert row["narratives/voice"] == expected["narratives/voice"]
         assert "narratives/voice/path" not in row
+
+
+def test_open_images_own_files(annotations: Path, recordings: dict[str, bytes], tmp_path: Path):
+    """A build of what a build wrote has the same narratives."""
+    folder = in_folder(tmp_path / "voices", recordings)
+    version = publish(annotations, tmp_path / "a", folder, flags=("--format", "openimages,parquet"))
+    written = version.folder / "openimages"
+    for name, data in recordings.items():
+        assert (written / "voices" / name).read_bytes() == data
+    again = publish(written / "annotations", tmp_path / "b", written / "voices")
+    assert again.table["narratives"].equals(version.table["narratives"])
 
 
 def test_datasets_knows_what_they_are(

@@ -184,7 +184,8 @@ class BuildFlags(ExampleFlags, FormatFlags):
     )
     max_bad_rate: float = rate_flag(
         help="fraction of the rows of any table that may be bad, of the masks of any split that "
-        "may lack pixels, and of its recordings that --voices may lack; above it nothing is published. Default: 0.01",
+        "may lack pixels, and of its recordings that --voices may lack; above it nothing is "
+        "published. Default: 0.01",
     )
     rebuild: bool = output_flag(
         values.switch,

@@ -31,7 +31,9 @@ _LEFT_OUT = [kind for kind in _KINDS if kind in catalogue.OPTIONAL_KINDS]
 class DownloadFlags(SelectionFlags):
     """All flags of a download: what is chosen to be built of, from where, and how it is fetched."""
 
-    output: Path = flag(local_path, metavar="DIR", help="gets annotations/, masks/, images/, voices/")
+    output: Path = flag(
+        local_path, metavar="DIR", help="gets annotations/, masks/, images/, voices/"
+    )
     release: str = flag(
         one_of(_RELEASES),
         _RELEASES[0],
@@ -43,9 +45,10 @@ class DownloadFlags(SelectionFlags):
         None,
         metavar="NAMES",
         help=f"comma separated, of {', '.join((*_KINDS, catalogue.VOICES))}; default: all that the "
-        f"release has, without {', '.join((*_LEFT_OUT, catalogue.VOICES))}; none with --image_list, and what it needs with a selection. "
-        "person_boxes are MIAP's, which annotate people of the boxes once more; voices are the recordings "
-        "of the narratives, with --image_list or a selection of these images' alone",
+        f"release has, without {', '.join((*_LEFT_OUT, catalogue.VOICES))}; none with "
+        "--image_list, and what it needs with a selection. person_boxes are MIAP's, which annotate "
+        "people of the boxes once more; voices are the recordings of "
+        "the narratives, with --image_list or a selection of these images' alone",
     )
     splits: Sequence[str] | None = flag(
         choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
@@ -87,13 +90,15 @@ class DownloadFlags(SelectionFlags):
     allow_private_hosts: bool = flag(
         switch,
         False,
-        help="let pictures and recordings come from private and loopback addresses, and through a proxy",
+        help="let pictures and recordings come from private and loopback addresses, and through "
+        "a proxy",
     )
     max_failure_rate: float = flag(
         fraction,
         0.01,
         metavar="FRACTION",
-        help="fraction of the pictures, and of the recordings, that may be missing or fail; default: 0.01",
+        help="fraction of the pictures, and of the recordings, that may be missing or fail; "
+        "default: 0.01",
     )
     list: bool = flag(switch, False, help="print files and sizes, and download nothing")
     verify: bool = flag(

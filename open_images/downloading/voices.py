@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import os
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from open_images.downloading.catalogue import VOICES_PATH, VOICES_URL
 from open_images.downloading.client import Client, DownloadError, StoppedError
 from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.image_list import Pictures, among, sorted_once
-from open_images.downloading.output import FailureList, write_whole
+from open_images.downloading.output import FailureList, describe_excess, write_whole
 from open_images.downloading.parallel import Meter, for_each
 from open_images.progress import Observer
 from transforms.dataset.elements import Source, in_one_piece
@@ -29,10 +28,9 @@ from transforms.kinds.reading.ranges import plan_ranges
 from transforms.sources.voices import PLACEHOLDER, HttpVoices, VoiceAnswer, Wanted, is_unsafe
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
-from transforms.wording import bytes_of, counted, exceeds, share_above
+from transforms.wording import counted
 
 _FAILURES = "voice_failures.csv"
-_FAILURES_SHOWN = 5
 _FAILURES_BEFORE_GIVING_UP = 100
 _BLOCK_BYTES = 16 << 20
 #: Recordings that are asked for before those that failed are counted.
@@ -65,8 +63,10 @@ class Voices:
         """
         self.size = 0
         self._flags, self._tables, self._client, self._observer = flags, tables, client, observer
-        self._keys = None if wanted is None else sorted_once([np.empty(0, np.uint64), *wanted.values()])
-        self._counts: Counter[str] = Counter()
+        self._keys = (
+            None if wanted is None else sorted_once([np.empty(0, np.uint64), *wanted.values()])
+        )
+        self._written = 0
 
     def download(self) -> list[str]:
         """Downloads what isn't there, and says what came of it.
@@ -80,46 +80,37 @@ class Voices:
             OSError: The disk is full, or something can't be written.
             KeyboardInterrupt: The user wants no more.
         """
-        flags, counts = self._flags, self._counts
+        flags = self._flags
         names = self._list()
         self._meter = Meter(self._observer, "recordings", len(names), "recordings")
+        self._failures = FailureList(flags.output / _FAILURES, "recording", self._meter)
         lacking = [name for name in names if not self._is_there(name)]
-        self._meter.add(len(names) - len(lacking))
+        whole = len(names) - len(lacking)
+        self._meter.add(whole)
         allowed = flags.max_failure_rate * len(names)
         self._giving_up = max(allowed, _FAILURES_BEFORE_GIVING_UP)
         template = VOICES_URL
         if flags.base_url:
             template = f"{flags.base_url.rstrip('/')}{VOICES_PATH}/{PLACEHOLDER}"
-        self._source = HttpVoices(
-            Source(0, "voice_files", template, 0, medium="http"), http_options(flags)
-        )
-        self._failures = FailureList(flags.output / _FAILURES, "recording")
+        published = Source(0, "voice_files", template, 0, medium="http")
+        self._source = HttpVoices(published, http_options(flags))
         windows = (lacking[at : at + _TOGETHER] for at in range(0, len(lacking), _TOGETHER))
-        with contextlib.closing(self._failures):
+        with contextlib.closing(self._failures) as failures:
             # One thread asks, for many at once.
             for_each(self._get, windows, 1, self._client.stop)
         # Not where it broke off, since some wait for their servers.
         self._source.close()
         self._observer.report(
-            f"{counted(counts['written'], 'recording')} downloaded, "
-            f"{len(names) - len(lacking):,} were there, {counts['missing']:,} missing, "
-            f"{counts['failed']:,} failed: {bytes_of(self.size)}"
+            f"{counted(self._written, 'recording')} downloaded, {whole:,} were there, "
+            f"{failures.missing:,} missing, {failures.failed:,} failed"
         )
-        return self._complaints(len(names))
-
-    def _complaints(self, total: int) -> list[str]:
-        lost, limit = self._counts["missing"] + self._counts["failed"], self._flags.max_failure_rate
+        lost = failures.missing + failures.failed
         if not lost:
             return []
-        path = self._flags.output / _FAILURES
+        path = flags.output / _FAILURES
         self._observer.report(f"recordings that can't be had are listed in {path}")
-        if not exceeds(lost, total, limit):
-            return []
-        recordings = f"{counted(total, 'recording')} {'is' if total == 1 else 'are'}"
-        return [
-            f"{lost:,} of {recordings} missing or failed ({share_above(lost, total, limit)}), "
-            f"more than --max_failure_rate {limit}: run the same command again, or raise it"
-        ]
+        remedy = "run the same command again, or raise it"
+        return describe_excess(lost, len(names), "recording", flags.max_failure_rate, remedy)
 
     def _list(self) -> list[str]:
         """Returns the paths of the recordings that narratives name, each once, in their order."""
@@ -187,7 +178,7 @@ class Voices:
             return
         write_whole(self._path(name), data)
         self.size += len(data)
-        self._counts["written"] += 1
+        self._written += 1
         self._meter.add(1)
 
     def _refuse(self, name: str, error: PixelError) -> None:
@@ -197,13 +188,6 @@ class Voices:
             DownloadError: They are too many by now.
         """
         self._failures.add([(name, error.reason, error.detail)])
-        self._meter.add(1)
-        if error.reason == Reason.MISSING:
-            self._counts["missing"] += 1
-            return
-        self._counts["failed"] += 1
-        if self._counts["failed"] <= _FAILURES_SHOWN:
-            self._meter.log(f"{name}: {error}")
-        if self._counts["failed"] > self._giving_up:
-            number = counted(self._counts["failed"], "recording")
+        if error.reason != Reason.MISSING and self._failures.failed > self._giving_up:
+            number = counted(self._failures.failed, "recording")
             raise DownloadError(f"{number} failed, the last with {error} ({name})")

@@ -146,7 +146,9 @@ def write_corpus(
         closing(Archives(output / "voices", pixels)) as voices,
     ):
         jobs = [(index, split) for split, span in split_ranges(images).items() for index in span]
-        drawn = in_order(functools.partial(annotated_image, seed, release, with_voices), jobs, workers)
+        drawn = in_order(
+            functools.partial(annotated_image, seed, release, with_voices), jobs, workers
+        )
         for image in tqdm(drawn, total=images, unit="image", disable=None):
             pictures.add(image.split, f"{image.split}/{image.image_id}.jpg", image.jpeg)
             for name, data in image.masks:

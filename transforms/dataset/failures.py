@@ -81,7 +81,7 @@ class Failure(NamedTuple):
 
 
 class PixelError(Exception):
-    """A picture, mask or recording that can't be used, with the reason that its failure row will carry."""
+    """A picture, mask or recording that can't be used, with the reason for its failure row."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         detail = redact(detail)

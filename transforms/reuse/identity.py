@@ -2,7 +2,8 @@
 
 A member of a folder counts by name, size and time of change, or ETag; of a zip by size and CRC-32;
 of a tar by its place in an archive that counts by size and time, or ETag. A picture that is asked
-for by name counts by its address; recordings likewise. These are the rules of `building.fingerprint`, image by image.
+for by name counts by its address; recordings likewise. These are the rules of
+`building.fingerprint`, image by image.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""ListMembers: sources of pictures, masks and recordings → addresses of members, keyed like the rows of a table."""
+"""ListMembers: folders and archives → addresses of their members, keyed like rows of a table."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Listing sources of pictures, masks and recordings as tables that travel to the buckets of their images.
+"""Listing folders and archives as tables that travel to the buckets of their members' images.
 
 The members of a folder, tar or zip are walked without reading their bytes.
 """

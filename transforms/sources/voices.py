@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
 
 
 class VoiceAnswer(NamedTuple):
-    """What a source has: a recording's bytes, or why there are none; and where that is, in words."""
+    """A recording's bytes, or why a source has none; `source` is a file, an archive or a URL."""
 
     source: str | None
     recording: bytes | PixelError

@@ -22,7 +22,7 @@ def test_vorbis():
 
 
 def test_opus_counts_at_48_khz():
-    head, _, last = pages_of(1.0, head=opus_head(channels=2))
+    head, *_ = pages_of(1.0, head=opus_head(channels=2))
     data = head + page(b"sound", 1, 312 + 24_000) + page(b"more", 2, -1)
     assert check_recording(data) == Recording("opus", RATE, 2, 0.5)
 
@@ -65,7 +65,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_told(name: str):
     data, words = WRONG[name]
-    with pytest.raises(PixelError, match=".") as caught:
+    with pytest.raises(PixelError) as caught:
         check_recording(data)
     assert caught.value.reason is Reason.VOICE_CORRUPT
     assert words in caught.value.detail

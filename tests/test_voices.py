@@ -5,6 +5,7 @@ import functools
 import gzip
 import http.server
 import json
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -271,7 +272,11 @@ def test_open_images_own_files(annotations: Path, recordings: dict[str, bytes], 
     written = version.folder / "openimages"
     for name, data in recordings.items():
         assert (written / "voices" / name).read_bytes() == data
-    again = publish(written / "annotations", tmp_path / "b", written / "voices")
+    tables = tmp_path / "tables"  # without those of classes, which are empty
+    tables.mkdir()
+    for path in (written / "annotations").glob("*train*"):
+        shutil.copy(path, tables)
+    again = publish(tables, tmp_path / "b", written / "voices")
     assert again.table["narratives"].equals(version.table["narratives"])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import datasets
 import pytest
 
+from pipelines import verify
 from tests.builds import Build, Version, run_build
 from tests.compare import flat_features, tfrecord_to_rows
 from tests.recordings import recording
@@ -252,7 +253,7 @@ def test_bytes_do_not_depend_on_where_windows_are_cut(
 
 def test_the_other_formats(annotations: Path, recordings: dict[str, bytes], tmp_path: Path):
     folder = in_folder(tmp_path / "voices", recordings)
-    formats = ("--format", "parquet,tfrecord,jsonl", "--num_shards", "1")
+    formats = ("--format", "parquet,tfrecord,jsonl,webdataset", "--num_shards", "1")
     version = publish(annotations, tmp_path / "out", folder, flags=formats)
     (jsonl,) = version.shards("train", "jsonl")
     with gzip.open(jsonl) as file:
@@ -263,6 +264,7 @@ def test_the_other_formats(annotations: Path, recordings: dict[str, bytes], tmp_
         expected = flat_features(example, version.table.schema)
         assert row["narratives/voice"] == expected["narratives/voice"]
         assert "narratives/voice/path" not in row
+    assert verify.main([str(tmp_path / "out")]) == 0
 
 
 def test_open_images_own_files(annotations: Path, recordings: dict[str, bytes], tmp_path: Path):

@@ -18,6 +18,7 @@ import pytest
 from pipelines import verify
 from tests.builds import Build, Version, run_build
 from tests.compare import flat_features, tfrecord_to_rows
+from tests.emulators import S3Server
 from tests.recordings import recording
 from tests.serving import served
 
@@ -172,6 +173,26 @@ def test_recordings_over_http(
         in blocked.stderr
     )
     assert "blocked_address" in blocked.stdout
+
+
+@pytest.mark.parametrize("form", ["", "folder="])
+def test_recordings_of_a_bucket(
+    form: str,
+    annotations: Path,
+    recordings: dict[str, bytes],
+    tmp_path: Path,
+    s3_server: S3Server,
+):
+    """Asked for by their published paths, and listed."""
+    s3_server.make_bucket("voices")
+    for name, data in recordings.items():
+        s3_server.put("voices", f"spoken/{name}", data)
+    flags = ("--s3_endpoint_url", s3_server.url)
+    version = publish(annotations, tmp_path / "out", f"{form}s3://voices/spoken", flags=flags)
+    assert voices_of(version) == files_of(recordings)
+    nowhere = build(annotations, tmp_path / "none", "s3://voices/written", flags=flags)
+    assert nowhere.returncode == 2
+    assert "--voices s3://voices/written: nothing is below it" in nowhere.stderr
 
 
 def test_sources_are_tried_in_turn(

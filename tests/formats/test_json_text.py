@@ -55,9 +55,7 @@ def test_recordings_are_base64(data: bytes | None):
     schema = pa.schema([EXAMPLE.field("narratives")])
     rows = [[{"caption": "a", "voice": {"bytes": data, "path": "a.ogg"}}, {"caption": "b"}], None]
     array = pa.array(rows, schema.field(0).type)
-    lines = [
-        each.encode() for each in json_text.encode_objects(["narratives"], [array]).to_pylist()
-    ]
+    lines = [each.encode() for each in json_text.encode_objects({"narratives": array}).to_pylist()]
     (voice, none) = (each["voice"] for each in json.loads(lines[0])["narratives"])
     assert voice == {"bytes": with_base64(data), "path": "a.ogg"}
     assert none is None

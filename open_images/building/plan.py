@@ -1,6 +1,7 @@
 """Makes the plan of a build from its flags: inputs, options of each step, buckets and ranges."""
 
 import datetime
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -221,6 +222,7 @@ def _plan_examples(
         object_options=ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url),
         selection=choice.selection,
         class_order=choice.class_order,
+        verify_voices=flags.verify_voices,
     )
     chunk_size = flags.chunk_size or _CHUNK_BYTES
     steps = plan_steps(choice, sources, examples.object_options)
@@ -263,7 +265,7 @@ def find_inputs(
         UsageError: There isn't, a file is missing, or it isn't what it should be.
     """
     annotations, pixels, notices = find_sources(
-        flags.annotations, flags.images, flags.masks, options
+        flags.annotations, flags.images, flags.masks, options, flags.voices
     )
     if not any(source.kind in TABLES for source in annotations):
         skipped = f" ({notices[0].path}: {notices[0].text})" if notices else ""
@@ -274,7 +276,21 @@ def find_inputs(
     _check_splits(annotations)
     if flags.mask_maps and not flags.masks:
         raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
+    _check_decoder(flags)
     return annotations, pixels, notices
+
+
+def _check_decoder(flags: ExampleFlags) -> None:
+    """Raises UsageError where recordings are to be decoded and nothing here can."""
+    if not flags.verify_voices:
+        return
+    if not flags.voices:
+        raise UsageError("--verify_voices decodes recordings: name them by --voices")
+    if importlib.util.find_spec("soundfile") is None:
+        raise UsageError(
+            "--verify_voices: soundfile is missing, here and on workers: pip install "
+            "'open-images-beam[voices]'"
+        )
 
 
 def check_image_flags(flags: ExampleFlags) -> ImageSpec:

@@ -52,7 +52,9 @@ def estimate_work(exchange_bytes: int, sources: Sequence[Source]) -> int:
         exchange_bytes: of rows on their way.
         sources: all inputs.
     """
-    unpacked = sum(_packed_bytes(sources, kind) for kind in ("pictures", "mask_files"))
+    unpacked = sum(
+        _packed_bytes(sources, kind) for kind in ("pictures", "mask_files", "voice_files")
+    )
     return exchange_bytes + unpacked
 
 

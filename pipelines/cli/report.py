@@ -18,7 +18,7 @@ from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, counted, printable
 
 #: Kinds of source that are places with members rather than tables.
-MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs", "voice_files": "recordings"}
 
 #: Counts of a source's rows: their names in a manifest, and in tables.
 COUNTS = {

@@ -105,6 +105,7 @@ def _declared(*, with_image: bool, maps: tuple[str, ...]) -> F.FeaturesDict:
                     ),
                     "traces": F.Sequence(F.Sequence({"x": f32, "y": f32, "t": f32})),
                     "voice_recording": text,
+                    "voice": np.object_,
                 }
             ),
             "points": F.Sequence(

@@ -128,11 +128,13 @@ class BucketCount(NamedTuple):
     `repeats` counts, by source index, rows that repeat a row of another file. `written` and
     `left_out` count, by column, annotations in examples, and those of images without an example.
     `masks` holds, for each split, how many masks were written and how many of them lack pixels
-    although mask files were given. `taken_over` tells whether the whole bucket comes from the
-    version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
-    orientation was set to 1. `deselected` counts, by source index and rule, the rows that a
-    selection leaves out, `added`, by column, those that follow from others by the hierarchy of
-    classes, and `class_images` the images of each class of the selection.
+    although mask files were given; `voices` likewise, how many recordings narratives name, and how
+    many of them are lacking although sources of them were given. `taken_over` tells whether the
+    whole bucket comes from the version before, and `pictures` how many pictures do. `exif_reset`
+    counts other pictures whose orientation was set to 1. `deselected` counts, by source
+    index and rule, the rows that a selection leaves out, `added`, by column, those that follow from
+    others by the hierarchy of classes, and `class_images` the images of each class of the
+    selection.
     """
 
     bucket: int
@@ -151,6 +153,7 @@ class BucketCount(NamedTuple):
     deselected: tuple[tuple[int, str, int], ...] = ()
     added: tuple[tuple[str, int], ...] = ()
     class_images: tuple[int, ...] = ()
+    voices: tuple[tuple[str, int, int], ...] = ()
 
 
 class Origin(NamedTuple):

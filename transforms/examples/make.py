@@ -14,6 +14,7 @@ from transforms.examples.options import ExampleOptions
 from transforms.examples.pictures import HELD_BYTES, Fetched, Finished, fetch_pictures
 from transforms.examples.report import BuiltBucket
 from transforms.examples.splits import split_table
+from transforms.examples.voices.read import VoiceReader
 from transforms.kinds.registry import EXAMPLE
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.members import MemberReader
@@ -25,9 +26,10 @@ _MAX_MASK_BYTES = 64 << 20
 
 
 class ExampleMaker:
-    """Makes the examples of joined images: reads their pictures and masks.
+    """Makes the examples of joined images: reads their pictures, masks and recordings.
 
-    Memory is bounded by a window: pictures of `window_bytes`, or `WINDOW_IMAGES` images.
+    Memory is bounded by a window: pictures of `window_bytes`, or `WINDOW_IMAGES` images, and
+    recordings of `window_bytes`.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class ExampleMaker:
 
         Args:
             options: what examples are made of.
-            window_bytes: processed pictures of a window; a larger one is alone.
+            window_bytes: processed pictures of a window, and recordings; a larger one is alone.
             keeps_windows: whether a window's pictures stay valid when the next one is asked for.
         """
         self._options = options
@@ -46,12 +48,14 @@ class ExampleMaker:
             options.sources, options.http_options, options.object_options, self._buffer
         )
         self._masks = MemberReader(_MAX_MASK_BYTES, options.object_options, options.sources)
+        self._voices = VoiceReader(options, window_bytes)
 
     def close(self) -> None:
         """Closes all sources."""
         for source in self._pictures:
             source.close()
         self._masks.close()
+        self._voices.close()
 
     def make(
         self,
@@ -67,10 +71,13 @@ class ExampleMaker:
             finished: pictures and masks that are finished already, of some of these images.
         """
         for fetched in self._fetch(images, finished):
-            window = complete_examples(fetched, self._options, self._masks, class_index, finished)
-            del fetched  # both would stay until the next ones are there
-            yield window
-            del window
+            voiced = self._voices.read(fetched)
+            del fetched  # which would stay until the next ones are there, as these would
+            for some in voiced:
+                window = complete_examples(some, self._options, self._masks, class_index, finished)
+                del some
+                yield window
+                del window
 
     def _fetch(self, images: pa.Table, finished: Finished | None) -> Iterator[Fetched]:
         """Yields consecutive images, with their pictures where these are wanted."""

@@ -24,6 +24,7 @@ class ExampleOptions:
         object_options: how object stores are reached.
         selection: which images are built, and with which annotations.
         class_order: the MIDs that have an index, from 1; None where all have one.
+        verify_voices: whether recordings are decoded in full.
     """
 
     sources: tuple[Source, ...]
@@ -35,11 +36,17 @@ class ExampleOptions:
     object_options: ObjectOptions
     selection: Selection = EVERYTHING
     class_order: tuple[str, ...] | None = None
+    verify_voices: bool = False
 
     @property
     def with_pictures(self) -> bool:
         """Whether examples carry pictures."""
         return any(source.kind == "pictures" for source in self.sources)
+
+    @property
+    def with_voices(self) -> bool:
+        """Whether narratives carry recordings."""
+        return any(source.kind == "voice_files" for source in self.sources)
 
     @property
     def needs_class_index(self) -> bool:

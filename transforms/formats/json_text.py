@@ -1,18 +1,22 @@
 """JSON of Arrow arrays by Arrow's kernels, a field at a time: no row becomes Python objects.
 
-A null is `null`, a struct an object with all of its fields, a list an array, bytes are text. A
-float32 has the fewest digits by which it is told from others, and a point or an exponent.
+A null is `null`, a struct an object with all of its fields, a list an array. Bytes are text, and
+those of recordings base64. A float32 has the fewest digits by which it is told from others, and a
+point or an exponent.
 """
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from transforms.dataset.elements import relist
+from transforms.dataset.elements import in_one_piece, relist
+from transforms.dataset.schema import VOICE
 from transforms.dataset.texts import join
 from transforms.formats.format import FormatError
 
@@ -24,7 +28,8 @@ def encode(values: pa.Array) -> pa.StringArray:
     """Returns the JSON of values: (n,) texts without line breaks.
 
     Args:
-        values: (n,) of any type of `EXAMPLE`; texts may be dictionaries. Bytes are UTF-8.
+        values: (n,) of any type of `EXAMPLE`; texts may be dictionaries. Bytes are UTF-8, but for
+            recordings.
 
     Raises:
         pa.ArrowInvalid: Texts of a field exceed 2 GiB; encode fewer rows at a time.
@@ -36,6 +41,8 @@ def encode(values: pa.Array) -> pa.StringArray:
         texts = encode(values.dictionary).take(values.indices)
     elif pa.types.is_struct(dtype):
         fields = dict(zip(dtype.names, values.flatten(), strict=True))
+        if dtype == VOICE:
+            fields["bytes"] = _by_value(fields["bytes"], base64.b64encode).cast(pa.string())
         texts = _where_valid(values, encode_objects(fields))
     elif pa.types.is_list(dtype):
         elements = pc.binary_join(relist(values, encode(values.flatten())), ",")
@@ -121,7 +128,43 @@ def decode(lines: Sequence[bytes], schema: pa.Schema) -> pa.Table:
         raise FormatError(str(error).partition("\n")[0]) from None
     if len(found) != len(lines):
         raise FormatError("has an example that is no JSON object")
+    for place, field in enumerate(found.schema):
+        if _holds_recordings(field.type):
+            column = _decode_recordings(in_one_piece(found[field.name]))
+            found = found.set_column(place, field, column)
     return found
+
+
+def _holds_recordings(dtype: pa.DataType) -> bool:
+    if pa.types.is_list(dtype):
+        return _holds_recordings(dtype.value_type)
+    return dtype == VOICE or (
+        pa.types.is_struct(dtype) and any(_holds_recordings(field.type) for field in dtype)
+    )
+
+
+def _decode_recordings(values: pa.Array) -> pa.Array:
+    """Returns values with the bytes of recordings, of such with base64 in place of these."""
+    dtype = values.type
+    if not _holds_recordings(dtype):
+        return values
+    if pa.types.is_list(dtype):
+        return relist(values, _decode_recordings(values.flatten()))
+    if dtype == VOICE:
+        data, path = values.flatten()
+        try:
+            fields = [_by_value(data, partial(base64.b64decode, validate=True)), path]
+        except ValueError as error:
+            raise FormatError(f"has a recording that is no base64: {error}") from None
+    else:
+        fields = [_decode_recordings(field) for field in values.flatten()]
+    return pa.StructArray.from_arrays(fields, fields=list(dtype), mask=values.is_null())
+
+
+def _by_value(values: pa.Array, function: Callable[[bytes], bytes]) -> pa.Array:
+    """Returns what a function makes of each value; null stays null."""
+    found = (None if value is None else function(value) for value in values.to_pylist())
+    return pa.array(found, values.type)
 
 
 def _where_valid(values: pa.Array, texts: pa.Array) -> pa.Array:

@@ -16,8 +16,9 @@ class Loss:
     """A loss beyond a limit, for which nothing is published.
 
     Attributes:
-        source: the path of a source, the masks of a split, or the images.
-        problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels` or `failed_images`.
+        source: the path of a source, the masks or recordings of a split, or the images.
+        problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels`, `recordings_lost` or
+            `failed_images`.
         text: one line with the source and the remedy.
         examples: warnings that may name the cause, and the first failures; one line each.
     """

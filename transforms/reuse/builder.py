@@ -14,11 +14,13 @@ from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket
 from transforms.examples.splits import split_table
+from transforms.examples.voices.read import count_recordings
 from transforms.examples.write import PartBuilder
 from transforms.formats.registry import find_format
 from transforms.kinds.registry import count_annotations
 from transforms.reuse import recording
 from transforms.reuse.finished import FinishedImages
+from transforms.reuse.identity import voice_identities
 from transforms.reuse.lineage import digest_of, lineage_of, written_rows
 from transforms.reuse.previous import Previous
 
@@ -66,6 +68,11 @@ class ReusingBuilder:
             for split, images in split_table(joined.table)
         }
         given = [rows.view(np.uint8) for rows in lineage.values()]
+        given += [
+            voice_identities(images, self.options.sources)
+            for _, images in split_table(joined.table)
+            if self.options.with_voices
+        ]
         digest = digest_of(joined.table, [*given, repr(classes.records).encode()])
         parts = self._reuse_bucket(bucket, digest, len(joined.table))
         if parts:
@@ -109,6 +116,8 @@ class ReusingBuilder:
             account = built.add_split(split)
             account.annotations = count_annotations(images)
             account.reused_pictures = len(images) if self.options.with_pictures else 0
+            if self.options.with_voices:
+                account.recordings = count_recordings(images)
         return built
 
     def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, FinishedImages]:

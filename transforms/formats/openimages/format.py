@@ -1,7 +1,8 @@
 """Open Images' own files, as they are published: what its toolkits and this build read.
 
 Below `openimages/` there are `annotations/`, `images/<split>/<ImageID>.jpg` and
-`masks/<split>/<MaskPath>`, in the folders in which datumaro and CVAT look for them.
+`masks/<split>/<MaskPath>`, in the folders in which datumaro and CVAT look for them, and recordings
+as `voices/<voice_recording>`.
 """
 
 import contextlib
@@ -46,7 +47,7 @@ class Tables(SharedFiles):
 
 
 class OpenImages(LooseFormat):
-    """Published tables, pictures and PNGs of masks."""
+    """Published tables, pictures, PNGs of masks and recordings."""
 
     name = "openimages"
     writer = OpenImagesWriter

@@ -200,6 +200,7 @@ def narrative_table(found: Annotations, split: str) -> Table:
     """Returns the lines of narratives."""
     datasets = pa.repeat(pa.scalar(f"open_images_{split}"), len(found.rows))
     columns = {"dataset_id": datasets, "image_id": found.image_ids, **_columns(found)}
+    del columns["voice"]  # a file of its own
     return Table("narratives", "", join(json_text.encode_objects(columns), "\n"))
 
 

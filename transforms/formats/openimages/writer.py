@@ -1,4 +1,4 @@
-"""Writes examples to parts: pictures and PNGs of masks, and pieces of tables."""
+"""Writes examples to parts: pictures, PNGs of masks and recordings, and pieces of tables."""
 
 import functools
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from transforms.formats.loose import LooseFile, LooseWriter, SharedWriter, pictu
 from transforms.formats.mask_png import encode_mask
 from transforms.formats.openimages import class_files, image_metas, tables
 from transforms.kinds import published
+from transforms.storage.claims import leads_out
 
 FOLDER = "openimages"
 ANNOTATIONS = f"{FOLDER}/annotations"
@@ -23,13 +24,33 @@ _PLAIN_KINDS = ("person_boxes", "relationships", "points")
 
 
 class OpenImagesWriter(LooseWriter):
-    """Writes pictures, and PNGs of masks."""
+    """Writes pictures, PNGs of masks, and recordings."""
 
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
         for examples, split in _slices(table):
             yield from picture_files(examples, f"{FOLDER}/images/{split}")
             if masks := tables.read_annotations(examples, "masks"):
                 yield from _mask_files(masks, tables.name_masks(masks), split)
+            if narratives := tables.read_annotations(examples, "narratives"):
+                yield from self._recordings(narratives)
+
+    def _recordings(self, narratives: tables.Annotations) -> Iterator[LooseFile]:
+        """Yields recordings at their published paths, by which a build finds them again."""
+        spoken = narratives.filter(narratives.rows.field("voice").is_valid())
+        names = spoken.rows.field("voice_recording").to_pylist()
+        written = set()
+        for name, image_id, data in zip(
+            names,
+            spoken.image_ids.to_pylist(),
+            spoken.rows.field("voice").field("bytes"),
+            strict=True,
+        ):
+            # Others could take the place of another image's, or lead out of the folder.
+            if leads_out(name) or image_id not in name.rpartition("/")[2]:
+                self._dropped["recordings not named by their image"] += 1
+            elif name not in written:
+                written.add(name)
+                yield LooseFile(f"{FOLDER}/voices/{name}", data.as_buffer())
 
 
 class TableWriter(SharedWriter):

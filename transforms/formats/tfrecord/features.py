@@ -2,7 +2,8 @@
 
 A leaf of the Arrow schema becomes the feature with its path as key (`bboxes/label`), except that
 
-- a picture's bytes are the feature itself (`image`); its path has no place in TFDS's Image;
+- a picture's bytes are the feature itself (`image`), and a recording's (`narratives/voice`); paths
+  have no place in TFDS's Image;
 - the corners of a box are one BBoxFeature, float32 ymin, xmin, ymax, xmax (`bboxes/bbox`,
   `masks/bbox`, `relationships/bbox1` and `bbox2`);
 - a list within a list is ragged, and its leaves become `<key>/ragged_flat_values` and, a level of

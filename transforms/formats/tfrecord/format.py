@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.dataset.schema import MAP_COLUMNS
+from transforms.dataset.schema import MAP_COLUMNS, VOICE
 from transforms.formats.format import Content
 from transforms.formats.tfrecord import tfds
 from transforms.formats.tfrecord.base import DatasetFormat
@@ -53,6 +53,8 @@ FORMAT = TFRecord()
 
 
 def _describe(dtype: pa.DataType) -> dict[str, Any]:
+    if dtype == VOICE:
+        dtype = dtype.field("bytes").type
     if pa.types.is_struct(dtype):
         return tfds.features_dict(
             {

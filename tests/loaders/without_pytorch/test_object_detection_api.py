@@ -22,7 +22,7 @@ from tests.builds import Version, run_build
 
 NAME = "object_detection_api"
 DECODER = Path(__file__).with_name("decode_object_detection.py")
-PAGE = Path(__file__).parents[2] / "docs" / "formats" / f"{NAME}.md"
+PAGE = Path(__file__).parents[3] / "docs" / "formats" / f"{NAME}.md"
 CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 

@@ -7,13 +7,13 @@ that has its library, with versions of its own; without one, it's left out.
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.environments import add_environments, find_environment
 from benchmarks.measure import CommandError, Measurement
 from benchmarks.once import run_once
 from benchmarks.pixels.corpus import Corpus, make_corpus
@@ -107,20 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         help="with commas between; default: all",
     )
     add(
-        "--environments",
-        type=_environments,
-        default=[],
-        metavar="PYTHONS",
-        help="interpreters, with commas between, of environments that have some of "
-        f"{', '.join(sorted({peer.package for peer in PEERS.values()}))}; default: no peers",
-    )
-    add(
         "--peers",
         type=Path,
         default=Path(".venv/peers"),
         metavar="DIR",
         help="where the photographs are installed, once. Default: .venv/peers",
     )
+    add_environments(parser, sorted({peer.package for peer in PEERS.values()}))
     add_places(parser)
     return parser
 
@@ -131,15 +124,6 @@ def _formats(text: str) -> list[str]:
         if name not in FORMATS:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(FORMATS)}")
     return names
-
-
-def _environments(text: str) -> list[str]:
-    for python in text.split(","):
-        if shutil.which(python) is None:
-            raise argparse.ArgumentTypeError(
-                f"{python!r} is no program: name a virtual environment's bin/python"
-            )
-    return text.split(",")
 
 
 def _build(form: str) -> Program:
@@ -159,18 +143,13 @@ def _find_peers(flags: argparse.Namespace) -> Iterator[tuple[str, Program]]:
     for name, peer in PEERS.items():
         if not flags.environments or peer.form not in flags.formats:
             continue
-        python = next((each for each in flags.environments if _has(each, peer.package)), None)
+        python = find_environment(flags.environments, [peer.package])
         if python is None:
             say(f"{peer.title}: no environment has {peer.package}")
             continue
         program = Path(__file__).with_name("format_peers.py")
         command = (python, str(program), name, "{annotations}", "{output}")
         yield name, Program(peer.title, command, examples="")
-
-
-def _has(python: str, package: str) -> bool:
-    code = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({package!r}))"
-    return not subprocess.run([python, "-c", code], check=False).returncode
 
 
 def _measure(program: Program, corpus: Corpus, work: Path, repeats: int) -> list[Measurement]:

@@ -141,7 +141,7 @@ def _build(form: str) -> Program:
 def _find_peers(flags: argparse.Namespace) -> Iterator[tuple[str, Program]]:
     """Yields the peers of the formats that an environment has."""
     for name, peer in PEERS.items():
-        if not flags.environments or peer.form not in flags.formats:
+        if peer.form not in flags.formats:
             continue
         python = find_environment(flags.environments, [peer.package])
         if python is None:

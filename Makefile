@@ -146,9 +146,14 @@ bench-full: $(VENV)/bench
 bench-examples: $(VENV)/bench
 	$(BIN)/python -m benchmarks.tfrecord_examples $(BENCH_FLAGS)
 
-# PYTHONS=venv/bin/python,… names environments with the libraries of formats.
+# PYTHONS=venv/bin/python,… names environments with the libraries of formats, instead of those that
+# `make loaders` makes.
 bench-formats: $(VENV)/installed
 	$(BIN)/python -m benchmarks.formats $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
+
+# Loaders are looked for in the environments of `make loaders`, or of PYTHONS.
+bench-loading: $(VENV)/installed
+	$(BIN)/python -m benchmarks.loading $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels $(BENCH_FLAGS)

@@ -1,10 +1,11 @@
 """How fast each format goes into a training loop, by its own loader, on two cores.
 
 Pictures and boxes are those of `benchmarks.pixels`. One build writes them in all formats; then
-each loader reads the split once, in a process of its own, in turns, from the page cache: see
+each loader reads the split, in a process of its own, in turns, from the page cache: see
 `benchmarks/loading_loops.py`. The first one is what people have today, a folder of JPEGs with a
 COCO JSON. A loader runs in the first of `--environments` that has its library, with versions of its
-own; without one, it's left out. Rates are those after the first batch.
+own; without one, it's left out. Rates are those of the
+second epoch.
 """
 
 import argparse
@@ -104,12 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with tempfile.TemporaryDirectory(prefix="loading-", dir=work) as folder:
                 version = _build(corpus, {LOADERS[name].form for name in chosen}, Path(folder))
                 runs = _measure(chosen, version, Path(folder), flags.repeats)
+            size = statistics.mean(path.stat().st_size for path in corpus.pictures)
+            described = corpus.describe()
     except (CommandError, OtherExamplesError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
-    size = statistics.mean(path.stat().st_size for path in corpus.pictures)
     body = (
-        f"{about}\n\n{corpus.describe()}, made {SIZE}×{SIZE}, in batches of {BATCH}, shuffled; "
+        f"{about}\n\n{described}, made {SIZE}×{SIZE}, in batches of {BATCH}, shuffled; "
         f"medians of {flags.repeats}.\n\n{table(_HEADING, _rows(runs, size))}\n\n"
         f"{_versions(runs)}\n{_left_out(name for name in pythons if name not in chosen)}"
     )
@@ -183,7 +185,7 @@ def _measure(pythons: dict[str, str], version: Path, folder: Path, repeats: int)
                 measured = run(command, folder / f"{name}.log")
                 runs[name].results.append(json.loads(result.read_text()))
             runs[name].peaks.append(measured.peak_bytes)
-            say(f"    {runs[name].results[-1]['rate']:,.0f} examples/s")
+            say(f"    {_rate(runs[name].results[-1]):,.0f} examples/s")
     expected = json.loads((version / "manifest.json").read_text())["splits"][SPLIT]["num_examples"]
     boxes = {result["boxes"] for each in runs.values() for result in each.results}
     for name, each in runs.items():
@@ -196,12 +198,16 @@ def _measure(pythons: dict[str, str], version: Path, folder: Path, repeats: int)
     return runs
 
 
+def _rate(result: dict[str, Any]) -> float:
+    return result["examples"] / result["seconds"]
+
+
 def _rows(runs: dict[str, Runs], size: float) -> list[tuple[str, ...]]:
-    rates = {name: sorted(each["rate"] for each in runs[name].results) for name in runs}
+    rates = {name: sorted(map(_rate, each.results)) for name, each in runs.items()}
     medians = {name: statistics.median(each) for name, each in rates.items()}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, rate in medians.items():
-        first = statistics.median(each["first_seconds"] for each in runs[name].results)
+        first = statistics.median(each["startup"] for each in runs[name].results)
         rows.append(
             (
                 LOADERS[name].title,

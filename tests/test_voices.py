@@ -5,6 +5,7 @@ import functools
 import gzip
 import http.server
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -261,6 +262,11 @@ def test_only_what_has_changed_is_built_anew(
     second = publish(annotations, tmp_path / "out", folder)
     assert second.manifest["version"] != first.manifest["version"]
     assert voices_of(second) == files_of(changed)
+    in_folder(folder, {name_of("f" * 16, 7): recording()})  # of an image that isn't there
+    third = build(annotations, tmp_path / "out", folder)
+    buckets = re.search(r"taken over from version \S+: (\d+) of (\d+) bucket", third.stdout)
+    assert buckets[1] == buckets[2]
+    assert voices_of(third.version) == files_of(changed)
 
 
 def test_bytes_do_not_depend_on_where_windows_are_cut(

@@ -29,6 +29,8 @@ _NAMES_ELSEWHERE = {
     "max_samples": "max_images",
     "limit": "max_per_class",
     "type_csv": "splits",
+    "hf": "huggingface",
+    "datasets": "huggingface",
     "wds": "webdataset",
     "tar": "webdataset",
     "streaming": "mds",

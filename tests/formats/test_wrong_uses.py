@@ -25,7 +25,10 @@ FILES = {
     "unknown.txt": "Unicorn\n",
     "map.txt": "Cat\n",
 }
-NEW = ("coco", "yolo", "webdataset", "mds", "object_detection_api", "tfds_v4", "openimages")
+NEW = (
+    *("coco", "yolo", "webdataset", "mds", "object_detection_api", "tfds_v4", "openimages"),
+    "huggingface",
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +148,22 @@ MISTAKES = {
         "--yolo_drop is for --format yolo: add it (--format parquet,coco,yolo), or drop",
         "--format parquet,coco",
     ),
+    # Hugging Face
+    "huggingface: objects without boxes": (
+        f"--format huggingface --objects {LABELS}",
+        "--objects are boxes: name a table of these by --annotations, or leave it out",
+        f"--format huggingface --objects {LABELS} {BOXES}",
+    ),
+    "huggingface: objects without pictures": (
+        "--format huggingface --objects --images none",
+        "name these by --images, or leave it out",
+        "--format huggingface --images none",
+    ),
+    "huggingface: objects without it": (
+        "--format parquet --objects",
+        "--objects is for --format huggingface: add it (--format parquet,huggingface), or drop",
+        "--format parquet,huggingface --objects",
+    ),
     # Formats of TensorFlow
     "object_detection_api: no pictures": (
         "--format object_detection_api --images none",
@@ -193,6 +212,16 @@ MISTAKES = {
         "--format webdataset",
     ),
     "webdataset: its files": ("--format tar", "did you mean webdataset?", "--format webdataset"),
+    "huggingface: its short name": (
+        "--format hf",
+        "did you mean huggingface?",
+        "--format huggingface",
+    ),
+    "huggingface: its library": (
+        "--format datasets",
+        "did you mean huggingface?",
+        "--format huggingface",
+    ),
     "mds: its package": ("--format streaming", "did you mean mds?", "--format mds"),
     "mds: who makes it": ("--format mosaicml", "did you mean mds?", "--format mds"),
     "yolo: who reads it": ("--format ultralytics", "did you mean yolo?", "--format yolo"),

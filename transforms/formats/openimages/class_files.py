@@ -24,10 +24,9 @@ def make_class_files(classes: ClassTable) -> dict[str, Any]:
     named = [each for each in classes.records if not _is_entity(each)]
     names = [(each["label"], each["name"] or each["label"]) for each in named]
     some = {each["label"] for each in boxable(classes)}
-    files: dict[str, Any] = {
-        published.CLASS_NAMES: _csv([published.CLASS_NAMES_HEADER, *names]),
-        published.BOXABLE_NAMES: _csv([row for row in names if row[0] in some]),
-    }
+    files: dict[str, Any] = {published.CLASS_NAMES: _csv([published.CLASS_NAMES_HEADER, *names])}
+    if some:  # an empty file is none of class names
+        files[published.BOXABLE_NAMES] = _csv([row for row in names if row[0] in some])
     lists = sorted({name for each in classes.records for name in each["lists"]})
     for name in lists:
         labels = (each["label"] for each in classes.records if name in each["lists"])

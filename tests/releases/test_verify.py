@@ -565,7 +565,8 @@ def test_versions_of_one_format(form: str, make_corpus: Callable, tmp_path: Path
     assert built.returncode == 0, built.stderr
     code, (line,) = run(tmp_path / "out")
     assert code == 0, line
-    assert ": whole; 3 examples in 1 shard" in line
+    shards = "2 shards" if find_format(form).shared else "1 shard"
+    assert f": whole; 3 examples in {shards}" in line
     pictures = 0 if find_format(form).is_partial else 3
     assert f", {pictures} pictures decoded, " in line
 

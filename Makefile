@@ -9,6 +9,8 @@ STEP := @$(PYTHON) tools/step.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 TOOLCHAIN := $(VENV)/toolchain
+LOADERS := .venv-loaders
+LOADER_TESTS := $(patsubst tests/loaders/%/requirements.txt,%,$(wildcard tests/loaders/*/requirements.txt))
 FLINK := $(VENV)/flink
 FLINK_LIBRARIES := 1.19.3
 # Programs in Go beside the Python SDK: any minor release of Beam 2 works with any other.
@@ -20,8 +22,9 @@ OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c3
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: help demo check test setup lint types docs fuzz bench bench-peers bench-startup bench-growth \
-    bench-narratives bench-full bench-examples bench-pixels bench-memory bench-incremental \
-    bench-rebuilds bench-flink toolchain flink prism kubernetes airflow clean
+    bench-narratives bench-full bench-examples bench-formats bench-loading bench-pixels bench-memory \
+    bench-incremental bench-rebuilds bench-flink loaders $(LOADER_TESTS:%=loaders-%) toolchain flink \
+    prism kubernetes airflow clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -38,11 +41,12 @@ help:
 	@echo 'make check   at each change: lint, types, and the quick tests, which need Python alone'
 	@echo 'make docs    the pages of docs/ with an API reference, in site/'
 	@echo 'make test    all tests, after make setup'
+	@echo 'make loaders tests of other libraries that load what was written, in .venv-loaders: 10 GB'
 	@echo 'make setup   what the tests use: Java and Go, Flink, Prism, schemas of Kubernetes, Airflow'
 	@echo 'make flink   (or prism, kubernetes, airflow) one of these'
 	@echo 'make fuzz    drawn and mutated inputs, for about an hour; SEED=… repeats a run'
 	@echo 'make bench   benchmarks; bench-… in the Makefile are others'
-	@echo 'make clean   removes .venv, demo and site'
+	@echo 'make clean   removes .venv, .venv-loaders, demo and site'
 
 # What a contributor runs at each change.
 check: lint types
@@ -51,6 +55,21 @@ check: lint types
 # JAVA_HOME may name a Java that Flink doesn't run on: what `setup` found or installed is taken.
 test: setup
 	env -u JAVA_HOME $(BIN)/python -m pytest
+
+# Each folder of tests has an environment of its own, as some libraries exclude one another.
+loaders: $(LOADER_TESTS:%=loaders-%)
+
+$(LOADER_TESTS:%=loaders-%): loaders-%: $(LOADERS)/%/installed
+	$(LOADERS)/$*/bin/python -m pytest -n 2 tests/loaders/$*
+
+$(LOADERS)/%/installed: tests/loaders/%/requirements.txt setup.py
+	@$(PYTHON) -m venv $(LOADERS)/$*
+	@$(LOADERS)/$*/bin/python -m pip install --quiet --upgrade pip
+	$(STEP) '$* libraries' $(LOADERS)/$*/bin/python -m pip install --quiet --requirement $<
+	$(if $(wildcard $(<D)/requirements-no-deps.txt),$(STEP) '$* without their own' \
+	    $(LOADERS)/$*/bin/python -m pip install --quiet --no-deps \
+	    --requirement $(<D)/requirements-no-deps.txt)
+	@touch $@
 
 # Several at once: most of it is waiting for servers, but for two builds in Go.
 setup:
@@ -126,6 +145,15 @@ bench-full: $(VENV)/bench
 
 bench-examples: $(VENV)/bench
 	$(BIN)/python -m benchmarks.tfrecord_examples $(BENCH_FLAGS)
+
+# PYTHONS=venv/bin/python,… names environments with the libraries of formats, instead of those that
+# `make loaders` makes.
+bench-formats: $(VENV)/installed
+	$(BIN)/python -m benchmarks.formats $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
+
+# Loaders are looked for in the environments of `make loaders`, or of PYTHONS.
+bench-loading: $(VENV)/installed
+	$(BIN)/python -m benchmarks.loading $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
 
 bench-pixels: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pixels $(BENCH_FLAGS)
@@ -215,7 +243,7 @@ $(VENV)/bench $(VENV)/docs: $(VENV)/%: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) site
+	rm -rf $(VENV) $(LOADERS) $(DEMO) site
 
 $(VENV)/installed: setup.py | $(VENV)/made
 	$(STEP) 'Python' $(BIN)/python -m pip install --quiet --editable '.[tensorflow,test]'

@@ -57,6 +57,8 @@ setup(
             "tensorflow-datasets>=4.9.9,<4.10",
             "importlib_resources",  # which tensorflow-datasets imports and doesn't ask for
         ],
+        # Decodes recordings for --verify_voices, and encodes those of synthesize.
+        "voices": ["soundfile>=0.12.1,<1"],
         "test": [
             "datasets>=4,<6",
             "duckdb>=1.4,<3",

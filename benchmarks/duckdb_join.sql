@@ -107,7 +107,8 @@ narratives AS (
   SELECT
     image_id,
     list({annotator_id: annotator_id, caption: caption, timed_caption: timed_caption,
-      traces: traces, voice_recording: voice_recording}) AS narratives
+      traces: traces, voice_recording: voice_recording,
+      voice: NULL::STRUCT(bytes BLOB, path VARCHAR)}) AS narratives
   FROM read_json('$annotations/*_localized_narratives*.jsonl', format = 'newline_delimited',
     columns = {
       image_id: 'VARCHAR', annotator_id: 'BIGINT', caption: 'VARCHAR',

@@ -200,7 +200,8 @@ def _narratives(folder: Path) -> pl.LazyFrame:
     }
     fields = {name: name for name in schema if name != "image_id"}
     lines = pl.scan_ndjson(folder / "*_localized_narratives*.jsonl", schema=schema)
-    return lines.select(_element("image_id", **fields))
+    voice = pl.lit(None, pl.Struct({"bytes": pl.Binary, "path": _TEXT}))
+    return lines.select(_element("image_id", **fields, voice=voice))
 
 
 def _points(folder: Path) -> pl.LazyFrame:

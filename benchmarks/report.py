@@ -23,7 +23,7 @@ from benchmarks.measure import Measurement
 NARRATIVE_BYTES = 3_000
 #: Spill and output together, by the size of the input: 1.17 at a million images.
 _MORE_SPACE = 1.2
-_PLACES = ("--work", "--results", "--peers")
+_PLACES = ("--work", "--results", "--peers", "--environments")
 
 
 class SpaceError(Exception):

@@ -32,6 +32,7 @@ from benchmarks.report import (
     table,
     work_folder,
 )
+from transforms.formats.format import Content
 from transforms.formats.tfrecord import features, wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.records import read_records
@@ -195,7 +196,7 @@ def _values(leaf: features.Leaf) -> list:
 
 
 def _write_ours(slices: Sequence[pa.Table], path: Path) -> None:
-    writer = TFRecordWriter(str(path), _NAMES)
+    writer = TFRecordWriter(str(path), Content(_NAMES))
     for rows in slices:
         writer.write(rows)
     writer.close()

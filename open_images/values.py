@@ -21,7 +21,7 @@ from transforms.storage.endpoints import is_endpoint
 _LIKENESS = 0.7
 #: Letters that a word shares with the one name that it may mean.
 _START = 3
-#: Our names for those of FiftyOne and OIDv4_ToolKit that are like none of ours.
+#: Our names for those of FiftyOne, OIDv4_ToolKit and readers of formats that are like none of ours.
 _NAMES_ELSEWHERE = {
     "detections": "boxes",
     "segmentations": "masks",
@@ -29,6 +29,15 @@ _NAMES_ELSEWHERE = {
     "max_samples": "max_images",
     "limit": "max_per_class",
     "type_csv": "splits",
+    "hf": "huggingface",
+    "datasets": "huggingface",
+    "wds": "webdataset",
+    "tar": "webdataset",
+    "streaming": "mds",
+    "mosaicml": "mds",
+    "ultralytics": "yolo",
+    "roboflow": "coco",
+    "open_images_v4": "tfds_v4",
 }
 #: Digits of a number that Python still parses, and a size that no disk has.
 _MOST_DIGITS, _MOST_BYTES = 1000, 1 << 60
@@ -338,8 +347,9 @@ def did_you_mean(word: str, allowed: Sequence[str]) -> str:
 def most_alike(word: str, names: Sequence[str]) -> str | None:
     """Returns the name that is most like a word or has its meaning elsewhere, if any does."""
     plain = {_plain(each): each for each in names}
-    if (ours := _NAMES_ELSEWHERE.get(_plain(word))) in plain:
-        return plain[ours]
+    for ours in (_plain(word), _NAMES_ELSEWHERE.get(_plain(word))):
+        if ours in plain:
+            return plain[ours]
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=_LIKENESS)
     same_start = [name for name in plain if name[:_START] == _plain(word)[:_START]]
     if not close and len(same_start) == 1:

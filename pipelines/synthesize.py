@@ -8,6 +8,7 @@ from pathlib import Path
 from open_images.synthesis.bulk import write_bulk
 from open_images.synthesis.corpus import write_corpus
 from open_images.synthesis.definitions import write_definitions
+from open_images.synthesis.voices import check_encoder
 from open_images.values import count
 from pipelines.cli.arguments import Parser, add_num_workers, converted
 from pipelines.cli.output import exit_code_of, program_name
@@ -22,6 +23,9 @@ examples:
   python -m pipelines.synthesize --output corpus
   python -m pipelines.build --annotations corpus/annotations \\
       --images corpus/images --masks corpus/masks --output dataset
+
+  # also with recordings of the narratives, for --voices of a build
+  python -m pipelines.synthesize --output spoken --voices
 
   # the V3 files, the pictures in one zip for each split
   python -m pipelines.synthesize --output v3 --release v3 --pixels zip
@@ -46,6 +50,11 @@ def _parser() -> Parser:
     add_num_workers(parser)
     narratives = "size of a narrative's line with --pixels none; default: 3000"
     add("--narrative_bytes", metavar="N", type=number, default=3000, help=narratives)
+    voices = (
+        "also write recordings of the narratives to voices/, OGG, in which a tone stands for each "
+        "utterance of timed_caption; needs the extra 'voices' (soundfile)"
+    )
+    add("--voices", action="store_true", help=voices)
     return parser
 
 
@@ -56,6 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _synthesize(flags: argparse.Namespace) -> int:
+    if flags.voices:
+        if flags.pixels == "none" or flags.release != "v7":
+            raise UsageError(
+                "--voices: recordings are of narratives, which --release v7 has, and go with "
+                "pictures: leave out --pixels none and --release v3"
+            )
+        check_encoder()
     try:
         flags.output.mkdir(parents=True, exist_ok=True)
         if any(flags.output.iterdir()):
@@ -68,7 +84,7 @@ def _synthesize(flags: argparse.Namespace) -> int:
     if flags.pixels == "none":
         write_bulk(annotations, *common, flags.narrative_bytes)
     else:
-        write_corpus(flags.output, flags.pixels, *common)
+        write_corpus(flags.output, flags.pixels, *common, flags.voices)
     return 0
 
 

@@ -66,6 +66,7 @@ def mistakes(flags: RunnerFlags, beam_arguments: Sequence[str]) -> Iterator[str]
         ("annotations", flags.annotations),
         ("images", flags.images),
         ("masks", flags.masks),
+        ("voices", flags.voices),
     ):
         for path in paths or ():
             yield from _check_input(flag, path)

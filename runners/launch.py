@@ -106,6 +106,9 @@ class RunnerFlags(Protocol):
     def masks(self) -> Sequence[str]: ...
 
     @property
+    def voices(self) -> Sequence[str]: ...
+
+    @property
     def output(self) -> str: ...
 
     @property

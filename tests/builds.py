@@ -70,11 +70,12 @@ class Version:
         return source
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every file but the manifest, which tells when and how it was built."""
+        """SHA-256 of every file but the manifest and what follows from it, which tell when and how
+        the version was built."""
         return {
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name != "manifest.json"
+            if path.is_file() and path.name not in ("manifest.json", "croissant.json")
         }
 
     def assert_whole(self) -> None:

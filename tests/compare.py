@@ -65,9 +65,9 @@ def tfrecord_to_rows(paths: Iterable[Path | str]) -> list[dict[str, list]]:
 def flat_features(row: dict, schema: pa.Schema) -> dict[str, list]:
     """The features of tf.train.Example that a row must become.
 
-    A leaf's key is its path. Corners of a box become one `bbox`, pictures their bytes. Nulls become
-    b"", -1, NaN or an empty list. A list within a list is written flat, with its lists' lengths
-    beside it.
+    A leaf's key is its path. Corners of a box become one `bbox`, pictures and recordings
+    their bytes. Nulls become b"", -1, NaN or an empty list. A list within a list is written flat,
+    with its lists' lengths beside it.
 
     Example:
         `{"narratives": [{"traces": [[{"x": 1.0}, {"x": 2.0}], []]}]}` becomes
@@ -98,6 +98,9 @@ def _leaves(key: str, dtype: pa.DataType, values: list) -> Iterator[tuple[str, l
         elements = [element for value in values for element in value or []]
         for leaf, flat, inner in _leaves(key, dtype.value_type, elements):
             yield leaf, flat, [lengths, *inner]
+    elif pa.types.is_struct(dtype) and dtype.names == ["bytes", "path"]:
+        recordings = [value and value["bytes"] for value in values]
+        yield from _leaves(key, pa.binary(), recordings)
     elif pa.types.is_struct(dtype):
         for field in dtype:
             side, suffix = field.name[:4], field.name[4:]

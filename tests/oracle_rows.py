@@ -299,6 +299,7 @@ def parse_narrative(row: dict, lost: Lost) -> dict:
         "timed_caption": attempt("timed_caption", lambda items: pick_all(items, words)),
         "traces": attempt("traces", pick_traces),
         "voice_recording": attempt("voice_recording", free),
+        "voice": None,
     }
 
 

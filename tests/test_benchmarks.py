@@ -1,6 +1,7 @@
 """What the benchmarks' figures rest on: comparing, measuring and keeping results."""
 
 import os
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import duckdb_join, polars_join, report, tfrecord_examples
 from benchmarks.contents import read_contents
+from benchmarks.environments import find_environment
 from benchmarks.measure import LimitError, Limits, Watch, disk_below, run
 from pipelines import synthesize
 from transforms.kinds.registry import EXAMPLE, example_columns
@@ -135,3 +137,9 @@ def test_encoders_are_compared_by_what_they_make(
     )
     assert tfrecord_examples.main([str(parquet), *flags]) == 1
     assert "different examples" in capsys.readouterr().err
+
+
+def test_what_no_environment_has_is_left_out() -> None:
+    assert find_environment([sys.executable], ["json", "pyarrow"]) == sys.executable
+    assert find_environment([sys.executable], ["json", "not_installed"]) is None
+    assert find_environment([], ["json"]) is None

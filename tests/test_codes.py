@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from transforms.dataset import codes
 from transforms.dataset.keys import find
+from transforms.formats.format import Content
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.kinds.boxes import BOX, BOXES
 from transforms.kinds.registry import EXAMPLE
@@ -79,7 +80,7 @@ def test_files_are_the_same_bytes_by_whatever_dictionary(tmp_path: Path) -> None
     for column in lists:
         table = pa.table({"bboxes": column})
         schema = pa.schema([EXAMPLE.field("bboxes")], EXAMPLE.metadata)
-        writer = ParquetWriter(str(tmp_path / "a.parquet"), schema.names)
+        writer = ParquetWriter(str(tmp_path / "a.parquet"), Content(schema.names))
         writer.schema = schema
         writer.write(table)
         writer.close()

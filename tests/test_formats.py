@@ -3,7 +3,7 @@
 import gzip
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -16,7 +16,9 @@ from tests.builds import Version, latest_version
 from tests.changing import Corpus, edit_row, name_new_label
 from tests.releases import spoiling
 from transforms.formats import described, jsonl
+from transforms.formats.format import Content
 from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -56,14 +58,19 @@ def test_a_format_alone(
     assert {
         s["format"] for split in before.manifest["splits"].values() for s in split["shards"]
     } == {form}
-    code = find_format(form).loading_code(str(before.folder), "v7", "train")
+    code = find_format(form).loading_code(str(before.folder), DEFAULT_SETTINGS, "train")
     assert f"  {code}" in built.stdout.splitlines()
     assert check(before) == []
     edit_row(corpus, Random(0))
-    assert corpus.build_again()["buckets"] > 1
+    has_loose_files = find_format(form).has_loose_files
+    assert (corpus.build_again()["buckets"] > 1) != has_loose_files
     assert check(latest_version(corpus.output)) == []
     capfd.readouterr()
     command = [str(corpus.output), "diff", before.folder.name, "--images", "--num_workers", "1"]
+    if has_loose_files:
+        assert versions.main(command) == 2
+        assert "build with --format parquet too" in capfd.readouterr().err
+        return
     assert versions.main(command) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len([line for line in lines if re.fullmatch("changed train .{16} bboxes", line)]) == 1
@@ -128,11 +135,11 @@ class Labels(jsonl.JsonLines):
     is_partial = True
 
     def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+        self, path: str, content: Content, options: ObjectOptions = files.DEFAULTS
     ) -> LabelsWriter:
-        return LabelsWriter(path, options)
+        return LabelsWriter(path, content, options)
 
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, content: Content) -> dict[str, str]:
         return described.describe(LABELS)
 
 
@@ -152,7 +159,8 @@ def test_a_format_of_some_columns_beside_others(corpus: Corpus, check: Callable)
     assert check(version) == []
     edit_lines(version, lambda lines: lines[1:])
     problem = check(version)[-1]
-    assert re.fullmatch("train: image .{16} in parquet and tfrecord alone", problem)
+    others = " and ".join(form for form in FORMATS if form != "jsonl")
+    assert re.fullmatch(f"train: image .{{16}} in {others} alone", problem)
 
 
 @pytest.mark.usefixtures("labels")

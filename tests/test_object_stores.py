@@ -159,7 +159,8 @@ def assert_same(store: Store, output: str, local: Build, tmp_path: Path) -> None
         for path in folder.rglob("*")
         if path.is_file()
     }
-    differing = {"manifest.json", "failures/failures-00000-of-00001.parquet"}  # they name sources
+    # They name sources.
+    differing = {"manifest.json", "croissant.json", "failures/failures-00000-of-00001.parquet"}
     for name in sorted(names):
         here, there = local.version.folder / name, version.folder / name
         if name.startswith("lineage/"):  # which knows pictures by their sources, shards by ETags
@@ -282,7 +283,7 @@ def commit_to_store(store: Store, labels: str, output: str, work: str, name: str
                 shards.append(part._replace(path=uri))
     plans = plan_shards(shards, 1 << 20)
     sealed = [
-        seal_shard(each, config.version_folder, config.release, store.options) for each in plans
+        seal_shard(each, config.version_folder, config.settings, store.options) for each in plans
     ]
     commit(config, sealed)
 
@@ -336,7 +337,7 @@ def test_a_shard_that_has_gone_is_not_published(store: Store, labels: str):
     with tempfile.TemporaryDirectory() as folder:
         parts = [write_part(Path(folder), form, 0) for form in ("parquet", "tfrecord")]
         for each in plan_shards(parts, 1 << 20):
-            shards.append(seal_shard(each, config.version_folder, config.release, store.options))
+            shards.append(seal_shard(each, config.version_folder, config.settings, store.options))
     objects.delete_below(f"{config.version_folder}/parquet", store.options)
     with pytest.raises(StorageError, match="has gone"):
         commit(config, shards)
@@ -540,6 +541,7 @@ def test_a_rebuild_takes_over_what_has_not_changed(
         "images": f"folder={store.uri(f'{folder}/images')}",
     }
     flags = (*flags, "--shard_size", "1MiB", "--report", "json")
+    flags = (*flags, "--format", "parquet,tfrecord,webdataset,mds")
     output = store.uri(folder, OUTPUTS)
     built = build(store, output, *flags, **inputs)
     assert built.returncode == 0, built.stderr
@@ -568,7 +570,9 @@ def test_a_rebuild_takes_over_what_has_not_changed(
     assert build(store, whole, *flags, **inputs).returncode == 0
     versions = [store.read(store.latest(each)) for each in (output, whole)]
     assert versions[0].keys() == versions[1].keys()
-    for name in versions[0].keys() - {"manifest.json", "lineage/parts.parquet"}:  # with ETags
+    # Which have ETags, or the version's name.
+    differing = {"manifest.json", "croissant.json", "lineage/parts.parquet"}
+    for name in versions[0].keys() - differing:
         assert versions[0][name] == versions[1][name], name
 
     # A shard that isn't what it was is not taken over; the inputs are what they were.
@@ -583,7 +587,9 @@ def test_a_rebuild_takes_over_what_has_not_changed(
     again = store.read(store.latest(output))
     assert again.keys() == original.keys()
     for name in original:
-        assert again[name] == original[name] or name.startswith(("manifest", "lineage")), name
+        assert again[name] == original[name] or name.startswith(
+            ("manifest", "croissant", "lineage")
+        ), name
 
 
 def test_a_selection_in_a_store(store: Store, corpus: Path, tmp_path: Path):

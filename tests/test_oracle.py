@@ -332,6 +332,7 @@ def test_the_other_kinds(tmp_path):
             "timed_caption": [{"utterance": "A cow.", "start_time": 0.0, "end_time": 0.5}],
             "traces": [[{"x": -0.5, "y": 1.25, "t": 0.0}], []],
             "voice_recording": None,
+            "voice": None,
         }
     ]
     assert result.failures == {(A, "read", "bad_row"): 1, (None, "read", "bad_row"): 1}

@@ -50,7 +50,8 @@ TYPES = {
     "xmin2 FLOAT, xmax2 FLOAT, ymin2 FLOAT, ymax2 FLOAT)[]",
     "narratives": "STRUCT(annotator_id BIGINT, caption VARCHAR, timed_caption "
     "STRUCT(utterance VARCHAR, start_time FLOAT, end_time FLOAT)[], "
-    "traces STRUCT(x FLOAT, y FLOAT, t FLOAT)[][], voice_recording VARCHAR)[]",
+    "traces STRUCT(x FLOAT, y FLOAT, t FLOAT)[][], voice_recording VARCHAR, "
+    "voice STRUCT(bytes BLOB, path VARCHAR))[]",
     "points": "STRUCT(x FLOAT, y FLOAT, label VARCHAR, estimated_yes_no VARCHAR, source VARCHAR, "
     "yes_votes INTEGER, no_votes INTEGER, unsure_votes INTEGER, text_label VARCHAR)[]",
 }

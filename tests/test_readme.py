@@ -26,7 +26,7 @@ try:
     import torch
 except ImportError:
     class DataLoader:
-        def __init__(self, dataset, batch_size, collate_fn, num_workers):
+        def __init__(self, dataset, batch_size, shuffle, collate_fn, num_workers):
             self.parts = dataset, batch_size, collate_fn
 
         def __iter__(self):

@@ -17,9 +17,11 @@ from tests.builds import Build, Version, run_build
 from transforms.dataset.elements import BuiltPart
 from transforms.examples.write import PartWriter
 from transforms.formats import shard_count
+from transforms.formats.format import Content
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
-from transforms.kinds.registry import EXAMPLE
-from transforms.releases.shards import plan_shards
+from transforms.formats.settings import DEFAULT_SETTINGS
+from transforms.kinds.registry import EXAMPLE, example_columns
+from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 from transforms.storage.files import DEFAULTS
 
 IMAGES = {"train": 640, "validation": 200, "test": 3}
@@ -186,20 +188,27 @@ def test_images_that_fail_take_no_shard_away(form: str, tmp_path: Path):
         shard_size=1 << 30,
         buckets=1,
         num_shards=6,
-        with_pictures=False,
-        map_columns=(),
     )
-    writer = PartWriter(config, form, "train", 0, 30)
-    rows = [{"image_id": f"{i:016x}", "split": "train"} for i in range(10)]
+    writer = PartWriter(config, Content(example_columns()), form, "train", 0, 30)
+    ids = [f"{i:016x}" for i in range(10)]
+    frame = {"split": "train", "width": 8, "height": 8}
+    rows = [
+        {"image_id": each, "image": {"bytes": b"\xff\xd8\xff", "path": f"{each}.jpg"}} | frame
+        for each in ids
+    ]
     for start, failed in ((0, 3), (2, 4), (3, 5), (3, 4), (4, 3), (6, 1)):
         stop = start + 5 - failed
         writer.write(pa.Table.from_pylist(rows[start:stop], EXAMPLE), failed)
     parts = writer.close()
     assert [part.sequence for part in parts] == list(range(6))
     assert sum(part.num_examples for part in parts) == 10
-    examples = [some for part in parts for some in find_format(form).read(part.path)]
-    ids = [image_id for some in examples for image_id in some.image_ids.to_pylist()]
-    assert ids == [row["image_id"] for row in rows]
+    plans = [ShardPlan(form, "train", n, 6, (part,)) for n, part in enumerate(parts)]
+    version = str(tmp_path / "version")
+    shards = [seal_shard(plan, version, DEFAULT_SETTINGS) for plan in plans]
+    paths = [os.path.join(version, shard.path) for shard in shards]
+    examples = [some for path in paths for some in find_format(form).read(path)]
+    found = [image_id for some in examples for image_id in some.image_ids.to_pylist()]
+    assert found == ids
 
 
 @pytest.mark.parametrize(

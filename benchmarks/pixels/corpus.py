@@ -22,6 +22,7 @@ from open_images.synthesis import layout
 from open_images.synthesis.archives import Archives
 from open_images.synthesis.definitions import boxable_mids, write_definitions
 from open_images.synthesis.identity import image_id
+from transforms.kinds import published
 from transforms.system.processes import in_order
 
 #: All pictures are of one split.
@@ -114,7 +115,7 @@ def _write_annotations(corpus: Corpus, images: int) -> None:
     write_definitions(corpus.annotations, "v7")
     rng = np.random.default_rng(0)
     mids = boxable_mids()
-    tables = {table: [layout.header_of("v7", table, SPLIT)] for table in ("images", "boxes")}
+    tables = {table: [published.header_of("v7", table, SPLIT)] for table in ("images", "boxes")}
     for number in range(images):
         name = image_id(0, number)
         address = "https://farm1.staticflickr.example/photo.jpg"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from transforms.dataset.elements import Failed, SourceCount
 from transforms.examples.options import ExampleOptions, PartOptions
+from transforms.formats.registry import find_format
 from transforms.releases.publication import Publication
 from transforms.work_folder import WorkFolder
 
@@ -68,6 +69,12 @@ class BuildPlan(ExamplePlan, Publication):
     previous: str | None
 
     @property
+    def need_classes(self) -> bool:
+        """Whether what is written depends on the dataset's classes."""
+        formats = map(find_format, self.formats)
+        return self.examples.needs_class_index or any(each.needs_classes for each in formats)
+
+    @property
     def part_options(self) -> PartOptions:
         """Options of writing examples."""
         return PartOptions(
@@ -78,5 +85,6 @@ class BuildPlan(ExamplePlan, Publication):
             self.work.parts,
             self.examples.with_pictures,
             self.examples.map_columns,
+            self.settings,
             self.object_options,
         )

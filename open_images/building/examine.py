@@ -114,7 +114,11 @@ def _check_inputs(flags: DoctorFlags) -> Iterator[Finding]:
     members = Counter(source.kind for source in pixels)
     found += [
         f"{members[kind]} with {word}"
-        for kind, word in (("pictures", "pictures"), ("mask_files", "masks"))
+        for kind, word in (
+            ("pictures", "pictures"),
+            ("mask_files", "masks"),
+            ("voice_files", "recordings"),
+        )
         if members[kind]
     ]
     yield ok(f"inputs: as a build would read them: {', '.join(found)}")
@@ -124,7 +128,7 @@ def _check_inputs(flags: DoctorFlags) -> Iterator[Finding]:
 
 def _inputs(flags: DoctorFlags) -> Iterator[str]:
     """Yields the paths of inputs, without their kinds; not what is asked for picture by picture."""
-    for argument in (*flags.annotations, *flags.images, *flags.masks):
+    for argument in (*flags.annotations, *flags.images, *flags.masks, *flags.voices):
         _, path = split_kind(argument, (*KINDS, *PICTURE_KINDS))
         if path not in ("none", "original", "thumbnail") and not path.startswith("http"):
             yield path.partition("{")[0]

@@ -45,7 +45,7 @@ _READ_BYTES = 1 << 18
 #: Flags that say where inputs are, how they are reached, or how the work is done; and those of the
 #: selection, which counts by what they mean.
 _NEUTRAL = (
-    *("annotations", "images", "masks", "s3_endpoint_url"),
+    *("annotations", "images", "masks", "voices", "s3_endpoint_url"),
     *("exchange", "chunk_size", "max_failure_rate", "max_bad_rate"),
     *(field.name for field in dataclasses.fields(SelectionFlags)),
 )

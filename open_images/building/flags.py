@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from open_images import values
+from open_images.building.format_flags import FormatFlags
 from open_images.building.selection_flags import SelectionFlags
 from runners.launch import RUNNERS
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
@@ -63,6 +64,15 @@ class ExampleFlags(SelectionFlags):
         help="folder, zip, tar or tar.gz of mask PNGs, or a folder or glob of these, here or "
         "s3://… or gs://…; repeatable",
     )
+    voices: Sequence[str] = input_flag(
+        values.paths,
+        (),
+        metavar="[KIND=]PATH",
+        help="recordings of narratives, OGG: a folder, tar, tar.gz or zip of them, or a folder or "
+        "glob of such archives, where each is found by its file's name; or asked for by its "
+        "published path, http(s)://…/{voice_recording} or s3://bucket/prefix or gs://…; "
+        "repeatable, tried in the order given",
+    )
     splits: Sequence[str] | None = input_flag(
         values.choices(SPLITS, SPLIT_ALIASES),
         None,
@@ -80,6 +90,10 @@ class ExampleFlags(SelectionFlags):
         help="decode every picture in full, strictly, and leave out what is damaged anywhere; "
         "otherwise its header and end are checked. stored bytes pass through unchanged either way, "
         "but for an EXIF orientation, unless a flag below asks for a change",
+    )
+    verify_voices: bool = pixel_switch(
+        help="decode every recording of --voices in full; otherwise its pages, their checksums and "
+        "its headers are checked. Needs the extra 'voices' (soundfile) on all workers",
     )
     keep_exif_orientation: bool = pixel_switch(
         help="leave the orientation in the EXIF data of pictures; otherwise it is set to 1, and "
@@ -128,7 +142,7 @@ class ExampleFlags(SelectionFlags):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BuildFlags(ExampleFlags):
+class BuildFlags(ExampleFlags, FormatFlags):
     """All flags of a build."""
 
     release: str | None = input_flag(
@@ -169,8 +183,9 @@ class BuildFlags(ExampleFlags):
         help="fraction of the images that may fail; above it nothing is published. Default: 0.01",
     )
     max_bad_rate: float = rate_flag(
-        help="fraction of the rows of any table that may be bad, and of the masks of any split "
-        "that may lack pixels; above it nothing is published. Default: 0.01",
+        help="fraction of the rows of any table that may be bad, of the masks of any split that "
+        "may lack pixels, and of its recordings that --voices may lack; above it nothing is "
+        "published. Default: 0.01",
     )
     rebuild: bool = output_flag(
         values.switch,

@@ -140,8 +140,9 @@ def define_examples(
     Nothing is written but rows on their way, and unpacked archives, to `plan.work.exchange`.
     """
     gathered = gather_rows(root, plan, vocabulary, Journal(None))
+    work = gathered.work
     return gathered.buckets | MakeExamples(
-        plan.examples, gathered.work.labels, gathered.labels, plan.buckets, gathered.cuts
+        plan.examples, work.labels, work.classes, gathered.labels, plan.buckets, gathered.cuts
     )
 
 
@@ -163,6 +164,7 @@ def define_pipeline(root: beam.Pipeline, plan: BuildPlan, vocabulary: Vocabulary
         Journal(plan.work),
         progress,
         work.labels,
+        work.classes if plan.need_classes else None,
         labels,
         plan.buckets,
         cuts,

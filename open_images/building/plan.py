@@ -1,6 +1,7 @@
 """Makes the plan of a build from its flags: inputs, options of each step, buckets and ranges."""
 
 import datetime
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
 from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.settings import DEFAULT_SETTINGS, FormatSettings
 from transforms.kinds import vocabulary
 from transforms.kinds.images import IMAGES
 from transforms.kinds.masks import MASKS
@@ -71,30 +73,37 @@ def make_plan(flags: BuildFlags, work: str = "", manifest: Manifest | None = Non
     except OSError as error:
         raise unreadable(error) from None
     release = flags.release or _release_of(annotations)
-    recorded = {name: redact_value(value) for name, value in recorded_flags(flags).items()}
-    _check_encoding(flags.image_encoding, flags.format)
+    settings = FormatSettings.of_flags(vars(flags), release)
+    _check_formats(flags, sources, settings)
+    # Those of other formats don't count, so that versions from before a format stay as they are.
+    unused = _flags_of_other_formats(flags)
+    recorded = {
+        name: redact_value(value)
+        for name, value in recorded_flags(flags).items()
+        if name not in unused
+    }
     examples = _plan_examples(flags, sources, choice, flags.exchange or "files", work)
     selection = None if choice.is_everything else describe(choice, flags.splits)
-    settings = settings_fingerprint(recorded, release, selection)
-    digest = fingerprint(sources, settings, examples.buckets)
+    settings_digest = settings_fingerprint(recorded, release, selection)
+    digest = fingerprint(sources, settings_digest, examples.buckets)
     output = normal(flags.output) if is_remote(flags.output) else flags.output
     previous = None
-    if manifest and manifest.settings_fingerprint == settings and not flags.rebuild:
+    if manifest and manifest.settings_fingerprint == settings_digest and not flags.rebuild:
         previous = os.path.join(output, "versions", manifest.version)
     now = datetime.datetime.now(datetime.UTC)
     return BuildPlan(
         **vars(examples),
         output=output,
         version=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{digest[:8]}",
-        release=release,
         formats=tuple(flags.format),
+        settings=settings,
         shard_size=flags.shard_size,
         num_shards=flags.num_shards,
         max_failure_rate=flags.max_failure_rate,
         max_bad_rate=flags.max_bad_rate,
         flags=recorded | {"release": release, "chunk_size": examples.chunk_size},
         fingerprint=digest,
-        settings_fingerprint=settings,
+        settings_fingerprint=settings_digest,
         selection=selection,
         class_names=dict(choice.class_names),
         notices=tuple(notices),
@@ -139,8 +148,9 @@ def make_forecast_plan(flags: BuildFlags, work: str) -> tuple[ExamplePlan, list[
     Raises:
         UsageError: A file is missing or isn't what it should be.
     """
-    flags, choice, _, needed, notices = _select_inputs(flags)
-    _check_encoding(flags.image_encoding, flags.format)
+    flags, choice, annotations, needed, notices = _select_inputs(flags)
+    release = flags.release or _release_of(annotations)
+    _check_formats(flags, needed, FormatSettings.of_flags(vars(flags), release))
     return _plan_examples(flags, needed, choice, flags.exchange or "files", work), notices
 
 
@@ -212,6 +222,7 @@ def _plan_examples(
         object_options=ObjectOptions(s3_endpoint_url=flags.s3_endpoint_url),
         selection=choice.selection,
         class_order=choice.class_order,
+        verify_voices=flags.verify_voices,
     )
     chunk_size = flags.chunk_size or _CHUNK_BYTES
     steps = plan_steps(choice, sources, examples.object_options)
@@ -254,7 +265,7 @@ def find_inputs(
         UsageError: There isn't, a file is missing, or it isn't what it should be.
     """
     annotations, pixels, notices = find_sources(
-        flags.annotations, flags.images, flags.masks, options
+        flags.annotations, flags.images, flags.masks, options, flags.voices
     )
     if not any(source.kind in TABLES for source in annotations):
         skipped = f" ({notices[0].path}: {notices[0].text})" if notices else ""
@@ -265,7 +276,21 @@ def find_inputs(
     _check_splits(annotations)
     if flags.mask_maps and not flags.masks:
         raise UsageError("--mask_maps draws the PNGs of masks: name them by --masks")
+    _check_decoder(flags)
     return annotations, pixels, notices
+
+
+def _check_decoder(flags: ExampleFlags) -> None:
+    """Raises UsageError where recordings are to be decoded and nothing here can."""
+    if not flags.verify_voices:
+        return
+    if not flags.voices:
+        raise UsageError("--verify_voices decodes recordings: name them by --voices")
+    if importlib.util.find_spec("soundfile") is None:
+        raise UsageError(
+            "--verify_voices: soundfile is missing, here and on workers: pip install "
+            "'open-images-beam[voices]'"
+        )
 
 
 def check_image_flags(flags: ExampleFlags) -> ImageSpec:
@@ -287,14 +312,34 @@ def check_image_flags(flags: ExampleFlags) -> ImageSpec:
     )
 
 
-def _check_encoding(encoding: str, formats: Iterable[str]) -> None:
-    """Raises UsageError where readers of a format can't decode such pictures."""
-    refusals = {name: find_format(name).refusal(encoding) for name in FORMATS}
-    if refused := next(filter(None, map(refusals.get, formats)), ""):
-        other = next(name for name in FORMATS if not refusals[name])
+def _check_formats(flags: BuildFlags, sources: Iterable[Source], settings: FormatSettings) -> None:
+    """Raises UsageError where a format lacks what it needs, pictures are such that it can't hold
+    them, or a flag is for a format that isn't written."""
+    kinds = {source.kind for source in sources}
+    for name in flags.format:
+        if lacking := find_format(name).missing(kinds, settings):
+            chosen = ",".join(flags.label_types or ())
+            only = f"; --label_types selects {chosen} alone" if chosen else ""
+            raise UsageError(f"--format {name}: {lacking}{only}")
+    refusals = {name: find_format(name).refusal(flags.image_encoding) for name in flags.format}
+    if refusing := [name for name in flags.format if refusals[name]]:
+        others = [name for name in flags.format if not refusals[name]] or ["parquet"]
         raise UsageError(
-            f"--image_encoding {encoding}: {refused}: add --format {other}, or use jpeg"
+            f"--image_encoding {flags.image_encoding}: {refusals[refusing[0]]}: leave "
+            f"{', '.join(refusing)} out (--format {','.join(others)}), or use jpeg"
         )
+    for flag, name in _flags_of_other_formats(flags).items():
+        if getattr(settings, flag) != getattr(DEFAULT_SETTINGS, flag):
+            raise UsageError(
+                f"--{flag} is for --format {name}: add it (--format "
+                f"{','.join([*flags.format, name])}), or drop --{flag}"
+            )
+
+
+def _flags_of_other_formats(flags: BuildFlags) -> dict[str, str]:
+    """Returns the flags of formats that aren't written, and the format of each."""
+    others = (name for name in FORMATS if name not in flags.format)
+    return {flag: name for name in others for flag in find_format(name).flags}
 
 
 def _check_splits(annotations: list[Source]) -> None:

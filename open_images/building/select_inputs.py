@@ -14,6 +14,7 @@ from transforms.dataset.elements import ByteRange, Source, in_one_piece
 from transforms.kinds.images import IMAGES
 from transforms.kinds.kind import Kind
 from transforms.kinds.masks import MASKS
+from transforms.kinds.narratives import NARRATIVES
 from transforms.kinds.reading.lines import RowFilter
 from transforms.kinds.reading.text import parse_block, read_blocks
 from transforms.kinds.registry import TABLES
@@ -21,6 +22,8 @@ from transforms.selection.choose import BucketImages, Chooser, ColumnRows
 from transforms.selection.selection import Selection
 from transforms.storage.stores import ObjectOptions
 
+#: Columns of annotations that have files of their own, by the kind of these.
+_COLUMNS_OF_FILES = {"mask_files": MASKS.column, "voice_files": NARRATIVES.column}
 #: Where fewer of the images than this are chosen, to choose them first saves more than it costs.
 _FEW = 1 / 3
 #: Keys that readers of all rows can hold: more are chosen when the rows have come together.
@@ -53,7 +56,7 @@ def read_sources(sources: Sequence[Source], selection: Selection) -> list[Source
     """Returns the sources that a selection needs, numbered anew.
 
     Args:
-        sources: tables, small files, and sources of pictures and mask PNGs.
+        sources: tables, small files, and sources of pictures, mask PNGs and recordings.
         selection: what is to be built.
     """
     needed = []
@@ -61,7 +64,8 @@ def read_sources(sources: Sequence[Source], selection: Selection) -> list[Source
         kind = TABLES.get(source.kind)
         if kind and not selection.reads(kind, source.name):
             continue
-        if source.kind == "mask_files" and MASKS.column not in selection.carried_columns:
+        column = _COLUMNS_OF_FILES.get(source.kind)
+        if column and column not in selection.carried_columns:
             continue
         needed.append(dataclasses.replace(source, index=len(needed)))
     return needed

@@ -154,13 +154,7 @@ class PicturesByList:
         self._wanted = wanted
         self._flags = flags
         self._observer = observer
-        self._http_options = HttpOptions(
-            max_per_host=flags.num_connections,
-            max_requests=flags.num_connections,
-            read_seconds=math.ceil(flags.timeout),
-            retry=_patient(HttpOptions.retry, flags.timeout),
-            allow_private_hosts=flags.allow_private_hosts,
-        )
+        self._http_options = http_options(flags)
         self._object_options = ObjectOptions(
             s3_endpoint_url=flags.s3_endpoint_url,
             read_timeout=flags.timeout,
@@ -261,6 +255,17 @@ def read_list(flags: DownloadFlags, list_path: Path) -> image_list.Pictures:
         return image_list.read_list(list_path, flags.all_splits)
     except OSError as error:
         raise UsageError(f"--image_list: {list_path}: {error.strerror}") from None
+
+
+def http_options(flags: DownloadFlags) -> HttpOptions:
+    """Returns how pictures and recordings are asked for over HTTP."""
+    return HttpOptions(
+        max_per_host=flags.num_connections,
+        max_requests=flags.num_connections,
+        read_seconds=math.ceil(flags.timeout),
+        retry=_patient(HttpOptions.retry, flags.timeout),
+        allow_private_hosts=flags.allow_private_hosts,
+    )
 
 
 def _patient(retry: Retry, timeout: float) -> Retry:

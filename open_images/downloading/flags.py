@@ -21,6 +21,8 @@ from open_images.values import (
 )
 from transforms.dataset.naming import SPLIT_ALIASES
 
+#: The kind of the files that name recordings.
+NARRATIVES = "narratives"
 _RELEASES, _KINDS = catalogue.names(catalogue.read())
 _LEFT_OUT = [kind for kind in _KINDS if kind in catalogue.OPTIONAL_KINDS]
 
@@ -29,7 +31,9 @@ _LEFT_OUT = [kind for kind in _KINDS if kind in catalogue.OPTIONAL_KINDS]
 class DownloadFlags(SelectionFlags):
     """All flags of a download: what is chosen to be built of, from where, and how it is fetched."""
 
-    output: Path = flag(local_path, metavar="DIR", help="gets annotations/, masks/, images/")
+    output: Path = flag(
+        local_path, metavar="DIR", help="gets annotations/, masks/, images/, voices/"
+    )
     release: str = flag(
         one_of(_RELEASES),
         _RELEASES[0],
@@ -37,12 +41,14 @@ class DownloadFlags(SelectionFlags):
         help=f"default: {_RELEASES[0]}",
     )
     kinds: Sequence[str] | None = flag(
-        choices(_KINDS),
+        choices((*_KINDS, catalogue.VOICES)),
         None,
         metavar="NAMES",
-        help=f"comma separated, of {', '.join(_KINDS)}; default: all that the release has, without "
-        f"{', '.join(_LEFT_OUT)}; none with --image_list, and what it needs with a selection. "
-        "person_boxes are MIAP's, which annotate people of the boxes once more",
+        help=f"comma separated, of {', '.join((*_KINDS, catalogue.VOICES))}; default: all that the "
+        f"release has, without {', '.join((*_LEFT_OUT, catalogue.VOICES))}; none with "
+        "--image_list, and what it needs with a selection. person_boxes are MIAP's, which annotate "
+        "people of the boxes once more; voices are the recordings of "
+        "the narratives, with --image_list or a selection of these images' alone",
     )
     splits: Sequence[str] | None = flag(
         choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
@@ -84,19 +90,22 @@ class DownloadFlags(SelectionFlags):
     allow_private_hosts: bool = flag(
         switch,
         False,
-        help="let pictures come from private and loopback addresses, and through a proxy",
+        help="let pictures and recordings come from private and loopback addresses, and through "
+        "a proxy",
     )
     max_failure_rate: float = flag(
         fraction,
         0.01,
         metavar="FRACTION",
-        help="fraction of the pictures that may be missing or fail; default: 0.01",
+        help="fraction of the pictures, and of the recordings, that may be missing or fail; "
+        "default: 0.01",
     )
     list: bool = flag(switch, False, help="print files and sizes, and download nothing")
     verify: bool = flag(
         switch,
         False,
-        help="check files that are there by their checksums too, and pictures by decoding them",
+        help="check files that are there by their checksums too, pictures by "
+        "decoding them, and recordings by the checksums of their pages",
     )
     num_connections: int = flag(up_to(256), 8, metavar="N", help="files at once; default: 8")
     timeout: float = flag(
@@ -113,6 +122,19 @@ class DownloadFlags(SelectionFlags):
     def all_splits(self) -> Sequence[str]:
         """The splits that are wanted, by name."""
         return self.splits or catalogue.LIST_SPLITS
+
+    @property
+    def file_kinds(self) -> Sequence[str] | None:
+        """The kinds of files that are wanted; recordings are named by those of narratives."""
+        if self.kinds is None or not self.with_voices:
+            return self.kinds
+        others = [kind for kind in self.kinds if kind != catalogue.VOICES]
+        return list(dict.fromkeys([*others, NARRATIVES]))
+
+    @property
+    def with_voices(self) -> bool:
+        """Whether recordings of narratives are wanted."""
+        return catalogue.VOICES in (self.kinds or ())
 
     @property
     def has_selection(self) -> bool:

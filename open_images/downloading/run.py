@@ -2,12 +2,13 @@
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 
 from open_images.downloading import catalogue, plan
 from open_images.downloading.client import RETRY, Client, DownloadError
-from open_images.downloading.flags import DownloadFlags
+from open_images.downloading.flags import NARRATIVES, DownloadFlags
 from open_images.downloading.published import get_files
 from open_images.progress import Listener, Observer, Progress
 from open_images.values import callback, flag, keywords_of
@@ -32,7 +33,8 @@ def run(
         retry: how often a server is asked for a file again.
 
     Returns:
-        A line each for what isn't there at the end and should be: files, pictures, mask PNGs.
+        A line each for what isn't there at the end and should be: files, pictures, mask PNGs,
+        recordings.
 
     Raises:
         UsageError: Flags, the image list or a source are wrong.
@@ -42,7 +44,7 @@ def run(
         KeyboardInterrupt: The user wants no more.
     """
     items: list[plan.Item] = []
-    pictures = selected = None
+    pictures = selected = wanted = None
     # Only here, since they take a second to import.
     if flags.has_selection:
         from open_images.downloading.selected import SelectedDownload
@@ -52,12 +54,17 @@ def run(
     elif flags.image_list:
         from open_images.downloading.by_list import PicturesByList, read_list
 
-        pictures = PicturesByList(flags, read_list(flags, flags.image_list), observer)
+        wanted = read_list(flags, flags.image_list)
+        pictures = PicturesByList(flags, wanted, observer)
     elif flags.images:
         raise UsageError("--images: which pictures? Give their list by --image_list")
+    tables: list[str] = []
     if not selected and (flags.kinds or not flags.image_list):
-        chosen = catalogue.select(entries, flags.release, flags.kinds, flags.all_splits)
+        chosen = catalogue.select(entries, flags.release, flags.file_kinds, flags.all_splits)
         items = plan.make_plan(chosen, flags.output, flags.base_url)
+        narratives = (entry for entry in chosen if entry.kind == NARRATIVES)
+        narratives = plan.make_plan(narratives, flags.output, flags.base_url)
+        tables = [str(item.path) for item in narratives]
     if flags.list:
         if items:
             for line in plan.describe(items, flags.output).splitlines():
@@ -67,6 +74,8 @@ def run(
             observer.report("and mask PNGs and pictures of the images that these files choose")
         elif items and not flags.kinds and optional:
             observer.report(f"left out, since --kinds doesn't name them: {', '.join(optional)}")
+        if flags.with_voices:
+            observer.report("and the recordings that these narratives name")
         if pictures:
             observer.report(pictures.describe())
         return []
@@ -85,6 +94,10 @@ def run(
         failures += files.complaints()
     if pictures:
         failures += pictures.download(stop)
+    if flags.with_voices and all(map(os.path.isfile, tables)):
+        from open_images.downloading.voices import Voices
+
+        failures += Voices(flags, tables, wanted, client, observer).download()
     return failures
 
 

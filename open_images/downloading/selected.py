@@ -1,4 +1,4 @@
-"""Downloads the annotation files of a selection, then only its pictures and mask PNGs."""
+"""Downloads the annotation files of a selection, then only its pictures, PNGs and recordings."""
 
 import dataclasses
 import re
@@ -20,6 +20,7 @@ from open_images.downloading.flags import DownloadFlags
 from open_images.downloading.masks import MaskPngs, MaskZip
 from open_images.downloading.output import work_folder, write_whole
 from open_images.downloading.published import get_files
+from open_images.downloading.voices import Voices
 from open_images.errors import BuildError
 from open_images.progress import Observer
 from transforms.dataset.elements import Source
@@ -128,7 +129,7 @@ class SelectedDownload:
         chosen = self._choose()
         self._write_list(chosen)
         failures = []
-        masks_size = pictures_size = 0
+        masks_size = pictures_size = voices_size = 0
         if chosen.masks:
             names = {split: each.to_pylist() for split, each in chosen.mask_names.items()}
             masks = MaskPngs(flags, names, self._zips, client, observer)
@@ -138,10 +139,17 @@ class SelectedDownload:
             pictures = PicturesByList(self._picture_flags(), _keys(chosen), observer)
             failures += pictures.download(client.stop)
             pictures_size = pictures.size
+        recordings = ""
+        if flags.with_voices:
+            tables = (str(flags.output / "annotations"), *flags.annotations)
+            voices = Voices(flags, tables, _keys(chosen), client, observer)
+            failures += voices.download()
+            voices_size = voices.size
+            recordings = f", recordings {bytes_of(voices_size)}"
+        total = files.size + masks_size + pictures_size + voices_size
         observer.report(
-            f"downloaded in all: {bytes_of(files.size + masks_size + pictures_size)}, of that "
-            f"files {bytes_of(files.size)}, mask PNGs {bytes_of(masks_size)}, "
-            f"pictures {bytes_of(pictures_size)}"
+            f"downloaded in all: {bytes_of(total)}, of that files {bytes_of(files.size)}, "
+            f"mask PNGs {bytes_of(masks_size)}, pictures {bytes_of(pictures_size)}{recordings}"
         )
         return failures
 
@@ -223,7 +231,8 @@ def find_entries(
         for each in entries
         if flags.release in each.releases and (not each.split or each.split in splits)
     ]
-    more = catalogue.select(ours, flags.release, flags.kinds, splits) if flags.kinds else []
+    kinds = flags.file_kinds
+    more = catalogue.select(ours, flags.release, kinds, splits) if kinds else []
     subjects = _subjects(flags.where_images)
     named = dict.fromkeys([*(flags.label_types or ()), *(flags.match_in or ()), *subjects])
     if flags.label_types is None:

@@ -17,7 +17,7 @@ _PIXEL_BYTES = {"keep": 0.4, "jpeg": 0.4, "webp": 0.25, "png": 1.6}
 #: Pixels of a picture, of those of a square with the side that is given: pictures are 4 to 3.
 _SHAPES = {"shortest": 4 / 3, "longest": 3 / 4, "exact": 1.0}
 #: Bytes of an example without its picture in shards, for a byte of its rows in memory.
-_FORMAT_BYTES = {"parquet": 0.3, "tfrecord": 2.6, "jsonl": 0.65}
+_FORMAT_BYTES = {"parquet": 0.3, "tfrecord": 2.6, "jsonl": 0.65, "webdataset": 4.3, "mds": 3.6}
 #: Of one worker, by the second: rows that are joined and written, pictures that are passed on from
 #: a disk, and those that are decoded or come from a server.
 _ROWS_RATE, _STORED_RATE, _DECODED_RATE = 900_000, 1_800, 330
@@ -52,7 +52,9 @@ def estimate_work(exchange_bytes: int, sources: Sequence[Source]) -> int:
         exchange_bytes: of rows on their way.
         sources: all inputs.
     """
-    unpacked = sum(_packed_bytes(sources, kind) for kind in ("pictures", "mask_files"))
+    unpacked = sum(
+        _packed_bytes(sources, kind) for kind in ("pictures", "mask_files", "voice_files")
+    )
     return exchange_bytes + unpacked
 
 

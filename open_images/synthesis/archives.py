@@ -1,4 +1,4 @@
-"""Archives of pictures and of mask PNGs, the same bytes whenever they are written."""
+"""Archives of pictures, mask PNGs and recordings, the same bytes whenever they are written."""
 
 import tarfile
 import zipfile

@@ -18,7 +18,8 @@ from open_images.synthesis import bulk_rows as rows
 from open_images.synthesis import layout
 from open_images.synthesis.batches import Batch, Spread
 from open_images.synthesis.identity import split_ranges
-from open_images.synthesis.text import joined_bytes
+from transforms.dataset.texts import end_to_end
+from transforms.kinds import published
 from transforms.system.processes import in_order
 
 
@@ -87,7 +88,7 @@ def write_bulk(
     with tqdm(total=total, unit="row", unit_scale=True, disable=None) as progress:
         done = zip(jobs, in_order(make, jobs, workers), strict=True)
         for (name, table, split), batches in itertools.groupby(done, lambda pair: pair[0][:3]):
-            header = layout.header_of(release, table, split)
+            header = published.header_of(release, table, split)
             with closing(layout.TableFile(annotations, name, header)) as file:
                 for job, text in batches:
                     file.append(text)
@@ -115,7 +116,7 @@ def _rows(images: int, release: str, seed: int, narrative_bytes: int, job: _Job)
     spread = _spread(job.table, _splits(images)[job.split])
     image, layer = spread.rows(job.start, job.stop)
     batch = Batch(seed, release, job.split, image, layer, spread.layers, narrative_bytes)
-    return joined_bytes(_TABLES[job.table].make(batch))
+    return end_to_end(_TABLES[job.table].make(batch)).to_pybytes()
 
 
 def _spread(table: str, images: range) -> Spread:

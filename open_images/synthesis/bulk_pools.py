@@ -12,8 +12,9 @@ from open_images.synthesis import vocabulary
 from open_images.synthesis.definitions import SEGMENTABLE, boxable_mids
 from open_images.synthesis.narrate import format_line
 from open_images.synthesis.photos import AUTHORS, TITLES
-from open_images.synthesis.text import csv_field, fields
+from open_images.synthesis.text import fields
 from open_images.synthesis.vocabulary import mid_of
+from transforms.kinds.csv_text import csv_field
 
 CHANCES = 1 << 18  # resolution of a table of chances
 _SHIFT = 20  # flattens the head of the distribution: the commonest class has about 0.7%

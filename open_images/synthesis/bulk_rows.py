@@ -14,7 +14,8 @@ from open_images.synthesis import text
 from open_images.synthesis.batches import Batch, bits
 from open_images.synthesis.identity import draw
 from open_images.synthesis.photos import HOST, LICENSE
-from open_images.synthesis.text import choose, decimals, fields, hex8, join, pick
+from open_images.synthesis.text import choose, decimals, fields, hex8, pick
+from transforms.dataset.texts import join
 
 _V3_TRAIN_SOURCES = ("xclick", "activemil", "verification", "xclick")
 _V3_SOURCES = ("freeform", "xclick", "freeform", "freeform")

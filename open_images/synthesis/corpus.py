@@ -9,6 +9,7 @@ box; float text with many digits; texts with commas in the points; and the line 
 """
 
 import functools
+import json
 import random
 from collections import defaultdict
 from contextlib import closing
@@ -26,7 +27,9 @@ from open_images.synthesis.photos import photo_row, rotation_of
 from open_images.synthesis.regions import grouped
 from open_images.synthesis.render import jpeg, render, turn
 from open_images.synthesis.scenes import compose
-from open_images.synthesis.text import csv_bytes
+from open_images.synthesis.voices import speak
+from transforms.kinds import published
+from transforms.kinds.csv_text import csv_bytes
 from transforms.system.processes import in_order
 
 _EMPTY_EVERY = 20  # one image in so many is an empty landscape without any annotations
@@ -43,6 +46,7 @@ class Annotated:
       jpeg: the encoded picture.
       rows: of each table, complete lines in bytes.
       masks: (MaskPath, PNG).
+      voices: (voice_recording, OGG).
     """
 
     image_id: str
@@ -50,14 +54,16 @@ class Annotated:
     jpeg: bytes
     rows: dict[str, list[bytes]]
     masks: list[tuple[str, bytes]]
+    voices: list[tuple[str, bytes]]
 
 
-def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
+def annotated_image(seed: int, release: str, with_voices: bool, job: tuple[int, str]) -> Annotated:
     """Draws and annotates one image.
 
     Args:
       seed: the corpus's seed.
       release: `v7` or `v3`.
+      with_voices: whether narratives are spoken, too.
       job: number of the image in the corpus, and its split.
 
     Returns:
@@ -73,13 +79,13 @@ def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
         picture = turn(picture, round(float(rotation)))
     photo = photo_row(number, split, index, release, rng)
     quoted = _QUOTED_IN_V3 if release == "v3" else ()
-    result = Annotated(number, split, jpeg(picture.pixels), {}, [])
+    result = Annotated(number, split, jpeg(picture.pixels), {}, [], [])
     result.rows["images"] = [csv_bytes([photo], quoted)]
     if empty:
         return result
 
     regions = grouped(picture.regions)
-    columns = layout.header_of(release, "boxes", split).count(",") + 1
+    columns = published.header_of(release, "boxes", split).count(",") + 1
     boxes = [annotations.box_of(region, release, split, rng) for region in regions]
     names = annotations.names_in(picture, regions)
     tables = {
@@ -104,13 +110,23 @@ def annotated_image(seed: int, release: str, job: tuple[int, str]) -> Annotated:
         if index % _NARRATED_EVERY == 0:
             line = narrative_line(number, split, picture, regions, rng)
             result.rows["narratives"] = [line.encode()]
+            if with_voices:
+                narrative = json.loads(line)
+                sound = speak(narrative["timed_caption"], index)
+                result.voices = [(narrative["voice_recording"], sound)]
     for table, rows in tables.items():
         result.rows[table] = [csv_bytes([row]) for row in rows]
     return result
 
 
 def write_corpus(
-    output: Path, pixels: str, images: int, release: str, seed: int, workers: int
+    output: Path,
+    pixels: str,
+    images: int,
+    release: str,
+    seed: int,
+    workers: int,
+    with_voices: bool = False,
 ) -> None:
     """Writes a corpus with pictures.
 
@@ -121,18 +137,24 @@ def write_corpus(
       release: `v7` or `v3`.
       seed: decides on everything.
       workers: processes; they don't change the bytes.
+      with_voices: whether recordings of narratives are written, in the form of the pictures.
     """
     rows: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     with (
         closing(Archives(output / "images", pixels)) as pictures,
         closing(Archives(output / "masks", "zip")) as masks,
+        closing(Archives(output / "voices", pixels)) as voices,
     ):
         jobs = [(index, split) for split, span in split_ranges(images).items() for index in span]
-        drawn = in_order(functools.partial(annotated_image, seed, release), jobs, workers)
+        drawn = in_order(
+            functools.partial(annotated_image, seed, release, with_voices), jobs, workers
+        )
         for image in tqdm(drawn, total=images, unit="image", disable=None):
             pictures.add(image.split, f"{image.split}/{image.image_id}.jpg", image.jpeg)
             for name, data in image.masks:
                 masks.add(f"{image.split}-masks-{name[0]}", name, data)
+            for name, data in image.voices:
+                voices.add(f"voices-{image.split}", name, data)
             for table, lines in image.rows.items():
                 rows[table, image.split] += lines
     for split in split_ranges(images):
@@ -140,7 +162,7 @@ def write_corpus(
             lines = rows[table, split]
             random.Random(f"{seed}/{table}/{split}").shuffle(lines)
             names = layout.files_of(release, table, split)
-            header = layout.header_of(release, table, split)
+            header = published.header_of(release, table, split)
             for part, name in enumerate(names):
                 with closing(layout.TableFile(output / "annotations", name, header)) as file:
                     file.append(b"".join(lines[part :: len(names)]))

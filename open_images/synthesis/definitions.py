@@ -4,8 +4,10 @@ from pathlib import Path
 
 from open_images.synthesis import vocabulary
 from open_images.synthesis.kinds import KINDS
-from open_images.synthesis.text import Row, csv_bytes
+from open_images.synthesis.text import Row
 from open_images.synthesis.vocabulary import all_classes, mid_of, read_text
+from transforms.kinds import published
+from transforms.kinds.csv_text import csv_bytes
 
 SEGMENTABLE = 350
 _TRIPLETS = (
@@ -55,12 +57,12 @@ def _v7() -> dict[str, bytes]:
         for stem, rows in additions.items()
     }
     return extended | {
-        "oidv7-class-descriptions.csv": csv_bytes([("LabelName", "DisplayName"), *all_classes()]),
-        "class-descriptions-boxable.csv": read_text("class-descriptions-boxable.csv").encode(),
+        published.CLASS_NAMES: csv_bytes([published.CLASS_NAMES_HEADER, *all_classes()]),
+        published.BOXABLE_NAMES: read_text(published.BOXABLE_NAMES).encode(),
         "classes-segmentation.txt": _lines(boxable_mids()[:SEGMENTABLE]),
-        "oidv7-point-classes.csv": _point_classes(),
+        published.POINT_CLASSES: _point_classes(),
         # As published, with CRLF line ends and no final newline.
-        "bbox_labels_600_hierarchy.json": read_text("bbox_labels_600_hierarchy.json").encode(),
+        published.HIERARCHY: read_text(published.HIERARCHY).encode(),
     }
 
 
@@ -79,7 +81,7 @@ def _v3() -> dict[str, bytes]:
 
 def _point_classes() -> bytes:
     """Returns a ragged CSV, whose fields from the fifth on are other names of the class."""
-    rows: list[Row] = [("LabelName", "DisplayName", "YesPoints", "Points", "TextMentions")]
+    rows: list[Row] = [published.POINT_CLASSES_HEADER]
     for number, (mid, name) in enumerate(all_classes()[::5]):
         mentions = (name.lower(), f"{name.lower()}s", f"a {name.lower()}, maybe")[: number % 4]
         rows.append((mid, name, str(number % 97), str(97 + number % 89), *mentions))

@@ -1,4 +1,4 @@
-"""Which files a release publishes, their headers, and how their bytes end.
+"""Which files a corpus has, and how their bytes end.
 
 The quirks of whole files live here, one of each kind in every corpus: a file without a final
 newline, one with CRLF line ends and one with a blank line.
@@ -6,56 +6,18 @@ newline, one with CRLF line ends and one with a blank line.
 
 from pathlib import Path
 
-_IMAGES = (
-    "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,"
-    "OriginalSize,OriginalMD5,Thumbnail300KURL"
-)
-_BOXES_8 = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
-_BOXES_13 = _BOXES_8 + ",IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
-_BOXES_21 = _BOXES_13 + "".join(f",XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4))
-_LABELS = "ImageID,Source,LabelName,Confidence"
+from transforms.kinds import published
 
-_HEADERS = {
-    "images": _IMAGES + ",Rotation",
-    "boxes": _BOXES_13,
-    "person_boxes": (
-        "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,"
-        "IsDepictionOf,IsInsideOf,GenderPresentation,AgePresentation"
+_TABLES = {
+    "v7": (
+        *("images", "boxes", "person_boxes", "masks", "relationships", "narratives", "points"),
+        *("human_labels", "machine_labels"),
     ),
-    "masks": "MaskPath,ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU,Clicks",
-    "relationships": (
-        "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,"
-        "RelationshipLabel"
-    ),
-    "points": "ImageId,X,Y,Label,EstimatedYesNo,Source,YesVotes,NoVotes,UnsureVotes,TextLabel",
-    "human_labels": _LABELS,
-    "machine_labels": _LABELS,
-    "narratives": "",
+    "v3": ("images", "boxes", "human_labels", "machine_labels"),
 }
-
-#: Names of files by release and table; `short` is `val` for validation.
-_FILES = {
-    "v7": {
-        "images": "{split}-images-with-rotation.csv",
-        "boxes": "{split}-annotations-bbox.csv",
-        "person_boxes": "open_images_extended_miap_boxes_{short}.csv",
-        "masks": "{split}-annotations-object-segmentation.csv",
-        "relationships": "oidv6-{split}-annotations-vrd.csv",
-        "narratives": "open_images_{split}_localized_narratives.jsonl",
-        "points": "oidv7-{short}-annotations-point-labels.csv",
-        "human_labels": "oidv7-{short}-annotations-human-imagelabels.csv",
-        "machine_labels": "oidv7-{short}-annotations-machine-imagelabels.csv",
-    },
-    "v3": {
-        "images": "2017_11/{split}/images.csv",
-        "boxes": "2017_11/{split}/annotations-human-bbox.csv",
-        "human_labels": "2017_11/{split}/annotations-human.csv",
-        "machine_labels": "2017_11/{split}/annotations-machine.csv",
-    },
-}
+#: Tables of the train split whose files have other names than those of the other splits.
 _V7_TRAIN_FILES = {
     "images": ["train-images-boxable-with-rotation.csv"],
-    "boxes": ["oidv6-train-annotations-bbox.csv"],
     "narratives": [
         f"open_images_train_v6_localized_narratives-0000{part}-of-00010.jsonl" for part in range(2)
     ],
@@ -74,14 +36,7 @@ _BLANK_LINE = {
 
 def tables_of(release: str) -> tuple[str, ...]:
     """Returns the tables that `release` (`v7` or `v3`) publishes."""
-    return tuple(_FILES[release])
-
-
-def header_of(release: str, table: str, split: str) -> str:
-    """Returns the header line without line end; empty for a table without one."""
-    if table == "boxes" and split == "train":
-        return _BOXES_8 if release == "v3" else _BOXES_21
-    return _IMAGES if table == "images" and release == "v3" else _HEADERS[table]
+    return _TABLES[release]
 
 
 def files_of(release: str, table: str, split: str) -> list[str]:
@@ -97,8 +52,7 @@ def files_of(release: str, table: str, split: str) -> list[str]:
     """
     if release == "v7" and split == "train" and table in _V7_TRAIN_FILES:
         return _V7_TRAIN_FILES[table]
-    short = "val" if split == "validation" else split
-    return [_FILES[release][table].format(split=split, short=short)]
+    return [published.file_of(release, table, split)]
 
 
 class TableFile:
@@ -110,7 +64,7 @@ class TableFile:
         Args:
           annotations: the annotations folder.
           name: as `files_of` returns it.
-          header: as `header_of` returns it.
+          header: as `published.header_of` returns it.
         """
         path = annotations / name
         path.parent.mkdir(parents=True, exist_ok=True)

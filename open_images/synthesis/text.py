@@ -37,46 +37,14 @@ def short(value: float) -> str:
     return f"{value:.6g}"
 
 
-def csv_bytes(rows: Iterable[Row], always_quoted: Sequence[int] = ()) -> bytes:
-    """Returns rows as CSV with line feeds, in UTF-8.
-
-    Args:
-      rows: fields as text.
-      always_quoted: indices of the columns that are in quotes even where they need not be.
-    """
-    lines = (
-        ",".join(csv_field(text, i in always_quoted) for i, text in enumerate(row)) for row in rows
-    )
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def csv_field(text: str, quoted: bool) -> str:
-    """Returns a field of CSV, in quotes where it must be or `quoted` says so."""
-    if quoted or any(mark in text for mark in ',"\r\n'):
-        return '"' + text.replace('"', '""') + '"'
-    return text
-
-
 def pick(pool: pa.Array, index: np.ndarray) -> pa.Array:
     """Returns the texts of `pool` at `index` (n,), any integer type."""
     return pool.take(pa.array(index))
 
 
-def join(*parts: pa.Array | str) -> pa.Array:
-    """Joins columns and constant texts, element by element."""
-    constants = (pa.scalar(part) if isinstance(part, str) else part for part in parts)
-    return pc.binary_join_element_wise(*constants, "")
-
-
 def choose(condition: np.ndarray, texts: pa.Array, otherwise: pa.Array | str = "") -> pa.Array:
     """Returns `texts` where `condition`, bool (n,), holds, and `otherwise` elsewhere."""
     return pc.if_else(pa.array(condition), texts, otherwise)
-
-
-def joined_bytes(rows: pa.Array) -> bytes:
-    """Returns the rows one after the other, which is what Arrow holds."""
-    offsets = np.frombuffer(rows.buffers()[1], np.int32)[rows.offset :][: len(rows) + 1]
-    return rows.buffers()[2][int(offsets[0]) : int(offsets[-1])].to_pybytes()
 
 
 def fields(texts: Iterable[str]) -> pa.Array:

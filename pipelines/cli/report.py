@@ -18,7 +18,7 @@ from transforms.storage.objects import is_remote
 from transforms.wording import LINE_LENGTH, clean, counted, printable
 
 #: Kinds of source that are places with members rather than tables.
-MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs"}
+MEMBERS = {"pictures": "pictures", "mask_files": "mask PNGs", "voice_files": "recordings"}
 
 #: Counts of a source's rows: their names in a manifest, and in tables.
 COUNTS = {
@@ -59,6 +59,9 @@ def describe_outcome(outcome: Outcome | None) -> dict[str, Any]:
 def render(outcome: Outcome, config: BuildPlan, seconds: float) -> str:
     """Returns the closing report: sources, splits, failures, and code that loads the version."""
     lines = accounts(outcome)
+    lost = [(form, what, n) for form, its in outcome.dropped.items() for what, n in its.items()]
+    if lost:
+        lines += ["", *table(("format", "can't hold", "dropped"), lost)]
     if outcome.failures:
         lines += [f"  such as {describe_failure(row)}" for row in outcome.examples_of_failures]
     if outcome.warnings:
@@ -128,7 +131,7 @@ def _loading(outcome: Outcome, config: BuildPlan) -> list[str]:
         if config.num_shards and its.num_examples < config.num_shards
     ]
     formats = [find_format(form) for form in FORMATS if form in config.formats]
-    codes = [f"  {each.loading_code(place, config.release, split)}" for each in formats]
+    codes = [f"  {each.loading_code(place, config.settings, split)}" for each in formats]
     return [f"published {folder}", *few, *codes]
 
 
@@ -177,7 +180,7 @@ def _split_rows(splits: Mapping[str, Split]) -> list[tuple]:
     for name in sorted(splits, key=naming.SPLITS.index):
         for form in sorted(splits[name].formats):
             shards = splits[name].of_format(form)
-            size = sum(shard.bytes for shard in shards) / (1 << 20)
+            size = sum(shard.all_bytes for shard in shards) / (1 << 20)
             examples = sum(shard.num_examples for shard in shards)
             rows.append((name, form, examples, len(shards), f"{size:,.1f}"))
     return rows

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import itertools
+import json
 import random
 import zipfile
 from collections import Counter
@@ -26,6 +27,7 @@ from tests.conftest import CorpusMaker
 from tests.downloading import server as servers
 from tests.downloading.conftest import Result, Run
 from tests.downloading.server import Server
+from tests.recordings import recording
 from transforms.sources.members import Address, Member
 
 ANNOTATIONS = {
@@ -461,3 +463,22 @@ def test_a_selection_file(get: Callable[..., Result], output: Path, tmp_path: Pa
     result = get("--selection", str(path), "--max_images", "2")
     assert "2 images chosen (test 2)" in result.out
     assert len(names_below(output / "images" / "test")) == 2
+
+
+def test_recordings_of_the_chosen_images(
+    get: Callable[..., Result], server: Server, corpus: Path, output: Path
+):
+    files = (corpus / "annotations").glob("*train*localized_narratives*.jsonl")
+    lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        path = f"/localized-narratives/voice-recordings/{line['voice_recording']}"
+        server.files[path] = recording(1.0, number)
+    flags = ("--label_types", "narratives", "--sample_fraction", "0.5", "--kinds", "voices")
+    result = get(*flags, *SPLIT, "--images", "none", "--allow_private_hosts")
+    chosen = {line.rpartition("/")[2] for line in (output / "image_ids.txt").read_text().split()}
+    wanted = {line["voice_recording"] for line in lines if line["image_id"] in chosen}
+    assert names_below(output / "voices") == wanted
+    assert 0 < len(wanted) < len(lines)
+    assert f"{len(wanted)} recordings downloaded" in result.out
+    assert len(asked(server, "/voice-recordings/")) == len(wanted)
+    assert ", recordings " in result.out

@@ -74,7 +74,7 @@ def sealed(target: Target, work: str, token: str, name: str) -> tuple[Publicatio
     folder.mkdir()
     parts = [write_part(folder, form, 0) for form in ("parquet", "tfrecord")]
     plans = plan_shards(parts, 1 << 20)
-    settings = (config.version_folder, config.release, config.object_options)
+    settings = (config.version_folder, config.settings, config.object_options)
     return config, [seal_shard(each, *settings) for each in plans]
 
 

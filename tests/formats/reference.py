@@ -68,6 +68,8 @@ def _leaves(
         inner = [element for elements in flat for element in elements or []]
         lengths = [*lengths, [len(elements or []) for elements in flat]]
         yield from _leaves(key, dtype.value_type, inner, lengths)
+    elif pa.types.is_struct(dtype) and dtype.names == ["bytes", "path"]:
+        yield from _leaves(key, pa.binary(), [value and value["bytes"] for value in flat], lengths)
     elif pa.types.is_struct(dtype):
         for field in dtype:
             side, suffix = field.name[:4], field.name[4:]

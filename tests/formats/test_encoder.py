@@ -59,6 +59,7 @@ def test_lists_hidden_behind_nulls_stay_hidden():
             pa.nulls(1, NARRATIVE.field("timed_caption").type),
             traces,
             pa.array(["a.ogg"]),
+            pa.array([{"bytes": b"OggS", "path": "a.ogg"}], NARRATIVE.field("voice").type),
         ],
         fields=list(NARRATIVE),
     )

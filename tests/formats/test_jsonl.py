@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.formats.strategies import rows_and_columns, tables
-from transforms.formats.format import FormatError
+from transforms.formats.format import Content, FormatError
 from transforms.formats.jsonl import FORMAT
 from transforms.kinds.registry import EXAMPLE
 
@@ -29,7 +29,7 @@ ROWS = [
 
 
 def write(path: Path, *given: pa.Table) -> bytes:
-    writer = FORMAT.open_part(str(path), EXAMPLE.names)
+    writer = FORMAT.open_part(str(path), Content(EXAMPLE.names))
     for table in given:
         writer.write(table)
     part = writer.close()
@@ -39,7 +39,7 @@ def write(path: Path, *given: pa.Table) -> bytes:
 
 
 def read(path: Path) -> pa.Table:
-    schema = FORMAT.schema(EXAMPLE.names)
+    schema = FORMAT.schema(Content(EXAMPLE.names))
     found = [some.table for some in FORMAT.read(str(path), schema=schema)]
     return pa.concat_tables([EXAMPLE.empty_table(), *found])
 

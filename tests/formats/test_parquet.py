@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.formats.page_index import data_pages
 from tests.formats.strategies import rows_and_columns, tables
+from transforms.formats.format import Content
 from transforms.formats.parquet.concatenate import footer_checksum
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import Part
@@ -86,7 +87,7 @@ FULL = pa.concat_tables(
 
 
 def _write(path: Path, *tables: pa.Table, schema: pa.Schema = EXAMPLE) -> Part:
-    writer = ParquetWriter(str(path), schema.names)
+    writer = ParquetWriter(str(path), Content(schema.names))
     writer.schema = schema
     for table in tables:
         writer.write(table)
@@ -274,7 +275,9 @@ def test_what_readers_skip_row_groups_by(tmp_path: Path) -> None:
 
 def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="schema"):
-        ParquetWriter(str(tmp_path / "a.parquet"), EXAMPLE.names).write(pa.table({"x": [1]}))
+        ParquetWriter(str(tmp_path / "a.parquet"), Content(EXAMPLE.names)).write(
+            pa.table({"x": [1]})
+        )
 
 
 def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
@@ -290,7 +293,7 @@ def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
 
 
 def test_the_file_grows_with_every_row_group(tmp_path: Path) -> None:
-    writer = ParquetWriter(str(tmp_path / "a.parquet"), EXAMPLE.names)
+    writer = ParquetWriter(str(tmp_path / "a.parquet"), Content(EXAMPLE.names))
     assert writer.bytes_written == 0
     writer.write(FULL)
     size = writer.bytes_written

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.formats.page_index import data_pages
+from transforms.formats.format import Content
 from transforms.formats.parquet import thrift
 from transforms.formats.parquet.concatenate import Concatenated, concatenate, footer_checksum
 from transforms.formats.parquet.writer import ParquetWriter
@@ -245,7 +246,7 @@ def test_examples_are_taken_out_again(tmp_path: Path):
             }
             for n in range(20)
         ]
-        writer = ParquetWriter(str(tmp_path / str(number)), EXAMPLE.names)
+        writer = ParquetWriter(str(tmp_path / str(number)), Content(EXAMPLE.names))
         for start in (0, 12):
             writer.write(pa.Table.from_pylist(rows[start : start + 12], EXAMPLE))
         parts.append(writer.close())

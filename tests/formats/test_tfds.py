@@ -14,9 +14,10 @@ from PIL import Image
 
 from tests.formats.reference import encoded
 from transforms.dataset.schema import MAP_COLUMNS
-from transforms.formats.format import ShardSize
-from transforms.formats.tfrecord.format import FORMAT
-from transforms.formats.tfrecord.tfds import CITATION, DESCRIPTION, HOMEPAGE, dataset_folder
+from transforms.formats.format import Content, ShardSize
+from transforms.formats.settings import DEFAULT_SETTINGS
+from transforms.formats.tfrecord.format import DATASET, FORMAT
+from transforms.formats.tfrecord.tfds import CITATION, HOMEPAGE
 from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.kinds.boxes import FLAGS
 from transforms.kinds.registry import EXAMPLE, example_columns
@@ -104,6 +105,7 @@ def _declared(*, with_image: bool, maps: tuple[str, ...]) -> F.FeaturesDict:
                     ),
                     "traces": F.Sequence(F.Sequence({"x": f32, "y": f32, "t": f32})),
                     "voice_recording": text,
+                    "voice": np.object_,
                 }
             ),
             "points": F.Sequence(
@@ -196,13 +198,13 @@ SHARDS = {"train": [2, 0, 3], "validation": [1]}
 
 def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
     """Shards and metadata of `ROWS`; the folder they are in."""
-    folder = data_dir / dataset_folder("v7")
+    folder = data_dir / DATASET.folder("v7")
     folder.mkdir(parents=True)
     for split, lengths in SHARDS.items():
         table = pa.Table.from_pylist(ROWS[split], schema=EXAMPLE)
         for shard, length in enumerate(lengths):
-            path = data_dir / FORMAT.shard_path("v7", split, shard, len(lengths))
-            writer = TFRecordWriter(str(path), names)
+            path = data_dir / FORMAT.shard_path(DEFAULT_SETTINGS, split, shard, len(lengths))
+            writer = TFRecordWriter(str(path), Content(names))
             start = sum(lengths[:shard])
             writer.write(table[start : start + length])
             writer.close()
@@ -212,10 +214,12 @@ def _publish(data_dir: Path, names: tuple[str, ...]) -> Path:
 
 def _write_metadata(folder: Path, names: tuple[str, ...]) -> None:
     shards = {
-        split: [ShardSize(length, NUM_BYTES if n == 0 else 0) for n, length in enumerate(lengths)]
+        split: [
+            ShardSize(length, NUM_BYTES if n == 0 else 0, "") for n, length in enumerate(lengths)
+        ]
         for split, lengths in SHARDS.items()
     }
-    for path, content in FORMAT.documents("v7", names, shards).items():
+    for path, content in FORMAT.documents(Content(names), shards).items():
         (folder / Path(path).name).write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -261,7 +265,7 @@ def test_metadata_is_what_tfds_itself_writes(tmp_path, with_image, maps):
             config_name="v7",
         ),
         features=_declared(with_image=with_image, maps=maps),
-        description=DESCRIPTION,
+        description=DATASET.description,
         citation=CITATION,
         homepage=HOMEPAGE,
     )

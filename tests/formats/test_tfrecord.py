@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.formats.reference import encoded, example_of, in_key_order
 from transforms.dataset.schema import MAP_COLUMNS
+from transforms.formats.format import Content
 from transforms.formats.tfrecord import wire, writer
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.writer import TFRecordWriter, count_records, frame
@@ -27,7 +28,7 @@ def _table(rows: int, picture_bytes: int = 10) -> pa.Table:
 
 
 def _write(path: Path, *given: pa.Table):
-    writer = TFRecordWriter(str(path), COLUMNS)
+    writer = TFRecordWriter(str(path), Content(COLUMNS))
     for table in given:
         writer.write(table)
     return writer.close()
@@ -67,11 +68,11 @@ def test_writes_tables_and_tells_what_it_wrote(tmp_path):
     part = _write(path, table[:1], table[1:1], table[1:])
     content = path.read_bytes()
     assert _read(path) == encoded(table, COLUMNS)
-    assert part == (str(path), 2500, len(content), *2 * [f"{zlib.crc32(content):08x}"])
+    assert part == (str(path), 2500, len(content), *2 * [f"{zlib.crc32(content):08x}"], ())
 
 
 def test_tells_its_size_while_writing(tmp_path):
-    writer = TFRecordWriter(str(tmp_path / "part"), COLUMNS)
+    writer = TFRecordWriter(str(tmp_path / "part"), Content(COLUMNS))
     assert writer.bytes_written == 0
     writer.write(_table(3))
     so_far = writer.bytes_written
@@ -81,7 +82,7 @@ def test_tells_its_size_while_writing(tmp_path):
 
 def test_an_empty_file_is_one_of_no_records(tmp_path):
     part = _write(tmp_path / "part", _table(0))
-    assert part[1:] == (0, 0, "00000000", "00000000")
+    assert part[1:] == (0, 0, "00000000", "00000000", ())
     assert count_records(part.path) == 0
 
 
@@ -107,7 +108,7 @@ def test_pictures_of_any_size_are_written_as_tensorflow_does(tmp_path, picture_b
     table = _table(5, picture_bytes)
     image = table["image"]
     table = table.set_column(EXAMPLE.get_field_index("semantic_map"), "semantic_map", image)[1:]
-    writer = TFRecordWriter(str(tmp_path / "ours"), names)
+    writer = TFRecordWriter(str(tmp_path / "ours"), Content(names))
     writer.write(table)
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as theirs:
         for row in table.to_pylist():
@@ -115,7 +116,7 @@ def test_pictures_of_any_size_are_written_as_tensorflow_does(tmp_path, picture_b
     ours = writer.close()
     content = (tmp_path / "ours").read_bytes()
     assert content == (tmp_path / "theirs").read_bytes()
-    assert ours[1:] == (4, len(content), *2 * [f"{zlib.crc32(content):08x}"])
+    assert ours[1:] == (4, len(content), *2 * [f"{zlib.crc32(content):08x}"], ())
     assert count_records(ours.path) == 4
 
 

@@ -16,8 +16,10 @@ from open_images.building import plan
 from pipelines.cli import build_flags
 from tests.builds import Version, latest_version, run_build
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
+from transforms.formats.format import Content
 from transforms.formats.part import DamagedPartError
 from transforms.formats.registry import DEFAULT, FORMATS, find_format
+from transforms.formats.settings import DEFAULT_SETTINGS
 from transforms.kinds.registry import EXAMPLE, example_columns
 from transforms.releases import publish, workspace
 from transforms.releases.outcome import Outcome
@@ -27,14 +29,19 @@ from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
 ROWS = 20
 
 
-def write_part(folder: Path, form: str, bucket: int) -> BuiltPart:
-    """A part of some examples, as a bucket writes it."""
-    rows = [{"image_id": f"{bucket:08x}{i:08x}", "split": "train"} for i in range(ROWS)]
+def write_part(folder: Path, form: str, bucket: int, *, is_shared: bool = False) -> BuiltPart:
+    """A part of some examples, or of files that they share, as a bucket writes it."""
+    picture = {"bytes": b"\xff\xd8\xff", "path": "a.jpg"}
+    rows = [
+        {"image_id": f"{bucket:08x}{i:08x}", "split": "train", "image": picture}
+        for i in range(ROWS)
+    ]
     examples = pa.Table.from_pylist(rows, EXAMPLE)
     path = str(folder / f"{form}-{bucket}")
-    writer = find_format(form).open_part(path, example_columns(with_image=False))
+    kind = find_format(form).shared if is_shared else find_format(form)
+    writer = kind.open_part(path, Content(example_columns()))
     writer.write(examples)
-    return BuiltPart(form, "train", bucket, 0, *writer.close())
+    return BuiltPart(form, "train", bucket, 0, **writer.close()._asdict())
 
 
 def flip(path: Path | str, at: int) -> None:
@@ -52,12 +59,12 @@ def test_sound_parts_become_a_shard(tmp_path: Path, form: str, parts: int):
     built = [write_part(tmp_path, form, bucket) for bucket in range(parts)]
     plans = list(plan_shards(reversed(built), 1 << 20))
     assert plans == [ShardPlan(form, "train", 0, 1, tuple(built))]
-    shard = seal_shard(plans[0], str(tmp_path / "version"), "v7")
+    shard = seal_shard(plans[0], str(tmp_path / "version"), DEFAULT_SETTINGS)
     data = (tmp_path / "version" / shard.path).read_bytes()
     assert (shard.num_examples, shard.bytes) == (ROWS * parts, len(data))
     assert shard.sha256 == hashlib.sha256(data).hexdigest()
     # A retry, or a second attempt at the same time, ends in the same.
-    assert seal_shard(plans[0], str(tmp_path / "version"), "v7") == shard
+    assert seal_shard(plans[0], str(tmp_path / "version"), DEFAULT_SETTINGS) == shard
     assert [path.name for path in (tmp_path / "version" / shard.path).parent.iterdir()] == [
         Path(shard.path).name
     ]
@@ -88,15 +95,42 @@ def test_which_parts_make_a_shard(form: str, sizes: list[int], shards: list[list
     ]
 
 
+def test_shared_files_make_the_last_shard_of_a_split():
+    parts = [
+        BuiltPart("coco", split, bucket, 0, f"{split}-{bucket}-{examples}", examples, 800, "")
+        for split in ("test", "train")
+        for bucket in range(2)
+        for examples in (0, 9)
+    ]
+    plans = list(plan_shards(parts, 800))
+    assert [(each.split, each.index, each.shards) for each in plans] == [
+        (split, index, 3) for split in ("test", "train") for index in range(3)
+    ]
+    assert [[part.path for part in each.parts] for each in plans[:3]] == [
+        ["test-0-9"],
+        ["test-1-9"],
+        ["test-0-0", "test-1-0"],
+    ]
+
+
 @pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("form", "is_shared"),
+    [*((form, False) for form in FORMATS), ("coco", True), ("openimages", True)],
+)
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])
-def test_a_part_with_a_flipped_bit_is_refused(tmp_path: Path, form: str, parts: int, place: float):
-    built = [write_part(tmp_path, form, bucket) for bucket in range(parts)]
+def test_a_part_with_a_flipped_bit_is_refused(
+    tmp_path: Path, form: str, is_shared: bool, parts: int, place: float
+):
+    built = [write_part(tmp_path, form, bucket, is_shared=is_shared) for bucket in range(parts)]
     damaged = built[-1]
     flip(damaged.path, int(place * (damaged.bytes - 1)))
     with pytest.raises(DamagedPartError, match=damaged.path):
-        seal_shard(ShardPlan(form, "train", 0, 1, tuple(built)), str(tmp_path / "version"), "v7")
+        seal_shard(
+            ShardPlan(form, "train", 0, 1, tuple(built)),
+            str(tmp_path / "version"),
+            DEFAULT_SETTINGS,
+        )
     assert [path for path in (tmp_path / "version").rglob("*") if path.is_file()] == []
 
 
@@ -105,15 +139,23 @@ def test_a_part_cut_short_is_refused(tmp_path: Path, form: str):
     part = write_part(tmp_path, form, 0)
     os.truncate(part.path, part.bytes - 1)
     with pytest.raises(DamagedPartError):
-        seal_shard(ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), "v7")
+        seal_shard(
+            ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), DEFAULT_SETTINGS
+        )
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_part_of_fewer_examples_than_reported_is_refused(tmp_path: Path, form: str):
     part = write_part(tmp_path, form, 0)._replace(num_examples=ROWS + 1)
     with pytest.raises(DamagedPartError, match="number of examples"):
-        seal_shard(ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), "v7")
-    assert [path for path in (tmp_path / "version").rglob("*") if path.is_file()] == []
+        seal_shard(
+            ShardPlan(form, "train", 0, 1, (part,)), str(tmp_path / "version"), DEFAULT_SETTINGS
+        )
+    left = {path for path in (tmp_path / "version").rglob("*") if path.is_file()}
+    if find_format(form).has_loose_files:  # without their list they are nothing
+        shard = find_format(form).shard_path(DEFAULT_SETTINGS, "train", 0, 1)
+        left &= {tmp_path / "version" / shard}
+    assert not left
 
 
 @pytest.fixture
@@ -134,7 +176,7 @@ def build_to_commit(inputs: Path, tmp_path: Path) -> Callable[[Path], tuple[Publ
         config = dataclasses.replace(plan.make_plan(flags, str(work)), version=name)
         parts = [write_part(Path(config.work.parts), form, 0) for form in DEFAULT]
         plans = plan_shards(parts, 1 << 20)
-        return config, [seal_shard(p, config.version_folder, config.release) for p in plans]
+        return config, [seal_shard(p, config.version_folder, config.settings) for p in plans]
 
     return make
 

@@ -22,6 +22,7 @@ from tests.emulators import GcsServer, S3Server
 from tests.releases import spoiling
 from tests.releases.conftest import IMAGES
 from transforms.dataset.schema import MAP_COLUMNS
+from transforms.formats.format import Content
 from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.kinds.registry import EXAMPLE
 from transforms.releases import heartbeat, latest, removal, workspace
@@ -263,7 +264,7 @@ def test_diff_with_a_version_that_lacks_columns(
             pq.write_table(table, path)
         else:
             names = [name for name in table.column_names if name not in MAP_COLUMNS]
-            writer = TFRecordWriter(str(path), names)
+            writer = TFRecordWriter(str(path), Content(names))
             writer.write(table)
             writer.close()
 

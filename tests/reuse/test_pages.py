@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transforms.dataset.schema import IMAGE
+from transforms.formats.format import Content
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.kinds.registry import EXAMPLE
 from transforms.reuse.pages import read_pictures
@@ -30,7 +31,7 @@ def shard(pictures: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Pa
     columns = {field.name: pa.nulls(PICTURES, field.type) for field in EXAMPLE}
     columns["image"] = pa.array([{"bytes": data, "path": "a.jpg"} for data in pictures], IMAGE)
     path = tmp_path_factory.mktemp("shard") / "shard"
-    writer = ParquetWriter(str(path), EXAMPLE.names)
+    writer = ParquetWriter(str(path), Content(EXAMPLE.names))
     for _ in range(2):
         writer.write(pa.table(columns, EXAMPLE))
     writer.close()

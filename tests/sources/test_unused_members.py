@@ -79,6 +79,13 @@ CASES = {
         [f"{A}.jpg", f"{B}.png"],
         f"no mask PNGs are there, but other files: 2, for example '{B}.png'",
     ),
+    "recordings of another tool": (
+        "voice_files",
+        ["voices/0001.ogg", "voices/0002.wav", "voices/readme.txt"],
+        "2 recordings are there, none named DATASET_IMAGE_ID_ANNOTATOR.ogg, for example "
+        "'voices/0001.ogg'",
+    ),
+    "recordings": ("voice_files", [f"a/train_{A}_7.ogg", f"{B}.OGG"], ""),
     "masks with pictures beside": ("mask_files", [MASK, f"{B}.png", f"{A}.jpg"], ""),
 }
 

@@ -1,5 +1,6 @@
 """`classes.json`: what labels are called, and their numbers in semantic maps."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -25,6 +26,35 @@ class ClassEntry(NamedTuple):
     parents: Sequence[str] = ()
     list_name: str | None = None
     points: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # so that it can be the key of a cache
+class ClassTable:
+    """The classes of a dataset, in the order of `classes.json`.
+
+    Attributes:
+        records: as of `build_classes`.
+    """
+
+    records: Sequence[Mapping[str, Any]] = ()
+
+    @functools.cached_property
+    def index(self) -> dict[str, int]:
+        """The index of each class by its MID, from 1; 0 for a class that has none."""
+        return {each["label"]: each["index"] or 0 for each in self.records}
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """The display name of each class by its MID; the MID itself where it has none."""
+        return {each["label"]: each["name"] or each["label"] for each in self.records}
+
+    @property
+    def numbered(self) -> Sequence[Mapping[str, Any]]:
+        """Those that have an index, in its order."""
+        return [each for each in self.records if each["index"]]
+
+
+NO_CLASSES = ClassTable()
 
 
 class ClassFile(NamedTuple):
@@ -138,6 +168,12 @@ def complete_encoded(encoded: bytes, labels: Iterable[str], with_index: bool = T
     if not unknown:
         return encoded
     return encode_classes(complete_classes(json.loads(encoded), unknown, with_index))
+
+
+@functools.lru_cache(maxsize=1)
+def decode_classes(encoded: bytes, labels: frozenset[str], with_index: bool) -> ClassTable:
+    """As `complete_encoded`, decoded; once a process."""
+    return ClassTable(json.loads(complete_encoded(encoded, labels, with_index)))
 
 
 def _new_class(label: str, index: int | None = None) -> dict[str, Any]:

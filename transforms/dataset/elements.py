@@ -128,11 +128,13 @@ class BucketCount(NamedTuple):
     `repeats` counts, by source index, rows that repeat a row of another file. `written` and
     `left_out` count, by column, annotations in examples, and those of images without an example.
     `masks` holds, for each split, how many masks were written and how many of them lack pixels
-    although mask files were given. `taken_over` tells whether the whole bucket comes from the
-    version before, and `pictures` how many pictures do. `exif_reset` counts other pictures whose
-    orientation was set to 1. `deselected` counts, by source index and rule, the rows that a
-    selection leaves out, `added`, by column, those that follow from others by the hierarchy of
-    classes, and `class_images` the images of each class of the selection.
+    although mask files were given; `voices` likewise, how many recordings narratives name, and how
+    many of them are lacking although sources of them were given. `taken_over` tells whether the
+    whole bucket comes from the version before, and `pictures` how many pictures do. `exif_reset`
+    counts other pictures whose orientation was set to 1. `deselected` counts, by source
+    index and rule, the rows that a selection leaves out, `added`, by column, those that follow from
+    others by the hierarchy of classes, and `class_images` the images of each class of the
+    selection.
     """
 
     bucket: int
@@ -151,6 +153,7 @@ class BucketCount(NamedTuple):
     deselected: tuple[tuple[int, str, int], ...] = ()
     added: tuple[tuple[str, int], ...] = ()
     class_images: tuple[int, ...] = ()
+    voices: tuple[tuple[str, int, int], ...] = ()
 
 
 class Origin(NamedTuple):
@@ -173,8 +176,11 @@ class Origin(NamedTuple):
 class BuiltPart(NamedTuple):
     """Consecutive examples of one bucket and split in a file: written, not yet published.
 
-    `body` is the CRC-32 of all that precedes page indexes and a footer. The file is the part
-    itself, or with an `origin` the shard that it lies in.
+    Or pieces of the files that all examples of the split share: these count no examples.
+
+    `body` is the CRC-32 of all that precedes page indexes and a footer; `dropped` says what of the
+    examples the format can't hold, and how many of that. The file is the part itself, or with an
+    `origin` the shard that it lies in.
     """
 
     format: str
@@ -186,13 +192,20 @@ class BuiltPart(NamedTuple):
     bytes: int
     crc32: str
     body: str = ""
+    dropped: tuple[tuple[str, int], ...] = ()
     origin: Origin | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is pieces of files that all examples of the split share."""
+        return not self.num_examples
 
 
 class Shard(NamedTuple):
     """A published file and what it was made of; `path` is relative to the version's folder.
 
     `footer` is the CRC-32 of page indexes and the footer, empty where the format has none.
+    `loose_bytes` is the size of the files that it lists, in formats of loose files.
     """
 
     format: str
@@ -204,6 +217,7 @@ class Shard(NamedTuple):
     sha256: str
     parts: tuple[BuiltPart, ...] = ()
     footer: str = ""
+    loose_bytes: int = 0
 
 
 def in_one_piece(column: pa.ChunkedArray) -> pa.Array:

@@ -38,6 +38,8 @@ class Reason(enum.StrEnum):
     BAD_ROTATION = "bad_rotation"
     MASK_MISSING = "mask_missing"
     MASK_CORRUPT = "mask_corrupt"
+    VOICE_MISSING = "voice_missing"
+    VOICE_CORRUPT = "voice_corrupt"
     CONFLICT = "conflict"
 
 
@@ -48,6 +50,7 @@ class Stage(enum.StrEnum):
     FETCH = "fetch"
     DECODE = "decode"
     MASK = "mask"
+    VOICE = "voice"
     JOIN = "join"
     WRITE = "write"
 
@@ -78,7 +81,7 @@ class Failure(NamedTuple):
 
 
 class PixelError(Exception):
-    """A picture or mask that can't be used, with the reason that its failure row will carry."""
+    """A picture, mask or recording that can't be used, with the reason for its failure row."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         detail = redact(detail)

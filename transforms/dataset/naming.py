@@ -6,6 +6,8 @@ SPLIT_ALIASES = {"val": "validation"}
 #: Without it a version is none.
 MANIFEST = "manifest.json"
 CLASSES = "classes.json"
+#: What the version holds, for programs that read datasets of any kind.
+CROISSANT = "croissant.json"
 #: The images that a selection lists, where it does.
 IMAGE_IDS = "image_ids.txt.gz"
 #: The folder of what the next build needs to know, and the form of its parts.

@@ -15,6 +15,10 @@ _STRING, _I32 = pa.string(), pa.int32()
 
 IMAGE = pa.struct({"bytes": pa.binary(), "path": _STRING})
 
+#: A recording within an annotation. Formats treat a struct of this type as a file: where they have
+#: no place for its path, its bytes are the value.
+VOICE = IMAGE
+
 MAP_COLUMNS = ("instance_map", "semantic_map")
 
 _PICTURES = {name: {"_type": "Image"} for name in ("image", *MAP_COLUMNS)}
@@ -43,14 +47,20 @@ def example_schema(
         **{name: pa.list_(element) for name, element in annotations.items()},
         **dict.fromkeys(MAP_COLUMNS, IMAGE),
     }
-    # By the metadata `datasets.load_dataset` knows which columns are pictures.
+    return with_features(columns)
+
+
+def with_features(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Returns the schema of columns, with the metadata by which `datasets.load_dataset` knows which
+    of them are pictures or recordings."""
     features = {name: _PICTURES.get(name) or _feature(dtype) for name, dtype in columns.items()}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(columns, metadata)
+    return pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _feature(dtype: pa.DataType) -> dict | list:
     """Returns the Hugging Face `datasets` feature of an Arrow type (its JSON form)."""
+    if dtype == VOICE:
+        return {"_type": "Audio"}
     if pa.types.is_list(dtype):
         return {"_type": "List", "feature": _feature(dtype.value_type)}
     if pa.types.is_struct(dtype):

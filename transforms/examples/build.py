@@ -4,13 +4,13 @@
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 
 from transforms import progress
-from transforms.dataset.classes import class_index, decode_labels
+from transforms.dataset.classes import NO_CLASSES, ClassTable, decode_classes, decode_labels
 from transforms.examples.apply_selection import join_selected
 from transforms.examples.join import Joined
 from transforms.examples.make import BatchBuilder, BucketBuilder
@@ -51,23 +51,25 @@ class BuildBucketFn(beam.DoFn):
         self,
         element: tuple[int, BucketBatches],
         encoded_labels: bytes,
-        new_labels: Sequence[frozenset[str]] = (),
         cuts: Cuts = NO_CUTS,
+        encoded_classes: bytes | None = None,
+        new_labels: Sequence[frozenset[str]] = (),
     ) -> Iterable[Any]:
         bucket, batches = element
         name = f"bucket-{bucket}"
         outputs = self.journal.load(name)
         if outputs is None:
             labels = decode_labels(encoded_labels)
-            classes: dict[str, int] = {}
-            if self.options.needs_class_index:
+            classes = NO_CLASSES
+            if encoded_classes is not None:
                 others = frozenset().union(*new_labels)
-                classes = class_index(labels.to_pylist(), others, self.options.class_order)
+                are_numbered = self.options.class_order is None
+                classes = decode_classes(encoded_classes, others, are_numbered)
             joined = join_selected(batches, self.options, labels, self.num_buckets, cuts)
             outputs = self.journal.save(name, self._build(bucket, joined, classes))
         return outputs
 
-    def _build(self, bucket: int, joined: Joined, classes: Mapping[str, int]) -> Iterator[Any]:
+    def _build(self, bucket: int, joined: Joined, classes: ClassTable) -> Iterator[Any]:
         built = yield from self.builder.build(bucket, joined, classes)
         yield from report_bucket(bucket, joined, built, len(self.options.sources))
         progress.add(self.progress_folder, buckets=1, failed=joined.failures.num_rows)
@@ -89,6 +91,8 @@ class BuildBucket(beam.PTransform):
         journal: of the files that were written.
         progress_folder: where buckets are counted; None for nowhere.
         labels: that class files name, encoded; one element.
+        classes: the content of `classes.json` as far as class files tell, one; None where no
+            example depends on it.
         new_labels: others that occur; frozensets.
         num_buckets: how many buckets there are.
         cuts: where the quotas of the selection are reached, one; None where it has none.
@@ -99,6 +103,7 @@ class BuildBucket(beam.PTransform):
     journal: Journal
     progress_folder: str | None
     labels: beam.PCollection
+    classes: beam.PCollection | None
     new_labels: beam.PCollection
     num_buckets: int
     cuts: beam.PCollection | None = None
@@ -107,8 +112,9 @@ class BuildBucket(beam.PTransform):
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         inputs = bucket_inputs(self.labels, self.cuts)
-        if self.options.needs_class_index:
-            # It depends on labels that occur anywhere, so all has to be read by then.
+        if self.classes is not None:
+            inputs["encoded_classes"] = beam.pvalue.AsSingleton(self.classes)
+            # Indices depend on labels that occur anywhere, so all has to be read by then.
             inputs["new_labels"] = beam.pvalue.AsList(self.new_labels)
         build = BuildBucketFn(
             self.options, self.builder, self.journal, self.progress_folder, self.num_buckets
@@ -131,9 +137,13 @@ class MakeExamples(BuildBucket):
         self,
         options: ExampleOptions,
         labels: beam.PCollection,
+        classes: beam.PCollection,
         new_labels: beam.PCollection,
         num_buckets: int,
         cuts: beam.PCollection | None,
     ) -> None:
         builder, journal = BatchBuilder(options), Journal(None)
-        super().__init__(options, builder, journal, None, labels, new_labels, num_buckets, cuts)
+        needed = classes if options.needs_class_index else None
+        super().__init__(
+            options, builder, journal, None, labels, needed, new_labels, num_buckets, cuts
+        )

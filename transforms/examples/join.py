@@ -33,17 +33,18 @@ from transforms.kinds.registry import ANNOTATIONS, TABLES
 from transforms.selection.choose import IMAGES_RULE, Chooser
 from transforms.sources import listing
 
-#: Where a picture or a mask's PNG lies, and by which source.
+#: Where a picture, a mask's PNG or a recording lies, and by which source.
 MEMBER = pa.struct(
     [*(field for field in listing.SCHEMA if field.name != "image_id"), ("source", pa.int32())]
 )
 
-#: Columns of a joined table that hold lists: of annotations, and of the addresses of pictures and
-#: PNGs.
+#: Columns of a joined table that hold lists: of annotations, and of the addresses of pictures, PNGs
+#: and recordings.
 LIST_COLUMNS: Mapping[str, pa.DataType] = {
     **{column: kind.row for column, kind in ANNOTATIONS.items()},
     "pictures": MEMBER,
     "mask_files": MEMBER,
+    "voice_files": MEMBER,
 }
 
 NO_LABELS = pa.array([], pa.string())

@@ -7,12 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import metrics
+from transforms.dataset.classes import ClassTable
 from transforms.examples.complete import Window, complete_examples
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions
 from transforms.examples.pictures import HELD_BYTES, Fetched, Finished, fetch_pictures
 from transforms.examples.report import BuiltBucket
 from transforms.examples.splits import split_table
+from transforms.examples.voices.read import VoiceReader
 from transforms.kinds.registry import EXAMPLE
 from transforms.sources.buffer import PictureBuffer
 from transforms.sources.members import MemberReader
@@ -24,9 +26,10 @@ _MAX_MASK_BYTES = 64 << 20
 
 
 class ExampleMaker:
-    """Makes the examples of joined images: reads their pictures and masks.
+    """Makes the examples of joined images: reads their pictures, masks and recordings.
 
-    Memory is bounded by a window: pictures of `window_bytes`, or `WINDOW_IMAGES` images.
+    Memory is bounded by a window: pictures of `window_bytes`, or `WINDOW_IMAGES` images, and
+    recordings of `window_bytes`.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class ExampleMaker:
 
         Args:
             options: what examples are made of.
-            window_bytes: processed pictures of a window; a larger one is alone.
+            window_bytes: processed pictures of a window, and recordings; a larger one is alone.
             keeps_windows: whether a window's pictures stay valid when the next one is asked for.
         """
         self._options = options
@@ -45,12 +48,14 @@ class ExampleMaker:
             options.sources, options.http_options, options.object_options, self._buffer
         )
         self._masks = MemberReader(_MAX_MASK_BYTES, options.object_options, options.sources)
+        self._voices = VoiceReader(options, window_bytes)
 
     def close(self) -> None:
         """Closes all sources."""
         for source in self._pictures:
             source.close()
         self._masks.close()
+        self._voices.close()
 
     def make(
         self,
@@ -66,10 +71,13 @@ class ExampleMaker:
             finished: pictures and masks that are finished already, of some of these images.
         """
         for fetched in self._fetch(images, finished):
-            window = complete_examples(fetched, self._options, self._masks, class_index, finished)
-            del fetched  # both would stay until the next ones are there
-            yield window
-            del window
+            voiced = self._voices.read(fetched)
+            del fetched  # which would stay until the next ones are there, as these would
+            for some in voiced:
+                window = complete_examples(some, self._options, self._masks, class_index, finished)
+                del some
+                yield window
+                del window
 
     def _fetch(self, images: pa.Table, finished: Finished | None) -> Iterator[Fetched]:
         """Yields consecutive images, with their pictures where these are wanted."""
@@ -103,14 +111,14 @@ class BucketBuilder(Protocol):
         """Closes the sources."""
 
     def build(
-        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+        self, bucket: int, joined: Joined, classes: ClassTable
     ) -> Generator[Any, None, BuiltBucket]:
         """Yields the outputs of a bucket, such as parts or batches; returns its account.
 
         Args:
             bucket: its number.
             joined: its images.
-            class_index: MID to class index, for semantic maps.
+            classes: of the dataset; none where nothing depends on them.
         """
 
 
@@ -127,12 +135,12 @@ class BatchBuilder:
         self._maker.close()
 
     def build(
-        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+        self, bucket: int, joined: Joined, classes: ClassTable
     ) -> Generator[Any, None, BuiltBucket]:
         built = BuiltBucket()
         for split, images in split_table(joined.table):
             account = built.add_split(split)
-            for window in self._maker.make(images, class_index):
+            for window in self._maker.make(images, classes.index):
                 account.add(window)
                 # Of one batch, or of none where there are no examples.
                 yield from window.examples.cast(EXAMPLE).combine_chunks().to_batches()

@@ -4,6 +4,7 @@ import dataclasses
 
 from transforms.dataset.elements import Source
 from transforms.examples.imaging.process import ImageSpec
+from transforms.formats.settings import FormatSettings
 from transforms.selection.selection import EVERYTHING, Selection
 from transforms.sources.limits import HttpOptions
 from transforms.storage.stores import ObjectOptions
@@ -23,6 +24,7 @@ class ExampleOptions:
         object_options: how object stores are reached.
         selection: which images are built, and with which annotations.
         class_order: the MIDs that have an index, from 1; None where all have one.
+        verify_voices: whether recordings are decoded in full.
     """
 
     sources: tuple[Source, ...]
@@ -34,11 +36,17 @@ class ExampleOptions:
     object_options: ObjectOptions
     selection: Selection = EVERYTHING
     class_order: tuple[str, ...] | None = None
+    verify_voices: bool = False
 
     @property
     def with_pictures(self) -> bool:
         """Whether examples carry pictures."""
         return any(source.kind == "pictures" for source in self.sources)
+
+    @property
+    def with_voices(self) -> bool:
+        """Whether narratives carry recordings."""
+        return any(source.kind == "voice_files" for source in self.sources)
 
     @property
     def needs_class_index(self) -> bool:
@@ -58,6 +66,7 @@ class PartOptions:
         parts_folder: folder for the parts.
         with_pictures: whether examples carry pictures.
         map_columns: of `schema.MAP_COLUMNS`, those that examples have.
+        settings: of all formats.
         object_options: how object stores are reached.
     """
 
@@ -68,4 +77,5 @@ class PartOptions:
     parts_folder: str
     with_pictures: bool
     map_columns: tuple[str, ...]
+    settings: FormatSettings
     object_options: ObjectOptions

@@ -25,10 +25,11 @@ class BuiltSplit:
         split: its name.
         image_ids: of the examples.
         annotations: how many annotations examples have, by column.
-        failures: of images and of single masks.
+        failures: of images, and of single masks and recordings.
         failed_images: how many images failed.
         reused_pictures: how many pictures are those of the version before.
         exif_reset: how many other pictures had an orientation that was set to 1.
+        recordings: how many recordings narratives name; 0 where no source of them was given.
     """
 
     split: str
@@ -38,6 +39,7 @@ class BuiltSplit:
     failed_images: int = 0
     reused_pictures: int = 0
     exif_reset: int = 0
+    recordings: int = 0
 
     def add(self, window: Window) -> None:
         """Takes a window of examples into account."""
@@ -46,6 +48,7 @@ class BuiltSplit:
         self.failures += window.failures
         self.failed_images += window.failed_images
         self.exif_reset += window.exif_reset
+        self.recordings += window.recordings
         metrics.IMAGES.inc(len(window.examples))
 
     @property
@@ -53,6 +56,12 @@ class BuiltSplit:
         """The split, how many masks its examples have, and how many of them lack pixels."""
         lacking = sum(failure.stage == Stage.MASK for failure in self.failures)
         return self.split, self.annotations["masks"], lacking
+
+    @property
+    def voices(self) -> tuple[str, int, int]:
+        """The split, how many recordings its narratives name, and how many of them are lacking."""
+        lacking = sum(failure.stage == Stage.VOICE for failure in self.failures)
+        return self.split, self.recordings, lacking
 
 
 @dataclasses.dataclass
@@ -125,6 +134,7 @@ def _count(bucket: int, joined: Joined, built: BuiltBucket) -> BucketCount:
             for name, count in joined_annotations.items()
         ),
         masks=tuple(split.masks for split in splits),
+        voices=tuple(split.voices for split in splits),
         exif_reset=sum(split.exif_reset for split in splits),
         added=tuple(joined.added.items()),
         class_images=tuple(joined.class_images),

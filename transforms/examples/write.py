@@ -1,6 +1,7 @@
 """Makes and writes the examples of a bucket, window by window, so that memory holds one."""
 
 import dataclasses
+import math
 import os
 import uuid
 from collections.abc import Generator, Mapping
@@ -9,6 +10,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from transforms import progress
+from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import BuiltPart
 from transforms.examples.join import Joined
 from transforms.examples.make import ExampleMaker
@@ -16,7 +18,7 @@ from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.pictures import HELD_BYTES, Finished
 from transforms.examples.report import BuiltBucket
 from transforms.examples.splits import split_table
-from transforms.formats.format import ExampleWriter
+from transforms.formats.format import Content, ExampleWriter
 from transforms.formats.registry import find_format
 from transforms.formats.shard_count import parts_at_least
 from transforms.kinds.registry import example_columns
@@ -44,18 +46,21 @@ class PartBuilder:
         self,
         bucket: int,
         joined: Joined,
-        class_index: Mapping[str, int],
+        classes: ClassTable,
         finished: Mapping[str, Finished] = MappingProxyType({}),
     ) -> Generator[BuiltPart, None, BuiltBucket]:
         """As of `BucketBuilder`; some images of a split may be `finished` already."""
         built = BuiltBucket()
+        columns = example_columns(with_image=self.parts.with_pictures, maps=self.parts.map_columns)
+        content = Content(columns, self.parts.settings, classes)
         for split, images in split_table(joined.table):
             account = built.add_split(split)
             writers = [
-                PartWriter(self.parts, form, split, bucket, len(images))
+                PartWriter(self.parts, content, form, split, bucket, len(images), is_shared)
                 for form in self.parts.formats
+                for is_shared in ([False, True] if find_format(form).shared else [False])
             ]
-            for window in self._maker.make(images, class_index, finished.get(split)):
+            for window in self._maker.make(images, classes.index, finished.get(split)):
                 account.add(window)
                 for writer in writers:
                     writer.write(window.examples, window.failed_images)
@@ -72,26 +77,41 @@ class PartBuilder:
 
 class PartWriter:
     """Writes the examples of a bucket and split in one format, in parts of about a shard's size or
-    in as many as the split's shards need."""
+    in as many as the split's shards need; or one part of the files that they share."""
 
     def __init__(
-        self, options: PartOptions, form: str, split: str, bucket: int, images: int
+        self,
+        options: PartOptions,
+        content: Content,
+        form: str,
+        split: str,
+        bucket: int,
+        images: int,
+        is_shared: bool = False,
     ) -> None:
         """Opens no file yet.
 
         Args:
             options: how examples are written.
+            content: of the examples.
             form: name of the format.
             split: of the examples.
             bucket: number of the bucket.
             images: how many images are to come at most.
+            is_shared: whether to write the format's shared files.
         """
+        kind = find_format(form)
         self._options = options
+        self._content = content
         self._form = form
+        self._files = kind.shared if is_shared and kind.shared else kind
+        self._shard_size = min(options.shard_size, kind.most_target_bytes)
         self._split = split
         self._bucket = bucket
         self._coming = images
         self._parts_to_come = parts_at_least(images, options.buckets, options.num_shards)
+        if is_shared:
+            self._shard_size, self._parts_to_come = math.inf, 1
         self._writer: ExampleWriter | None = None
         self._written = 0
         self._parts: list[BuiltPart] = []
@@ -116,7 +136,7 @@ class PartWriter:
         return (self._written + self._coming) // self._parts_to_come
 
     def _is_large(self, writer: ExampleWriter) -> bool:
-        written, shard_size = writer.bytes_written, self._options.shard_size
+        written, shard_size = writer.bytes_written, self._shard_size
         rest = written / self._written * self._coming
         # Rather than that a small rest becomes a shard, the last one is somewhat larger.
         return written >= shard_size and rest >= shard_size * _SMALL_REST
@@ -131,12 +151,11 @@ class PartWriter:
         # The name is unique to the attempt: a retry never touches what another attempt wrote.
         options = self._options
         path = os.path.join(options.parts_folder, uuid.uuid4().hex)
-        columns = example_columns(with_image=options.with_pictures, maps=options.map_columns)
-        return find_format(self._form).open_part(path, columns, options.object_options)
+        return self._files.open_part(path, self._content, options.object_options)
 
     def _close_part(self, writer: ExampleWriter) -> None:
         part = writer.close()
-        sequence = len(self._parts)
-        self._parts.append(BuiltPart(self._form, self._split, self._bucket, sequence, *part))
+        place = self._form, self._split, self._bucket, len(self._parts)
+        self._parts.append(BuiltPart(*place, **part._asdict()))
         self._parts_to_come = max(1, self._parts_to_come - 1)
         self._writer = None

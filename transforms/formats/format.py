@@ -2,23 +2,33 @@
 
 A build writes the examples of a bucket and split to parts (`open_part`), and puts neighbouring
 parts together to shards (`concatenate`, `count`, `footer_checksum`, `shard_path`). Publishing adds
-the files that readers need beside the shards (`documents`, `data_files`), and the report prints how
-to load them (`loading_code`). The next build looks at the parts inside of the shards, and takes
-them out again (`read_body`, `extract`). `verify` and `versions diff` read shards back (`read`).
+the files that readers need beside the shards (`documents`, `data_files`, `media_type`,
+`record_columns`), and the report prints how to load them (`loading_code`). The next build looks at
+the parts inside of the shards, and takes them out again (`read_body`, `extract`). `verify` and
+`versions diff` read shards back (`read`).
+
+Files that all examples of a split share, such as a table of annotations, are parts of their own
+(`Format.shared`), beside those of examples: these become shards by size, on all workers, and those
+one shard, the last of the split, which has no examples.
 
 A format is one module with an instance of its class, `FORMAT`, and one line in `registry`.
 """
 
 import abc
+import contextlib
+import dataclasses
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from transforms.dataset.classes import NO_CLASSES, ClassTable
 from transforms.dataset.elements import BuiltPart
 from transforms.formats.part import Crc32, HashingFile, Part, StoredPart
+from transforms.formats.settings import DEFAULT_SETTINGS, FormatSettings
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -26,19 +36,53 @@ _READ_BYTES = 256 << 10
 _REMOTE_BYTES = 8 << 20
 
 
+#: Opens a new file, by its path below the folder of a version. It is there once the context ends.
+CreateFile = Callable[[str], contextlib.AbstractContextManager[BinaryIO]]
+
+
 class FormatError(ValueError):
     """A shard isn't what its format says; the message is one line without the path."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What the examples of a dataset hold, and how they are written.
+
+    Attributes:
+        columns: of `EXAMPLE` that the dataset fills; see `schema.example_columns`. The others are
+            null in all tables.
+        settings: of all formats.
+        classes: of the dataset; none for formats that don't need them (`Format.needs_classes`).
+    """
+
+    columns: Sequence[str]
+    settings: FormatSettings = DEFAULT_SETTINGS
+    classes: ClassTable = NO_CLASSES
+
+
+class ListedFile(NamedTuple):
+    """A file of a version that a shard lists.
+
+    Attributes:
+        path: below the folder of the version, with slashes.
+        sha256: of its content, in hex.
+    """
+
+    path: str
+    sha256: str
 
 
 class ExampleWriter(abc.ABC):
     """Writes the examples of one part. Equal calls make equal bytes."""
 
     def __init__(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+        self, path: str, content: Content, options: ObjectOptions = files.DEFAULTS
     ) -> None:
         """Opens the file; arguments as of `Format.open_part`."""
         self._path = path
-        self._columns = columns
+        self._content = content
+        #: How much of the examples the format can't hold, by what it is: a few words, in plural.
+        self._dropped: Counter[str] = Counter()
         self._file = HashingFile(files.create_lasting_file(path, options), Crc32())
         self._rows = 0
 
@@ -58,7 +102,8 @@ class ExampleWriter(abc.ABC):
         """Ends the file."""
         self._file.close()
         checksum = self._file.digest
-        return Part(self._path, self._rows, self._file.tell(), checksum, checksum)
+        dropped = tuple(sorted((+self._dropped).items()))
+        return Part(self._path, self._rows, self._file.tell(), checksum, checksum, dropped)
 
 
 class Picture(NamedTuple):
@@ -112,6 +157,7 @@ class ShardSize(NamedTuple):
 
     num_examples: int
     bytes: int
+    sha256: str
 
 
 #: The shards of each split, in order.
@@ -127,13 +173,22 @@ class FileKind(abc.ABC):
     """
 
     name: ClassVar[str]
+    #: Whether its shards list files, of which examples consist; see `loose`. A build doesn't take
+    #: their parts over from the version before.
+    has_loose_files: ClassVar[bool] = False
+    #: Patterns of files that its readers write beside its own, by their path in the version.
+    caches: ClassVar[tuple[str, ...]] = ()
+    #: Whether a part is a shard as it stands; else each is put together by `concatenate`.
+    parts_are_shards: ClassVar[bool] = True
+    #: The largest size that shards may aim at; they may exceed it by a quarter, as parts may.
+    most_target_bytes: ClassVar[float] = math.inf
 
     @abc.abstractmethod
-    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+    def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         """Returns a shard's path below the folder of its version.
 
         Args:
-            release: the dataset's version for readers.
+            settings: of all formats.
             split: of the shard.
             index: its number, from 0.
             shards: how many the split has.
@@ -147,10 +202,18 @@ class FileKind(abc.ABC):
             ValueError: The file isn't of this kind, or it is cut; the message names it.
         """
 
-    def concatenate(self, parts: Iterable[StoredPart], destination: HashingFile) -> None:
+    def concatenate(
+        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+    ) -> None:
         """Makes a shard of parts; `destination` is left open.
 
         Each part must be read to its end by `StoredPart.read`, which verifies it.
+
+        Args:
+            parts: in order.
+            destination: the shard.
+            create: opens further files of the version, for formats whose shards list these; see
+                `transforms.formats.loose`.
 
         Raises:
             DamagedPartError: A part isn't what was written.
@@ -159,8 +222,32 @@ class FileKind(abc.ABC):
             part.read(destination.write)
 
     def footer_checksum(self, path: str) -> str:
-        """Returns the CRC-32 of what follows a local shard's examples; empty where nothing does."""
+        """Returns the CRC-32 of what a local shard has beside its examples, such as a footer; empty
+        where that is nothing."""
         return ""
+
+
+class SharedFiles(abc.ABC):
+    """Files that all examples of a split share, beside a format's shards of examples.
+
+    A bucket and split has one part, whatever its size. All parts of a split make one shard, which
+    lists the files.
+    """
+
+    #: Writes its parts, which count no examples.
+    writer: ClassVar[type[ExampleWriter]]
+
+    def open_part(
+        self, path: str, content: Content, options: ObjectOptions = files.DEFAULTS
+    ) -> ExampleWriter:
+        """As of `Format`."""
+        return self.writer(path, content, options)
+
+    @abc.abstractmethod
+    def concatenate(
+        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+    ) -> None:
+        """As of `FileKind`."""
 
 
 class Format(FileKind):
@@ -172,58 +259,86 @@ class Format(FileKind):
     #: Whether it holds only some of the columns of an example, or some of their fields. Then it is
     #: compared with other formats by its ImageIDs alone, and comes last in the registry.
     is_partial: ClassVar[bool] = False
+    #: Whether its writers need the dataset's classes: their indices, names and parents.
+    needs_classes: ClassVar[bool] = False
+    #: The media type of its shards.
+    media_type: ClassVar[str] = "application/octet-stream"
+    #: Fields of `FormatSettings` that it alone reads, which are flags of a build too.
+    flags: ClassVar[tuple[str, ...]] = ()
 
     #: Writes its parts.
     writer: ClassVar[type[ExampleWriter]]
+    #: Files that all examples of a split share; None where there are none.
+    shared: ClassVar[SharedFiles | None] = None
 
     # Writing.
 
     def open_part(
-        self, path: str, columns: Sequence[str], options: ObjectOptions = files.DEFAULTS
+        self, path: str, content: Content, options: ObjectOptions = files.DEFAULTS
     ) -> ExampleWriter:
         """Opens a part for writing.
 
         Args:
             path: a file, local or in an object store, where it appears at the end.
-            columns: of `EXAMPLE` that the dataset fills; see `schema.example_columns`. The others
-                are null in all tables.
+            content: of the dataset's examples.
             options: how object stores are reached.
         """
-        return self.writer(path, columns, options)
+        return self.writer(path, content, options)
 
     def refusal(self, image_encoding: str) -> str:
         """Returns why pictures may not be encoded so, a clause; empty where they may."""
         return ""
 
+    def missing(self, kinds: Collection[str], settings: FormatSettings) -> str:
+        """Returns what the format can't do without, with the remedy, a clause; empty where all is
+        there.
+
+        Args:
+            kinds: of the sources that the build reads, such as `boxes`, `pictures`, `mask_files`.
+            settings: of all formats.
+        """
+        return ""
+
     # Describing.
 
     @abc.abstractmethod
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, content: Content) -> dict[str, str]:
         """Returns the columns or features of examples in their order, and their types.
 
         The manifest records it, and `read` holds shards against it.
 
         Args:
-            columns: of `EXAMPLE` that the dataset fills.
+            content: of the dataset's examples, without classes.
         """
 
-    def documents(self, release: str, columns: Sequence[str], shards: Shards) -> dict[str, Any]:
-        """Returns files that readers need beside the shards: the content of JSON files by path.
+    def record_columns(self, schema: Schema) -> pa.Schema | None:
+        """Returns the columns of an example as a reader of its shards has them, without decoding
+        texts; None where a shard isn't a table for readers of Croissant.
 
         Args:
-            release: the dataset's version for readers.
-            columns: of `EXAMPLE` that the dataset fills.
+            schema: what the dataset's version records; see `schema`.
+        """
+        return None
+
+    def documents(self, content: Content, shards: Shards) -> dict[str, Any]:
+        """Returns files that readers need beside the shards: their content by path.
+
+        Text is written as it is, anything else as JSON.
+
+        Args:
+            content: of the dataset's examples, with classes.
             shards: of each split, in order.
         """
         return {}
 
     def document_tests(
-        self, release: str, schema: Schema, shards: Shards
+        self, settings: FormatSettings, schema: Schema, shards: Shards
     ) -> dict[str, Callable[[Any], bool]]:
-        """Returns a test of each of the `documents`, by path, whatever release has written it.
+        """Returns a test of each of the `documents` that is JSON and says what the manifest says,
+        by path, whatever release has written it.
 
         Args:
-            release: the dataset's version for readers.
+            settings: of all formats.
             schema: what the dataset's version records; see `schema`.
             shards: of each split, in order.
         """
@@ -237,14 +352,22 @@ class Format(FileKind):
         return ""
 
     @abc.abstractmethod
-    def loading_code(self, folder: str, release: str, split: str) -> str:
+    def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         """Returns a line of Python that loads a split as `dataset`.
 
         Args:
             folder: of the version.
-            release: the dataset's version for readers.
+            settings: of all formats.
             split: to load.
         """
+
+    def listed_files(self, path: str) -> Iterator[ListedFile]:
+        """Yields the files that a local shard lists; none for formats without loose files.
+
+        Raises:
+            FormatError: It isn't such a list.
+        """
+        yield from ()
 
     # Taking parts over.
 

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import ExampleWriter, Format, FormatError, Schema
+from transforms.formats.format import Content, ExampleWriter, Format, FormatError, Schema
 from transforms.formats.part import Part
+from transforms.formats.settings import FormatSettings
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
 
@@ -56,23 +57,28 @@ class JsonLines(Format):
 
     name = "jsonl"
     writer = JsonLinesWriter
+    media_type = "application/jsonlines"
 
-    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+    def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"jsonl/{split}-{numbers(index, shards)}.jsonl.gz"
 
     def count(self, path: str) -> int:
         with _open(path) as file:
             return sum(data.count(b"\n") for data in iter(lambda: file.read(_READ_BYTES), b""))
 
-    def loading_code(self, folder: str, release: str, split: str) -> str:
+    def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         pattern = f"{glob.escape(folder)}/jsonl/{split}-*.jsonl.gz"
         return (
             f"import glob, gzip, json; shards = sorted(glob.glob({pattern!r})); "
             "dataset = (json.loads(line) for shard in shards for line in gzip.open(shard))"
         )
 
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, content: Content) -> dict[str, str]:
         return described.describe(EXAMPLE.remove_metadata())
+
+    def record_columns(self, schema: Schema) -> pa.Schema:
+        texts = {name: text.replace("binary", "string") for name, text in schema.items()}
+        return described.parse(texts)
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None

@@ -25,6 +25,7 @@ class Part(NamedTuple):
         crc32: of all of its bytes.
         body: CRC-32 of the bytes before its footer, which for Parquet begins with page indexes; of
             all where the format has no footer.
+        dropped: what of the examples the format can't hold, and how many of that.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Part(NamedTuple):
     bytes: int
     crc32: str
     body: str
+    dropped: tuple[tuple[str, int], ...] = ()
 
 
 class StoredPart(NamedTuple):
@@ -62,6 +64,17 @@ class StoredPart(NamedTuple):
             raise DamagedPartError(
                 f"{self.path}: was not read back as it was written; is the disk sound?"
             )
+
+
+def take_first(size: int, take: Callable[[memoryview], object]) -> Callable[[memoryview], object]:
+    """Returns a function that passes the first `size` bytes of all that it is given to `take`."""
+
+    def take_some(data: memoryview) -> None:
+        nonlocal size
+        take(data[:size])
+        size -= len(data[:size])
+
+    return take_some
 
 
 class Digest(Protocol):

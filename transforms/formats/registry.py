@@ -14,6 +14,14 @@ _MODULES = {
     "parquet": "transforms.formats.parquet.format",
     "tfrecord": "transforms.formats.tfrecord.format",
     "jsonl": "transforms.formats.jsonl",
+    "webdataset": "transforms.formats.webdataset",
+    "mds": "transforms.formats.mds",
+    "coco": "transforms.formats.coco.format",
+    "yolo": "transforms.formats.yolo.format",
+    "huggingface": "transforms.formats.huggingface.format",
+    "object_detection_api": "transforms.formats.object_detection_api",
+    "tfds_v4": "transforms.formats.tfds_v4",
+    "openimages": "transforms.formats.openimages.format",
 }
 FORMATS = tuple(_MODULES)
 #: What a build writes where nothing is said.
@@ -23,7 +31,8 @@ DEFAULT = ("tfrecord", "parquet")
 def find_format(name: str) -> "Format":
     """Returns the format of a name.
 
-    >>> find_format("parquet").shard_path("v7", "train", 0, 16)
+    >>> from transforms.formats.settings import DEFAULT_SETTINGS
+    >>> find_format("parquet").shard_path(DEFAULT_SETTINGS, "train", 0, 16)
     'parquet/train-00000-of-00016.parquet'
     """
     return importlib.import_module(_MODULES[name]).FORMAT

@@ -14,6 +14,7 @@ from transforms.formats.tfrecord import wire
 from transforms.formats.tfrecord.encoder import encode_examples
 from transforms.formats.tfrecord.features import leaves
 from transforms.formats.tfrecord.records import Feature, checksum, comparable
+from transforms.kinds.registry import EXAMPLE
 
 
 class TableExamples:
@@ -53,7 +54,10 @@ class TableExamples:
 
     def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
         present = [name for name in columns if name in self.table.column_names]
-        return {name: _checksums(self.table, [name]) for name in present}
+        # A version may have been built before there was some field, which is null then.
+        schema = pa.schema([EXAMPLE.field(name) for name in present])
+        table = self.table.select(present).cast(schema)
+        return {name: _checksums(table, [name]) for name in present}
 
     def features(self, row: int) -> dict[str, Any]:
         return comparable(

@@ -11,7 +11,8 @@ from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
-_CLICKS = [f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4)]
+#: Columns of the clicks that a box was drawn by.
+CLICKS = [f"XClick{i}{axis}" for axis in "XY" for i in (1, 2, 3, 4)]
 #: Fields that are -1, 0 or 1, with their published columns.
 FLAGS = {
     "is_occluded": "IsOccluded",
@@ -42,15 +43,15 @@ def check_boxes(rows: Rows) -> None:
 
 def _check(rows: Rows) -> None:
     check_boxes(rows)
-    if all(name in rows.columns for name in _CLICKS):
+    if all(name in rows.columns for name in CLICKS):
         rows.columns["extreme_points"] = _extreme_points(rows)
 
 
 def _extreme_points(rows: Rows) -> pa.ListArray:
     """Returns the four clicks of each box that was drawn by extreme clicking; an empty list for
     other boxes, and null where a click can't be read."""
-    clicks = np.stack([rows.numbers(name) for name in _CLICKS], axis=1).reshape(-1, 2, 4)
-    unread = [rows.unread.pop(name) for name in _CLICKS if name in rows.unread]
+    clicks = np.stack([rows.numbers(name) for name in CLICKS], axis=1).reshape(-1, 2, 4)
+    unread = [rows.unread.pop(name) for name in CLICKS if name in rows.unread]
     bad = np.any([np.isinf(clicks).any(axis=(1, 2)), *unread], axis=0)
     rows.note_lost(bad, "a click (XClick…) is not a finite number")
     clicked = (clicks >= 0).all(axis=(1, 2)) & ~bad
@@ -69,7 +70,7 @@ BOXES = CsvKind(
         "Source": STRING,
         "Confidence": FLOAT,
         **dict.fromkeys(FLAGS.values(), FLAG),
-        **dict.fromkeys(_CLICKS, FLOAT),
+        **dict.fromkeys(CLICKS, FLOAT),
     },
     row=BOX,
     check=_check,

@@ -7,21 +7,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.dataset.schema import VOICE
 from transforms.kinds.kind import JsonLinesKind
 from transforms.kinds.parsing.head import SourceError, UnknownFileError, check_ids, whole_lines
 from transforms.kinds.parsing.table import FLOAT, STRING, Rows
 
 _UTTERANCE = pa.struct({"utterance": STRING, "start_time": FLOAT, "end_time": FLOAT})
 _TRACE_POINT = pa.struct({"x": FLOAT, "y": FLOAT, "t": FLOAT})
-NARRATIVE = pa.struct(
-    {
-        "annotator_id": pa.int64(),
-        "caption": STRING,
-        "timed_caption": pa.list_(_UTTERANCE),
-        "traces": pa.list_(pa.list_(_TRACE_POINT)),
-        "voice_recording": STRING,
-    }
-)
+_FIELDS = {
+    "annotator_id": pa.int64(),
+    "caption": STRING,
+    "timed_caption": pa.list_(_UTTERANCE),
+    "traces": pa.list_(pa.list_(_TRACE_POINT)),
+    "voice_recording": STRING,
+}
+#: A narrative in an example; `voice` is the OGG file that `voice_recording` names.
+NARRATIVE = pa.struct({**_FIELDS, "voice": VOICE})
+#: A narrative before its recording is read.
+NARRATIVE_ROW = pa.struct(_FIELDS)
 
 _IMAGE_ID = re.compile(rb'"image_id"\s*:\s*"[0-9a-fA-F]{16}"')
 _KEY = re.compile(rb'"(caption|timed_caption|traces|annotator_id|dataset_id)"\s*:')
@@ -83,10 +86,11 @@ NARRATIVES = NarrativesKind(
     column="narratives",
     noun="narrative",
     required={"caption": STRING},
-    optional={field.name: field.type for field in NARRATIVE if field.name != "caption"},
+    optional={field.name: field.type for field in NARRATIVE_ROW if field.name != "caption"},
     passed_over=("dataset_id",),
     image_id="image_id",
-    row=NARRATIVE,
+    row=NARRATIVE_ROW,
+    element=NARRATIVE,
     check=_check,
     identity=("caption",),
     seconds_a_byte=2.5,

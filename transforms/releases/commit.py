@@ -25,11 +25,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from transforms.dataset import naming
-from transforms.dataset.classes import complete_encoded
+from transforms.dataset.classes import NO_CLASSES, ClassTable, complete_encoded
 from transforms.dataset.elements import BucketCount, Failed, Shard, SourceCount
+from transforms.formats.format import Content
 from transforms.formats.registry import find_format
 from transforms.kinds.registry import example_columns
 from transforms.releases import card, counts, failure_table, lease, listed_images
+from transforms.releases.croissant.document import encode_croissant
 from transforms.releases.failure_table import FailureTable
 from transforms.releases.fingerprint import fingerprint
 from transforms.releases.loss_limits import find_losses
@@ -79,6 +81,7 @@ def commit(
     unread = counts.count_unread_images(inputs, sources, config.row_splits)
     counted: dict[str, Any] = {
         "splits": counts.count_splits(shards),
+        "dropped": counts.count_dropped(shards),
         "sources": sources,
         "annotations": counts.count_annotations(bucket_counts),
         "warnings": counts.collect_warnings(config.notices, source_counts, sources),
@@ -107,7 +110,7 @@ def commit(
         fingerprint=fingerprint(inputs, config.settings_fingerprint, config.buckets),
         settings_fingerprint=config.settings_fingerprint,
         config=config.flags,
-        schemas={form: find_format(form).schema(_columns(config)) for form in config.formats},
+        schemas={form: find_format(form).schema(_content(config)) for form in config.formats},
         selection=config.selection,
         reuse=tuple(
             File(shard.path, shard.bytes, shard.sha256)
@@ -127,10 +130,11 @@ def commit(
     return dataclasses.replace(outcome, version=config.version)
 
 
-def _columns(config: Publication) -> tuple[str, ...]:
-    """Returns the columns that the dataset fills."""
+def _content(config: Publication, classes: ClassTable = NO_CLASSES) -> Content:
+    """Returns what formats know of the examples."""
     examples = config.examples
-    return example_columns(with_image=examples.with_pictures, maps=examples.map_columns)
+    columns = example_columns(with_image=examples.with_pictures, maps=examples.map_columns)
+    return Content(columns, config.settings, classes)
 
 
 class _Draft(NamedTuple):
@@ -163,22 +167,31 @@ class _Draft(NamedTuple):
         }
         if self.config.image_keys is not None:
             contents[naming.IMAGE_IDS] = listed_images.encode(self.config.image_keys)
-        columns = _columns(self.config)
+        content = _content(self.config, ClassTable(json.loads(self.classes)))
         for form in self.config.formats:
             shards = counts.shard_sizes(self.manifest.splits, form)
-            documents = find_format(form).documents(self.config.release, columns, shards)
-            for path, content in documents.items():
-                text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-                contents[path] = f"{text}\n".encode()
+            for path, document in find_format(form).documents(content, shards).items():
+                contents[path] = _encode_document(document)
         described = [describe_file(path, data) for path, data in sorted(contents.items())]
         reuse = [file for file in described if file.path == recording.PARTS]
+        listed = [file for file in described if file not in reuse]
         manifest = dataclasses.replace(
             self.manifest,
             reuse=(*self.manifest.reuse, *reuse),
-            files=tuple(file for file in described if file not in reuse),
+            files=tuple(listed),
             card=describe_file(card.NAME, self.render_card()),
         )
-        return contents, manifest.encode()
+        contents[naming.CROISSANT] = croissant = encode_croissant(manifest)
+        listed.append(describe_file(naming.CROISSANT, croissant))
+        return contents, dataclasses.replace(manifest, files=tuple(listed)).encode()
+
+
+def _encode_document(document: Any) -> bytes:
+    """Returns the content of a file that a format writes beside its shards."""
+    if isinstance(document, str):
+        return document.encode()
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
+    return f"{text}\n".encode()
 
 
 def _publish_in_folder(draft: _Draft) -> None:

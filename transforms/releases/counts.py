@@ -192,9 +192,8 @@ def count_splits(shards: Iterable[Shard]) -> dict[str, Split]:
     of_split: dict[str, list[ShardFile]] = collections.defaultdict(list)
     for shard in sorted(shards):
         if shard.format != naming.LINEAGE:
-            entry = ShardFile(
-                shard.path, shard.format, shard.num_examples, shard.bytes, shard.sha256
-            )
+            size = shard.bytes, shard.sha256, shard.loose_bytes
+            entry = ShardFile(shard.path, shard.format, shard.num_examples, *size)
             of_split[shard.split].append(entry)
     splits = {}
     for name, entries in of_split.items():
@@ -207,10 +206,22 @@ def count_splits(shards: Iterable[Shard]) -> dict[str, Split]:
     return splits
 
 
+def count_dropped(shards: Iterable[Shard]) -> dict[str, dict[str, int]]:
+    """Counts, by format, what of the examples it can't hold."""
+    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for shard in sorted(shards):
+        for part in shard.parts:
+            counts[shard.format].update(dict(part.dropped))
+    return {form: dict(sorted(its.items())) for form, its in counts.items() if its}
+
+
 def shard_sizes(splits: Mapping[str, Split], form: str) -> dict[str, list[ShardSize]]:
     """Returns the sizes of the shards of a format, by split."""
     return {
-        name: [ShardSize(shard.num_examples, shard.bytes) for shard in split.of_format(form)]
+        name: [
+            ShardSize(shard.num_examples, shard.bytes, shard.sha256)
+            for shard in split.of_format(form)
+        ]
         for name, split in splits.items()
     }
 

@@ -169,9 +169,16 @@ def _compared_formats(manifests: Sequence[Manifest]) -> list[str]:
     """Returns the format of each version in which they are compared; empty if it has no examples.
 
     Raises:
-        VersionError: One is in a partial format alone, and another isn't in that.
+        VersionError: One has loose files alone, or is in a partial format alone and another isn't
+            in that.
     """
     forms = [preferred(each.formats) if each.formats else "" for each in manifests]
+    for form, manifest in zip(forms, manifests, strict=True):
+        if form and find_format(form).has_loose_files:
+            raise VersionError(
+                f"version {manifest.version} has loose files alone, which aren't compared: build "
+                "with --format parquet too"
+            )
     partial = [form for form in forms if form and not whole([form])]
     for form in partial:
         for manifest in manifests:

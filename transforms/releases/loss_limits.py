@@ -76,7 +76,7 @@ def find_losses(
         path = outcome.sources[index].path
         yield Loss(path, "damaged", f"{path}: {clean(text)}")
     yield from _find_lost_rows(config, outcome, damage, causes)
-    yield from _find_masks_without_pixels(config, bucket_counts, causes)
+    yield from _find_lacking_files(config, bucket_counts, causes)
     yield from _find_failed_images(config, outcome, causes)
 
 
@@ -107,25 +107,60 @@ def _find_lost_rows(
             yield Loss(path, "orphans", text)
 
 
-def _find_masks_without_pixels(
+class _Files(NamedTuple):
+    """Files of annotations: masks' PNGs, or narratives' recordings.
+
+    Attributes:
+        kind: of their sources.
+        stage: of their failures.
+        noun: the annotations that need them.
+        lack: what these do without one.
+        problem: what a loss of them is called.
+        remedy: which flag to look at.
+    """
+
+    kind: str
+    stage: Stage
+    noun: str
+    lack: str
+    problem: str
+    remedy: str
+
+
+_MASK_FILES = _Files(
+    *("mask_files", Stage.MASK, "masks", "masks have no pixels"),
+    *("masks_without_pixels", "check --masks"),
+)
+_VOICE_FILES = _Files(
+    *("voice_files", Stage.VOICE, "recordings", "recordings are missing or damaged"),
+    *("recordings_lost", "check --voices"),
+)
+
+
+def _find_lacking_files(
     config: Publication, bucket_counts: Iterable[BucketCount], causes: _Causes
 ) -> Iterator[Loss]:
-    limit = config.max_bad_rate
-    sources = [source for source in config.examples.sources if source.kind == "mask_files"]
-    masks, lacking = Counter[str](), Counter[str]()
+    """Yields splits in which too many masks lack pixels, or too many narratives their recording."""
+    counts: dict[_Files, dict[str, Counter[str]]] = {}
     for bucket in bucket_counts:
-        for split, number, without_pixels in bucket.masks:
-            masks[split] += number
-            lacking[split] += without_pixels
-    for split in sorted(masks):
-        if exceeds(lacking[split], masks[split], limit):
-            text = (
-                f"masks of {split}: {_share(lacking[split], masks[split], limit)} masks have no "
-                f"pixels, {_more_than(limit, 'check --masks')}"
-            )
-            failed = causes.first_failures(partial(_is_of_masks, split=split))
-            examples = causes.describe(sources, failed)
-            yield Loss(f"masks of {split}", "masks_without_pixels", text, examples)
+        for files, rows in ((_MASK_FILES, bucket.masks), (_VOICE_FILES, bucket.voices)):
+            for split, number, lacking in rows:
+                of_split = counts.setdefault(files, {}).setdefault(split, Counter())
+                of_split.update(all=number, lacking=lacking)
+    limit = config.max_bad_rate
+    for files, splits in counts.items():
+        sources = [each for each in config.examples.sources if each.kind == files.kind]
+        for split, count in sorted(splits.items()):
+            if exceeds(count["lacking"], count["all"], limit):
+                text = (
+                    f"{files.noun} of {split}: {_share(count['lacking'], count['all'], limit)} "
+                    f"{files.lack}, {_more_than(limit, files.remedy)}"
+                )
+                failed = causes.first_failures(
+                    partial(_is_of_files, stage=files.stage, split=split)
+                )
+                examples = causes.describe(sources, failed)
+                yield Loss(f"{files.noun} of {split}", files.problem, text, examples)
 
 
 def _find_failed_images(config: Publication, outcome: Outcome, causes: _Causes) -> Iterator[Loss]:
@@ -143,9 +178,9 @@ def _find_failed_images(config: Publication, outcome: Outcome, causes: _Causes) 
         yield Loss("images", "failed_images", text, causes.describe(pictures, rows))
 
 
-def _is_of_masks(failed: pa.Table, split: str) -> pa.ChunkedArray:
-    """Returns a mask of failures of masks of a split."""
-    return pc.and_(pc.equal(failed["stage"], Stage.MASK), pc.equal(failed["split"], split))
+def _is_of_files(failed: pa.Table, stage: Stage, split: str) -> pa.ChunkedArray:
+    """Returns a mask of failures of a stage and split."""
+    return pc.and_(pc.equal(failed["stage"], stage), pc.equal(failed["split"], split))
 
 
 def _is_of_images(failed: pa.Table, tables: Sequence[str]) -> pa.ChunkedArray:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self
 from transforms.dataset import naming
 from transforms.dataset.naming import MANIFEST
 from transforms.formats.registry import FORMATS
+from transforms.formats.settings import FormatSettings
 from transforms.releases.documents import FormError, parse, to_json
 
 #: Raised when a member changes its name or meaning.
@@ -66,13 +67,19 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class ShardFile:
-    """A shard of a split in one format."""
+    """A shard of a split in one format; `loose_bytes` is the size of the files that it lists."""
 
     path: Path
     format: FormatName
     num_examples: Count
     bytes: Count
     sha256: str
+    loose_bytes: Count = 0
+
+    @property
+    def all_bytes(self) -> int:
+        """Its size, with the files that it lists."""
+        return self.bytes + self.loose_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +155,7 @@ class Manifest:
         splits: examples and shards.
         sources: the inputs.
         annotations: by column.
+        dropped: by format, what of the examples it can't hold, and how many of that.
         warnings: about sources.
         exif_reset: how many pictures had an orientation in their metadata that was reset.
         selection: what was selected, as `--selection` takes it; None where everything was.
@@ -169,6 +177,7 @@ class Manifest:
     splits: Annotated[dict[str, Split], lambda splits: splits.keys() <= set(naming.SPLITS)]
     sources: tuple[SourceRows, ...]
     annotations: dict[str, Annotations] = dataclasses.field(default_factory=dict)
+    dropped: dict[str, dict[str, Count]] = dataclasses.field(default_factory=dict)
     warnings: tuple[SourceWarning, ...] = ()
     exif_reset: Count = 0
     selection: dict[str, Any] | None = None
@@ -213,6 +222,11 @@ class Manifest:
         return self.config.get("release", "")
 
     @property
+    def settings(self) -> FormatSettings:
+        """How formats are written."""
+        return FormatSettings.of_flags(self.config, self.release)
+
+    @property
     def formats(self) -> set[str]:
         """The formats of all shards."""
         return set().union(*(split.formats for split in self.splits.values()))
@@ -239,11 +253,11 @@ class Manifest:
 
 
 def bytes_by_format(splits: Mapping[str, Split]) -> dict[str, int]:
-    """Returns the bytes of the shards of all splits, by format."""
+    """Returns the bytes of the shards of all splits, and of what they list, by format."""
     found: Counter[str] = Counter()
     for split in splits.values():
         for shard in split.shards:
-            found[shard.format] += shard.bytes
+            found[shard.format] += shard.all_bytes
     return dict(sorted(found.items()))
 
 

@@ -16,8 +16,9 @@ class Loss:
     """A loss beyond a limit, for which nothing is published.
 
     Attributes:
-        source: the path of a source, the masks of a split, or the images.
-        problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels` or `failed_images`.
+        source: the path of a source, the masks or recordings of a split, or the images.
+        problem: `damaged`, `bad_rows`, `orphans`, `masks_without_pixels`, `recordings_lost` or
+            `failed_images`.
         text: one line with the source and the remedy.
         examples: warnings that may name the cause, and the first failures; one line each.
     """
@@ -40,6 +41,7 @@ class Outcome:
         examples_of_failures: the first rows.
         sources: the inputs.
         annotations: by column.
+        dropped: by format, what of the examples it can't hold, and how many of that.
         warnings: about sources.
         losses: why nothing was published.
         splits: examples and shards.
@@ -58,6 +60,7 @@ class Outcome:
     examples_of_failures: tuple[dict[str, Any], ...]
     sources: tuple[SourceRows, ...]
     annotations: dict[str, Annotations]
+    dropped: dict[str, dict[str, Count]]
     warnings: tuple[SourceWarning, ...]
     losses: tuple[Loss, ...]
     splits: dict[str, Split]

@@ -6,6 +6,7 @@ import os
 from transforms.dataset.elements import Notice
 from transforms.dataset.naming import SPLITS
 from transforms.examples.options import ExampleOptions
+from transforms.formats.settings import FormatSettings
 from transforms.storage.objects import is_remote
 from transforms.storage.stores import ObjectOptions
 from transforms.work_folder import WorkFolder
@@ -18,8 +19,8 @@ class Publication:
     Attributes:
         output: the folder, or URI, that versions are published to.
         version: the name of the version.
-        release: the dataset's version for readers.
         formats: names of the output formats.
+        settings: of all formats.
         shard_size: target size of a shard in bytes.
         num_shards: number of shards of each split; None where `shard_size` decides.
         examples: options of making examples.
@@ -40,8 +41,8 @@ class Publication:
 
     output: str
     version: str
-    release: str
     formats: tuple[str, ...]
+    settings: FormatSettings
     shard_size: int
     num_shards: int | None
     examples: ExampleOptions

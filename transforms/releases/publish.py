@@ -13,7 +13,7 @@ from transforms.releases import lease
 from transforms.releases.commit import commit
 from transforms.releases.outcome import OUTCOME
 from transforms.releases.publication import Publication
-from transforms.releases.shards import ShardPlan, plan_shards, seal_shard
+from transforms.releases.shards import ShardPlan, plan_shards, seal_shard, sync_shard
 from transforms.storage import files
 
 
@@ -59,7 +59,7 @@ class SealShardFn(_PublicationFn):
 
     def process(self, plan: ShardPlan) -> Iterable[Shard]:
         config = self.config
-        shard = seal_shard(plan, config.version_folder, config.release, config.object_options)
+        shard = seal_shard(plan, config.version_folder, config.settings, config.object_options)
         self._flush()
         self._last = shard
         yield shard
@@ -69,7 +69,7 @@ class SealShardFn(_PublicationFn):
 
     def _flush(self) -> None:
         if self._last:
-            files.sync(os.path.join(self.config.version_folder, self._last.path))
+            sync_shard(self._last, self.config.version_folder)
 
 
 class CommitFn(_PublicationFn):

@@ -7,16 +7,20 @@ import shutil
 import tempfile
 import uuid
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby, pairwise, zip_longest
-from typing import NamedTuple
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Self
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Shard
-from transforms.formats.format import FileKind
+from transforms.formats.format import CreateFile, FileKind
 from transforms.formats.part import DamagedPartError, HashingFile, StoredPart
 from transforms.formats.registry import find_format
+from transforms.formats.settings import FormatSettings
 from transforms.formats.shard_count import shards_at_least
 from transforms.releases.shard_files import download
 from transforms.reuse import previous, recording
@@ -46,6 +50,8 @@ def plan_shards(
 ) -> Iterator[ShardPlan]:
     """Groups the parts of each format and split, in key order, into shards.
 
+    Parts of files that all examples of a split share make its last shard.
+
     A part of an eighth of `shard_size` or more is a shard by itself; smaller neighbours are put
     together to shards of about `shard_size`. Where these would be fewer than a split is to have, or
     their number is given, they are made of about as many examples each.
@@ -57,17 +63,31 @@ def plan_shards(
     """
     for (form, split), some in groupby(sorted(parts), lambda part: (part.format, part.split)):
         of_split = list(some)
-        shards = _by_size(of_split, shard_size)
-        if form != naming.LINEAGE:
-            examples = sum(part.num_examples for part in of_split)
-            number = min(shards_at_least(examples, num_shards), len(of_split))
-            if num_shards or len(shards) < number:
-                shards = _evenly(of_split, number)
+        shared = [part for part in of_split if part.is_shared]
+        of_examples = [part for part in of_split if not part.is_shared]
+        shards = _group(form, of_examples, shard_size, num_shards)
+        shards = [*shards, shared] if shared else shards
         for index, group in enumerate(shards):
             yield ShardPlan(form, split, index, len(shards), tuple(group))
 
 
-def _by_size(parts: Iterable[BuiltPart], shard_size: int) -> list[list[BuiltPart]]:
+def _group(
+    form: str, parts: Sequence[BuiltPart], shard_size: int, num_shards: int | None
+) -> Sequence[Sequence[BuiltPart]]:
+    """Returns the shards of a split's examples; arguments as of `plan_shards`."""
+    most_bytes = _kind_of(form).most_target_bytes
+    shards = _by_size(parts, min(shard_size, most_bytes))
+    if form == naming.LINEAGE:
+        return shards
+    examples = sum(part.num_examples for part in parts)
+    number = min(shards_at_least(examples, num_shards), len(parts))
+    even = _evenly(parts, number)
+    largest = max(sum(part.bytes for part in some) for some in even)
+    is_possible = largest <= most_bytes * _SLACK
+    return even if is_possible and (num_shards or len(shards) < number) else shards
+
+
+def _by_size(parts: Iterable[BuiltPart], shard_size: float) -> list[list[BuiltPart]]:
     shards: list[list[BuiltPart]] = []
     room = 0.0
     for part in parts:
@@ -93,14 +113,14 @@ def _evenly(parts: Sequence[BuiltPart], shards: int) -> list[Sequence[BuiltPart]
 
 
 def seal_shard(
-    plan: ShardPlan, folder: str, release: str, options: ObjectOptions = files.DEFAULTS
+    plan: ShardPlan, folder: str, settings: FormatSettings, options: ObjectOptions = files.DEFAULTS
 ) -> Shard:
     """Makes a shard of its parts, having read every byte of them back; it isn't flushed.
 
     Args:
         plan: the shard.
         folder: the version's folder, local or in an object store; so may the parts be.
-        release: the dataset's version for readers.
+        settings: of all formats.
         options: how object stores are reached.
 
     Raises:
@@ -108,7 +128,7 @@ def seal_shard(
         StorageError: The object store can't be read, or written to.
     """
     kind = _kind_of(plan.form)
-    path = kind.shard_path(release, plan.split, plan.index, plan.shards)
+    path = kind.shard_path(settings, plan.split, plan.index, plan.shards)
     target = os.path.join(folder, path)
     num_examples = sum(part.num_examples for part in plan.parts)
     parts = tuple(part._replace(path="", origin=None) for part in plan.parts)
@@ -120,11 +140,20 @@ def seal_shard(
         scratch = _make_scratch(plan.parts, stack)
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
-        size, sha256 = _put_together(plan._replace(parts=local), attempt)
+        with _LooseFiles(folder, scratch, options) as loose:
+            size, sha256 = _put_together(plan._replace(parts=local), attempt, loose.create)
         if kind.count(attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
         footer = kind.footer_checksum(attempt)
-    return shard(bytes=size, sha256=sha256, footer=footer)
+    return shard(bytes=size, sha256=sha256, footer=footer, loose_bytes=loose.bytes)
+
+
+def sync_shard(shard: Shard, folder: str) -> None:
+    """Makes a shard in a version's folder last, with the files that it lists."""
+    kind = _kind_of(shard.format)
+    if kind.has_loose_files and not is_remote(folder):
+        os.sync()  # thousands of small files one by one would take minutes
+    files.sync(os.path.join(folder, shard.path))
 
 
 def _make_scratch(parts: Iterable[BuiltPart], stack: contextlib.ExitStack) -> str:
@@ -176,17 +205,67 @@ def _localise(part: BuiltPart, scratch: str, options: ObjectOptions) -> BuiltPar
     return part._replace(path=path)
 
 
-def _put_together(plan: ShardPlan, attempt: str) -> tuple[int, str]:
+class _LooseFiles:
+    """Creates the files that a shard lists; they are there once the context ends.
+
+    To an object store several go at once, since a request takes longer than a picture's bytes.
+
+    Attributes:
+        bytes: of all files so far.
+    """
+
+    def __init__(self, folder: str, scratch: str, options: ObjectOptions) -> None:
+        """Arguments as of `seal_shard`; `scratch` is a local folder."""
+        self.bytes = 0
+        self._folder = folder
+        self._scratch = scratch
+        self._options = options
+        self._threads = ThreadPoolExecutor(options.max_concurrent, "loose files")
+        self._uploads: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        with self._threads:
+            while self._uploads and error is None:
+                self._uploads.popleft().result()
+
+    @contextlib.contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        """Opens a file, as of `format.CreateFile`."""
+        target = os.path.join(self._folder, path)
+        if not is_remote(target):
+            with files.staged(target, self._scratch) as attempt, open(attempt, "wb") as file:
+                yield file
+                self.bytes += file.tell()
+            return
+        attempt = os.path.join(self._scratch, uuid.uuid4().hex)
+        with open(attempt, "wb") as file:
+            yield file
+            self.bytes += file.tell()
+        if len(self._uploads) == self._options.max_concurrent:
+            self._uploads.popleft().result()
+        self._uploads.append(self._threads.submit(self._upload, target, attempt))
+
+    def _upload(self, target: str, attempt: str) -> None:
+        objects.upload(target, Path(attempt), self._options)
+        os.remove(attempt)
+
+
+def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[int, str]:
     """Makes a file of verified parts; returns its size and SHA-256."""
     digest = hashlib.sha256()
-    if len(plan.parts) == 1:
+    kind = _kind_of(plan.form)
+    if len(plan.parts) == 1 and kind.parts_are_shards:
         (part,) = plan.parts
         StoredPart(part.path, part.crc32).read(digest.update)
         os.link(part.path, attempt)
         return part.bytes, digest.hexdigest()
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
-        _kind_of(plan.form).concatenate(_read_ahead(plan.parts), file)
+        shared = plan.parts[0].is_shared and find_format(plan.form).shared
+        (shared or kind).concatenate(_read_ahead(plan.parts), file, create)
         return file.tell(), file.digest
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from transforms.dataset.naming import MANIFEST
 from transforms.formats.registry import preferred, whole
 from transforms.releases import verify_files
-from transforms.releases.manifest import Manifest, ManifestError
+from transforms.releases.manifest import Manifest, ManifestError, ShardFile
 from transforms.releases.merging import Batch, align, within
 from transforms.releases.output import LatestError, Output, find_change, list_contents
 from transforms.releases.verify_agreement import Comparison, Stream, Tally
@@ -121,7 +121,8 @@ class _Check:
         self.sizes = sizes = contents.sizes
         self._problems(verify_files.check_manifest(self.name, manifest))
         self._problems(verify_files.check_counts(manifest))
-        self._problems(verify_files.check_files(manifest, contents))
+        loose = verify_files.list_loose_files(folder, manifest, sizes, options)
+        self._problems(verify_files.check_files(manifest, contents, loose))
         self._problems(verify_files.check_content(folder, manifest, sizes, options))
         self._problems(verify_files.check_reuse_files(folder, manifest, sizes, options))
         tasks = self._plan_tasks(manifest, sample)
@@ -197,7 +198,7 @@ class _Check:
         return [task for _, task in sorted(tasks, key=lambda pair: pair[0])]
 
     def _check_shards(self, tasks: Sequence[ShardTask], num_workers: int) -> None:
-        total = sum(self.sizes[task.shard.path] for task in tasks)
+        total = sum(self._size_of(task.shard) for task in tasks)
         with spread(check_shard, tasks, num_workers) as results:
             waiting: dict[Stream, list] = defaultdict(list)
             for task, result in zip(tasks, results, strict=True):
@@ -215,6 +216,10 @@ class _Check:
                 where = ", ".join(sorted(names)) or "how they are encoded"
                 self._problem(f"{split}: {tally} in {form} isn't as in {first}: {where}")
 
+    def _size_of(self, shard: ShardFile) -> int:
+        """Returns the size of a shard that is there, with the files that it lists."""
+        return self.sizes[shard.path] + shard.loose_bytes
+
     def _batches(
         self, shards: Sequence[tuple[ShardTask, Callable[[], ShardReport]]], total: int
     ) -> Iterator[Batch]:
@@ -227,7 +232,7 @@ class _Check:
                 self.report(f"{path}: {line}")
             self.account.damaged += len(report.damaged)
             self.account.shards += 1
-            self.account.bytes += self.sizes[path]
+            self.account.bytes += self._size_of(task.shard)
             self.account.pictures += report.pictures
             self.annotations += report.annotations
             self.advance(self.account.bytes, total)

@@ -1,13 +1,14 @@
 """Checks of all but the shards' content: names, sizes, counts and other files of a version; and
 `latest`, the pins and the dataset card beside the versions."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,13 +18,14 @@ import pyarrow.parquet as pq
 from transforms.dataset import failures
 from transforms.dataset.naming import CLASSES, IMAGE_IDS, MANIFEST
 from transforms.dataset.schema import MAP_COLUMNS
+from transforms.formats.format import Content, FormatError
 from transforms.formats.registry import FORMATS, find_format
 from transforms.kinds.registry import example_columns
 from transforms.releases import card, listed_images
 from transforms.releases.counts import find_uneven_columns, shard_sizes
 from transforms.releases.manifest import Manifest, ManifestError
 from transforms.releases.output import ENTRIES, Contents, LatestError, Output, list_names
-from transforms.releases.shard_files import sha256_of
+from transforms.releases.shard_files import local_copy, sha256_of
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.storage.regular import IrregularError, irregular_kind
@@ -58,7 +60,7 @@ def check_manifest(name: str, manifest: Manifest) -> Iterator[str]:
                     f"shards {total:,}"
                 )
             for index, shard in enumerate(shards):
-                path = find_format(form).shard_path(manifest.release, name, index, len(shards))
+                path = find_format(form).shard_path(manifest.settings, name, index, len(shards))
                 if shard.path != path:
                     yield f"{MANIFEST}: names {shard.path} where {path} should be"
         seen.update(shard.path for shard in split.shards)
@@ -94,12 +96,34 @@ def check_counts(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
+def list_loose_files(
+    folder: str, manifest: Manifest, sizes: Mapping[str, int], options: ObjectOptions
+) -> set[str]:
+    """Returns the paths of the files that shards list; what isn't a list is found later.
+
+    Args:
+        folder: of the version.
+        manifest: the manifest.
+        sizes: of the files that are there.
+        options: how object stores are reached.
+    """
+    found = set()
+    for _, shard in manifest.shards():
+        form = find_format(shard.format)
+        if shard.path in sizes and form.has_loose_files:
+            path = os.path.join(folder, shard.path)
+            with contextlib.suppress(FormatError), local_copy(path, options) as copy:
+                found |= {file.path for file in form.listed_files(copy)}
+    return found
+
+
+def check_files(manifest: Manifest, contents: Contents, loose: Collection[str]) -> Iterator[str]:
     """Yields a line for each file that is missing, has another size, or isn't in the manifest.
 
     Args:
         manifest: the manifest.
         contents: what lies in the version's folder.
+        loose: paths of the files that shards list.
     """
     sizes, irregular = contents
     listed = [*manifest.files_for_readers(), *manifest.reuse]
@@ -107,7 +131,7 @@ def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
         size = sizes.get(file.path)
         if size is not None and size != file.bytes:
             yield f"{file.path}: has {size:,} bytes, not {file.bytes:,}"
-    wanted = {MANIFEST, *(file.path for file in listed), *_document_tests(manifest)}
+    wanted = {MANIFEST, *(file.path for file in listed), *_document_tests(manifest), *loose}
     if (manifest.selection or {}).get("image_ids"):
         wanted.add(IMAGE_IDS)
     failed = {path for path in sizes if _FAILURES.fullmatch(path)}
@@ -117,7 +141,13 @@ def check_files(manifest: Manifest, contents: Contents) -> Iterator[str]:
         wanted |= failed
     yield from (f"{path}: is {kind}, not a file" for path, kind in sorted(irregular.items()))
     yield from (f"{path}: is missing" for path in sorted(wanted - sizes.keys() - irregular.keys()))
-    yield from (f"{path}: is not in the manifest" for path in sorted(sizes.keys() - wanted))
+    caches = [pattern for form in manifest.formats for pattern in find_format(form).caches]
+    others = {path for path in sizes.keys() - wanted if not _is_any(path, caches)}
+    yield from (f"{path}: is not in the manifest" for path in sorted(others))
+
+
+def _is_any(path: str, patterns: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in patterns)
 
 
 def check_content(
@@ -190,7 +220,7 @@ def _document_tests(manifest: Manifest) -> dict[str, Callable[[Any], bool]]:
     tests: dict[str, Callable[[Any], bool]] = {CLASSES: partial(_are_classes, order=order)}
     for form, schema in recorded_schemas(manifest).items():
         shards = shard_sizes(manifest.splits, form)
-        tests |= find_format(form).document_tests(manifest.release, schema, shards)
+        tests |= find_format(form).document_tests(manifest.settings, schema, shards)
     return tests
 
 
@@ -202,7 +232,8 @@ def recorded_schemas(manifest: Manifest) -> Schemas:
     columns = example_columns(
         with_image=manifest.with_pictures, maps=[name for name in MAP_COLUMNS if name in maps]
     )
-    return {form: find_format(form).schema(columns) for form in manifest.formats}
+    content = Content(columns, manifest.settings)
+    return {form: find_format(form).schema(content) for form in manifest.formats}
 
 
 def _are_classes(classes: list, order: list | None) -> bool:

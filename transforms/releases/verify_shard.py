@@ -1,11 +1,12 @@
 """Checks one shard of a version, every byte of it."""
 
+import contextlib
 import dataclasses
 import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +18,13 @@ from transforms.dataset.failures import PixelError, Reason
 from transforms.dataset.keys import image_keys
 from transforms.examples.imaging.decode import verify_pixels
 from transforms.examples.imaging.header import PILLOW_ERRORS, check_picture
-from transforms.formats.format import FormatError, Picture
+from transforms.formats.format import FormatError, ListedFile, Picture
 from transforms.formats.registry import find_format
 from transforms.releases.manifest import ShardFile
 from transforms.releases.merging import within
 from transforms.releases.shard_files import local_copy, sha256_of
 from transforms.releases.verify_agreement import Stream, Tally
+from transforms.storage.objects import AbsentError
 from transforms.storage.stores import ObjectOptions
 from transforms.wording import counted
 
@@ -104,7 +106,9 @@ def check_shard(task: ShardTask) -> ShardReport:
                 raise FormatError(
                     f"its SHA-256 is {sha256}, not {shard.sha256}: its bytes have changed"
                 )
-            for examples in find_format(shard.format).read(path, task.columns, task.schema):
+            form = find_format(shard.format)
+            report.problems += _check_listed(task, form.listed_files(path))
+            for examples in form.read(path, task.columns, task.schema):
                 ids.append(examples.image_ids)
                 first = sum(map(len, ids[:-1]))
                 wanted = within(task.sample, first, len(ids[-1])).tolist()
@@ -134,6 +138,15 @@ def check_shard(task: ShardTask) -> ShardReport:
     if task.compare:
         report.checksums = np.concatenate(checksums)[ordered]
     return report
+
+
+def _check_listed(task: ShardTask, listed: Iterable[ListedFile]) -> Iterator[str]:
+    """Yields a line for each file that a shard lists and that has changed."""
+    for file in listed:
+        with contextlib.suppress(FileNotFoundError, AbsentError):  # `check_files` has a line for it
+            sha256 = sha256_of(os.path.join(task.folder, file.path), task.options)
+            if sha256 != file.sha256:
+                yield f"{file.path}: its SHA-256 is {sha256}, not {file.sha256}: it has changed"
 
 
 def find_example(task: ShardTask, image_id: str) -> dict[str, Any] | None:

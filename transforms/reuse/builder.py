@@ -8,15 +8,19 @@ from collections.abc import Generator, Mapping
 import numpy as np
 
 from transforms import metrics, progress
+from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import BuiltPart
 from transforms.examples.join import Joined
 from transforms.examples.options import ExampleOptions, PartOptions
 from transforms.examples.report import BuiltBucket
 from transforms.examples.splits import split_table
+from transforms.examples.voices.read import count_recordings
 from transforms.examples.write import PartBuilder
+from transforms.formats.registry import find_format
 from transforms.kinds.registry import count_annotations
 from transforms.reuse import recording
 from transforms.reuse.finished import FinishedImages
+from transforms.reuse.identity import voice_identities
 from transforms.reuse.lineage import digest_of, lineage_of, written_rows
 from transforms.reuse.previous import Previous
 
@@ -44,6 +48,9 @@ class ReusingBuilder:
 
     def open(self) -> None:
         self.builder.open()
+        self._has_loose_files = any(
+            find_format(form).has_loose_files for form in self.parts.formats
+        )
         self._previous = None
         if self.folder:
             options = self.options.object_options
@@ -53,23 +60,27 @@ class ReusingBuilder:
         self.builder.close()
 
     def build(
-        self, bucket: int, joined: Joined, class_index: Mapping[str, int]
+        self, bucket: int, joined: Joined, classes: ClassTable
     ) -> Generator[BuiltPart, None, BuiltBucket]:
         turned = self.options.image_spec.apply_rotation
         lineage = {
             split: lineage_of(images, self.options.sources, turned)
             for split, images in split_table(joined.table)
         }
-        classes = repr(sorted(class_index.items())).encode()
         given = [rows.view(np.uint8) for rows in lineage.values()]
-        digest = digest_of(joined.table, [*given, classes])
+        given += [
+            voice_identities(images, self.options.sources)
+            for _, images in split_table(joined.table)
+            if self.options.with_voices
+        ]
+        digest = digest_of(joined.table, [*given, repr(classes.records).encode()])
         parts = self._reuse_bucket(bucket, digest, len(joined.table))
         if parts:
             yield from parts
             built = self._account_for(joined)
         else:
             finished = self._find_finished(lineage)
-            built = yield from self.builder.build(bucket, joined, class_index, finished)
+            built = yield from self.builder.build(bucket, joined, classes, finished)
             for split in built.splits:
                 if self.options.with_pictures and split.split in finished:
                     split.reused_pictures = int(finished[split.split].pictures.sum())
@@ -88,7 +99,7 @@ class ReusingBuilder:
 
     def _reuse_bucket(self, bucket: int, digest: str, images: int) -> list[BuiltPart] | None:
         """Returns the parts of a bucket whose input is that of the version before."""
-        if not self._previous or not images:
+        if not self._previous or not images or self._has_loose_files:
             return None
         reused = self._previous.bucket(
             bucket, self.parts.buckets, digest, images, self.parts.formats
@@ -105,6 +116,8 @@ class ReusingBuilder:
             account = built.add_split(split)
             account.annotations = count_annotations(images)
             account.reused_pictures = len(images) if self.options.with_pictures else 0
+            if self.options.with_voices:
+                account.recordings = count_recordings(images)
         return built
 
     def _find_finished(self, lineage: Mapping[str, np.ndarray]) -> dict[str, FinishedImages]:

@@ -1,8 +1,9 @@
-"""Identities of pictures and masks: those that haven't changed needn't be read again.
+"""Identities of pictures, masks and recordings: those that haven't changed needn't be read again.
 
 A member of a folder counts by name, size and time of change, or ETag; of a zip by size and CRC-32;
 of a tar by its place in an archive that counts by size and time, or ETag. A picture that is asked
-for by name counts by its address. These are the rules of `building.fingerprint`, image by image.
+for by name counts by its address; recordings likewise. These are the rules of
+`building.fingerprint`, image by image.
 """
 
 from collections.abc import Iterable, Sequence
@@ -75,6 +76,27 @@ def mask_identities(
     lengths, masks = _flattened(images["masks"])
     names = _hashes(masks.field("mask_path").to_pylist()) if len(masks) else _hashes([])
     return np.maximum(_chain_lists(identities, lengths, names), _LEAST)
+
+
+def voice_identities(images: pa.Table, sources: Sequence[Source]) -> np.ndarray:
+    """Returns the identities of the recordings of images, one for all recordings of an image.
+
+    Their names are those that narratives have.
+
+    Args:
+        images: n rows of `join.Joined.table`.
+        sources: all sources, by index.
+
+    Returns:
+        (n,) uint64.
+    """
+    asked = [
+        "listed" if source.medium in LISTED else (source.medium, *_address(source))
+        for source in sources
+        if source.kind == "voice_files"
+    ]
+    identities = np.full(len(images), _hashes([repr(asked)])[0])
+    return _chain_lists(identities, *_members(images["voice_files"], sources))
 
 
 def _members(lists: pa.ChunkedArray, sources: Sequence[Source]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,8 @@ from transforms.kinds.registry import ANNOTATIONS
 from transforms.reuse.identity import UNKNOWN, mask_identities, picture_identities
 from transforms.reuse.recording import ROW
 
-#: Columns of addresses; lineage rows have the identities of the files instead.
-_ADDRESSES = ("pictures", "mask_files")
+#: Columns of addresses; the identities of the files count instead.
+_ADDRESSES = ("pictures", "mask_files", "voice_files")
 
 
 def lineage_of(images: pa.Table, sources: Sequence[Source], turned: bool) -> np.ndarray:

@@ -214,7 +214,8 @@ def _read(folder: str, table: pa.Table, options: ObjectOptions) -> Iterator[_Rec
             start += row["bytes"]
             first += row["num_examples"]
             own = {name: row[name] for name in _OF_PART}
-            yield _RecordedPart(BuiltPart(**own | {"path": path, "origin": origin}), row["digest"])
+            own |= {"path": path, "origin": origin, "dropped": tuple(row["dropped"])}
+            yield _RecordedPart(BuiltPart(**own), row["digest"])
 
 
 def link_into(folder: str, path: str) -> str:

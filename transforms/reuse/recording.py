@@ -19,6 +19,7 @@ from transforms.dataset import naming
 from transforms.dataset.elements import BucketCount, BuiltPart, Shard
 from transforms.formats.format import FileKind
 from transforms.formats.part import Crc32, HashingFile
+from transforms.formats.settings import FormatSettings
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -38,6 +39,7 @@ PART = pa.schema(
         "bytes": pa.int64(),
         "crc32": pa.string(),
         "body": pa.string(),
+        "dropped": pa.map_(pa.string(), pa.int64()),
         "digest": pa.string(),  # of the bucket's input; null where something of it failed
         "path": pa.string(),
         "size": pa.int64(),
@@ -76,7 +78,7 @@ class LineageRows(FileKind):
 
     name = naming.LINEAGE
 
-    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+    def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"{naming.LINEAGE}/{split}-{naming.numbers(index, shards)}"
 
     def count(self, path: str) -> int:

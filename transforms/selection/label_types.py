@@ -40,7 +40,7 @@ class LabelType:
         """Returns which rows of the kind are of this type, (n,) bool."""
         if self.by_machine is None:
             return np.ones(len(rows), bool)
-        is_machine = text_mask(rows.field("source"), lambda texts: texts == _MACHINE)
+        is_machine = are_by_machine(rows.field("source"))
         return is_machine if self.by_machine else ~is_machine
 
     def may_hold(self, path: str) -> bool:
@@ -49,6 +49,12 @@ class LabelType:
         if self.by_machine is None or ("machine" in name) == ("human" in name):
             return True
         return ("machine" in name) == self.by_machine
+
+
+def are_by_machine(sources: pa.Array) -> np.ndarray:
+    """Returns which sources of image labels, (n,), plain or a dictionary, are a classifier: (n,)
+    bool."""
+    return text_mask(sources, lambda texts: texts == _MACHINE)
 
 
 #: All label types, by name: every kind of annotation is one, and labels by machines are apart.

@@ -14,7 +14,11 @@ from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
 
 #: Kinds of source that are listed, with what counts as a member.
-CONTENTS = {"pictures": listing.PICTURES, "mask_files": listing.MASKS}
+CONTENTS = {
+    "pictures": listing.PICTURES,
+    "mask_files": listing.MASKS,
+    "voice_files": listing.VOICES,
+}
 
 
 def list_source(
@@ -23,7 +27,7 @@ def list_source(
     """Lists a folder or archive.
 
     Args:
-        source: of kind `pictures` or `mask_files`.
+        source: of a kind in `CONTENTS`.
         options: how object stores are reached.
         unpacked: the tar of a `.tar.gz`, which can't be sought into: its members are listed.
 
@@ -75,7 +79,7 @@ def digest_folder(source: Source, options: ObjectOptions) -> str:
     """Returns a hash of the listing of a folder.
 
     Args:
-        source: of kind `pictures` or `mask_files`, and `folder` its medium.
+        source: of a kind in `CONTENTS`, and `folder` its medium.
         options: how object stores are reached.
 
     Raises:

@@ -1,4 +1,4 @@
-"""ListMembers: pixel and mask sources → addresses of members, keyed like the rows of a table."""
+"""ListMembers: folders and archives → addresses of their members, keyed like rows of a table."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ def list_outputs(
     """Yields keyed batches of addresses, and by tag the other outputs of `ListMembers`.
 
     Args:
-        source: of kind `pictures` or `mask_files`.
+        source: of a kind in `contents.CONTENTS`.
         options: how object stores are reached.
         unpacked: as `unpack_source` returned it.
     """
@@ -69,8 +69,8 @@ def list_outputs(
         yield from _outputs(source, order, listing.SCHEMA.empty_table(), [failure])
         order += 1
         members += 1
-        if contents.stage == Stage.MASK:  # images without a picture count as failed instead
-            damage = f"cut or damaged ({error}), so masks are lost: get it again"
+        if contents.stage != Stage.FETCH:  # images without a picture count as failed instead
+            damage = f"cut or damaged ({error}), so {contents.noun}s are lost: get it again"
     is_empty = order == 0
     warning = listing.describe_unused(contents, members, similar, others, is_empty)
     if warning or damage:

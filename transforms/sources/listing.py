@@ -1,4 +1,4 @@
-"""Listing pixel and mask sources as tables that travel to the buckets of their images.
+"""Listing folders and archives as tables that travel to the buckets of their members' images.
 
 The members of a folder, tar or zip are walked without reading their bytes.
 """
@@ -82,6 +82,16 @@ MASKS = Contents(
     "mask PNG",
     "IMAGE_ID_MID_BOX_ID.png",
 )
+#: `<dataset>_<imageid>_<annotator>.ogg` and the like
+VOICES = Contents(
+    re.compile(
+        r"(?!\.)(?:.*[^0-9a-f])?([0-9a-f]{16})(?:[^0-9a-f].*)?\.(?i:og[ga]|opus)", re.DOTALL
+    ),
+    Stage.VOICE,
+    re.compile(r"(?!\.).*\.(?i:og[ga]|opus|mp3|m4a|wav|flac|webm)", re.DOTALL),
+    "recording",
+    "DATASET_IMAGE_ID_ANNOTATOR.ogg",
+)
 
 
 _ARCHIVE = re.compile(r"\.(?i:tar|tgz|tar\.gz|zip)$")
@@ -159,14 +169,14 @@ def kind_of(
 def list_members(
     path: str, contents: Contents, options: ObjectOptions = files.DEFAULTS, stamp: str = ""
 ) -> Iterator[Listing]:
-    """Lists the pictures or masks in a folder, tar or zip; nothing in it is opened.
+    """Lists the pictures, masks or recordings in a folder, tar or zip; nothing in it is opened.
 
     Members with an unsafe path, links and devices become failures; other names are skipped. In a
     folder the order is that of the names, in an archive its own.
 
     Args:
         path: a folder, tar or zip, local or in an object store.
-        contents: `PICTURES` or `MASKS`.
+        contents: `PICTURES`, `MASKS` or `VOICES`.
         options: how object stores are reached.
         stamp: of an archive that must be as it was planned; members of folders get their own.
 

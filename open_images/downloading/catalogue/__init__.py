@@ -21,6 +21,12 @@ PUBLISHED = Path(__file__).with_name("files.tsv")
 #: The public bucket of pictures.
 PICTURES_URL = "https://open-images-dataset.s3.amazonaws.com/{split}/{image_id}.jpg"
 
+#: Recordings of narratives, which name the rest of the path; and what is before it on a mirror.
+VOICES_PATH = "/localized-narratives/voice-recordings"
+VOICES_URL = f"https://storage.googleapis.com{VOICES_PATH}/{{voice_recording}}"
+#: The kind of these, which are no files of the catalogue.
+VOICES = "voices"
+
 #: Downloaded only where `--kinds` names them: pixels, rows that other files hold too, and MIAP,
 #: which annotates the people of the box tables once more.
 OPTIONAL_KINDS = ("mask_pngs", "image_tars", "all_images", "boxable_image_labels", "person_boxes")

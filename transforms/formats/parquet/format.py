@@ -12,10 +12,19 @@ import pyarrow.parquet as pq
 from transforms.dataset.elements import BuiltPart
 from transforms.dataset.naming import numbers
 from transforms.formats import described
-from transforms.formats.format import Format, FormatError, Schema, open_shard, pieces
+from transforms.formats.format import (
+    Content,
+    CreateFile,
+    Format,
+    FormatError,
+    Schema,
+    open_shard,
+    pieces,
+)
 from transforms.formats.parquet import concatenate
 from transforms.formats.parquet.writer import ParquetWriter
 from transforms.formats.part import HashingFile, StoredPart
+from transforms.formats.settings import FormatSettings
 from transforms.formats.tables import TableExamples
 from transforms.kinds.registry import EXAMPLE
 from transforms.storage import files
@@ -37,14 +46,17 @@ class Parquet(Format):
     name = "parquet"
     writer = ParquetWriter
     has_row_access = True
+    media_type = "application/x-parquet"
 
-    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
+    def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"parquet/{split}-{numbers(index, shards)}.parquet"
 
     def count(self, path: str) -> int:
         return pq.read_metadata(path).num_rows
 
-    def concatenate(self, parts: Iterable[StoredPart], destination: HashingFile) -> None:
+    def concatenate(
+        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+    ) -> None:
         paths = []
         for part in parts:
             part.read()
@@ -57,7 +69,7 @@ class Parquet(Format):
     def data_files(self, split: str) -> str:
         return f"parquet/{split}-*.parquet"
 
-    def loading_code(self, folder: str, release: str, split: str) -> str:
+    def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         data_files = {split: f"{glob.escape(folder)}/{self.data_files(split)}"}
         return (
             "from datasets import load_dataset; "
@@ -80,8 +92,11 @@ class Parquet(Format):
             whole = _read_shard(part.path, part.origin.footer, options)
             whole.extract(shard, part.origin.row, part.num_examples, destination)
 
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
+    def schema(self, content: Content) -> dict[str, str]:
         return described.describe(EXAMPLE)
+
+    def record_columns(self, schema: Schema) -> pa.Schema:
+        return described.parse(schema)
 
     def read(
         self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None

@@ -29,10 +29,6 @@ _VALUE = 2
 def encode_examples(table: pa.Table, names: Sequence[str]) -> wire.Messages:
     """Serialises the rows of a table.
 
-    The work is a loop over features, about eighty, and none over rows. What precedes the values of
-    a feature in a row depends on nothing but their size, so it's encoded once for all rows that
-    agree in this. Where there are no values, that is all there is.
-
     Args:
         table: n rows with the columns of `EXAMPLE`.
         names: which columns to encode; see `schema.example_columns`.
@@ -44,7 +40,22 @@ def encode_examples(table: pa.Table, names: Sequence[str]) -> wire.Messages:
         KeyError: the table lacks a column.
         pa.ArrowInvalid: a column's text exceeds 2 GiB; encode fewer rows at a time.
     """
-    found = leaves(table, names)
+    return encode_features(leaves(table, names))
+
+
+def encode_features(found: Sequence[Leaf]) -> wire.Messages:
+    """Serialises examples of any features.
+
+    The work is a loop over features, about eighty, and none over rows. What precedes the values of
+    a feature in a row depends on nothing but their size, so it's encoded once for all rows that
+    agree in this. Where there are no values, that is all there is.
+
+    Args:
+        found: one or more features of n examples, in byte order of their keys.
+
+    Returns:
+        n messages, a tf.train.Example each.
+    """
     contents = _contents(found)
     sizes = np.stack([np.diff(wire.bounds(content)) for content in contents])
     prefixes, totals = _prefixes(found, sizes)

@@ -2,7 +2,8 @@
 
 A leaf of the Arrow schema becomes the feature with its path as key (`bboxes/label`), except that
 
-- a picture's bytes are the feature itself (`image`); its path has no place in TFDS's Image;
+- a picture's bytes are the feature itself (`image`), and a recording's (`narratives/voice`); paths
+  have no place in TFDS's Image;
 - the corners of a box are one BBoxFeature, float32 ymin, xmin, ymax, xmax (`bboxes/bbox`,
   `masks/bbox`, `relationships/bbox1` and `bbox2`);
 - a list within a list is ragged, and its leaves become `<key>/ragged_flat_values` and, a level of
@@ -98,17 +99,17 @@ def _walk(
         children = dict(zip(array.type.names, array.flatten(), strict=True))
         for name, fields in members(array.type).items():
             if name in BOXES:
-                corners = [_values(children[field]) for field in fields]
+                corners = [values_of(children[field]) for field in fields]
                 box = np.stack(corners, axis=1).ravel()
                 yield from _leaf(f"{key}/{name}", box, rows * len(corners), lengths)
             else:
                 yield from _walk(f"{key}/{name}", children[name], rows, lengths)
     elif pa.types.is_list(array.type):
-        sizes = _values(_filled(pc.list_value_length(array), 0))
+        sizes = values_of(_filled(pc.list_value_length(array), 0))
         inner = () if lengths is None else (*lengths, Leaf("", sizes, rows))
         yield from _walk(key, array.flatten(), wire.offsets_of(sizes)[rows], inner)
     else:
-        yield from _leaf(key, _values(array), rows, lengths)
+        yield from _leaf(key, values_of(array), rows, lengths)
 
 
 def _leaf(
@@ -122,8 +123,8 @@ def _leaf(
         yield leaf._replace(key=f"{key}/ragged_row_lengths_{level}")
 
 
-def _values(array: pa.Array) -> pa.LargeBinaryArray | np.ndarray:
-    """One of the three types of tf.train.Feature, nulls replaced."""
+def values_of(array: pa.Array) -> pa.LargeBinaryArray | np.ndarray:
+    """Returns values as one of the three types of tf.train.Feature, nulls replaced."""
     if pa.types.is_floating(array.type):
         return _filled(array, np.nan).to_numpy()
     if pa.types.is_integer(array.type):

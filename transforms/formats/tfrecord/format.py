@@ -1,66 +1,70 @@
 """TFRecord as an output format: read by tf.data, and by TFDS without any builder code."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from transforms.dataset.naming import numbers
-from transforms.formats.format import Format, Schema, Shards
+import pyarrow as pa
+
+from transforms.dataset.schema import MAP_COLUMNS, VOICE
+from transforms.formats.format import Content
 from transforms.formats.tfrecord import tfds
-from transforms.formats.tfrecord.examples import RecordExamples, read_examples
-from transforms.formats.tfrecord.features import leaves
-from transforms.formats.tfrecord.records import KIND_NAMES
-from transforms.formats.tfrecord.writer import TFRecordWriter, count_records
+from transforms.formats.tfrecord.base import DatasetFormat
+from transforms.formats.tfrecord.features import BOXES, Leaf, leaves, members
+from transforms.formats.tfrecord.writer import TFRecordWriter
 from transforms.kinds.registry import EXAMPLE
 
+_DESCRIPTION = """\
+Open Images: about nine million pictures with image-level labels, object bounding boxes, instance
+segmentation masks, visual relationships, localized narratives and point-level labels.
 
-class TFRecord(Format):
-    """Records that are a tf.train.Example each, and what TFDS reads of them beside the shards."""
+Labels are machine-generated identifiers (MIDs). Coordinates are fractions of the picture's width or
+height, from its top left corner; boxes are ymin, xmin, ymax, xmax; times are seconds.
+`masks/counts` is the compressed COCO run-length encoding of a mask with `masks/size` (height,
+width). What isn't known is -1 where it is an integer, NaN where it is a float, and empty where it
+is text or a list."""
+
+DATASET = tfds.Dataset("tfrecord", "open_images", "1.0.0", _DESCRIPTION)
+
+
+class TFRecord(DatasetFormat):
+    """Records with all columns of `EXAMPLE`."""
 
     name = "tfrecord"
     writer = TFRecordWriter
+    dataset = DATASET
 
-    def shard_path(self, release: str, split: str, index: int, shards: int) -> str:
-        name = f"{tfds.NAME}-{split}.tfrecord-{numbers(index, shards)}"
-        return f"{tfds.dataset_folder(release)}/{name}"
+    def empty_features(self, content: Content) -> Sequence[Leaf]:
+        return leaves(EXAMPLE.empty_table(), content.columns)
 
-    def refusal(self, image_encoding: str) -> str:
-        return "TensorFlow can't decode it" if image_encoding == "webp" else ""
-
-    def count(self, path: str) -> int:
-        return count_records(path)
-
-    def documents(self, release: str, columns: Sequence[str], shards: Shards) -> dict[str, Any]:
-        folder = tfds.dataset_folder(release)
-        return {
-            f"{folder}/features.json": tfds.features(columns),
-            f"{folder}/dataset_info.json": tfds.dataset_info(release, shards),
+    def describe(self, content: Content) -> dict[str, Any]:
+        pictures = {
+            "image": tfds.image(),
+            **{name: tfds.image("uint16", 1, encodingFormat="png") for name in MAP_COLUMNS},
         }
-
-    def document_tests(
-        self, release: str, schema: Schema, shards: Shards
-    ) -> dict[str, Callable[[Any], bool]]:
-        folder = tfds.dataset_folder(release)
-        return {
-            f"{folder}/features.json": lambda content: tfds.parse_features(content) == schema,
-            f"{folder}/dataset_info.json": lambda info: tfds.is_of_shards(info, release, shards),
-        }
-
-    def loading_code(self, folder: str, release: str, split: str) -> str:
-        data_dir = f"{folder}/{tfds.DATA_DIR}"
-        return (
-            "import tensorflow_datasets as tfds; "
-            f"dataset = tfds.load({f'{tfds.NAME}/{release}'!r}, split={split!r}, "
-            f"data_dir={data_dir!r})"
+        return tfds.features_dict(
+            {
+                name: pictures.get(name) or _describe(EXAMPLE.field(name).type)
+                for name in content.columns
+            }
         )
-
-    def schema(self, columns: Sequence[str]) -> dict[str, str]:
-        found = leaves(EXAMPLE.empty_table(), columns)
-        return {leaf.key: KIND_NAMES[leaf.kind] for leaf in found}
-
-    def read(
-        self, path: str, columns: Sequence[str] | None = None, schema: Schema | None = None
-    ) -> Iterator[RecordExamples]:
-        return read_examples(path, schema)
 
 
 FORMAT = TFRecord()
+
+
+def _describe(dtype: pa.DataType) -> dict[str, Any]:
+    if dtype == VOICE:
+        dtype = dtype.field("bytes").type
+    if pa.types.is_struct(dtype):
+        return tfds.features_dict(
+            {
+                name: tfds.box() if name in BOXES else _describe(dtype.field(fields[0]).type)
+                for name, fields in members(dtype).items()
+            }
+        )
+    if pa.types.is_list(dtype):
+        return tfds.sequence(_describe(dtype.value_type))
+    if pa.types.is_string(dtype):
+        return tfds.text()
+    name = {pa.float32(): "float32", pa.binary(): "string"}.get(dtype, str(dtype))
+    return tfds.number(name)

@@ -34,9 +34,13 @@ class TFRecordWriter(ExampleWriter):
     def write(self, table: pa.Table) -> None:
         for start in range(0, len(table), _SLICE_ROWS):
             rows = table.slice(start, _SLICE_ROWS)
-            for data in frame(encode_examples(rows, self._columns)):
+            for data in frame(self.encode(rows)):
                 self._file.write(data)
         self._rows += len(table)
+
+    def encode(self, rows: pa.Table) -> wire.Messages:
+        """Returns a tf.train.Example of each row, (n,); of some thousand rows at most."""
+        return encode_examples(rows, self._content.columns)
 
 
 def frame(records: wire.Messages) -> Iterator[pa.Buffer | bytes]:

@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+RECORDINGS = (".ogg", ".oga", ".opus")
 _TEXTS = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 _COMPRESSED = (".bz2", ".xz", ".zst", ".lz4", ".lzma", ".br", ".z", ".7z", ".rar")
@@ -73,6 +74,8 @@ def understand(name: str) -> Name:
         return Name(Role.TABLE, suffix)
     if suffix in PICTURES:
         return Name(Role.PICTURE, suffix)
+    if suffix in RECORDINGS:
+        return Name(Role.OTHER, suffix, "recordings go to --voices")
     if suffix in _SPREADSHEETS:
         return Name(Role.OTHER, suffix, "a spreadsheet: save it as CSV (UTF-8) to have it read")
     if not suffix:

@@ -1,0 +1,111 @@
+"""Writes a corpus of `benchmarks.formats` by a format's own library; needs nothing else.
+
+Usage: python benchmarks/format_peers.py NAME CORPUS OUTPUT
+"""
+
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from multiprocessing import Process
+from pathlib import Path
+
+WORKERS = 2
+_SHARD_BYTES = 256 << 20
+
+#: An image: its id, the path of its picture, and its boxes as the table has them.
+Image = tuple[str, Path, list[dict[str, str]]]
+
+
+def read_corpus(corpus: Path) -> list[Image]:
+    """Returns all images with their boxes."""
+    boxes: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for table in sorted((corpus / "annotations").glob("*annotations-bbox*.csv")):
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file):
+                boxes[row.pop("ImageID")].append(row)
+    pictures = sorted((corpus / "images").glob("*/*.jpg"))
+    return [(path.stem, path, boxes[path.stem]) for path in pictures]
+
+
+def write_webdataset(images: Sequence[Image], output: Path, worker: int) -> None:
+    """Writes tar archives by `ShardWriter`."""
+    import webdataset
+
+    pattern = f"{output}/train-{worker}-%05d.tar"
+    with webdataset.ShardWriter(pattern, maxsize=_SHARD_BYTES, verbose=0) as sink:
+        for image_id, path, boxes in images:
+            sink.write({"__key__": image_id, "jpg": path.read_bytes(), "json": boxes})
+
+
+def write_mds(images: Sequence[Image], output: Path, worker: int) -> None:
+    """Writes MDS shards by `MDSWriter`."""
+    from streaming import MDSWriter
+
+    columns = {"image_id": "str", "image": "jpeg", "json": "json"}
+    folder, hashes = f"{output}/{worker}", ["sha256"]
+    with MDSWriter(out=folder, columns=columns, hashes=hashes, size_limit=_SHARD_BYTES) as sink:
+        for image_id, path, boxes in images:
+            sink.write({"image_id": image_id, "image": path.read_bytes(), "json": boxes})
+
+
+def write_datumaro(images: Sequence[Image], output: Path, worker: int, form: str) -> None:
+    """Exports files by Datumaro."""
+    from datumaro.components.annotation import Bbox
+    from datumaro.components.dataset import Dataset
+    from datumaro.components.dataset_base import DatasetItem
+    from datumaro.components.media import Image as Media
+
+    names = sorted({box["LabelName"] for *_, boxes in images for box in boxes})
+    numbers = {name: number for number, name in enumerate(names)}
+    items = []
+    for image_id, path, boxes in images:
+        media = Media.from_file(str(path))
+        height, width = media.size
+        found = []
+        for row in boxes:
+            left, right = float(row["XMin"]) * width, float(row["XMax"]) * width
+            top, bottom = float(row["YMin"]) * height, float(row["YMax"]) * height
+            label = numbers[row["LabelName"]]
+            found.append(Bbox(left, top, right - left, bottom - top, label=label))
+        items.append(DatasetItem(image_id, subset="train", media=media, annotations=found))
+    Dataset.from_iterable(items, categories=names).export(
+        f"{output}/{worker}", form, save_media=True
+    )
+
+
+def write_coco(images: Sequence[Image], output: Path, worker: int) -> None:
+    """Exports COCO by Datumaro."""
+    write_datumaro(images, output, worker, "coco_instances")
+
+
+def write_yolo(images: Sequence[Image], output: Path, worker: int) -> None:
+    """Exports YOLO by Datumaro."""
+    write_datumaro(images, output, worker, "yolo")
+
+
+WRITERS: dict[str, Callable[[Sequence[Image], Path, int], None]] = {
+    "shard_writer": write_webdataset,
+    "mds_writer": write_mds,
+    "datumaro_coco": write_coco,
+    "datumaro_yolo": write_yolo,
+}
+
+
+def main(name: str, corpus: str, output: str) -> int:
+    """Runs a writer in two processes, of half of the images each; the exit code."""
+    Path(output).mkdir(parents=True)
+    images = read_corpus(Path(corpus))
+    processes = [
+        Process(target=WRITERS[name], args=(images[worker::WORKERS], Path(output), worker))
+        for worker in range(WORKERS)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return max(abs(process.exitcode or 0) for process in processes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -55,8 +55,8 @@ class TableExamples:
     def column_checksums(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
         present = [name for name in columns if name in self.table.column_names]
         # A version may have been built before there was some field, which is null then.
-        schema = pa.schema([EXAMPLE.field(name) for name in present])
-        table = self.table.select(present).cast(schema)
+        fields = map(_with_new_fields, map(self.table.schema.field, present))
+        table = self.table.select(present).cast(pa.schema(fields))
         return {name: _checksums(table, [name]) for name in present}
 
     def features(self, row: int) -> dict[str, Any]:
@@ -66,6 +66,25 @@ class TableExamples:
                 for leaf in leaves(self.table.slice(row, 1), self._columns)
             }
         )
+
+
+def _with_new_fields(field: pa.Field) -> pa.Field:
+    """Returns a column as of `EXAMPLE`, unless it has what that lacks."""
+    wanted = EXAMPLE.field(field.name)
+    return wanted if _is_within(field.type, wanted.type) else field
+
+
+def _is_within(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Returns whether a type is another one, perhaps without some fields of structs."""
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return _is_within(found.value_type, wanted.value_type)
+    if pa.types.is_struct(found) and pa.types.is_struct(wanted):
+        return all(
+            wanted.get_field_index(each.name) >= 0
+            and _is_within(each.type, wanted.field(each.name).type)
+            for each in found
+        )
+    return found == wanted
 
 
 def _to_list(values: pa.Array | np.ndarray) -> list[bytes] | np.ndarray:

@@ -83,11 +83,13 @@ relationships AS (
 ),
 narratives AS (
   SELECT image_id,
-    groupArray(CAST((annotator_id, caption, timed_caption, traces, voice_recording),
+    groupArray(CAST(
+      (annotator_id, caption, timed_caption, traces, voice_recording, (NULL, NULL)),
       'Tuple(annotator_id Int64, caption String,
         timed_caption Array(Tuple(utterance String, start_time Float32, end_time Float32)),
         traces Array(Array(Tuple(x Float32, y Float32, t Float32))),
-        voice_recording String)')) AS narratives
+        voice_recording String,
+        voice Tuple(bytes Nullable(String), path Nullable(String)))')) AS narratives
   FROM file('$annotations/*_localized_narratives*.jsonl', JSONEachRow,
     'image_id String, annotator_id Int64, caption String,
      timed_caption Array(Tuple(utterance String, start_time Float32, end_time Float32)),

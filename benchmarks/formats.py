@@ -1,4 +1,4 @@
-"""What each output format takes, with pictures, and what its own library's writer takes.
+"""Measures a build with pictures in each output format, and the writer of the format's library.
 
 Pictures and boxes are those of `benchmarks.pixels`. A build writes them in one format at a time,
 with two workers, from the page cache. A peer is a program of two processes that reads the same

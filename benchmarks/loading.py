@@ -74,7 +74,7 @@ class OtherExamplesError(Exception):
 
 
 class Runs(NamedTuple):
-    """What the runs of a loader took.
+    """The measurements of the runs of a loader.
 
     Attributes:
         results: what its loop wrote.

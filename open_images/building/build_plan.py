@@ -70,7 +70,7 @@ class BuildPlan(ExamplePlan, Publication):
 
     @property
     def need_classes(self) -> bool:
-        """Whether what is written depends on the dataset's classes."""
+        """Whether examples or formats depend on the dataset's classes."""
         formats = map(find_format, self.formats)
         return self.examples.needs_class_index or any(each.needs_classes for each in formats)
 

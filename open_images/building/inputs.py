@@ -29,7 +29,7 @@ _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 
 
 class _Containers(NamedTuple):
-    """What a flag names folders, archives and addresses for.
+    """A flag that names folders, archives and addresses.
 
     Attributes:
         flag: its name.

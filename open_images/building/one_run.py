@@ -1,4 +1,4 @@
-"""What runs of the flags of a build have in common: notes, time, and errors in one line."""
+"""The base of builds, plans and choices of images: notes, time, and errors in one line."""
 
 import abc
 import re

@@ -22,8 +22,8 @@ from transforms.dataset.failures import Failure
 from transforms.errors import UsageError
 from transforms.examples.imaging.process import ImageSpec
 from transforms.examples.options import ExampleOptions
-from transforms.formats.registry import FORMATS, find_format
-from transforms.formats.settings import DEFAULT_SETTINGS, FormatSettings
+from transforms.formats.registry import find_format
+from transforms.formats.settings import DEFAULT_SETTINGS, FORMAT_OF_SETTING, FormatSettings
 from transforms.kinds import vocabulary
 from transforms.kinds.images import IMAGES
 from transforms.kinds.masks import MASKS
@@ -338,8 +338,7 @@ def _check_formats(flags: BuildFlags, sources: Iterable[Source], settings: Forma
 
 def _flags_of_other_formats(flags: BuildFlags) -> dict[str, str]:
     """Returns the flags of formats that aren't written, and the format of each."""
-    others = (name for name in FORMATS if name not in flags.format)
-    return {flag: name for name in others for flag in find_format(name).flags}
+    return {flag: name for flag, name in FORMAT_OF_SETTING.items() if name not in flags.format}
 
 
 def _check_splits(annotations: list[Source]) -> None:

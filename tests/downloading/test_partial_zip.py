@@ -48,7 +48,7 @@ def cut(handler: servers.Handler, content: bytes) -> None:
 
 
 def test_connections_that_end_early(content: bytes, tmp_path: Path):
-    """What has come isn't asked for again, however often that is."""
+    """Bytes that have come aren't asked for again, however often a connection ends."""
     with servers.running() as server:
         server.behaviours["/masks.zip"] = 100 * [cut]
         partial = open_partial(server, content, tmp_path)

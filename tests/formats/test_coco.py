@@ -345,7 +345,7 @@ def mask(pixels: np.ndarray | None = None, **fields: Any) -> dict:
 
 
 def write_rows(folder: Path, *rows: dict[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
-    """What was dropped of the rows of one part, and the file of their instances."""
+    """Returns counts of what one part drops of the rows, and its file of instances."""
     part, files = write(folder, [pa.Table.from_pylist([*rows], EXAMPLE)], CONTENT)
     return dict(part.dropped), json.loads(files["coco/annotations/instances_train.json"])
 

@@ -8,7 +8,8 @@ import pytest
 from open_images.building.format_flags import FormatFlags
 from open_images.building.plan import make_plan
 from pipelines.cli import build_flags
-from transforms.formats.registry import FORMATS, find_format
+from transforms.formats.registry import FORMATS
+from transforms.formats.settings import FORMAT_OF_SETTING
 
 
 @pytest.mark.parametrize("form", ["parquet", "webdataset", "tfds_v4", "openimages"])
@@ -23,5 +24,6 @@ def test_versions_are_the_same_whatever_flags_other_formats_have(form: str, tmp_
 
 
 def test_each_flag_is_of_one_format():
-    names = [flag for form in FORMATS for flag in find_format(form).flags]
-    assert sorted(names) == sorted(field.name for field in dataclasses.fields(FormatFlags))
+    names = [field.name for field in dataclasses.fields(FormatFlags)]
+    assert sorted(FORMAT_OF_SETTING) == sorted(names)
+    assert {*FORMAT_OF_SETTING.values()} <= {*FORMATS}

@@ -205,7 +205,7 @@ def test_objects(with_objects: Version):
 
 
 def test_objects_as_examples_of_object_detection_read_them(with_objects: Version, tmp_path: Path):
-    """Those of transformers, https://github.com/huggingface/transformers/tree/main/examples."""
+    """Object detection in https://github.com/huggingface/transformers/tree/main/examples."""
     folder = with_objects.folder / "huggingface"
     dataset = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
     categories = dataset.features["objects"]["category"].feature.names
@@ -258,7 +258,7 @@ def test_load_dataset_streams(version: Version):
 
 
 def test_card(loaded: datasets.DatasetDict, version: Version):
-    """What the Hub reads of it, and that its features are those that `datasets` would write."""
+    """The Hub can read the card, and its features are those that `datasets` would write."""
     folder = version.folder / "huggingface"
     card = DatasetCard((folder / "README.md").read_text())
     metadata = card.data.to_dict()

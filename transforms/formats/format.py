@@ -263,8 +263,6 @@ class Format(FileKind):
     needs_classes: ClassVar[bool] = False
     #: The media type of its shards.
     media_type: ClassVar[str] = "application/octet-stream"
-    #: Fields of `FormatSettings` that it alone reads, which are flags of a build too.
-    flags: ClassVar[tuple[str, ...]] = ()
 
     #: Writes its parts.
     writer: ClassVar[type[ExampleWriter]]

@@ -5,6 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 
+def _only_for(form: str, default: Any) -> Any:
+    """Returns a field that one format alone reads."""
+    return dataclasses.field(default=default, metadata={"format": form})
+
+
 @dataclasses.dataclass(frozen=True)
 class FormatSettings:
     """How formats write examples; all have a default.
@@ -18,10 +23,10 @@ class FormatSettings:
     """
 
     release: str = "v7"
-    coco_layout: Literal["coco", "roboflow"] = "coco"
-    yolo_task: Literal["detect", "segment"] = "detect"
-    yolo_drop: Sequence[str] = ()
-    objects: bool = False
+    coco_layout: Literal["coco", "roboflow"] = _only_for("coco", "coco")
+    yolo_task: Literal["detect", "segment"] = _only_for("yolo", "detect")
+    yolo_drop: Sequence[str] = _only_for("yolo", ())
+    objects: bool = _only_for("huggingface", False)
 
     @classmethod
     def of_flags(cls, flags: Mapping[str, Any], release: str) -> Self:
@@ -32,3 +37,9 @@ class FormatSettings:
 
 
 DEFAULT_SETTINGS = FormatSettings()
+#: The format that alone reads a setting, by the name of the setting, which is a flag of a build.
+FORMAT_OF_SETTING: Mapping[str, str] = {
+    field.name: field.metadata["format"]
+    for field in dataclasses.fields(FormatSettings)
+    if "format" in field.metadata
+}

@@ -1,5 +1,6 @@
 """Where the recordings of narratives come from: each is asked for by its published path."""
 
+import abc
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -118,14 +119,16 @@ class ListedVoices:
             return VoiceAnswer(path, error)
 
 
-class _AskedVoices:
+class _AskedVoices(abc.ABC):
     """Recordings that are asked for by address."""
 
+    @abc.abstractmethod
     def _fetch(self, wanted: Sequence[Wanted]) -> Iterator[bytes | PixelError]:
-        raise NotImplementedError
+        """Yields the content of each recording, or why it can't be had, in order."""
 
+    @abc.abstractmethod
     def _address(self, wanted: Wanted) -> str:
-        raise NotImplementedError
+        """Returns the address of a recording."""
 
     def ask(self, wanted: Sequence[Wanted]) -> Iterator[VoiceAnswer]:
         answers = self._fetch([each for each in wanted if not is_unsafe(each.name)])

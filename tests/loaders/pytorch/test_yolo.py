@@ -45,7 +45,7 @@ def build_yolo(
 
 @pytest.fixture
 def warnings() -> Iterator[list[str]]:
-    """What Ultralytics warns of, or says of single files."""
+    """Returns the warnings of Ultralytics, and its remarks on single files."""
     found: list[str] = []
     handler = logging.Handler()
 
@@ -61,7 +61,7 @@ def warnings() -> Iterator[list[str]]:
 
 
 def read(data: dict, split: str, task: str) -> dict[str, dict]:
-    """What Ultralytics knows of each image of a split, by ImageID."""
+    """Returns the labels that Ultralytics has of each image of a split, by ImageID."""
     dataset = YOLODataset(
         img_path=data[FOLDERS[split]], data=data, task=task, imgsz=64, augment=False
     )

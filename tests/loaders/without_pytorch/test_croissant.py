@@ -36,7 +36,7 @@ def version(
 
 @pytest.fixture
 def warnings() -> Iterator[list[str]]:
-    """What mlcroissant warns of."""
+    """Returns the warnings of mlcroissant."""
     found: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: found.append(record.getMessage())

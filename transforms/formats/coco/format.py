@@ -220,7 +220,6 @@ class Coco(LooseFormat):
     writer = CocoWriter
     shared = Documents()
     needs_classes = True
-    flags = ("coco_layout",)
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"coco/files/{split}-{naming.numbers(index, shards)}.sha256"

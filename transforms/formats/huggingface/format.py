@@ -37,7 +37,6 @@ class HuggingFace(Parquet):
     has_row_access = False
     is_partial = True
     needs_classes = True
-    flags = ("objects",)
 
     def shard_path(self, settings: FormatSettings, split: str, index: int, shards: int) -> str:
         return f"{_FOLDER}/data/{split}-{numbers(index, shards)}.parquet"

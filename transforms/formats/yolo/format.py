@@ -105,7 +105,6 @@ class Yolo(LooseFormat):
     name = "yolo"
     writer = YoloWriter
     needs_classes = True
-    flags = ("yolo_task", "yolo_drop")
     # What Ultralytics keeps beside the labels and, where it is told to, beside the pictures.
     caches = (r"yolo/labels/\w+\.cache", r"yolo/images/\w+/\w+\.npy")
 

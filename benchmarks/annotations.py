@@ -33,6 +33,7 @@ from benchmarks.report import (
     make_parser,
     median,
     mib,
+    names_among,
     positive,
     publish,
     require_space,
@@ -113,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--programs",
-        type=_names,
+        type=names_among(PROGRAMS),
         default=_DEFAULT,
         metavar="NAME,NAME",
         help=f"of {', '.join(PROGRAMS)}; default: all but groupbykey",
@@ -141,14 +142,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--title", default="Annotations alone", help="of the section; default: Annotations alone")
     add_places(parser)
     return parser
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in PROGRAMS:
-            raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(PROGRAMS)}")
-    return names
 
 
 def _programs(flags: argparse.Namespace) -> dict[int, list[Program]]:

@@ -19,12 +19,14 @@ from benchmarks.once import run_once
 from benchmarks.pixels.corpus import Corpus, make_corpus
 from benchmarks.programs import WORKERS, Program
 from benchmarks.report import (
+    add_peers,
     add_places,
     limit_cores,
     machine,
     make_parser,
     median,
     mib,
+    names_among,
     positive,
     publish,
     say,
@@ -101,29 +103,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=positive, default=3, metavar="N", help="default: 3")
     add(
         "--formats",
-        type=_formats,
+        type=names_among(FORMATS),
         default=list(FORMATS),
         metavar="NAMES",
         help="with commas between; default: all",
     )
-    add(
-        "--peers",
-        type=Path,
-        default=Path(".venv/peers"),
-        metavar="DIR",
-        help="where the photographs are installed, once. Default: .venv/peers",
-    )
+    add_peers(parser, "the photographs are installed, once")
     add_environments(parser, sorted({peer.package for peer in PEERS.values()}))
     add_places(parser)
     return parser
-
-
-def _formats(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(FORMATS)}")
-    return names
 
 
 def _build(form: str) -> Program:

@@ -29,6 +29,7 @@ from benchmarks.pixels.photographs import LARGEST, LONGEST, install_photographs,
 from benchmarks.programs import WORKERS
 from benchmarks.report import (
     SpaceError,
+    add_peers,
     add_places,
     annotation_corpus,
     brief,
@@ -125,14 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         default="parquet",
         help="as of builds, which need twice the disk for two; default: parquet",
     )
-    add(
-        "--peers",
-        type=Path,
-        default=Path(".venv/peers"),
-        metavar="DIR",
-        help="where the photographs are installed, once, that pictures are made from. "
-        "Default: .venv/peers",
-    )
+    add_peers(parser, "the photographs are installed, once, that pictures are made from")
     add_places(parser)
     return parser
 

@@ -24,12 +24,14 @@ from benchmarks.measure import CommandError, run
 from benchmarks.pixels.corpus import SPLIT, Corpus, make_corpus
 from benchmarks.programs import WORKERS
 from benchmarks.report import (
+    add_peers,
     add_places,
     brief,
     limit_cores,
     machine,
     make_parser,
     mib,
+    names_among,
     positive,
     publish,
     read_all,
@@ -126,29 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=positive, default=3, metavar="N", help="default: 3")
     add(
         "--loaders",
-        type=_loaders,
+        type=names_among(LOADERS),
         default=list(LOADERS),
         metavar="NAMES",
         help=f"of {', '.join(LOADERS)}, with commas between; default: all",
     )
-    add(
-        "--peers",
-        type=Path,
-        default=Path(".venv/peers"),
-        metavar="DIR",
-        help="where the photographs are installed, once. Default: .venv/peers",
-    )
+    add_peers(parser, "the photographs are installed, once")
     add_environments(parser, sorted({each for _, needed in LOOPS.values() for each in needed}))
     add_places(parser)
     return parser
-
-
-def _loaders(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in LOADERS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(LOADERS)}")
-    return names
 
 
 def _build(corpus: Corpus, formats: set[str], folder: Path) -> Path:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,6 +47,22 @@ def counts(text: str) -> list[int]:
     return [positive(count) for count in text.split(",")]
 
 
+def names_among(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Returns a parser of names with commas between them, each one that is known.
+
+    It raises `argparse.ArgumentTypeError` for another.
+    """
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return parse
+
+
 def make_parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """A benchmark's parser, whose help is its module's docstring as it stands."""
     return argparse.ArgumentParser(
@@ -54,6 +70,22 @@ def make_parser(program: str, description: str | None) -> argparse.ArgumentParse
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+
+
+def add_peers(parser: argparse.ArgumentParser, installed: str) -> None:
+    """Adds `--peers`, a folder.
+
+    Args:
+        parser: of the benchmark.
+        installed: a clause on what is installed there.
+    """
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        default=Path(".venv/peers"),
+        metavar="DIR",
+        help=f"where {installed}. Default: .venv/peers",
     )
 
 

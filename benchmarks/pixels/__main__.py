@@ -19,7 +19,7 @@ from benchmarks.pixels.gunzip import compare_gunzip
 from benchmarks.pixels.http import compare_http
 from benchmarks.pixels.likeness import compare_likeness
 from benchmarks.pixels.tfrecord import compare_tfrecord
-from benchmarks.report import machine, make_parser, positive, publish, say, work_folder
+from benchmarks.report import add_peers, machine, make_parser, positive, publish, say, work_folder
 
 _WORKERS = 2
 _FEW = 20
@@ -91,13 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a file in which the section of this benchmark is replaced, such as "
         "benchmarks/RESULTS.md. Default: the figures are printed only",
     )
-    add(
-        "--peers",
-        type=Path,
-        default=Path(".venv/peers"),
-        metavar="DIR",
-        help="where img2dataset and the photographs are installed, once. Default: .venv/peers",
-    )
+    add_peers(parser, "img2dataset and the photographs are installed, once")
     return parser
 
 

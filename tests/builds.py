@@ -141,6 +141,14 @@ def run_build(
     return Build(code, stdout.getvalue(), stderr.getvalue(), output)
 
 
+def build_corpus(corpus: Path, output: Path, *flags: object) -> Version:
+    """The version that a build of a corpus with its pictures and masks publishes."""
+    inputs = (f"--{name}={corpus / name}" for name in ("annotations", "images", "masks"))
+    built = run_build(*inputs, "--output", output, *flags)
+    assert built.returncode == 0, built.stderr
+    return built.version
+
+
 def build_measured(annotations: Path, output: Path, *flags: str) -> tuple[Version, int]:
     """Builds annotations alone in one worker, however many rows are bad.
 

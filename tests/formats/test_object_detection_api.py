@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from tests.builds import Version, run_build
+from tests.builds import Version, build_corpus, run_build
 from transforms.dataset.classes import ClassTable
 from transforms.formats.format import Content
 from transforms.formats.object_detection_api import FORMAT
@@ -87,11 +87,7 @@ def version(
     make_corpus: Callable[[str, int], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Version:
     corpus = make_corpus("v7", 30)
-    inputs = (f"--{name}={corpus / name}" for name in ("annotations", "images", "masks"))
-    output = tmp_path_factory.mktemp("build")
-    built = run_build(*inputs, "--output", output, "--format", f"parquet,{NAME}")
-    assert built.returncode == 0, built.stderr
-    return built.version
+    return build_corpus(corpus, tmp_path_factory.mktemp("build"), "--format", f"parquet,{NAME}")
 
 
 def test_records_hold_what_parquet_holds(version: Version):

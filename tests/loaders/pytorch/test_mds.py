@@ -10,7 +10,7 @@ from PIL import Image
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.base.util import clean_stale_shared_memory
 
-from tests.builds import Build, Version
+from tests.builds import Version, build_corpus
 from tests.formats.sealed import as_json
 from tests.loaders.snippets import run_snippets
 
@@ -20,19 +20,10 @@ BATCH = 4
 
 @pytest.fixture(scope="module")
 def version(
-    make_corpus: Callable[[str, int], Path],
-    run_build: Callable[..., Build],
-    tmp_path_factory: pytest.TempPathFactory,
+    make_corpus: Callable[[str, int], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Version:
-    corpus = make_corpus("v7", IMAGES)
-    done = run_build(
-        *("--annotations", corpus / "annotations", "--images", corpus / "images"),
-        *("--masks", corpus / "masks", "--mask_maps", "instance,semantic"),
-        *("--output", tmp_path_factory.mktemp("output"), "--format", "mds,parquet"),
-        *("--num_shards", "4"),
-    )
-    assert done.returncode == 0, done.stderr
-    return done.version
+    flags = ("--mask_maps", "instance,semantic", "--format", "mds,parquet", "--num_shards", "4")
+    return build_corpus(make_corpus("v7", IMAGES), tmp_path_factory.mktemp("output"), *flags)
 
 
 @pytest.fixture(autouse=True)

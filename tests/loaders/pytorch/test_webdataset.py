@@ -12,7 +12,7 @@ import torch
 import webdataset
 from PIL import Image
 
-from tests.builds import Build, Version
+from tests.builds import Version, build_corpus
 from tests.formats.sealed import as_json
 from tests.loaders.snippets import run_snippets
 from transforms.kinds.registry import EXAMPLE
@@ -23,19 +23,17 @@ PICTURES = ("image", "instance_map", "semantic_map")
 
 @pytest.fixture(scope="module")
 def version(
-    make_corpus: Callable[[str, int], Path],
-    run_build: Callable[..., Build],
-    tmp_path_factory: pytest.TempPathFactory,
+    make_corpus: Callable[[str, int], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Version:
-    corpus = make_corpus("v7", IMAGES)
-    done = run_build(
-        *("--annotations", corpus / "annotations", "--images", corpus / "images"),
-        *("--masks", corpus / "masks", "--mask_maps", "instance,semantic"),
-        *("--output", tmp_path_factory.mktemp("output"), "--format", "webdataset,parquet"),
-        *("--num_shards", "4"),
+    flags = (
+        "--mask_maps",
+        "instance,semantic",
+        "--format",
+        "webdataset,parquet",
+        "--num_shards",
+        "4",
     )
-    assert done.returncode == 0, done.stderr
-    return done.version
+    return build_corpus(make_corpus("v7", IMAGES), tmp_path_factory.mktemp("output"), *flags)
 
 
 def open_split(version: Version, split: str, **flags: Any) -> webdataset.WebDataset:

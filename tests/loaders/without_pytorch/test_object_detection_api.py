@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from pycocotools import mask as coco
 
-from tests.builds import Version, run_build
+from tests.builds import Version, build_corpus
 
 NAME = "object_detection_api"
 DECODER = Path(__file__).with_name("decode_object_detection.py")
@@ -31,11 +31,7 @@ def version(
     make_corpus: Callable[[str, int], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Version:
     corpus = make_corpus("v7", 30)
-    inputs = (f"--{name}={corpus / name}" for name in ("annotations", "images", "masks"))
-    output = tmp_path_factory.mktemp("build")
-    built = run_build(*inputs, "--output", output, "--format", f"parquet,{NAME}")
-    assert built.returncode == 0, built.stderr
-    return built.version
+    return build_corpus(corpus, tmp_path_factory.mktemp("build"), "--format", f"parquet,{NAME}")
 
 
 def mask_of(box: dict[str, Any], row: dict[str, Any]) -> np.ndarray | None:

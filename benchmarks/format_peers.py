@@ -9,9 +9,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from multiprocessing import Process
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fiftyone.utils.data import LabeledImageDatasetExporter  # pyrefly: ignore[missing-import]
 
 WORKERS = 2
 _SHARD_BYTES = 256 << 20
+
+_SIDES = ("XMin", "XMax", "YMin", "YMax")
 
 #: An image: its id, the path of its picture, and its boxes as the table has them.
 Image = tuple[str, Path, list[dict[str, str]]]
@@ -49,6 +55,48 @@ def write_mds(images: Sequence[Image], output: Path, worker: int) -> None:
             sink.write({"image_id": image_id, "image": path.read_bytes(), "json": boxes})
 
 
+def _export_by_fiftyone(images: Sequence[Image], exporter: "LabeledImageDatasetExporter") -> None:
+    """Hands images to an exporter of FiftyOne, as `Dataset.export` does.
+
+    A `Dataset` lives in MongoDB, which isn't started: what it would take is left out.
+    """
+    from fiftyone import Detection, Detections, ImageMetadata
+
+    with exporter:
+        for _, path, boxes in images:
+            found = []
+            for row in boxes:
+                left, right, top, bottom = (float(row[key]) for key in _SIDES)
+                corners = [left, top, right - left, bottom - top]
+                found.append(Detection(label=row["LabelName"], bounding_box=corners))
+            metadata = (
+                ImageMetadata.build_for(str(path)) if exporter.requires_image_metadata else None
+            )
+            exporter.export_sample(str(path), Detections(detections=found), metadata=metadata)
+
+
+def _classes(images: Sequence[Image]) -> list[str]:
+    return sorted({box["LabelName"] for *_, boxes in images for box in boxes})
+
+
+def write_fiftyone_coco(images: Sequence[Image], output: Path, worker: int) -> None:
+    """Exports COCO by FiftyOne."""
+    from fiftyone.utils.coco import COCODetectionDatasetExporter
+
+    folder = f"{output}/{worker}"
+    exporter = COCODetectionDatasetExporter(folder, classes=_classes(images), export_media=True)
+    _export_by_fiftyone(images, exporter)
+
+
+def write_fiftyone_yolo(images: Sequence[Image], output: Path, worker: int) -> None:
+    """Exports YOLO by FiftyOne."""
+    from fiftyone.utils.yolo import YOLOv5DatasetExporter
+
+    folder = f"{output}/{worker}"
+    exporter = YOLOv5DatasetExporter(folder, classes=_classes(images), export_media=True)
+    _export_by_fiftyone(images, exporter)
+
+
 def write_datumaro(images: Sequence[Image], output: Path, worker: int, form: str) -> None:
     """Exports files by Datumaro."""
     from datumaro.components.annotation import Bbox
@@ -56,7 +104,7 @@ def write_datumaro(images: Sequence[Image], output: Path, worker: int, form: str
     from datumaro.components.dataset_base import DatasetItem
     from datumaro.components.media import Image as Media
 
-    names = sorted({box["LabelName"] for *_, boxes in images for box in boxes})
+    names = _classes(images)
     numbers = {name: number for number, name in enumerate(names)}
     items = []
     for image_id, path, boxes in images:
@@ -74,12 +122,12 @@ def write_datumaro(images: Sequence[Image], output: Path, worker: int, form: str
     )
 
 
-def write_coco(images: Sequence[Image], output: Path, worker: int) -> None:
+def write_datumaro_coco(images: Sequence[Image], output: Path, worker: int) -> None:
     """Exports COCO by Datumaro."""
     write_datumaro(images, output, worker, "coco_instances")
 
 
-def write_yolo(images: Sequence[Image], output: Path, worker: int) -> None:
+def write_datumaro_yolo(images: Sequence[Image], output: Path, worker: int) -> None:
     """Exports YOLO by Datumaro."""
     write_datumaro(images, output, worker, "yolo")
 
@@ -87,8 +135,10 @@ def write_yolo(images: Sequence[Image], output: Path, worker: int) -> None:
 WRITERS: dict[str, Callable[[Sequence[Image], Path, int], None]] = {
     "shard_writer": write_webdataset,
     "mds_writer": write_mds,
-    "datumaro_coco": write_coco,
-    "datumaro_yolo": write_yolo,
+    "fiftyone_coco": write_fiftyone_coco,
+    "fiftyone_yolo": write_fiftyone_yolo,
+    "datumaro_coco": write_datumaro_coco,
+    "datumaro_yolo": write_datumaro_yolo,
 }
 
 

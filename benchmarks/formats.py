@@ -55,6 +55,8 @@ class Peer(NamedTuple):
 PEERS = {
     "shard_writer": Peer("webdataset.ShardWriter", "webdataset", "webdataset"),
     "mds_writer": Peer("streaming.MDSWriter", "streaming", "mds"),
+    "fiftyone_coco": Peer("FiftyOne, COCO", "fiftyone", "coco"),
+    "fiftyone_yolo": Peer("FiftyOne, YOLO", "fiftyone", "yolo"),
     "datumaro_coco": Peer("Datumaro, COCO", "datumaro", "coco"),
     "datumaro_yolo": Peer("Datumaro, YOLO", "datumaro", "yolo"),
 }

@@ -53,6 +53,11 @@ class ClassTable:
         """Those that have an index, in its order."""
         return [each for each in self.records if each["index"]]
 
+    @functools.cached_property
+    def as_bytes(self) -> bytes:
+        """All of it, as bytes whose equality is that of tables."""
+        return repr(self.records).encode()
+
 
 NO_CLASSES = ClassTable()
 

@@ -13,7 +13,7 @@ from transforms.releases import lease
 from transforms.releases.commit import commit
 from transforms.releases.outcome import OUTCOME
 from transforms.releases.publication import Publication
-from transforms.releases.shards import ShardPlan, plan_shards, seal_shard, sync_shard
+from transforms.releases.shards import ShardPlan, kind_of, plan_shards, seal_shard, sync_shards
 from transforms.storage import files
 
 
@@ -49,27 +49,26 @@ class SealShardFn(_PublicationFn):
     """Makes a shard of its parts, which lasts when the bundle is done.
 
     Each is flushed when the next one is there: by then the disk has most of it, and there is no
-    waiting.
+    waiting. Shards of loose files are flushed together, at the end.
     """
 
-    _last: Shard | None = None
-
     def start_bundle(self) -> None:
-        self._last = None
+        self._unflushed: list[Shard] = []
 
     def process(self, plan: ShardPlan) -> Iterable[Shard]:
         config = self.config
         shard = seal_shard(plan, config.version_folder, config.settings, config.object_options)
-        self._flush()
-        self._last = shard
+        if not kind_of(shard.format).has_loose_files:
+            self._flush()
+        self._unflushed.append(shard)
         yield shard
 
     def finish_bundle(self) -> None:
         self._flush()
 
     def _flush(self) -> None:
-        if self._last:
-            sync_shard(self._last, self.config.version_folder)
+        sync_shards(self._unflushed, self.config.version_folder)
+        self._unflushed = []
 
 
 class CommitFn(_PublicationFn):

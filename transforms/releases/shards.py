@@ -75,7 +75,7 @@ def _group(
     form: str, parts: Sequence[BuiltPart], shard_size: int, num_shards: int | None
 ) -> Sequence[Sequence[BuiltPart]]:
     """Returns the shards of a split's examples; arguments as of `plan_shards`."""
-    most_bytes = _kind_of(form).most_target_bytes
+    most_bytes = kind_of(form).most_target_bytes
     shards = _by_size(parts, min(shard_size, most_bytes))
     if form == naming.LINEAGE:
         return shards
@@ -127,7 +127,7 @@ def seal_shard(
         DamagedPartError: A part's checksum or number of examples isn't what its writer reported.
         StorageError: The object store can't be read, or written to.
     """
-    kind = _kind_of(plan.form)
+    kind = kind_of(plan.form)
     path = kind.shard_path(settings, plan.split, plan.index, plan.shards)
     target = os.path.join(folder, path)
     num_examples = sum(part.num_examples for part in plan.parts)
@@ -148,12 +148,13 @@ def seal_shard(
     return shard(bytes=size, sha256=sha256, footer=footer, loose_bytes=loose.bytes)
 
 
-def sync_shard(shard: Shard, folder: str) -> None:
-    """Makes a shard in a version's folder last, with the files that it lists."""
-    kind = _kind_of(shard.format)
-    if kind.has_loose_files and not is_remote(folder):
+def sync_shards(shards: Iterable[Shard], folder: str) -> None:
+    """Makes shards in a version's folder last, with the files that they list."""
+    if not is_remote(folder) and any(kind_of(each.format).has_loose_files for each in shards):
         os.sync()  # thousands of small files one by one would take minutes
-    files.sync(os.path.join(folder, shard.path))
+        return
+    for shard in shards:
+        files.sync(os.path.join(folder, shard.path))
 
 
 def _make_scratch(parts: Iterable[BuiltPart], stack: contextlib.ExitStack) -> str:
@@ -256,7 +257,7 @@ class _LooseFiles:
 def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[int, str]:
     """Makes a file of verified parts; returns its size and SHA-256."""
     digest = hashlib.sha256()
-    kind = _kind_of(plan.form)
+    kind = kind_of(plan.form)
     if len(plan.parts) == 1 and kind.parts_are_shards:
         (part,) = plan.parts
         StoredPart(part.path, part.crc32).read(digest.update)
@@ -277,5 +278,6 @@ def _read_ahead(parts: Sequence[BuiltPart]) -> Iterator[StoredPart]:
         yield StoredPart(part.path, part.crc32)
 
 
-def _kind_of(form: str) -> FileKind:
+def kind_of(form: str) -> FileKind:
+    """Returns what a shard is of: an output format, or lineage."""
     return recording.LINEAGE if form == naming.LINEAGE else find_format(form)

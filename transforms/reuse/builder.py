@@ -73,7 +73,7 @@ class ReusingBuilder:
             for _, images in split_table(joined.table)
             if self.options.with_voices
         ]
-        digest = digest_of(joined.table, [*given, repr(classes.records).encode()])
+        digest = digest_of(joined.table, [*given, classes.as_bytes])
         parts = self._reuse_bucket(bucket, digest, len(joined.table))
         if parts:
             yield from parts

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fiftyone.utils.data import LabeledImageDatasetExporter  # pyrefly: ignore[missing-import]
+    from fiftyone.utils.data import LabeledImageDatasetExporter
 
 WORKERS = 2
 _SHARD_BYTES = 256 << 20

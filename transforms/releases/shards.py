@@ -152,7 +152,6 @@ def sync_shards(shards: Iterable[Shard], folder: str) -> None:
     """Makes shards in a version's folder last, with the files that they list."""
     if not is_remote(folder) and any(kind_of(each.format).has_loose_files for each in shards):
         os.sync()  # thousands of small files one by one would take minutes
-        return
     for shard in shards:
         files.sync(os.path.join(folder, shard.path))
 

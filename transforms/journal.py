@@ -21,6 +21,8 @@ from transforms.storage.objects import is_remote
 from transforms.work_folder import WorkFolder
 
 FOLDER = "journal"
+#: The folder of further files of a file is its path and this; they are wanted as long as it is.
+FILES_OF = ".files"
 
 
 class _Entry(NamedTuple):
@@ -91,6 +93,14 @@ class Journal:
         return outputs
 
 
+def _owner(path: Path) -> Path:
+    """Returns the file that a file belongs to: itself, or that whose `FILES_OF` it is in."""
+    folder = path.parent
+    if not folder.name.endswith(FILES_OF):
+        return path
+    return folder.with_name(folder.name.removesuffix(FILES_OF))
+
+
 def clear_up(work: str, folders: Iterable[str]) -> int:
     """Makes a stopped build's folder fit to go on in.
 
@@ -114,8 +124,9 @@ def clear_up(work: str, folders: Iterable[str]) -> int:
             path.unlink()
     for folder in folders:
         for parent, _, names in os.walk(Path(work, folder)):  # which follows no links
-            for path in {Path(parent, name) for name in names} - wanted:
-                path.unlink()
+            for path in (Path(parent, name) for name in names):
+                if _owner(path) not in wanted:
+                    path.unlink()
     return sound
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -272,6 +273,9 @@ def write(folder: Path, rows: Sequence[pa.Table], content: Content) -> tuple[Par
             file.seek(0)
             created[path] = file.read()
 
+    def place(path: str, file: str) -> None:
+        created[path] = Path(file).read_bytes()
+
     parts, listed = [], {}
     for number, kind in enumerate((FORMAT, FORMAT.shared)):
         parts = []
@@ -281,7 +285,8 @@ def write(folder: Path, rows: Sequence[pa.Table], content: Content) -> tuple[Par
             parts.append(writer.close())
         with open(folder / f"list-{number}", "wb") as raw:
             stored = (StoredPart(part.path, part.crc32) for part in parts)
-            kind.concatenate(stored, HashingFile(raw, hashlib.sha256()), create)
+            new_files = SimpleNamespace(create=create, place=place)
+            kind.concatenate(stored, HashingFile(raw, hashlib.sha256()), new_files)
         listed |= dict(FORMAT.listed_files(raw.name))
     assert listed == {path: hashlib.sha256(data).hexdigest() for path, data in created.items()}
     return parts[-1], created

@@ -1,7 +1,9 @@
 """Formats of loose files: checked, compared and removed as shards are, here and in a store."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -20,16 +22,20 @@ from pipelines import verify, versions
 from tests.builds import COMMAND, Build, Version, latest_version, run_build, survivors
 from tests.changing import Corpus, edit_row
 from tests.emulators import S3Server
+from transforms import journal
 from transforms.dataset.classes import ClassTable
 from transforms.dataset.elements import BuiltPart
 from transforms.formats.format import Content
+from transforms.formats.part import DamagedPartError
 from transforms.formats.registry import find_format
 from transforms.formats.settings import DEFAULT_SETTINGS
+from transforms.journal import FILES_OF, Journal
 from transforms.kinds.registry import EXAMPLE
 from transforms.releases.shards import plan_shards, seal_shard
 from transforms.storage import files, objects
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
+from transforms.work_folder import WorkFolder
 
 IMAGES = 30
 FORM = "yolo"
@@ -218,14 +224,20 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
 CLASSES = ClassTable([{"index": 1, "label": "/m/a", "name": "A"}])
 BOX = {"label": "/m/a", "xmin": 0.0, "xmax": 0.5, "ymin": 0.0, "ymax": 0.5}
 ROWS = 40
+#: Bytes of a picture that has a file of its own beside its part.
+LARGE = 20_000
 
 
-def write_part(folder: Path, bucket: int) -> BuiltPart:
+def write_part(folder: Path, bucket: int, picture_bytes: int = 0) -> BuiltPart:
+    """Writes a part of pictures of some bytes, or of a few."""
     rows = [
         {
             "image_id": f"{bucket:08x}{i:08x}",
             "split": "train",
-            "image": {"bytes": f"picture {bucket} {i}".encode(), "path": "picture.jpg"},
+            "image": {
+                "bytes": f"picture {bucket} {i}".encode().ljust(picture_bytes),
+                "path": "picture.jpg",
+            },
             "bboxes": [BOX],
         }
         for i in range(ROWS)
@@ -243,11 +255,13 @@ def store(s3_server: S3Server, store_options: ObjectOptions) -> tuple[str, Objec
     return f"s3://{bucket}/version", store_options
 
 
+@pytest.mark.parametrize("size", [0, LARGE])
 def test_files_go_to_a_store_side_by_side(
-    store: tuple[str, ObjectOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: tuple[str, ObjectOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ):
     uri, options = store
-    (planned,) = plan_shards([write_part(tmp_path, bucket) for bucket in range(2)], 1 << 20)
+    parts = [write_part(tmp_path, bucket, size) for bucket in range(2)]
+    (planned,) = plan_shards(parts, 16 << 20)
     here = seal_shard(planned, str(tmp_path / "here"), DEFAULT_SETTINGS)
     lock, under_way, most = threading.Lock(), 0, 0
     upload = objects.upload
@@ -273,6 +287,62 @@ def test_files_go_to_a_store_side_by_side(
         data = files.read_file(found.pop(str(path.relative_to(tmp_path / "here"))), options)
         assert hashlib.sha256(data).digest() == hashlib.sha256(path.read_bytes()).digest()
     assert found == {}
+
+
+def files_of(part: BuiltPart) -> list[Path]:
+    """The files beside a part."""
+    return sorted(Path(part.path + FILES_OF).iterdir(), key=lambda path: int(path.name))
+
+
+def test_large_files_are_written_once(tmp_path: Path):
+    part = write_part(tmp_path, 0, LARGE)
+    own = files_of(part)
+    assert len(own) == ROWS
+    assert part.bytes == Path(part.path).stat().st_size + ROWS * LARGE
+    (planned,) = plan_shards([part], 16 << 20)
+    shards = [seal_shard(planned, str(tmp_path / "version"), DEFAULT_SETTINGS) for _ in range(2)]
+    assert shards[0] == shards[1]  # a worker that was killed after it had placed some
+    pictures = sorted((tmp_path / "version").rglob("*.jpg"))
+    assert {path.stat().st_ino for path in pictures} == {path.stat().st_ino for path in own}
+    assert all(not path.name.count(".jpg.") for path in (tmp_path / "version").rglob("*"))
+
+
+def test_large_files_are_copied_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (planned,) = plan_shards([write_part(tmp_path, 0, LARGE)], 16 << 20)
+    linked = seal_shard(planned, str(tmp_path / "linked"), DEFAULT_SETTINGS)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert seal_shard(planned, str(tmp_path / "copied"), DEFAULT_SETTINGS) == linked
+    for path in (tmp_path / "linked").rglob("*"):
+        if path.is_file():
+            other = tmp_path / "copied" / path.relative_to(tmp_path / "linked")
+            assert other.read_bytes() == path.read_bytes()
+            assert other.stat().st_mode == path.stat().st_mode
+
+
+@pytest.mark.parametrize("change", [damage, Path.unlink])
+def test_a_large_file_that_is_not_as_it_was_written(tmp_path: Path, change: Callable):
+    part = write_part(tmp_path, 0, LARGE)
+    change(files_of(part)[7])
+    (planned,) = plan_shards([part], 16 << 20)
+    with pytest.raises((DamagedPartError, FileNotFoundError), match=r"part-0\.files/7"):
+        seal_shard(planned, str(tmp_path / "version"), DEFAULT_SETTINGS)
+
+
+def test_a_stopped_build_keeps_the_files_of_its_parts(tmp_path: Path):
+    work = tmp_path / "work"
+    for name in (journal.FOLDER, "parts", "progress"):
+        (work / name).mkdir(parents=True)
+    kept, lost = (write_part(work / "parts", bucket, LARGE) for bucket in range(2))
+    list(Journal(WorkFolder(str(work))).save("bucket-0", [kept]))
+    assert journal.clear_up(str(work), ["parts"]) == 1
+    assert len(files_of(kept)) == ROWS
+    assert files_of(lost) == []
 
 
 @pytest.mark.parametrize("number", [0, 30, 2 * ROWS - 1])

@@ -36,8 +36,14 @@ _READ_BYTES = 256 << 10
 _REMOTE_BYTES = 8 << 20
 
 
-#: Opens a new file, by its path below the folder of a version. It is there once the context ends.
-CreateFile = Callable[[str], contextlib.AbstractContextManager[BinaryIO]]
+class NewFiles(Protocol):
+    """Makes files of a version, by their path below its folder."""
+
+    def create(self, path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Opens a new file, which is there once the context ends."""
+
+    def place(self, path: str, file: str) -> None:
+        """Puts a local file there; it stays where it is, too, and is never written again."""
 
 
 class FormatError(ValueError):
@@ -203,7 +209,7 @@ class FileKind(abc.ABC):
         """
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         """Makes a shard of parts; `destination` is left open.
 
@@ -212,7 +218,7 @@ class FileKind(abc.ABC):
         Args:
             parts: in order.
             destination: the shard.
-            create: opens further files of the version, for formats whose shards list these; see
+            new_files: makes further files of the version, for formats whose shards list these; see
                 `transforms.formats.loose`.
 
         Raises:
@@ -245,7 +251,7 @@ class SharedFiles(abc.ABC):
 
     @abc.abstractmethod
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         """As of `FileKind`."""
 

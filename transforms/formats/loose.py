@@ -1,6 +1,8 @@
 """Formats of loose files: files of each example, such as its picture, and files of a whole split.
 
-A part is the files end to end, each after its path. Its shard is a list of the files, in the
+A part is the files end to end, each after its path. Large ones, such as pictures, are in a folder
+beside a local part instead, so that they are written once: their places in the version are links.
+Its shard is a list of the files, in the
 form of `sha256sum`, so that `sha256sum -c` checks them from the version's folder:
 
     # 0001eeaf4aed83f9
@@ -13,6 +15,7 @@ that all examples of a split share are made of pieces, in parts of their own (`S
 import abc
 import contextlib
 import hashlib
+import math
 import os
 import re
 import struct
@@ -24,21 +27,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from isal import isal_zlib
 
 from transforms.formats.format import (
     Content,
-    CreateFile,
     ExampleWriter,
     Format,
     FormatError,
     ListedFile,
+    NewFiles,
     Picture,
     Schema,
 )
-from transforms.formats.part import HashingFile, StoredPart
+from transforms.formats.part import HashingFile, Part, StoredPart
+from transforms.journal import FILES_OF
+from transforms.storage import files
+from transforms.storage.objects import is_remote
 
-#: Before a file in a part: the lengths of its path and of its content, which follow.
-_HEAD = struct.Struct("<IQ")
+#: Before a file in a part: the length of its path, which follows, the length of its content, and 0
+#: where that follows too, or else the CRC-32 of the content, which is in a file of its own.
+_HEAD = struct.Struct("<IQI")
+#: Contents from this size on have files of their own.
+_OWN_BYTES = 16 << 10
 #: In place of a path, where `data` is an ImageID.
 _EXAMPLE = ""
 _LIST_ROWS = 65_536
@@ -58,8 +68,32 @@ class LooseFile(NamedTuple):
     data: Any
 
 
+class OwnFile(NamedTuple):
+    """The content of a file of a part that has a file of its own.
+
+    Attributes:
+        path: of that file.
+        crc32: of its content, as it was written.
+    """
+
+    path: str
+    crc32: int
+
+
 class LooseWriter(ExampleWriter):
     """Writes the files of examples to a part."""
+
+    #: Contents from so many bytes on have files of their own.
+    _own_from: float = _OWN_BYTES
+    #: How many files beside the part there are, and their bytes.
+    _own_files = _own_bytes = 0
+
+    @property
+    def bytes_written(self) -> int:
+        return super().bytes_written + self._own_bytes
+
+    def close(self) -> Part:
+        return super().close()._replace(bytes=self.bytes_written)
 
     @abc.abstractmethod
     def files(self, table: pa.Table) -> Iterator[LooseFile]:
@@ -81,12 +115,29 @@ class LooseWriter(ExampleWriter):
 
     def _append(self, file: LooseFile) -> None:
         path, data = file.path.encode(), memoryview(file.data)
-        self._file.write(_HEAD.pack(len(path), data.nbytes) + path)
-        self._file.write(data)
+        is_large = data.nbytes >= self._own_from and not is_remote(self._path)
+        crc32 = self._write_own(data) if is_large else 0
+        self._file.write(_HEAD.pack(len(path), data.nbytes, crc32) + path)
+        if not crc32:
+            self._file.write(data)
+
+    def _write_own(self, data: memoryview) -> int:
+        """Writes a file beside the part; returns its CRC-32. One that is 0 has no such file."""
+        crc32 = isal_zlib.crc32(data)
+        if crc32:
+            path = _own_file(self._path, self._own_files)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with files.create_lasting_file(path) as own:
+                own.write(data)
+            self._own_files += 1
+            self._own_bytes += data.nbytes
+        return crc32
 
 
 class SharedWriter(LooseWriter):
     """Writes pieces of the files that all examples of a split share; see `format.SharedFiles`."""
+
+    _own_from = math.inf
 
     def write(self, table: pa.Table) -> None:
         self._append_files(table)
@@ -120,26 +171,36 @@ def verify_parts(parts: Iterable[StoredPart]) -> list[StoredPart]:
     return sound
 
 
+def _own_file(part: str, number: int) -> str:
+    return os.path.join(part + FILES_OF, str(number))
+
+
 def read_files(path: str) -> Iterator[LooseFile]:
-    """Yields the files of a part that was verified; contents are buffers that stay on the disk."""
+    """Yields the files of a part that was verified; contents are buffers that stay on the disk, or
+    `OwnFile`s, which aren't verified."""
+    own_files = 0
     with pa.memory_map(path) as source:
         while head := source.read(_HEAD.size):
-            path_bytes, data_bytes = _HEAD.unpack(head)
+            path_bytes, data_bytes, crc32 = _HEAD.unpack(head)
             name = source.read(path_bytes).decode()
-            yield LooseFile(name, source.read_buffer(data_bytes))
+            if crc32:
+                yield LooseFile(name, OwnFile(_own_file(path, own_files), crc32))
+                own_files += 1
+            else:
+                yield LooseFile(name, source.read_buffer(data_bytes))
 
 
 class FileList:
-    """The list of files that is a shard; `create` opens them.
+    """The list of files that is a shard.
 
     Args:
         destination: of the list; it is left open.
-        create: opens a file of the version.
+        new_files: makes the files.
     """
 
-    def __init__(self, destination: HashingFile, create: CreateFile) -> None:
+    def __init__(self, destination: HashingFile, new_files: NewFiles) -> None:
         self._destination = destination
-        self._create = create
+        self._new_files = new_files
 
     def add_example(self, image_id: Any) -> None:
         """Lists an example.
@@ -150,12 +211,21 @@ class FileList:
         self._destination.write(b"# %b\n" % memoryview(image_id))
 
     def write(self, file: LooseFile) -> None:
-        """Writes a file that is whole, or lists an example."""
+        """Writes a file that is whole, or lists an example.
+
+        Raises:
+            DamagedPartError: The file isn't what was written to the part.
+        """
         if file.path == _EXAMPLE:
             self.add_example(file.data)
-            return
-        with self.open(file.path) as opened:
-            opened.write(file.data)
+        elif isinstance(file.data, OwnFile):
+            digest = hashlib.sha256()
+            StoredPart(file.data.path, f"{file.data.crc32:08x}").read(digest.update)
+            self._new_files.place(file.path, file.data.path)
+            self._add(file.path, digest.hexdigest())
+        else:
+            with self.open(file.path) as opened:
+                opened.write(file.data)
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[HashingFile]:
@@ -164,11 +234,14 @@ class FileList:
         Args:
             path: below the folder of the version.
         """
-        with self._create(path) as raw:
+        with self._new_files.create(path) as raw:
             file = HashingFile(raw, hashlib.sha256())
             yield file
             digest = file.digest
-        self._destination.write(f"{digest}  {path}\n".encode())
+        self._add(path, digest)
+
+    def _add(self, path: str, sha256: str) -> None:
+        self._destination.write(f"{sha256}  {path}\n".encode())
 
 
 class LooseFormat(Format):
@@ -180,11 +253,11 @@ class LooseFormat(Format):
     media_type = "text/plain"
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         """Writes the files of the parts, and to `destination` their list."""
         sound = verify_parts(parts)
-        listed = FileList(destination, create)
+        listed = FileList(destination, new_files)
         for part in sound:
             for file in read_files(part.path):
                 listed.write(file)

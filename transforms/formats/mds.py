@@ -27,10 +27,10 @@ from transforms.dataset.elements import BuiltPart, in_one_piece
 from transforms.formats import described, json_text, samples
 from transforms.formats.format import (
     Content,
-    CreateFile,
     ExampleWriter,
     Format,
     FormatError,
+    NewFiles,
     Schema,
     Shards,
     ShardSize,
@@ -236,7 +236,7 @@ class Mds(Format):
             return len(_Shard(file, path).offsets) - 1
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         paths = []
         for part in parts:

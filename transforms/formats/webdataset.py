@@ -27,10 +27,10 @@ from transforms.dataset.naming import numbers
 from transforms.formats import json_text, samples, tar
 from transforms.formats.format import (
     Content,
-    CreateFile,
     ExampleWriter,
     Format,
     FormatError,
+    NewFiles,
     Schema,
     Shards,
     open_shard,
@@ -113,7 +113,7 @@ class WebDataset(Format):
             raise ValueError(f"{path} {error}") from None
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         for part in parts:
             size = max(0, os.path.getsize(part.path) - len(tar.END))

@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby, pairwise, zip_longest
@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 from transforms.dataset import naming
 from transforms.dataset.elements import BuiltPart, Shard
-from transforms.formats.format import CreateFile, FileKind
+from transforms.formats.format import FileKind, NewFiles
 from transforms.formats.part import DamagedPartError, HashingFile, StoredPart
 from transforms.formats.registry import find_format
 from transforms.formats.settings import FormatSettings
@@ -141,7 +141,7 @@ def seal_shard(
         local = tuple(_localise(part, scratch, options) for part in plan.parts)
         attempt = stack.enter_context(files.staged(target, scratch, options))
         with _LooseFiles(folder, scratch, options) as loose:
-            size, sha256 = _put_together(plan._replace(parts=local), attempt, loose.create)
+            size, sha256 = _put_together(plan._replace(parts=local), attempt, loose)
         if kind.count(attempt) != num_examples:
             raise DamagedPartError(f"{path}: not the number of examples that its parts have")
         footer = kind.footer_checksum(attempt)
@@ -221,7 +221,7 @@ class _LooseFiles:
         self._scratch = scratch
         self._options = options
         self._threads = ThreadPoolExecutor(options.max_concurrent, "loose files")
-        self._uploads: deque[Future[None]] = deque()
+        self._uploads: deque[Future[object]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -233,7 +233,7 @@ class _LooseFiles:
 
     @contextlib.contextmanager
     def create(self, path: str) -> Iterator[BinaryIO]:
-        """Opens a file, as of `format.CreateFile`."""
+        """As of `format.NewFiles`."""
         target = os.path.join(self._folder, path)
         if not is_remote(target):
             with files.staged(target, self._scratch) as attempt, open(attempt, "wb") as file:
@@ -244,16 +244,33 @@ class _LooseFiles:
         with open(attempt, "wb") as file:
             yield file
             self.bytes += file.tell()
+        self._begin(self._upload, target, attempt)
+
+    def place(self, path: str, file: str) -> None:
+        """As of `format.NewFiles`: by a link, where the file system has that."""
+        self.bytes += os.path.getsize(file)
+        target = os.path.join(self._folder, path)
+        if is_remote(target):
+            self._begin(objects.upload, target, Path(file), self._options)
+            return
+        with files.staged(target, self._scratch) as attempt:
+            try:
+                os.link(file, attempt)
+            except OSError:
+                shutil.copyfile(file, attempt)
+
+    def _begin(self, upload: Callable[..., object], *arguments: object) -> None:
+        """Starts an upload, once there are few enough."""
         if len(self._uploads) == self._options.max_concurrent:
             self._uploads.popleft().result()
-        self._uploads.append(self._threads.submit(self._upload, target, attempt))
+        self._uploads.append(self._threads.submit(upload, *arguments))
 
     def _upload(self, target: str, attempt: str) -> None:
         objects.upload(target, Path(attempt), self._options)
         os.remove(attempt)
 
 
-def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[int, str]:
+def _put_together(plan: ShardPlan, attempt: str, new_files: NewFiles) -> tuple[int, str]:
     """Makes a file of verified parts; returns its size and SHA-256."""
     digest = hashlib.sha256()
     kind = kind_of(plan.form)
@@ -265,7 +282,7 @@ def _put_together(plan: ShardPlan, attempt: str, create: CreateFile) -> tuple[in
     with files.create_lasting_file(attempt) as raw:
         file = HashingFile(raw, digest)
         shared = plan.parts[0].is_shared and find_format(plan.form).shared
-        (shared or kind).concatenate(_read_ahead(plan.parts), file, create)
+        (shared or kind).concatenate(_read_ahead(plan.parts), file, new_files)
         return file.tell(), file.digest
 
 

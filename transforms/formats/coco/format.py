@@ -34,7 +34,7 @@ from transforms.formats.coco.document import (
     open_document,
 )
 from transforms.formats.coco.images import LICENSES, describe_images, image_numbers
-from transforms.formats.format import Content, CreateFile, SharedFiles
+from transforms.formats.format import Content, NewFiles, SharedFiles
 from transforms.formats.loose import (
     FileList,
     LooseFile,
@@ -199,9 +199,9 @@ class Documents(SharedFiles):
     writer = DocumentWriter
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
-        listed = FileList(destination, create)
+        listed = FileList(destination, new_files)
         documents: dict[str, Document] = {}
         with contextlib.ExitStack() as stack:
             for part in verify_parts(parts):

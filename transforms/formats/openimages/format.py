@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transforms.dataset.naming import numbers
-from transforms.formats.format import Content, CreateFile, Shards, SharedFiles
+from transforms.formats.format import Content, NewFiles, Shards, SharedFiles
 from transforms.formats.loose import FileList, LooseFile, LooseFormat, read_files, verify_parts
 from transforms.formats.openimages import image_metas, tables
 from transforms.formats.openimages.class_files import make_class_files
@@ -27,7 +27,7 @@ class Tables(SharedFiles):
     writer = TableWriter
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         """Writes the tables, and to `destination` their list."""
         verified = verify_parts(parts)
@@ -35,7 +35,7 @@ class Tables(SharedFiles):
         for part in verified:
             for file in read_files(part.path):
                 headers[file.path] = max(headers.get(file.path, b""), _header(file), key=len)
-        listed = FileList(destination, create)
+        listed = FileList(destination, new_files)
         with contextlib.ExitStack() as stack:
             opened = {
                 path: stack.enter_context(_open(listed, path, headers[path]))

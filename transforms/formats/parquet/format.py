@@ -14,9 +14,9 @@ from transforms.dataset.naming import numbers
 from transforms.formats import described
 from transforms.formats.format import (
     Content,
-    CreateFile,
     Format,
     FormatError,
+    NewFiles,
     Schema,
     open_shard,
     pieces,
@@ -55,7 +55,7 @@ class Parquet(Format):
         return pq.read_metadata(path).num_rows
 
     def concatenate(
-        self, parts: Iterable[StoredPart], destination: HashingFile, create: CreateFile
+        self, parts: Iterable[StoredPart], destination: HashingFile, new_files: NewFiles
     ) -> None:
         paths = []
         for part in parts:

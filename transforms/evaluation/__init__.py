@@ -1,0 +1,1 @@
+"""Evaluation: predictions and ground truth → the metrics that papers print."""

@@ -1,0 +1,68 @@
+"""The protocols of evaluation: which rules each has, by name.
+
+`oid_v2` and `challenge` are those of the Object Detection API's `OpenImagesDetectionEvaluator` and
+`OpenImagesChallengeEvaluator` (https://storage.googleapis.com/openimages/web/evaluation.html), and
+`mmdet` that of MMDetection's `OpenImagesMetric`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What decides about a detection of a box.
+
+    Attributes:
+        verified_only: whether detections count only where their class was verified in the image:
+            it has a box or an image label of that class, positive or negative.
+        expands_boxes: whether boxes of the ground truth count for the classes above theirs too.
+        expands_labels: whether a positive image label verifies the classes above its own too, and a
+            negative one those below.
+        expands_detections: whether detections count for the classes above theirs too.
+        group_weight: how much a box around a group counts where a detection lies in it, and, if
+            none does, as missed. With 0 it counts nothing, and detections in it aren't counted.
+    """
+
+    verified_only: bool
+    expands_boxes: bool
+    expands_labels: bool
+    expands_detections: bool
+    group_weight: float
+
+
+class Protocol(NamedTuple):
+    """A set of rules that has a name.
+
+    Attributes:
+        metric: what the reference calls the mean average precision; has a place for the IoU.
+        rules: its rules.
+        about: one line.
+    """
+
+    metric: str
+    rules: Rules
+    about: str
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "oid_v2": Protocol(
+            "OpenImagesV2_Precision/mAP@{}IOU",
+            Rules(False, False, False, False, 0.0),
+            "boxes as they are; detections within groups don't count",
+        ),
+        "challenge": Protocol(
+            "OpenImagesDetectionChallenge_Precision/mAP@{}IOU",
+            Rules(True, True, True, False, 1.0),
+            "ground truth expanded by the hierarchy, verified classes alone, a group counts once",
+        ),
+        "mmdet": Protocol(
+            "mAP@{}IOU",
+            Rules(True, True, False, True, 1.0),
+            "as MMDetection: detections are expanded by the hierarchy too, image labels aren't",
+        ),
+    }
+)

@@ -1,0 +1,138 @@
+"""MeasureClasses: ranked detections by bucket of classes → the figures of each class and run."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+import numpy as np
+
+from transforms.evaluation.curves import Curve, make_curve
+from transforms.evaluation.match import RANKED, TRUTHS, column, concatenate
+from transforms.exchange.batches import BucketBatches
+
+#: So many points of a curve are kept, for plots.
+CURVE_POINTS = 101
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassFigures:
+    """The figures of a class in a run.
+
+    Attributes:
+        run: the number of the run.
+        number: of the class.
+        truths: how much ground truth counts.
+        boxes: how many boxes of the ground truth there are, groups included.
+        groups: how many of these are around groups.
+        images: how many images have one.
+        detections: how many are ranked.
+        average_precision: None where no ground truth counts.
+        best: at the score where F1 is best: that score, precision, recall and F1; None where there
+            is no curve.
+        curve: precision at `CURVE_POINTS` recalls from 0 to 1, the best of those at that recall or
+            a higher one.
+    """
+
+    run: int
+    number: int
+    truths: float
+    boxes: int
+    groups: int
+    images: int
+    detections: int
+    average_precision: float | None
+    best: tuple[float, float, float, float] | None
+    curve: tuple[float, ...]
+
+
+class MeasureClassesFn(beam.DoFn):
+    """Measures all classes of a bucket."""
+
+    def process(self, element: tuple[int, BucketBatches]) -> Iterable[ClassFigures]:
+        tables = concatenate(element[1])
+        ranked = {
+            name: column(tables[RANKED], name) if RANKED in tables else np.zeros(0, dtype)
+            for name, dtype in (
+                ("run", np.int16),
+                ("class", np.int32),
+                ("score", np.float64),
+                ("found", np.float64),
+                ("image", np.uint64),
+                ("place", np.int32),
+            )
+        }
+        # What is equal stays in the order of images and rows, whichever worker had them.
+        order = np.lexsort(
+            (ranked["place"], ranked["image"], -ranked["score"], ranked["class"], ranked["run"])
+        )
+        groups = _groups(ranked["run"], ranked["class"])[order]
+        scores, found = ranked["score"][order], ranked["found"][order]
+        if TRUTHS in tables:
+            truths = tables[TRUTHS]
+            true_groups = _groups(column(truths, "run"), column(truths, "class"))
+            worth, is_group = column(truths, "worth"), column(truths, "is_group")
+            images = column(truths, "image")
+        else:
+            true_groups, images = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+            worth, is_group = np.zeros(0), np.zeros(0, bool)
+        true_order = np.argsort(true_groups, kind="stable")
+        true_groups = true_groups[true_order]
+        for group in np.union1d(groups, true_groups).tolist():
+            some = true_order[_span(true_groups, group)]
+            span = _span(groups, group)
+            yield _measure(
+                group,
+                scores[span],
+                found[span],
+                float(worth[some].sum()),
+                (len(some), int(is_group[some].sum()), len(np.unique(images[some]))),
+            )
+
+
+def _groups(runs: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    return (runs.astype(np.int64) << 32) | classes
+
+
+def _span(groups: np.ndarray, group: int) -> slice:
+    start, stop = np.searchsorted(groups, [group, group + 1])
+    return slice(int(start), int(stop))
+
+
+def _measure(
+    group: int,
+    scores: np.ndarray,
+    found: np.ndarray,
+    truths: float,
+    counts: tuple[int, int, int],
+) -> ClassFigures:
+    average_precision, best, points = None, None, ()
+    if truths > 0:
+        curve = make_curve(scores, found, truths)
+        average_precision = curve.average_precision()
+        best = best_of(curve)
+        points = tuple(_sampled(curve))
+    run, number = group >> 32, group & 0xFFFFFFFF
+    return ClassFigures(
+        run, number, truths, *counts, len(scores), average_precision, best, points
+    )
+
+
+def best_of(curve: Curve) -> tuple[float, float, float, float] | None:
+    """Returns score, precision, recall and F1 where F1 is best, at the highest of several scores.
+
+    Only the last of equal scores is a place where a threshold can be.
+    """
+    if not len(curve.scores):
+        return None
+    sums = curve.precisions + curve.recalls
+    f1 = 2 * curve.precisions * curve.recalls / np.where(sums > 0, sums, 1.0)
+    is_last = np.append(curve.scores[1:] != curve.scores[:-1], True)
+    at = int(np.argmax(np.where(is_last, f1, -1.0)))
+    values = (curve.scores, curve.precisions, curve.recalls, f1)
+    return tuple(float(each[at]) for each in values)  # pyrefly: ignore[bad-return]
+
+
+def _sampled(curve: Curve) -> Iterator[float]:
+    envelope = np.maximum.accumulate(np.append(curve.precisions, 0.0)[::-1])[::-1]
+    recalls = np.linspace(0.0, 1.0, CURVE_POINTS)
+    yield from envelope[np.searchsorted(curve.recalls, recalls, "left")].tolist()

@@ -22,7 +22,7 @@ OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c3
 KUBERNETES_SCHEMAS := 1.37.0
 
 .PHONY: help demo check test setup lint types docs fuzz bench bench-peers bench-startup bench-growth \
-    bench-narratives bench-full bench-examples bench-formats bench-loading bench-pixels bench-memory \
+    bench-narratives bench-full bench-examples bench-formats bench-loading bench-evaluate bench-pixels bench-memory \
     bench-incremental bench-rebuilds bench-flink loaders $(LOADER_TESTS:%=loaders-%) toolchain flink \
     prism kubernetes airflow clean
 
@@ -152,6 +152,9 @@ bench-formats: $(VENV)/installed
 	$(BIN)/python -m benchmarks.formats $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
 
 # Loaders are looked for in the environments of `make loaders`, or of PYTHONS.
+bench-evaluate: $(VENV)/installed
+	$(BIN)/python -m benchmarks.evaluation $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
+
 bench-loading: $(VENV)/installed
 	$(BIN)/python -m benchmarks.loading $(if $(PYTHONS),--environments $(PYTHONS)) $(BENCH_FLAGS)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from open_images.dataset import Dataset, open_dataset
     from open_images.downloading.client import DownloadError
     from open_images.downloading.run import download
+    from open_images.evaluating import evaluate
+    from open_images.evaluating.evaluation import Evaluation
     from open_images.forecasting import plan
     from open_images.forecasting.forecast import ClassForecast, Forecast, PictureForecast
     from open_images.verification import Verification, verify
@@ -42,6 +44,7 @@ __all__ = [
     "ClassForecast",
     "Dataset",
     "DownloadError",
+    "Evaluation",
     "Forecast",
     "PictureForecast",
     "Progress",
@@ -53,6 +56,7 @@ __all__ = [
     "__version__",
     "build",
     "download",
+    "evaluate",
     "open_dataset",
     "plan",
     "verify",
@@ -67,6 +71,7 @@ _MODULES = {
     "ClassForecast": "open_images.forecasting.forecast",
     "Dataset": "open_images.dataset",
     "DownloadError": "open_images.downloading.client",
+    "Evaluation": "open_images.evaluating.evaluation",
     "Forecast": "open_images.forecasting.forecast",
     "PictureForecast": "open_images.forecasting.forecast",
     "ReadExamples": "open_images.beam",
@@ -74,6 +79,7 @@ _MODULES = {
     "Verification": "open_images.verification",
     "VersionError": "transforms.releases.manifest",
     "download": "open_images.downloading.run",
+    "evaluate": "open_images.evaluating",
     "open_dataset": "open_images.dataset",
     "plan": "open_images.forecasting",
     "verify": "open_images.verification",

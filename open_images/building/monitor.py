@@ -3,19 +3,21 @@
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
-from open_images.building.build_plan import BuildPlan, ExamplePlan
+from open_images.building.build_plan import BuildPlan
 from open_images.progress import Progress
 from runners.launch import Job, JobError, Monitor
 from transforms import progress
+from transforms.dataset.elements import Source
 from transforms.kinds.registry import TABLES
 from transforms.redaction import redact
 from transforms.releases.documents import to_json
 from transforms.storage import files
 from transforms.storage.objects import StorageError
 from transforms.wording import clean, counted
+from transforms.work_folder import WorkFolder
 
 #: The job of a build on a cluster, in its work folder.
 JOB = "job.json"
@@ -29,7 +31,8 @@ class WorkMonitor(Monitor):
     Two phases: reading annotations, in bytes, and what is done with images, in images.
 
     Args:
-        config: how the rows of images come together.
+        work: the folder of the run.
+        sources: what is read.
         log: shows a line.
         show: shows how far it is.
         label: what is done with images.
@@ -37,18 +40,18 @@ class WorkMonitor(Monitor):
 
     def __init__(
         self,
-        config: ExamplePlan,
+        work: WorkFolder,
+        sources: Sequence[Source],
         log: Callable[[str], None],
         show: Callable[[Progress], None],
         label: str,
     ) -> None:
-        self._work = config.work
+        self._work = work
         self._log = log
         self._show = show
         self._label = label
-        tables = [source for source in config.examples.sources if source.kind in TABLES]
-        self._reading = f"reading {counted(len(tables), 'file')}"
-        self._total_bytes = sum(table.size for table in tables)
+        self._reading = f"reading {counted(len(sources), 'file')}"
+        self._total_bytes = sum(source.size for source in sources)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
         self._stages = ""
@@ -101,13 +104,18 @@ class WorkMonitor(Monitor):
         )
 
 
+def tables_of(sources: Sequence[Source]) -> list[Source]:
+    """Returns the annotation files among the sources of a build."""
+    return [source for source in sources if source.kind in TABLES]
+
+
 class BuildMonitor(WorkMonitor):
     """Watches a build; arguments as of `WorkMonitor`."""
 
     def __init__(
         self, config: BuildPlan, log: Callable[[str], None], show: Callable[[Progress], None]
     ) -> None:
-        super().__init__(config, log, show, "building")
+        super().__init__(config.work, tables_of(config.examples.sources), log, show, "building")
         self._config = config
 
     def submitted(self, job: Job) -> None:

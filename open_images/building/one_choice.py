@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from open_images.building.build_plan import ExamplePlan, Vocabulary
 from open_images.building.choosing import ChosenImages
 from open_images.building.graph import gather_rows
-from open_images.building.monitor import WorkMonitor
+from open_images.building.monitor import WorkMonitor, tables_of
 from open_images.building.one_build import explain_no_images
 from open_images.building.one_run import OneRun
 from open_images.building.plan import make_choice_plan, read_vocabulary
@@ -41,7 +41,9 @@ class ImageChoice(OneRun[ChosenImages]):
         run_on_runner = launch.load(flags.runner)
         lean.end_imports()
         with (
-            WorkMonitor(plan, self._note, observer.show, "choosing") as monitor,
+            WorkMonitor(
+                plan.work, tables_of(plan.examples.sources), self._note, observer.show, "choosing"
+            ) as monitor,
             program_folder(),
         ):
             run_on_runner(define, flags, self._beam_arguments, monitor)

@@ -35,6 +35,7 @@ def run_in_process(
     beam_arguments: Sequence[str],
     observer: Observer,
     fate: str = "; whether anything was published can't be told",
+    kind: type = BuildFlags,
 ) -> _Result:
     """Runs a build in a new process, and waits for it.
 
@@ -44,13 +45,14 @@ def run_in_process(
         beam_arguments: flags for Beam.
         observer: hears of it, in this thread.
         fate: the end of the message where the process ends without an answer.
+        kind: of the flags that are handed over.
 
     Raises:
         UsageError, BusyError, BuildError: as `OneRun.run` raises them.
         KeyboardInterrupt: Somebody has interrupted it; the build has ended by then.
     """
-    names = [field.name for field in dataclasses.fields(BuildFlags)]
-    own = BuildFlags(**{name: getattr(flags, name) for name in names})
+    names = [field.name for field in dataclasses.fields(kind)]
+    own = kind(**{name: getattr(flags, name) for name in names})
     task = start, own, list(beam_arguments)
     ours, theirs = multiprocessing.Pipe()
     with ours:

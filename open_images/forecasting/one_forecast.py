@@ -1,47 +1,42 @@
 """One plan of a build, from flags to a forecast."""
 
-import contextlib
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, TestOptions
-
 from open_images.building.build_plan import ExamplePlan, Vocabulary
-from open_images.building.monitor import WorkMonitor
+from open_images.building.monitor import WorkMonitor, tables_of
 from open_images.building.one_build import explain_no_images, note_lacking
-from open_images.building.one_run import OneRun
 from open_images.building.plan import make_forecast_plan, read_vocabulary
+from open_images.building.temporary_run import TemporaryRun
 from open_images.forecasting import estimate
 from open_images.forecasting.counted import COUNTED, Counted
 from open_images.forecasting.forecast import ClassForecast, Forecast
 from open_images.forecasting.graph import define_forecast
 from open_images.values import cores
 from runners import launch, lean
-from transforms import journal
-from transforms.errors import UsageError
 from transforms.storage import files
-from transforms.storage.objects import is_remote, normal
-from transforms.storage.temporary import program_folder
 from transforms.work_folder import WorkFolder
 
 
-class ForecastRun(OneRun[Forecast]):
+class ForecastRun(TemporaryRun[Forecast]):
     """A plan of a build, whose output isn't looked at; it writes to a temporary folder alone."""
 
-    folder_flag = "--work_folder"
+    verb = "count"
 
     def _run(self) -> Forecast:
         launch.check(self._flags, self._beam_arguments)
         self._refuse_later()
-        with program_folder() as temporary, self._work_folder(temporary) as folder:
+        with self._work_folder() as folder:
             plan, notices = make_forecast_plan(self._flags, folder)
             vocabulary = read_vocabulary(plan.examples.sources, self._options)
             run_on_runner = launch.load(self._flags.runner)
             lean.end_imports()
-            with WorkMonitor(plan, self._log, self._observer.show, "counting") as monitor:
+            sources = tables_of(plan.examples.sources)
+            show = self._observer.show
+            with WorkMonitor(plan.work, sources, self._log, show, "counting") as monitor:
                 define = partial(define_forecast, plan=plan, vocabulary=vocabulary, notices=notices)
                 named = {"job_name": f"open-images-plan-{uuid.uuid4().hex[:12]}"}
                 arguments = launch.with_defaults(self._beam_arguments, named)
@@ -49,42 +44,6 @@ class ForecastRun(OneRun[Forecast]):
             data = files.read_file(os.path.join(folder, COUNTED), self._options)
             exchange_bytes = _size_of(plan.work)
         return self._make_forecast(Counted.decode(data), plan, vocabulary, exchange_bytes)
-
-    def _refuse_later(self) -> None:
-        """Raises UsageError where Beam is told to describe a job and not to run it."""
-        is_dry = PipelineOptions(self._beam_arguments).view_as(TestOptions).dry_run
-        if is_dry or launch.is_run_later(self._beam_arguments):
-            flag = "--dry_run with a value" if is_dry else "--template_location"
-            raise UsageError(f"{flag}: a job that isn't run counts nothing: leave it out")
-
-    @contextlib.contextmanager
-    def _work_folder(self, temporary: str) -> Iterator[str]:
-        """Makes a folder that all workers see, and removes it at the end."""
-        above = self._flags.work_folder or temporary
-        if self._flags.runner == "dataflow":
-            cloud = PipelineOptions(self._beam_arguments).view_as(GoogleCloudOptions)
-            above = cloud.temp_location or cloud.staging_location or ""
-        folder = os.path.join(above, f"open-images-plan-{uuid.uuid4().hex}")
-        if is_remote(folder):
-            folder = normal(folder)
-            if self._flags.exchange == "files":
-                raise UsageError(
-                    f"--work_folder {above}: rows can't meet in an object store: name a local "
-                    "folder, or add --exchange engine"
-                )
-        else:
-            try:
-                os.makedirs(folder)
-            except OSError as error:
-                raise UsageError(
-                    f"--work_folder {above} can't be written: {error.strerror}: name another folder"
-                ) from None
-            for name in ("exchange", "progress", journal.FOLDER):
-                os.mkdir(os.path.join(folder, name))
-        try:
-            yield folder
-        finally:
-            files.delete_folder(folder, self._options)
 
     def _make_forecast(
         self, counted: Counted, plan: ExamplePlan, vocabulary: Vocabulary, exchange_bytes: int

@@ -16,6 +16,7 @@ _PROGRAMS = {
     "verify": "checks that a published version is whole",
     "versions": "lists, compares, rolls back and removes versions",
     "doctor": "checks a runner, a cluster and inputs before a build",
+    "evaluate": "measures detections by the metrics of Open Images",
     "draw": "draws examples with their annotations on one sheet",
     "synthesize": "writes a synthetic corpus in the published formats",
 }

@@ -6,22 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from transforms.dataset import codes
 from transforms.dataset.elements import in_one_piece
 from transforms.evaluation.class_tree import ClassTree
+from transforms.evaluation.kinds import CORNERS, DETECTION, DETECTIONS, TRUE_BOX, TRUE_LABEL
 from transforms.evaluation.matching import Bucket, Objects
-from transforms.evaluation.rows import DETECTION, TRUE_BOX, TRUE_LABEL
 from transforms.exchange.batches import KeyedBatch
+from transforms.kinds.boxes import BOXES
+from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.selection.label_types import are_by_machine
 
-#: What the rows of a source are.
-IMAGES, BOXES, LABELS, DETECTIONS = "images", "boxes", "labels", "detections"
-_TYPES = {BOXES: TRUE_BOX, LABELS: TRUE_LABEL, DETECTIONS: DETECTION}
-_CORNERS = ("xmin", "xmax", "ymin", "ymax")
+_TYPES = {BOXES.name: TRUE_BOX, IMAGE_LABELS.name: TRUE_LABEL, DETECTIONS.name: DETECTION}
 
 
-class RowCount(NamedTuple):
-    """Rows of a source that can't be evaluated.
+class LeftOut(NamedTuple):
+    """Rows of predictions that can't be evaluated.
 
     Attributes:
         source: its index.
@@ -34,126 +34,117 @@ class RowCount(NamedTuple):
     other_classes: int
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluatedImages:
+class EvaluatedImages(NamedTuple):
     """The images of a bucket, and the rows that their objects come from.
 
     Attributes:
         keys: of the images, (k,) uint64, sorted.
-        bucket: their objects.
-        truths: rows of `TRUE_BOX`, one for each box of `bucket.truths`.
-        detections: rows of `DETECTION`, one for each of `bucket.detections`.
-        sources: of these, (n,) int32.
-        lines: likewise, (n,) int64.
+        objects: what is in them.
+        truths: rows of `TRUE_BOX`, one for each box of the ground truth.
+        detections: rows of `DETECTION`, one for each detection.
         left_out: rows that can't be evaluated.
     """
 
     keys: np.ndarray
-    bucket: Bucket
+    objects: Bucket
     truths: pa.StructArray
     detections: pa.StructArray
-    sources: np.ndarray
-    lines: np.ndarray
-    left_out: list[RowCount]
+    left_out: list[LeftOut]
 
 
-class _Rows(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Rows of one kind: their keys, the indices of their sources, and their structs, (n,) each."""
+
     keys: np.ndarray
     sources: np.ndarray
-    lines: np.ndarray
     values: pa.StructArray
 
     def take(self, places: np.ndarray) -> "_Rows":
         values = self.values.take(pa.array(places))
-        return _Rows(self.keys[places], self.sources[places], self.lines[places], values)
+        return _Rows(self.keys[places], self.sources[places], values)
 
 
 def arrange(
-    batches: Iterable[KeyedBatch], roles: Mapping[int, str], tree: ClassTree
+    batches: Iterable[KeyedBatch], kinds: Mapping[int, str], labels: pa.Array, tree: ClassTree
 ) -> EvaluatedImages:
     """Returns the images of a bucket.
 
-    An image is in the ground truth if a row of it is. Rows of other images and of classes that
-    aren't evaluated are left out.
+    An image is in the ground truth if a row of it is. Rows of other images, and of classes that
+    aren't evaluated, are left out; so are labels by machines.
 
     Args:
         batches: of the bucket, in order of their tags.
-        roles: what the rows of each source are, by its index.
+        kinds: of the rows of each origin.
+        labels: those that coded labels are the numbers of, as of `codes.encode`.
         tree: the classes that are evaluated.
     """
-    by_role: dict[str, list[KeyedBatch]] = {}
+    by_kind: dict[str, list[KeyedBatch]] = {}
     for batch in batches:
-        by_role.setdefault(roles[batch.origin], []).append(batch)
-    true_keys = [
+        by_kind.setdefault(kinds[batch.origin], []).append(batch)
+    given = {kind: _concatenate(by_kind.get(kind, []), dtype, labels)
+             for kind, dtype in _TYPES.items()}
+    verified = given[IMAGE_LABELS.name]
+    is_human = ~are_by_machine(verified.values.field("source"))
+    verified = verified if is_human.all() else verified.take(np.flatnonzero(is_human))
+    in_images = [
         batch.rows["key"].to_numpy()
-        for role, some in by_role.items()
-        if role != DETECTIONS
+        for kind, some in by_kind.items()
+        if kind not in _TYPES
         for batch in some
     ]
-    keys = np.unique(np.concatenate([np.zeros(0, np.uint64), *true_keys]))
-    truths, true_classes, _ = _evaluated(by_role.get(BOXES, []), BOXES, keys, tree, "label")
-    labels, label_classes, _ = _evaluated(by_role.get(LABELS, []), LABELS, keys, tree, "label")
-    detections, classes, left_out = _evaluated(
-        by_role.get(DETECTIONS, []), DETECTIONS, keys, tree, "label"
-    )
-    bucket = Bucket(
+    keys = np.unique(np.concatenate([given[BOXES.name].keys, verified.keys, *in_images]))
+    truths, true_classes, _ = _evaluated(given[BOXES.name], keys, tree)
+    verified, verified_classes, _ = _evaluated(verified, keys, tree)
+    detections, classes, left_out = _evaluated(given[DETECTIONS.name], keys, tree)
+    is_group = truths.values.field("is_group_of").fill_null(-1).to_numpy() == 1
+    confidence = verified.values.field("confidence").to_numpy(zero_copy_only=False)
+    objects = Bucket(
         len(keys),
         _objects(truths, true_classes, keys),
-        (truths.values.field("is_group_of").to_numpy(zero_copy_only=False) == 1),
+        is_group,
         _objects(detections, classes, keys),
-        detections.values.field("score").to_numpy(zero_copy_only=False),
-        (np.searchsorted(keys, labels.keys).astype(np.int32), label_classes),
-        labels.values.field("confidence").to_numpy(zero_copy_only=False) > 0,
+        detections.values.field("score").to_numpy(),
+        (np.searchsorted(keys, verified.keys).astype(np.int32), verified_classes),
+        confidence > 0,
     )
-    return EvaluatedImages(
-        keys,
-        bucket,
-        truths.values,
-        detections.values,
-        detections.sources,
-        detections.lines,
-        left_out,
-    )
+    return EvaluatedImages(keys, objects, truths.values, detections.values, left_out)
 
 
-def _evaluated(
-    batches: Sequence[KeyedBatch], role: str, keys: np.ndarray, tree: ClassTree, field: str
-) -> tuple[_Rows, np.ndarray, list[RowCount]]:
-    """Returns the rows of images and classes that are evaluated, their classes, and what isn't."""
-    rows = _concatenate(batches, _TYPES[role])
-    classes = tree.numbers(rows.values.field(field))
-    is_known = np.isin(rows.keys, keys)
-    has_class = classes >= 0
-    left_out = []
-    for source in np.unique(rows.sources[~is_known | ~has_class]).tolist():
-        of_source = rows.sources == source
-        others = int((of_source & ~is_known).sum())
-        left_out.append(RowCount(source, others, int((of_source & is_known & ~has_class).sum())))
-    places = np.flatnonzero(is_known & has_class)
-    if len(places) < len(rows.keys):
-        rows, classes = rows.take(places), classes[places]
-    return rows, classes, left_out
-
-
-def _concatenate(batches: Sequence[KeyedBatch], dtype: pa.StructType) -> _Rows:
+def _concatenate(
+    batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa.Array
+) -> _Rows:
     keys = [batch.rows["key"].to_numpy() for batch in batches]
-    lines = [batch.rows["line"].to_numpy(zero_copy_only=False) for batch in batches]
     sources = [np.full(batch.rows.num_rows, batch.origin, np.int32) for batch in batches]
-    values = pa.chunked_array([batch.rows["value"] for batch in batches], dtype)
+    values = codes.concatenate([batch.rows["value"] for batch in batches], dtype, labels)
     return _Rows(
         np.concatenate([np.zeros(0, np.uint64), *keys]),
         np.concatenate([np.zeros(0, np.int32), *sources]),
-        np.concatenate([np.zeros(0, np.int64), *lines]),
         in_one_piece(values),
     )
 
 
+def _evaluated(
+    rows: _Rows, keys: np.ndarray, tree: ClassTree
+) -> tuple[_Rows, np.ndarray, list[LeftOut]]:
+    """Returns the rows of images and classes that are evaluated, their classes, and what isn't."""
+    classes = tree.numbers(rows.values.field("label"))
+    is_known = np.isin(rows.keys, keys)
+    has_class = classes >= 0
+    if is_known.all() and has_class.all():
+        return rows, classes, []
+    left_out = []
+    is_out = ~(is_known & has_class)
+    for source in np.unique(rows.sources[is_out]).tolist():
+        of_source = rows.sources == source
+        others = of_source & ~is_known
+        unknown = of_source & is_known & ~has_class
+        left_out.append(LeftOut(source, int(others.sum()), int(unknown.sum())))
+    places = np.flatnonzero(~is_out)
+    return rows.take(places), classes[places], left_out
+
+
 def _objects(rows: _Rows, classes: np.ndarray, keys: np.ndarray) -> Objects:
-    boxes = np.stack(
-        [
-            pc.struct_field(rows.values, corner).to_numpy(zero_copy_only=False)
-            for corner in _CORNERS
-        ],
-        axis=1,
-    )
-    return Objects(np.searchsorted(keys, rows.keys).astype(np.int32), classes, boxes)
+    corners = [rows.values.field(corner).to_numpy(zero_copy_only=False) for corner in CORNERS]
+    places = np.searchsorted(keys, rows.keys).astype(np.int32)
+    return Objects(places, classes, np.stack(corners, axis=1))

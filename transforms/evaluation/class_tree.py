@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.dataset.elements import in_one_piece
 from transforms.selection.expand import Hierarchy
 
 
@@ -77,7 +76,10 @@ class ClassTree:
         above, below = Reach.of(labels, hierarchy.above), Reach.of(labels, hierarchy.below)
         return cls(pa.array(labels, pa.string()), above, below)
 
-    def numbers(self, labels: pa.Array | pa.ChunkedArray) -> np.ndarray:
-        """Returns the number of each label, (n,) int32; -1 for one that isn't evaluated."""
-        found = pc.index_in(in_one_piece(labels), self.labels)
-        return found.fill_null(-1).to_numpy(zero_copy_only=False)
+    def numbers(self, labels: pa.Array) -> np.ndarray:
+        """Returns the number of each label, plain or a dictionary: (n,) int32, -1 for one that
+        isn't evaluated."""
+        if not pa.types.is_dictionary(labels.type):
+            labels = labels.dictionary_encode()
+        found = pc.index_in(labels.dictionary, self.labels).fill_null(-1)
+        return found.to_numpy(zero_copy_only=False)[labels.indices.to_numpy()]

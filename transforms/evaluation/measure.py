@@ -7,7 +7,7 @@ import apache_beam as beam
 import numpy as np
 
 from transforms.evaluation.curves import Curve, make_curve
-from transforms.evaluation.match import RANKED, TRUTHS, column, concatenate
+from transforms.evaluation.match import RANKED, TRUTHS, by_origin, column
 from transforms.exchange.batches import BucketBatches
 
 #: So many points of a curve are kept, for plots.
@@ -49,7 +49,7 @@ class MeasureClassesFn(beam.DoFn):
     """Measures all classes of a bucket."""
 
     def process(self, element: tuple[int, BucketBatches]) -> Iterable[ClassFigures]:
-        tables = concatenate(element[1])
+        tables = by_origin(element[1])
         ranked = {
             name: column(tables[RANKED], name) if RANKED in tables else np.zeros(0, dtype)
             for name, dtype in (

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from transforms.dataset import failures
 from transforms.dataset.elements import Failed, Source, SourceCount
 from transforms.dataset.failures import SCHEMA, Stage
-from transforms.kinds.registry import TABLES, VOCABULARY
 
 #: Rows that the file of failures has in a row group, all of which are in memory when it is written.
 _GROUP_ROWS = 1 << 16
@@ -41,7 +40,7 @@ class FailureTable:
         self._of_files: dict[str, list[Failed]] = collections.defaultdict(list)
         others = [failures.NONE]
         for each in sorted(failed):
-            if each.source < len(sources) and sources[each.source].kind in (*TABLES, *VOCABULARY):
+            if each.source < len(sources) and not sources[each.source].medium:
                 self._of_files[sources[each.source].shown_name].append(each)
             else:
                 others += self._unpack(each)

@@ -3,7 +3,7 @@
 import dataclasses
 import gzip
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -20,6 +20,7 @@ from transforms.dataset.failures import Failure, Reason, Stage
 from transforms.exchange.batches import KeyedBatch
 from transforms.journal import Journal
 from transforms.kinds.images import IMAGES
+from transforms.kinds.kind import Kind
 from transforms.kinds.parsing import blocks
 from transforms.kinds.parsing.ending import TAIL_BYTES, WARNING
 from transforms.kinds.parsing.parsed import ParsedBlock
@@ -63,6 +64,7 @@ class RangeReader:
         progress_folder: where what was read is counted; None for nowhere.
         rows: which rows are wanted.
         is_measured: whether metrics count what is read: not where it is read again.
+        kinds: what sources are read as, by their kinds.
     """
 
     sources: Sequence[Source]
@@ -73,6 +75,7 @@ class RangeReader:
     progress_folder: str | None = None
     rows: RowFilter = ALL_ROWS
     is_measured: bool = True
+    kinds: Mapping[str, Kind] = TABLES
 
     def read(
         self, piece: ByteRange, encoded_labels: bytes, image_keys: bytes | None = None
@@ -93,7 +96,9 @@ class RangeReader:
                 checksum = checksum.extended(file.read(source.data_start))
         try:
             tail = b""
-            for block in read_blocks(source, piece, self.chunk_size, self.options):
+            for block in read_blocks(
+                source, piece, self.chunk_size, self.options, self.kinds
+            ):
                 start, data, is_rest = block
                 order = start + len(data)
                 del block
@@ -144,16 +149,16 @@ class RangeReader:
         # that is too long.
         last_line = len(data) - data.rfind(b"\n") - 1
         if 0 < last_line <= MAX_RECORD_BYTES:
-            cut = TABLES[source.kind].find_cut(source, self._tail(source, piece, tail))
+            cut = self.kinds[source.kind].find_cut(source, self._tail(source, piece, tail))
         whole = data[: max(0, len(data) - cut.size)] if cut else data
         if self.is_measured:
             metrics.BYTES_READ.inc(len(whole))
         labels = encoded_labels if self.is_coded else None
         if finder is None:
-            parsed = parse_block(source, whole, labels)
+            parsed = parse_block(source, whole, labels, self.kinds)
         else:
-            filtered = finder.filter_lines(source, TABLES[source.kind], whole)
-            parsed = parse_block(source, filtered.data, labels)
+            filtered = finder.filter_lines(source, self.kinds[source.kind], whole)
+            parsed = parse_block(source, filtered.data, labels, self.kinds)
             parsed = finder.filter_rows(parsed, filtered)
         return parsed.with_cut_record(cut.failure, WARNING) if cut else parsed
 
@@ -172,7 +177,7 @@ class RangeReader:
     ) -> Iterator[Any]:
         """Yields the rows, failures, new labels and counts of a block."""
         rows = elements.in_one_piece(parsed.table["value"])
-        if unknown := _unknown_labels(rows, TABLES[source.kind].labels, encoded_labels):
+        if unknown := _unknown_labels(rows, self.kinds[source.kind].labels, encoded_labels):
             yield TaggedOutput("labels", unknown)
         if parsed.failures.num_rows:
             yield self._make_failed(source.index, order, parsed.failures)

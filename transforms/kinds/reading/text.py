@@ -1,9 +1,10 @@
 """Text of tables: ranges of files → blocks of whole records → rows."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from transforms.dataset.elements import ByteRange, Source
+from transforms.kinds.kind import Kind
 from transforms.kinds.parsing import blocks
 from transforms.kinds.parsing.blocks import TextBlock
 from transforms.kinds.parsing.parsed import ParsedBlock
@@ -15,16 +16,27 @@ _READ_BYTES = 1 << 20
 
 
 def read_blocks(
-    source: Source, piece: ByteRange, chunk_size: int, options: ObjectOptions = files.DEFAULTS
+    source: Source,
+    piece: ByteRange,
+    chunk_size: int,
+    options: ObjectOptions = files.DEFAULTS,
+    kinds: Mapping[str, Kind] = TABLES,
 ) -> Iterator[TextBlock]:
     """Yields whole records of a range, without the header, in blocks of about `chunk_size`.
+
+    Args:
+        source: the file.
+        piece: the range.
+        chunk_size: in bytes.
+        options: how object stores are reached.
+        kinds: what files are read as, by the kind of their source.
 
     Raises:
         ChangedError: The file isn't what was planned, as is found at the end of the range at last.
         StorageError: The object store can't be read.
         EOFError, OSError, zlib.error: The compressed file is truncated or corrupt.
     """
-    layout = TABLES[source.kind].layout(source)
+    layout = kinds[source.kind].layout(source)
     if source.compressed:
         with archives.open_inflated(source.path, source.member, options, source.stamp) as stream:
             chunks = _inflate(stream, source.data_start)
@@ -57,10 +69,15 @@ def _inflate(stream: archives.Inflated, start: int) -> Iterator[bytes]:
     yield b"".join(pieces)
 
 
-def parse_block(source: Source, data: bytes, encoded_labels: bytes | None = None) -> ParsedBlock:
+def parse_block(
+    source: Source,
+    data: bytes,
+    encoded_labels: bytes | None = None,
+    kinds: Mapping[str, Kind] = TABLES,
+) -> ParsedBlock:
     """Parses the records of a block; with texts as `codes.encode` makes them, if there are
-    `encoded_labels`."""
-    kind = TABLES[source.kind]
+    `encoded_labels`; `kinds` as for `read_blocks`."""
+    kind = kinds[source.kind]
     if encoded_labels is None:
         return kind.parse(source, data)
     return kind.parse_coded(source, data, encoded_labels)

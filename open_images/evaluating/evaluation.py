@@ -1,0 +1,231 @@
+"""What an evaluation has found, and the files of its report."""
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from transforms.evaluation.match import Run
+from transforms.evaluation.protocols import PROTOCOLS
+from transforms.evaluation.summary import ClassSummary, Summary
+from transforms.releases.documents import to_json
+
+#: Files of a report.
+REPORT, PER_CLASS, MATCHES = "report.json", "per_class.csv", "matches"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassResult:
+    """A class by one protocol and threshold.
+
+    Attributes:
+        label: MID.
+        name: display name; the MID where it isn't known.
+        average_precision: None where no ground truth counts.
+        truths: how much ground truth counts: boxes, and groups by their weight.
+        boxes: how many boxes there are, groups included.
+        groups: how many of these are around groups.
+        images: how many images have a box of it.
+        verdicts: how many detections got each verdict.
+        score, precision, recall, f1: where F1 is best; None where nothing was found.
+        curve: precision at recalls from 0 to 1, evenly spaced.
+    """
+
+    label: str
+    name: str
+    average_precision: float | None
+    truths: float
+    boxes: int
+    groups: int
+    images: int
+    verdicts: Mapping[str, int]
+    score: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    curve: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolResult:
+    """The figures of one protocol and threshold.
+
+    Attributes:
+        protocol: its name.
+        iou: the threshold.
+        metric: what the reference calls the mean average precision.
+        mean_average_precision: over the classes with ground truth; None where there is none.
+        classes: that have ground truth or detections, by MID.
+    """
+
+    protocol: str
+    iou: float
+    metric: str
+    mean_average_precision: float | None
+    classes: Sequence[ClassResult]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes have ground truth that counts."""
+        return sum(each.average_precision is not None for each in self.classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step from one protocol to another.
+
+    Attributes:
+        text: what changes.
+        mean_average_precision: from then on.
+        change: by it; None for the first.
+    """
+
+    text: str
+    mean_average_precision: float | None
+    change: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceResult:
+    """A file that was read.
+
+    Attributes:
+        path: of the file.
+        kind: of its rows.
+        rows: how many it has.
+        bad_rows: which can't be read.
+        other_images: of predictions, how many are of images that the ground truth doesn't have.
+        other_classes: likewise, of classes.
+    """
+
+    path: str
+    kind: str
+    rows: int
+    bad_rows: int
+    other_images: int
+    other_classes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What an evaluation has found.
+
+    Attributes:
+        images: how many the ground truth has.
+        results: by protocol and threshold, in the order in which they were asked for.
+        steps: from the first protocol to the next, what each rule changes.
+        sources: the files.
+        output: the folder of the report.
+        seconds: how long it took.
+        notes: messages that were shown.
+    """
+
+    images: int
+    results: Sequence[ProtocolResult]
+    steps: Sequence[Step]
+    sources: Sequence[SourceResult]
+    output: str
+    seconds: float
+    notes: Sequence[str]
+
+    def metrics(self) -> dict[str, float | None]:
+        """Returns the mean average precisions by the names that the reference has for them."""
+        return {each.metric: each.mean_average_precision for each in self.results}
+
+
+def make_results(
+    summary: Summary, runs: Sequence[Run], names: Mapping[str, str]
+) -> list[ProtocolResult]:
+    """Returns the result of each run.
+
+    Args:
+        summary: of the evaluation.
+        runs: in the order of the summary.
+        names: display names of classes by MID.
+    """
+    found = []
+    for run, classes in zip(runs, summary.runs, strict=True):
+        results = sorted((_class(each, names) for each in classes), key=lambda each: each.label)
+        precisions = [
+            each.average_precision for each in results if each.average_precision is not None
+        ]
+        protocol = PROTOCOLS.get(run.name)
+        metric = protocol.metric.format(run.iou) if protocol else ""
+        mean = float(np.mean(precisions)) if precisions else None
+        found.append(ProtocolResult(run.name, run.iou, metric, mean, results))
+    return found
+
+
+def _class(each: ClassSummary, names: Mapping[str, str]) -> ClassResult:
+    figures = each.figures or {}
+    best = figures.get("best") or (None, None, None, None)
+    return ClassResult(
+        each.label,
+        names.get(each.label) or each.label,
+        figures.get("average_precision"),
+        figures.get("truths", 0.0),
+        figures.get("boxes", 0),
+        figures.get("groups", 0),
+        figures.get("images", 0),
+        each.verdicts,
+        *best,
+        figures.get("curve", ()),
+    )
+
+
+def encode_report(evaluation: Evaluation) -> bytes:
+    """Returns the content of `report.json`; it is the same wherever the evaluation ran."""
+    return to_json(
+        {
+            "images": evaluation.images,
+            "metrics": evaluation.metrics(),
+            "protocols": [
+                {
+                    "protocol": each.protocol,
+                    "iou": each.iou,
+                    "mean_average_precision": each.mean_average_precision,
+                    "classes_with_ground_truth": each.num_classes,
+                    "ground_truth": sum(one.truths for one in each.classes),
+                    "verdicts": _sum_verdicts(each),
+                }
+                for each in evaluation.results
+            ],
+            "steps": [dataclasses.asdict(each) for each in evaluation.steps],
+            "sources": [dataclasses.asdict(each) for each in evaluation.sources],
+        }
+    )
+
+
+def _sum_verdicts(result: ProtocolResult) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for each in result.classes:
+        for verdict, count in each.verdicts.items():
+            sums[verdict] = sums.get(verdict, 0) + count
+    return sums
+
+
+def encode_classes(results: Sequence[ProtocolResult]) -> bytes:
+    """Returns the content of `per_class.csv`: a class in each run a row."""
+    sink = io.StringIO()
+    verdicts = sorted({name for each in results for one in each.classes for name in one.verdicts})
+    fields = [
+        field.name
+        for field in dataclasses.fields(ClassResult)
+        if field.name not in ("verdicts", "curve")
+    ]
+    table = csv.writer(sink, lineterminator="\n")
+    table.writerow(["protocol", "iou", *fields, *verdicts])
+    for result in results:
+        for each in result.classes:
+            values: list[Any] = [getattr(each, name) for name in fields]
+            counts = [each.verdicts.get(name, 0) for name in verdicts]
+            table.writerow([result.protocol, result.iou, *map(_text, values), *counts])
+    return sink.getvalue().encode()
+
+
+def _text(value: Any) -> Any:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value

@@ -1,0 +1,128 @@
+"""The flow of an evaluation, on one screen."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList, AsSingleton
+
+from open_images import reading
+from open_images.evaluating.inputs import Inputs
+from transforms.evaluation import version
+from transforms.evaluation.kinds import EVALUATED
+from transforms.evaluation.match import MatchBuckets, Run
+from transforms.evaluation.match_files import MatchFiles
+from transforms.evaluation.measure import MeasureClassesFn
+from transforms.evaluation.summary import SummariseFn
+from transforms.exchange.batches import KeyedBatch
+from transforms.exchange.exchange import Exchange, GatherBuckets
+from transforms.exchange.files import FileTransport
+from transforms.exchange.shuffle import ShuffleTransport
+from transforms.journal import Journal
+from transforms.kinds.boxes import BOXES
+from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.kinds.images import IMAGES
+from transforms.kinds.reading.ranges import plan_all_ranges
+from transforms.kinds.reading.read import RangeReader, ReadAnnotations
+from transforms.storage.stores import ObjectOptions
+from transforms.work_folder import WorkFolder
+
+#: Bytes of a file that are read and parsed at once.
+_CHUNK_BYTES = 8 << 20
+_TYPES_OF_VERSION = (IMAGES.name, BOXES.name, IMAGE_LABELS.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationPlan:
+    """The plan of an evaluation.
+
+    Attributes:
+        inputs: ground truth and predictions.
+        runs: what is evaluated.
+        exchange: `files` of the work folder, or the `engine`'s shuffle.
+        buckets: of images, and of classes.
+        range_size: bytes of rows of one range, about.
+        work: a folder that all workers see.
+        files: where matches go; None for nowhere.
+        options: how object stores are reached.
+    """
+
+    inputs: Inputs
+    runs: Sequence[Run]
+    exchange: str
+    buckets: int
+    range_size: int
+    work: WorkFolder
+    files: MatchFiles | None
+    options: ObjectOptions
+
+
+def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
+    """Ground truth and predictions → the summary in the work folder, and files of matches."""
+    in_files = plan.exchange == "files"
+    transport = FileTransport(plan.work.exchange) if in_files else ShuffleTransport()
+    partition = functools.partial(transport.partition, num_buckets=plan.buckets)
+    inputs = plan.inputs
+    reader = RangeReader(
+        inputs.sources,
+        _CHUNK_BYTES,
+        in_files,
+        options=plan.options,
+        progress_folder=plan.work.progress,
+        kinds=EVALUATED,
+    )
+    labels = root | "Labels" >> beam.Create([inputs.labels])
+    ranges = root | "Ranges" >> beam.Create(
+        plan_all_ranges(inputs.sources, plan.range_size, EVALUATED)
+    )
+    rows = ranges | ReadAnnotations(reader, partition, Journal(None), labels)
+    fragments = [rows.fragments]
+    kinds = {each.index: each.kind for each in inputs.sources}
+    if inputs.groups:
+        # Row groups have rows of several kinds, each with an origin of its own.
+        origins = {kind: len(kinds) + at for at, kind in enumerate(_TYPES_OF_VERSION)}
+        kinds |= {origin: kind for kind, origin in origins.items()}
+        read = beam.FlatMap(_read_group, origins, partition, plan.options)
+        groups = root | "RowGroups" >> beam.Create(list(enumerate(inputs.groups)))
+        fragments.append(groups | "SpreadGroups" >> beam.Reshuffle() | "ReadGroups" >> read)
+    gathered = tuple(fragments) | "ByImage" >> GatherBuckets(plan.buckets, transport)
+    matched = gathered | MatchBuckets(
+        plan.runs,
+        kinds,
+        inputs.parents,
+        labels,
+        rows.labels,
+        plan.files,
+        plan.work.progress,
+    )
+    figures = (
+        matched.batches
+        | "ByClass" >> Exchange(plan.buckets, transport)
+        | "Measure" >> beam.ParDo(MeasureClassesFn())
+    )
+    summarise = SummariseFn(plan.runs, inputs.sources, plan.work.path, plan.options)
+    lists = (rows.labels, figures, matched.verdicts, matched.left_out, matched.images)
+    once = root | "OnceSummarise" >> beam.Impulse()
+    once | "Summarise" >> beam.ParDo(
+        summarise, AsSingleton(labels), *map(AsList, (*lists, rows.counts, rows.failed))
+    )
+
+
+def _read_group(
+    numbered: tuple[int, reading.RowGroup],
+    origins: Mapping[str, int],
+    partition: Callable[[Iterable[Any]], Iterator[Any]],
+    options: ObjectOptions,
+) -> Iterator[Any]:
+    """Yields the ground truth in a row group of a version, as fragments of the exchange."""
+    number, group = numbered
+
+    def batches() -> Iterator[KeyedBatch]:
+        found = reading.read_batches(group, version.COLUMNS, options)
+        for at, examples in enumerate(found):
+            for kind, rows in version.truth_rows(examples):
+                yield KeyedBatch(origins[kind], (number << 20) + at, rows)
+
+    yield from partition(batches())

@@ -1,0 +1,182 @@
+"""Finds the ground truth and the predictions of an evaluation."""
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import open_images.synthesis.vocabulary as published
+from open_images import reading
+from open_images.building.annotation_files import find_annotations
+from open_images.building.paths import Claimed, expand, files_below, unreadable
+from open_images.building.plan import read_vocabulary
+from open_images.dataset import open_dataset
+from open_images.evaluating.flags import EvaluateFlags
+from transforms.dataset.classes import encode_labels
+from transforms.dataset.elements import Notice, Source
+from transforms.errors import UsageError
+from transforms.evaluation.kinds import DETECTIONS, EVALUATED
+from transforms.kinds.boxes import BOXES
+from transforms.kinds.parsing.head import SourceError, check_text, first_line, read_head
+from transforms.kinds.reading.detect import split_of
+from transforms.kinds.reading.filenames import Role, understand
+from transforms.kinds.registry import VOCABULARY
+from transforms.releases.output import Output
+from transforms.storage import files
+from transforms.storage.archives import GZIP_MAGIC
+from transforms.storage.objects import StorageError
+from transforms.storage.stores import ObjectOptions
+
+_HIERARCHY = Path(published.__file__).with_name("bbox_labels_600_hierarchy.json")
+
+
+class Inputs(NamedTuple):
+    """The inputs of an evaluation.
+
+    Attributes:
+        sources: files, by index.
+        groups: row groups of a version's Parquet that are ground truth.
+        classes: as of `build_classes`: labels, names, parents.
+        notices: remarks.
+    """
+
+    sources: list[Source]
+    groups: list[reading.RowGroup]
+    classes: Sequence[Mapping]
+    notices: list[Notice]
+
+    @property
+    def labels(self) -> bytes:
+        """The labels of the classes, encoded."""
+        return encode_labels(self.classes)
+
+    @property
+    def parents(self) -> dict[str, Sequence[str]]:
+        """The parents of each class that has some."""
+        return {each["label"]: each["parents"] for each in self.classes if each["parents"]}
+
+    @property
+    def kinds(self) -> dict[int, str]:
+        """The kind of each source by its index."""
+        return {source.index: source.kind for source in self.sources}
+
+
+def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
+    """Finds and recognises what the flags name.
+
+    Raises:
+        UsageError: Something is missing, or isn't what it should be.
+    """
+    try:
+        detections = _find_predictions(flags.predictions, options)
+        version = _version_of(flags, options)
+        if version:
+            return version._replace(sources=_numbered([*version.sources, *detections]))
+        found, notices, _ = find_annotations(flags.ground_truth, Claimed([]), options)
+    except OSError as error:
+        raise unreadable(error) from None
+    except StorageError as error:
+        raise UsageError(str(error)) from None
+    splits = flags.splits
+    tables = [
+        each
+        for each in found
+        if each.kind in EVALUATED and (splits is None or each.split in (None, *splits))
+    ]
+    if not any(each.kind == BOXES.name for each in tables):
+        raise UsageError(
+            "--ground_truth: no file of boxes is there, such as validation-annotations-bbox.csv"
+        )
+    others = {each.kind for each in found} - {each.kind for each in tables} - VOCABULARY.keys()
+    notices += [
+        Notice(each.name, "not used: no protocol asks for it")
+        for each in found
+        if each.kind in others
+    ]
+    vocabulary = [each for each in found if each.kind in VOCABULARY]
+    if not any(each.kind == "hierarchy" for each in vocabulary):
+        notices.append(Notice("--ground_truth", "no hierarchy: that of Open Images is taken"))
+        path = os.fspath(_HIERARCHY)
+        vocabulary.append(Source(0, "hierarchy", path, os.path.getsize(path)))
+    classes = json.loads(read_vocabulary(vocabulary, options).classes)
+    return Inputs(_numbered([*tables, *detections]), [], classes, sorted(set(notices)))
+
+
+def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
+    """Returns the version that is the ground truth; None where files are."""
+    if len(flags.ground_truth) != 1:
+        return None
+    place = flags.ground_truth[0]
+    if Output(place, options).latest() is None:
+        return None
+    dataset = open_dataset(place, s3_endpoint_url=flags.s3_endpoint_url)
+    groups = [
+        group
+        for split in flags.splits or dataset.splits
+        for path in dataset.shards("parquet", split)
+        for group in reading.row_groups(path, options)
+    ]
+    classes = dataset.classes.to_pylist()
+    source = Source(0, "version", dataset.folder, 0)
+    return Inputs([source], groups, classes, [])
+
+
+def _numbered(sources: Sequence[Source]) -> list[Source]:
+    ordered = sorted(sources, key=lambda each: (os.path.basename(each.name), each.name))
+    return [dataclasses.replace(each, index=index) for index, each in enumerate(ordered)]
+
+
+def _find_predictions(arguments: Sequence[str], options: ObjectOptions) -> list[Source]:
+    found: dict[str, Source] = {}
+    for argument in arguments:
+        for path, is_folder in expand("--predictions", argument, options):
+            paths = [path]
+            if is_folder:
+                below = files_below(path, options)
+                paths = [each.path for each in below if understand(each.name).role is Role.TABLE]
+                if not paths:
+                    raise UsageError(f"--predictions {path}: there is no table in it")
+            for each in paths:
+                try:
+                    found.setdefault(os.path.realpath(each), _recognise(each, options))
+                except SourceError as error:
+                    raise UsageError(f"--predictions: {error}") from None
+    return list(found.values())
+
+
+def _recognise(path: str, options: ObjectOptions) -> Source:
+    """Returns a file of detections.
+
+    Raises:
+        SourceError: It is none.
+    """
+    status = files.status_of(path, options)
+    with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
+        is_gzip = file.read(2) == GZIP_MAGIC
+        head = read_head(path, file, is_gzip)
+    check_text(path, head)
+    line = first_line(path, head, 0)
+    names = next(csv.reader([line.decode("utf-8-sig", errors="replace").strip()]), [])
+    columns = DETECTIONS.columns_of(names)
+    wanted = (DETECTIONS.image_id, *DETECTIONS.required)
+    if missing := [name for name in wanted if name not in columns]:
+        raise SourceError(
+            f"{path}: its header lacks {', '.join(missing)}: detections need "
+            f"{','.join(wanted)}"
+        )
+    start = min(len(line) + 1, len(head))
+    return Source(
+        0,
+        DETECTIONS.name,
+        path,
+        status.size,
+        split_of(path),
+        columns,
+        start,
+        1,
+        compressed=is_gzip,
+        stamp=status.stamp,
+    )

@@ -1,0 +1,193 @@
+"""One evaluation, from flags to a report."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from functools import partial
+
+from open_images.building.monitor import WorkMonitor
+from open_images.building.temporary_run import TemporaryRun
+from open_images.evaluating import explain
+from open_images.evaluating.evaluation import (
+    MATCHES,
+    PER_CLASS,
+    REPORT,
+    Evaluation,
+    SourceResult,
+    encode_classes,
+    encode_report,
+    make_results,
+)
+from open_images.evaluating.flags import EvaluateFlags
+from open_images.evaluating.graph import EvaluationPlan, define_evaluation
+from open_images.evaluating.inputs import Inputs, find_inputs
+from runners import launch, lean
+from transforms.errors import UsageError
+from transforms.evaluation.kinds import DETECTIONS, EVALUATED
+from transforms.evaluation.match import Run
+from transforms.evaluation.match_files import MatchFiles
+from transforms.evaluation.protocols import PROTOCOLS
+from transforms.evaluation.summary import BAD_ROWS, SUMMARY, Summary
+from transforms.storage import files
+from transforms.storage.objects import is_remote
+from transforms.work_folder import WorkFolder
+
+#: Bytes of text that one bucket holds, about.
+_BUCKET_BYTES = 48 << 20
+_BALANCED, _MAX_BUCKETS, _MAX_RANGES = 8, 1024, 384
+_CHUNK_BYTES, _GZIP_RATIO = 8 << 20, 5
+
+
+class EvaluationRun(TemporaryRun[Evaluation]):
+    """An evaluation, which writes its report at the end."""
+
+    verb = "evaluate"
+    _flags: EvaluateFlags
+
+    def _run(self) -> Evaluation:
+        flags = self._flags
+        launch.check(flags, self._beam_arguments)
+        self._refuse_later()
+        self._check_output()
+        inputs = find_inputs(flags, self._options)
+        for notice in inputs.notices:
+            self._log(f"note: {notice.path}: {notice.text}")
+        protocols = [
+            Run(name, PROTOCOLS[name].rules, iou, iou == flags.iou[0])
+            for iou in flags.iou
+            for name in flags.protocol
+        ]
+        between = explain.steps_between(flags.protocol, flags.iou[0]) if flags.explain else []
+        runs = [*protocols, *between]
+        with self._work_folder() as folder:
+            plan = self._make_plan(inputs, runs, folder)
+            run_on_runner = launch.load(flags.runner)
+            lean.end_imports()
+            tables = [each for each in inputs.sources if each.kind in EVALUATED]
+            show = self._observer.show
+            with WorkMonitor(plan.work, tables, self._log, show, "evaluating") as monitor:
+                define = partial(define_evaluation, plan=plan)
+                named = {"job_name": f"open-images-evaluate-{uuid.uuid4().hex[:12]}"}
+                arguments = launch.with_defaults(self._beam_arguments, named)
+                run_on_runner(define, flags, arguments, monitor)
+            data = files.read_file(os.path.join(folder, SUMMARY), self._options)
+            summary = Summary.decode(data)
+            bad_rows = files.read_file(os.path.join(folder, BAD_ROWS), self._options)
+        sources = _sources(inputs, summary)
+        self._write(BAD_ROWS, bad_rows)
+        self._refuse_losses(sources)
+        names = {each["label"]: each["name"] for each in inputs.classes if each["name"]}
+        results = make_results(summary, runs, names)
+        count = len(protocols)
+        steps = []
+        if flags.explain:
+            first = results[: len(flags.protocol)]
+            steps = explain.explain(flags.protocol, first, results[count:])
+        evaluation = Evaluation(
+            images=summary.images,
+            results=results[:count],
+            steps=steps,
+            sources=sources,
+            output=flags.output,
+            seconds=self.seconds,
+            notes=self._notes,
+        )
+        self._write(PER_CLASS, encode_classes(evaluation.results))
+        self._write(REPORT, encode_report(evaluation))
+        return evaluation
+
+    def _check_output(self) -> None:
+        """Raises UsageError where the output holds something else; removes an earlier report.
+
+        `report.json` comes last: a folder without it is no report.
+        """
+        output = self._flags.output
+        if is_remote(output):
+            entries = [entry.path for entry in files.walk(output, self._options)]
+        elif os.path.isdir(output):
+            entries = os.listdir(output)
+        elif os.path.exists(output):
+            raise UsageError(f"--output {output}: it is no folder: name another place")
+        else:
+            entries = []
+        known = {REPORT, PER_CLASS, MATCHES, BAD_ROWS}
+        names = {os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
+                 for entry in entries}
+        if others := sorted(names - known):
+            raise UsageError(
+                f"--output {output}: it holds {others[0]}, which no report has: name a folder that "
+                "is empty or has an earlier report"
+            )
+        files.delete_folder(output, self._options)
+        if not is_remote(output):
+            try:
+                os.makedirs(os.path.join(output, MATCHES))
+            except OSError as error:
+                raise UsageError(
+                    f"--output {output} can't be written: {error.strerror}: name another folder"
+                ) from None
+
+    def _make_plan(self, inputs: Inputs, runs: Sequence[Run], folder: str) -> EvaluationPlan:
+        sizes = {
+            each: each.size * (_GZIP_RATIO if each.compressed else 1) for each in inputs.sources
+        }
+        total = sum(sizes.values())
+        buckets = min(_MAX_BUCKETS, max(1, round(total / _BUCKET_BYTES), len(inputs.groups) // 4))
+        buckets = -(-buckets // _BALANCED) * _BALANCED
+        output = os.path.join(self._flags.output, MATCHES)
+        return EvaluationPlan(
+            inputs,
+            runs,
+            self._flags.exchange or "files",
+            buckets,
+            max(_CHUNK_BYTES, round(total / _MAX_RANGES)),
+            WorkFolder(folder),
+            MatchFiles(output, buckets, self._options),
+            self._options,
+        )
+
+    def _write(self, name: str, data: bytes) -> None:
+        output = self._flags.output
+        files.write_file(os.path.join(output, name), data, output, self._options)
+
+    def _refuse_losses(self, sources: Sequence[SourceResult]) -> None:
+        """Raises BuildError where too many rows of a file can't be evaluated."""
+        limit = self._flags.max_bad_rate
+        for each in sources:
+            for lost, what, remedy in (
+                (each.bad_rows, "rows are bad", f"see {BAD_ROWS} in --output"),
+                (
+                    each.other_images,
+                    "rows are of images that the ground truth doesn't have",
+                    "is it of another split?",
+                ),
+                (
+                    each.other_classes,
+                    "rows have classes that the ground truth doesn't know",
+                    "labels must be MIDs, and --ground_truth must have their class names",
+                ),
+            ):
+                if each.rows and lost > limit * each.rows:
+                    raise self._error(
+                        f"{each.path}: {lost:,} of {each.rows:,} {what}: {remedy} "
+                        f"(--max_bad_rate {lost / each.rows:.3g} would let them be)"
+                    )
+
+
+def _sources(inputs: Inputs, summary: Summary) -> list[SourceResult]:
+    found = []
+    for each in inputs.sources:
+        rows, bad = summary.sources.get(each.index, (0, 0))
+        images, classes = summary.left_out.get(each.index, (0, 0))
+        of_predictions = each.kind == DETECTIONS.name
+        found.append(
+            SourceResult(
+                each.shown_name,
+                each.kind,
+                rows,
+                bad,
+                images if of_predictions else 0,
+                classes if of_predictions else 0,
+            )
+        )
+    return found

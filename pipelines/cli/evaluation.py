@@ -1,0 +1,132 @@
+"""How an evaluation is run by a program, and what it says at its end."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+from open_images import evaluating
+from open_images.errors import BuildError
+from open_images.evaluating.evaluation import ClassResult, Evaluation, encode_report
+from open_images.evaluating.flags import EvaluateFlags
+from pipelines.cli.output import fail, print_result
+from pipelines.cli.progress import ProgressDisplay
+from pipelines.cli.report import table
+from transforms.errors import UsageError
+from transforms.system import program
+from transforms.wording import clean_lines, counted
+
+#: So many classes are shown, those with the best and those with the worst average precision.
+_SHOWN_CLASSES = 5
+
+
+def run(
+    program_name: str,
+    flags: EvaluateFlags,
+    beam_arguments: Sequence[str],
+    display: ProgressDisplay,
+    form: str,
+) -> int:
+    """Evaluates, and prints the result, or what went wrong; returns the exit code.
+
+    Args:
+        program_name: of the program.
+        flags: of the evaluation.
+        beam_arguments: flags for Beam.
+        display: shows how far it is.
+        form: `text` or `json`.
+    """
+    error, evaluation, code = "", None, 0
+    made = evaluating.start(flags, beam_arguments, display)
+    try:
+        with display, program.interruptible(lambda: str(made.interrupted())):
+            evaluation = made.run()
+    except UsageError as wrong:
+        error, code = str(wrong), 2
+    except KeyboardInterrupt:
+        error, code = str(made.interrupted()), 1
+    except BuildError as failed:
+        error, code = str(failed), 1
+        if program.is_interrupted():
+            error = str(made.interrupted())
+        elif failed.__cause__:
+            logging.error("the evaluation failed", exc_info=failed.__cause__)
+    if form == "json":
+        word = {0: "evaluated", 1: "failed", 2: "wrong_use"}[code]
+        content = {"outcome": word, "exit_code": code, "error": error or None}
+        if evaluation:
+            content |= json.loads(encode_report(evaluation))
+        print_result(program_name, json.dumps(content, ensure_ascii=False), "")
+    elif evaluation:
+        print_result(program_name, clean_lines(render(evaluation)), "")
+    return fail(program_name, error, code) if error else code
+
+
+def render(evaluation: Evaluation) -> str:
+    """Returns an evaluation for people."""
+    lines = [*evaluation.notes, ""]
+    header = ("protocol", "IoU", "mAP", "classes", "true", "false", "in groups", "unverified")
+    rows = []
+    for each in evaluation.results:
+        counts = {
+            name: sum(one.verdicts.get(name, 0) for one in each.classes)
+            for name in ("true_positive", "false_positive", "in_group", "found_group", "unverified")
+        }
+        rows.append(
+            (
+                each.protocol,
+                f"{each.iou:g}",
+                _percent(each.mean_average_precision),
+                each.num_classes,
+                counts["true_positive"] + counts["found_group"],
+                counts["false_positive"],
+                counts["in_group"],
+                counts["unverified"],
+            )
+        )
+    lines += table(header, rows)
+    if evaluation.steps:
+        steps = [
+            (each.text, _percent(each.mean_average_precision), _change(each.change))
+            for each in evaluation.steps
+        ]
+        lines += ["", *table(("step", "mAP", "change"), steps)]
+    lines += ["", *_classes(evaluation.results[0].classes)]
+    for each in evaluation.sources:
+        lost = (
+            (each.bad_rows, "bad"),
+            (each.other_images, "of images that the ground truth doesn't have"),
+            (each.other_classes, "of classes that aren't evaluated"),
+        )
+        lines += [
+            f"note: {each.path}: {counted(count, 'row')} {what}: left out"
+            for count, what in lost
+            if count
+        ]
+    lines.append(f"{counted(evaluation.images, 'image')} in {evaluation.seconds:.1f} s")
+    lines.append(f"report: {evaluation.output}")
+    return "\n".join(lines).lstrip("\n")
+
+
+def _classes(classes: Sequence[ClassResult]) -> list[str]:
+    """Returns a table of the classes with the best and the worst average precision."""
+    known = [each for each in classes if each.average_precision is not None]
+    known.sort(key=lambda each: (-(each.average_precision or 0.0), each.label))
+    if len(known) > 2 * _SHOWN_CLASSES:
+        shown = [*known[:_SHOWN_CLASSES], None, *known[-_SHOWN_CLASSES:]]
+    else:
+        shown = [*known]
+    rows = [
+        (f"{each.name} ({each.label})", _percent(each.average_precision), each.boxes, each.groups)
+        if each
+        else (f"… {len(known) - 2 * _SHOWN_CLASSES:,} more", "", "", "")
+        for each in shown
+    ]
+    return table(("class", "AP", "boxes", "of groups"), rows)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _change(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:+.2f}"

@@ -1,0 +1,302 @@
+"""Evaluations by the command: values of the reference, the same report however it runs, and what is
+said of wrong use and bad rows."""
+
+import contextlib
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+import open_images
+from pipelines import evaluate
+from pipelines.cli.progress import ProgressDisplay
+from tests.builds import run_build
+
+_DATA = Path(__file__).with_name("oid500")
+_BOXES = _DATA / "validation-annotations-bbox.csv.gz"
+_LABELS = _DATA / "validation-annotations-human-imagelabels-boxable.csv.gz"
+_PREDICTIONS = _DATA / "predictions.csv.gz"
+_HEADER = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
+
+
+class Done(NamedTuple):
+    """An evaluation that was run."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The last line that it said."""
+        return self.stderr.strip().splitlines()[-1]
+
+
+def _evaluate(*arguments: object) -> Done:
+    texts = [str(argument) for argument in arguments]
+    if "--num_workers" not in texts:
+        texts += ["--num_workers", "1"]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            code = evaluate.main(texts)
+        except SystemExit as error:
+            code = error.code
+    return Done(code, stdout.getvalue(), stderr.getvalue())
+
+
+def _of_oid500(output: Path, *arguments: object) -> Done:
+    truth = ("--ground_truth", _BOXES, "--ground_truth", _LABELS)
+    return _evaluate(*truth, "--predictions", _PREDICTIONS, "--output", output, *arguments)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the 500 pictures by all protocols."""
+    output = tmp_path_factory.mktemp("evaluation") / "report"
+    done = _of_oid500(output, "--protocol", "oid_v2,challenge,mmdet", "--iou", "0.5,0.75", "--explain")
+    assert done.code == 0, done.stderr
+    return output
+
+
+def test_values_are_those_of_the_reference(report: Path):
+    metrics = json.loads((report / "report.json").read_text())["metrics"]
+    # Computed by the Object Detection API's evaluators from the same files.
+    assert metrics["OpenImagesV2_Precision/mAP@0.5IOU"] == pytest.approx(0.5821445547379372, abs=1e-9)
+    assert metrics["mAP@0.5IOU"] == pytest.approx(0.7314298261, abs=1e-9)
+    assert len(metrics) == 6
+
+
+def test_steps_lead_from_one_protocol_to_the_next(report: Path):
+    content = json.loads((report / "report.json").read_text())
+    steps = content["steps"]
+    means = {
+        each["protocol"]: each["mean_average_precision"]
+        for each in content["protocols"]
+        if each["iou"] == 0.5
+    }
+    assert steps[0]["mean_average_precision"] == means["oid_v2"]
+    assert steps[-1]["mean_average_precision"] == means["mmdet"]
+    assert sum(each["change"] for each in steps[1:]) == pytest.approx(means["mmdet"] - means["oid_v2"])
+    # The Challenge's rules without the hierarchy have a value of the reference too.
+    without = _of_oid500_step(steps)
+    assert 0.5 < without < 0.8
+
+
+def _of_oid500_step(steps: list[dict]) -> float:
+    return steps[1]["mean_average_precision"]
+
+
+def test_classes_add_up(report: Path):
+    rows = list(csv.DictReader((report / "per_class.csv").open()))
+    content = json.loads((report / "report.json").read_text())
+    for each in content["protocols"]:
+        own = [
+            row
+            for row in rows
+            if (row["protocol"], float(row["iou"])) == (each["protocol"], each["iou"])
+        ]
+        known = [float(row["average_precision"]) for row in own if row["average_precision"]]
+        assert np.mean(known) == pytest.approx(each["mean_average_precision"], abs=1e-12)
+        assert sum(int(row["true_positive"]) for row in own) == each["verdicts"]["true_positive"]
+        if each["protocol"] != "mmdet":  # which counts a detection several times
+            assert sum(each["verdicts"].values()) == 45_133
+
+
+def test_matches_tell_each_detection_and_each_missed_box(report: Path):
+    matches = pq.read_table(report / "matches", filters=None)
+    content = json.loads((report / "report.json").read_text())
+    files = sorted((report / "matches").glob("challenge-*.parquet"))
+    matches = pa.concat_tables(pq.read_table(file) for file in files)
+    counts = {
+        row["values"]: row["counts"]
+        for row in matches["verdict"].combine_chunks().cast(pa.string()).value_counts().to_pylist()
+    }
+    missed = counts.pop("missed")
+    (challenge,) = [
+        each
+        for each in content["protocols"]
+        if (each["protocol"], each["iou"]) == ("challenge", 0.5)
+    ]
+    assert counts == {name: count for name, count in challenge["verdicts"].items() if count}
+    found = counts["true_positive"] + counts["found_group"]
+    assert found + missed == challenge["ground_truth"]
+    hits = matches.filter(pc.equal(matches["verdict"].cast(pa.string()), "true_positive"))
+    assert pc.min(hits["overlap"]).as_py() >= 0.5
+
+
+def test_the_report_is_the_same_however_it_runs(report: Path, tmp_path: Path):
+    arguments = ("--protocol", "oid_v2,challenge,mmdet", "--iou", "0.5,0.75", "--explain")
+    for number, flags in enumerate((("--num_workers", "2"), ("--exchange", "engine"))):
+        other = tmp_path / str(number)
+        assert _of_oid500(other, *arguments, *flags).code == 0
+        names = {path.relative_to(report) for path in report.rglob("*") if path.is_file()}
+        assert names == {path.relative_to(other) for path in other.rglob("*") if path.is_file()}
+        for name in names:
+            assert (report / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_the_order_of_rows_between_images_and_files_changes_nothing(report: Path, tmp_path: Path):
+    table = pacsv.read_csv(_PREDICTIONS)
+    order = pc.sort_indices(table, [("ImageID", "descending")])
+    halves = tmp_path / "predictions"
+    halves.mkdir()
+    shuffled = table.take(order)
+    for name, part in (("b.csv", shuffled.slice(0, 20_000)), ("a.csv", shuffled.slice(20_000))):
+        pacsv.write_csv(part, halves / name)
+    truth = ("--ground_truth", _BOXES, "--ground_truth", _LABELS)
+    output = tmp_path / "report"
+    done = _evaluate(*truth, "--predictions", halves, "--output", output)
+    assert done.code == 0, done.stderr
+    name = "OpenImagesDetectionChallenge_Precision/mAP@0.5IOU"
+    ours = json.loads((output / "report.json").read_text())["metrics"][name]
+    assert ours == json.loads((report / "report.json").read_text())["metrics"][name]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthesized corpus, its version, and detections: jittered boxes of the ground truth."""
+    folder = tmp_path_factory.mktemp("corpus")
+    synthesize = (sys.executable, "-m", "pipelines.synthesize", "--images", "60")
+    subprocess.run([*synthesize, "--output", str(folder / "oid")], check=True, capture_output=True)
+    annotations = folder / "oid" / "annotations"
+    version = folder / "dataset"
+    build = run_build(
+        *("--annotations", annotations, "--images", "none", "--format", "parquet"),
+        *("--output", version),
+    )
+    assert build.returncode == 0, build.stderr
+    rng = np.random.default_rng(7)
+    with (folder / "detections.csv").open("w") as file:
+        print(_HEADER, file=file)
+        for table in sorted(annotations.rglob("*-annotations-bbox.csv")):
+            for row in csv.DictReader(table.open()):
+                for _ in range(2):
+                    box = [float(row[name]) for name in ("XMin", "XMax", "YMin", "YMax")]
+                    moved = [f"{each + rng.normal(0, 0.03):.6f}" for each in box]
+                    score = f"{rng.random():.6f}"
+                    print(row["ImageID"], row["LabelName"], score, *moved, sep=",", file=file)
+    return folder
+
+
+def test_a_version_is_the_same_ground_truth_as_its_files(corpus: Path, tmp_path: Path):
+    detections = ("--predictions", corpus / "detections.csv", "--protocol", "oid_v2,challenge")
+    reports = []
+    for name, truth in (("files", corpus / "oid" / "annotations"), ("version", corpus / "dataset")):
+        output = tmp_path / name
+        done = _evaluate("--ground_truth", truth, *detections, "--output", output)
+        assert done.code == 0, done.stderr
+        reports.append(json.loads((output / "report.json").read_text()))
+    assert reports[0]["protocols"] == reports[1]["protocols"]
+    assert reports[0]["protocols"][0]["verdicts"]["true_positive"] > 100
+
+
+def test_the_library_returns_what_the_report_has(corpus: Path, tmp_path: Path):
+    evaluation = open_images.evaluate(
+        ground_truth=corpus / "dataset",
+        predictions=corpus / "detections.csv",
+        output=tmp_path / "report",
+        num_workers=1,
+    )
+    (result,) = evaluation.results
+    content = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert content["metrics"] == {result.metric: result.mean_average_precision}
+
+
+def test_rows_that_cannot_be_evaluated_are_counted_and_listed(corpus: Path, tmp_path: Path):
+    detections = tmp_path / "detections.csv"
+    lines = (corpus / "detections.csv").read_text().splitlines()
+    image = lines[1].split(",")[0]
+    lines[3:3] = [
+        f"{image},/m/0bt9lr,high,0,1,0,1",
+        f"{image},/m/0bt9lr,nan,0,1,0,1",
+        f"{image},/m/0000zz,0.5,0,1,0,1",
+        "ffffffffffffffff,/m/0bt9lr,0.5,0,1,0,1",
+        f"{image},/m/0bt9lr,0.5,0,1",
+    ]
+    detections.write_text("\n".join(lines) + "\n")
+    arguments = ("--ground_truth", corpus / "dataset", "--predictions", detections)
+    output = tmp_path / "report"
+    done = _evaluate(*arguments, "--output", output, "--max_bad_rate", "0.1")
+    assert done.code == 0, done.stderr
+    (source,) = [
+        each
+        for each in json.loads((output / "report.json").read_text())["sources"]
+        if each["kind"] == "detections"
+    ]
+    counts = [source[name] for name in ("bad_rows", "other_images", "other_classes")]
+    assert counts == [3, 1, 1]
+    bad = list(csv.DictReader((output / "bad_rows.csv").open()))
+    assert [int(row["line"]) for row in bad] == [4, 5, 8]
+    refused = _evaluate(*arguments, "--output", output, "--max_bad_rate", "0")
+    assert refused.code == 1
+    assert "rows are bad" in refused.error and "--max_bad_rate" in refused.error
+    assert not (output / "report.json").exists()
+
+
+def _wrong(*arguments: object) -> tuple[object, ...]:
+    return arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (_wrong("--protocol", "challange"), "did you mean challenge?"),
+        (_wrong("--iou", "1.5"), "--iou"),
+        (_wrong("--iou", "0"), "--iou"),
+        (_wrong("--iou", "half"), "--iou"),
+        (_wrong("--explain"), "name two"),
+        (_wrong("--splits", "vall"), "--splits"),
+        (_wrong("--max_bad_rate", "2"), "--max_bad_rate"),
+        (_wrong("--num_workers", "0"), "--num_workers"),
+        (_wrong("--no_such_flag"), "--no_such_flag"),
+        (_wrong("--predictions", "/nowhere.csv"), "no such file"),
+        (_wrong("--predictions", "{empty}"), "empty"),
+        (_wrong("--predictions", "{folder}"), "no table"),
+        (_wrong("--predictions", "{boxes}"), "lacks Score"),
+        (_wrong("--ground_truth", "/nowhere"), "no such file"),
+        (_wrong("--ground_truth", "{predictions}"), "detections"),
+        (_wrong("--ground_truth", "{labels}"), "no file of boxes"),
+        (_wrong("--output", "{file}"), "no folder"),
+        (_wrong("--output", "{other}"), "holds"),
+        (_wrong("--output", "/proc/report"), "can't be written"),
+    ],
+)
+def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp_path: Path):
+    places = {
+        "empty": tmp_path / "empty.csv",
+        "folder": tmp_path / "folder",
+        "boxes": next((corpus / "oid" / "annotations").rglob("validation-annotations-bbox.csv")),
+        "labels": next((corpus / "oid" / "annotations").rglob("validation-*boxable.csv")),
+        "predictions": corpus / "detections.csv",
+        "file": tmp_path / "file",
+        "other": tmp_path / "other",
+    }
+    places["empty"].touch()
+    places["folder"].mkdir()
+    places["file"].write_text("x")
+    places["other"].mkdir()
+    (places["other"] / "thesis.tex").write_text("x")
+    given = {
+        "--ground_truth": corpus / "dataset",
+        "--predictions": corpus / "detections.csv",
+        "--output": tmp_path / "report",
+    }
+    words_of = [str(each).format(**places) for each in arguments]
+    given |= dict(zip(words_of[::2], words_of[1::2], strict=False)) if len(words_of) > 1 else {}
+    texts = [str(each) for pair in given.items() for each in pair]
+    done = _evaluate(*texts, *(words_of if len(words_of) == 1 else ()))
+    assert done.code == 2
+    assert words in done.error
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert (places["other"] / "thesis.tex").exists()

@@ -1,0 +1,157 @@
+"""Summarise: the figures of all classes → one file, of which the report is made."""
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+
+from transforms.dataset.classes import decode_labels
+from transforms.dataset.elements import Failed, Source, SourceCount
+from transforms.dataset.failures import SCHEMA
+from transforms.evaluation.bucket import LeftOut
+from transforms.evaluation.match import Run, VerdictCounts
+from transforms.evaluation.matching import Verdict
+from transforms.evaluation.measure import ClassFigures
+from transforms.releases.documents import to_json
+from transforms.releases.failure_table import FailureTable
+from transforms.storage import files
+from transforms.storage.stores import ObjectOptions
+
+#: Its file in the work folder, and that of the rows that couldn't be read.
+SUMMARY, BAD_ROWS = "summary.json", "bad_rows.csv"
+#: Columns of the latter.
+_LISTED = ["source", "line", "image_id", "detail"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassSummary:
+    """A class in a run.
+
+    Attributes:
+        label: MID.
+        figures: what was measured, as of `ClassFigures`; None where it has no ground truth and no
+            detection that counts.
+        verdicts: how many detections got each, by the name of the verdict.
+    """
+
+    label: str
+    figures: dict[str, Any] | None
+    verdicts: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What an evaluation has found.
+
+    Attributes:
+        images: how many the ground truth has.
+        runs: the classes of each run, by number.
+        sources: by index, rows and bad rows that were read.
+        left_out: by index, rows of predictions that can't be evaluated: of other images, and of
+            other classes.
+    """
+
+    images: int
+    runs: list[list[ClassSummary]]
+    sources: dict[int, tuple[int, int]]
+    left_out: dict[int, tuple[int, int]]
+
+    def encode(self) -> bytes:
+        """Returns it as JSON."""
+        return to_json(dataclasses.asdict(self))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Summary":
+        """Returns the inverse of `encode`."""
+        content = json.loads(data)
+        runs = [[ClassSummary(**each) for each in run] for run in content["runs"]]
+        pairs = {
+            name: {int(index): (first, second) for index, (first, second) in content[name].items()}
+            for name in ("sources", "left_out")
+        }
+        return cls(content["images"], runs, **pairs)
+
+
+@dataclasses.dataclass(eq=False)
+class SummariseFn(beam.DoFn):
+    """Writes the summary to the work folder."""
+
+    runs: Sequence[Run]
+    sources: Sequence[Source]
+    folder: str
+    options: ObjectOptions
+
+    def process(
+        self,
+        _: bytes,
+        encoded_labels: bytes,
+        new_labels: Sequence[frozenset[str]],
+        figures: Sequence[ClassFigures],
+        verdicts: Sequence[VerdictCounts],
+        left_out: Sequence[LeftOut],
+        images: Sequence[int],
+        counts: Sequence[SourceCount],
+        failed: Sequence[Failed],
+    ) -> None:
+        known = decode_labels(encoded_labels).to_pylist()
+        labels = [*known, *sorted(frozenset().union(*new_labels).difference(known))]
+        summary = Summary(
+            sum(images),
+            [_classes(number, labels, figures, verdicts) for number in range(len(self.runs))],
+            _add((each.source, each.rows, each.bad_rows) for each in counts),
+            _add(left_out),
+        )
+        path = os.path.join(self.folder, SUMMARY)
+        files.write_file(path, summary.encode(), self.folder, self.options)
+        bad = FailureTable(failed, counts, self.sources)
+        path = os.path.join(self.folder, BAD_ROWS)
+        files.write_file(path, _as_csv(bad.tables()), self.folder, self.options)
+
+
+def _as_csv(tables: Iterable[pa.Table]) -> bytes:
+    sink = pa.BufferOutputStream()
+    schema = pa.schema([SCHEMA.field(name) for name in _LISTED])
+    with csv.CSVWriter(sink, schema) as writer:
+        for table in tables:
+            writer.write_table(table.select(_LISTED).cast(schema))
+    return sink.getvalue().to_pybytes()
+
+
+def _classes(
+    run: int,
+    labels: Sequence[str],
+    figures: Sequence[ClassFigures],
+    verdicts: Sequence[VerdictCounts],
+) -> list[ClassSummary]:
+    """Returns the classes of a run that have ground truth or detections, in order."""
+    measured = {each.number: each for each in figures if each.run == run}
+    counted = np.zeros((len(labels), len(Verdict)), np.int64)
+    for each in verdicts:
+        if each.run == run:
+            counted.reshape(-1)[each.cells] += each.counts
+    found = []
+    for number, label in enumerate(labels):
+        if number in measured or counted[number].any():
+            figure = measured.get(number)
+            by_name = {
+                verdict.name.lower(): int(counted[number, verdict]) for verdict in Verdict
+            }
+            found.append(
+                ClassSummary(label, dataclasses.asdict(figure) if figure else None, by_name)
+            )
+    return found
+
+
+def _add(counts: Iterable[tuple[int, int, int]]) -> dict[int, tuple[int, int]]:
+    first, second = Counter(), Counter()
+    for source, one, other in counts:
+        first[source] += one
+        second[source] += other
+    return {source: (first[source], second[source]) for source in sorted(first)}

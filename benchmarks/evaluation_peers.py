@@ -119,9 +119,7 @@ def by_mmeval(images: list[Image], classes: int) -> float:
         {
             "instances": [
                 {"bbox": box.tolist(), "bbox_label": int(label), "is_group_of": bool(group)}
-                for box, label, group in zip(
-                    each.boxes, each.classes, each.is_group, strict=True
-                )
+                for box, label, group in zip(each.boxes, each.classes, each.is_group, strict=True)
             ],
             "image_level_labels": each.verified,
         }
@@ -167,9 +165,7 @@ def by_faster_coco_eval(images: list[Image], classes: int) -> float:
     found = [
         {"image_id": n, "category_id": int(label), "bbox": box(corners), "score": float(score)}
         for n, each in enumerate(images)
-        for corners, label, score in zip(
-            each.detections, each.detected, each.scores, strict=True
-        )
+        for corners, label, score in zip(each.detections, each.detected, each.scores, strict=True)
     ]
     begin = time.perf_counter()
     dataset = COCO(truth)

@@ -8,12 +8,11 @@ _PROGRAM = program_name("build")
 if __name__ == "__main__":
     program.begin(_PROGRAM, "interrupted: nothing was published")
 
-import logging
 from collections.abc import Sequence
 from typing import NoReturn
 
 from open_images import building
-from pipelines.cli import build_flags, secrets
+from pipelines.cli import build_flags, logs, secrets
 from pipelines.cli.progress import ProgressDisplay
 from runners import lean
 from transforms.system import descriptors
@@ -30,11 +29,7 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
         The exit code: 0 published, 1 failed, and nothing published unless the error says so, 2
         wrong use, 3 another build is at work.
     """
-    logging.basicConfig(level=logging.ERROR)
-    # Beam logs every exception of a worker that it also raises here.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_not_of_a_worker)
+    logs.configure()
     secrets.keep_secrets()
     flags, beam_arguments = build_flags.parse(arguments)
     if too_few := descriptors.raise_limit():
@@ -62,11 +57,6 @@ def main(arguments: Sequence[str] | None = None, display: ProgressDisplay | None
             fail(_PROGRAM, cause, 1)
     endings.print_error(_PROGRAM, ending)
     return ending.code
-
-
-def _is_not_of_a_worker(record: logging.LogRecord) -> bool:
-    """Returns False for messages of worker processes that Beam logs again, in 11 lines."""
-    return record.module != "worker_handlers"
 
 
 def start() -> NoReturn:

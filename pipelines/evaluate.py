@@ -1,13 +1,12 @@
 """Measures predictions by the protocols of Open Images: `python -m pipelines.evaluate --help`."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import NoReturn
 
 from open_images.building.flags import running_flag
 from open_images.evaluating.flags import EvaluateFlags
-from pipelines.cli import build_flags, secrets
+from pipelines.cli import build_flags, logs, secrets
 from pipelines.cli.arguments import Parser
 from pipelines.cli.output import print_line, program_name
 from pipelines.cli.progress import ProgressDisplay
@@ -55,9 +54,7 @@ class ProgramFlags(EvaluateFlags):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluates, and prints the result; returns the exit code."""
-    logging.basicConfig(level=logging.ERROR)
-    # Beam logs every exception of a worker that it also raises here.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logs.configure()
     secrets.keep_secrets()
     parser = Parser(program="evaluate", description=_DESCRIPTION, epilog=_EXAMPLES)
     flags, beam_arguments = build_flags.parse_with(parser, ProgramFlags, arguments)

@@ -1,12 +1,11 @@
 """Counts what a build would make: `python -m pipelines.plan --help`."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import NoReturn
 
 from open_images.building.flags import PlanFlags
-from pipelines.cli import build_flags, secrets
+from pipelines.cli import build_flags, logs, secrets
 from pipelines.cli.arguments import Parser
 from pipelines.cli.output import print_line, program_name
 from pipelines.cli.progress import ProgressDisplay
@@ -45,9 +44,7 @@ class ProgramFlags(PlanFlags, build_flags.ReportFlags):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes a plan and prints it; returns the exit code."""
-    logging.basicConfig(level=logging.ERROR)
-    # Beam logs every exception of a worker that it also raises here.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logs.configure()
     secrets.keep_secrets()
     parser = Parser(program="plan", description=_DESCRIPTION, epilog=_EXAMPLES)
     flags, beam_arguments = build_flags.parse_with(parser, ProgramFlags, arguments)

@@ -47,7 +47,7 @@ def build(flags: BuildKeywords) -> "BuildResult":
         BuildError: The build failed; the message says what was published, if anything was.
     """
     listener = Listener(_log, flags.progress)
-    return run_in_process(start, flags, flags.beam_arguments, listener)
+    return run_in_process(start, flags, flags.beam_arguments, listener, kind=BuildFlags)
 
 
 def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "Build":

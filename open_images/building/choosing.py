@@ -51,7 +51,7 @@ def choose_images(flags: BuildFlags, observer: Observer) -> ChosenImages:
         BuildError: No images are chosen, or the annotations can't be read.
         KeyboardInterrupt: Somebody has interrupted it.
     """
-    return run_in_process(start, flags, [], observer, fate="")
+    return run_in_process(start, flags, [], observer, fate="", kind=BuildFlags)
 
 
 def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "ImageChoice":

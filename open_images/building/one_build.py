@@ -65,7 +65,7 @@ class BuildResult:
         return Output(self.plan.output, self.plan.examples.object_options).manifest(self.version)
 
 
-class Build(OneRun[BuildResult]):
+class Build(OneRun[BuildFlags, BuildResult]):
     """A build, which publishes a version unless the latest is what would be published."""
 
     def __init__(

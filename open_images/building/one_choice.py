@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from open_images.building.build_plan import ExamplePlan, Vocabulary
 from open_images.building.choosing import ChosenImages
+from open_images.building.flags import BuildFlags
 from open_images.building.graph import gather_rows
 from open_images.building.monitor import WorkMonitor, tables_of
 from open_images.building.one_build import explain_no_images
@@ -28,7 +29,7 @@ from transforms.storage.temporary import program_folder
 _FOLDER, _FUNNEL = "chosen", "funnel.json"
 
 
-class ImageChoice(OneRun[ChosenImages]):
+class ImageChoice(OneRun[BuildFlags, ChosenImages]):
     """A selection, carried out; flags as of `choosing.choose_images`."""
 
     def _run(self) -> ChosenImages:

@@ -1,4 +1,4 @@
-"""The base of builds, plans and choices of images: notes, time, and errors in one line."""
+"""The base of builds, plans, choices of images and evaluations: notes, time, errors in a line."""
 
 import abc
 import re
@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from open_images.building.flags import BuildFlags
 from open_images.errors import BuildError
 from open_images.progress import Observer
 from runners import launch
@@ -17,6 +16,7 @@ from transforms.storage.objects import StorageError
 from transforms.storage.stamps import ChangedError
 from transforms.storage.stores import ObjectOptions
 
+_Flags = TypeVar("_Flags", bound=launch.RunnerFlags)
 _Result = TypeVar("_Result")
 
 #: Errors whose message is one line for the user.
@@ -31,11 +31,11 @@ _REMEDIES = {
 }
 
 
-class OneRun(abc.ABC, Generic[_Result]):
+class OneRun(abc.ABC, Generic[_Flags, _Result]):
     """A build, or something else with the flags of one, which runs once.
 
     Args:
-        flags: of the build.
+        flags: ours.
         beam_arguments: flags for Beam.
         observer: hears of it while it runs.
     """
@@ -43,9 +43,7 @@ class OneRun(abc.ABC, Generic[_Result]):
     #: The flag of the folder that it works in.
     folder_flag = "--output"
 
-    def __init__(
-        self, flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer
-    ) -> None:
+    def __init__(self, flags: _Flags, beam_arguments: Sequence[str], observer: Observer) -> None:
         self._flags = flags
         self._beam_arguments = list(beam_arguments)
         self._observer = observer

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from open_images.building.flags import BuildFlags
 from open_images.errors import BuildError
 from open_images.progress import Observer
+from runners.launch import RunnerFlags
 from runners.same_python import import_path, module_command
 
 if TYPE_CHECKING:
     from open_images.building.one_run import OneRun
 
+_Flags = TypeVar("_Flags", bound=RunnerFlags)
 _Result = TypeVar("_Result")
 
 #: Time that an interrupted build gets to end in order.
@@ -30,12 +31,13 @@ _PATIENCE_SECONDS = 20.0
 
 
 def run_in_process(
-    start: Callable[[BuildFlags, Sequence[str], Observer], "OneRun[_Result]"],
-    flags: BuildFlags,
+    start: Callable[[_Flags, Sequence[str], Observer], "OneRun[_Flags, _Result]"],
+    flags: _Flags,
     beam_arguments: Sequence[str],
     observer: Observer,
     fate: str = "; whether anything was published can't be told",
-    kind: type = BuildFlags,
+    *,
+    kind: type[_Flags],
 ) -> _Result:
     """Runs a build in a new process, and waits for it.
 
@@ -51,7 +53,7 @@ def run_in_process(
         UsageError, BusyError, BuildError: as `OneRun.run` raises them.
         KeyboardInterrupt: Somebody has interrupted it; the build has ended by then.
     """
-    names = [field.name for field in dataclasses.fields(kind)]
+    names = [field.name for field in dataclasses.fields(kind)]  # pyrefly: ignore
     own = kind(**{name: getattr(flags, name) for name in names})
     task = start, own, list(beam_arguments)
     ours, theirs = multiprocessing.Pipe()

@@ -17,10 +17,11 @@ from transforms.storage import files
 from transforms.storage.objects import is_remote, normal
 from transforms.storage.temporary import program_folder
 
+_Flags = TypeVar("_Flags", bound=launch.RunnerFlags)
 _Result = TypeVar("_Result")
 
 
-class TemporaryRun(OneRun[_Result], abc.ABC, Generic[_Result]):
+class TemporaryRun(OneRun[_Flags, _Result], abc.ABC, Generic[_Flags, _Result]):
     """A run whose work folder is a temporary one."""
 
     folder_flag = "--work_folder"

@@ -45,9 +45,7 @@ def evaluate(flags: EvaluateKeywords) -> "Evaluation":
         BuildError: It failed, or too many rows can't be evaluated.
     """
     listener = Listener(_log, flags.progress)
-    return run_in_process(
-        start, flags, flags.beam_arguments, listener, fate="", kind=EvaluateFlags
-    )
+    return run_in_process(start, flags, flags.beam_arguments, listener, fate="", kind=EvaluateFlags)
 
 
 def start(

@@ -162,7 +162,7 @@ def make_results(
 
 def _class(each: ClassSummary, names: Mapping[str, str]) -> ClassResult:
     figures = each.figures or {}
-    best = figures.get("best") or (None, None, None, None)
+    score, precision, recall, f1 = figures.get("best") or (None, None, None, None)
     return ClassResult(
         each.label,
         names.get(each.label) or each.label,
@@ -172,7 +172,10 @@ def _class(each: ClassSummary, names: Mapping[str, str]) -> ClassResult:
         figures.get("groups", 0),
         figures.get("images", 0),
         each.verdicts,
-        *best,
+        score,
+        precision,
+        recall,
+        f1,
         figures.get("curve", ()),
     )
 

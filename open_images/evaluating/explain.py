@@ -1,6 +1,7 @@
 """What each rule changes: the steps from one protocol to another."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 from open_images.evaluating.evaluation import ProtocolResult, Step
@@ -32,7 +33,7 @@ def steps_between(protocols: Sequence[str], iou: float) -> list[Run]:
     The first and the last of each pair of protocols have runs of their own, and no step.
     """
     runs = []
-    for first, second in zip(protocols, protocols[1:], strict=False):
+    for first, second in itertools.pairwise(protocols):
         rules, wanted = PROTOCOLS[first].rules, PROTOCOLS[second].rules
         for name in _changes(rules, wanted)[:-1]:
             rules = dataclasses.replace(rules, **{name: getattr(wanted, name)})
@@ -53,7 +54,7 @@ def explain(
     waiting = iter(between)
     before = results[0].mean_average_precision
     steps = [Step(protocols[0], before, None)]
-    for place, (first, second) in enumerate(zip(protocols, protocols[1:], strict=False), 1):
+    for place, (first, second) in enumerate(itertools.pairwise(protocols), 1):
         wanted = PROTOCOLS[second].rules
         names = _changes(PROTOCOLS[first].rules, wanted)
         for name in names:

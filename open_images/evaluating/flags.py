@@ -51,7 +51,7 @@ class EvaluateFlags:
     )
     s3_endpoint_url: str | None = values.optional(BuildFlags, "s3_endpoint_url", None)
     protocol: Sequence[str] = _rule_flag(
-        values.choices(PROTOCOLS),
+        values.choices(tuple(PROTOCOLS)),
         ("challenge",),
         metavar="NAMES",
         help=f"by which rules, several with commas between. {_PROTOCOLS}. Default: challenge",

@@ -10,8 +10,9 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from open_images import reading
 from open_images.evaluating.inputs import Inputs
+from transforms.dataset.elements import ByteRange
 from transforms.evaluation import version
-from transforms.evaluation.kinds import EVALUATED
+from transforms.evaluation.kinds import DETECTIONS, EVALUATED, evaluated
 from transforms.evaluation.match import MatchBuckets, Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.measure import MeasureClassesFn
@@ -71,29 +72,36 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
         in_files,
         options=plan.options,
         progress_folder=plan.work.progress,
-        kinds=EVALUATED,
+        kinds=evaluated,
     )
     labels = root | "Labels" >> beam.Create([inputs.labels])
-    ranges = root | "Ranges" >> beam.Create(
-        plan_all_ranges(inputs.sources, plan.range_size, EVALUATED)
+    ranges = plan_all_ranges(inputs.sources, plan.range_size, EVALUATED)
+    # Apart, since the classes that are evaluated are those of the ground truth.
+    pieces: dict[bool, list[ByteRange]] = {False: [], True: []}
+    for piece in ranges:
+        pieces[inputs.sources[piece.source].kind == DETECTIONS.name].append(piece)
+    read = functools.partial(ReadAnnotations, reader, partition, Journal(None), labels)
+    truth, predictions = (
+        root | f"{name}Ranges" >> beam.Create(pieces[of_predictions]) | f"Read{name}" >> read()
+        for name, of_predictions in (("Truth", False), ("Predictions", True))
     )
-    rows = ranges | ReadAnnotations(reader, partition, Journal(None), labels)
-    fragments = [rows.fragments]
+    fragments = [truth.fragments, predictions.fragments]
     kinds = {each.index: each.kind for each in inputs.sources}
     if inputs.groups:
         # Row groups have rows of several kinds, each with an origin of its own.
         origins = {kind: len(kinds) + at for at, kind in enumerate(_TYPES_OF_VERSION)}
         kinds |= {origin: kind for kind, origin in origins.items()}
-        read = beam.FlatMap(_read_group, origins, partition, plan.options)
+        read_groups = beam.FlatMap(_read_group, origins, partition, plan.options)
         groups = root | "RowGroups" >> beam.Create(list(enumerate(inputs.groups)))
-        fragments.append(groups | "SpreadGroups" >> beam.Reshuffle() | "ReadGroups" >> read)
+        spread = groups | "SpreadGroups" >> beam.Reshuffle()
+        fragments.append(spread | "ReadGroups" >> read_groups)
     gathered = tuple(fragments) | "ByImage" >> GatherBuckets(plan.buckets, transport)
     matched = gathered | MatchBuckets(
         plan.runs,
         kinds,
         inputs.parents,
         labels,
-        rows.labels,
+        truth.labels,
         plan.files,
         plan.work.progress,
     )
@@ -103,10 +111,11 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
         | "Measure" >> beam.ParDo(MeasureClassesFn())
     )
     summarise = SummariseFn(plan.runs, inputs.sources, plan.work.path, plan.options)
-    lists = (rows.labels, figures, matched.verdicts, matched.left_out, matched.images)
+    lists = (truth.labels, figures, matched.verdicts, matched.left_out, matched.images)
     once = root | "OnceSummarise" >> beam.Impulse()
+    reports = (truth.counts, truth.failed, predictions.counts, predictions.failed)
     once | "Summarise" >> beam.ParDo(
-        summarise, AsSingleton(labels), *map(AsList, (*lists, rows.counts, rows.failed))
+        summarise, AsSingleton(labels), *map(AsList, (*lists, *reports))
     )
 
 

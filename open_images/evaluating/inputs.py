@@ -30,7 +30,11 @@ from transforms.storage.archives import GZIP_MAGIC
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
-_HIERARCHY = Path(published.__file__).with_name("bbox_labels_600_hierarchy.json")
+#: What is taken where no such file is given, by kind.
+_PUBLISHED = {
+    "hierarchy": ("bbox_labels_600_hierarchy.json", "no hierarchy of classes"),
+    "classes": ("class-descriptions-boxable.csv", "no names of classes"),
+}
 
 
 class Inputs(NamedTuple):
@@ -90,6 +94,12 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         raise UsageError(
             "--ground_truth: no file of boxes is there, such as validation-annotations-bbox.csv"
         )
+    for each in tables:
+        if any("Score" in note for note in each.notes):
+            raise UsageError(
+                f"--ground_truth {each.name}: it has scores, as detections have: name it by "
+                "--predictions"
+            )
     others = {each.kind for each in found} - {each.kind for each in tables} - VOCABULARY.keys()
     notices += [
         Notice(each.name, "not used: no protocol asks for it")
@@ -97,10 +107,11 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         if each.kind in others
     ]
     vocabulary = [each for each in found if each.kind in VOCABULARY]
-    if not any(each.kind == "hierarchy" for each in vocabulary):
-        notices.append(Notice("--ground_truth", "no hierarchy: that of Open Images is taken"))
-        path = os.fspath(_HIERARCHY)
-        vocabulary.append(Source(0, "hierarchy", path, os.path.getsize(path)))
+    for kind, (name, lacking) in _PUBLISHED.items():
+        if not any(each.kind == kind for each in vocabulary):
+            notices.append(Notice("--ground_truth", f"{lacking}: those of Open Images are taken"))
+            path = os.fspath(Path(published.__file__).with_name(name))
+            vocabulary.append(Source(0, kind, path, os.path.getsize(path)))
     classes = json.loads(read_vocabulary(vocabulary, options).classes)
     return Inputs(_numbered([*tables, *detections]), [], classes, sorted(set(notices)))
 
@@ -164,9 +175,10 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
     wanted = (DETECTIONS.image_id, *DETECTIONS.required)
     if missing := [name for name in wanted if name not in columns]:
         raise SourceError(
-            f"{path}: its header lacks {', '.join(missing)}: detections need "
-            f"{','.join(wanted)}"
+            f"{path}: its header lacks {', '.join(missing)}: detections need {','.join(wanted)}"
         )
+    if BOXES.columns_of(names).count("IsGroupOf"):
+        raise SourceError(f"{path} is a table of ground truth: name it by --ground_truth")
     start = min(len(line) + 1, len(head))
     return Source(
         0,

@@ -38,11 +38,10 @@ _BALANCED, _MAX_BUCKETS, _MAX_RANGES = 8, 1024, 384
 _CHUNK_BYTES, _GZIP_RATIO = 8 << 20, 5
 
 
-class EvaluationRun(TemporaryRun[Evaluation]):
+class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
     """An evaluation, which writes its report at the end."""
 
     verb = "evaluate"
-    _flags: EvaluateFlags
 
     def _run(self) -> Evaluation:
         flags = self._flags
@@ -111,8 +110,10 @@ class EvaluationRun(TemporaryRun[Evaluation]):
         else:
             entries = []
         known = {REPORT, PER_CLASS, MATCHES, BAD_ROWS}
-        names = {os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
-                 for entry in entries}
+        names = {
+            os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
+            for entry in entries
+        }
         if others := sorted(names - known):
             raise UsageError(
                 f"--output {output}: it holds {others[0]}, which no report has: name a folder that "

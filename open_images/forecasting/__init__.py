@@ -43,7 +43,7 @@ def plan(flags: PlanKeywords) -> "Forecast":
         BuildError: It failed, or there would be no images; the message says what leaves none.
     """
     listener = Listener(_log, flags.progress)
-    return run_in_process(start, flags, flags.beam_arguments, listener, fate="")
+    return run_in_process(start, flags, flags.beam_arguments, listener, fate="", kind=BuildFlags)
 
 
 def start(flags: BuildFlags, beam_arguments: Sequence[str], observer: Observer) -> "ForecastRun":

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 
 from open_images.building.build_plan import ExamplePlan, Vocabulary
+from open_images.building.flags import BuildFlags
 from open_images.building.monitor import WorkMonitor, tables_of
 from open_images.building.one_build import explain_no_images, note_lacking
 from open_images.building.plan import make_forecast_plan, read_vocabulary
@@ -21,7 +22,7 @@ from transforms.storage import files
 from transforms.work_folder import WorkFolder
 
 
-class ForecastRun(TemporaryRun[Forecast]):
+class ForecastRun(TemporaryRun[BuildFlags, Forecast]):
     """A plan of a build, whose output isn't looked at; it writes to a temporary folder alone."""
 
     verb = "count"

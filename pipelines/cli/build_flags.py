@@ -85,7 +85,7 @@ class ProgramFlags(BuildFlags, ReportFlags):
     """The flags of the program: those of a build, and how it reports."""
 
 
-_Flags = TypeVar("_Flags", bound=BuildFlags)
+_Flags = TypeVar("_Flags", bound=launch.RunnerFlags)
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[ProgramFlags, list[str]]:

@@ -63,7 +63,6 @@ def run(
 
 def render(evaluation: Evaluation) -> str:
     """Returns an evaluation for people."""
-    lines = [*evaluation.notes, ""]
     header = ("protocol", "IoU", "mAP", "classes", "true", "false", "in groups", "unverified")
     rows = []
     for each in evaluation.results:
@@ -83,7 +82,7 @@ def render(evaluation: Evaluation) -> str:
                 counts["unverified"],
             )
         )
-    lines += table(header, rows)
+    lines = [*table(header, rows)]
     if evaluation.steps:
         steps = [
             (each.text, _percent(each.mean_average_precision), _change(each.change))
@@ -104,7 +103,7 @@ def render(evaluation: Evaluation) -> str:
         ]
     lines.append(f"{counted(evaluation.images, 'image')} in {evaluation.seconds:.1f} s")
     lines.append(f"report: {evaluation.output}")
-    return "\n".join(lines).lstrip("\n")
+    return "\n".join(lines)
 
 
 def _classes(classes: Sequence[ClassResult]) -> list[str]:

@@ -15,7 +15,12 @@ from transforms.evaluation.protocols import Rules
 
 #: The parents of each class: d has two, and r is the root.
 PARENTS: Mapping[str, Sequence[str]] = {
-    "r": (), "a": ("r",), "b": ("r",), "c": ("a",), "d": ("a", "b"), "e": ("d",)
+    "r": (),
+    "a": ("r",),
+    "b": ("r",),
+    "c": ("a",),
+    "d": ("a", "b"),
+    "e": ("d",),
 }
 LABELS = sorted(PARENTS)
 #: The classes above each, the root apart.

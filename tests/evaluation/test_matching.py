@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation import oracle
-from tests.evaluation.cases import ABOVE, LABELS, PARENTS, Case, average_precisions, cases, to_bucket
+from tests.evaluation.cases import (
+    ABOVE,
+    LABELS,
+    PARENTS,
+    Case,
+    average_precisions,
+    cases,
+    to_bucket,
+)
 from tests.evaluation.oracle import Detection, Label, Truth
 from transforms.evaluation import matching
 from transforms.evaluation.class_tree import ClassTree

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset import codes
-from transforms.dataset.elements import in_one_piece
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.kinds import CORNERS, DETECTION, DETECTIONS, TRUE_BOX, TRUE_LABEL
 from transforms.evaluation.matching import Bucket, Objects
@@ -82,8 +81,9 @@ def arrange(
     by_kind: dict[str, list[KeyedBatch]] = {}
     for batch in batches:
         by_kind.setdefault(kinds[batch.origin], []).append(batch)
-    given = {kind: _concatenate(by_kind.get(kind, []), dtype, labels)
-             for kind, dtype in _TYPES.items()}
+    given = {
+        kind: _concatenate(by_kind.get(kind, []), dtype, labels) for kind, dtype in _TYPES.items()
+    }
     verified = given[IMAGE_LABELS.name]
     is_human = ~are_by_machine(verified.values.field("source"))
     verified = verified if is_human.all() else verified.take(np.flatnonzero(is_human))
@@ -111,16 +111,14 @@ def arrange(
     return EvaluatedImages(keys, objects, truths.values, detections.values, left_out)
 
 
-def _concatenate(
-    batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa.Array
-) -> _Rows:
+def _concatenate(batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa.Array) -> _Rows:
     keys = [batch.rows["key"].to_numpy() for batch in batches]
     sources = [np.full(batch.rows.num_rows, batch.origin, np.int32) for batch in batches]
     values = codes.concatenate([batch.rows["value"] for batch in batches], dtype, labels)
     return _Rows(
         np.concatenate([np.zeros(0, np.uint64), *keys]),
         np.concatenate([np.zeros(0, np.int32), *sources]),
-        in_one_piece(values),
+        values,
     )
 
 

@@ -77,6 +77,12 @@ DETECTIONS = CsvKind(
     spilled_a_byte=0.6,
 )
 
+
+def evaluated() -> Mapping[str, Kind]:
+    """Returns `EVALUATED`; see `registry.tables`."""
+    return EVALUATED
+
+
 #: What sources are read as, by their kinds.
 EVALUATED: Mapping[str, Kind] = MappingProxyType(
     {each.name: each for each in (IMAGES, _TRUE_BOXES, _TRUE_LABELS, DETECTIONS)}

@@ -121,9 +121,7 @@ class MatchBucketFn(beam.DoFn):
             if rows.num_rows:
                 yield KeyedBatch(origin, place, rows)
         cells = matches.classes * np.int64(len(Verdict)) + matches.verdicts
-        yield TaggedOutput(
-            "verdicts", VerdictCounts(number, *np.unique(cells, return_counts=True))
-        )
+        yield TaggedOutput("verdicts", VerdictCounts(number, *np.unique(cells, return_counts=True)))
 
 
 @dataclasses.dataclass(eq=False)
@@ -153,9 +151,7 @@ class MatchBuckets(beam.PTransform):
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections
     def expand(self, buckets: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        match = MatchBucketFn(
-            self.runs, self.kinds, self.parents, self.files, self.progress_folder
-        )
+        match = MatchBucketFn(self.runs, self.kinds, self.parents, self.files, self.progress_folder)
         inputs = AsSingleton(self.labels), AsList(self.new_labels)
         return buckets | beam.ParDo(match, *inputs).with_outputs(
             "verdicts", "left_out", "images", main="batches"

@@ -82,8 +82,10 @@ def _detections(images: EvaluatedImages, matches: Matches, tree: ClassTree) -> p
             **_corners(detections.boxes),
             "overlap": pa.array(matches.overlaps, mask=none),
             "is_group_of": pa.array(is_group, mask=none),
-            **{f"true_{name}": pa.array(values, mask=none)
-               for name, values in _corners(true_boxes).items()},
+            **{
+                f"true_{name}": pa.array(values, mask=none)
+                for name, values in _corners(true_boxes).items()
+            },
         },
         SCHEMA,
     )

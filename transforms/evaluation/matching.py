@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transforms.evaluation.boxes import are_degenerate, ious, ioas
+from transforms.evaluation.boxes import are_degenerate, ioas, ious
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.protocols import Rules
 

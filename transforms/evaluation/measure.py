@@ -112,9 +112,7 @@ def _measure(
         best = best_of(curve)
         points = tuple(_sampled(curve))
     run, number = group >> 32, group & 0xFFFFFFFF
-    return ClassFigures(
-        run, number, truths, *counts, len(scores), average_precision, best, points
-    )
+    return ClassFigures(run, number, truths, *counts, len(scores), average_precision, best, points)
 
 
 def best_of(curve: Curve) -> tuple[float, float, float, float] | None:

@@ -99,7 +99,10 @@ class SummariseFn(beam.DoFn):
         images: Sequence[int],
         counts: Sequence[SourceCount],
         failed: Sequence[Failed],
+        other_counts: Sequence[SourceCount],
+        other_failed: Sequence[Failed],
     ) -> None:
+        counts, failed = [*counts, *other_counts], [*failed, *other_failed]
         known = decode_labels(encoded_labels).to_pylist()
         labels = [*known, *sorted(frozenset().union(*new_labels).difference(known))]
         summary = Summary(
@@ -140,9 +143,7 @@ def _classes(
     for number, label in enumerate(labels):
         if number in measured or counted[number].any():
             figure = measured.get(number)
-            by_name = {
-                verdict.name.lower(): int(counted[number, verdict]) for verdict in Verdict
-            }
+            by_name = {verdict.name.lower(): int(counted[number, verdict]) for verdict in Verdict}
             found.append(
                 ClassSummary(label, dataclasses.asdict(figure) if figure else None, by_name)
             )

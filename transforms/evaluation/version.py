@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset import codes
-from transforms.dataset.elements import in_one_piece
 from transforms.dataset.keys import image_keys
 from transforms.evaluation.kinds import CORNERS, TRUE_BOX, TRUE_LABEL
 from transforms.kinds.boxes import BOXES
@@ -34,7 +33,7 @@ def truth_rows(examples: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]
         ("bboxes", BOXES.name, TRUE_BOX),
         ("image_labels", IMAGE_LABELS.name, TRUE_LABEL),
     ):
-        lists = in_one_piece(examples[column])
+        lists = examples[column]
         rows = lists.flatten()
         counts = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         names = {field.name for field in rows.type}
@@ -43,9 +42,7 @@ def truth_rows(examples: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]
             for name in (field.name for field in dtype)
             if name in names
         }
-        plain = {
-            name: value.cast(codes.plain(value.type)) for name, value in columns.items()
-        }
+        plain = {name: value.cast(codes.plain(value.type)) for name, value in columns.items()}
         value = struct_array(dtype, plain, len(rows))
         yield kind, pa.record_batch({"key": np.repeat(keys, counts), "value": value})
 

@@ -49,6 +49,11 @@ ANNOTATION_COLUMNS: Mapping[str, pa.StructType] = MappingProxyType(
 EXAMPLE = example_schema(IMAGE_FIELDS, ANNOTATION_COLUMNS)
 
 
+def tables() -> Mapping[str, Kind]:
+    """Returns `TABLES`: a function, unlike what it returns, can be sent to workers by its name."""
+    return TABLES
+
+
 def example_columns(*, with_image: bool = True, maps: Collection[str] = ()) -> tuple[str, ...]:
     """Returns the columns of `EXAMPLE` that a dataset's examples fill.
 

@@ -1,8 +1,6 @@
 """Matching gives the values of the reference: the Object Detection API's evaluators, and MMEval's
 `OIDMeanAP` for the protocol of MMDetection."""
 
-import sys
-import types
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.evaluation.cases import ABOVE, LABELS, PARENTS, Case, average_precisions, cases, to_bucket
+from tests.evaluation.cases import (
+    ABOVE,
+    LABELS,
+    PARENTS,
+    Case,
+    average_precisions,
+    cases,
+    to_bucket,
+)
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.protocols import PROTOCOLS, Rules
 
@@ -113,9 +119,7 @@ def _without_ties_of_groups(case: Case) -> bool:
     return all(each.score > 0 for each in case.detections)
 
 
-@settings(
-    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
-)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(cases().filter(_without_ties_of_groups), st.sampled_from([0.25, 0.5]))
 def test_mmeval(case: Case, threshold: float):
     from mmeval import OIDMeanAP

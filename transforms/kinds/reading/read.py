@@ -27,7 +27,7 @@ from transforms.kinds.parsing.parsed import ParsedBlock
 from transforms.kinds.parsing.records import MAX_RECORD_BYTES
 from transforms.kinds.reading.lines import ALL_ROWS, RowFilter, RowFinder
 from transforms.kinds.reading.text import parse_block, read_blocks
-from transforms.kinds.registry import TABLES
+from transforms.kinds.registry import tables
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -64,7 +64,7 @@ class RangeReader:
         progress_folder: where what was read is counted; None for nowhere.
         rows: which rows are wanted.
         is_measured: whether metrics count what is read: not where it is read again.
-        kinds: what sources are read as, by their kinds.
+        kinds: gives what sources are read as, by their kinds.
     """
 
     sources: Sequence[Source]
@@ -75,7 +75,7 @@ class RangeReader:
     progress_folder: str | None = None
     rows: RowFilter = ALL_ROWS
     is_measured: bool = True
-    kinds: Mapping[str, Kind] = TABLES
+    kinds: Callable[[], Mapping[str, Kind]] = tables
 
     def read(
         self, piece: ByteRange, encoded_labels: bytes, image_keys: bytes | None = None
@@ -96,9 +96,7 @@ class RangeReader:
                 checksum = checksum.extended(file.read(source.data_start))
         try:
             tail = b""
-            for block in read_blocks(
-                source, piece, self.chunk_size, self.options, self.kinds
-            ):
+            for block in read_blocks(source, piece, self.chunk_size, self.options, self.kinds()):
                 start, data, is_rest = block
                 order = start + len(data)
                 del block
@@ -149,16 +147,16 @@ class RangeReader:
         # that is too long.
         last_line = len(data) - data.rfind(b"\n") - 1
         if 0 < last_line <= MAX_RECORD_BYTES:
-            cut = self.kinds[source.kind].find_cut(source, self._tail(source, piece, tail))
+            cut = self.kinds()[source.kind].find_cut(source, self._tail(source, piece, tail))
         whole = data[: max(0, len(data) - cut.size)] if cut else data
         if self.is_measured:
             metrics.BYTES_READ.inc(len(whole))
         labels = encoded_labels if self.is_coded else None
         if finder is None:
-            parsed = parse_block(source, whole, labels, self.kinds)
+            parsed = parse_block(source, whole, labels, self.kinds())
         else:
-            filtered = finder.filter_lines(source, self.kinds[source.kind], whole)
-            parsed = parse_block(source, filtered.data, labels, self.kinds)
+            filtered = finder.filter_lines(source, self.kinds()[source.kind], whole)
+            parsed = parse_block(source, filtered.data, labels, self.kinds())
             parsed = finder.filter_rows(parsed, filtered)
         return parsed.with_cut_record(cut.failure, WARNING) if cut else parsed
 
@@ -177,7 +175,7 @@ class RangeReader:
     ) -> Iterator[Any]:
         """Yields the rows, failures, new labels and counts of a block."""
         rows = elements.in_one_piece(parsed.table["value"])
-        if unknown := _unknown_labels(rows, self.kinds[source.kind].labels, encoded_labels):
+        if unknown := _unknown_labels(rows, self.kinds()[source.kind].labels, encoded_labels):
             yield TaggedOutput("labels", unknown)
         if parsed.failures.num_rows:
             yield self._make_failed(source.index, order, parsed.failures)

@@ -8,6 +8,7 @@ import csv
 import itertools
 import sys
 import time
+import types
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,10 @@ def by_reference(images: list[Image], classes: int) -> float:
     for name, value in {"float": float, "bool": bool, "NAN": np.nan, "int": int}.items():
         if name not in vars(np):  # of the NumPy that it was written for
             setattr(np, name, value)
+    # Label maps would need the protobuf that it was written for.
+    label_maps: Any = types.ModuleType("object_detection.utils.label_map_util")
+    label_maps.create_category_index = lambda some: {each["id"]: each for each in some}
+    sys.modules[label_maps.__name__] = label_maps
     from object_detection.utils import object_detection_evaluation as api
 
     categories = [{"id": number + 1, "name": str(number)} for number in range(classes)]

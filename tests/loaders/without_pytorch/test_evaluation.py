@@ -1,6 +1,8 @@
 """Matching gives the values of the reference: the Object Detection API's evaluators, and MMEval's
 `OIDMeanAP` for the protocol of MMDetection."""
 
+import sys
+import types
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,15 +28,17 @@ _IDS = {each["name"]: each["id"] for each in _CATEGORIES}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def old_numpy() -> Iterator[None]:
-    """Names that NumPy had when the evaluators were written."""
-    names = {"float": float, "bool": bool, "NAN": np.nan, "int": int}
-    added = [name for name in names if name not in vars(np)]
-    for name in added:
-        setattr(np, name, names[name])
-    yield
-    for name in added:
-        delattr(np, name)
+def surroundings() -> Iterator[None]:
+    """What the evaluators were written for: names that NumPy had, and label maps without the
+    messages of an old protobuf."""
+    label_maps = types.ModuleType("object_detection.utils.label_map_util")
+    label_maps.create_category_index = lambda some: {each["id"]: each for each in some}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"float": float, "bool": bool, "NAN": np.nan, "int": int}.items():
+            if name not in vars(np):
+                patch.setattr(np, name, value, raising=False)
+        patch.setitem(sys.modules, label_maps.__name__, label_maps)
+        yield
 
 
 def _expanded(case: Case, rules: Rules) -> Case:

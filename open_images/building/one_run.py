@@ -19,8 +19,6 @@ from transforms.storage.stores import ObjectOptions
 _Flags = TypeVar("_Flags", bound=launch.RunnerFlags)
 _Result = TypeVar("_Result")
 
-#: Errors whose message is one line for the user.
-_ONE_LINE = (StorageError, ChangedError, lease.LostLeaseError)
 #: What Beam adds to a message.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 _REMEDIES = {
@@ -42,6 +40,8 @@ class OneRun(abc.ABC, Generic[_Flags, _Result]):
 
     #: The flag of the folder that it works in.
     folder_flag = "--output"
+    #: Errors of workers whose message is one line for the user.
+    explained: tuple[type[Exception], ...] = (StorageError, ChangedError, lease.LostLeaseError)
 
     def __init__(self, flags: _Flags, beam_arguments: Sequence[str], observer: Observer) -> None:
         self._flags = flags
@@ -67,7 +67,7 @@ class OneRun(abc.ABC, Generic[_Flags, _Result]):
         except (BuildError, lease.BusyError):
             raise
         except Exception as error:
-            cause, is_explained = _explain(error, self.folder_flag)
+            cause, is_explained = _explain(error, self.folder_flag, self.explained)
             raise self._failed(cause) from (None if is_explained else error)
 
     def interrupted(self) -> BuildError:
@@ -99,15 +99,17 @@ class OneRun(abc.ABC, Generic[_Flags, _Result]):
         self._note(redact(line))
 
 
-def _explain(error: Exception, folder_flag: str) -> tuple[str, bool]:
+def _explain(
+    error: Exception, folder_flag: str, explained: tuple[type[Exception], ...]
+) -> tuple[str, bool]:
     """Returns the cause of a failed run in a line, and whether that is enough to mend it."""
     text = _STEP.sub("", str(error).strip())
     cause = text.splitlines()[-1] if text else repr(error)
     for words, remedy in _REMEDIES.items():
         if words in text:
             return f"{remedy.format(place=folder_flag)} ({cause})", True
-    is_explained = isinstance(error, _ONE_LINE)
-    for kind in _ONE_LINE:  # which a worker's traceback names with its module
+    is_explained = isinstance(error, explained)
+    for kind in explained:  # which a worker's traceback names with its module
         is_explained |= f"{kind.__module__}." in text
         cause = re.sub(rf"^{re.escape(kind.__module__)}\.\w+: ", "", cause)
     return cause, is_explained or (isinstance(error, launch.JobError) and text == cause)

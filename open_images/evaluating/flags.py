@@ -39,8 +39,9 @@ class EvaluateFlags:
     predictions: Sequence[str] = _input_flag(
         values.paths,
         metavar="PATH",
-        help="detections, CSV with the header ImageID,LabelName,Score,XMin,XMax,YMin,YMax, plain "
-        "or gzipped, labels as MIDs, coordinates from 0 to 1: a file, folder or glob; repeatable",
+        help="detections: CSV with the header ImageID,LabelName,Score,XMin,XMax,YMin,YMax or "
+        "ImageID,PredictionString, COCO results, Parquet or Arrow; a file, folder or glob; "
+        "repeatable",
     )
     splits: Sequence[str] | None = _input_flag(
         values.choices(SPLITS, SPLIT_ALIASES),

@@ -9,10 +9,11 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from open_images import reading
-from open_images.evaluating.inputs import Inputs
-from transforms.dataset.elements import ByteRange
-from transforms.evaluation import version
-from transforms.evaluation.kinds import DETECTIONS, EVALUATED, evaluated
+from open_images.evaluating.inputs import PREDICTIONS, Inputs
+from transforms.dataset.elements import ByteRange, Source, SourceCount
+from transforms.evaluation import coco_results, detection_tables, version
+from transforms.evaluation.kinds import EVALUATED, evaluated
+from transforms.evaluation.label_map import LabelMap
 from transforms.evaluation.match import MatchBuckets, Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.measure import MeasureClassesFn
@@ -79,13 +80,24 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
     # Apart, since the classes that are evaluated are those of the ground truth.
     pieces: dict[bool, list[ByteRange]] = {False: [], True: []}
     for piece in ranges:
-        pieces[inputs.sources[piece.source].kind == DETECTIONS.name].append(piece)
+        pieces[inputs.sources[piece.source].kind in PREDICTIONS].append(piece)
     read = functools.partial(ReadAnnotations, reader, partition, Journal(None), labels)
     truth, predictions = (
         root | f"{name}Ranges" >> beam.Create(pieces[of_predictions]) | f"Read{name}" >> read()
         for name, of_predictions in (("Truth", False), ("Predictions", True))
     )
     fragments = [truth.fragments, predictions.fragments]
+    others = _list_others(inputs, plan.range_size, plan.options)
+    read_others = ReadDetectionsFn(
+        inputs.sources, LabelMap.of(inputs.classes), partition, plan.options
+    )
+    detected = (
+        root
+        | "OtherPredictions" >> beam.Create(others)
+        | "SpreadOthers" >> beam.Reshuffle()
+        | "ReadOthers" >> beam.ParDo(read_others).with_outputs("counts", main="fragments")
+    )
+    fragments.append(detected.fragments)
     kinds = {each.index: each.kind for each in inputs.sources}
     if inputs.groups:
         # Row groups have rows of several kinds, each with an origin of its own.
@@ -113,10 +125,62 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
     summarise = SummariseFn(plan.runs, inputs.sources, plan.work.path, plan.options)
     lists = (truth.labels, figures, matched.verdicts, matched.left_out, matched.images)
     once = root | "OnceSummarise" >> beam.Impulse()
-    reports = (truth.counts, truth.failed, predictions.counts, predictions.failed)
+    reports = (truth.counts, predictions.counts, detected.counts, truth.failed, predictions.failed)
     once | "Summarise" >> beam.ParDo(
         summarise, AsSingleton(labels), *map(AsList, (*lists, *reports))
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Range:
+    """A range of a file of COCO results, in bytes."""
+
+    source: int
+    start: int
+    stop: int
+
+
+def _list_others(
+    inputs: Inputs, range_size: int, options: ObjectOptions
+) -> list[_Range | detection_tables.Unit]:
+    """Returns what there is to read of predictions that aren't CSV."""
+    found: list[_Range | detection_tables.Unit] = []
+    for source in inputs.sources:
+        if source.kind == coco_results.NAME:
+            starts = range(0, source.size, range_size)
+            found += [
+                _Range(source.index, start, min(start + range_size, source.size))
+                for start in starts
+            ]
+        elif source.kind in (detection_tables.NAME, detection_tables.IN_PIXELS):
+            found += detection_tables.units(source.index, source.path, options)
+    return found
+
+
+@dataclasses.dataclass(eq=False)
+class ReadDetectionsFn(beam.DoFn):
+    """Reads pieces of predictions that aren't CSV, and partitions their rows."""
+
+    sources: Sequence[Source]
+    labels: LabelMap
+    partition: Callable[[Iterable[Any]], Iterator[Any]]
+    options: ObjectOptions
+
+    def process(self, piece: _Range | detection_tables.Unit) -> Iterable[Any]:
+        return self.partition(self._read(piece))
+
+    def _read(self, piece: _Range | detection_tables.Unit) -> Iterator[Any]:
+        if isinstance(piece, _Range):
+            source, order = self.sources[piece.source], piece.start
+            found = coco_results.read(source, piece.start, piece.stop, self.labels, self.options)
+        else:
+            order = piece.number
+            found = detection_tables.read(piece, self.labels, self.options)
+        for rows, count, bad in found:
+            counted = SourceCount(piece.source, order, count, bad, 0)
+            yield beam.pvalue.TaggedOutput("counts", counted)
+            if rows.num_rows:
+                yield KeyedBatch(piece.source, order, rows)
 
 
 def _read_group(

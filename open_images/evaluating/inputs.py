@@ -18,11 +18,13 @@ from open_images.evaluating.flags import EvaluateFlags
 from transforms.dataset.classes import encode_labels
 from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
-from transforms.evaluation.kinds import DETECTIONS, EVALUATED
+from transforms.evaluation import coco_results, detection_tables
+from transforms.evaluation.errors import PredictionsError
+from transforms.evaluation.kinds import DETECTIONS, EVALUATED, PREDICTION_STRINGS
 from transforms.kinds.boxes import BOXES
 from transforms.kinds.parsing.head import SourceError, check_text, first_line, read_head
+from transforms.kinds.parsing.table import fold
 from transforms.kinds.reading.detect import split_of
-from transforms.kinds.reading.filenames import Role, understand
 from transforms.kinds.registry import VOCABULARY
 from transforms.releases.output import Output
 from transforms.storage import files
@@ -30,6 +32,16 @@ from transforms.storage.archives import GZIP_MAGIC
 from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
+#: Kinds of predictions.
+PREDICTIONS = (
+    DETECTIONS.name,
+    PREDICTION_STRINGS.name,
+    coco_results.NAME,
+    detection_tables.NAME,
+    detection_tables.IN_PIXELS,
+)
+_IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)
+_SUFFIXES = (".csv", ".csv.gz", ".json", ".parquet", ".arrow", ".feather")
 #: What is taken where no such file is given, by kind.
 _PUBLISHED = {
     "hierarchy": ("bbox_labels_600_hierarchy.json", "no hierarchy of classes"),
@@ -77,6 +89,13 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
     try:
         detections = _find_predictions(flags.predictions, options)
         version = _version_of(flags, options)
+        in_pixels = [each for each in detections if each.kind in _IN_PIXELS]
+        if in_pixels and not (version and _has_sizes(version.groups, options)):
+            raise UsageError(
+                f"--predictions {in_pixels[0].name}: its boxes are in pixels, and the sizes of "
+                "pictures aren't known: name by --ground_truth a version that was built with "
+                "pictures"
+            )
         if version:
             return version._replace(sources=_numbered([*version.sources, *detections]))
         found, notices, _ = find_annotations(flags.ground_truth, Claimed([]), options)
@@ -135,6 +154,11 @@ def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
     return Inputs([source], groups, classes, [])
 
 
+def _has_sizes(groups: Sequence[reading.RowGroup], options: ObjectOptions) -> bool:
+    """Returns whether a version has the sizes of pictures."""
+    return bool(groups) and reading.read_column(groups[0], "width", options).null_count == 0
+
+
 def _numbered(sources: Sequence[Source]) -> list[Source]:
     ordered = sorted(sources, key=lambda each: (os.path.basename(each.name), each.name))
     return [dataclasses.replace(each, index=index) for index, each in enumerate(ordered)]
@@ -147,13 +171,15 @@ def _find_predictions(arguments: Sequence[str], options: ObjectOptions) -> list[
             paths = [path]
             if is_folder:
                 below = files_below(path, options)
-                paths = [each.path for each in below if understand(each.name).role is Role.TABLE]
+                paths = [each.path for each in below if each.name.lower().endswith(_SUFFIXES)]
                 if not paths:
-                    raise UsageError(f"--predictions {path}: there is no table in it")
+                    raise UsageError(
+                        f"--predictions {path}: there is no table in it, {', '.join(_SUFFIXES)}"
+                    )
             for each in paths:
                 try:
                     found.setdefault(os.path.realpath(each), _recognise(each, options))
-                except SourceError as error:
+                except (SourceError, PredictionsError) as error:
                     raise UsageError(f"--predictions: {error}") from None
     return list(found.values())
 
@@ -168,11 +194,24 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
     with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
         is_gzip = file.read(2) == GZIP_MAGIC
         head = read_head(path, file, is_gzip)
+    if detection_tables.matches(head):
+        in_pixels = detection_tables.are_in_pixels(path, options)
+        kind = detection_tables.IN_PIXELS if in_pixels else detection_tables.NAME
+        return Source(0, kind, path, status.size, split_of(path), stamp=status.stamp)
     check_text(path, head)
+    if coco_results.matches(head):
+        if is_gzip:
+            raise SourceError(f"{path}: COCO results can't be gzipped: unpack it")
+        return Source(0, coco_results.NAME, path, status.size, split_of(path), stamp=status.stamp)
     line = first_line(path, head, 0)
     names = next(csv.reader([line.decode("utf-8-sig", errors="replace").strip()]), [])
-    columns = DETECTIONS.columns_of(names)
-    wanted = (DETECTIONS.image_id, *DETECTIONS.required)
+    kind = DETECTIONS
+    if "PredictionString" in PREDICTION_STRINGS.columns_of(names):
+        kind = PREDICTION_STRINGS
+        if "imagewidth" in map(fold, names):
+            raise SourceError(f"{path} has masks, which aren't evaluated yet: give boxes")
+    columns = kind.columns_of(names)
+    wanted = (kind.image_id, *kind.required)
     if missing := [name for name in wanted if name not in columns]:
         raise SourceError(
             f"{path}: its header lacks {', '.join(missing)}: detections need {','.join(wanted)}"
@@ -182,7 +221,7 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
     start = min(len(line) + 1, len(head))
     return Source(
         0,
-        DETECTIONS.name,
+        kind.name,
         path,
         status.size,
         split_of(path),

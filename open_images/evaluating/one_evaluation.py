@@ -20,10 +20,11 @@ from open_images.evaluating.evaluation import (
 )
 from open_images.evaluating.flags import EvaluateFlags
 from open_images.evaluating.graph import EvaluationPlan, define_evaluation
-from open_images.evaluating.inputs import Inputs, find_inputs
+from open_images.evaluating.inputs import PREDICTIONS, Inputs, find_inputs
 from runners import launch, lean
 from transforms.errors import UsageError
-from transforms.evaluation.kinds import DETECTIONS, EVALUATED
+from transforms.evaluation.errors import PredictionsError
+from transforms.evaluation.kinds import EVALUATED
 from transforms.evaluation.match import Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.protocols import PROTOCOLS
@@ -42,6 +43,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
     """An evaluation, which writes its report at the end."""
 
     verb = "evaluate"
+    explained = (*TemporaryRun.explained, PredictionsError)
 
     def _run(self) -> Evaluation:
         flags = self._flags
@@ -180,7 +182,7 @@ def _sources(inputs: Inputs, summary: Summary) -> list[SourceResult]:
     for each in inputs.sources:
         rows, bad = summary.sources.get(each.index, (0, 0))
         images, classes = summary.left_out.get(each.index, (0, 0))
-        of_predictions = each.kind == DETECTIONS.name
+        of_predictions = each.kind in PREDICTIONS
         found.append(
             SourceResult(
                 each.shown_name,

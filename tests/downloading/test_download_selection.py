@@ -62,7 +62,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         flags: BuildFlags,
         beam_arguments: Sequence[str],
         observer: Observer,
-        fate: str,
+        **_: object,
     ) -> ChosenImages:
         return start(flags, beam_arguments, observer).run()
 

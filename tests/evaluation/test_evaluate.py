@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import open_images
+from open_images.evaluating import one_evaluation
 from pipelines import evaluate
-from tests.builds import run_build
+from tests.builds import latest_version, run_build
 
 _DATA = Path(__file__).with_name("oid500")
 _BOXES = _DATA / "validation-annotations-bbox.csv.gz"
@@ -167,7 +168,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     annotations = folder / "oid" / "annotations"
     version = folder / "dataset"
     build = run_build(
-        *("--annotations", annotations, "--images", "none", "--format", "parquet"),
+        *("--annotations", annotations, "--images", folder / "oid" / "images"),
+        *("--format", "parquet,coco"),
         *("--output", version),
     )
     assert build.returncode == 0, build.stderr
@@ -194,6 +196,119 @@ def test_a_version_is_the_same_ground_truth_as_its_files(corpus: Path, tmp_path:
         reports.append(json.loads((output / "report.json").read_text()))
     assert reports[0]["protocols"] == reports[1]["protocols"]
     assert reports[0]["protocols"][0]["verdicts"]["true_positive"] > 100
+
+
+def _as_tables(corpus: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Writes the detections in other layouts."""
+    table = pacsv.read_csv(corpus / "detections.csv")
+    version = latest_version(corpus / "dataset")
+    examples = version.table.select(["image_id", "width", "height"])
+    sizes = {row["image_id"]: (row["width"], row["height"]) for row in examples.to_pylist()}
+    classes = json.loads((version.folder / "classes.json").read_text())
+    numbers = {each["label"]: each["index"] for each in classes}
+    names = {each["label"]: each["name"].upper() for each in classes if each["name"]}
+    ids = {}
+    for path in (version.folder / "coco" / "annotations").glob("instances_*.json"):
+        for image in json.loads(path.read_text())["images"]:
+            ids[Path(image["file_name"]).stem] = image["id"]
+    results, pixels = [], []
+    for row in table.to_pylist():
+        width, height = sizes[row["ImageID"]]
+        left, right = row["XMin"] * width, row["XMax"] * width
+        top, bottom = row["YMin"] * height, row["YMax"] * height
+        label = row["LabelName"]
+        box = [left, top, right - left, bottom - top]
+        results.append(
+            {
+                "image_id": row["ImageID"],
+                "category_id": numbers[label],
+                "bbox": box,
+                "score": row["Score"],
+            }
+        )
+        pixels.append(
+            {
+                "image": row["ImageID"],
+                "category": names.get(label, label),
+                "confidence": row["Score"],
+                "x1": left,
+                "x2": right,
+                "y1": top,
+                "y2": bottom,
+            }
+        )
+    by_number = [each | {"image_id": ids[each["image_id"]]} for each in results]
+    half = len(by_number) // 2
+    strings: dict[str, list[str]] = {image: [] for image in sizes}
+    for row in table.to_pylist():
+        values = [row[name] for name in ("LabelName", "Score", "XMin", "YMin", "XMax", "YMax")]
+        strings[row["ImageID"]] += map(str, values)
+    lines = [f"{image},{' '.join(words)}" for image, words in strings.items()]
+    (folder / "kaggle.csv").write_text("\n".join(["ImageId,PredictionString", *lines]) + "\n")
+    (folder / "ids.json").write_text(json.dumps(results))
+    (folder / "numbers.json").write_text(json.dumps(by_number[:half], indent=2))
+    (folder / "more.json").write_text(json.dumps(by_number[half:], separators=(",", ":")))
+    pq.write_table(table, folder / "parts.parquet", row_group_size=100)
+    pq.write_table(pa.Table.from_pylist(pixels), folder / "pixels.parquet")
+    with pa.ipc.new_file(folder / "parts.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=50)
+    groups = (
+        ["kaggle.csv"],
+        ["ids.json"],
+        ["numbers.json", "more.json"],
+        ["parts.parquet"],
+        ["pixels.parquet"],
+        ["parts.arrow"],
+    )
+    return {names[0]: tuple(folder / name for name in names) for names in groups}
+
+
+def test_predictions_in_any_layout_have_the_same_result(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(one_evaluation, "_CHUNK_BYTES", 4096)  # so that JSON has many ranges
+    truth = ("--ground_truth", corpus / "dataset")
+    layouts = {"csv": (corpus / "detections.csv",), **_as_tables(corpus, tmp_path)}
+    reports = {}
+    for name, paths in layouts.items():
+        given = [each for path in paths for each in ("--predictions", path)]
+        output = tmp_path / f"{name}-report"
+        done = _evaluate(*truth, *given, "--output", output)
+        assert done.code == 0, done.stderr
+        reports[name] = json.loads((output / "report.json").read_text())
+    expected = reports.pop("csv")
+    for name, report in reports.items():
+        assert report["protocols"] == expected["protocols"], name
+        if name != "kaggle.csv":  # whose rows are images
+            rows = sum(each["rows"] for each in report["sources"] if each["kind"] != "version")
+            assert rows == sum(each["rows"] for each in expected["sources"]), name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[{"image_id": 1, "category_id": 1}]', "lack bbox, score"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": 3, "score": 1}]', "bbox is no list"),
+        ('[{"image_id": 1, "category_id": ', "no COCO results"),
+    ],
+)
+def test_what_is_no_coco_results_is_one_line(corpus: Path, tmp_path: Path, text: str, words: str):
+    (tmp_path / "results.json").write_text(text)
+    given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path / "results.json")
+    done = _evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 1
+    assert words in done.error
+    assert "results.json, byte 0" in done.error
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_pixels_need_the_sizes_of_pictures(corpus: Path, tmp_path: Path):
+    predictions = _as_tables(corpus, tmp_path)["pixels.parquet"][0]
+    given = ("--ground_truth", corpus / "oid" / "annotations", "--predictions", predictions)
+    done = _evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 2
+    assert "in pixels" in done.error
+    assert "a version that was built with pictures" in done.error
 
 
 def test_the_library_returns_what_the_report_has(corpus: Path, tmp_path: Path):
@@ -238,6 +353,19 @@ def test_rows_that_cannot_be_evaluated_are_counted_and_listed(corpus: Path, tmp_
     assert "rows are bad" in refused.error
     assert "--max_bad_rate" in refused.error
     assert not (output / "report.json").exists()
+
+
+def test_bad_strings_of_predictions_are_listed_by_line(corpus: Path, tmp_path: Path):
+    image = (corpus / "detections.csv").read_text().splitlines()[1].split(",")[0]
+    texts = ["/m/0bt9lr 0.5 0 0 1 1", "/m/0bt9lr 0.5 0 0 1", "/m/0bt9lr high 0 0 1 1", "", "a b"]
+    predictions = tmp_path / "strings.csv"
+    rows = [f"{image},{text}" for text in texts]
+    predictions.write_text("\n".join(["ImageId,PredictionString", *rows]) + "\n")
+    given = ("--ground_truth", corpus / "dataset", "--predictions", predictions)
+    done = _evaluate(*given, "--output", tmp_path / "report", "--max_bad_rate", "1")
+    assert done.code == 0, done.stderr
+    bad = list(csv.DictReader((tmp_path / "report" / "bad_rows.csv").open()))
+    assert [int(row["line"]) for row in bad] == [3, 4, 6]
 
 
 def _wrong(*arguments: object) -> tuple[object, ...]:

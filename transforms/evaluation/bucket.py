@@ -8,15 +8,32 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset import codes
+from transforms.evaluation import coco_results, detection_tables
 from transforms.evaluation.class_tree import ClassTree
-from transforms.evaluation.kinds import CORNERS, DETECTION, DETECTIONS, TRUE_BOX, TRUE_LABEL
+from transforms.evaluation.kinds import (
+    CORNERS,
+    DETECTION,
+    DETECTIONS,
+    PREDICTION_STRINGS,
+    TRUE_BOX,
+    TRUE_LABEL,
+)
 from transforms.evaluation.matching import Bucket, Objects
 from transforms.exchange.batches import KeyedBatch
 from transforms.kinds.boxes import BOXES
 from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.kinds.images import IMAGES
 from transforms.selection.label_types import are_by_machine
 
 _TYPES = {BOXES.name: TRUE_BOX, IMAGE_LABELS.name: TRUE_LABEL, DETECTIONS.name: DETECTION}
+#: Kinds of predictions beside `DETECTIONS`, and those whose boxes are in pixels.
+_DETECTED = (
+    PREDICTION_STRINGS.name,
+    coco_results.NAME,
+    detection_tables.NAME,
+    detection_tables.IN_PIXELS,
+)
+_IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)
 
 
 class LeftOut(NamedTuple):
@@ -80,7 +97,8 @@ def arrange(
     """
     by_kind: dict[str, list[KeyedBatch]] = {}
     for batch in batches:
-        by_kind.setdefault(kinds[batch.origin], []).append(batch)
+        kind = kinds[batch.origin]
+        by_kind.setdefault(DETECTIONS.name if kind in _DETECTED else kind, []).append(batch)
     given = {
         kind: _concatenate(by_kind.get(kind, []), dtype, labels) for kind, dtype in _TYPES.items()
     }
@@ -96,14 +114,19 @@ def arrange(
     keys = np.unique(np.concatenate([given[BOXES.name].keys, verified.keys, *in_images]))
     truths, true_classes, _ = _evaluated(given[BOXES.name], keys, tree)
     verified, verified_classes, _ = _evaluated(verified, keys, tree)
-    detections, classes, left_out = _evaluated(given[DETECTIONS.name], keys, tree)
+    detected = given[DETECTIONS.name]
+    of_coco = np.isin(detected.sources, _origins(kinds, (coco_results.NAME,)))
+    whole = np.where(of_coco, coco_results.whole_keys(detected.keys, keys), detected.keys)
+    detected = dataclasses.replace(detected, keys=whole)
+    detections, classes, left_out = _evaluated(detected, keys, tree)
+    is_in_pixels = np.isin(detections.sources, _origins(kinds, _IN_PIXELS))
     is_group = truths.values.field("is_group_of").fill_null(-1).to_numpy() == 1
     confidence = verified.values.field("confidence").to_numpy(zero_copy_only=False)
     objects = Bucket(
         len(keys),
         _objects(truths, true_classes, keys),
         is_group,
-        _objects(detections, classes, keys),
+        _in_parts(_objects(detections, classes, keys), is_in_pixels, _sizes(by_kind, keys)),
         detections.values.field("score").to_numpy(),
         (np.searchsorted(keys, verified.keys).astype(np.int32), verified_classes),
         confidence > 0,
@@ -140,6 +163,32 @@ def _evaluated(
         left_out.append(LeftOut(source, int(others.sum()), int(unknown.sum())))
     places = np.flatnonzero(~is_out)
     return rows.take(places), classes[places], left_out
+
+
+def _origins(kinds: Mapping[int, str], wanted: Sequence[str]) -> list[int]:
+    return [origin for origin, kind in kinds.items() if kind in wanted]
+
+
+def _sizes(by_kind: Mapping[str, Sequence[KeyedBatch]], keys: np.ndarray) -> np.ndarray:
+    """Returns the width and height of each image, (k, 2) float64; NaN where they aren't known."""
+    sizes = np.full((len(keys), 2), np.nan)
+    for batch in by_kind.get(IMAGES.name, []):
+        rows = batch.rows
+        if "width" in rows.schema.names:
+            at = np.searchsorted(keys, rows["key"].to_numpy())
+            for side, name in enumerate(("width", "height")):
+                sizes[at, side] = rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return sizes
+
+
+def _in_parts(objects: Objects, is_in_pixels: np.ndarray, sizes: np.ndarray) -> Objects:
+    """Returns objects with boxes as parts of width and height; of an image whose size isn't known,
+    a box in pixels becomes NaN."""
+    if not is_in_pixels.any():
+        return objects
+    sides = np.repeat(sizes[objects.images], 2, axis=1)  # xmin, xmax, ymin, ymax
+    boxes = np.where(is_in_pixels[:, None], objects.boxes / sides, objects.boxes)
+    return objects._replace(boxes=boxes)
 
 
 def _objects(rows: _Rows, classes: np.ndarray, keys: np.ndarray) -> Objects:

@@ -11,12 +11,15 @@ from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from transforms.dataset.elements import Source, in_one_piece
 from transforms.kinds.boxes import BOXES, FLAGS
 from transforms.kinds.image_labels import IMAGE_LABELS
 from transforms.kinds.images import IMAGES
 from transforms.kinds.kind import CsvKind, Kind
-from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows
+from transforms.kinds.parsing.parsed import ParsedBlock
+from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_array
 
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
 CORNERS = tuple(name.lower() for name in _COORDINATES)
@@ -78,6 +81,54 @@ DETECTIONS = CsvKind(
 )
 
 
+_FIELDS = ("label", "score", "xmin", "ymin", "xmax", "ymax")
+_NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+_STRING = rf"^\s*(\S+(\s+{_NUMBER}){{{len(_FIELDS) - 1}}}(\s+|$))*$"
+
+
+def _check_strings(rows: Rows) -> None:
+    is_sound = pc.match_substring_regex(rows.columns["PredictionString"], _STRING)
+    rows.require(
+        np.asarray(is_sound.fill_null(False)),
+        f"PredictionString is not '{' '.join(_FIELDS)}', once for each detection",
+    )
+
+
+class PredictionStringKind(CsvKind):
+    """A table whose rows are images, with their detections in a text."""
+
+    def parse(self, source: Source, data: bytes) -> ParsedBlock:
+        parsed = super().parse(source, data)
+        texts = pc.struct_field(in_one_piece(parsed.table["value"]), "prediction_string")
+        words = pc.split_pattern_regex(pc.utf8_trim_whitespace(texts), r"\s+")
+        words = pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), _NO_WORDS, words)
+        counts = words.value_lengths().to_numpy(zero_copy_only=False) // len(_FIELDS)
+        flat = words.flatten()
+        places = np.arange(counts.sum()) * len(_FIELDS)
+        columns = {
+            name: flat.take(pa.array(places + at)).cast(DETECTION.field(name).type)
+            for at, name in enumerate(_FIELDS)
+        }
+        keys = np.repeat(parsed.table["key"].to_numpy(), counts)
+        value = struct_array(DETECTION, columns, len(places))
+        return dataclasses.replace(parsed, table=pa.table({"key": keys, "value": value}))
+
+
+_NO_WORDS = pa.scalar([], pa.list_(pa.string()))
+#: Detections as the Challenge on Kaggle took them: `ImageID,PredictionString`, or `ImageId`.
+PREDICTION_STRINGS = PredictionStringKind(
+    name="prediction_strings",
+    column="detections",
+    required={"PredictionString": STRING},
+    optional={},
+    row=pa.struct({"prediction_string": STRING}),
+    check=_check_strings,
+    labels=("label",),
+    coded=("label",),
+    spilled_a_byte=1.5,
+)
+
+
 def evaluated() -> Mapping[str, Kind]:
     """Returns `EVALUATED`; see `registry.tables`."""
     return EVALUATED
@@ -85,5 +136,8 @@ def evaluated() -> Mapping[str, Kind]:
 
 #: What sources are read as, by their kinds.
 EVALUATED: Mapping[str, Kind] = MappingProxyType(
-    {each.name: each for each in (IMAGES, _TRUE_BOXES, _TRUE_LABELS, DETECTIONS)}
+    {
+        each.name: each
+        for each in (IMAGES, _TRUE_BOXES, _TRUE_LABELS, DETECTIONS, PREDICTION_STRINGS)
+    }
 )

@@ -98,11 +98,12 @@ class SummariseFn(beam.DoFn):
         left_out: Sequence[LeftOut],
         images: Sequence[int],
         counts: Sequence[SourceCount],
-        failed: Sequence[Failed],
+        csv_counts: Sequence[SourceCount],
         other_counts: Sequence[SourceCount],
-        other_failed: Sequence[Failed],
+        failed: Sequence[Failed],
+        csv_failed: Sequence[Failed],
     ) -> None:
-        counts, failed = [*counts, *other_counts], [*failed, *other_failed]
+        counts, failed = [*counts, *csv_counts, *other_counts], [*failed, *csv_failed]
         known = decode_labels(encoded_labels).to_pylist()
         labels = [*known, *sorted(frozenset().union(*new_labels).difference(known))]
         summary = Summary(

@@ -15,11 +15,11 @@ from transforms.kinds.images import IMAGES
 from transforms.kinds.parsing.table import struct_array
 
 #: Columns that are read.
-COLUMNS = ("image_id", "bboxes", "image_labels")
+COLUMNS = ("image_id", "width", "height", "bboxes", "image_labels")
 
 
 def truth_rows(examples: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yields the rows of each kind with their keys: images, boxes and image labels.
+    """Yields the rows of each kind with their keys: images with their sizes, boxes, image labels.
 
     Coordinates are published with few digits and stored as float32: the shortest decimal that
     is the same float32 is the published one.
@@ -28,7 +28,8 @@ def truth_rows(examples: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]
         examples: with `COLUMNS`.
     """
     keys, _ = image_keys(examples["image_id"])
-    yield IMAGES.name, pa.record_batch({"key": keys})
+    sizes = {name: examples[name] for name in ("width", "height")}
+    yield IMAGES.name, pa.record_batch({"key": keys, **sizes})
     for column, kind, dtype in (
         ("bboxes", BOXES.name, TRUE_BOX),
         ("image_labels", IMAGE_LABELS.name, TRUE_LABEL),

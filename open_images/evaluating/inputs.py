@@ -13,6 +13,7 @@ from open_images import reading
 from open_images.building.annotation_files import find_annotations
 from open_images.building.paths import Claimed, expand, files_below, unreadable
 from open_images.building.plan import read_vocabulary
+from open_images.building.same_content import drop_copies
 from open_images.dataset import open_dataset
 from open_images.evaluating.flags import EvaluateFlags
 from transforms.dataset.classes import encode_labels
@@ -22,6 +23,7 @@ from transforms.evaluation import coco_results, detection_tables
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.kinds import DETECTIONS, EVALUATED, PREDICTION_STRINGS
 from transforms.kinds.boxes import BOXES
+from transforms.kinds.image_labels import IMAGE_LABELS
 from transforms.kinds.parsing.head import SourceError, check_text, first_line, read_head
 from transforms.kinds.parsing.table import fold
 from transforms.kinds.reading.detect import split_of
@@ -87,7 +89,9 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         UsageError: Something is missing, or isn't what it should be.
     """
     try:
-        detections = _find_predictions(flags.predictions, options)
+        detections, copies = drop_copies(
+            _numbered(_find_predictions(flags.predictions, options)), options
+        )
         version = _version_of(flags, options)
         in_pixels = [each for each in detections if each.kind in _IN_PIXELS]
         if in_pixels and not (version and _has_sizes(version.groups, options)):
@@ -97,8 +101,11 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
                 "pictures"
             )
         if version:
-            return version._replace(sources=_numbered([*version.sources, *detections]))
+            sources = _numbered([*version.sources, *detections])
+            return version._replace(sources=sources, notices=copies)
         found, notices, _ = find_annotations(flags.ground_truth, Claimed([]), options)
+        found, other_copies = drop_copies(_numbered(found), options)
+        notices += [*copies, *other_copies]
     except OSError as error:
         raise unreadable(error) from None
     except StorageError as error:
@@ -125,6 +132,13 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         for each in found
         if each.kind in others
     ]
+    if not any(each.kind == IMAGE_LABELS.name for each in tables):
+        notices.append(
+            Notice(
+                "--ground_truth",
+                "no image labels: a class counts as verified only where it has a box",
+            )
+        )
     vocabulary = [each for each in found if each.kind in VOCABULARY]
     for kind, (name, lacking) in _PUBLISHED.items():
         if not any(each.kind == kind for each in vocabulary):

@@ -60,6 +60,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         ]
         between = explain.steps_between(flags.protocol, flags.iou[0]) if flags.explain else []
         runs = [*protocols, *between]
+        self._clear_output()
         with self._work_folder() as folder:
             plan = self._make_plan(inputs, runs, folder)
             run_on_runner = launch.load(flags.runner)
@@ -98,7 +99,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         return evaluation
 
     def _check_output(self) -> None:
-        """Raises UsageError where the output holds something else; removes an earlier report.
+        """Raises UsageError where the output holds something else than an earlier report.
 
         `report.json` comes last: a folder without it is no report.
         """
@@ -121,6 +122,10 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
                 f"--output {output}: it holds {others[0]}, which no report has: name a folder that "
                 "is empty or has an earlier report"
             )
+
+    def _clear_output(self) -> None:
+        """Removes an earlier report."""
+        output = self._flags.output
         files.delete_folder(output, self._options)
         if not is_remote(output):
             try:

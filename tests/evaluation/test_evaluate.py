@@ -333,6 +333,7 @@ def test_rows_that_cannot_be_evaluated_are_counted_and_listed(corpus: Path, tmp_
         f"{image},/m/0000zz,0.5,0,1,0,1",
         "ffffffffffffffff,/m/0bt9lr,0.5,0,1,0,1",
         f"{image},/m/0bt9lr,0.5,0,1",
+        f"{image},/m/0bt9lr,1.5,0,1,0,1",
     ]
     detections.write_text("\n".join(lines) + "\n")
     arguments = ("--ground_truth", corpus / "dataset", "--predictions", detections)
@@ -347,12 +348,45 @@ def test_rows_that_cannot_be_evaluated_are_counted_and_listed(corpus: Path, tmp_
     counts = [source[name] for name in ("bad_rows", "other_images", "other_classes")]
     assert counts == [3, 1, 1]
     bad = list(csv.DictReader((output / "bad_rows.csv").open()))
-    assert [int(row["line"]) for row in bad] == [4, 5, 8]
+    assert [int(row["line"]) for row in bad] == [4, 5, 8, 9]
+    assert bad[-1]["detail"] == "Score is not from 0 to 1: kept"
     refused = _evaluate(*arguments, "--output", output, "--max_bad_rate", "0")
     assert refused.code == 1
     assert "rows are bad" in refused.error
     assert "--max_bad_rate" in refused.error
     assert not (output / "report.json").exists()
+
+
+def test_a_copy_of_predictions_is_read_once(corpus: Path, tmp_path: Path):
+    copies = tmp_path / "predictions"
+    copies.mkdir()
+    for name in ("a.csv", "a (1).csv"):
+        (copies / name).write_bytes((corpus / "detections.csv").read_bytes())
+    given = ("--ground_truth", corpus / "dataset", "--predictions", copies)
+    done = _evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 0, done.stderr
+    assert "a (1).csv: not used: the same content" in done.stderr
+
+
+def test_no_predictions_find_nothing(corpus: Path, tmp_path: Path):
+    for name, text in (("none.csv", f"{_HEADER}\n"), ("none.json", "[]")):
+        (tmp_path / name).write_text(text)
+        given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path / name)
+        output = tmp_path / f"{name}-report"
+        done = _evaluate(*given, "--output", output)
+        assert done.code == 0, done.stderr
+        (result,) = json.loads((output / "report.json").read_text())["protocols"]
+        assert result["mean_average_precision"] == 0
+        assert sum(result["verdicts"].values()) == 0
+
+
+def test_a_mistake_leaves_an_earlier_report(corpus: Path, tmp_path: Path):
+    output = tmp_path / "report"
+    given = ("--ground_truth", corpus / "dataset", "--output", output)
+    assert _evaluate(*given, "--predictions", corpus / "detections.csv").code == 0
+    before = (output / "report.json").read_bytes()
+    assert _evaluate(*given, "--predictions", "/nowhere.csv").code == 2
+    assert (output / "report.json").read_bytes() == before
 
 
 def test_bad_strings_of_predictions_are_listed_by_line(corpus: Path, tmp_path: Path):

@@ -17,7 +17,7 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 
 import open_images
 from open_images.building import plan
-from pipelines import doctor
+from pipelines import doctor, evaluate
 from pipelines.cli.progress import ProgressDisplay
 from runners.flink import cluster, installed, submit
 from runners.flink.job_server import JobServer
@@ -145,6 +145,22 @@ def test_a_selection_gives_the_same_bytes(
         assert len(built.version.table) == 9
         digests.append(built.version.digests())
     assert digests[0] == digests[1]
+
+
+def test_an_evaluation_gives_the_same_report(flink: cluster.Cluster, tmp_path: Path):
+    data = Path(__file__).parents[1] / "evaluation" / "oid500"
+    arguments = ["--predictions", data / "predictions.csv.gz", "--protocol", "oid_v2,challenge"]
+    for name in ("bbox", "human-imagelabels-boxable"):
+        arguments += ["--ground_truth", data / f"validation-annotations-{name}.csv.gz"]
+    runners = ([], ["--runner", "flink", "--flink_master", flink.master])
+    reports = []
+    for number, runner in enumerate(runners):
+        output = tmp_path / str(number)
+        texts = [*arguments, *runner, "--num_workers", "2", "--output", output]
+        assert evaluate.main([str(text) for text in texts]) == 0
+        files = sorted(path for path in output.rglob("*") if path.is_file())
+        reports.append({path.relative_to(output): path.read_bytes() for path in files})
+    assert reports[0] == reports[1]
 
 
 def test_a_cluster_that_shares_nothing_but_a_store_gives_the_same_bytes(

@@ -51,20 +51,16 @@ class LeftOut(NamedTuple):
 
 
 class EvaluatedImages(NamedTuple):
-    """The images of a bucket, and the rows that their objects come from.
+    """The images of a bucket.
 
     Attributes:
         keys: of the images, (k,) uint64, sorted.
         objects: what is in them.
-        truths: rows of `TRUE_BOX`, one for each box of the ground truth.
-        detections: rows of `DETECTION`, one for each detection.
         left_out: rows that can't be evaluated.
     """
 
     keys: np.ndarray
     objects: Bucket
-    truths: pa.StructArray
-    detections: pa.StructArray
     left_out: list[LeftOut]
 
 
@@ -131,7 +127,7 @@ def arrange(
         (np.searchsorted(keys, verified.keys).astype(np.int32), verified_classes),
         confidence > 0,
     )
-    return EvaluatedImages(keys, objects, truths.values, detections.values, left_out)
+    return EvaluatedImages(keys, objects, left_out)
 
 
 def _concatenate(batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa.Array) -> _Rows:

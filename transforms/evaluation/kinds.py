@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.dataset.elements import Source, in_one_piece
+from transforms.dataset.failures import Reason
 from transforms.kinds.boxes import BOXES, FLAGS
 from transforms.kinds.image_labels import IMAGE_LABELS
 from transforms.kinds.images import IMAGES
@@ -24,10 +25,9 @@ from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows, struct_arr
 _COORDINATES = ("XMin", "XMax", "YMin", "YMax")
 CORNERS = tuple(name.lower() for name in _COORDINATES)
 _BOX = dict.fromkeys(CORNERS, pa.float64())
-_FLAGS = ("is_occluded", "is_truncated", "is_group_of", "is_depiction")
 
-#: A box of the ground truth. Flags are 1, 0, or -1 or null for unknown.
-TRUE_BOX = pa.struct({"label": STRING, "source": STRING, **_BOX, **dict.fromkeys(_FLAGS, FLAG)})
+#: A box of the ground truth; whether it is around a group is 1, 0, or -1 or null for unknown.
+TRUE_BOX = pa.struct({"label": STRING, **_BOX, "is_group_of": FLAG})
 #: A label of an image: confidence above 0 where it is there, 0 where it surely isn't.
 TRUE_LABEL = pa.struct({"label": STRING, "source": STRING, "confidence": FLOAT})
 #: A detected object.
@@ -43,6 +43,7 @@ def _check_detections(rows: Rows) -> None:
     rows.require_text("LabelName")
     scores = rows.numbers("Score")
     rows.require(np.isfinite(scores), "Score is not a finite number")
+    rows.note(~((scores >= 0) & (scores <= 1)), Reason.BAD_ROW, "Score is not from 0 to 1: kept")
     for name in _COORDINATES:
         rows.require(np.isfinite(rows.numbers(name)), f"{name} is not a finite number")
 
@@ -51,12 +52,12 @@ _TRUE_BOXES = CsvKind(
     name=BOXES.name,
     column=BOXES.column,
     required={"LabelName": STRING, **dict.fromkeys(_COORDINATES, pa.float64())},
-    optional={"Source": STRING, **{FLAGS[name]: FLAG for name in _FLAGS}},
+    optional={FLAGS["is_group_of"]: FLAG},
     row=TRUE_BOX,
     check=_check_boxes,
     renamed=BOXES.renamed,
     labels=("label",),
-    coded=("label", "source"),
+    coded=("label",),
     spilled_a_byte=0.6,
 )
 _TRUE_LABELS = dataclasses.replace(IMAGE_LABELS, row=TRUE_LABEL)

@@ -78,7 +78,6 @@ def to_bucket(case: Case, tree: ClassTree) -> Bucket:
         )
 
     return Bucket(
-        len(_IMAGES),
         objects(case.truths),
         np.array([truth.is_group for truth in case.truths], bool),
         objects(case.detections),

@@ -119,7 +119,6 @@ def arrange(
     is_group = truths.values.field("is_group_of").fill_null(-1).to_numpy() == 1
     confidence = verified.values.field("confidence").to_numpy(zero_copy_only=False)
     objects = Bucket(
-        len(keys),
         _objects(truths, true_classes, keys),
         is_group,
         _in_parts(_objects(detections, classes, keys), is_in_pixels, _sizes(by_kind, keys)),

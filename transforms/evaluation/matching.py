@@ -72,7 +72,6 @@ class Bucket:
     """The images of a bucket, with classes as numbers of a `ClassTree`.
 
     Attributes:
-        images: how many there are.
         truths: boxes of the ground truth.
         is_group: which of them are around a group, bool.
         detections: detected boxes.
@@ -81,7 +80,6 @@ class Bucket:
         is_positive: which of these are positive, bool.
     """
 
-    images: int
     truths: Objects
     is_group: np.ndarray
     detections: Objects

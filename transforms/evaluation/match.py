@@ -11,7 +11,6 @@ from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 
 from transforms import progress
 from transforms.dataset.classes import decode_labels
-from transforms.dataset.elements import in_one_piece
 from transforms.evaluation.bucket import EvaluatedImages, arrange
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.match_files import MatchFiles
@@ -94,18 +93,22 @@ class MatchBucketFn(beam.DoFn):
     def _by_class(
         self, number: int, images: EvaluatedImages, matches: Matches, place: int, tree: ClassTree
     ) -> Iterator[Any]:
-        """Yields the ranked detections, the ground truth, and the counts of verdicts of a run."""
+        """Yields the ranked detections, the ground truth, and the counts of verdicts of a run.
+
+        Detections are in the order of images' keys and rows, as buckets are: what has equal scores
+        is left in it when classes are measured.
+        """
         objects, weight = images.objects, self.runs[number].rules.group_weight
-        is_ranked = matches.verdicts <= Verdict.FOUND_GROUP
-        detections = matches.detections[is_ranked]
-        worth = np.array([0.0, 1.0, weight])
+        ranked_at = np.flatnonzero(matches.verdicts <= Verdict.FOUND_GROUP)
+        detections = matches.detections[ranked_at]
+        order = np.lexsort((detections, objects.detections.images[detections]))
+        ranked_at, detections = ranked_at[order], detections[order]
+        worth = np.array([0.0, 1.0, weight], np.float32)
         ranked = {
             "run": np.full(len(detections), number, np.int16),
-            "class": matches.classes[is_ranked],
+            "class": matches.classes[ranked_at],
             "score": objects.scores[detections],
-            "found": worth[matches.verdicts[is_ranked]],
-            "image": images.keys[objects.detections.images[detections]],
-            "place": detections.astype(np.int32),
+            "found": worth[matches.verdicts[ranked_at]],
         }
         is_group = objects.is_group[matches.true_objects]
         truths = {
@@ -156,16 +159,3 @@ class MatchBuckets(beam.PTransform):
         return buckets | beam.ParDo(match, *inputs).with_outputs(
             "verdicts", "left_out", "images", main="batches"
         )
-
-
-def by_origin(batches: Iterable[KeyedBatch]) -> dict[int, pa.Table]:
-    """Returns the rows of a bucket of classes as a table for each origin that it has."""
-    found: dict[int, list[pa.RecordBatch]] = {}
-    for batch in batches:
-        found.setdefault(batch.origin, []).append(batch.rows)
-    return {origin: pa.Table.from_batches(some) for origin, some in found.items()}
-
-
-def column(table: pa.Table, name: str) -> np.ndarray:
-    """Returns a column without nulls as a NumPy array."""
-    return in_one_piece(table[name]).to_numpy(zero_copy_only=False)

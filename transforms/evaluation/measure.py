@@ -1,17 +1,22 @@
 """MeasureClasses: ranked detections by bucket of classes → the figures of each class and run."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
 
 from transforms.evaluation.curves import Curve, make_curve
-from transforms.evaluation.match import RANKED, TRUTHS, by_origin, column
+from transforms.evaluation.match import RANKED, TRUTHS
 from transforms.exchange.batches import BucketBatches
 
 #: So many points of a curve are kept, for plots.
 CURVE_POINTS = 101
+
+
+#: Origins of batches with the columns that are taken of them.
+_RANKED = RANKED, {"score": np.float64, "found": np.float32}
+_TRUTHS = TRUTHS, {"worth": np.float64, "is_group": np.bool_, "image": np.uint64}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,48 +54,41 @@ class MeasureClassesFn(beam.DoFn):
     """Measures all classes of a bucket."""
 
     def process(self, element: tuple[int, BucketBatches]) -> Iterable[ClassFigures]:
-        tables = by_origin(element[1])
-        ranked = {
-            name: column(tables[RANKED], name) if RANKED in tables else np.zeros(0, dtype)
-            for name, dtype in (
-                ("run", np.int16),
-                ("class", np.int32),
-                ("score", np.float64),
-                ("found", np.float64),
-                ("image", np.uint64),
-                ("place", np.int32),
-            )
-        }
-        # What is equal stays in the order of images and rows, whichever worker had them.
-        order = np.lexsort(
-            (ranked["place"], ranked["image"], -ranked["score"], ranked["class"], ranked["run"])
-        )
-        groups = _groups(ranked["run"], ranked["class"])[order]
-        scores, found = ranked["score"][order], ranked["found"][order]
-        if TRUTHS in tables:
-            truths = tables[TRUTHS]
-            true_groups = _groups(column(truths, "run"), column(truths, "class"))
-            worth, is_group = column(truths, "worth"), column(truths, "is_group")
-            images = column(truths, "image")
-        else:
-            true_groups, images = np.zeros(0, np.int64), np.zeros(0, np.uint64)
-            worth, is_group = np.zeros(0), np.zeros(0, bool)
-        true_order = np.argsort(true_groups, kind="stable")
-        true_groups = true_groups[true_order]
+        ranked, truths = (_columns(element[1], *each) for each in (_RANKED, _TRUTHS))
+        order = np.argsort(ranked["group"], kind="stable")
+        true_order = np.argsort(truths["group"], kind="stable")
+        groups, true_groups = ranked["group"][order], truths["group"][true_order]
         for group in np.union1d(groups, true_groups).tolist():
+            own = order[_span(groups, group)]
+            # What is equal stays in the order of images and rows, whichever worker had them.
+            own = own[np.argsort(-ranked["score"][own], kind="stable")]
             some = true_order[_span(true_groups, group)]
-            span = _span(groups, group)
-            yield _measure(
-                group,
-                scores[span],
-                found[span],
-                float(worth[some].sum()),
-                (len(some), int(is_group[some].sum()), len(np.unique(images[some]))),
+            counts = (
+                len(some),
+                int(truths["is_group"][some].sum()),
+                len(np.unique(truths["image"][some])),
             )
+            worth = float(truths["worth"][some].sum())
+            found = ranked["found"][own].astype(np.float64)
+            yield _measure(group, ranked["score"][own], found, worth, counts)
 
 
-def _groups(runs: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    return (runs.astype(np.int64) << 32) | classes
+def _columns(
+    batches: BucketBatches, origin: int, columns: Mapping[str, type]
+) -> dict[str, np.ndarray]:
+    """Returns the rows of an origin: some columns, and `group`, a number for run and class."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("group", *columns)}
+    for batch in batches.of([origin]):
+        rows = {
+            name: batch.rows[name].to_numpy(zero_copy_only=False)
+            for name in ("run", "class", *columns)
+        }
+        found["group"].append((rows["run"].astype(np.int64) << 32) | rows["class"])
+        for name in columns:
+            # A copy: of the batch there is more than is asked for.
+            found[name].append(rows[name].copy())
+    types = {"group": np.int64, **columns}
+    return {name: np.concatenate([np.zeros(0, types[name]), *some]) for name, some in found.items()}
 
 
 def _span(groups: np.ndarray, group: int) -> slice:

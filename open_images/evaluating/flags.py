@@ -57,6 +57,12 @@ class EvaluateFlags:
         metavar="NAMES",
         help=f"by which rules, several with commas between. {_PROTOCOLS}. Default: challenge",
     )
+    is_expanded: bool = _rule_flag(
+        values.switch,
+        False,
+        help="the files of --ground_truth are expanded over the hierarchy already, as the "
+        "Challenge published some: don't do it again. Of a version it is known",
+    )
     iou: Sequence[float] = _rule_flag(
         _thresholds,
         (0.5,),

@@ -59,12 +59,14 @@ class Inputs(NamedTuple):
         groups: row groups of a version's Parquet that are ground truth.
         classes: as of `build_classes`: labels, names, parents.
         notices: remarks.
+        are_expanded: whether boxes and labels stand for the classes above and below already.
     """
 
     sources: list[Source]
     groups: list[reading.RowGroup]
     classes: Sequence[Mapping]
     notices: list[Notice]
+    are_expanded: bool = False
 
     @property
     def labels(self) -> bytes:
@@ -75,11 +77,6 @@ class Inputs(NamedTuple):
     def parents(self) -> dict[str, Sequence[str]]:
         """The parents of each class that has some."""
         return {each["label"]: each["parents"] for each in self.classes if each["parents"]}
-
-    @property
-    def kinds(self) -> dict[int, str]:
-        """The kind of each source by its index."""
-        return {source.index: source.kind for source in self.sources}
 
 
 def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
@@ -102,7 +99,7 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
             )
         if version:
             sources = _numbered([*version.sources, *detections])
-            return version._replace(sources=sources, notices=copies)
+            return version._replace(sources=sources, notices=[*version.notices, *copies])
         found, notices, _ = find_annotations(flags.ground_truth, Claimed([]), options)
         found, other_copies = drop_copies(_numbered(found), options)
         notices += [*copies, *other_copies]
@@ -165,7 +162,10 @@ def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
     ]
     classes = dataset.classes.to_pylist()
     source = Source(0, "version", dataset.folder, 0)
-    return Inputs([source], groups, classes, [])
+    notices, is_expanded = [], bool(dataset.manifest.config.get("expand_hierarchy"))
+    if is_expanded:
+        notices.append(Notice(dataset.folder, "built with --expand_hierarchy: not expanded again"))
+    return Inputs([source], groups, classes, notices, is_expanded)
 
 
 def _has_sizes(groups: Sequence[reading.RowGroup], options: ObjectOptions) -> bool:

@@ -60,6 +60,8 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         ]
         between = explain.steps_between(flags.protocol, flags.iou[0]) if flags.explain else []
         runs = [*protocols, *between]
+        if flags.is_expanded or inputs.are_expanded:
+            runs = [each._replace(rules=each.rules.of_expanded()) for each in runs]
         self._clear_output()
         with self._work_folder() as folder:
             plan = self._make_plan(inputs, runs, folder)

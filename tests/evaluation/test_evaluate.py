@@ -198,6 +198,23 @@ def test_a_version_is_the_same_ground_truth_as_its_files(corpus: Path, tmp_path:
     assert reports[0]["protocols"][0]["verdicts"]["true_positive"] > 100
 
 
+def test_a_version_that_is_expanded_is_not_expanded_again(corpus: Path, tmp_path: Path):
+    build = run_build(
+        *("--annotations", corpus / "oid" / "annotations", "--images", "none"),
+        *("--format", "parquet", "--expand_hierarchy", "--output", tmp_path / "expanded"),
+    )
+    assert build.returncode == 0, build.stderr
+    reports = []
+    for name in (corpus / "dataset", tmp_path / "expanded"):
+        output = tmp_path / f"{name.name}-report"
+        given = ("--ground_truth", name, "--predictions", corpus / "detections.csv")
+        done = _evaluate(*given, "--output", output)
+        assert done.code == 0, done.stderr
+        reports.append(json.loads((output / "report.json").read_text())["protocols"])
+    assert "built with --expand_hierarchy: not expanded again" in done.stderr
+    assert reports[0] == reports[1]
+
+
 def _as_tables(corpus: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
     """Writes the detections in other layouts."""
     table = pacsv.read_csv(corpus / "detections.csv")

@@ -13,7 +13,6 @@ from transforms.exchange.batches import BucketBatches
 #: So many points of a curve are kept, for plots.
 CURVE_POINTS = 101
 
-
 #: Origins of batches with the columns that are taken of them.
 _RANKED = RANKED, {"score": np.float64, "found": np.float32}
 _TRUTHS = TRUTHS, {"worth": np.float64, "is_group": np.bool_, "image": np.uint64}

@@ -32,6 +32,10 @@ class Rules:
     expands_detections: bool
     group_weight: float
 
+    def of_expanded(self) -> "Rules":
+        """Returns the rules for ground truth that is expanded already."""
+        return dataclasses.replace(self, expands_boxes=False, expands_labels=False)
+
 
 class Protocol(NamedTuple):
     """A set of rules that has a name.

@@ -22,12 +22,20 @@ from pipelines.cli.progress import ProgressDisplay
 COMMAND = (sys.executable, "-m", "pipelines.build")
 #: Seconds for which processes of a killed build may live on.
 LINGER_SECONDS = 10.0
-#: Runs a command and prints the most memory that a process of it had, in KiB.
+#: Runs a command and prints the most memory of its process, in KiB. Pages of files aren't counted:
+#: of libraries there are more where they were just installed, as the kernel maps larger pieces.
 _MEASURED = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
-sys.exit(code)
+import contextlib, pathlib, subprocess, sys, time
+process = subprocess.Popen(sys.argv[1:])
+status, most = pathlib.Path(f"/proc/{process.pid}/status"), 0
+while process.poll() is None:
+    with contextlib.suppress(OSError):
+        for line in status.read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                most = max(most, int(line.split()[1]))
+    time.sleep(0.002)
+print(most, file=sys.stderr)
+sys.exit(process.returncode)
 """
 
 
@@ -153,7 +161,7 @@ def build_measured(annotations: Path, output: Path, *flags: str) -> tuple[Versio
     """Builds annotations alone in one worker, however many rows are bad.
 
     Returns:
-        The version, and the most bytes that a process had in memory.
+        The version, and the most bytes that its process had in memory, pages of files apart.
     """
     flags = ("--images", "none", "--format", "parquet", "--num_workers", "1", *flags)
     flags += ("--max_failure_rate", "1", "--max_bad_rate", "1")

@@ -14,8 +14,8 @@ from tests.builds import Version, build_measured
 from tests.test_hostile_tables import IMAGES, MEBIBYTE, image, narrative
 from transforms.dataset import failures
 
-#: Python and libraries alone take some 200.
-MOST_MEMORY = 330 * MEBIBYTE
+#: Pages of libraries apart.
+MOST_MEMORY = 240 * MEBIBYTE
 TIMES = 50_000
 SOUND = 1000
 

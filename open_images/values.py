@@ -203,19 +203,29 @@ def one_of(allowed: Sequence[str]) -> Converter:
     return convert
 
 
-def choices(allowed: Sequence[str], aliases: Mapping[str, str] | None = None) -> Converter:
-    """Converts to some of these names, each once; a text has them comma separated."""
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """Converts to some of these names, each once; a text has them comma separated.
 
-    def convert(value: str | Iterable[str]) -> tuple[str, ...]:
-        given = value.split(",") if isinstance(value, str) else [str(name) for name in value]
-        given = [name.strip() for name in given if name.strip()]
-        names = tuple(dict.fromkeys((aliases or {}).get(name, name) for name in given))
-        wrong = [name for name in names if name not in allowed]
+    A command line may repeat the flag.
+
+    Args:
+        allowed: the names.
+        aliases: other names for them.
+    """
+
+    allowed: Sequence[str]
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, value: str | Iterable[str]) -> tuple[str, ...]:
+        """Returns the names in a text, or in each of some texts."""
+        text = value if isinstance(value, str) else ",".join(map(str, value))
+        given = [name.strip() for name in text.split(",") if name.strip()]
+        names = tuple(dict.fromkeys(self.aliases.get(name, name) for name in given))
+        wrong = [name for name in names if name not in self.allowed]
         if wrong or not names:
-            raise UsageError(none_of(wrong[0] if wrong else str(value), allowed))
+            raise UsageError(none_of(wrong[0] if wrong else text, self.allowed))
         return names
-
-    return convert
 
 
 def count(value: str | int) -> int:

@@ -148,6 +148,7 @@ NOT_USED: Files = {
     "README.md": "read me",
     "README": "read me",
     "notes.txt": "to do: label more",
+    "train-image-metas.pkl": "sizes of pictures",
     "info.json": '{\n  "name": "open-images-v6",\n  "zoo_dataset": "fiftyone"\n}\n',
     "coco.json": '{"images": [], "annotations": [{"image_id": 1, "caption": "a cat"}]}',
     "fruit.csv": "apples,pears\n1,2\n",
@@ -181,6 +182,7 @@ def test_what_is_not_used_is_listed_with_the_reason(tmp_path: Path):
     assert all("not used" in text for text in notices.values())
     reasons = {
         "info.json": "no annotations of Open Images",
+        "train-image-metas.pkl": "sizes of pictures for MMDetection",
         "b.csv.aria2": "didn't end",
         "fruit.csv": "unknown header 'apples,pears'",
         "pairs.csv": "two MIDs",

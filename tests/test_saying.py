@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from open_images.values import choices
+from open_images.values import Choices
 from pipelines import doctor, download, draw, synthesize, verify, versions
 from pipelines.cli.build_flags import parse
 from tests.builds import COMMAND, Build, run_build
@@ -112,7 +112,7 @@ def test_val_is_validation():
     flags, _ = parse([*BUILD, "--splits", "val,train,validation"])
     assert flags.splits == ("validation", "train")
     assert download.parse(["--output", "o", "--splits", "val"]).splits == ("validation",)
-    assert choices(("a", "b"))("b,a,b") == ("b", "a")
+    assert Choices(("a", "b"))("b,a,b") == ("b", "a")
 
 
 @pytest.mark.parametrize("size", ["300k", "700k", "1m"])

@@ -74,13 +74,13 @@ class ExampleFlags(SelectionFlags):
         "repeatable, tried in the order given",
     )
     splits: Sequence[str] | None = input_flag(
-        values.choices(SPLITS, SPLIT_ALIASES),
+        values.Choices(SPLITS, SPLIT_ALIASES),
         None,
         metavar="NAMES",
         help=f"which to build, of {','.join(SPLITS)} (or val); default: all that are there",
     )
     mask_maps: Sequence[str] = output_flag(
-        values.choices(("instance", "semantic")),
+        values.Choices(("instance", "semantic")),
         (),
         metavar="NAMES",
         help="also write a 16-bit PNG an image: instance (mask number from 1), semantic (class "
@@ -159,10 +159,11 @@ class BuildFlags(ExampleFlags, FormatFlags):
         help="folder to publish versions in, or s3://… or gs://…",
     )
     format: Sequence[str] = output_flag(
-        values.choices(FORMATS),
+        values.Choices(FORMATS),
         DEFAULT,
         metavar="NAMES",
-        help=f"of {','.join(FORMATS)}; default: {','.join(DEFAULT)}",
+        help=f"of {', '.join(FORMATS)}; repeatable, or comma separated. Default: "
+        f"{','.join(DEFAULT)}",
     )
     shard_size: int = output_flag(
         values.size,

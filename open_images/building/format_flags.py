@@ -29,7 +29,7 @@ class FormatFlags:
         "(segment). Default: detect",
     )
     yolo_drop: Sequence[str] = _format_flag(
-        values.choices(("occluded", "truncated", "group_of", "depiction", "inside")),
+        values.Choices(("occluded", "truncated", "group_of", "depiction", "inside")),
         (),
         metavar="NAMES",
         help="boxes that --format yolo writes no line for, by their flags: of occluded,truncated,"

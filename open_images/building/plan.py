@@ -288,8 +288,8 @@ def _check_decoder(flags: ExampleFlags) -> None:
         raise UsageError("--verify_voices decodes recordings: name them by --voices")
     if importlib.util.find_spec("soundfile") is None:
         raise UsageError(
-            "--verify_voices: soundfile is missing, here and on workers: pip install "
-            "'open-images-beam[voices]'"
+            "--verify_voices: soundfile is missing: pip install soundfile, here and where workers "
+            "run, or drop --verify_voices"
         )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from open_images.values import (
-    choices,
+    Choices,
     count,
     flag,
     name,
@@ -40,7 +40,7 @@ class SelectionFlags:
         "which is selected again; a flag that is given too goes before what the file says",
     )
     label_types: Sequence[str] | None = selection_flag(
-        choices(LABEL_TYPE_NAMES),
+        Choices(LABEL_TYPE_NAMES),
         None,
         metavar="NAMES",
         help=f"which annotations examples carry, of {', '.join(LABEL_TYPE_NAMES)}; files that only "
@@ -62,7 +62,7 @@ class SelectionFlags:
         "that several classes have, one is enough. Default: any",
     )
     match_in: Sequence[str] | None = selection_flag(
-        choices(LABEL_TYPE_NAMES),
+        Choices(LABEL_TYPE_NAMES),
         None,
         metavar="NAMES",
         help="among which label types classes are looked for: positive image labels, points whose "

@@ -7,7 +7,7 @@ from pathlib import Path
 from open_images.building.selection_flags import SelectionFlags
 from open_images.downloading import catalogue
 from open_images.values import (
-    choices,
+    Choices,
     convert_fields,
     flag,
     fraction,
@@ -41,7 +41,7 @@ class DownloadFlags(SelectionFlags):
         help=f"default: {_RELEASES[0]}",
     )
     kinds: Sequence[str] | None = flag(
-        choices((*_KINDS, catalogue.VOICES)),
+        Choices((*_KINDS, catalogue.VOICES)),
         None,
         metavar="NAMES",
         help=f"comma separated, of {', '.join((*_KINDS, catalogue.VOICES))}; default: all that the "
@@ -51,7 +51,7 @@ class DownloadFlags(SelectionFlags):
         "the narratives, with --image_list or a selection of these images' alone",
     )
     splits: Sequence[str] | None = flag(
-        choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
+        Choices(catalogue.LIST_SPLITS, SPLIT_ALIASES),
         None,
         metavar="NAMES",
         help="of train, validation, test, and in an image list challenge2018; default: all",

@@ -44,7 +44,7 @@ class EvaluateFlags:
         "repeatable",
     )
     splits: Sequence[str] | None = _input_flag(
-        values.choices(SPLITS, SPLIT_ALIASES),
+        values.Choices(SPLITS, SPLIT_ALIASES),
         None,
         metavar="NAMES",
         help=f"whose images are evaluated, of {','.join(SPLITS)} (or val); default: all that are "
@@ -52,7 +52,7 @@ class EvaluateFlags:
     )
     s3_endpoint_url: str | None = values.optional(BuildFlags, "s3_endpoint_url", None)
     protocol: Sequence[str] = _rule_flag(
-        values.choices(tuple(PROTOCOLS)),
+        values.Choices(tuple(PROTOCOLS)),
         ("challenge",),
         metavar="NAMES",
         help=f"by which rules, several with commas between. {_PROTOCOLS}. Default: challenge",

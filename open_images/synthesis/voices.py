@@ -18,10 +18,7 @@ _END_SECONDS = 0.3  # after the last word
 def check_encoder() -> None:
     """Raises UsageError where nothing can encode recordings."""
     if importlib.util.find_spec("soundfile") is None:
-        raise UsageError(
-            "--voices: soundfile is missing: pip install 'open-images-beam[voices]', or leave it "
-            "out"
-        )
+        raise UsageError("--voices: soundfile is missing: pip install soundfile, or drop --voices")
 
 
 def speak(timed_caption: Sequence[dict], serial: int) -> bytes:

@@ -128,7 +128,8 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
             options["action"] = "store_true"
         else:
             options["required"] = field.default is dataclasses.MISSING
-        if about["convert"] in (values.paths, values.repeated):
+        several = about["convert"] in (values.paths, values.repeated)
+        if several or isinstance(about["convert"], values.Choices):
             options["action"] = "append"
         groups[heading].add_argument(f"--{field.name}", **options)
 

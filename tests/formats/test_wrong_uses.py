@@ -319,3 +319,9 @@ def test_a_wrong_use_is_one_line_with_a_remedy_that_works(name: str, use: Callab
 def test_a_format_that_is_named_twice_is_written_once(use: Callable):
     flags, _ = build_flags.parse(use("--format coco,parquet,coco"))
     assert make_plan(flags).formats == ("coco", "parquet")
+
+
+def test_lists_of_a_repeated_flag_are_joined(use: Callable):
+    flags, _ = build_flags.parse(use("--format coco --splits val --format parquet,coco"))
+    assert flags.splits == ("validation",)
+    assert make_plan(flags).formats == ("coco", "parquet")

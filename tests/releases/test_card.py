@@ -98,6 +98,14 @@ def test_without_parquet_it_says_what_to_do(output: Path, tables: Path, tmp_path
         load(output, tmp_path)
 
 
+def test_without_parquet_it_names_the_folder_of_hugging_face(output: Path, tables: Path):
+    built = build(tables, output, SECOND, "--format", "huggingface")
+    assert built.returncode == 0, built.stderr
+    folder = built.version.folder.relative_to(output) / "huggingface"
+    with pytest.raises(FileNotFoundError, match=f"--format parquet, or load {folder}"):
+        datasets.load_dataset(str(output))
+
+
 def test_a_readme_of_somebody_else_is_left_alone(tables: Path, tmp_path: Path):
     output = tmp_path / "output"
     output.mkdir()

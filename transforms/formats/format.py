@@ -355,6 +355,10 @@ class Format(FileKind):
         """
         return ""
 
+    def dataset_folder(self) -> str:
+        """Returns the folder of a version that `datasets.load_dataset` reads; empty for none."""
+        return ""
+
     @abc.abstractmethod
     def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         """Returns a line of Python that loads a split as `dataset`.

@@ -63,7 +63,10 @@ def render(version: str, splits: Mapping[str, Split]) -> bytes:
     formats = set().union(*(split.formats for split in splits.values()))
     loadable = [form for form in FORMATS if find_format(form).data_files("")]
     form = next((form for form in loadable if form in formats), None)
-    data_files = f' "{_NO_FILES.format(title=loadable[0].capitalize(), name=loadable[0])}"'
+    remedy = _NO_FILES.format(title=loadable[0].capitalize(), name=loadable[0])
+    for folder in filter(None, (find_format(each).dataset_folder() for each in sorted(formats))):
+        remedy += f", or load versions/{version}/{folder}"
+    data_files = f' "{remedy}"'
     if form:
         data_files = "".join(
             f"\n  - split: {name}"

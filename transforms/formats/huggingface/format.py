@@ -61,6 +61,9 @@ class HuggingFace(Parquet):
     def data_files(self, split: str) -> str:
         return ""  # without the card beside them, labels would have no names
 
+    def dataset_folder(self) -> str:
+        return _FOLDER
+
     def loading_code(self, folder: str, settings: FormatSettings, split: str) -> str:
         return (
             "from datasets import load_dataset; "

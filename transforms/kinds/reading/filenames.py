@@ -14,6 +14,7 @@ _LEFT = (
     *(".filepart", ".tmp", ".temp", ".incomplete", ".etag"),
 )
 _BACKUPS = (".bak", ".old", ".orig", ".save", ".swp", "~")
+_IMAGE_METAS = "-image-metas.pkl"
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 # What browsers and wget add to a name that is taken: `a.csv.1`, `a (1).csv`, `a.csv (1)`.
 _NUMBER = re.compile(r"(\.\d{1,3}|\s*\(\d{1,3}\))$")
@@ -76,6 +77,8 @@ def understand(name: str) -> Name:
         return Name(Role.PICTURE, suffix)
     if suffix in RECORDINGS:
         return Name(Role.OTHER, suffix, "recordings go to --voices")
+    if inner.endswith(_IMAGE_METAS):
+        return Name(Role.OTHER, suffix, "sizes of pictures for MMDetection; a build measures them")
     if suffix in _SPREADSHEETS:
         return Name(Role.OTHER, suffix, "a spreadsheet: save it as CSV (UTF-8) to have it read")
     if not suffix:

@@ -29,7 +29,7 @@ class _Entry(NamedTuple):
     """An entry of the journal.
 
     Attributes:
-        files: names within the work folder, and sizes in bytes.
+        files: names within the work folder, and bytes, with those of their `FILES_OF`.
         counted: what was added to the counters of `progress`.
         outputs: the elements.
     """
@@ -84,13 +84,21 @@ class Journal:
             outputs = list(outputs)
         named = [path for output in outputs if (path := getattr(output, "path", None))]
         paths = [*files, *(path for path in named if not is_remote(path))]
-        sizes = {os.path.relpath(path, work): os.stat(path).st_size for path in paths}
+        sizes = {os.path.relpath(path, work): _count_bytes(path) for path in paths}
         own = os.path.join(work, FOLDER, name)
         attempt = f"{own}.{uuid.uuid4().hex}"
         with open(attempt, "wb") as file:
             file.write(json.dumps([sizes, counted, element_json.encode(outputs)]).encode())
         os.replace(attempt, own)
         return outputs
+
+
+def _count_bytes(path: str) -> int:
+    """Returns the size of a file and of those in its `FILES_OF`; links aren't followed there."""
+    size = os.stat(path).st_size
+    with contextlib.suppress(FileNotFoundError), os.scandir(path + FILES_OF) as found:
+        size += sum(file.stat(follow_symlinks=False).st_size for file in found)
+    return size
 
 
 def _owner(path: Path) -> Path:
@@ -109,7 +117,8 @@ def clear_up(work: str, folders: Iterable[str]) -> int:
         folders: those in it that hold the steps' files; what no entry names is removed from them.
 
     Returns:
-        How many entries are sound: their files are there, and as long as they were.
+        How many entries are sound: their files are there, with all that belong to them, and as long
+        as they were.
     """
     wanted: set[Path] = set()
     sound = 0
@@ -149,6 +158,6 @@ def _read(path: str | Path) -> _Entry:
 
 def _is_whole(work: str, name: str, size: int) -> bool:
     with contextlib.suppress(OSError):
-        found = os.lstat(os.path.join(work, name))
-        return stat.S_ISREG(found.st_mode) and found.st_size == size
+        path = os.path.join(work, name)
+        return stat.S_ISREG(os.lstat(path).st_mode) and _count_bytes(path) == size
     return False

@@ -334,15 +334,30 @@ def test_a_large_file_that_is_not_as_it_was_written(tmp_path: Path, change: Call
         seal_shard(planned, str(tmp_path / "version"), DEFAULT_SETTINGS)
 
 
-def test_a_stopped_build_keeps_the_files_of_its_parts(tmp_path: Path):
-    work = tmp_path / "work"
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """The folder of a build that is under way."""
+    folder = tmp_path / "work"
     for name in (journal.FOLDER, "parts", "progress"):
-        (work / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+def test_a_stopped_build_keeps_the_files_of_its_parts(work: Path):
     kept, lost = (write_part(work / "parts", bucket, LARGE) for bucket in range(2))
     list(Journal(WorkFolder(str(work))).save("bucket-0", [kept]))
     assert journal.clear_up(str(work), ["parts"]) == 1
     assert len(files_of(kept)) == ROWS
     assert files_of(lost) == []
+
+
+@pytest.mark.parametrize("change", [damage, Path.unlink, lambda path: os.truncate(path, 0)])
+def test_a_part_whose_files_are_not_whole_is_made_anew(work: Path, change: Callable):
+    part = write_part(work / "parts", 0, LARGE)
+    list(Journal(WorkFolder(str(work))).save("bucket-0", [part]))
+    change(files_of(part)[7])
+    assert journal.clear_up(str(work), ["parts"]) == 0
+    assert [path for path in work.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("number", [0, 30, 2 * ROWS - 1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.evaluation.match import Run
+from transforms.evaluation.match import BEST, Run
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.summary import ClassSummary, Summary
 from transforms.releases.documents import to_json
@@ -59,7 +59,10 @@ class ProtocolResult:
         iou: the threshold.
         metric: what the reference calls the mean average precision.
         mean_average_precision: over the classes with ground truth; None where there is none.
-        classes: that have ground truth or detections, by MID.
+        classes: that have ground truth or detections, by MID; of relationships, by their relation.
+        weighted_average_precision: of relationships: of all relations as one.
+        recalls: of relationships: how much of the ground truth the best detections of each image
+            find, by how many these are.
     """
 
     protocol: str
@@ -67,6 +70,8 @@ class ProtocolResult:
     metric: str
     mean_average_precision: float | None
     classes: Sequence[ClassResult]
+    weighted_average_precision: float | None = None
+    recalls: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -134,7 +139,32 @@ class Evaluation:
 
     def metrics(self) -> dict[str, float | None]:
         """Returns the mean average precisions by the names that the reference has for them."""
-        return {each.metric: each.mean_average_precision for each in self.results}
+        found = {}
+        for each in self.results:
+            found[each.metric] = each.mean_average_precision
+            if each.recalls:
+                weighted = each.metric.replace("_mAP@", "_weightedAP@")
+                found[weighted] = each.weighted_average_precision
+            for count, recall in each.recalls.items():
+                found[each.metric.replace("_mAP@", f"_Recall@{count}@")] = recall
+        for iou in dict.fromkeys(each.iou for each in self.results):
+            if (score := self._challenge_score(iou)) is not None:
+                found[f"VRDMetric_Score@{iou}IOU"] = score
+        return found
+
+    def _challenge_score(self, iou: float) -> float | None:
+        """Returns what the Challenge ranked relationships by; None where a part of it is lacking.
+
+        https://storage.googleapis.com/openimages/web/vrd_detection_metric.html has the weights.
+        """
+        by_name = {each.protocol: each for each in self.results if each.iou == iou}
+        pairs, phrases = by_name.get("relationships"), by_name.get("phrases")
+        if not pairs or not phrases or not pairs.recalls:
+            return None
+        parts = pairs.mean_average_precision, phrases.mean_average_precision
+        if parts[0] is None or parts[1] is None:
+            return None
+        return 0.4 * parts[0] + 0.2 * pairs.recalls[50] + 0.4 * parts[1]
 
 
 def make_results(
@@ -148,15 +178,23 @@ def make_results(
         names: display names of classes by MID.
     """
     found = []
-    for run, classes in zip(runs, summary.runs, strict=True):
-        results = sorted((_class(each, names) for each in classes), key=lambda each: each.label)
+    for run, summed in zip(runs, summary.runs, strict=True):
+        results = sorted(
+            (_class(each, names) for each in summed.classes), key=lambda each: each.label
+        )
         precisions = [
             each.average_precision for each in results if each.average_precision is not None
         ]
         protocol = PROTOCOLS.get(run.name)
         metric = protocol.metric.format(run.iou) if protocol else ""
         mean = float(np.mean(precisions)) if precisions else None
-        found.append(ProtocolResult(run.name, run.iou, metric, mean, results))
+        pool = summed.pool or {}
+        recalls = {}
+        if pool.get("truths"):
+            counts = zip(BEST, summed.true_among_best, strict=True)
+            recalls = {best: count / pool["truths"] for best, count in counts}
+        weighted = pool.get("average_precision")
+        found.append(ProtocolResult(run.name, run.iou, metric, mean, results, weighted, recalls))
     return found
 
 
@@ -191,6 +229,7 @@ def encode_report(evaluation: Evaluation) -> bytes:
                     "protocol": each.protocol,
                     "iou": each.iou,
                     "mean_average_precision": each.mean_average_precision,
+                    **_of_relationships(each),
                     "classes_with_ground_truth": each.num_classes,
                     "ground_truth": sum(one.truths for one in each.classes),
                     "verdicts": _sum_verdicts(each),
@@ -201,6 +240,13 @@ def encode_report(evaluation: Evaluation) -> bytes:
             "sources": [dataclasses.asdict(each) for each in evaluation.sources],
         }
     )
+
+
+def _of_relationships(result: ProtocolResult) -> dict[str, float | None]:
+    if not result.recalls:
+        return {}
+    recalls = {f"recall_at_{best}": recall for best, recall in result.recalls.items()}
+    return {"weighted_average_precision": result.weighted_average_precision, **recalls}
 
 
 def _sum_verdicts(result: ProtocolResult) -> dict[str, int]:

@@ -37,7 +37,7 @@ def steps_between(protocols: Sequence[str], iou: float) -> list[Run]:
         rules, wanted = PROTOCOLS[first].rules, PROTOCOLS[second].rules
         for name in _changes(rules, wanted)[:-1]:
             rules = dataclasses.replace(rules, **{name: getattr(wanted, name)})
-            runs.append(Run(f"{first}+{name}", rules, iou, False))
+            runs.append(Run(f"{first}+{name}", PROTOCOLS[first].task, rules, iou, False))
     return runs
 
 

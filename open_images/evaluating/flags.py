@@ -38,10 +38,16 @@ class EvaluateFlags:
     )
     predictions: Sequence[str] = _input_flag(
         values.paths,
+        (),
         metavar="PATH",
         help="detections: CSV with the header ImageID,LabelName,Score,XMin,XMax,YMin,YMax or "
-        "ImageID,PredictionString, COCO results, Parquet or Arrow; a file, folder or glob; "
-        "repeatable",
+        "ImageID,PredictionString, COCO results, Parquet or Arrow; masks and relationships as CSV; "
+        "a file, folder or glob; repeatable",
+    )
+    self_check: bool = _input_flag(
+        values.switch,
+        False,
+        help="take the ground truth itself for predictions: each mean must be 1",
     )
     splits: Sequence[str] | None = _input_flag(
         values.Choices(SPLITS, SPLIT_ALIASES),
@@ -110,6 +116,18 @@ class EvaluateFlags:
             raise UsageError(
                 "argument --explain: it leads from one protocol to another: name two, such as "
                 "--protocol oid_v2,challenge"
+            )
+        if self.self_check and self.predictions:
+            raise UsageError("argument --self_check: it has no --predictions: leave them out")
+        if not self.self_check and not self.predictions:
+            raise UsageError(
+                "argument --predictions: name the files of detections, or give --self_check"
+            )
+        tasks = {PROTOCOLS[name].task for name in self.protocol}
+        if self.explain and len(tasks) > 1:
+            raise UsageError(
+                "argument --explain: there is no way from one protocol to another that measures "
+                f"something else: {' and '.join(sorted(tasks))}"
             )
 
     # What runners look for among the inputs of a build.

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import pyarrow.compute as pc
 from apache_beam.pvalue import AsList, AsSingleton
 
 from open_images import reading
 from open_images.evaluating.inputs import PREDICTIONS, Inputs
 from transforms.dataset.elements import ByteRange, Source, SourceCount
 from transforms.evaluation import coco_results, detection_tables, version
-from transforms.evaluation.kinds import EVALUATED, evaluated
+from transforms.evaluation.kinds.registry import EVALUATED, evaluated
 from transforms.evaluation.label_map import LabelMap
 from transforms.evaluation.match import MatchBuckets, Run
 from transforms.evaluation.match_files import MatchFiles
@@ -23,17 +24,15 @@ from transforms.exchange.exchange import Exchange, GatherBuckets
 from transforms.exchange.files import FileTransport
 from transforms.exchange.shuffle import ShuffleTransport
 from transforms.journal import Journal
-from transforms.kinds.boxes import BOXES
-from transforms.kinds.image_labels import IMAGE_LABELS
 from transforms.kinds.images import IMAGES
 from transforms.kinds.reading.ranges import plan_all_ranges
 from transforms.kinds.reading.read import RangeReader, ReadAnnotations
+from transforms.kinds.relationships import RELATIONSHIPS
 from transforms.storage.stores import ObjectOptions
 from transforms.work_folder import WorkFolder
 
 #: Bytes of a file that are read and parsed at once.
 _CHUNK_BYTES = 8 << 20
-_TYPES_OF_VERSION = (IMAGES.name, BOXES.name, IMAGE_LABELS.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,33 +86,38 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
         for name, of_predictions in (("Truth", False), ("Predictions", True))
     )
     fragments = [truth.fragments, predictions.fragments]
-    others = _list_others(inputs, plan.range_size, plan.options)
+    pieces_of_others = _list_others(inputs, plan.range_size, plan.options)
     read_others = ReadDetectionsFn(
         inputs.sources, LabelMap.of(inputs.classes), partition, plan.options
     )
     detected = (
         root
-        | "OtherPredictions" >> beam.Create(others)
+        | "OtherPredictions" >> beam.Create(pieces_of_others)
         | "SpreadOthers" >> beam.Reshuffle()
         | "ReadOthers" >> beam.ParDo(read_others).with_outputs("counts", main="fragments")
     )
     fragments.append(detected.fragments)
     kinds = {each.index: each.kind for each in inputs.sources}
+    new_labels = [truth.labels]
     if inputs.groups:
         # Row groups have rows of several kinds, each with an origin of its own.
-        origins = {kind: len(kinds) + at for at, kind in enumerate(_TYPES_OF_VERSION)}
+        of_version = (IMAGES.name, *inputs.kinds)
+        origins = {kind: len(kinds) + at for at, kind in enumerate(of_version)}
         kinds |= {origin: kind for kind, origin in origins.items()}
         read_groups = beam.FlatMap(_read_group, origins, partition, plan.options)
         groups = root | "RowGroups" >> beam.Create(list(enumerate(inputs.groups)))
         spread = groups | "SpreadGroups" >> beam.Reshuffle()
-        fragments.append(spread | "ReadGroups" >> read_groups)
+        of_groups = spread | "ReadGroups" >> read_groups.with_outputs("labels", main="fragments")
+        fragments.append(of_groups.fragments)
+        new_labels.append(of_groups.labels)
+    unnamed = tuple(new_labels) | "NewLabels" >> beam.Flatten()
     gathered = tuple(fragments) | "ByImage" >> GatherBuckets(plan.buckets, transport)
     matched = gathered | MatchBuckets(
         plan.runs,
         kinds,
         inputs.parents,
         labels,
-        truth.labels,
+        unnamed,
         plan.files,
         plan.work.progress,
     )
@@ -123,7 +127,7 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
         | "Measure" >> beam.ParDo(MeasureClassesFn())
     )
     summarise = SummariseFn(plan.runs, inputs.sources, plan.work.path, plan.options)
-    lists = (truth.labels, figures, matched.verdicts, matched.left_out, matched.images)
+    lists = (unnamed, figures, matched.verdicts, matched.left_out, matched.images)
     once = root | "OnceSummarise" >> beam.Impulse()
     reports = (truth.counts, predictions.counts, detected.counts, truth.failed, predictions.failed)
     once | "Summarise" >> beam.ParDo(
@@ -189,13 +193,20 @@ def _read_group(
     partition: Callable[[Iterable[Any]], Iterator[Any]],
     options: ObjectOptions,
 ) -> Iterator[Any]:
-    """Yields the ground truth in a row group of a version, as fragments of the exchange."""
+    """Yields the ground truth in a row group of a version, as fragments of the exchange, and the
+    relations in it, which are no classes of the version."""
     number, group = numbered
 
+    kinds = [kind for kind in origins if kind != IMAGES.name]
+
     def batches() -> Iterator[KeyedBatch]:
-        found = reading.read_batches(group, version.COLUMNS, options)
+        found = reading.read_batches(group, version.columns_of(kinds), options)
         for at, examples in enumerate(found):
-            for kind, rows in version.truth_rows(examples):
+            for kind, rows in version.truth_rows(examples, kinds):
                 yield KeyedBatch(origins[kind], (number << 20) + at, rows)
 
+    if RELATIONSHIPS.name in kinds:
+        found = reading.read_column(group, RELATIONSHIPS.column, options)
+        names = pc.struct_field(pc.list_flatten(found), "relationship")
+        yield beam.pvalue.TaggedOutput("labels", frozenset(names.unique().to_pylist()))
     yield from partition(batches())

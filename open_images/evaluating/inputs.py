@@ -21,13 +21,22 @@ from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
 from transforms.evaluation import coco_results, detection_tables
 from transforms.evaluation.errors import PredictionsError
-from transforms.evaluation.kinds import DETECTIONS, EVALUATED, PREDICTION_STRINGS
+from transforms.evaluation.kinds.detections import DETECTIONS, MASK_DETECTIONS, PAIR_DETECTIONS
+from transforms.evaluation.kinds.registry import EVALUATED
+from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
+from transforms.evaluation.protocols import PROTOCOLS
+from transforms.evaluation.tasks import TASKS
+from transforms.evaluation.version import TYPES
 from transforms.kinds.boxes import BOXES
 from transforms.kinds.image_labels import IMAGE_LABELS
+from transforms.kinds.images import IMAGES
+from transforms.kinds.kind import CsvKind
+from transforms.kinds.masks import MASKS
 from transforms.kinds.parsing.head import SourceError, check_text, first_line, read_head
 from transforms.kinds.parsing.table import fold
 from transforms.kinds.reading.detect import split_of
 from transforms.kinds.registry import VOCABULARY
+from transforms.kinds.relationships import RELATIONSHIPS
 from transforms.releases.output import Output
 from transforms.storage import files
 from transforms.storage.archives import GZIP_MAGIC
@@ -35,14 +44,13 @@ from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
 #: Kinds of predictions.
-PREDICTIONS = (
-    DETECTIONS.name,
-    PREDICTION_STRINGS.name,
-    coco_results.NAME,
-    detection_tables.NAME,
-    detection_tables.IN_PIXELS,
-)
+PREDICTIONS = frozenset(kind for task in TASKS.values() for kind in task.detections)
 _IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)
+#: Published files of the ground truth, by kind.
+_EXAMPLES = {
+    BOXES.name: "validation-annotations-bbox.csv",
+    RELATIONSHIPS.name: "oidv6-validation-annotations-vrd.csv",
+}
 _SUFFIXES = (".csv", ".csv.gz", ".json", ".parquet", ".arrow", ".feather")
 #: What is taken where no such file is given, by kind.
 _PUBLISHED = {
@@ -57,6 +65,7 @@ class Inputs(NamedTuple):
     Attributes:
         sources: files, by index.
         groups: row groups of a version's Parquet that are ground truth.
+        kinds: of annotations that are read of these.
         classes: as of `build_classes`: labels, names, parents.
         notices: remarks.
         are_expanded: whether boxes and labels stand for the classes above and below already.
@@ -64,6 +73,7 @@ class Inputs(NamedTuple):
 
     sources: list[Source]
     groups: list[reading.RowGroup]
+    kinds: Sequence[str]
     classes: Sequence[Mapping]
     notices: list[Notice]
     are_expanded: bool = False
@@ -89,6 +99,8 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         detections, copies = drop_copies(
             _numbered(_find_predictions(flags.predictions, options)), options
         )
+        if not flags.self_check:
+            _refuse_others(flags.protocol, detections)
         version = _version_of(flags, options)
         in_pixels = [each for each in detections if each.kind in _IN_PIXELS]
         if in_pixels and not (version and _has_sizes(version.groups, options)):
@@ -108,15 +120,21 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
     except StorageError as error:
         raise UsageError(str(error)) from None
     splits = flags.splits
+    wanted = {IMAGES.name, IMAGE_LABELS.name, *_truth_kinds(flags.protocol)} & EVALUATED.keys()
     tables = [
         each
         for each in found
-        if each.kind in EVALUATED and (splits is None or each.split in (None, *splits))
+        if each.kind in wanted and (splits is None or each.split in (None, *splits))
     ]
-    if not any(each.kind == BOXES.name for each in tables):
-        raise UsageError(
-            "--ground_truth: no file of boxes is there, such as validation-annotations-bbox.csv"
-        )
+    for kind in _truth_kinds(flags.protocol):
+        if kind == MASKS.name:
+            raise UsageError(
+                "--ground_truth: masks are read of a version: build one with --masks and "
+                "--images none, and name its --output"
+            )
+        if not any(each.kind == kind for each in tables):
+            name = _EXAMPLES[kind]
+            raise UsageError(f"--ground_truth: no file of {kind} is there, such as {name}")
     for each in tables:
         if any("Score" in note for note in each.notes):
             raise UsageError(
@@ -127,7 +145,7 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
     notices += [
         Notice(each.name, "not used: no protocol asks for it")
         for each in found
-        if each.kind in others
+        if each.kind in others and each.name not in {notice.path for notice in notices}
     ]
     if not any(each.kind == IMAGE_LABELS.name for each in tables):
         notices.append(
@@ -143,7 +161,31 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
             path = os.fspath(Path(published.__file__).with_name(name))
             vocabulary.append(Source(0, kind, path, os.path.getsize(path)))
     classes = json.loads(read_vocabulary(vocabulary, options).classes)
-    return Inputs(_numbered([*tables, *detections]), [], classes, sorted(set(notices)))
+    return Inputs(_numbered([*tables, *detections]), [], [], classes, sorted(set(notices)))
+
+
+def _truth_kinds(protocols: Sequence[str]) -> list[str]:
+    """Returns the kinds of annotations that protocols need, image labels apart."""
+    tasks = [TASKS[PROTOCOLS[name].task] for name in protocols]
+    return [*dict.fromkeys(kind for task in tasks for kind in task.truths)]
+
+
+def _refuse_others(protocols: Sequence[str], detections: Sequence[Source]) -> None:
+    """Raises UsageError where a protocol has no predictions, or a file no protocol."""
+    for name in protocols:
+        task = TASKS[PROTOCOLS[name].task]
+        if not any(each.kind in task.detections for each in detections):
+            raise UsageError(
+                f"--protocol {name}: it measures {task.noun}, and --predictions has none"
+            )
+    for each in detections:
+        fitting = [name for name, it in PROTOCOLS.items() if each.kind in TASKS[it.task].detections]
+        if not set(fitting) & set(protocols):
+            noun = TASKS[PROTOCOLS[fitting[0]].task].noun
+            raise UsageError(
+                f"--predictions {each.name}: it has {noun}, which --protocol doesn't measure: add "
+                f"{' or '.join(fitting)} to it"
+            )
 
 
 def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
@@ -160,12 +202,23 @@ def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
         for path in dataset.shards("parquet", split)
         for group in reading.row_groups(path, options)
     ]
+    kinds = [*_truth_kinds(flags.protocol), IMAGE_LABELS.name]
+    for kind in kinds[:-1]:
+        column = TYPES[kind][0]
+        if groups and _is_absent(groups[0], column, options):
+            raise UsageError(f"--ground_truth {dataset.folder}: it was built without {kind}")
     classes = dataset.classes.to_pylist()
     source = Source(0, "version", dataset.folder, 0)
     notices, is_expanded = [], bool(dataset.manifest.config.get("expand_hierarchy"))
     if is_expanded:
         notices.append(Notice(dataset.folder, "built with --expand_hierarchy: not expanded again"))
-    return Inputs([source], groups, classes, notices, is_expanded)
+    return Inputs([source], groups, kinds, classes, notices, is_expanded)
+
+
+def _is_absent(group: reading.RowGroup, column: str, options: ObjectOptions) -> bool:
+    """Returns whether a column is null in all of a row group."""
+    values = reading.read_column(group, column, options)
+    return len(values) > 0 and values.null_count == len(values)
 
 
 def _has_sizes(groups: Sequence[reading.RowGroup], options: ObjectOptions) -> bool:
@@ -219,11 +272,7 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
         return Source(0, coco_results.NAME, path, status.size, split_of(path), stamp=status.stamp)
     line = first_line(path, head, 0)
     names = next(csv.reader([line.decode("utf-8-sig", errors="replace").strip()]), [])
-    kind = DETECTIONS
-    if "PredictionString" in PREDICTION_STRINGS.columns_of(names):
-        kind = PREDICTION_STRINGS
-        if "imagewidth" in map(fold, names):
-            raise SourceError(f"{path} has masks, which aren't evaluated yet: give boxes")
+    kind = _kind_of(names, head[len(line) :])
     columns = kind.columns_of(names)
     wanted = (kind.image_id, *kind.required)
     if missing := [name for name in wanted if name not in columns]:
@@ -245,3 +294,24 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
         compressed=is_gzip,
         stamp=status.stamp,
     )
+
+
+def _kind_of(names: Sequence[str], rows: bytes) -> CsvKind:
+    """Returns what a table of detections holds, by its header, and the rows at its beginning."""
+    folded = {fold(name) for name in names}
+    if "predictionstring" not in folded:
+        if "labelname1" in folded:
+            return PAIR_DETECTIONS
+        return MASK_DETECTIONS if "mask" in folded else DETECTIONS
+    if "imagewidth" in folded:
+        return MASK_STRINGS
+    # What comes first is a class of a box, or the score of a relationship.
+    place = [fold(name) for name in names].index("predictionstring")
+    lines = csv.reader(rows.decode(errors="replace").splitlines())
+    strings = (row[place].split() for row in lines if len(row) > place)
+    first = next((words[0] for words in strings if words), "")
+    try:
+        float(first)
+    except ValueError:
+        return BOX_STRINGS
+    return PAIR_STRINGS

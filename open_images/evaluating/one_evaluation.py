@@ -24,7 +24,7 @@ from open_images.evaluating.inputs import PREDICTIONS, Inputs, find_inputs
 from runners import launch, lean
 from transforms.errors import UsageError
 from transforms.evaluation.errors import PredictionsError
-from transforms.evaluation.kinds import EVALUATED
+from transforms.evaluation.kinds.registry import EVALUATED
 from transforms.evaluation.match import Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.protocols import PROTOCOLS
@@ -54,7 +54,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         for notice in inputs.notices:
             self._log(f"note: {notice.path}: {notice.text}")
         protocols = [
-            Run(name, PROTOCOLS[name].rules, iou, iou == flags.iou[0])
+            Run(name, PROTOCOLS[name].task, PROTOCOLS[name].rules, iou, iou == flags.iou[0])
             for iou in flags.iou
             for name in flags.protocol
         ]
@@ -62,6 +62,8 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         runs = [*protocols, *between]
         if flags.is_expanded or inputs.are_expanded:
             runs = [each._replace(rules=each.rules.of_expanded()) for each in runs]
+        if flags.self_check:
+            runs = [each.of_itself() for each in runs]
         self._clear_output()
         with self._work_folder() as folder:
             plan = self._make_plan(inputs, runs, folder)
@@ -98,7 +100,20 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         )
         self._write(PER_CLASS, encode_classes(evaluation.results))
         self._write(REPORT, encode_report(evaluation))
+        if flags.self_check:
+            self._check_itself(evaluation)
         return evaluation
+
+    def _check_itself(self, evaluation: Evaluation) -> None:
+        """Raises BuildError where the ground truth doesn't find all of itself."""
+        for each in evaluation.results:
+            mean = each.mean_average_precision
+            if mean is not None and mean < 1:
+                raise self._error(
+                    f"--self_check: {each.protocol} at {each.iou:g} is {mean:.6f}, and not 1: "
+                    "objects of the ground truth repeat each other or have no area: see "
+                    f"{MATCHES} in --output"
+                )
 
     def _check_output(self) -> None:
         """Raises UsageError where the output holds something else than an earlier report.

@@ -1,8 +1,11 @@
 """A naive evaluation: one image, one class and one detection at a time, by the written rules."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from transforms.evaluation.protocols import Rules
 
@@ -153,3 +156,165 @@ def _area_under(ranked: Sequence[tuple[float, float]], worth: float) -> float:
             total += (recall - before) * max(precision for _, precision in points[place:])
             before = recall
     return total
+
+
+class Pair(NamedTuple):
+    """A relationship; its score is 0 in the ground truth."""
+
+    image: str
+    labels: tuple[str, str]
+    relation: str
+    boxes: tuple[Box, Box]
+    score: float = 0.0
+
+
+def pair_metrics(
+    truths: Sequence[Pair],
+    labels: Sequence[Label],
+    detections: Sequence[Pair],
+    threshold: float,
+    is_phrase: bool,
+) -> dict[str, float]:
+    """Returns `AP/…` of each relation, `mAP`, `weightedAP` and `Recall@…`.
+
+    Args:
+        truths: of the ground truth, some.
+        labels: of images.
+        detections: of images with a truth or a label; no two have equal scores.
+        threshold: of IoU.
+        is_phrase: whether the boxes around both are compared.
+    """
+    there = {(each.image, label) for each in truths for label in each.labels}
+    named = {(each.image, each.label) for each in labels}
+    ranked: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    found, taken = Counter(), set()
+    places: Counter[str] = Counter()
+    for each in sorted(detections, key=lambda each: -each.score):
+        ends = [(each.image, label) for label in each.labels]
+        is_absent = any(end in named and end not in there for end in ends)
+        if not is_absent and not all(end in named or end in there for end in ends):
+            continue
+        own = [at for at, truth in enumerate(truths) if truth[:3] == each[:3]]
+        overlaps = [_least_iou(each, truths[at], is_phrase) for at in own]
+        # Two boxes without area can't be compared, and what can't be compared is what is looked at.
+        unknown = [at for at, each in enumerate(overlaps) if math.isnan(each)]
+        best = unknown[0] if unknown else overlaps.index(max(overlaps)) if overlaps else -1
+        is_true = best >= 0 and overlaps[best] >= threshold and own[best] not in taken
+        if is_true:
+            taken.add(own[best])
+        ranked[each.relation].append((each.score, float(is_true)))
+        for most in (50, 100):
+            found[most] += is_true and places[each.image] < most
+        places[each.image] += 1
+    counts = Counter(each.relation for each in truths)
+    metrics = {f"AP/{name}": _area_under(ranked[name], count) for name, count in counts.items()}
+    every = sorted((each for some in ranked.values() for each in some), reverse=True)
+    return {
+        **metrics,
+        "mAP": sum(metrics.values()) / len(metrics),
+        "weightedAP": _area_under(every, len(truths)),
+        **{f"Recall@{most}": found[most] / len(truths) for most in (50, 100)},
+    }
+
+
+def _least_iou(one: Pair, other: Pair, is_phrase: bool) -> float:
+    if is_phrase:
+        return _iou_or_nan(_around(one.boxes), _around(other.boxes))
+    both = [_iou_or_nan(*each) for each in zip(one.boxes, other.boxes, strict=True)]
+    return math.nan if any(map(math.isnan, both)) else min(both)
+
+
+def _iou_or_nan(one: Box, other: Box) -> float:
+    return iou(one, other) if area(one) or area(other) else math.nan
+
+
+def _around(boxes: tuple[Box, Box]) -> Box:
+    lefts, rights, tops, bottoms = zip(*boxes, strict=True)
+    return min(lefts), max(rights), min(tops), max(bottoms)
+
+
+def _in_size(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns a mask in another size; each pixel is the one where its middle lies."""
+    rows = [math.floor((row + 0.5) * mask.shape[0] / height) for row in range(height)]
+    columns = [math.floor((column + 0.5) * mask.shape[1] / width) for column in range(width)]
+    return mask[rows][:, columns]
+
+
+def mask_precisions(
+    truths: Sequence[tuple[Truth, np.ndarray | None]],
+    labels: Sequence[Label],
+    detections: Sequence[tuple[Detection, np.ndarray]],
+    above: Mapping[str, Iterable[str]],
+    threshold: float,
+) -> dict[str, float]:
+    """Returns the average precision of masks of each class with ground truth, expanded.
+
+    Args:
+        truths: boxes with their masks, bool, or None.
+        labels: of images.
+        detections: with their masks, whose boxes are around them; no two have equal scores.
+        above: the classes above each.
+        threshold: of IoU.
+    """
+    below = defaultdict(set)
+    for label, some in above.items():
+        for each in some:
+            below[each].add(label)
+    expanded = [
+        (truth._replace(label=label), mask)
+        for truth, mask in truths
+        for label in (truth.label, *above.get(truth.label, ()))
+    ]
+    verified = {(truth.image, truth.label) for truth, _ in expanded} | {
+        (each.image, label)
+        for each in labels
+        for label in (each.label, *(above if each.is_positive else below).get(each.label, ()))
+    }
+    ranked: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    taken: set[int] = set()
+    for each, mask in sorted(detections, key=lambda each: -each[0].score):
+        if (each.image, each.label) not in verified or not mask.any():
+            continue
+        own = [
+            at
+            for at, (truth, _) in enumerate(expanded)
+            if (truth.image, truth.label) == (each.image, each.label)
+        ]
+        masked = [at for at in own if expanded[at][1] is not None]
+        others = [at for at in own if expanded[at][1] is None]
+
+        def best(places: list[int], measure: Callable[[int], float]) -> int | None:
+            some = [(measure(at), -at) for at in places]
+            return -max(some)[1] if some and max(some)[0] >= threshold else None
+
+        def of_masks(at: int, mask: np.ndarray = mask) -> float:
+            true_mask = expanded[at][1]
+            mask = _in_size(mask, *true_mask.shape)
+            common = np.count_nonzero(mask & true_mask)
+            if expanded[at][0].is_group:
+                return common / np.count_nonzero(mask)
+            return common / np.count_nonzero(mask | true_mask)
+
+        def of_boxes(at: int, box: Box = each.box) -> float:
+            if expanded[at][0].is_group:
+                return shared(box, expanded[at][0].box) / area(box)
+            return iou(box, expanded[at][0].box)
+
+        verdict = 0.0
+        for places, measure in ((masked, of_masks), (others, of_boxes)):
+            singles = [at for at in places if not expanded[at][0].is_group]
+            groups = [at for at in places if expanded[at][0].is_group]
+            found = best(singles, measure)
+            if found is not None and found not in taken:
+                taken.add(found)
+                verdict = 1.0 if places is masked else None
+                break
+            if best(groups, measure) is not None:
+                verdict = None
+                break
+        if verdict is not None:
+            ranked[each.label].append((each.score, verdict))
+    counts = Counter(
+        truth.label for truth, mask in expanded if mask is not None and not truth.is_group
+    )
+    return {label: _area_under(ranked[label], count) for label, count in counts.items()}

@@ -1,14 +1,11 @@
 """Evaluations by the command: values of the reference, the same report however it runs, and what is
 said of wrong use and bad rows."""
 
-import contextlib
 import csv
-import io
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +16,8 @@ import pytest
 
 import open_images
 from open_images.evaluating import one_evaluation
-from pipelines import evaluate
 from tests.builds import latest_version, run_build
+from tests.evaluation.commands import Done, run_evaluate
 
 _DATA = Path(__file__).with_name("oid500")
 _BOXES = _DATA / "validation-annotations-bbox.csv.gz"
@@ -30,35 +27,9 @@ _ALL = ("--protocol", "oid_v2,challenge,mmdet", "--iou", "0.5,0.75", "--explain"
 _HEADER = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
 
 
-class Done(NamedTuple):
-    """An evaluation that was run."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def error(self) -> str:
-        """The last line that it said."""
-        return self.stderr.strip().splitlines()[-1]
-
-
-def _evaluate(*arguments: object) -> Done:
-    texts = [str(argument) for argument in arguments]
-    if "--num_workers" not in texts:
-        texts += ["--num_workers", "1"]
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        try:
-            code = evaluate.main(texts)
-        except SystemExit as error:
-            code = error.code
-    return Done(code, stdout.getvalue(), stderr.getvalue())
-
-
 def _of_oid500(output: Path, *arguments: object) -> Done:
     truth = ("--ground_truth", _BOXES, "--ground_truth", _LABELS)
-    return _evaluate(*truth, "--predictions", _PREDICTIONS, "--output", output, *arguments)
+    return run_evaluate(*truth, "--predictions", _PREDICTIONS, "--output", output, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +123,7 @@ def test_the_order_of_rows_between_images_and_files_changes_nothing(report: Path
         pacsv.write_csv(part, halves / name)
     truth = ("--ground_truth", _BOXES, "--ground_truth", _LABELS)
     output = tmp_path / "report"
-    done = _evaluate(*truth, "--predictions", halves, "--output", output)
+    done = run_evaluate(*truth, "--predictions", halves, "--output", output)
     assert done.code == 0, done.stderr
     name = "OpenImagesDetectionChallenge_Precision/mAP@0.5IOU"
     ours = json.loads((output / "report.json").read_text())["metrics"][name]
@@ -191,7 +162,7 @@ def test_a_version_is_the_same_ground_truth_as_its_files(corpus: Path, tmp_path:
     reports = []
     for name, truth in (("files", corpus / "oid" / "annotations"), ("version", corpus / "dataset")):
         output = tmp_path / name
-        done = _evaluate("--ground_truth", truth, *detections, "--output", output)
+        done = run_evaluate("--ground_truth", truth, *detections, "--output", output)
         assert done.code == 0, done.stderr
         reports.append(json.loads((output / "report.json").read_text()))
     assert reports[0]["protocols"] == reports[1]["protocols"]
@@ -208,7 +179,7 @@ def test_a_version_that_is_expanded_is_not_expanded_again(corpus: Path, tmp_path
     for name in (corpus / "dataset", tmp_path / "expanded"):
         output = tmp_path / f"{name.name}-report"
         given = ("--ground_truth", name, "--predictions", corpus / "detections.csv")
-        done = _evaluate(*given, "--output", output)
+        done = run_evaluate(*given, "--output", output)
         assert done.code == 0, done.stderr
         reports.append(json.loads((output / "report.json").read_text())["protocols"])
     assert "built with --expand_hierarchy: not expanded again" in done.stderr
@@ -290,7 +261,7 @@ def test_predictions_in_any_layout_have_the_same_result(
     for name, paths in layouts.items():
         given = [each for path in paths for each in ("--predictions", path)]
         output = tmp_path / f"{name}-report"
-        done = _evaluate(*truth, *given, "--output", output)
+        done = run_evaluate(*truth, *given, "--output", output)
         assert done.code == 0, done.stderr
         reports[name] = json.loads((output / "report.json").read_text())
     expected = reports.pop("csv")
@@ -312,7 +283,7 @@ def test_predictions_in_any_layout_have_the_same_result(
 def test_what_is_no_coco_results_is_one_line(corpus: Path, tmp_path: Path, text: str, words: str):
     (tmp_path / "results.json").write_text(text)
     given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path / "results.json")
-    done = _evaluate(*given, "--output", tmp_path / "report")
+    done = run_evaluate(*given, "--output", tmp_path / "report")
     assert done.code == 1
     assert words in done.error
     assert "results.json, byte 0" in done.error
@@ -322,7 +293,7 @@ def test_what_is_no_coco_results_is_one_line(corpus: Path, tmp_path: Path, text:
 def test_pixels_need_the_sizes_of_pictures(corpus: Path, tmp_path: Path):
     predictions = _as_tables(corpus, tmp_path)["pixels.parquet"][0]
     given = ("--ground_truth", corpus / "oid" / "annotations", "--predictions", predictions)
-    done = _evaluate(*given, "--output", tmp_path / "report")
+    done = run_evaluate(*given, "--output", tmp_path / "report")
     assert done.code == 2
     assert "in pixels" in done.error
     assert "a version that was built with pictures" in done.error
@@ -355,7 +326,7 @@ def test_rows_that_cannot_be_evaluated_are_counted_and_listed(corpus: Path, tmp_
     detections.write_text("\n".join(lines) + "\n")
     arguments = ("--ground_truth", corpus / "dataset", "--predictions", detections)
     output = tmp_path / "report"
-    done = _evaluate(*arguments, "--output", output, "--max_bad_rate", "0.1")
+    done = run_evaluate(*arguments, "--output", output, "--max_bad_rate", "0.1")
     assert done.code == 0, done.stderr
     (source,) = [
         each
@@ -367,7 +338,7 @@ def test_rows_that_cannot_be_evaluated_are_counted_and_listed(corpus: Path, tmp_
     bad = list(csv.DictReader((output / "bad_rows.csv").open()))
     assert [int(row["line"]) for row in bad] == [4, 5, 8, 9]
     assert bad[-1]["detail"] == "Score is not from 0 to 1: kept"
-    refused = _evaluate(*arguments, "--output", output, "--max_bad_rate", "0")
+    refused = run_evaluate(*arguments, "--output", output, "--max_bad_rate", "0")
     assert refused.code == 1
     assert "rows are bad" in refused.error
     assert "--max_bad_rate" in refused.error
@@ -380,7 +351,7 @@ def test_a_copy_of_predictions_is_read_once(corpus: Path, tmp_path: Path):
     for name in ("a.csv", "a (1).csv"):
         (copies / name).write_bytes((corpus / "detections.csv").read_bytes())
     given = ("--ground_truth", corpus / "dataset", "--predictions", copies)
-    done = _evaluate(*given, "--output", tmp_path / "report")
+    done = run_evaluate(*given, "--output", tmp_path / "report")
     assert done.code == 0, done.stderr
     assert "a (1).csv: not used: the same content" in done.stderr
 
@@ -390,7 +361,7 @@ def test_no_predictions_find_nothing(corpus: Path, tmp_path: Path):
         (tmp_path / name).write_text(text)
         given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path / name)
         output = tmp_path / f"{name}-report"
-        done = _evaluate(*given, "--output", output)
+        done = run_evaluate(*given, "--output", output)
         assert done.code == 0, done.stderr
         (result,) = json.loads((output / "report.json").read_text())["protocols"]
         assert result["mean_average_precision"] == 0
@@ -400,9 +371,9 @@ def test_no_predictions_find_nothing(corpus: Path, tmp_path: Path):
 def test_a_mistake_leaves_an_earlier_report(corpus: Path, tmp_path: Path):
     output = tmp_path / "report"
     given = ("--ground_truth", corpus / "dataset", "--output", output)
-    assert _evaluate(*given, "--predictions", corpus / "detections.csv").code == 0
+    assert run_evaluate(*given, "--predictions", corpus / "detections.csv").code == 0
     before = (output / "report.json").read_bytes()
-    assert _evaluate(*given, "--predictions", "/nowhere.csv").code == 2
+    assert run_evaluate(*given, "--predictions", "/nowhere.csv").code == 2
     assert (output / "report.json").read_bytes() == before
 
 
@@ -413,7 +384,7 @@ def test_bad_strings_of_predictions_are_listed_by_line(corpus: Path, tmp_path: P
     rows = [f"{image},{text}" for text in texts]
     predictions.write_text("\n".join(["ImageId,PredictionString", *rows]) + "\n")
     given = ("--ground_truth", corpus / "dataset", "--predictions", predictions)
-    done = _evaluate(*given, "--output", tmp_path / "report", "--max_bad_rate", "1")
+    done = run_evaluate(*given, "--output", tmp_path / "report", "--max_bad_rate", "1")
     assert done.code == 0, done.stderr
     bad = list(csv.DictReader((tmp_path / "report" / "bad_rows.csv").open()))
     assert [int(row["line"]) for row in bad] == [3, 4, 6]
@@ -471,7 +442,7 @@ def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp
     words_of = [str(each).format(**places) for each in arguments]
     given |= dict(zip(words_of[::2], words_of[1::2], strict=False)) if len(words_of) > 1 else {}
     texts = [str(each) for pair in given.items() for each in pair]
-    done = _evaluate(*texts, *(words_of if len(words_of) == 1 else ()))
+    done = run_evaluate(*texts, *(words_of if len(words_of) == 1 else ()))
     assert done.code == 2
     assert words in done.error
     assert len(done.stderr.strip().splitlines()) <= 2

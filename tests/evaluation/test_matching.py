@@ -12,13 +12,21 @@ from tests.evaluation.cases import (
     ABOVE,
     LABELS,
     PARENTS,
+    RELATIONS,
     Case,
+    MaskCase,
+    PairCase,
     average_precisions,
     cases,
-    to_bucket,
+    mask_cases,
+    pair_cases,
+    to_arrays,
+    to_pair_arrays,
+    to_rle,
 )
 from tests.evaluation.oracle import Detection, Label, Truth
 from transforms.evaluation import matching
+from transforms.evaluation.arrange import around
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.matching import Verdict, match_boxes
 from transforms.evaluation.protocols import PROTOCOLS, Rules
@@ -38,23 +46,62 @@ def test_average_precisions_equal_those_of_a_naive_evaluation(
     case: Case, rules: Rules, threshold: float
 ):
     expected = oracle.average_precisions(*case, ABOVE, rules, threshold)
-    found = average_precisions(to_bucket(case, _TREE), _TREE, rules, threshold)
+    found = average_precisions(*to_arrays(case, _TREE), _TREE, rules, threshold)
     assert found == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=200)
+@given(mask_cases(), st.sampled_from([0.25, 0.5, 0.75]))
+def test_masks_equal_a_naive_evaluation(drawn: MaskCase, threshold: float):
+    case = drawn.case
+    known = [mask if mask is not None and mask.any() else None for mask in drawn.true_masks]
+    expected = oracle.mask_precisions(
+        list(zip(case.truths, known, strict=True)),
+        case.labels,
+        list(zip(case.detections, drawn.masks, strict=True)),
+        ABOVE,
+        threshold,
+    )
+    masks = [to_rle(each) for each in drawn.true_masks], [to_rle(each) for each in drawn.masks]
+    arrays = to_arrays(case, _TREE, *masks)
+    rules = PROTOCOLS["challenge_segmentation"].rules
+    found = average_precisions(*arrays, _TREE, rules, threshold, "masks")
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=200)
+@given(pair_cases(), st.booleans(), st.sampled_from([0.25, 0.5]))
+def test_relationships_equal_a_naive_evaluation(case: PairCase, is_phrase: bool, threshold: float):
+    if not case.truths:
+        return
+    tree = ClassTree.of([*LABELS, *RELATIONS], PARENTS)
+    with np.errstate(all="ignore"):
+        expected = oracle.pair_metrics(*case, threshold, is_phrase)
+        arrays, labels = to_pair_arrays(case, tree)
+        if is_phrase:
+            arrays = arrays._replace(
+                truths=around(arrays.truths), detections=around(arrays.detections)
+            )
+        rules = PROTOCOLS["relationships"].rules
+        found = average_precisions(arrays, labels, tree, rules, threshold, "relationships")
+    assert {f"AP/{name}": value for name, value in found.items()} == pytest.approx(
+        {name: value for name, value in expected.items() if name.startswith("AP/")}, abs=1e-12
+    )
 
 
 @given(cases(), st.sampled_from(_ALL_RULES))
 def test_pairs_in_pieces_match_alike(case: Case, rules: Rules):
-    bucket = to_bucket(case, _TREE)
-    whole = match_boxes(bucket, _TREE, rules, 0.5)
+    arrays = to_arrays(case, _TREE)
+    whole = match_boxes(*arrays, _TREE, rules, 0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matching, "_PAIRS", 2)
-        pieces = match_boxes(bucket, _TREE, rules, 0.5)
+        pieces = match_boxes(*arrays, _TREE, rules, 0.5)
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def _verdicts(case: Case, protocol: str) -> list[Verdict]:
-    matches = match_boxes(to_bucket(case, _TREE), _TREE, PROTOCOLS[protocol].rules, 0.5)
+    matches = match_boxes(*to_arrays(case, _TREE), _TREE, PROTOCOLS[protocol].rules, 0.5)
     return [Verdict(each) for each in matches.verdicts]
 
 

@@ -398,17 +398,21 @@ def test_what_it_cannot_hold_is_counted(tmp_path: Path):
         points=[{"x": 0.5, "y": 0.5}],
         relationships=[{"label1": "/m/01"}] * 2,
         person_boxes=[box()] * 3,
+        instance_map={"bytes": b"", "path": "a.png"},
+        narratives=[{"voice": {"bytes": b"", "path": "a.ogg"}}, {}],
     )
     dropped, data = write_rows(tmp_path, row)
     assert dropped == {
         "boxes of classes without an index": 1,
         "boxes without area": 1,
         "image labels of classes without an index": 1,
+        "instance maps": 1,
         "machine-generated image labels": 1,
         "masks of classes without an index": 1,
         "masks without pixels": 2,
         "person boxes": 3,
         "points": 1,
+        "recordings": 1,
         "relationships": 2,
     }
     assert [each["bbox"] for each in data["annotations"]] == [[0, 0, 4, 4]]

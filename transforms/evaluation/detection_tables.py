@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from transforms.dataset.keys import image_keys
 from transforms.evaluation.errors import PredictionsError
-from transforms.evaluation.kinds import CORNERS, DETECTION
+from transforms.evaluation.kinds.rows import CORNERS, DETECTION
 from transforms.evaluation.label_map import LabelMap
 from transforms.kinds.parsing.table import fold, struct_array
 from transforms.storage import files

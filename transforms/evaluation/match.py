@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import apache_beam as beam
 import numpy as np
@@ -11,17 +11,21 @@ from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 
 from transforms import progress
 from transforms.dataset.classes import decode_labels
-from transforms.evaluation.bucket import EvaluatedImages, arrange
+from transforms.evaluation.bucket import arrange_bucket
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.match_files import MatchFiles
-from transforms.evaluation.matching import Matches, Verdict, match_boxes
+from transforms.evaluation.matching import Matches, Verdict
+from transforms.evaluation.objects import Case
 from transforms.evaluation.protocols import Rules
+from transforms.evaluation.tasks import TASKS
 from transforms.exchange.batches import BucketBatches, KeyedBatch
 
 #: Origins of the batches that go to classes.
 RANKED, TRUTHS = 0, 1
 #: Spreads numbers over all keys: 2^64 divided by the golden ratio.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+#: So many of the best detections of an image are looked at for recall.
+BEST = (50, 100)
 
 
 class Run(NamedTuple):
@@ -29,15 +33,24 @@ class Run(NamedTuple):
 
     Attributes:
         name: of its protocol, or of a step between two.
+        task: what is compared, as of `TASKS`.
         rules: what decides.
         iou: the threshold.
         is_kept: whether its matches are written to files.
+        checks_itself: whether the ground truth is taken for what was detected.
     """
 
     name: str
+    task: str
     rules: Rules
     iou: float
     is_kept: bool
+    checks_itself: bool = False
+
+    def of_itself(self) -> Self:
+        """Returns the run that takes the ground truth for what was detected."""
+        rules = dataclasses.replace(self.rules, expands_detections=self.rules.expands_boxes)
+        return self._replace(rules=rules, checks_itself=True)
 
 
 class VerdictCounts(NamedTuple):
@@ -47,11 +60,13 @@ class VerdictCounts(NamedTuple):
         run: the number of the run.
         cells: class and verdict, as `class * len(Verdict) + verdict`: (n,) int64, sorted.
         counts: (n,) int64.
+        true_among_best: how many true positives are among the `BEST` detections of each image.
     """
 
     run: int
     cells: np.ndarray
     counts: np.ndarray
+    true_among_best: tuple[int, ...]
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,52 +94,84 @@ class MatchBucketFn(beam.DoFn):
         if self._tree is None:
             others = sorted(frozenset().union(*new_labels).difference(known.to_pylist()))
             self._tree = ClassTree.of([*known.to_pylist(), *others], self.parents)
-        images = arrange(batches, self.kinds, known, self._tree)
+        tasks = dict.fromkeys(run.task for run in self.runs)
+        images = arrange_bucket(batches, self.kinds, known, self._tree, tasks)
         yield from (TaggedOutput("left_out", count) for count in images.left_out)
         for number, run in enumerate(self.runs):
-            matches = match_boxes(images.objects, self._tree, run.rules, run.iou)
+            case, match = images.cases[run.task], TASKS[run.task].match
+            if run.checks_itself:
+                case = case.of_itself()
+            matches = match(case, images.labels, self._tree, run.rules, run.iou)
             place = bucket * len(self.runs) + number
-            yield from self._by_class(number, images, matches, place, self._tree)
+            yield from self._by_class(number, images.keys, case, matches, place, self._tree)
             if run.is_kept and self.files:
-                self.files.write(run.name, bucket, images, matches, self._tree)
+                self.files.write(run.name, bucket, images.keys, case, matches, self._tree)
         yield TaggedOutput("images", len(images.keys))
         progress.add(self.progress_folder, buckets=1, images=len(images.keys))
 
     def _by_class(
-        self, number: int, images: EvaluatedImages, matches: Matches, place: int, tree: ClassTree
+        self,
+        number: int,
+        keys: np.ndarray,
+        case: Case,
+        matches: Matches,
+        place: int,
+        tree: ClassTree,
     ) -> Iterator[Any]:
         """Yields the ranked detections, the ground truth, and the counts of verdicts of a run.
 
         Detections are in the order of images' keys and rows, as buckets are: what has equal scores
         is left in it when classes are measured.
         """
-        objects, weight = images.objects, self.runs[number].rules.group_weight
+        run = self.runs[number]
         ranked_at = np.flatnonzero(matches.verdicts <= Verdict.FOUND_GROUP)
         detections = matches.detections[ranked_at]
-        order = np.lexsort((detections, objects.detections.images[detections]))
+        order = np.lexsort((detections, case.detections.images[detections]))
         ranked_at, detections = ranked_at[order], detections[order]
-        worth = np.array([0.0, 1.0, weight], np.float32)
+        worth = np.array([0.0, 1.0, run.rules.group_weight], np.float32)
+        found = worth[matches.verdicts[ranked_at]]
         ranked = {
-            "run": np.full(len(detections), number, np.int16),
             "class": matches.classes[ranked_at],
-            "score": objects.scores[detections],
-            "found": worth[matches.verdicts[ranked_at]],
+            "score": case.scores[detections],
+            "found": found,
         }
-        is_group = objects.is_group[matches.true_objects]
         truths = {
-            "run": np.full(len(is_group), number, np.int16),
             "class": matches.true_classes,
-            "worth": np.where(is_group, weight, 1.0),
-            "is_group": is_group,
-            "image": images.keys[objects.truths.images[matches.true_objects]],
+            "worth": matches.worth,
+            "is_group": case.is_group[matches.true_objects],
+            "image": keys[case.truths.images[matches.true_objects]],
         }
+        pools = TASKS[run.task].pools
         for origin, columns in ((RANKED, ranked), (TRUTHS, truths)):
-            groups = np.uint64(number * len(tree.labels) + 1) + columns["class"].astype(np.uint64)
-            rows = pa.record_batch({"key": groups * _SPREAD, **columns})
-            if rows.num_rows:
-                yield KeyedBatch(origin, place, rows)
+            rows = _with_pool(columns, len(tree.labels)) if pools else columns
+            groups = np.uint64(number * (len(tree.labels) + 1) + 1)
+            groups = groups + rows["class"].astype(np.uint64)
+            runs = np.full(len(groups), number, np.int16)
+            if len(groups):
+                batch = pa.record_batch({"key": groups * _SPREAD, "run": runs, **rows})
+                yield KeyedBatch(origin, place, batch)
         cells = matches.classes * np.int64(len(Verdict)) + matches.verdicts
-        yield TaggedOutput("verdicts", VerdictCounts(number, *np.unique(cells, return_counts=True)))
+        best = _true_among_best(case, detections, found) if pools else ()
+        counts = VerdictCounts(number, *np.unique(cells, return_counts=True), best)
+        yield TaggedOutput("verdicts", counts)
+
+
+def _with_pool(columns: Mapping[str, np.ndarray], pool: int) -> dict[str, np.ndarray]:
+    """Returns rows by class, and once more as of one class, `pool`."""
+    return {
+        name: np.concatenate([each, np.full_like(each, pool) if name == "class" else each])
+        for name, each in columns.items()
+    }
+
+
+def _true_among_best(case: Case, detections: np.ndarray, found: np.ndarray) -> tuple[int, ...]:
+    """Returns how many of detections that count are true and among the `BEST` of their images."""
+    images = case.detections.images[detections]
+    order = np.lexsort((np.arange(len(images)), -case.scores[detections], images))
+    ordered = images[order]
+    ranks = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+    is_true = found[order] > 0
+    return tuple(int((is_true & (ranks < best)).sum()) for best in BEST)
 
 
 @dataclasses.dataclass(eq=False)

@@ -8,33 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.dataset.keys import image_ids
-from transforms.evaluation.bucket import EvaluatedImages
 from transforms.evaluation.class_tree import ClassTree
-from transforms.evaluation.kinds import CORNERS
+from transforms.evaluation.kinds.rows import BOTH_CORNERS, CORNERS
 from transforms.evaluation.matching import Matches, Verdict
+from transforms.evaluation.objects import Case, Objects, Pairs
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-_BOX = {corner: pa.float64() for corner in CORNERS}
-#: Columns. A row is a detection, or a box of the ground truth that none has found (`missed`), whose
-#: score is null. `label` is the class that it counts by, `given_label` its own; both are MIDs.
-#: `true_…` is the box that a detection was held against: in a group, or the one that it overlaps
-#: most; null where there is none, as is `overlap`.
-SCHEMA = pa.schema(
-    {
-        "image_id": pa.string(),
-        "verdict": _TEXT,
-        "label": _TEXT,
-        "given_label": _TEXT,
-        "score": pa.float64(),
-        **_BOX,
-        "overlap": pa.float64(),
-        "is_group_of": pa.bool_(),
-        **{f"true_{corner}": dtype for corner, dtype in _BOX.items()},
-    }
-)
-#: The verdict of a box that no detection has found.
+#: The verdict of an object that no detection has found.
 MISSED = "missed"
 _VERDICTS = pa.array([*(verdict.name.lower() for verdict in Verdict), MISSED])
 
@@ -42,6 +23,12 @@ _VERDICTS = pa.array([*(verdict.name.lower() for verdict in Verdict), MISSED])
 @dataclasses.dataclass(frozen=True)
 class MatchFiles:
     """Writes Parquet files of matches, one for each run and bucket.
+
+    A row is a detection, or an object of the ground truth that none has found (`missed`), whose
+    score is null. `label` is the class that it counts by, and `given_label` its own; of a
+    relationship `label` is its relation, and `label1` and `label2` are its classes. Labels are
+    MIDs. `true_…` is the box that a detection was held against: of the group that it lies in, or of
+    the object that it overlaps most; null where there is none, as is `overlap`.
 
     Attributes:
         folder: local, or in an object store.
@@ -54,31 +41,36 @@ class MatchFiles:
     options: ObjectOptions
 
     def write(
-        self, run: str, bucket: int, images: EvaluatedImages, matches: Matches, tree: ClassTree
+        self,
+        run: str,
+        bucket: int,
+        keys: np.ndarray,
+        case: Case,
+        matches: Matches,
+        tree: ClassTree,
     ) -> None:
-        """Writes the matches of a bucket."""
+        """Writes the matches of a bucket, whose images have some keys."""
         path = os.path.join(self.folder, f"{run}-{bucket:05}-of-{self.buckets:05}.parquet")
-        table = pa.concat_tables(
-            [_detections(images, matches, tree), _missed(images, matches, tree)]
-        ).sort_by([("image_id", "ascending")])
+        tables = [_detections(keys, case, matches, tree), _missed(keys, case, matches, tree)]
+        table = pa.concat_tables(tables).sort_by([("image_id", "ascending")])
         with files.staged(path, None, self.options) as attempt:
             pq.write_table(table, attempt, compression="zstd", use_dictionary=True)
 
 
-def _detections(images: EvaluatedImages, matches: Matches, tree: ClassTree) -> pa.Table:
-    objects = images.objects
-    detections = objects.detections.take(matches.detections)
+def _detections(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree) -> pa.Table:
+    detections = case.detections.take(matches.detections)
     none = matches.truths < 0
     at = np.append(matches.true_objects, -1)[matches.truths]
-    true_boxes = np.append(objects.truths.boxes, np.full((1, 4), np.nan), axis=0)[at]
-    is_group = np.append(objects.is_group, False)[at]
+    nowhere = np.full((1, *case.truths.boxes.shape[1:]), np.nan, case.truths.boxes.dtype)
+    true_boxes = np.append(case.truths.boxes, nowhere, axis=0)[at]
+    is_group = np.append(case.is_group, False)[at]
     return pa.table(
         {
-            "image_id": image_ids(images.keys[detections.images]),
+            "image_id": image_ids(keys[detections.images]),
             "verdict": _named(matches.verdicts, _VERDICTS),
             "label": _named(matches.classes, tree.labels),
-            "given_label": _named(detections.classes, tree.labels),
-            "score": objects.scores[matches.detections],
+            **_other_labels(detections, tree),
+            "score": case.scores[matches.detections],
             **_corners(detections.boxes),
             "overlap": pa.array(matches.overlaps, mask=none),
             "is_group_of": pa.array(is_group, mask=none),
@@ -86,31 +78,37 @@ def _detections(images: EvaluatedImages, matches: Matches, tree: ClassTree) -> p
                 f"true_{name}": pa.array(values, mask=none)
                 for name, values in _corners(true_boxes).items()
             },
-        },
-        SCHEMA,
+        }
     )
 
 
-def _missed(images: EvaluatedImages, matches: Matches, tree: ClassTree) -> pa.Table:
-    objects = images.objects
-    missed = np.flatnonzero(~matches.found())
+def _missed(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree) -> pa.Table:
+    missed = np.flatnonzero(~matches.found() & (matches.worth > 0))
     at = matches.true_objects[missed]
-    truths = objects.truths.take(at)
+    truths = case.truths.take(at)
     boxes = _corners(truths.boxes)
     return pa.table(
         {
-            "image_id": image_ids(images.keys[truths.images]),
+            "image_id": image_ids(keys[truths.images]),
             "verdict": _named(np.full(len(at), len(Verdict)), _VERDICTS),
             "label": _named(matches.true_classes[missed], tree.labels),
-            "given_label": _named(truths.classes, tree.labels),
+            **_other_labels(truths, tree),
             "score": pa.nulls(len(at), pa.float64()),
             **boxes,
             "overlap": pa.nulls(len(at), pa.float64()),
-            "is_group_of": objects.is_group[at],
+            "is_group_of": case.is_group[at],
             **{f"true_{name}": values for name, values in boxes.items()},
-        },
-        SCHEMA,
+        }
     )
+
+
+def _other_labels(objects: Objects, tree: ClassTree) -> dict[str, pa.Array]:
+    if isinstance(objects, Pairs):
+        return {
+            f"label{end}": _named(numbers, tree.labels)
+            for end, numbers in enumerate(objects.ends.T, 1)
+        }
+    return {"given_label": _named(objects.classes, tree.labels)}
 
 
 def _named(numbers: np.ndarray, names: pa.Array) -> pa.DictionaryArray:
@@ -118,4 +116,7 @@ def _named(numbers: np.ndarray, names: pa.Array) -> pa.DictionaryArray:
 
 
 def _corners(boxes: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(CORNERS, boxes.T, strict=True))
+    """Returns the coordinates of boxes, or of pairs of boxes, by column; float64."""
+    names = BOTH_CORNERS if boxes.ndim == 3 else CORNERS
+    columns = boxes.reshape(len(boxes), len(names)).astype(np.float64).T
+    return dict(zip(names, columns, strict=True))

@@ -1,26 +1,32 @@
 """Matches the detections of many images with their ground truth, without a loop over images.
 
-The rules are those of the Object Detection API's `per_image_evaluation`:
+The rules are those of the Object Detection API's `per_image_evaluation`. A detection is held
+against objects in stages, until one settles it:
 
-1. A detection looks at the box of its class and image that it overlaps most, groups apart. Where
-   their intersection over union reaches the threshold, the detection with the highest score takes
-   the box; each box can be taken once.
-2. Any other detection looks at the group that it lies in most, by intersection over its own area.
-   Where that reaches the threshold, it isn't a false positive: a group counts as found once, with
-   the highest score.
+1. It looks at the object of its class and image that it overlaps most, groups apart. Where their
+   intersection over union reaches the threshold, the detection with the highest score takes the
+   object; each can be taken once.
+2. It looks at the group that it lies in most, by intersection over its own area. Where that reaches
+   the threshold, it isn't a false positive: a group counts as found once, with the highest score.
+
+Masks are first held against masks in this way, and then, by their boxes, against objects whose mask
+isn't known, which don't count. Relationships have the first stage alone, by the lesser overlap of
+their two boxes, as `per_image_vrd_evaluation` has it.
 
 What the reference leaves open, the order among equal scores, is here the order of the rows.
 """
 
 import dataclasses
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from transforms.evaluation.boxes import are_degenerate, ioas, ious
 from transforms.evaluation.class_tree import ClassTree
+from transforms.evaluation.masks import MaskOverlaps
+from transforms.evaluation.objects import Case, ImageLabels, Objects, Pairs
 from transforms.evaluation.protocols import Rules
 
 #: The most detections of a class in an image that count, as in the reference.
@@ -39,68 +45,28 @@ class Verdict(enum.IntEnum):
     IN_GROUP = 3
     #: Nobody verified whether its class is in the image.
     UNVERIFIED = 4
-    #: Its box has no area.
+    #: Its box has no area, or its mask no pixels.
     DEGENERATE = 5
     #: It is beyond the `MOST_DETECTIONS`.
     TOO_MANY = 6
-
-
-class Objects(NamedTuple):
-    """Boxes of images, of the ground truth or detected.
-
-    Attributes:
-        images: (n,) int32, the place of the image of each in the bucket.
-        classes: (n,) int32.
-        boxes: (n, 4) float64: xmin, xmax, ymin, ymax in the frame of the picture.
-    """
-
-    images: np.ndarray
-    classes: np.ndarray
-    boxes: np.ndarray
-
-    def take(self, places: np.ndarray) -> "Objects":
-        """Returns those at some places."""
-        return Objects(self.images[places], self.classes[places], self.boxes[places])
-
-    def keys(self, tree: ClassTree) -> np.ndarray:
-        """Returns a number for the image and class of each, (n,) int64."""
-        return self.images.astype(np.int64) * len(tree.labels) + self.classes
-
-
-@dataclasses.dataclass(frozen=True)
-class Bucket:
-    """The images of a bucket, with classes as numbers of a `ClassTree`.
-
-    Attributes:
-        truths: boxes of the ground truth.
-        is_group: which of them are around a group, bool.
-        detections: detected boxes.
-        scores: of them, (n,) float64.
-        labels: the image and class of each verified image label, (m,) int32 twice.
-        is_positive: which of these are positive, bool.
-    """
-
-    truths: Objects
-    is_group: np.ndarray
-    detections: Objects
-    scores: np.ndarray
-    labels: tuple[np.ndarray, np.ndarray]
-    is_positive: np.ndarray
+    #: It has found an object whose mask isn't known.
+    MASK_UNKNOWN = 7
 
 
 class Matches(NamedTuple):
     """Detections and what became of them; with expanded detections, each as often as it counts.
 
     Attributes:
-        detections: the place in `Bucket.detections` of each, (n,) int64.
+        detections: the place in `Case.detections` of each, (n,) int64.
         classes: by which each counts, (n,) int32.
         verdicts: (n,) int8 of `Verdict`.
-        truths: the place in `true_objects` of the box that it was held against, (n,) int64; -1
+        truths: the place in `true_objects` of the object that it was held against, (n,) int64; -1
             where there was none.
         overlaps: with it, (n,) float64; 0 where there was none.
-        true_objects: the place in `Bucket.truths` of each box of the ground truth, as often as it
+        true_objects: the place in `Case.truths` of each object of the ground truth, as often as it
             counts, (m,) int64.
         true_classes: by which each counts, (m,) int32.
+        worth: how much each counts, (m,) float64; 0 where it is neither found nor missed.
     """
 
     detections: np.ndarray
@@ -110,77 +76,218 @@ class Matches(NamedTuple):
     overlaps: np.ndarray
     true_objects: np.ndarray
     true_classes: np.ndarray
+    worth: np.ndarray
 
     def found(self) -> np.ndarray:
-        """Returns which boxes of the ground truth were found, (m,) bool."""
+        """Returns which objects of the ground truth were found, (m,) bool."""
         found = np.zeros(len(self.true_objects), bool)
         is_match = np.isin(self.verdicts, [Verdict.TRUE_POSITIVE, Verdict.FOUND_GROUP])
         found[self.truths[is_match]] = True
         return found
 
 
-def match_boxes(bucket: Bucket, tree: ClassTree, rules: Rules, threshold: float) -> Matches:
+#: Gives the overlaps, (p,), of pairs of places: of detections and of objects of the ground truth.
+Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class _Stage(NamedTuple):
+    """Objects that detections are held against.
+
+    Attributes:
+        candidates: which objects, (m,) bool.
+        measure: the overlap with one.
+        first: what becomes of the first detection that reaches the threshold with an object; None
+            for what becomes of others.
+        others: what becomes of the others; None for what the next stages say.
+    """
+
+    candidates: np.ndarray
+    measure: Measure
+    first: Verdict | None
+    others: Verdict | None
+
+
+def match_boxes(
+    case: Case[Objects], labels: ImageLabels, tree: ClassTree, rules: Rules, threshold: float
+) -> Matches:
     """Matches boxes.
 
     Args:
-        bucket: the images.
+        case: boxes of the images.
+        labels: of the images.
         tree: the classes.
         rules: of the protocol.
         threshold: of intersection over union, and over the area of a detection in a group.
     """
-    true_objects, truths = _expand(bucket.truths, tree, rules.expands_boxes)
-    places, detections = _expand(bucket.detections, tree, rules.expands_detections)
-    scores = bucket.scores[places]
-    verdicts = np.full(len(places), Verdict.FALSE_POSITIVE, np.int8)
-    keys = detections.keys(tree)
+    case, matches = _begin(case, labels, tree, rules)
+    stages = [
+        _Stage(
+            ~case.is_group,
+            _of_boxes(ious, case.detections, case.truths),
+            Verdict.TRUE_POSITIVE,
+            None,
+        ),
+        _group_stage(case.is_group, _of_boxes(ioas, case.detections, case.truths), rules),
+    ]
+    _match(case, matches, tree, threshold, stages)
+    return matches
+
+
+def match_masks(
+    case: Case[Objects], labels: ImageLabels, tree: ClassTree, rules: Rules, threshold: float
+) -> Matches:
+    """Matches masks; arguments as of `match_boxes`."""
+    case, matches = _begin(case, labels, tree, rules)
+    has_mask = np.array([each is not None for each in case.true_masks], bool)
+    matches.worth[~has_mask] = 0.0
+    masks = MaskOverlaps(case.masks, case.true_masks)
+    boxes = case.detections, case.truths
+    stages = [
+        _Stage(has_mask & ~case.is_group, masks.ious, Verdict.TRUE_POSITIVE, None),
+        _group_stage(has_mask & case.is_group, masks.ioas, rules),
+        _Stage(~has_mask & ~case.is_group, _of_boxes(ious, *boxes), Verdict.MASK_UNKNOWN, None),
+        _group_stage(~has_mask & case.is_group, _of_boxes(ioas, *boxes), rules),
+    ]
+    _match(case, matches, tree, threshold, stages)
+    return matches
+
+
+def match_pairs(
+    case: Case[Pairs], labels: ImageLabels, tree: ClassTree, rules: Rules, threshold: float
+) -> Matches:
+    """Matches relationships, by both boxes or by the one around both; arguments as of
+    `match_boxes`.
+
+    One counts where both of its classes were verified in the image, or where one of them surely
+    isn't in it. Boxes without area are false positives.
+    """
+    verdicts = np.full(len(case.scores), Verdict.FALSE_POSITIVE, np.int8)
     if rules.verified_only:
-        verified = np.concatenate([truths.keys(tree), _verified(bucket, tree, rules)])
-        verdicts[~np.isin(keys, verified)] = Verdict.UNVERIFIED
-    verdicts[are_degenerate(detections.boxes)] = Verdict.DEGENERATE
-
-    # From here on by image and class, the highest score first.
-    counted = np.flatnonzero(verdicts == Verdict.FALSE_POSITIVE)
-    counted = counted[np.lexsort((counted, -scores[counted], keys[counted]))]
-    is_beyond = _ranks(keys[counted]) >= MOST_DETECTIONS
-    verdicts[counted[is_beyond]] = Verdict.TOO_MANY
-    counted = counted[~is_beyond]
-
-    matched = np.full(len(places), -1, np.int64)
-    overlaps = np.zeros(len(places))
-    is_group = bucket.is_group[true_objects]
-    truth_keys = truths.keys(tree)
-    for of_groups, measure in ((False, ious), (True, ioas)):
-        candidates = np.flatnonzero(is_group == of_groups)
-        candidates = candidates[np.argsort(truth_keys[candidates], kind="stable")]
-        best, overlap = _best(
-            detections.boxes[counted],
-            keys[counted],
-            truths.boxes[candidates],
-            truth_keys[candidates],
-            measure,
-        )
-        reaches = (best >= 0) & (overlap >= threshold)
-        held = reaches if of_groups else best >= 0
-        matched[counted[held]] = candidates[best[held]]
-        overlaps[counted[held]] = overlap[held]
-        at, truth = counted[reaches], best[reaches]
-        if of_groups:
-            verdicts[at] = Verdict.IN_GROUP
-            if rules.group_weight:
-                is_first = _are_first(truth, scores[at] > 0)
-                verdicts[at[is_first]] = Verdict.FOUND_GROUP
-        else:
-            verdicts[at[_are_first(truth)]] = Verdict.TRUE_POSITIVE
-            counted = counted[verdicts[counted] == Verdict.FALSE_POSITIVE]
-    return Matches(
-        places,
-        detections.classes,
+        verdicts[~_are_judged(case.truths, case.detections, labels, tree)] = Verdict.UNVERIFIED
+    every, size = np.ones(len(case.is_group), bool), len(case.is_group)
+    matches = _unmatched(
+        np.arange(len(verdicts)),
+        case.detections,
         verdicts,
-        matched,
-        overlaps,
-        true_objects,
-        truths.classes,
+        np.arange(size),
+        case.truths,
+        np.ones(size),
     )
+    measure = _of_pairs if case.detections.boxes.ndim == 3 else _of_boxes
+    overlaps = measure(ious, case.detections, case.truths)
+    stage = _Stage(every, overlaps, Verdict.TRUE_POSITIVE, None)
+    _match(case, matches, tree, threshold, [stage])
+    return matches
+
+
+def _are_judged(
+    truths: Pairs, detections: Pairs, labels: ImageLabels, tree: ClassTree
+) -> np.ndarray:
+    """Returns for which relationships the classes are known to be there, or one not to be."""
+    size = len(tree.labels)
+    there = np.concatenate([truths.images.astype(np.int64) * size + end for end in truths.ends.T])
+    named = labels.images.astype(np.int64) * size + labels.classes
+    both = np.ones(len(detections.images), bool)
+    is_absent = ~both
+    for end in detections.ends.T:
+        keys = detections.images.astype(np.int64) * size + end
+        is_there, is_named = np.isin(keys, there), np.isin(keys, named)
+        both &= is_there | is_named
+        is_absent |= is_named & ~is_there
+    return both | is_absent
+
+
+def _begin(
+    case: Case, labels: ImageLabels, tree: ClassTree, rules: Rules
+) -> tuple[Case[Objects], Matches]:
+    """Returns the objects as often as they count, and them as matches where none is matched."""
+    true_objects, truths = _expand(case.truths, tree, rules.expands_boxes)
+    places, detections = _expand(case.detections, tree, rules.expands_detections)
+    verdicts = np.full(len(places), Verdict.FALSE_POSITIVE, np.int8)
+    if rules.verified_only:
+        verified = np.concatenate([truths.keys(tree), _verified(labels, tree, rules)])
+        verdicts[~np.isin(detections.keys(tree), verified)] = Verdict.UNVERIFIED
+    verdicts[are_degenerate(detections.boxes)] = Verdict.DEGENERATE
+    is_group = case.is_group[true_objects]
+    expanded = Case(
+        truths,
+        is_group,
+        detections,
+        case.scores[places],
+        [case.true_masks[at] for at in true_objects] if len(case.true_masks) else (),
+        [case.masks[at] for at in places] if len(case.masks) else (),
+    )
+    worth = np.where(is_group, rules.group_weight, 1.0)
+    return expanded, _unmatched(places, detections, verdicts, true_objects, truths, worth)
+
+
+def _unmatched(
+    places: np.ndarray,
+    detections: Objects,
+    verdicts: np.ndarray,
+    true_objects: np.ndarray,
+    truths: Objects,
+    worth: np.ndarray,
+) -> Matches:
+    nowhere, none = np.full(len(places), -1, np.int64), np.zeros(len(places))
+    return Matches(
+        places, detections.classes, verdicts, nowhere, none, true_objects, truths.classes, worth
+    )
+
+
+def _group_stage(groups: np.ndarray, measure: Measure, rules: Rules) -> _Stage:
+    first = Verdict.FOUND_GROUP if rules.group_weight else None
+    return _Stage(groups, measure, first, Verdict.IN_GROUP)
+
+
+def _of_boxes(
+    overlaps: Callable[[np.ndarray, np.ndarray], np.ndarray], detections: Objects, truths: Objects
+) -> Measure:
+    return lambda places, objects: overlaps(detections.boxes[places], truths.boxes[objects])
+
+
+def _of_pairs(
+    overlaps: Callable[[np.ndarray, np.ndarray], np.ndarray], detections: Objects, truths: Objects
+) -> Measure:
+    def measure(places: np.ndarray, objects: np.ndarray) -> np.ndarray:
+        first, second = (
+            overlaps(detections.boxes[places, end], truths.boxes[objects, end]) for end in (0, 1)
+        )
+        return np.minimum(first, second)
+
+    return measure
+
+
+def _match(
+    case: Case, matches: Matches, tree: ClassTree, threshold: float, stages: Sequence[_Stage]
+) -> None:
+    """Fills in matches: by image and class, the highest score first."""
+    keys, scores = case.detections.keys(tree), case.scores
+    verdicts = matches.verdicts
+    waiting = np.flatnonzero(verdicts == Verdict.FALSE_POSITIVE)
+    waiting = waiting[np.lexsort((waiting, -scores[waiting], keys[waiting]))]
+    is_beyond = _ranks(keys[waiting]) >= MOST_DETECTIONS
+    verdicts[waiting[is_beyond]] = Verdict.TOO_MANY
+    waiting = waiting[~is_beyond]
+    true_keys = case.truths.keys(tree)
+    for stage in stages:
+        candidates = np.flatnonzero(stage.candidates)
+        candidates = candidates[np.argsort(true_keys[candidates], kind="stable")]
+        best, overlap = _best(waiting, keys, candidates, true_keys, stage.measure)
+        reaches = (best >= 0) & (overlap >= threshold)
+        # What reaches nothing is told what was nearest, groups apart.
+        is_nearest = (best >= 0) & (matches.truths[waiting] < 0) & (stage.others is None)
+        held = reaches | is_nearest
+        matches.truths[waiting[held]] = best[held]
+        matches.overlaps[waiting[held]] = overlap[held]
+        at, objects = waiting[reaches], best[reaches]
+        if stage.others is not None:
+            verdicts[at] = stage.others
+        if stage.first is not None:
+            # A group isn't found by scores that are 0 or less.
+            among = scores[at] > 0 if stage.first == Verdict.FOUND_GROUP else None
+            verdicts[at[_are_first(objects, among)]] = stage.first
+        waiting = waiting[verdicts[waiting] == Verdict.FALSE_POSITIVE]
 
 
 def _expand(objects: Objects, tree: ClassTree, expands: bool) -> tuple[np.ndarray, Objects]:
@@ -188,18 +295,17 @@ def _expand(objects: Objects, tree: ClassTree, expands: bool) -> tuple[np.ndarra
     if not expands:
         return np.arange(len(objects.classes)), objects
     places, classes = tree.above.expand(objects.classes)
-    return places, Objects(objects.images[places], classes, objects.boxes[places])
+    return places, dataclasses.replace(objects.take(places), classes=classes)
 
 
-def _verified(bucket: Bucket, tree: ClassTree, rules: Rules) -> np.ndarray:
+def _verified(labels: ImageLabels, tree: ClassTree, rules: Rules) -> np.ndarray:
     """Returns keys as of `Objects.keys` of the images and classes that labels verify."""
-    images, classes = bucket.labels
-    images = images.astype(np.int64)
+    images = labels.images.astype(np.int64)
     if not rules.expands_labels:
-        return images * len(tree.labels) + classes
+        return images * len(tree.labels) + labels.classes
     keys = []
-    for reach, some in ((tree.above, bucket.is_positive), (tree.below, ~bucket.is_positive)):
-        places, expanded = reach.expand(classes[some])
+    for reach, some in ((tree.above, labels.is_positive), (tree.below, ~labels.is_positive)):
+        places, expanded = reach.expand(labels.classes[some])
         keys.append(images[some][places] * len(tree.labels) + expanded)
     return np.concatenate(keys)
 
@@ -220,27 +326,28 @@ def _are_first(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarra
 
 
 def _best(
-    boxes: np.ndarray,
+    waiting: np.ndarray,
     keys: np.ndarray,
-    truths: np.ndarray,
-    truth_keys: np.ndarray,
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    candidates: np.ndarray,
+    true_keys: np.ndarray,
+    measure: Measure,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the truth with the same key that each box overlaps most, the first of several.
+    """Finds the object with the same key that each detection overlaps most, the first of several.
 
     Args:
-        boxes: (n, 4).
-        keys: (n,), of their images and classes.
-        truths: (m, 4).
-        truth_keys: (m,), sorted.
+        waiting: places of detections, (w,).
+        keys: of all detections.
+        candidates: places of objects, in order of their keys, (c,).
+        true_keys: of all objects.
         measure: gives the overlap of pairs.
 
     Returns:
-        The place of each one's truth, or -1, (n,) int64; and their overlaps, (n,).
+        The place of each one's object, or -1, (w,) int64; and their overlaps, (w,).
     """
-    starts = np.searchsorted(truth_keys, keys, "left")
-    counts = np.searchsorted(truth_keys, keys, "right") - starts
-    best, overlaps = np.full(len(keys), -1, np.int64), np.zeros(len(keys))
+    found = true_keys[candidates]
+    starts = np.searchsorted(found, keys[waiting], "left")
+    counts = np.searchsorted(found, keys[waiting], "right") - starts
+    best, overlaps = np.full(len(waiting), -1, np.int64), np.zeros(len(waiting))
     some = np.flatnonzero(counts)
     ends = np.cumsum(counts[some])
     while len(some):
@@ -249,12 +356,12 @@ def _best(
         now, some, ends = some[:fit], some[fit:], ends[fit:]
         width = counts[now]
         begin = np.cumsum(width) - width
-        pair_truths = np.arange(width.sum()) - np.repeat(begin - starts[now], width)
-        pair_overlaps = measure(np.repeat(boxes[now], width, axis=0), truths[pair_truths])
+        objects = candidates[np.arange(width.sum()) - np.repeat(begin - starts[now], width)]
+        pair_overlaps = measure(np.repeat(waiting[now], width), objects)
         most = np.maximum.reduceat(pair_overlaps, begin)
         is_most = pair_overlaps == np.repeat(most, width)
         of = np.repeat(np.arange(len(now)), width)[is_most]
         first = np.flatnonzero(np.diff(of, prepend=-1))
-        best[now[of[first]]] = pair_truths[is_most][first]
+        best[now[of[first]]] = objects[is_most][first]
         overlaps[now] = most
     return best, overlaps

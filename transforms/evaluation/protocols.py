@@ -1,8 +1,8 @@
 """The protocols of evaluation: which rules each has, by name.
 
-`oid_v2` and `challenge` are those of the Object Detection API's `OpenImagesDetectionEvaluator` and
-`OpenImagesChallengeEvaluator` (https://storage.googleapis.com/openimages/web/evaluation.html), and
-`mmdet` that of MMDetection's `OpenImagesMetric`.
+All but one are those of the Object Detection API's evaluators
+(https://storage.googleapis.com/openimages/web/evaluation.html); `mmdet` is that of MMDetection's
+`OpenImagesMetric`.
 """
 
 import dataclasses
@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What decides about a detection of a box.
+    """What decides about a detection.
 
     Attributes:
         verified_only: whether detections count only where their class was verified in the image:
-            it has a box or an image label of that class, positive or negative.
+            it has a box or an image label of that class, positive or negative. Of relationships
+            both classes must have been verified, or one of them to be absent.
         expands_boxes: whether boxes of the ground truth count for the classes above theirs too.
         expands_labels: whether a positive image label verifies the classes above its own too, and a
             negative one those below.
@@ -42,11 +43,13 @@ class Protocol(NamedTuple):
 
     Attributes:
         metric: what the reference calls the mean average precision; has a place for the IoU.
+        task: what it compares, as of `tasks.TASKS`.
         rules: its rules.
         about: one line.
     """
 
     metric: str
+    task: str
     rules: Rules
     about: str
 
@@ -55,16 +58,37 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         "oid_v2": Protocol(
             "OpenImagesV2_Precision/mAP@{}IOU",
+            "boxes",
             Rules(False, False, False, False, 0.0),
             "boxes as they are; detections within groups don't count",
         ),
         "challenge": Protocol(
             "OpenImagesDetectionChallenge_Precision/mAP@{}IOU",
+            "boxes",
             Rules(True, True, True, False, 1.0),
             "ground truth expanded by the hierarchy, verified classes alone, a group counts once",
         ),
+        "challenge_segmentation": Protocol(
+            "OpenImagesInstanceSegmentationChallenge_Precision/mAP@{}IOU",
+            "masks",
+            Rules(True, True, True, False, 0.0),
+            "masks, as challenge; groups and objects whose mask isn't known don't count",
+        ),
+        "relationships": Protocol(
+            "VRDMetric_Relationships_mAP@{}IOU",
+            "relationships",
+            Rules(True, False, False, False, 0.0),
+            "relationships by both boxes; recall of the best 50 and 100 of each image, too",
+        ),
+        "phrases": Protocol(
+            "VRDMetric_Phrases_mAP@{}IOU",
+            "phrases",
+            Rules(True, False, False, False, 0.0),
+            "relationships by the box around both",
+        ),
         "mmdet": Protocol(
             "mAP@{}IOU",
+            "boxes",
             Rules(True, True, False, True, 1.0),
             "as MMDetection: detections are expanded by the hierarchy too, image labels aren't",
         ),

@@ -47,19 +47,34 @@ class ClassSummary:
 
 
 @dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """A run.
+
+    Attributes:
+        classes: that have ground truth or detections, in order.
+        pool: the figures of all classes as one; None where the task has none.
+        true_among_best: as of `VerdictCounts`, of all images.
+    """
+
+    classes: list[ClassSummary]
+    pool: dict[str, Any] | None
+    true_among_best: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Summary:
     """What an evaluation has found.
 
     Attributes:
         images: how many the ground truth has.
-        runs: the classes of each run, by number.
+        runs: by number.
         sources: by index, rows and bad rows that were read.
         left_out: by index, rows of predictions that can't be evaluated: of other images, and of
             other classes.
     """
 
     images: int
-    runs: list[list[ClassSummary]]
+    runs: list[RunSummary]
     sources: dict[int, tuple[int, int]]
     left_out: dict[int, tuple[int, int]]
 
@@ -71,7 +86,14 @@ class Summary:
     def decode(cls, data: bytes) -> "Summary":
         """Returns the inverse of `encode`."""
         content = json.loads(data)
-        runs = [[ClassSummary(**each) for each in run] for run in content["runs"]]
+        runs = [
+            RunSummary(
+                [ClassSummary(**each) for each in run["classes"]],
+                run["pool"],
+                run["true_among_best"],
+            )
+            for run in content["runs"]
+        ]
         pairs = {
             name: {int(index): (first, second) for index, (first, second) in content[name].items()}
             for name in ("sources", "left_out")
@@ -108,7 +130,7 @@ class SummariseFn(beam.DoFn):
         labels = [*known, *sorted(frozenset().union(*new_labels).difference(known))]
         summary = Summary(
             sum(images),
-            [_classes(number, labels, figures, verdicts) for number in range(len(self.runs))],
+            [_run(number, labels, figures, verdicts) for number in range(len(self.runs))],
             _add((each.source, each.rows, each.bad_rows) for each in counts),
             _add(left_out),
         )
@@ -128,18 +150,17 @@ def _as_csv(tables: Iterable[pa.Table]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _classes(
+def _run(
     run: int,
     labels: Sequence[str],
     figures: Sequence[ClassFigures],
     verdicts: Sequence[VerdictCounts],
-) -> list[ClassSummary]:
-    """Returns the classes of a run that have ground truth or detections, in order."""
+) -> RunSummary:
     measured = {each.number: each for each in figures if each.run == run}
     counted = np.zeros((len(labels), len(Verdict)), np.int64)
-    for each in verdicts:
-        if each.run == run:
-            counted.reshape(-1)[each.cells] += each.counts
+    own = [each for each in verdicts if each.run == run]
+    for each in own:
+        counted.reshape(-1)[each.cells] += each.counts
     found = []
     for number, label in enumerate(labels):
         if number in measured or counted[number].any():
@@ -148,7 +169,9 @@ def _classes(
             found.append(
                 ClassSummary(label, dataclasses.asdict(figure) if figure else None, by_name)
             )
-    return found
+    pool = measured.get(len(labels))
+    best = [sum(counts) for counts in zip(*(each.true_among_best for each in own), strict=True)]
+    return RunSummary(found, dataclasses.asdict(pool) if pool else None, best)
 
 
 def _add(counts: Iterable[tuple[int, int, int]]) -> dict[int, tuple[int, int]]:

@@ -7,17 +7,18 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.dataset import codes
+from transforms.dataset.mask_links import find_alike
+from transforms.dataset.schema import MAP_COLUMNS
 from transforms.formats.tfrecord.wire import offsets_of
+from transforms.kinds.narratives import NARRATIVES
 from transforms.kinds.registry import ANNOTATIONS, count_annotations
 from transforms.selection.label_types import are_by_machine
 
 _CORNERS = ("xmin", "xmax", "ymin", "ymax")
 _CLASS_BITS = 32
-_DECIMALS = 1_000_000
-#: In place of a coordinate that isn't known: none is there.
-_NOWHERE = -9.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,30 +109,18 @@ def code_texts(texts: pa.Array, index: Mapping[str, int], default: int) -> np.nd
 def find_masks(boxes: Annotations, masks: Annotations) -> np.ndarray:
     """Returns the place of each box's mask among masks, (m,) int64; -1 where it has none.
 
-    A mask belongs to the box of its image with the same class and the same coordinates, to six
-    decimals. Where several are alike, the first box has the first mask, and so on.
+    See `find_alike`.
 
     Args:
         boxes: m boxes of n examples.
         masks: of the same examples.
     """
-    if not len(boxes) or not len(masks):
-        return np.full(len(boxes), -1)
-    keys = np.concatenate([_keys(boxes), _keys(masks)])
-    _, found = np.unique(keys, axis=0, return_inverse=True)
-    of_boxes, of_masks = np.split(found.ravel() * len(keys), [len(boxes)])
-    of_boxes, of_masks = of_boxes + _ranks(of_boxes), of_masks + _ranks(of_masks)
-    order = np.argsort(of_masks)
-    at = np.searchsorted(of_masks[order], of_boxes)
-    places = np.append(order, -1)[at]
-    return np.where(np.append(of_masks, -1)[places] == of_boxes, places, -1)
+    return find_alike(_places(boxes), _places(masks))
 
 
-def _keys(annotations: Annotations) -> np.ndarray:
-    """Returns what annotations are told apart by: (m, 6) int64."""
-    corners = np.column_stack([annotations.floats(name) for name in _CORNERS]).astype(np.float64)
-    rounded = np.rint(np.nan_to_num(corners, nan=_NOWHERE) * _DECIMALS).astype(np.int64)
-    return np.column_stack([annotations.examples, annotations.numbers, rounded])
+def _places(annotations: Annotations) -> tuple[np.ndarray, ...]:
+    corners = np.column_stack([annotations.floats(name) for name in _CORNERS])
+    return annotations.examples, annotations.numbers, corners
 
 
 def verified_classes(labels: Annotations) -> tuple[np.ndarray, np.ndarray]:
@@ -185,22 +174,25 @@ def class_lists(pairs: np.ndarray, examples: int) -> tuple[np.ndarray, np.ndarra
     return found & (1 << _CLASS_BITS) - 1, offsets_of(counts)
 
 
-def _ranks(keys: np.ndarray) -> np.ndarray:
-    """Returns how many equal ones precede each of (m,) keys."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    ranks = np.empty_like(keys)
-    ranks[order] = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
-    return ranks
-
-
 def count_absent(table: pa.Table, held: Collection[str]) -> Counter[str]:
-    """Counts, by name of their kind, the annotations of examples outside of some columns."""
+    """Counts, by name of their kind, the annotations of examples outside of some columns, and maps
+    and recordings, which none of these formats holds."""
     counts = count_annotations(table)
-    return Counter(
+    absent = Counter(
         {
             kind.name.replace("_", " "): counts[column]
             for column, kind in ANNOTATIONS.items()
             if column not in held
         }
     )
+    for column in MAP_COLUMNS:
+        if column in table.column_names:
+            absent[f"{column.replace('_', ' ')}s"] = _count_given(table[column])
+    narratives = pc.list_flatten(table[NARRATIVES.column])
+    absent["recordings"] = _count_given(pc.struct_field(narratives, "voice"))
+    return absent
+
+
+def _count_given(files_in: pa.ChunkedArray) -> int:
+    """Returns how many of files have bytes."""
+    return len(files_in) - pc.struct_field(files_in, "bytes").null_count

@@ -9,6 +9,8 @@ import struct
 import numpy as np
 from isal import isal_zlib
 
+from transforms.dataset import rle
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Depth of 1 bit, grey; deflate, adaptive filters, not interlaced.
 _FORM = bytes([1, 0, 0, 0, 0])
@@ -16,10 +18,6 @@ _LEVEL = 1  # of deflate; to choose filters and search longer takes ten times th
 
 #: Sizes of which the empty mask is kept.
 _SIZES = 4096
-
-# A character of COCO's compressed counts, less this, has five bits of a number; a bit that says
-# whether more follow; and in the last one of a number, its sign.
-_FIRST, _BITS, _MORE, _SIGN = ord("0"), 5, 0x20, 0x10
 
 
 def encode_mask(counts: bytes, height: int, width: int) -> bytes:
@@ -30,32 +28,13 @@ def encode_mask(counts: bytes, height: int, width: int) -> bytes:
         height: of the mask.
         width: of the mask.
     """
-    return _encode(_pack_rows(decode_runs(counts), height, width), width)
+    return _encode(_pack_rows(rle.decode_runs(counts), height, width), width)
 
 
 @functools.lru_cache(_SIZES)
 def encode_empty_mask(height: int, width: int) -> bytes:
     """Returns a mask without an object as a PNG."""
     return _encode(np.packbits(np.zeros((height, width), np.uint8), axis=1), width)
-
-
-def decode_runs(counts: bytes) -> np.ndarray:
-    """Returns the lengths of runs of background and object in turn: (n,) int64.
-
-    Args:
-        counts: COCO's compressed run lengths; from the fourth on, they are written as the
-            difference to the length two runs before.
-    """
-    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - _FIRST
-    ends = np.flatnonzero(digits & _MORE == 0)
-    starts = np.append(0, ends[:-1] + 1)
-    lengths = ends - starts + 1
-    places = np.arange(len(digits)) - np.repeat(starts, lengths)
-    numbers = np.add.reduceat((digits & (_MORE - 1)) << (_BITS * places), starts)
-    numbers -= (digits[ends] & _SIGN > 0).astype(np.int64) << (_BITS * lengths)
-    for first in (1, 2):
-        numbers[first::2] = np.cumsum(numbers[first::2])
-    return numbers
 
 
 def _pack_rows(runs: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from transforms.examples.masks import rle
+from transforms.dataset import rle
 from transforms.examples.masks.maps import encode_map, instance_map, semantic_map
 
 # pycocotools 2.0.11 with numpy 2.

@@ -13,12 +13,22 @@ from hypothesis import strategies as st
 from tests.evaluation.cases import (
     ABOVE,
     LABELS,
+    MASK_SIZE,
     PARENTS,
+    RELATIONS,
     Case,
+    MaskCase,
+    PairCase,
     average_precisions,
     cases,
-    to_bucket,
+    mask_cases,
+    pair_cases,
+    to_arrays,
+    to_pair_arrays,
+    to_rle,
 )
+from tests.evaluation.oracle import Pair, pair_metrics
+from transforms.evaluation.arrange import around
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.protocols import PROTOCOLS, Rules
 
@@ -68,12 +78,21 @@ def _boxes(rows: list) -> np.ndarray:
     return np.array([row.box for row in rows], float).reshape(-1, 4)[:, order]
 
 
-def _reference(case: Case, evaluator: object) -> dict[str, float]:
+def _reference(
+    case: Case,
+    evaluator: object,
+    true_masks: list[np.ndarray] | None = None,
+    masks: list[np.ndarray] | None = None,
+) -> dict[str, float]:
     images = sorted({each.image for some in case for each in some})
     for image in images:
         truths, labels, detections = (
             [each for each in some if each.image == image] for some in case
         )
+        more, found = {}, {}
+        if true_masks is not None and masks is not None:
+            more = {"groundtruth_instance_masks": _of_image(true_masks, case.truths, image)}
+            found = {"detection_masks": _of_image(masks, case.detections, image)}
         evaluator.add_single_ground_truth_image_info(
             image,
             {
@@ -81,6 +100,7 @@ def _reference(case: Case, evaluator: object) -> dict[str, float]:
                 "groundtruth_classes": np.array([_IDS[each.label] for each in truths], int),
                 "groundtruth_group_of": np.array([each.is_group for each in truths], bool),
                 "groundtruth_image_classes": np.array([_IDS[each.label] for each in labels], int),
+                **more,
             },
         )
         evaluator.add_single_detected_image_info(
@@ -89,6 +109,7 @@ def _reference(case: Case, evaluator: object) -> dict[str, float]:
                 "detection_boxes": _boxes(detections),
                 "detection_scores": np.array([each.score for each in detections], float),
                 "detection_classes": np.array([_IDS[each.label] for each in detections], int),
+                **found,
             },
         )
     found = {}
@@ -115,8 +136,121 @@ def test_the_object_detection_api(case: Case, protocol: str, threshold: float):
     evaluator = make(_CATEGORIES, matching_iou_threshold=threshold)
     with np.errstate(all="ignore"):
         expected = _reference(_expanded(case, rules), evaluator)
-    found = average_precisions(to_bucket(case, _TREE), _TREE, rules, threshold)
+    found = average_precisions(*to_arrays(case, _TREE), _TREE, rules, threshold)
     assert found == pytest.approx(expected, abs=1e-9)
+
+
+def _of_image(masks: list[np.ndarray], rows: list, image: str) -> np.ndarray:
+    """Returns the masks of an image, (n, height, width)."""
+    own = [mask for mask, row in zip(masks, rows, strict=True) if row.image == image]
+    return np.array(own, np.uint8).reshape(-1, *MASK_SIZE)
+
+
+@settings(
+    max_examples=500,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(mask_cases(), st.sampled_from([0.25, 0.5, 0.75]))
+def test_masks(drawn: MaskCase, threshold: float):
+    from object_detection.utils import object_detection_evaluation as api
+
+    rules = PROTOCOLS["challenge_segmentation"].rules
+    evaluator = api.OpenImagesInstanceSegmentationChallengeEvaluator(
+        _CATEGORIES, matching_iou_threshold=threshold
+    )
+    expanded = _expanded(drawn.case, rules)
+    pixels = [np.zeros(MASK_SIZE, bool) if each is None else each for each in drawn.true_masks]
+    true_masks = [
+        mask
+        for truth, mask in zip(drawn.case.truths, pixels, strict=True)
+        for _ in (truth.label, *ABOVE.get(truth.label, ()))
+    ]
+    with np.errstate(all="ignore"):
+        expected = _reference(expanded, evaluator, true_masks, drawn.masks)
+    rles = [to_rle(each) for each in drawn.true_masks], [to_rle(each) for each in drawn.masks]
+    arrays = to_arrays(drawn.case, _TREE, *rles)
+    found = average_precisions(*arrays, _TREE, rules, threshold, "masks")
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+_PAIR_TREE = ClassTree.of([*LABELS, *RELATIONS], PARENTS)
+_PAIR_IDS = {name: number for number, name in enumerate([*LABELS, *RELATIONS])}
+
+
+@settings(
+    max_examples=1000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(pair_cases(), st.sampled_from(["relationships", "phrases"]), st.sampled_from([0.25, 0.5]))
+def test_relationships(case: PairCase, protocol: str, threshold: float):
+    from object_detection.utils import vrd_evaluation as api
+
+    make = {
+        "relationships": api.VRDRelationDetectionEvaluator,
+        "phrases": api.VRDPhraseDetectionEvaluator,
+    }[protocol]
+    evaluator = make(matching_iou_threshold=threshold)
+    for image in sorted({each.image for some in (case.truths, case.labels) for each in some}):
+        truths, labels, detections = (
+            [each for each in some if each.image == image] for some in case
+        )
+        verified = np.array([_PAIR_IDS[each.label] for each in labels], int)
+        evaluator.add_single_ground_truth_image_info(
+            image,
+            {
+                "groundtruth_boxes": _pair_boxes(truths, api),
+                "groundtruth_classes": _pair_labels(truths, api),
+                "groundtruth_image_classes": verified,
+            },
+        )
+        evaluator.add_single_detected_image_info(
+            image,
+            {
+                "detection_boxes": _pair_boxes(detections, api),
+                "detection_classes": _pair_labels(detections, api),
+                "detection_scores": np.array([each.score for each in detections], float),
+            },
+        )
+    if not case.truths or not case.detections:
+        return
+    with np.errstate(all="ignore"):
+        metrics = evaluator.evaluate()
+    expected = {
+        name: metrics[f"{evaluator._metric_prefix}AP@{threshold}IOU/{_PAIR_IDS[name]}"]
+        for name in RELATIONS
+        if any(each.relation == name for each in case.truths)
+    }
+    arrays, labels = to_pair_arrays(case, _PAIR_TREE)
+    if protocol == "phrases":
+        arrays = arrays._replace(truths=around(arrays.truths), detections=around(arrays.detections))
+    rules = PROTOCOLS[protocol].rules
+    with np.errstate(all="ignore"):
+        found = average_precisions(arrays, labels, _PAIR_TREE, rules, threshold, protocol)
+    assert found == pytest.approx(expected, abs=1e-9)
+    # What pools all relations is measured by `tests/evaluation` against these.
+    with np.errstate(all="ignore"):
+        naive = pair_metrics(*case, threshold, protocol == "phrases")
+    for name in ("mAP", "weightedAP", "Recall@50", "Recall@100"):
+        value = metrics[f"{evaluator._metric_prefix}{name}@{threshold}IOU"]
+        assert naive[name] == pytest.approx(value, abs=1e-9)
+
+
+def _pair_boxes(pairs: list[Pair], api: types.ModuleType) -> np.ndarray:
+    boxes = np.zeros(len(pairs), api.vrd_box_data_type)
+    for at, name in enumerate(("subject", "object")):
+        corners = np.array([each.boxes[at] for each in pairs], np.float32).reshape(-1, 4)
+        boxes[name] = corners[:, [2, 0, 3, 1]]
+    return boxes
+
+
+def _pair_labels(pairs: list[Pair], api: types.ModuleType) -> np.ndarray:
+    labels = np.zeros(len(pairs), api.label_data_type)
+    for at, name in enumerate(("subject", "object")):
+        labels[name] = [_PAIR_IDS[each.labels[at]] for each in pairs]
+    labels["relation"] = [_PAIR_IDS[each.relation] for each in pairs]
+    return labels
 
 
 def _without_ties_of_groups(case: Case) -> bool:
@@ -174,7 +308,7 @@ def test_mmeval(case: Case, threshold: float):
         results = measure(predictions=predictions, groundtruths=truths)
     rules = PROTOCOLS["mmdet"].rules
     found = average_precisions(
-        to_bucket(case._replace(detections=sound), _TREE), _TREE, rules, threshold
+        *to_arrays(case._replace(detections=sound), _TREE), _TREE, rules, threshold
     )
     assert np.mean(list(found.values())) == pytest.approx(results["mAP"], abs=1e-5)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from transforms.examples.masks import rle
+from transforms.dataset import rle
 
 MAX_INDEX = 65_535
 

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from transforms.dataset import rle
 from transforms.dataset.elements import Source, in_one_piece, relist
 from transforms.dataset.failures import Failure, PixelError, Reason, Stage
 from transforms.dataset.schema import IMAGE
 from transforms.examples.imaging.rotate import turn, turned_size
-from transforms.examples.masks import maps, png, rle
+from transforms.examples.masks import maps, png
 from transforms.kinds.masks import MASK
 from transforms.kinds.parsing.table import struct_array
 from transforms.sources.contents import path_of

@@ -1,0 +1,78 @@
+"""What a protocol compares: boxes, masks, or relationships by both boxes or the one around both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from transforms.evaluation import arrange, coco_results, detection_tables
+from transforms.evaluation.arrange import Rows
+from transforms.evaluation.class_tree import ClassTree
+from transforms.evaluation.kinds.detections import DETECTIONS, MASK_DETECTIONS, PAIR_DETECTIONS
+from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
+from transforms.evaluation.matching import Matches, match_boxes, match_masks, match_pairs
+from transforms.evaluation.objects import Case, ImageLabels
+from transforms.evaluation.protocols import Rules
+from transforms.kinds.boxes import BOXES
+from transforms.kinds.masks import MASKS
+from transforms.kinds.relationships import RELATIONSHIPS
+
+_BOX_KINDS = (
+    DETECTIONS.name,
+    BOX_STRINGS.name,
+    coco_results.NAME,
+    detection_tables.NAME,
+    detection_tables.IN_PIXELS,
+)
+
+
+class Task(NamedTuple):
+    """What a protocol compares.
+
+    Attributes:
+        noun: what is detected, in plural.
+        truths: kinds of the ground truth that it needs, image labels apart.
+        detections: kinds of predictions, any of which will do.
+        arrange: makes a case of the rows of a bucket.
+        match: matches it.
+        pools: whether average precision is also measured over all classes at once, and how much
+            is found by the best detections of each image.
+    """
+
+    noun: str
+    truths: Sequence[str]
+    detections: Sequence[str]
+    arrange: Callable[[Mapping[pa.StructType, Rows]], Case]
+    match: Callable[[Case, ImageLabels, ClassTree, Rules, float], Matches]
+    pools: bool = False
+
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        "boxes": Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, match_boxes),
+        "masks": Task(
+            "masks",
+            (BOXES.name, MASKS.name),
+            (MASK_DETECTIONS.name, MASK_STRINGS.name),
+            arrange.of_masks,
+            match_masks,
+        ),
+        "relationships": Task(
+            "relationships",
+            (RELATIONSHIPS.name,),
+            (PAIR_DETECTIONS.name, PAIR_STRINGS.name),
+            arrange.of_pairs,
+            match_pairs,
+            pools=True,
+        ),
+        "phrases": Task(
+            "relationships",
+            (RELATIONSHIPS.name,),
+            (PAIR_DETECTIONS.name, PAIR_STRINGS.name),
+            arrange.of_phrases,
+            match_pairs,
+            pools=True,
+        ),
+    }
+)

@@ -26,6 +26,7 @@ setup(
     install_requires=[
         "apache-beam>=2.77,<3",
         "boto3>=1.40,<2",
+        "faster-coco-eval>=1.8,<2",
         "google-crc32c>=1.5,<2",
         "certifi>=2024.7",
         "isal>=1.7,<2",

@@ -4,11 +4,13 @@ import csv
 import dataclasses
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from transforms.evaluation.coco_metric import FIGURES
 from transforms.evaluation.match import BEST, Run
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.summary import ClassSummary, Summary
@@ -56,27 +58,36 @@ class ProtocolResult:
 
     Attributes:
         protocol: its name.
-        iou: the threshold.
+        iou: the threshold; None for COCO's, from 0.5 to 0.95.
         metric: what the reference calls the mean average precision.
         mean_average_precision: over the classes with ground truth; None where there is none.
         classes: that have ground truth or detections, by MID; of relationships, by their relation.
         weighted_average_precision: of relationships: of all relations as one.
         recalls: of relationships: how much of the ground truth the best detections of each image
             find, by how many these are.
+        coco: of `coco`: its figures by name; None for what isn't known.
     """
 
     protocol: str
-    iou: float
+    iou: float | None
     metric: str
     mean_average_precision: float | None
     classes: Sequence[ClassResult]
     weighted_average_precision: float | None = None
     recalls: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    coco: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         """How many classes have ground truth that counts."""
         return sum(each.average_precision is not None for each in self.classes)
+
+    def verdicts(self) -> Counter[str]:
+        """Returns how many detections got each verdict."""
+        sums: Counter[str] = Counter()
+        for each in self.classes:
+            sums.update(each.verdicts)
+        return sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +153,7 @@ class Evaluation:
         found = {}
         for each in self.results:
             found[each.metric] = each.mean_average_precision
+            found |= {f"DetectionBoxes_{name}": value for name, value in each.coco.items()}
             if each.recalls:
                 weighted = each.metric.replace("_mAP@", "_weightedAP@")
                 found[weighted] = each.weighted_average_precision
@@ -152,7 +164,7 @@ class Evaluation:
                 found[f"VRDMetric_Score@{iou}IOU"] = score
         return found
 
-    def _challenge_score(self, iou: float) -> float | None:
+    def _challenge_score(self, iou: float | None) -> float | None:
         """Returns what the Challenge ranked relationships by; None where a part of it is lacking.
 
         https://storage.googleapis.com/openimages/web/vrd_detection_metric.html has the weights.
@@ -194,8 +206,22 @@ def make_results(
             counts = zip(BEST, summed.true_among_best, strict=True)
             recalls = {best: count / pool["truths"] for best, count in counts}
         weighted = pool.get("average_precision")
-        found.append(ProtocolResult(run.name, run.iou, metric, mean, results, weighted, recalls))
+        figures = [each.figures for each in summed.classes if each.figures]
+        of_coco = _mean_figures([each["coco"] for each in figures if each["coco"]])
+        iou = None if run.task == "coco" else run.iou
+        found.append(
+            ProtocolResult(run.name, iou, metric, mean, results, weighted, recalls, of_coco)
+        )
     return found
+
+
+def _mean_figures(classes: Sequence[Sequence[float | None]]) -> dict[str, float | None]:
+    """Returns the means of COCO's figures over the classes that have them."""
+    means: dict[str, float | None] = {}
+    for name, values in zip(FIGURES, zip(*classes, strict=True), strict=False):
+        known = [value for value in values if value is not None]
+        means[name] = float(np.mean(known)) if known else None
+    return means
 
 
 def _class(each: ClassSummary, names: Mapping[str, str]) -> ClassResult:
@@ -232,7 +258,8 @@ def encode_report(evaluation: Evaluation) -> bytes:
                     **_of_relationships(each),
                     "classes_with_ground_truth": each.num_classes,
                     "ground_truth": sum(one.truths for one in each.classes),
-                    "verdicts": _sum_verdicts(each),
+                    **({"figures": each.coco} if each.coco else {}),
+                    "verdicts": each.verdicts(),
                 }
                 for each in evaluation.results
             ],
@@ -247,14 +274,6 @@ def _of_relationships(result: ProtocolResult) -> dict[str, float | None]:
         return {}
     recalls = {f"recall_at_{best}": recall for best, recall in result.recalls.items()}
     return {"weighted_average_precision": result.weighted_average_precision, **recalls}
-
-
-def _sum_verdicts(result: ProtocolResult) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for each in result.classes:
-        for verdict, count in each.verdicts.items():
-            sums[verdict] = sums.get(verdict, 0) + count
-    return sums
 
 
 def encode_classes(results: Sequence[ProtocolResult]) -> bytes:

@@ -57,6 +57,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             Run(name, PROTOCOLS[name].task, PROTOCOLS[name].rules, iou, iou == flags.iou[0])
             for iou in flags.iou
             for name in flags.protocol
+            if PROTOCOLS[name].task != "coco" or iou == flags.iou[0]  # it has thresholds of its own
         ]
         between = explain.steps_between(flags.protocol, flags.iou[0]) if flags.explain else []
         runs = [*protocols, *between]

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 from open_images import evaluating
 from open_images.errors import BuildError
-from open_images.evaluating.evaluation import ClassResult, Evaluation, encode_report
+from open_images.evaluating.evaluation import (
+    ClassResult,
+    Evaluation,
+    ProtocolResult,
+    encode_report,
+)
 from open_images.evaluating.flags import EvaluateFlags
 from pipelines.cli.output import fail, print_result
 from pipelines.cli.progress import ProgressDisplay
@@ -66,20 +71,13 @@ def render(evaluation: Evaluation) -> str:
     header = ("protocol", "IoU", "mAP", "classes", "true", "false", "in groups", "unverified")
     rows = []
     for each in evaluation.results:
-        counts = {
-            name: sum(one.verdicts.get(name, 0) for one in each.classes)
-            for name in ("true_positive", "false_positive", "in_group", "found_group", "unverified")
-        }
         rows.append(
             (
                 each.protocol,
-                f"{each.iou:g}",
+                "0.5:0.95" if each.iou is None else f"{each.iou:g}",
                 _percent(each.mean_average_precision),
                 each.num_classes,
-                counts["true_positive"] + counts["found_group"],
-                counts["false_positive"],
-                counts["in_group"],
-                counts["unverified"],
+                *_count_verdicts(each),
             )
         )
     lines = [*table(header, rows)]
@@ -104,6 +102,16 @@ def render(evaluation: Evaluation) -> str:
     lines.append(f"{counted(evaluation.images, 'image')} in {evaluation.seconds:.1f} s")
     lines.append(f"report: {evaluation.output}")
     return "\n".join(lines)
+
+
+def _count_verdicts(result: ProtocolResult) -> list[int | str]:
+    """Returns how many detections are true, false, in groups and not verified; COCO's library tells
+    none of it."""
+    verdicts = result.verdicts()
+    if result.coco:
+        return [""] * 4
+    true = verdicts["true_positive"] + verdicts["found_group"]
+    return [true, *(verdicts[name] for name in ("false_positive", "in_group", "unverified"))]
 
 
 def _classes(classes: Sequence[ClassResult]) -> list[str]:

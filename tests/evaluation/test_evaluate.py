@@ -1,7 +1,9 @@
 """Evaluations by the command: values of the reference, the same report however it runs, and what is
 said of wrong use and bad rows."""
 
+import contextlib
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -13,11 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from pycocotools import coco, cocoeval
 
 import open_images
 from open_images.evaluating import one_evaluation
 from tests.builds import latest_version, run_build
 from tests.evaluation.commands import Done, run_evaluate
+from transforms.evaluation.coco_metric import FIGURES
 
 _DATA = Path(__file__).with_name("oid500")
 _BOXES = _DATA / "validation-annotations-bbox.csv.gz"
@@ -270,6 +274,48 @@ def test_predictions_in_any_layout_have_the_same_result(
         if name != "kaggle.csv":  # whose rows are images
             rows = sum(each["rows"] for each in report["sources"] if each["kind"] != "version")
             assert rows == sum(each["rows"] for each in expected["sources"]), name
+
+
+@pytest.mark.parametrize("has_sizes", [True, False])
+def test_coco_equals_its_own_library(corpus: Path, tmp_path: Path, has_sizes: bool):
+    """By pycocotools, on the version's own COCO files; small and large need sizes of pictures."""
+    results = json.loads(_as_tables(corpus, tmp_path)["numbers.json"][0].read_text())
+    results += json.loads((tmp_path / "more.json").read_text())
+    documents = [
+        json.loads(path.read_text())
+        for path in sorted((latest_version(corpus / "dataset").folder / "coco").rglob("inst*.json"))
+    ]
+    truth = coco.COCO()
+    annotations = [each for document in documents for each in document["annotations"]]
+    truth.dataset = {
+        "images": [each for document in documents for each in document["images"]],
+        "annotations": [
+            each | {"id": number, "area": each["bbox"][2] * each["bbox"][3]}
+            for number, each in enumerate(annotations, 1)
+        ],
+        "categories": documents[0]["categories"],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        evaluation = cocoeval.COCOeval(truth, truth.loadRes(results), "bbox")
+        # Others have no part in the means, and take it long.
+        evaluation.params.catIds = sorted({each["category_id"] for each in annotations})
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    given = corpus / "dataset" if has_sizes else corpus / "oid" / "annotations"
+    done = run_evaluate(
+        *("--ground_truth", given, "--predictions", corpus / "detections.csv"),
+        *("--protocol", "coco", "--output", tmp_path / "report"),
+    )
+    assert done.code == 0, done.stderr
+    metrics = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
+    for (name, needs_sizes), value in zip(FIGURES.items(), evaluation.stats, strict=True):
+        found = metrics[f"DetectionBoxes_{name}"]
+        if needs_sizes and not has_sizes:
+            assert found is None
+        else:
+            assert found == pytest.approx(value, abs=1e-9), name
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,15 @@ class Rows:
         images: the place of the image of each in the bucket, (n,) int32.
         classes: numbers of their labels by field, (n,) int32 each.
         values: (n,) structs.
-        sizes: width and height of the pictures of boxes in pixels, (n, 2) float64, NaN where they
-            aren't known; None where all boxes are parts of their pictures.
+        units: what coordinates are in, horizontal and vertical ones, (n, 2) float64: the picture's
+            width and height, NaN where it isn't known, of boxes in pixels, and else 1; None where
+            all are parts of their pictures.
     """
 
     images: np.ndarray
     classes: Mapping[str, np.ndarray]
     values: pa.StructArray
-    sizes: np.ndarray | None = None
+    units: np.ndarray | None = None
 
     def floats(self, name: str) -> np.ndarray:
         """Returns the numbers of a field, (n,) float64; NaN for null."""
@@ -105,8 +106,8 @@ def around(pairs: Pairs) -> Pairs:
 
 def _objects(rows: Rows) -> Objects:
     boxes = np.stack([rows.floats(corner) for corner in CORNERS], axis=1)
-    if rows.sizes is not None:
-        boxes = boxes / np.repeat(rows.sizes, 2, axis=1)  # xmin, xmax, ymin, ymax
+    if rows.units is not None:
+        boxes = boxes / np.repeat(rows.units, 2, axis=1)  # xmin, xmax, ymin, ymax
     return Objects(rows.images, rows.classes["label"], boxes)
 
 

@@ -65,12 +65,14 @@ class EvaluatedImages(NamedTuple):
 
     Attributes:
         keys: of the images, (k,) uint64, sorted.
+        sizes: their widths and heights, (k, 2) float64; NaN where they aren't known.
         cases: what is in them, by task.
         labels: that were verified.
         left_out: rows that can't be evaluated.
     """
 
     keys: np.ndarray
+    sizes: np.ndarray
     cases: Mapping[str, Case]
     labels: ImageLabels
     left_out: list[LeftOut]
@@ -129,19 +131,20 @@ def arrange_bucket(
             of_coco, coco_results.whole_keys(given[DETECTION].keys, keys), given[DETECTION].keys
         ),
     )
+    sizes = _sizes(of_images, keys)
     rows, left_out = {}, []
     for dtype, some in given.items():
         rows[dtype], sources, others = _evaluated(some, dtype, keys, tree)
         in_pixels = np.isin(sources, _origins(kinds, _IN_PIXELS))
         if in_pixels.any():
-            sizes = _sizes(of_images, keys)[rows[dtype].images]
-            sizes = np.where(in_pixels[:, None], sizes, 1.0)
-            rows[dtype] = dataclasses.replace(rows[dtype], sizes=sizes)
+            units = np.where(in_pixels[:, None], sizes[rows[dtype].images], 1.0)
+            rows[dtype] = dataclasses.replace(rows[dtype], units=units)
         if dtype in (DETECTION, DETECTED_MASK, DETECTED_PAIR):
             left_out += others
     confidence = rows[TRUE_LABEL].floats("confidence")
     return EvaluatedImages(
         keys,
+        sizes,
         {task: TASKS[task].arrange(rows) for task in tasks},
         ImageLabels(rows[TRUE_LABEL].images, rows[TRUE_LABEL].classes["label"], confidence > 0),
         left_out,

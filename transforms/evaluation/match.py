@@ -11,17 +11,20 @@ from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 
 from transforms import progress
 from transforms.dataset.classes import decode_labels
-from transforms.evaluation.bucket import arrange_bucket
+from transforms.evaluation.boxes import XMAX, XMIN, YMAX, YMIN
+from transforms.evaluation.bucket import EvaluatedImages, arrange_bucket
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.matching import Matches, Verdict
-from transforms.evaluation.objects import Case
+from transforms.evaluation.objects import Case, Objects
 from transforms.evaluation.protocols import Rules
 from transforms.evaluation.tasks import TASKS
 from transforms.exchange.batches import BucketBatches, KeyedBatch
 
 #: Origins of the batches that go to classes.
 RANKED, TRUTHS = 0, 1
+#: Likewise, of boxes that are matched where their class is measured.
+COCO_DETECTIONS, COCO_TRUTHS = 2, 3
 #: Spreads numbers over all keys: 2^64 divided by the golden ratio.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 #: So many of the best detections of an image are looked at for recall.
@@ -101,8 +104,11 @@ class MatchBucketFn(beam.DoFn):
             case, match = images.cases[run.task], TASKS[run.task].match
             if run.checks_itself:
                 case = case.of_itself()
-            matches = match(case, images.labels, self._tree, run.rules, run.iou)
             place = bucket * len(self.runs) + number
+            if match is None:
+                yield from self._unmatched(number, images, case, place, self._tree)
+                continue
+            matches = match(case, images.labels, self._tree, run.rules, run.iou)
             yield from self._by_class(number, images.keys, case, matches, place, self._tree)
             if run.is_kept and self.files:
                 self.files.write(run.name, bucket, images.keys, case, matches, self._tree)
@@ -144,16 +150,52 @@ class MatchBucketFn(beam.DoFn):
         pools = TASKS[run.task].pools
         for origin, columns in ((RANKED, ranked), (TRUTHS, truths)):
             rows = _with_pool(columns, len(tree.labels)) if pools else columns
-            groups = np.uint64(number * (len(tree.labels) + 1) + 1)
-            groups = groups + rows["class"].astype(np.uint64)
-            runs = np.full(len(groups), number, np.int16)
-            if len(groups):
-                batch = pa.record_batch({"key": groups * _SPREAD, "run": runs, **rows})
-                yield KeyedBatch(origin, place, batch)
+            yield from _keyed(origin, place, number, rows, len(tree.labels))
         cells = matches.classes * np.int64(len(Verdict)) + matches.verdicts
         best = _true_among_best(case, detections, found) if pools else ()
         counts = VerdictCounts(number, *np.unique(cells, return_counts=True), best)
         yield TaggedOutput("verdicts", counts)
+
+    def _unmatched(
+        self, number: int, images: EvaluatedImages, case: Case, place: int, tree: ClassTree
+    ) -> Iterator[Any]:
+        """Yields the boxes of a run, in order of their images and rows."""
+        for origin, objects, values in (
+            (COCO_DETECTIONS, case.detections, case.scores),
+            (COCO_TRUTHS, case.truths, case.is_group.astype(np.float64)),
+        ):
+            sound = np.flatnonzero(np.isfinite(objects.boxes).all(axis=1))
+            order = sound[np.lexsort((sound, objects.images[sound]))]
+            some = objects.take(order)
+            columns = {"class": some.classes, "image": images.keys[some.images]}
+            columns |= {"value": values[order], **_in_pixels(some, images.sizes)}
+            yield from _keyed(origin, place, number, columns, len(tree.labels))
+
+
+def _in_pixels(objects: Objects, sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns left, top, width and height of boxes in pixels, and whether they are known to be: in
+    a picture whose size isn't known, they are parts of it."""
+    boxes, own = objects.boxes, sizes[objects.images]
+    is_known = np.isfinite(own[:, 0]) & np.isfinite(own[:, 1])
+    width, height = np.where(is_known[:, None], own, 1.0).T
+    return {
+        "left": boxes[:, XMIN] * width,
+        "top": boxes[:, YMIN] * height,
+        "width": (boxes[:, XMAX] - boxes[:, XMIN]) * width,
+        "height": (boxes[:, YMAX] - boxes[:, YMIN]) * height,
+        "is_known": is_known,
+    }
+
+
+def _keyed(
+    origin: int, place: int, run: int, columns: Mapping[str, np.ndarray], classes: int
+) -> Iterator[KeyedBatch]:
+    """Yields rows of a run, if there are some, with keys by their classes."""
+    groups = np.uint64(run * (classes + 1) + 1) + columns["class"].astype(np.uint64)
+    if len(groups):
+        runs = np.full(len(groups), run, np.int16)
+        rows = pa.record_batch({"key": groups * _SPREAD, "run": runs, **columns})
+        yield KeyedBatch(origin, place, rows)
 
 
 def _with_pool(columns: Mapping[str, np.ndarray], pool: int) -> dict[str, np.ndarray]:
@@ -178,8 +220,8 @@ def _true_among_best(case: Case, detections: np.ndarray, found: np.ndarray) -> t
 class MatchBuckets(beam.PTransform):
     """`(bucket, batches)` → keyed batches by class, and counts.
 
-    Outputs, by tag: `batches`, of the origins `RANKED` and `TRUTHS`; `verdicts`, `VerdictCounts`;
-    `left_out`, `LeftOut`; and `images`, how many a bucket has.
+    Outputs, by tag: `batches`, of the origins `RANKED` and `TRUTHS`, or of `COCO_…`; `verdicts`,
+    `VerdictCounts`; `left_out`, `LeftOut`; and `images`, how many a bucket has.
 
     Attributes:
         runs: the evaluations.

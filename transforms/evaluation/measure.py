@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import apache_beam as beam
 import numpy as np
 
+from transforms.evaluation.coco_metric import FIGURES, CocoObjects, measure
 from transforms.evaluation.curves import Curve, make_curve
-from transforms.evaluation.match import RANKED, TRUTHS
+from transforms.evaluation.match import COCO_DETECTIONS, COCO_TRUTHS, RANKED, TRUTHS
 from transforms.exchange.batches import BucketBatches
 
 #: So many points of a curve are kept, for plots.
@@ -16,6 +17,13 @@ CURVE_POINTS = 101
 #: Origins of batches with the columns that are taken of them.
 _RANKED = RANKED, {"score": np.float64, "found": np.float32}
 _TRUTHS = TRUTHS, {"worth": np.float64, "is_group": np.bool_, "image": np.uint64}
+_SIDES = ("left", "top", "width", "height")
+_OF_COCO = {
+    **dict.fromkeys((*_SIDES, "value"), np.float64),
+    "image": np.uint64,
+    "is_known": np.bool_,
+}
+_COCO_DETECTIONS, _COCO_TRUTHS = (COCO_DETECTIONS, _OF_COCO), (COCO_TRUTHS, _OF_COCO)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +43,7 @@ class ClassFigures:
             is no curve.
         curve: precision at `CURVE_POINTS` recalls from 0 to 1, the best of those at that recall or
             a higher one.
+        coco: of COCO's metric: its `FIGURES`, None for what isn't known; else empty.
     """
 
     run: int
@@ -47,29 +56,69 @@ class ClassFigures:
     average_precision: float | None
     best: tuple[float, float, float, float] | None
     curve: tuple[float, ...]
+    coco: tuple[float | None, ...] = ()
 
 
 class MeasureClassesFn(beam.DoFn):
     """Measures all classes of a bucket."""
 
     def process(self, element: tuple[int, BucketBatches]) -> Iterable[ClassFigures]:
-        ranked, truths = (_columns(element[1], *each) for each in (_RANKED, _TRUTHS))
-        order = np.argsort(ranked["group"], kind="stable")
-        true_order = np.argsort(truths["group"], kind="stable")
-        groups, true_groups = ranked["group"][order], truths["group"][true_order]
-        for group in np.union1d(groups, true_groups).tolist():
-            own = order[_span(groups, group)]
-            # What is equal stays in the order of images and rows, whichever worker had them.
-            own = own[np.argsort(-ranked["score"][own], kind="stable")]
-            some = true_order[_span(true_groups, group)]
-            counts = (
-                len(some),
-                int(truths["is_group"][some].sum()),
-                len(np.unique(truths["image"][some])),
-            )
-            worth = float(truths["worth"][some].sum())
-            found = ranked["found"][own].astype(np.float64)
-            yield _measure(group, ranked["score"][own], found, worth, counts)
+        yield from _of_matches(element[1])
+        yield from _of_coco(element[1])
+
+
+def _of_matches(batches: BucketBatches) -> Iterator[ClassFigures]:
+    ranked, truths = (_columns(batches, *each) for each in (_RANKED, _TRUTHS))
+    order = np.argsort(ranked["group"], kind="stable")
+    true_order = np.argsort(truths["group"], kind="stable")
+    groups, true_groups = ranked["group"][order], truths["group"][true_order]
+    for group in np.union1d(groups, true_groups).tolist():
+        own = order[_span(groups, group)]
+        # What is equal stays in the order of images and rows, whichever worker had them.
+        own = own[np.argsort(-ranked["score"][own], kind="stable")]
+        some = true_order[_span(true_groups, group)]
+        counts = (
+            len(some),
+            int(truths["is_group"][some].sum()),
+            len(np.unique(truths["image"][some])),
+        )
+        worth = float(truths["worth"][some].sum())
+        found = ranked["found"][own].astype(np.float64)
+        yield _measure(group, ranked["score"][own], found, worth, counts)
+
+
+def _of_coco(batches: BucketBatches) -> Iterator[ClassFigures]:
+    found, truths = (_columns(batches, *each) for each in (_COCO_DETECTIONS, _COCO_TRUTHS))
+    order = np.argsort(found["group"], kind="stable")
+    true_order = np.argsort(truths["group"], kind="stable")
+    groups, true_groups = found["group"][order], truths["group"][true_order]
+    for group in np.union1d(groups, true_groups).tolist():
+        own, some = order[_span(groups, group)], true_order[_span(true_groups, group)]
+        figures = measure(_coco_objects(truths, some), _coco_objects(found, own))
+        is_known = found["is_known"][own].all() and truths["is_known"][some].all()
+        values = tuple(
+            value if is_known or not needs_sizes else None
+            for value, needs_sizes in zip(figures.values, FIGURES.values(), strict=True)
+        )
+        is_group = truths["value"][some] > 0
+        yield ClassFigures(
+            group >> 32,
+            group & 0xFFFFFFFF,
+            float((~is_group).sum()),
+            len(some),
+            int(is_group.sum()),
+            len(np.unique(truths["image"][some])),
+            len(own),
+            values[0],
+            None,
+            tuple(figures.curve),
+            values,
+        )
+
+
+def _coco_objects(columns: Mapping[str, np.ndarray], places: np.ndarray) -> CocoObjects:
+    sides = [columns[name][places] for name in _SIDES]
+    return CocoObjects(columns["image"][places], np.stack(sides, axis=1), columns["value"][places])
 
 
 def _columns(

@@ -1,8 +1,8 @@
 """The protocols of evaluation: which rules each has, by name.
 
-All but one are those of the Object Detection API's evaluators
+All but two are those of the Object Detection API's evaluators
 (https://storage.googleapis.com/openimages/web/evaluation.html); `mmdet` is that of MMDetection's
-`OpenImagesMetric`.
+`OpenImagesMetric`, and `coco` that of COCO.
 """
 
 import dataclasses
@@ -91,6 +91,12 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             "boxes",
             Rules(True, True, False, True, 1.0),
             "as MMDetection: detections are expanded by the hierarchy too, image labels aren't",
+        ),
+        "coco": Protocol(
+            "DetectionBoxes_Precision/mAP",
+            "coco",
+            Rules(False, False, False, False, 0.0),
+            "COCO's, at thresholds from 0.5 to 0.95: boxes as they are, groups as crowds",
         ),
     }
 )

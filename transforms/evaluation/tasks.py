@@ -35,7 +35,7 @@ class Task(NamedTuple):
         truths: kinds of the ground truth that it needs, image labels apart.
         detections: kinds of predictions, any of which will do.
         arrange: makes a case of the rows of a bucket.
-        match: matches it.
+        match: matches it; None where classes are matched as they are measured (`coco_metric`).
         pools: whether average precision is also measured over all classes at once, and how much
             is found by the best detections of each image.
     """
@@ -44,13 +44,14 @@ class Task(NamedTuple):
     truths: Sequence[str]
     detections: Sequence[str]
     arrange: Callable[[Mapping[pa.StructType, Rows]], Case]
-    match: Callable[[Case, ImageLabels, ClassTree, Rules, float], Matches]
+    match: Callable[[Case, ImageLabels, ClassTree, Rules, float], Matches] | None
     pools: bool = False
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         "boxes": Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, match_boxes),
+        "coco": Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, None),
         "masks": Task(
             "masks",
             (BOXES.name, MASKS.name),

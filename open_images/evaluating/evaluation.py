@@ -1,23 +1,21 @@
-"""What an evaluation has found, and the files of its report."""
+"""What an evaluation has found."""
 
-import csv
 import dataclasses
-import io
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from transforms.evaluation.bootstrap import interval
 from transforms.evaluation.coco_metric import FIGURES
 from transforms.evaluation.match import BEST, Run
 from transforms.evaluation.protocols import PROTOCOLS
+from transforms.evaluation.slices import SLICES
 from transforms.evaluation.summary import ClassSummary, Summary
-from transforms.releases.documents import to_json
 
-#: Files of a report.
-REPORT, PER_CLASS, MATCHES = "report.json", "per_class.csv", "matches"
+#: From how many boxes in the ground truth a class is common, and frequent; below it is rare.
+FREQUENCIES = {"rare": 0, "common": 10, "frequent": 100}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +30,9 @@ class ClassResult:
         boxes: how many boxes there are, groups included.
         groups: how many of these are around groups.
         images: how many images have a box of it.
+        frequency: one of `FREQUENCIES`, by its boxes.
+        depth: steps from the root of the hierarchy; None for a class outside of it.
+        low, high: between which the average precision is in 95% of replicates; None without these.
         verdicts: how many detections got each verdict.
         score, precision, recall, f1: where F1 is best; None where nothing was found.
         curve: precision at recalls from 0 to 1, evenly spaced.
@@ -44,12 +45,58 @@ class ClassResult:
     boxes: int
     groups: int
     images: int
+    frequency: str
+    depth: int | None
+    low: float | None
+    high: float | None
     verdicts: Mapping[str, int]
     score: float | None
     precision: float | None
     recall: float | None
     f1: float | None
     curve: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceResult:
+    """A part of the ground truth.
+
+    Attributes:
+        kind: by what it is told, such as `area`.
+        value: such as `small`.
+        truths: how much ground truth it has.
+        recall: how much of that is found, at whatever score; None where it has none.
+        mean_average_precision: over the classes that have some of it; None where it has none.
+        classes: how many these are.
+    """
+
+    kind: str
+    value: str
+    truths: float
+    recall: float | None
+    mean_average_precision: float | None
+    classes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+    """Detections of one class that are wrong for one reason.
+
+    Attributes:
+        label: MID of the class.
+        name: its display name.
+        taken_for: MID of the class of the objects that they overlap; None where there are none.
+        taken_for_name: its display name.
+        reason: name of a `Reason`.
+        count: how many there are.
+    """
+
+    label: str
+    name: str
+    taken_for: str | None
+    taken_for_name: str | None
+    reason: str
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +113,11 @@ class ProtocolResult:
         recalls: of relationships: how much of the ground truth the best detections of each image
             find, by how many these are.
         coco: of `coco`: its figures by name; None for what isn't known.
+        replicates: the mean average precision of each replicate; None where no class has one.
+        interval: between which it is in 95% of these; None without them.
+        slices: of the ground truth, and of the classes by frequency; none of relationships, and
+            beyond the first threshold.
+        confusions: likewise.
     """
 
     protocol: str
@@ -76,6 +128,15 @@ class ProtocolResult:
     weighted_average_precision: float | None = None
     recalls: Mapping[int, float] = dataclasses.field(default_factory=dict)
     coco: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    replicates: Sequence[float | None] = ()
+    interval: tuple[float, float] | None = None
+    slices: Sequence[SliceResult] = ()
+    confusions: Sequence[Confusion] = ()
+
+    @property
+    def threshold(self) -> str:
+        """The threshold for people."""
+        return "0.5:0.95" if self.iou is None else f"{self.iou:g}"
 
     @property
     def num_classes(self) -> int:
@@ -87,6 +148,13 @@ class ProtocolResult:
         sums: Counter[str] = Counter()
         for each in self.classes:
             sums.update(each.verdicts)
+        return sums
+
+    def reasons(self) -> Counter[str]:
+        """Returns how many detections are wrong for each reason."""
+        sums: Counter[str] = Counter()
+        for each in self.confusions:
+            sums[each.reason] += each.count
         return sums
 
 
@@ -180,120 +248,136 @@ class Evaluation:
 
 
 def make_results(
-    summary: Summary, runs: Sequence[Run], names: Mapping[str, str]
+    summary: Summary, runs: Sequence[Run], classes: Sequence[Mapping[str, Any]]
 ) -> list[ProtocolResult]:
     """Returns the result of each run.
 
     Args:
         summary: of the evaluation.
         runs: in the order of the summary.
-        names: display names of classes by MID.
+        classes: as of `build_classes`: labels, names, parents.
     """
+    names = {each["label"]: each["name"] for each in classes if each["name"]}
+    depths = _depths({each["label"]: each["parents"] for each in classes})
     found = []
     for run, summed in zip(runs, summary.runs, strict=True):
         results = sorted(
-            (_class(each, names) for each in summed.classes), key=lambda each: each.label
+            (_class(each, names, depths) for each in summed.classes), key=lambda each: each.label
         )
-        precisions = [
-            each.average_precision for each in results if each.average_precision is not None
-        ]
         protocol = PROTOCOLS.get(run.name)
-        metric = protocol.metric.format(run.iou) if protocol else ""
-        mean = float(np.mean(precisions)) if precisions else None
         pool = summed.pool or {}
         recalls = {}
         if pool.get("truths"):
             counts = zip(BEST, summed.true_among_best, strict=True)
             recalls = {best: count / pool["truths"] for best, count in counts}
-        weighted = pool.get("average_precision")
         figures = [each.figures for each in summed.classes if each.figures]
-        of_coco = _mean_figures([each["coco"] for each in figures if each["coco"]])
-        iou = None if run.task == "coco" else run.iou
+        values = np.array(summed.replicates, np.float64)  # None becomes NaN
         found.append(
-            ProtocolResult(run.name, iou, metric, mean, results, weighted, recalls, of_coco)
+            ProtocolResult(
+                run.name,
+                None if run.task == "coco" else run.iou,
+                protocol.metric.format(run.iou) if protocol else "",
+                _mean(each.average_precision for each in results),
+                results,
+                pool.get("average_precision"),
+                recalls,
+                _mean_figures([each["coco"] for each in figures if each["coco"]]),
+                summed.replicates,
+                interval(values),
+                _slices([each["slices"] for each in figures if each["slices"]], results),
+                [
+                    Confusion(
+                        label,
+                        names.get(label, label),
+                        other,
+                        names.get(other, other) if other else None,
+                        reason,
+                        count,
+                    )
+                    for label, other, reason, count in summed.confusions
+                ],
+            )
         )
+    return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Returns the mean of what is known."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _depths(parents: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Returns how many steps classes of a hierarchy are from its roots, at least."""
+    depths = {parent: 0 for some in parents.values() for parent in some}
+    depths = {label: 0 for label in depths if not parents.get(label)}
+    level = depths
+    below: dict[str, list[str]] = {}
+    for label, some in parents.items():
+        for parent in some:
+            below.setdefault(parent, []).append(label)
+    while level:
+        level = {
+            label: depth + 1
+            for parent, depth in level.items()
+            for label in below.get(parent, ())
+            if label not in depths
+        }
+        depths |= level
+    return depths
+
+
+def _slices(
+    classes: Sequence[Sequence[tuple[float, float, float | None]]],
+    results: Sequence[ClassResult],
+) -> list[SliceResult]:
+    """Returns the slices of the ground truth, those of the classes by frequency last."""
+    if not classes:
+        return []
+    found = []
+    for (kind, value), figures in zip(SLICES, zip(*classes, strict=True), strict=True):
+        truths = sum(each[0] for each in figures)
+        recall = sum(each[1] for each in figures) / truths if truths else None
+        precisions = [each[2] for each in figures]
+        count = sum(each is not None for each in precisions)
+        found.append(SliceResult(kind, value, truths, recall, _mean(precisions), count))
+    for name in FREQUENCIES:
+        own = [each for each in results if each.frequency == name and each.truths]
+        truths = sum(each.truths for each in own)
+        hits = sum(each.verdicts["true_positive"] + each.verdicts["found_group"] for each in own)
+        mean = _mean(each.average_precision for each in own)
+        recall = hits / truths if truths else None
+        found.append(SliceResult("frequency", name, truths, recall, mean, len(own)))
     return found
 
 
 def _mean_figures(classes: Sequence[Sequence[float | None]]) -> dict[str, float | None]:
     """Returns the means of COCO's figures over the classes that have them."""
-    means: dict[str, float | None] = {}
-    for name, values in zip(FIGURES, zip(*classes, strict=True), strict=False):
-        known = [value for value in values if value is not None]
-        means[name] = float(np.mean(known)) if known else None
-    return means
+    columns = zip(*classes, strict=True)
+    return {name: _mean(values) for name, values in zip(FIGURES, columns, strict=False)}
 
 
-def _class(each: ClassSummary, names: Mapping[str, str]) -> ClassResult:
+def _class(each: ClassSummary, names: Mapping[str, str], depths: Mapping[str, int]) -> ClassResult:
     figures = each.figures or {}
     score, precision, recall, f1 = figures.get("best") or (None, None, None, None)
+    low, high = figures.get("interval") or (None, None)
+    boxes = figures.get("boxes", 0)
     return ClassResult(
-        each.label,
-        names.get(each.label) or each.label,
-        figures.get("average_precision"),
-        figures.get("truths", 0.0),
-        figures.get("boxes", 0),
-        figures.get("groups", 0),
-        figures.get("images", 0),
-        each.verdicts,
-        score,
-        precision,
-        recall,
-        f1,
-        figures.get("curve", ()),
+        label=each.label,
+        name=names.get(each.label) or each.label,
+        average_precision=figures.get("average_precision"),
+        truths=figures.get("truths", 0.0),
+        boxes=boxes,
+        groups=figures.get("groups", 0),
+        images=figures.get("images", 0),
+        frequency=[name for name, least in FREQUENCIES.items() if boxes >= least][-1],
+        depth=depths.get(each.label),
+        low=low,
+        high=high,
+        verdicts=each.verdicts,
+        score=score,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        curve=figures.get("curve", ()),
     )
-
-
-def encode_report(evaluation: Evaluation) -> bytes:
-    """Returns the content of `report.json`; it is the same wherever the evaluation ran."""
-    return to_json(
-        {
-            "images": evaluation.images,
-            "metrics": evaluation.metrics(),
-            "protocols": [
-                {
-                    "protocol": each.protocol,
-                    "iou": each.iou,
-                    "mean_average_precision": each.mean_average_precision,
-                    **_of_relationships(each),
-                    "classes_with_ground_truth": each.num_classes,
-                    "ground_truth": sum(one.truths for one in each.classes),
-                    **({"figures": each.coco} if each.coco else {}),
-                    "verdicts": each.verdicts(),
-                }
-                for each in evaluation.results
-            ],
-            "steps": [dataclasses.asdict(each) for each in evaluation.steps],
-            "sources": [dataclasses.asdict(each) for each in evaluation.sources],
-        }
-    )
-
-
-def _of_relationships(result: ProtocolResult) -> dict[str, float | None]:
-    if not result.recalls:
-        return {}
-    recalls = {f"recall_at_{best}": recall for best, recall in result.recalls.items()}
-    return {"weighted_average_precision": result.weighted_average_precision, **recalls}
-
-
-def encode_classes(results: Sequence[ProtocolResult]) -> bytes:
-    """Returns the content of `per_class.csv`: a class in each run a row."""
-    sink = io.StringIO()
-    verdicts = sorted({name for each in results for one in each.classes for name in one.verdicts})
-    fields = [
-        field.name
-        for field in dataclasses.fields(ClassResult)
-        if field.name not in ("verdicts", "curve")
-    ]
-    table = csv.writer(sink, lineterminator="\n")
-    table.writerow(["protocol", "iou", *fields, *verdicts])
-    for result in results:
-        for each in result.classes:
-            values: list[Any] = [getattr(each, name) for name in fields]
-            counts = [each.verdicts.get(name, 0) for name in verdicts]
-            table.writerow([result.protocol, result.iou, *map(_text, values), *counts])
-    return sink.getvalue().encode()
-
-
-def _text(value: Any) -> Any:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value

@@ -82,6 +82,13 @@ class EvaluateFlags:
         help="also show what each rule changes, step by step from the first of --protocol to the "
         "next",
     )
+    bootstrap: int = _rule_flag(
+        values.natural,
+        0,
+        metavar="NUMBER",
+        help="how many replicates to draw of the images, for intervals of average precision, such "
+        "as 200. Default: 0, none",
+    )
     max_bad_rate: float = _rule_flag(
         values.fraction,
         0.01,

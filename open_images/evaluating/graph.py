@@ -124,7 +124,7 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
     figures = (
         matched.batches
         | "ByClass" >> Exchange(plan.buckets, transport)
-        | "Measure" >> beam.ParDo(MeasureClassesFn())
+        | "Measure" >> beam.ParDo(MeasureClassesFn(plan.runs))
     )
     summarise = SummariseFn(plan.runs, inputs.sources, plan.work.path, plan.options)
     lists = (unnamed, figures, matched.verdicts, matched.left_out, matched.images)

@@ -8,16 +8,16 @@ from functools import partial
 from open_images.building.monitor import WorkMonitor
 from open_images.building.temporary_run import TemporaryRun
 from open_images.evaluating import explain
-from open_images.evaluating.evaluation import (
+from open_images.evaluating.documents import (
+    CONFUSIONS,
     MATCHES,
     PER_CLASS,
     REPORT,
-    Evaluation,
-    SourceResult,
     encode_classes,
+    encode_confusions,
     encode_report,
-    make_results,
 )
+from open_images.evaluating.evaluation import Evaluation, SourceResult, make_results
 from open_images.evaluating.flags import EvaluateFlags
 from open_images.evaluating.graph import EvaluationPlan, define_evaluation
 from open_images.evaluating.inputs import PREDICTIONS, Inputs, find_inputs
@@ -54,7 +54,14 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         for notice in inputs.notices:
             self._log(f"note: {notice.path}: {notice.text}")
         protocols = [
-            Run(name, PROTOCOLS[name].task, PROTOCOLS[name].rules, iou, iou == flags.iou[0])
+            Run(
+                name,
+                PROTOCOLS[name].task,
+                PROTOCOLS[name].rules,
+                iou,
+                iou == flags.iou[0],
+                flags.bootstrap,
+            )
             for iou in flags.iou
             for name in flags.protocol
             if PROTOCOLS[name].task != "coco" or iou == flags.iou[0]  # it has thresholds of its own
@@ -83,8 +90,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         sources = _sources(inputs, summary)
         self._write(BAD_ROWS, bad_rows)
         self._refuse_losses(sources)
-        names = {each["label"]: each["name"] for each in inputs.classes if each["name"]}
-        results = make_results(summary, runs, names)
+        results = make_results(summary, runs, inputs.classes)
         count = len(protocols)
         steps = []
         if flags.explain:
@@ -100,6 +106,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             notes=self._notes,
         )
         self._write(PER_CLASS, encode_classes(evaluation.results))
+        self._write(CONFUSIONS, encode_confusions(evaluation.results))
         self._write(REPORT, encode_report(evaluation))
         if flags.self_check:
             self._check_itself(evaluation)
@@ -111,7 +118,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             mean = each.mean_average_precision
             if mean is not None and mean < 1:
                 raise self._error(
-                    f"--self_check: {each.protocol} at {each.iou:g} is {mean:.6f}, and not 1: "
+                    f"--self_check: {each.protocol} at {each.threshold} is {mean:.6f}, and not 1: "
                     "objects of the ground truth repeat each other or have no area: see "
                     f"{MATCHES} in --output"
                 )
@@ -130,7 +137,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             raise UsageError(f"--output {output}: it is no folder: name another place")
         else:
             entries = []
-        known = {REPORT, PER_CLASS, MATCHES, BAD_ROWS}
+        known = {REPORT, PER_CLASS, CONFUSIONS, MATCHES, BAD_ROWS}
         names = {
             os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
             for entry in entries

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 
 from open_images import evaluating
 from open_images.errors import BuildError
-from open_images.evaluating.evaluation import (
-    ClassResult,
-    Evaluation,
-    ProtocolResult,
-    encode_report,
-)
+from open_images.evaluating.documents import encode_report
+from open_images.evaluating.evaluation import ClassResult, Evaluation, ProtocolResult
 from open_images.evaluating.flags import EvaluateFlags
 from pipelines.cli.output import fail, print_result
 from pipelines.cli.progress import ProgressDisplay
@@ -74,7 +70,7 @@ def render(evaluation: Evaluation) -> str:
         rows.append(
             (
                 each.protocol,
-                "0.5:0.95" if each.iou is None else f"{each.iou:g}",
+                each.threshold,
                 _percent(each.mean_average_precision),
                 each.num_classes,
                 *_count_verdicts(each),

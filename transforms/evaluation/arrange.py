@@ -20,6 +20,7 @@ from transforms.evaluation.kinds.rows import (
 )
 from transforms.evaluation.masks import enclosing_boxes
 from transforms.evaluation.objects import Case, Objects, Pairs, Rle
+from transforms.evaluation.slices import of_truths
 
 _ENDS = ("label1", "label2")
 
@@ -57,8 +58,13 @@ def labels_of(dtype: pa.StructType) -> list[str]:
 def of_boxes(rows: Mapping[pa.StructType, Rows]) -> Case[Objects]:
     """Boxes, as they are."""
     truths, detections = rows[TRUE_BOX], rows[DETECTION]
+    boxes = _objects(truths)
     return Case(
-        _objects(truths), _is_group(truths), _objects(detections), detections.floats("score")
+        boxes,
+        _is_group(truths),
+        _objects(detections),
+        detections.floats("score"),
+        slices=of_truths(truths.values, boxes.boxes),
     )
 
 
@@ -81,6 +87,12 @@ def of_masks(rows: Mapping[pa.StructType, Rows]) -> Case[Objects]:
         detections.floats("score"),
         [true_masks[at] for at in (*places, *alone)],
         detected,
+        np.concatenate(
+            [
+                of_truths(boxes.values, truths.boxes),
+                of_truths(masks.values, of_masks_.boxes)[alone],
+            ]
+        ),
     )
 
 

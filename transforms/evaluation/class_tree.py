@@ -76,6 +76,24 @@ class ClassTree:
         above, below = Reach.of(labels, hierarchy.above), Reach.of(labels, hierarchy.below)
         return cls(pa.array(labels, pa.string()), above, below)
 
+    def are_related(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Returns for each pair whether one is above the other, or both have a class above them,
+        the root apart: (n,) bool.
+
+        Args:
+            one: (n,) int32.
+            other: likewise.
+        """
+        size = len(self.labels)
+        pairs, inverse = np.unique(one.astype(np.int64) * size + other, return_inverse=True)
+        first, second = np.divmod(pairs, size)
+        places, above = self.above.expand(first.astype(np.int32))
+        others, above_others = self.above.expand(second.astype(np.int32))
+        shared = np.isin(places * size + above, others * size + above_others)
+        found = np.zeros(len(pairs), bool)
+        found[places[shared]] = True
+        return found[inverse]
+
     def numbers(self, labels: pa.Array) -> np.ndarray:
         """Returns the number of each label, plain or a dictionary: (n,) int32, -1 for one that
         isn't evaluated."""

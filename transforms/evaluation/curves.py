@@ -31,7 +31,9 @@ class Curve(NamedTuple):
         return float(np.sum((recalls[steps] - recalls[steps - 1]) * envelope[steps]))
 
 
-def make_curve(scores: np.ndarray, found: np.ndarray, truths: float) -> Curve:
+def make_curve(
+    scores: np.ndarray, found: np.ndarray, truths: float, times: np.ndarray | None = None
+) -> Curve:
     """Returns the curve of a class.
 
     Args:
@@ -39,7 +41,12 @@ def make_curve(scores: np.ndarray, found: np.ndarray, truths: float) -> Curve:
         found: how much of the ground truth each has found, (n,) float64: 1, the weight of a group,
             or 0 for a false positive.
         truths: how much ground truth there is, more than 0.
+        times: how often each detection counts, (n,) float64; None for once.
     """
-    true = np.cumsum(found)
-    false = np.cumsum((found <= 0).astype(np.float64))
+    is_false = (found <= 0).astype(np.float64)
+    if times is not None:
+        found, is_false = found * times, is_false * times
+        some = times > 0
+        scores, found, is_false = scores[some], found[some], is_false[some]
+    true, false = np.cumsum(found), np.cumsum(is_false)
     return Curve(scores, true / (true + false), true / truths)

@@ -16,8 +16,10 @@ from transforms.evaluation.bucket import EvaluatedImages, arrange_bucket
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.matching import Matches, Verdict
-from transforms.evaluation.objects import Case, Objects
+from transforms.evaluation.objects import Case, Objects, Pairs
 from transforms.evaluation.protocols import Rules
+from transforms.evaluation.reasons import NO_REASONS, Reason, Reasons, find_reasons
+from transforms.evaluation.slices import of_false
 from transforms.evaluation.tasks import TASKS
 from transforms.exchange.batches import BucketBatches, KeyedBatch
 
@@ -29,6 +31,7 @@ COCO_DETECTIONS, COCO_TRUTHS = 2, 3
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 #: So many of the best detections of an image are looked at for recall.
 BEST = (50, 100)
+_NO_SLICES = np.zeros(1, np.int32)
 
 
 class Run(NamedTuple):
@@ -39,7 +42,9 @@ class Run(NamedTuple):
         task: what is compared, as of `TASKS`.
         rules: what decides.
         iou: the threshold.
-        is_kept: whether its matches are written to files.
+        is_kept: whether its matches are written to files, and detections told why they are wrong,
+            and slices measured.
+        replicates: how many there are for intervals.
         checks_itself: whether the ground truth is taken for what was detected.
     """
 
@@ -48,6 +53,7 @@ class Run(NamedTuple):
     rules: Rules
     iou: float
     is_kept: bool
+    replicates: int = 0
     checks_itself: bool = False
 
     def of_itself(self) -> Self:
@@ -64,12 +70,16 @@ class VerdictCounts(NamedTuple):
         cells: class and verdict, as `class * len(Verdict) + verdict`: (n,) int64, sorted.
         counts: (n,) int64.
         true_among_best: how many true positives are among the `BEST` detections of each image.
+        confusions: class, the class that it was taken for, and `Reason`, as
+            `(class * (classes + 1) + other + 1) * len(Reason) + reason`: (n,) int64, sorted; and
+            how many detections have them, (n,) int64. The other class is -1 where there is none.
     """
 
     run: int
     cells: np.ndarray
     counts: np.ndarray
     true_among_best: tuple[int, ...]
+    confusions: tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(eq=False)
@@ -97,8 +107,9 @@ class MatchBucketFn(beam.DoFn):
         if self._tree is None:
             others = sorted(frozenset().union(*new_labels).difference(known.to_pylist()))
             self._tree = ClassTree.of([*known.to_pylist(), *others], self.parents)
+        tree = self._tree
         tasks = dict.fromkeys(run.task for run in self.runs)
-        images = arrange_bucket(batches, self.kinds, known, self._tree, tasks)
+        images = arrange_bucket(batches, self.kinds, known, tree, tasks)
         yield from (TaggedOutput("left_out", count) for count in images.left_out)
         for number, run in enumerate(self.runs):
             case, match = images.cases[run.task], TASKS[run.task].match
@@ -106,12 +117,17 @@ class MatchBucketFn(beam.DoFn):
                 case = case.of_itself()
             place = bucket * len(self.runs) + number
             if match is None:
-                yield from self._unmatched(number, images, case, place, self._tree)
+                yield from self._unmatched(number, images, case, place, tree)
                 continue
-            matches = match(case, images.labels, self._tree, run.rules, run.iou)
-            yield from self._by_class(number, images.keys, case, matches, place, self._tree)
+            matches = match(case, images.labels, tree, run.rules, run.iou)
+            reasons = NO_REASONS
+            if run.is_kept and not isinstance(case.truths, Pairs):
+                reasons = find_reasons(case, matches, tree, run.iou)
+            yield from self._by_class(
+                number, images.keys, case, matches, reasons, place, len(tree.labels)
+            )
             if run.is_kept and self.files:
-                self.files.write(run.name, bucket, images.keys, case, matches, self._tree)
+                self.files.write(run.name, bucket, images.keys, case, matches, reasons, tree)
         yield TaggedOutput("images", len(images.keys))
         progress.add(self.progress_folder, buckets=1, images=len(images.keys))
 
@@ -119,10 +135,11 @@ class MatchBucketFn(beam.DoFn):
         self,
         number: int,
         keys: np.ndarray,
-        case: Case,
+        case: Case[Objects],
         matches: Matches,
+        reasons: Reasons,
         place: int,
-        tree: ClassTree,
+        classes: int,
     ) -> Iterator[Any]:
         """Yields the ranked detections, the ground truth, and the counts of verdicts of a run.
 
@@ -140,20 +157,33 @@ class MatchBucketFn(beam.DoFn):
             "class": matches.classes[ranked_at],
             "score": case.scores[detections],
             "found": found,
+            "slices": _slices_of_ranked(case, matches, ranked_at) if run.is_kept else _NO_SLICES,
         }
         truths = {
             "class": matches.true_classes,
             "worth": matches.worth,
             "is_group": case.is_group[matches.true_objects],
             "image": keys[case.truths.images[matches.true_objects]],
+            "slices": case.slices[matches.true_objects] if len(case.slices) else _NO_SLICES,
         }
+        if any(each.replicates for each in self.runs):
+            ranked["image"] = keys[case.detections.images[detections]]
         pools = TASKS[run.task].pools
         for origin, columns in ((RANKED, ranked), (TRUTHS, truths)):
-            rows = _with_pool(columns, len(tree.labels)) if pools else columns
-            yield from _keyed(origin, place, number, rows, len(tree.labels))
+            count = len(columns["class"])
+            rows = {name: np.broadcast_to(each, count) for name, each in columns.items()}
+            rows = _with_pool(rows, classes) if pools else rows
+            yield from _keyed(origin, place, number, rows, classes)
         cells = matches.classes * np.int64(len(Verdict)) + matches.verdicts
-        best = _true_among_best(case, detections, found) if pools else ()
-        counts = VerdictCounts(number, *np.unique(cells, return_counts=True), best)
+        wrong = np.flatnonzero(reasons.reasons >= 0)
+        confused = matches.classes[wrong] * np.int64(classes + 1) + reasons.classes[wrong] + 1
+        confused = confused * len(Reason) + reasons.reasons[wrong]
+        counts = VerdictCounts(
+            number,
+            *np.unique(cells, return_counts=True),
+            _true_among_best(case, detections, found) if pools else (),
+            np.unique(confused, return_counts=True),
+        )
         yield TaggedOutput("verdicts", counts)
 
     def _unmatched(
@@ -170,6 +200,17 @@ class MatchBucketFn(beam.DoFn):
             columns = {"class": some.classes, "image": images.keys[some.images]}
             columns |= {"value": values[order], **_in_pixels(some, images.sizes)}
             yield from _keyed(origin, place, number, columns, len(tree.labels))
+
+
+def _slices_of_ranked(case: Case[Objects], matches: Matches, ranked_at: np.ndarray) -> np.ndarray:
+    """Returns the slices where detections count: those of what they have found, if anything."""
+    if not len(case.slices):
+        return _NO_SLICES
+    slices = of_false(case.detections.boxes[matches.detections[ranked_at]])
+    is_right = matches.verdicts[ranked_at] != Verdict.FALSE_POSITIVE
+    truths = matches.true_objects[matches.truths[ranked_at[is_right]]]
+    slices[is_right] = case.slices[truths]
+    return slices
 
 
 def _in_pixels(objects: Objects, sizes: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,11 +12,13 @@ from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.kinds.rows import BOTH_CORNERS, CORNERS
 from transforms.evaluation.matching import Matches, Verdict
 from transforms.evaluation.objects import Case, Objects, Pairs
+from transforms.evaluation.reasons import Reason, Reasons
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
 #: The verdict of an object that no detection has found.
 MISSED = "missed"
+_REASONS = pa.array([reason.name.lower() for reason in Reason])
 _VERDICTS = pa.array([*(verdict.name.lower() for verdict in Verdict), MISSED])
 
 
@@ -28,7 +30,8 @@ class MatchFiles:
     score is null. `label` is the class that it counts by, and `given_label` its own; of a
     relationship `label` is its relation, and `label1` and `label2` are its classes. Labels are
     MIDs. `true_…` is the box that a detection was held against: of the group that it lies in, or of
-    the object that it overlaps most; null where there is none, as is `overlap`.
+    the object that it overlaps most; null where there is none, as is `overlap`. Of boxes and masks
+    `reason` says why a detection is wrong, and `taken_for` what it overlaps: see `reasons`.
 
     Attributes:
         folder: local, or in an object store.
@@ -47,17 +50,23 @@ class MatchFiles:
         keys: np.ndarray,
         case: Case,
         matches: Matches,
+        reasons: Reasons,
         tree: ClassTree,
     ) -> None:
         """Writes the matches of a bucket, whose images have some keys."""
         path = os.path.join(self.folder, f"{run}-{bucket:05}-of-{self.buckets:05}.parquet")
-        tables = [_detections(keys, case, matches, tree), _missed(keys, case, matches, tree)]
+        tables = [
+            _detections(keys, case, matches, reasons, tree),
+            _missed(keys, case, matches, tree),
+        ]
         table = pa.concat_tables(tables).sort_by([("image_id", "ascending")])
         with files.staged(path, None, self.options) as attempt:
             pq.write_table(table, attempt, compression="zstd", use_dictionary=True)
 
 
-def _detections(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree) -> pa.Table:
+def _detections(
+    keys: np.ndarray, case: Case, matches: Matches, reasons: Reasons, tree: ClassTree
+) -> pa.Table:
     detections = case.detections.take(matches.detections)
     none = matches.truths < 0
     at = np.append(matches.true_objects, -1)[matches.truths]
@@ -70,6 +79,7 @@ def _detections(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree)
             "verdict": _named(matches.verdicts, _VERDICTS),
             "label": _named(matches.classes, tree.labels),
             **_other_labels(detections, tree),
+            **_why(detections, reasons, tree),
             "score": case.scores[matches.detections],
             **_corners(detections.boxes),
             "overlap": pa.array(matches.overlaps, mask=none),
@@ -93,6 +103,7 @@ def _missed(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree) -> 
             "verdict": _named(np.full(len(at), len(Verdict)), _VERDICTS),
             "label": _named(matches.true_classes[missed], tree.labels),
             **_other_labels(truths, tree),
+            **_why(truths, _no_reasons(len(at)), tree),
             "score": pa.nulls(len(at), pa.float64()),
             **boxes,
             "overlap": pa.nulls(len(at), pa.float64()),
@@ -111,8 +122,23 @@ def _other_labels(objects: Objects, tree: ClassTree) -> dict[str, pa.Array]:
     return {"given_label": _named(objects.classes, tree.labels)}
 
 
+def _why(objects: Objects, reasons: Reasons, tree: ClassTree) -> dict[str, pa.Array]:
+    if isinstance(objects, Pairs):
+        return {}
+    return {
+        "reason": _named(reasons.reasons, _REASONS),
+        "taken_for": _named(reasons.classes, tree.labels),
+    }
+
+
+def _no_reasons(count: int) -> Reasons:
+    return Reasons(np.full(count, -1, np.int8), np.full(count, -1, np.int32))
+
+
 def _named(numbers: np.ndarray, names: pa.Array) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), names)
+    """Returns names by their numbers; null for -1."""
+    indices = pa.array(numbers.astype(np.int32), mask=numbers < 0)
+    return pa.DictionaryArray.from_arrays(indices, names)
 
 
 def _corners(boxes: np.ndarray) -> dict[str, np.ndarray]:

@@ -273,7 +273,7 @@ def _match(
     for stage in stages:
         candidates = np.flatnonzero(stage.candidates)
         candidates = candidates[np.argsort(true_keys[candidates], kind="stable")]
-        best, overlap = _best(waiting, keys, candidates, true_keys, stage.measure)
+        best, overlap = find_best(waiting, keys, candidates, true_keys, stage.measure)
         reaches = (best >= 0) & (overlap >= threshold)
         # What reaches nothing is told what was nearest, groups apart.
         is_nearest = (best >= 0) & (matches.truths[waiting] < 0) & (stage.others is None)
@@ -325,7 +325,7 @@ def _are_first(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarra
     return is_first
 
 
-def _best(
+def find_best(
     waiting: np.ndarray,
     keys: np.ndarray,
     candidates: np.ndarray,

@@ -1,22 +1,30 @@
 """MeasureClasses: ranked detections by bucket of classes → the figures of each class and run."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import numpy as np
 
+from transforms.evaluation.bootstrap import counts_of
 from transforms.evaluation.coco_metric import FIGURES, CocoObjects, measure
 from transforms.evaluation.curves import Curve, make_curve
-from transforms.evaluation.match import COCO_DETECTIONS, COCO_TRUTHS, RANKED, TRUTHS
+from transforms.evaluation.match import COCO_DETECTIONS, COCO_TRUTHS, RANKED, TRUTHS, Run
+from transforms.evaluation.slices import measure_slices
 from transforms.exchange.batches import BucketBatches
 
 #: So many points of a curve are kept, for plots.
 CURVE_POINTS = 101
 
-#: Origins of batches with the columns that are taken of them.
-_RANKED = RANKED, {"score": np.float64, "found": np.float32}
-_TRUTHS = TRUTHS, {"worth": np.float64, "is_group": np.bool_, "image": np.uint64}
+#: What is taken of batches, by their origins.
+_OF_RANKED = {"score": np.float64, "found": np.float32, "slices": np.int32}
+_OF_TRUTHS = {
+    "worth": np.float64,
+    "is_group": np.bool_,
+    "image": np.uint64,
+    "slices": np.int32,
+}
 _SIDES = ("left", "top", "width", "height")
 _OF_COCO = {
     **dict.fromkeys((*_SIDES, "value"), np.float64),
@@ -44,6 +52,9 @@ class ClassFigures:
         curve: precision at `CURVE_POINTS` recalls from 0 to 1, the best of those at that recall or
             a higher one.
         coco: of COCO's metric: its `FIGURES`, None for what isn't known; else empty.
+        slices: of each of `SLICES` how much ground truth it has, how much of that is found, and its
+            average precision; empty where they aren't measured.
+        replicates: average precision of each replicate, NaN where no ground truth counts.
     """
 
     run: int
@@ -57,18 +68,29 @@ class ClassFigures:
     best: tuple[float, float, float, float] | None
     curve: tuple[float, ...]
     coco: tuple[float | None, ...] = ()
+    slices: tuple[tuple[float, float, float | None], ...] = ()
+    replicates: tuple[float, ...] = ()
 
 
+@dataclasses.dataclass(eq=False)
 class MeasureClassesFn(beam.DoFn):
-    """Measures all classes of a bucket."""
+    """Measures all classes of a bucket.
+
+    Attributes:
+        runs: the evaluations.
+    """
+
+    runs: Sequence[Run]
 
     def process(self, element: tuple[int, BucketBatches]) -> Iterable[ClassFigures]:
-        yield from _of_matches(element[1])
+        yield from _of_matches(element[1], self.runs)
         yield from _of_coco(element[1])
 
 
-def _of_matches(batches: BucketBatches) -> Iterator[ClassFigures]:
-    ranked, truths = (_columns(batches, *each) for each in (_RANKED, _TRUTHS))
+def _of_matches(batches: BucketBatches, runs: Sequence[Run]) -> Iterator[ClassFigures]:
+    has_images = any(run.replicates for run in runs)
+    of_ranked = {**_OF_RANKED, **({"image": np.uint64} if has_images else {})}
+    ranked, truths = _columns(batches, RANKED, of_ranked), _columns(batches, TRUTHS, _OF_TRUTHS)
     order = np.argsort(ranked["group"], kind="stable")
     true_order = np.argsort(truths["group"], kind="stable")
     groups, true_groups = ranked["group"][order], truths["group"][true_order]
@@ -77,14 +99,12 @@ def _of_matches(batches: BucketBatches) -> Iterator[ClassFigures]:
         # What is equal stays in the order of images and rows, whichever worker had them.
         own = own[np.argsort(-ranked["score"][own], kind="stable")]
         some = true_order[_span(true_groups, group)]
-        counts = (
-            len(some),
-            int(truths["is_group"][some].sum()),
-            len(np.unique(truths["image"][some])),
+        yield _measure(
+            group,
+            runs[group >> 32],
+            {name: column[own] for name, column in ranked.items()},
+            {name: column[some] for name, column in truths.items()},
         )
-        worth = float(truths["worth"][some].sum())
-        found = ranked["found"][own].astype(np.float64)
-        yield _measure(group, ranked["score"][own], found, worth, counts)
 
 
 def _of_coco(batches: BucketBatches) -> Iterator[ClassFigures]:
@@ -145,20 +165,60 @@ def _span(groups: np.ndarray, group: int) -> slice:
 
 
 def _measure(
-    group: int,
+    group: int, run: Run, ranked: Mapping[str, np.ndarray], truths: Mapping[str, np.ndarray]
+) -> ClassFigures:
+    """Returns the figures of a class, of its ranked detections, the highest score first, and its
+    ground truth."""
+    scores, found = ranked["score"], ranked["found"].astype(np.float64)
+    worth = truths["worth"]
+    average_precision, best, points, slices, replicates = None, None, (), (), ()
+    if (total := float(worth.sum())) > 0:
+        curve = make_curve(scores, found, total)
+        average_precision, best = curve.average_precision(), best_of(curve)
+        points = tuple(_sampled(curve))
+    if run.is_kept and truths["slices"].any():
+
+        def of_some(places: np.ndarray, some: float) -> float:
+            return make_curve(scores[places], found[places], some).average_precision()
+
+        columns = found, ranked["slices"], worth, truths["slices"]
+        slices = tuple(measure_slices(*columns, of_some))
+    if run.replicates:
+        images = ranked["image"], truths["image"]
+        replicates = tuple(_replicates(run.replicates, scores, found, worth, *images))
+    return ClassFigures(
+        group >> 32,
+        group & 0xFFFFFFFF,
+        total,
+        len(worth),
+        int(truths["is_group"].sum()),
+        len(np.unique(truths["image"])),
+        len(scores),
+        average_precision,
+        best,
+        points,
+        (),
+        slices,
+        replicates,
+    )
+
+
+def _replicates(
+    count: int,
     scores: np.ndarray,
     found: np.ndarray,
-    truths: float,
-    counts: tuple[int, int, int],
-) -> ClassFigures:
-    average_precision, best, points = None, None, ()
-    if truths > 0:
-        curve = make_curve(scores, found, truths)
-        average_precision = curve.average_precision()
-        best = best_of(curve)
-        points = tuple(_sampled(curve))
-    run, number = group >> 32, group & 0xFFFFFFFF
-    return ClassFigures(run, number, truths, *counts, len(scores), average_precision, best, points)
+    worth: np.ndarray,
+    images: np.ndarray,
+    true_images: np.ndarray,
+) -> Iterator[float]:
+    """Yields the average precision of each replicate; NaN where no ground truth counts."""
+    keys, numbers = np.unique(np.concatenate([images, true_images]), return_inverse=True)
+    of_detections, of_truths = np.split(numbers, [len(images)])
+    for replicate in range(count):
+        times = counts_of(keys, replicate)
+        total = float((worth * times[of_truths]).sum())
+        curve = make_curve(scores, found, total, times[of_detections]) if total > 0 else None
+        yield curve.average_precision() if curve else math.nan
 
 
 def best_of(curve: Curve) -> tuple[float, float, float, float] | None:

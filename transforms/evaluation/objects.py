@@ -79,6 +79,7 @@ class Case(NamedTuple, Generic[_Objects]):
         true_masks: of the ground truth, m of them, None where it isn't known or has no pixels;
             empty where masks aren't asked for.
         masks: likewise of the detections, n of them.
+        slices: of the ground truth, (m,) bits as of `slices`; empty where there are none.
     """
 
     truths: _Objects
@@ -87,6 +88,7 @@ class Case(NamedTuple, Generic[_Objects]):
     scores: np.ndarray
     true_masks: Sequence[Rle | None] = ()
     masks: Sequence[Rle | None] = ()
+    slices: np.ndarray = np.zeros(0, np.int32)
 
     def of_itself(self) -> Self:
         """Returns the case where the ground truth is what was detected, groups with lower scores:

@@ -15,10 +15,12 @@ import pyarrow.csv as csv
 from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import Failed, Source, SourceCount
 from transforms.dataset.failures import SCHEMA
+from transforms.evaluation.bootstrap import interval
 from transforms.evaluation.bucket import LeftOut
 from transforms.evaluation.match import Run, VerdictCounts
 from transforms.evaluation.matching import Verdict
 from transforms.evaluation.measure import ClassFigures
+from transforms.evaluation.reasons import Reason
 from transforms.releases.documents import to_json
 from transforms.releases.failure_table import FailureTable
 from transforms.storage import files
@@ -54,11 +56,16 @@ class RunSummary:
         classes: that have ground truth or detections, in order.
         pool: the figures of all classes as one; None where the task has none.
         true_among_best: as of `VerdictCounts`, of all images.
+        confusions: label of a class, of the one that it was taken for or None, name of the
+            `Reason`, and how many detections; in order.
+        replicates: mean average precision of each replicate; None where no class has one.
     """
 
     classes: list[ClassSummary]
     pool: dict[str, Any] | None
     true_among_best: list[int]
+    confusions: list[tuple[str, str | None, str, int]]
+    replicates: list[float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Summary:
                 [ClassSummary(**each) for each in run["classes"]],
                 run["pool"],
                 run["true_among_best"],
+                [tuple(each) for each in run["confusions"]],
+                run["replicates"],
             )
             for run in content["runs"]
         ]
@@ -156,7 +165,8 @@ def _run(
     figures: Sequence[ClassFigures],
     verdicts: Sequence[VerdictCounts],
 ) -> RunSummary:
-    measured = {each.number: each for each in figures if each.run == run}
+    own_figures = sorted((each for each in figures if each.run == run), key=lambda it: it.number)
+    measured = {each.number: each for each in own_figures}
     counted = np.zeros((len(labels), len(Verdict)), np.int64)
     own = [each for each in verdicts if each.run == run]
     for each in own:
@@ -166,12 +176,52 @@ def _run(
         if number in measured or counted[number].any():
             figure = measured.get(number)
             by_name = {verdict.name.lower(): int(counted[number, verdict]) for verdict in Verdict}
-            found.append(
-                ClassSummary(label, dataclasses.asdict(figure) if figure else None, by_name)
-            )
-    pool = measured.get(len(labels))
+            found.append(ClassSummary(label, _as_dict(figure) if figure else None, by_name))
+    pool = measured.pop(len(labels), None)
     best = [sum(counts) for counts in zip(*(each.true_among_best for each in own), strict=True)]
-    return RunSummary(found, dataclasses.asdict(pool) if pool else None, best)
+    return RunSummary(
+        found,
+        _as_dict(pool) if pool else None,
+        best,
+        _confusions(labels, own),
+        _mean_replicates([each.replicates for each in measured.values()]),
+    )
+
+
+def _as_dict(figures: ClassFigures) -> dict[str, Any]:
+    """Returns figures, with the interval of the average precision in place of its replicates."""
+    values = np.array(figures.replicates, np.float64)
+    return dataclasses.asdict(dataclasses.replace(figures, replicates=())) | {
+        "interval": interval(values)
+    }
+
+
+def _confusions(
+    labels: Sequence[str], counts: Sequence[VerdictCounts]
+) -> list[tuple[str, str | None, str, int]]:
+    sums: Counter[int] = Counter()
+    for each in counts:
+        sums.update(dict(zip(*(column.tolist() for column in each.confusions), strict=True)))
+    found = []
+    for cell, count in sorted(sums.items()):
+        pair, reason = divmod(cell, len(Reason))
+        label, other = divmod(pair, len(labels) + 1)
+        taken_for = labels[other - 1] if other else None
+        found.append((labels[label], taken_for, Reason(reason).name.lower(), count))
+    return found
+
+
+def _mean_replicates(classes: Sequence[Sequence[float]]) -> list[float | None]:
+    """Returns the mean of each replicate over the classes that have it."""
+    some = [each for each in classes if each]
+    if not some:
+        return []
+    values = np.array(some, np.float64)
+    counts = (~np.isnan(values)).sum(axis=0)
+    sums = np.nansum(values, axis=0)
+    return [
+        float(total / count) if count else None for total, count in zip(sums, counts, strict=True)
+    ]
 
 
 def _add(counts: Iterable[tuple[int, int, int]]) -> dict[int, tuple[int, int]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.failures import Reason
+from transforms.kinds.boxes import FLAGS
 from transforms.kinds.parsing.table import FLAG, FLOAT, STRING, Rows
 
 #: Columns of a box in published files, and the fields of rows.
@@ -20,8 +21,8 @@ _PAIR = {
     **dict.fromkeys(BOTH_CORNERS, pa.float64()),
 }
 
-#: A box of the ground truth; whether it is around a group is 1, 0, or -1 or null for unknown.
-TRUE_BOX = pa.struct({"label": STRING, **_BOX, "is_group_of": FLAG})
+#: A box of the ground truth; its flags are 1, 0, or -1 or null for unknown.
+TRUE_BOX = pa.struct({"label": STRING, "source": STRING, **_BOX, **dict.fromkeys(FLAGS, FLAG)})
 #: A mask of the ground truth, and the box that it was drawn in, which may not be known. `size` is
 #: height and width, `counts` COCO's compressed run lengths; both are null where there is no mask.
 TRUE_MASK = pa.struct({"label": STRING, **_BOX, "is_group_of": FLAG, **_MASK})

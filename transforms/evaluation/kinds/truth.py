@@ -27,12 +27,12 @@ TRUE_BOXES = CsvKind(
     name=BOXES.name,
     column=BOXES.column,
     required={"LabelName": STRING, **dict.fromkeys(COORDINATES, pa.float64())},
-    optional={FLAGS["is_group_of"]: FLAG},
+    optional={"Source": STRING, **dict.fromkeys(FLAGS.values(), FLAG)},
     row=TRUE_BOX,
     check=_check,
     renamed=BOXES.renamed,
     labels=("label",),
-    coded=("label",),
+    coded=("label", "source"),
     spilled_a_byte=0.6,
 )
 TRUE_LABELS = dataclasses.replace(IMAGE_LABELS, row=TRUE_LABEL)

@@ -20,6 +20,7 @@ setup(
     package_data={
         "open_images": ["py.typed"],
         "open_images.downloading.catalogue": ["*"],
+        "open_images.evaluating": ["page.html"],
         "runners": ["flink/jars.txt", "flink/start_worker", "kubernetes/*", "schedules/*"],
         "open_images.synthesis.vocabulary": ["*"],
     },
@@ -30,6 +31,8 @@ setup(
         "google-crc32c>=1.5,<2",
         "certifi>=2024.7",
         "isal>=1.7,<2",
+        "jinja2>=3.1,<4",
+        "matplotlib>=3.9,<4",
         "numpy>=2,<3",
         "opencv-python-headless>=4.10,<6",
         "pillow>=11,<13",

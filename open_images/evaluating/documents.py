@@ -12,15 +12,18 @@ from transforms.releases.documents import to_json
 
 #: Their names.
 REPORT, PER_CLASS, CONFUSIONS = "report.json", "per_class.csv", "confusions.csv"
-#: The folder of matches.
-MATCHES = "matches"
+PAGE = "report.html"
+#: The folders of matches and of plots.
+MATCHES, PLOTS = "matches", "plots"
 
 
 def encode_report(evaluation: Evaluation) -> bytes:
     """Returns the content of `report.json`; it is the same wherever the evaluation ran."""
+    comparisons = [dataclasses.asdict(each) for each in evaluation.comparisons]
     return to_json(
         {
             "images": evaluation.images,
+            "image_labels": evaluation.image_labels,
             "metrics": evaluation.metrics(),
             "protocols": [
                 {
@@ -39,6 +42,7 @@ def encode_report(evaluation: Evaluation) -> bytes:
                 for each in evaluation.results
             ],
             "steps": [dataclasses.asdict(each) for each in evaluation.steps],
+            **({"comparisons": comparisons} if comparisons else {}),
             "sources": [dataclasses.asdict(each) for each in evaluation.sources],
         }
     )

@@ -174,6 +174,52 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClassChange:
+    """A class in both reports.
+
+    Attributes:
+        label: MID.
+        name: display name.
+        before: average precision in the earlier report.
+        after: average precision now.
+    """
+
+    label: str
+    name: str
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float:
+        """How much was gained."""
+        return self.after - self.before
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One protocol and threshold in both reports.
+
+    Attributes:
+        protocol: its name.
+        threshold: for people.
+        before: mean average precision in the earlier report.
+        after: now.
+        change: how much was gained.
+        interval: between which the change is in 95% of replicates of the images, each counted alike
+            in both; None where a report has none, or another number of them.
+        classes: that have changed, those that lost most first.
+    """
+
+    protocol: str
+    threshold: str
+    before: float
+    after: float
+    change: float
+    interval: tuple[float, float] | None
+    classes: Sequence[ClassChange]
+
+
+@dataclasses.dataclass(frozen=True)
 class SourceResult:
     """A file that was read.
 
@@ -200,8 +246,10 @@ class Evaluation:
 
     Attributes:
         images: how many the ground truth has.
+        image_labels: how many verified labels it has of them, positive and negative.
         results: by protocol and threshold, in the order in which they were asked for.
         steps: from the first protocol to the next, what each rule changes.
+        comparisons: with an earlier report.
         sources: the files.
         output: the folder of the report.
         seconds: how long it took.
@@ -209,8 +257,10 @@ class Evaluation:
     """
 
     images: int
+    image_labels: tuple[int, int]
     results: Sequence[ProtocolResult]
     steps: Sequence[Step]
+    comparisons: Sequence[Comparison]
     sources: Sequence[SourceResult]
     output: str
     seconds: float

@@ -99,8 +99,15 @@ class EvaluateFlags:
     output: str = _output_flag(
         values.path,
         metavar="PATH",
-        help="folder for the report: report.json, per_class.csv, matches/*.parquet, bad_rows.csv; "
-        "an earlier report there is replaced",
+        help="folder for the report: report.html, report.json, per_class.csv, confusions.csv, "
+        "matches/*.parquet, plots/*, bad_rows.csv; an earlier report there is replaced",
+    )
+    compare: str | None = _output_flag(
+        values.path,
+        None,
+        metavar="REPORT",
+        help="the --output of an earlier evaluation of the same images: also tell what has "
+        "changed, and which classes gained and lost",
     )
     runner: str = values.optional(BuildFlags, "runner", "direct")
     num_workers: int | None = values.optional(BuildFlags, "num_workers", None)

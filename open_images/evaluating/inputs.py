@@ -14,7 +14,7 @@ from open_images.building.annotation_files import find_annotations
 from open_images.building.paths import Claimed, expand, files_below, unreadable
 from open_images.building.plan import read_vocabulary
 from open_images.building.same_content import drop_copies
-from open_images.dataset import open_dataset
+from open_images.dataset import Dataset, open_dataset
 from open_images.evaluating.flags import EvaluateFlags
 from transforms.dataset.classes import encode_labels
 from transforms.dataset.elements import Notice, Source
@@ -188,14 +188,18 @@ def _refuse_others(protocols: Sequence[str], detections: Sequence[Source]) -> No
             )
 
 
+def ground_truth_version(flags: EvaluateFlags, options: ObjectOptions) -> Dataset | None:
+    """Returns the version that is the ground truth; None where files are."""
+    if len(flags.ground_truth) != 1 or Output(flags.ground_truth[0], options).latest() is None:
+        return None
+    return open_dataset(flags.ground_truth[0], s3_endpoint_url=flags.s3_endpoint_url)
+
+
 def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
     """Returns the version that is the ground truth; None where files are."""
-    if len(flags.ground_truth) != 1:
+    dataset = ground_truth_version(flags, options)
+    if dataset is None:
         return None
-    place = flags.ground_truth[0]
-    if Output(place, options).latest() is None:
-        return None
-    dataset = open_dataset(place, s3_endpoint_url=flags.s3_endpoint_url)
     groups = [
         group
         for split in flags.splits or dataset.splits

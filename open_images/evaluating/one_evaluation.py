@@ -1,5 +1,6 @@
 """One evaluation, from flags to a report."""
 
+import dataclasses
 import os
 import uuid
 from collections.abc import Sequence
@@ -7,20 +8,35 @@ from functools import partial
 
 from open_images.building.monitor import WorkMonitor
 from open_images.building.temporary_run import TemporaryRun
-from open_images.evaluating import explain
+from open_images.evaluating import explain, plots
+from open_images.evaluating.comparison import EarlierReport
 from open_images.evaluating.documents import (
     CONFUSIONS,
     MATCHES,
+    PAGE,
     PER_CLASS,
+    PLOTS,
     REPORT,
     encode_classes,
     encode_confusions,
     encode_report,
 )
-from open_images.evaluating.evaluation import Evaluation, SourceResult, make_results
+from open_images.evaluating.evaluation import (
+    Evaluation,
+    ProtocolResult,
+    SourceResult,
+    make_results,
+)
 from open_images.evaluating.flags import EvaluateFlags
 from open_images.evaluating.graph import EvaluationPlan, define_evaluation
-from open_images.evaluating.inputs import PREDICTIONS, Inputs, find_inputs
+from open_images.evaluating.inputs import (
+    PREDICTIONS,
+    Inputs,
+    find_inputs,
+    ground_truth_version,
+)
+from open_images.evaluating.misses import Miss, draw_misses, find_misses
+from open_images.evaluating.page import render_page
 from runners import launch, lean
 from transforms.errors import UsageError
 from transforms.evaluation.errors import PredictionsError
@@ -50,6 +66,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         launch.check(flags, self._beam_arguments)
         self._refuse_later()
         self._check_output()
+        earlier = EarlierReport.read(flags.compare, self._options) if flags.compare else None
         inputs = find_inputs(flags, self._options)
         for notice in inputs.notices:
             self._log(f"note: {notice.path}: {notice.text}")
@@ -97,20 +114,48 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             first = results[: len(flags.protocol)]
             steps = explain.explain(flags.protocol, first, results[count:])
         evaluation = Evaluation(
-            images=summary.images,
+            images=summary.images.images,
+            image_labels=(summary.images.positives, summary.images.negatives),
             results=results[:count],
             steps=steps,
+            comparisons=(),
             sources=sources,
             output=flags.output,
             seconds=self.seconds,
             notes=self._notes,
         )
+        if earlier:
+            comparisons = earlier.compare(evaluation)
+            evaluation = dataclasses.replace(evaluation, comparisons=comparisons)
         self._write(PER_CLASS, encode_classes(evaluation.results))
         self._write(CONFUSIONS, encode_confusions(evaluation.results))
+        self._write_page(evaluation)
         self._write(REPORT, encode_report(evaluation))
         if flags.self_check:
             self._check_itself(evaluation)
         return evaluation
+
+    def _write_page(self, evaluation: Evaluation) -> None:
+        """Writes plots, and the page that has them and the worst misses."""
+        first = [each for each in evaluation.results if each.iou in (None, self._flags.iou[0])]
+        drawn = []
+        for name, title, figure in plots.draw(first):
+            svg = plots.encode(figure, "svg")
+            drawn.append((title, svg))
+            self._write(f"{PLOTS}/{name}.svg", svg)
+            self._write(f"{PLOTS}/{name}.png", plots.encode(figure, "png"))
+        self._write(PAGE, render_page(evaluation, drawn, self._find_misses(first)))
+
+    def _find_misses(self, results: Sequence[ProtocolResult]) -> list[list[Miss]]:
+        """Returns the worst misses of the first protocol that has matches of boxes or masks."""
+        run = next((each for each in results if each.slices), None)
+        if run is None:
+            return []
+        names = {each.label: each.name for each in run.classes}
+        matches = os.path.join(self._flags.output, MATCHES)
+        found = find_misses(matches, run.protocol, names, self._options)
+        dataset = ground_truth_version(self._flags, self._options)
+        return [draw_misses(some, dataset) if dataset else some for some in found]
 
     def _check_itself(self, evaluation: Evaluation) -> None:
         """Raises BuildError where the ground truth doesn't find all of itself."""
@@ -137,7 +182,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             raise UsageError(f"--output {output}: it is no folder: name another place")
         else:
             entries = []
-        known = {REPORT, PER_CLASS, CONFUSIONS, MATCHES, BAD_ROWS}
+        known = {REPORT, PAGE, PER_CLASS, CONFUSIONS, MATCHES, PLOTS, BAD_ROWS}
         names = {
             os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
             for entry in entries
@@ -154,7 +199,8 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         files.delete_folder(output, self._options)
         if not is_remote(output):
             try:
-                os.makedirs(os.path.join(output, MATCHES))
+                for folder in (MATCHES, PLOTS):
+                    os.makedirs(os.path.join(output, folder))
             except OSError as error:
                 raise UsageError(
                     f"--output {output} can't be written: {error.strerror}: name another folder"

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from open_images import evaluating
 from open_images.errors import BuildError
 from open_images.evaluating.documents import encode_report
-from open_images.evaluating.evaluation import ClassResult, Evaluation, ProtocolResult
+from open_images.evaluating.evaluation import (
+    ClassResult,
+    Comparison,
+    Evaluation,
+    ProtocolResult,
+)
 from open_images.evaluating.flags import EvaluateFlags
 from pipelines.cli.output import fail, print_result
 from pipelines.cli.progress import ProgressDisplay
@@ -83,6 +88,8 @@ def render(evaluation: Evaluation) -> str:
             for each in evaluation.steps
         ]
         lines += ["", *table(("step", "mAP", "change"), steps)]
+    for each in evaluation.comparisons:
+        lines += ["", *_comparison(each)]
     lines += ["", *_classes(evaluation.results[0].classes)]
     for each in evaluation.sources:
         lost = (
@@ -98,6 +105,29 @@ def render(evaluation: Evaluation) -> str:
     lines.append(f"{counted(evaluation.images, 'image')} in {evaluation.seconds:.1f} s")
     lines.append(f"report: {evaluation.output}")
     return "\n".join(lines)
+
+
+def _comparison(comparison: Comparison) -> list[str]:
+    """Returns what has changed, and the classes that lost and gained most."""
+    text = f"{_percent(comparison.before)} became {_percent(comparison.after)}"
+    if comparison.interval:
+        low, high = comparison.interval
+        text += f", in 95% of replicates by {_change(low)} to {_change(high)}"
+    changes = [*comparison.classes]
+    shown = changes
+    if len(changes) > 2 * _SHOWN_CLASSES:
+        shown = [*changes[:_SHOWN_CLASSES], *changes[-_SHOWN_CLASSES:]]
+    rows = [
+        (
+            f"{each.name} ({each.label})",
+            _percent(each.before),
+            _percent(each.after),
+            _change(each.change),
+        )
+        for each in shown
+    ]
+    title = f"{comparison.protocol} {comparison.threshold}: {text}"
+    return [title, *table(("class", "before", "after", "change"), rows)]
 
 
 def _count_verdicts(result: ProtocolResult) -> list[int | str]:

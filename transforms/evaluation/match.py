@@ -62,6 +62,14 @@ class Run(NamedTuple):
         return self._replace(rules=rules, checks_itself=True)
 
 
+class ImageCounts(NamedTuple):
+    """How many images the ground truth has, and verified labels of them."""
+
+    images: int
+    positives: int
+    negatives: int
+
+
 class VerdictCounts(NamedTuple):
     """How many detections of a bucket got each verdict in a run.
 
@@ -128,7 +136,9 @@ class MatchBucketFn(beam.DoFn):
             )
             if run.is_kept and self.files:
                 self.files.write(run.name, bucket, images.keys, case, matches, reasons, tree)
-        yield TaggedOutput("images", len(images.keys))
+        positives = int(images.labels.is_positive.sum())
+        negatives = len(images.labels.images) - positives
+        yield TaggedOutput("images", ImageCounts(len(images.keys), positives, negatives))
         progress.add(self.progress_folder, buckets=1, images=len(images.keys))
 
     def _by_class(
@@ -262,7 +272,7 @@ class MatchBuckets(beam.PTransform):
     """`(bucket, batches)` → keyed batches by class, and counts.
 
     Outputs, by tag: `batches`, of the origins `RANKED` and `TRUTHS`, or of `COCO_…`; `verdicts`,
-    `VerdictCounts`; `left_out`, `LeftOut`; and `images`, how many a bucket has.
+    `VerdictCounts`; `left_out`, `LeftOut`; and `images`, `ImageCounts`.
 
     Attributes:
         runs: the evaluations.

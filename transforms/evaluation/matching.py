@@ -129,8 +129,7 @@ def match_boxes(
         ),
         _group_stage(case.is_group, _of_boxes(ioas, case.detections, case.truths), rules),
     ]
-    _match(case, matches, tree, threshold, stages)
-    return matches
+    return _match(case, matches, tree, threshold, stages)
 
 
 def match_masks(
@@ -139,7 +138,7 @@ def match_masks(
     """Matches masks; arguments as of `match_boxes`."""
     case, matches = _begin(case, labels, tree, rules)
     has_mask = np.array([each is not None for each in case.true_masks], bool)
-    matches.worth[~has_mask] = 0.0
+    matches = matches._replace(worth=np.where(has_mask, matches.worth, 0.0))
     masks = MaskOverlaps(case.masks, case.true_masks)
     boxes = case.detections, case.truths
     stages = [
@@ -148,8 +147,7 @@ def match_masks(
         _Stage(~has_mask & ~case.is_group, _of_boxes(ious, *boxes), Verdict.MASK_UNKNOWN, None),
         _group_stage(~has_mask & case.is_group, _of_boxes(ioas, *boxes), rules),
     ]
-    _match(case, matches, tree, threshold, stages)
-    return matches
+    return _match(case, matches, tree, threshold, stages)
 
 
 def match_pairs(
@@ -176,8 +174,7 @@ def match_pairs(
     measure = _of_pairs if case.detections.boxes.ndim == 3 else _of_boxes
     overlaps = measure(ious, case.detections, case.truths)
     stage = _Stage(every, overlaps, Verdict.TRUE_POSITIVE, None)
-    _match(case, matches, tree, threshold, [stage])
-    return matches
+    return _match(case, matches, tree, threshold, [stage])
 
 
 def _are_judged(
@@ -259,11 +256,16 @@ def _of_pairs(
 
 
 def _match(
-    case: Case, matches: Matches, tree: ClassTree, threshold: float, stages: Sequence[_Stage]
-) -> None:
-    """Fills in matches: by image and class, the highest score first."""
+    case: Case[Objects],
+    unmatched: Matches,
+    tree: ClassTree,
+    threshold: float,
+    stages: Sequence[_Stage],
+) -> Matches:
+    """Returns matches of detections: by image and class, the highest score first."""
     keys, scores = case.detections.keys(tree), case.scores
-    verdicts = matches.verdicts
+    verdicts, truths = unmatched.verdicts.copy(), unmatched.truths.copy()
+    overlaps = unmatched.overlaps.copy()
     waiting = np.flatnonzero(verdicts == Verdict.FALSE_POSITIVE)
     waiting = waiting[np.lexsort((waiting, -scores[waiting], keys[waiting]))]
     is_beyond = _ranks(keys[waiting]) >= MOST_DETECTIONS
@@ -276,10 +278,10 @@ def _match(
         best, overlap = find_best(waiting, keys, candidates, true_keys, stage.measure)
         reaches = (best >= 0) & (overlap >= threshold)
         # What reaches nothing is told what was nearest, groups apart.
-        is_nearest = (best >= 0) & (matches.truths[waiting] < 0) & (stage.others is None)
+        is_nearest = (best >= 0) & (truths[waiting] < 0) & (stage.others is None)
         held = reaches | is_nearest
-        matches.truths[waiting[held]] = best[held]
-        matches.overlaps[waiting[held]] = overlap[held]
+        truths[waiting[held]] = best[held]
+        overlaps[waiting[held]] = overlap[held]
         at, objects = waiting[reaches], best[reaches]
         if stage.others is not None:
             verdicts[at] = stage.others
@@ -288,6 +290,7 @@ def _match(
             among = scores[at] > 0 if stage.first == Verdict.FOUND_GROUP else None
             verdicts[at[_are_first(objects, among)]] = stage.first
         waiting = waiting[verdicts[waiting] == Verdict.FALSE_POSITIVE]
+    return unmatched._replace(verdicts=verdicts, truths=truths, overlaps=overlaps)
 
 
 def _expand(objects: Objects, tree: ClassTree, expands: bool) -> tuple[np.ndarray, Objects]:

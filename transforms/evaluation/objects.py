@@ -65,7 +65,7 @@ class Pairs(Objects):
         return keys
 
 
-_Objects = TypeVar("_Objects", bound=Objects)
+_Objects = TypeVar("_Objects", bound=Objects, covariant=True)
 
 
 class Case(NamedTuple, Generic[_Objects]):

@@ -17,7 +17,7 @@ from transforms.dataset.elements import Failed, Source, SourceCount
 from transforms.dataset.failures import SCHEMA
 from transforms.evaluation.bootstrap import interval
 from transforms.evaluation.bucket import LeftOut
-from transforms.evaluation.match import Run, VerdictCounts
+from transforms.evaluation.match import ImageCounts, Run, VerdictCounts
 from transforms.evaluation.matching import Verdict
 from transforms.evaluation.measure import ClassFigures
 from transforms.evaluation.reasons import Reason
@@ -73,14 +73,14 @@ class Summary:
     """What an evaluation has found.
 
     Attributes:
-        images: how many the ground truth has.
+        images: as of `ImageCounts`, of the whole ground truth.
         runs: by number.
         sources: by index, rows and bad rows that were read.
         left_out: by index, rows of predictions that can't be evaluated: of other images, and of
             other classes.
     """
 
-    images: int
+    images: ImageCounts
     runs: list[RunSummary]
     sources: dict[int, tuple[int, int]]
     left_out: dict[int, tuple[int, int]]
@@ -107,7 +107,7 @@ class Summary:
             name: {int(index): (first, second) for index, (first, second) in content[name].items()}
             for name in ("sources", "left_out")
         }
-        return cls(content["images"], runs, **pairs)
+        return cls(ImageCounts(*content["images"]), runs, **pairs)
 
 
 @dataclasses.dataclass(eq=False)
@@ -127,7 +127,7 @@ class SummariseFn(beam.DoFn):
         figures: Sequence[ClassFigures],
         verdicts: Sequence[VerdictCounts],
         left_out: Sequence[LeftOut],
-        images: Sequence[int],
+        images: Sequence[ImageCounts],
         counts: Sequence[SourceCount],
         csv_counts: Sequence[SourceCount],
         other_counts: Sequence[SourceCount],
@@ -138,7 +138,7 @@ class SummariseFn(beam.DoFn):
         known = decode_labels(encoded_labels).to_pylist()
         labels = [*known, *sorted(frozenset().union(*new_labels).difference(known))]
         summary = Summary(
-            sum(images),
+            ImageCounts(*(sum(column) for column in zip(*images, strict=True))),
             [_run(number, labels, figures, verdicts) for number in range(len(self.runs))],
             _add((each.source, each.rows, each.bad_rows) for each in counts),
             _add(left_out),

@@ -6,6 +6,7 @@ from functools import partial
 
 from open_images import values
 from open_images.building.flags import BuildFlags
+from open_images.building.selection_flags import path_or_texts
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
 from transforms.evaluation.protocols import PROTOCOLS
@@ -41,8 +42,15 @@ class EvaluateFlags:
         (),
         metavar="PATH",
         help="detections: CSV with the header ImageID,LabelName,Score,XMin,XMax,YMin,YMax or "
-        "ImageID,PredictionString, COCO results, Parquet or Arrow; masks and relationships as CSV; "
-        "a file, folder or glob; repeatable",
+        "ImageID,PredictionString, COCO results, Parquet, Arrow or TFRecord; masks and "
+        "relationships as CSV; a file, folder or glob; repeatable",
+    )
+    label_map: str | Sequence[str] | None = _input_flag(
+        path_or_texts,
+        None,
+        metavar="FILE",
+        help="what numbers predictions have for classes: a label map of TensorFlow, or any file "
+        "that --label_map of a build takes. Default: those of the ground truth's classes.json",
     )
     self_check: bool = _input_flag(
         values.switch,

@@ -12,12 +12,14 @@ from apache_beam.pvalue import AsList, AsSingleton
 from open_images import reading
 from open_images.evaluating.inputs import PREDICTIONS, Inputs
 from transforms.dataset.elements import ByteRange, Source, SourceCount
-from transforms.evaluation import coco_results, detection_tables, version
+from transforms.evaluation import version
 from transforms.evaluation.kinds.registry import EVALUATED, evaluated
 from transforms.evaluation.label_map import LabelMap
+from transforms.evaluation.layouts import LAYOUTS
 from transforms.evaluation.match import MatchBuckets, Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.measure import MeasureClassesFn
+from transforms.evaluation.pieces import Piece
 from transforms.evaluation.summary import SummariseFn
 from transforms.exchange.batches import KeyedBatch
 from transforms.exchange.exchange import Exchange, GatherBuckets
@@ -33,6 +35,8 @@ from transforms.work_folder import WorkFolder
 
 #: Bytes of a file that are read and parsed at once.
 _CHUNK_BYTES = 8 << 20
+#: So many batches of a piece are told apart.
+_READ_BITS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +90,13 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
         for name, of_predictions in (("Truth", False), ("Predictions", True))
     )
     fragments = [truth.fragments, predictions.fragments]
-    pieces_of_others = _list_others(inputs, plan.range_size, plan.options)
-    read_others = ReadDetectionsFn(
-        inputs.sources, LabelMap.of(inputs.classes), partition, plan.options
-    )
+    pieces_of_others = [
+        piece
+        for source in inputs.sources
+        if source.kind in LAYOUTS
+        for piece in LAYOUTS[source.kind].pieces(source, plan.range_size, plan.options)
+    ]
+    read_others = ReadDetectionsFn(inputs.sources, inputs.label_map, partition, plan.options)
     detected = (
         root
         | "OtherPredictions" >> beam.Create(pieces_of_others)
@@ -135,32 +142,6 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Range:
-    """A range of a file of COCO results, in bytes."""
-
-    source: int
-    start: int
-    stop: int
-
-
-def _list_others(
-    inputs: Inputs, range_size: int, options: ObjectOptions
-) -> list[_Range | detection_tables.Unit]:
-    """Returns what there is to read of predictions that aren't CSV."""
-    found: list[_Range | detection_tables.Unit] = []
-    for source in inputs.sources:
-        if source.kind == coco_results.NAME:
-            starts = range(0, source.size, range_size)
-            found += [
-                _Range(source.index, start, min(start + range_size, source.size))
-                for start in starts
-            ]
-        elif source.kind in (detection_tables.NAME, detection_tables.IN_PIXELS):
-            found += detection_tables.units(source.index, source.path, options)
-    return found
-
-
 @dataclasses.dataclass(eq=False)
 class ReadDetectionsFn(beam.DoFn):
     """Reads pieces of predictions that aren't CSV, and partitions their rows."""
@@ -170,17 +151,14 @@ class ReadDetectionsFn(beam.DoFn):
     partition: Callable[[Iterable[Any]], Iterator[Any]]
     options: ObjectOptions
 
-    def process(self, piece: _Range | detection_tables.Unit) -> Iterable[Any]:
+    def process(self, piece: Piece) -> Iterable[Any]:
         return self.partition(self._read(piece))
 
-    def _read(self, piece: _Range | detection_tables.Unit) -> Iterator[Any]:
-        if isinstance(piece, _Range):
-            source, order = self.sources[piece.source], piece.start
-            found = coco_results.read(source, piece.start, piece.stop, self.labels, self.options)
-        else:
-            order = piece.number
-            found = detection_tables.read(piece, self.labels, self.options)
-        for rows, count, bad in found:
+    def _read(self, piece: Piece) -> Iterator[Any]:
+        source = self.sources[piece.source]
+        found = LAYOUTS[source.kind].read(source, piece, self.labels, self.options)
+        for number, (rows, count, bad) in enumerate(found):
+            order = (piece.start << _READ_BITS) + number
             counted = SourceCount(piece.source, order, count, bad, 0)
             yield beam.pvalue.TaggedOutput("counts", counted)
             if rows.num_rows:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import open_images.synthesis.vocabulary as published
 from open_images import reading
 from open_images.building.annotation_files import find_annotations
+from open_images.building.class_names import ClassNames
+from open_images.building.label_maps import read_label_map
 from open_images.building.paths import Claimed, expand, files_below, unreadable
 from open_images.building.plan import read_vocabulary
 from open_images.building.same_content import drop_copies
@@ -19,11 +22,12 @@ from open_images.evaluating.flags import EvaluateFlags
 from transforms.dataset.classes import encode_labels
 from transforms.dataset.elements import Notice, Source
 from transforms.errors import UsageError
-from transforms.evaluation import coco_results, detection_tables
+from transforms.evaluation import coco_results, detection_records, detection_tables
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.kinds.detections import DETECTIONS, MASK_DETECTIONS, PAIR_DETECTIONS
 from transforms.evaluation.kinds.registry import EVALUATED
 from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
+from transforms.evaluation.label_map import LabelMap
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.tasks import TASKS
 from transforms.evaluation.version import TYPES
@@ -51,7 +55,11 @@ _EXAMPLES = {
     BOXES.name: "validation-annotations-bbox.csv",
     RELATIONSHIPS.name: "oidv6-validation-annotations-vrd.csv",
 }
-_SUFFIXES = (".csv", ".csv.gz", ".json", ".parquet", ".arrow", ".feather")
+_SUFFIXES = (
+    *(".csv", ".csv.gz", ".json", ".parquet", ".arrow", ".feather"),
+    *(".tfrecord", ".tfrecords", ".record"),
+)
+_OF_SHARDS = re.compile(r"-\d+-of-\d+$")
 #: What is taken where no such file is given, by kind.
 _PUBLISHED = {
     "hierarchy": ("bbox_labels_600_hierarchy.json", "no hierarchy of classes"),
@@ -67,6 +75,7 @@ class Inputs(NamedTuple):
         groups: row groups of a version's Parquet that are ground truth.
         kinds: of annotations that are read of these.
         classes: as of `build_classes`: labels, names, parents.
+        label_map: what predictions call them.
         notices: remarks.
         are_expanded: whether boxes and labels stand for the classes above and below already.
     """
@@ -75,6 +84,7 @@ class Inputs(NamedTuple):
     groups: list[reading.RowGroup]
     kinds: Sequence[str]
     classes: Sequence[Mapping]
+    label_map: LabelMap
     notices: list[Notice]
     are_expanded: bool = False
 
@@ -161,7 +171,25 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
             path = os.fspath(Path(published.__file__).with_name(name))
             vocabulary.append(Source(0, kind, path, os.path.getsize(path)))
     classes = json.loads(read_vocabulary(vocabulary, options).classes)
-    return Inputs(_numbered([*tables, *detections]), [], [], classes, sorted(set(notices)))
+    return Inputs(
+        _numbered([*tables, *detections]),
+        [],
+        [],
+        classes,
+        _label_map(flags, classes, options),
+        sorted(set(notices)),
+    )
+
+
+def _label_map(
+    flags: EvaluateFlags, classes: Sequence[Mapping], options: ObjectOptions
+) -> LabelMap:
+    """Returns what predictions call classes: with `--label_map` by its numbers."""
+    if flags.label_map is None:
+        return LabelMap.of(classes)
+    mids = read_label_map(flags.label_map, ClassNames(classes, (), options), options)
+    numbers = {mid: number for number, mid in enumerate(mids, 1)}
+    return LabelMap.of([{**each, "index": numbers.get(each["label"])} for each in classes])
 
 
 def _truth_kinds(protocols: Sequence[str]) -> list[str]:
@@ -216,7 +244,8 @@ def _version_of(flags: EvaluateFlags, options: ObjectOptions) -> Inputs | None:
     notices, is_expanded = [], bool(dataset.manifest.config.get("expand_hierarchy"))
     if is_expanded:
         notices.append(Notice(dataset.folder, "built with --expand_hierarchy: not expanded again"))
-    return Inputs([source], groups, kinds, classes, notices, is_expanded)
+    label_map = _label_map(flags, classes, options)
+    return Inputs([source], groups, kinds, classes, label_map, notices, is_expanded)
 
 
 def _is_absent(group: reading.RowGroup, column: str, options: ObjectOptions) -> bool:
@@ -242,7 +271,11 @@ def _find_predictions(arguments: Sequence[str], options: ObjectOptions) -> list[
             paths = [path]
             if is_folder:
                 below = files_below(path, options)
-                paths = [each.path for each in below if each.name.lower().endswith(_SUFFIXES)]
+                paths = [
+                    each.path
+                    for each in below
+                    if _OF_SHARDS.sub("", each.name.lower()).endswith(_SUFFIXES)
+                ]
                 if not paths:
                     raise UsageError(
                         f"--predictions {path}: there is no table in it, {', '.join(_SUFFIXES)}"
@@ -268,6 +301,11 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
     if detection_tables.matches(head):
         in_pixels = detection_tables.are_in_pixels(path, options)
         kind = detection_tables.IN_PIXELS if in_pixels else detection_tables.NAME
+        return Source(0, kind, path, status.size, split_of(path), stamp=status.stamp)
+    if detection_records.matches(head):
+        if is_gzip:
+            raise SourceError(f"{path}: TFRecord can't be gzipped: unpack it")
+        kind = detection_records.NAME
         return Source(0, kind, path, status.size, split_of(path), stamp=status.stamp)
     check_text(path, head)
     if coco_results.matches(head):

@@ -190,6 +190,37 @@ def test_a_version_that_is_expanded_is_not_expanded_again(corpus: Path, tmp_path
     assert reports[0] == reports[1]
 
 
+def _write_records(folder: Path, table: pa.Table, numbers: dict[str, int]) -> None:
+    """Writes the detections as the Object Detection API does, in two files; one image has none."""
+    import tensorflow as tf
+
+    def floats(values: list[float]) -> tf.train.Feature:
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+    images: dict[str, list[dict]] = {"00000000000000ff": []}
+    for row in table.to_pylist():
+        images.setdefault(row["ImageID"], []).append(row)
+    records = []
+    for image_id, rows in images.items():
+        features = {
+            f"image/detection/bbox/{name.lower()}": floats([row[name] for row in rows])
+            for name in ("XMin", "XMax", "YMin", "YMax")
+        }
+        features["image/detection/score"] = floats([row["Score"] for row in rows])
+        labels = [numbers[row["LabelName"]] for row in rows]
+        features["image/detection/label"] = tf.train.Feature(
+            int64_list=tf.train.Int64List(value=labels)
+        )
+        features["image/source_id"] = tf.train.Feature(
+            bytes_list=tf.train.BytesList(value=[image_id.encode()])
+        )
+        records.append(tf.train.Example(features=tf.train.Features(feature=features)))
+    for number in range(2):
+        with tf.io.TFRecordWriter(str(folder / f"records-{number:05}-of-00002")) as writer:
+            for record in records[number::2]:
+                writer.write(record.SerializeToString())
+
+
 def _as_tables(corpus: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
     """Writes the detections in other layouts."""
     table = pacsv.read_csv(corpus / "detections.csv")
@@ -244,8 +275,10 @@ def _as_tables(corpus: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
     pq.write_table(pa.Table.from_pylist(pixels), folder / "pixels.parquet")
     with pa.ipc.new_file(folder / "parts.arrow", table.schema) as writer:
         writer.write_table(table, max_chunksize=50)
+    _write_records(folder, table, numbers)
     groups = (
         ["kaggle.csv"],
+        ["records-00000-of-00002", "records-00001-of-00002"],
         ["ids.json"],
         ["numbers.json", "more.json"],
         ["parts.parquet"],
@@ -270,7 +303,12 @@ def test_predictions_in_any_layout_have_the_same_result(
         reports[name] = json.loads((output / "report.json").read_text())
     expected = reports.pop("csv")
     for name, report in reports.items():
-        assert report["protocols"] == expected["protocols"], name
+        if name.startswith("records"):  # whose numbers are float32
+            means = [each["mean_average_precision"] for each in report["protocols"]]
+            wanted = [each["mean_average_precision"] for each in expected["protocols"]]
+            assert means == pytest.approx(wanted, abs=1e-3)
+        else:
+            assert report["protocols"] == expected["protocols"], name
         if name != "kaggle.csv":  # whose rows are images
             rows = sum(each["rows"] for each in report["sources"] if each["kind"] != "version")
             assert rows == sum(each["rows"] for each in expected["sources"]), name
@@ -334,6 +372,57 @@ def test_what_is_no_coco_results_is_one_line(corpus: Path, tmp_path: Path, text:
     assert words in done.error
     assert "results.json, byte 0" in done.error
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_label_map_numbers_classes(corpus: Path, tmp_path: Path):
+    """Predictions whose classes are numbers of a label map, in an order of its own."""
+    table = pacsv.read_csv(corpus / "detections.csv")
+    labels = sorted(set(table["LabelName"].to_pylist()), reverse=True)
+    items = (f'item {{ name: "{mid}" id: {at} }}' for at, mid in enumerate(labels, 1))
+    (tmp_path / "map.pbtxt").write_text("\n".join(items))
+    numbers = pc.index_in(table["LabelName"], pa.array(labels))
+    place = table.column_names.index("LabelName")
+    numbered = table.set_column(place, "class_id", pc.add(numbers, 1))
+    pq.write_table(numbered, tmp_path / "numbered.parquet")
+    metrics = []
+    for name, more in (
+        (corpus / "detections.csv", ()),
+        (tmp_path / "numbered.parquet", ("--label_map", tmp_path / "map.pbtxt")),
+    ):
+        output = tmp_path / "report"
+        given = ("--ground_truth", corpus / "dataset", "--predictions", name, *more)
+        done = run_evaluate(*given, "--output", output)
+        assert done.code == 0, done.stderr
+        metrics.append(json.loads((output / "report.json").read_text())["metrics"])
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ({"image/source_id": b"00000000000000ff", "image/detection/score": [0.5]}, "lacks some of"),
+        ({}, "has no image/source_id"),
+    ],
+)
+def test_examples_without_detections_are_refused(
+    corpus: Path, tmp_path: Path, features: dict, words: str
+):
+    import tensorflow as tf
+
+    feature = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, bytes)
+        else tf.train.Feature(float_list=tf.train.FloatList(value=value))
+        for name, value in features.items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    with tf.io.TFRecordWriter(str(tmp_path / "detections.tfrecord")) as writer:
+        writer.write(example.SerializeToString())
+    given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path)
+    done = run_evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 1
+    assert words in done.error
+    assert "detections.tfrecord: an example" in done.error
 
 
 def test_pixels_need_the_sizes_of_pictures(corpus: Path, tmp_path: Path):

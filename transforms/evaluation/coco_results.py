@@ -20,6 +20,7 @@ from transforms.dataset.keys import image_keys
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
 from transforms.evaluation.label_map import LabelMap
+from transforms.evaluation.pieces import Piece, Read
 from transforms.kinds.parsing.table import struct_array
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -38,23 +39,20 @@ def matches(head: bytes) -> bool:
     return head.lstrip().startswith(b"[")
 
 
-def read(
-    source: Source, start: int, stop: int, labels: LabelMap, options: ObjectOptions
-) -> Iterator[tuple[pa.RecordBatch, int, int]]:
-    """Yields the detections that begin in a range, with how many rows there were and were bad.
+def pieces(source: Source, size: int, options: ObjectOptions) -> list[Piece]:
+    """Returns ranges of bytes."""
+    return [
+        Piece(source.index, start, min(start + size, source.size))
+        for start in range(0, source.size, size)
+    ]
 
-    Boxes are in pixels. The key of an image that is a number has but its first `NUMBER_BITS` bits.
 
-    Args:
-        source: the file.
-        start: of the range, in bytes.
-        stop: likewise.
-        labels: the classes.
-        options: how object stores are reached.
+def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions) -> Iterator[Read]:
+    """Yields the detections that begin in a range, their boxes in pixels; see `Layout.read`.
 
-    Raises:
-        PredictionsError: It isn't a JSON array of results.
+    The key of an image that is a number has but its first `NUMBER_BITS` bits.
     """
+    _, start, stop = piece
     with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
         data = files.read_at(file, start, min(source.size, stop + _OBJECT_BYTES) - start)
     begin, end = 0, len(data)
@@ -77,7 +75,7 @@ def read(
         yield _parse(_BETWEEN.sub(b"}\n{", text), place, labels)
 
 
-def _parse(lines: bytes, place: str, labels: LabelMap) -> tuple[pa.RecordBatch, int, int]:
+def _parse(lines: bytes, place: str, labels: LabelMap) -> Read:
     """Returns the detections of lines of objects."""
     try:
         table = arrow_json.read_json(
@@ -111,7 +109,7 @@ def _parse(lines: bytes, place: str, labels: LabelMap) -> tuple[pa.RecordBatch, 
         len(scores),
     )
     rows = pa.record_batch({"key": keys, "value": value})
-    return rows.filter(pa.array(sound)), len(sound), int((~sound).sum())
+    return Read(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
 
 
 def _boxes(column: pa.Array, place: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from transforms.evaluation import arrange, coco_results, detection_tables
+from transforms.evaluation import arrange
 from transforms.evaluation.arrange import Rows
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.kinds.detections import DETECTIONS, MASK_DETECTIONS, PAIR_DETECTIONS
 from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
+from transforms.evaluation.layouts import LAYOUTS
 from transforms.evaluation.matching import Matches, match_boxes, match_masks, match_pairs
 from transforms.evaluation.objects import Case, ImageLabels
 from transforms.evaluation.protocols import Rules
@@ -18,13 +19,7 @@ from transforms.kinds.boxes import BOXES
 from transforms.kinds.masks import MASKS
 from transforms.kinds.relationships import RELATIONSHIPS
 
-_BOX_KINDS = (
-    DETECTIONS.name,
-    BOX_STRINGS.name,
-    coco_results.NAME,
-    detection_tables.NAME,
-    detection_tables.IN_PIXELS,
-)
+_BOX_KINDS = (DETECTIONS.name, BOX_STRINGS.name, *LAYOUTS)
 
 
 class Task(NamedTuple):

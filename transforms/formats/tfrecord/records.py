@@ -5,6 +5,7 @@ what wrote a file doesn't judge it.
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -43,27 +44,41 @@ class Feature(NamedTuple):
 
 
 def read_records(path: str) -> Iterator[bytes]:
-    """Yields the records of a local file, checked by both of their checksums.
+    """Yields the records of a local file; see `iterate_records`."""
+    with files.open_file(path) as file:
+        yield from iterate_records(file, os.fstat(file.fileno()).st_size)
+
+
+def iterate_records(file: io.BufferedIOBase, size: int) -> Iterator[bytes]:
+    """Yields the records of a file, checked by both of their checksums.
+
+    Args:
+        file: at its beginning.
+        size: of the file.
 
     Raises:
         FormatError: A checksum is wrong, or the file ends inside a record.
     """
-    with files.open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        position = 0
-        while position < size:
-            header, crc = file.read(_LENGTH_BYTES), file.read(_CRC_BYTES)
-            if len(crc) == _CRC_BYTES and crc != _masked_crc(header):
-                raise FormatError(f"wrong CRC of the length at offset {position}")
-            length = int.from_bytes(header, "little")
-            end = position + _LENGTH_BYTES + length + 2 * _CRC_BYTES
-            if len(crc) < _CRC_BYTES or end > size:
-                raise FormatError(f"ends inside the record at offset {position}")
-            data = file.read(length)
-            if file.read(_CRC_BYTES) != _masked_crc(data):
-                raise FormatError(f"wrong CRC of the record at offset {position}")
-            yield data
-            position = end
+    position = 0
+    while position < size:
+        header, crc = file.read(_LENGTH_BYTES), file.read(_CRC_BYTES)
+        if len(crc) == _CRC_BYTES and crc != _masked_crc(header):
+            raise FormatError(f"wrong CRC of the length at offset {position}")
+        length = int.from_bytes(header, "little")
+        end = position + _LENGTH_BYTES + length + 2 * _CRC_BYTES
+        if len(crc) < _CRC_BYTES or end > size:
+            raise FormatError(f"ends inside the record at offset {position}")
+        data = file.read(length)
+        if file.read(_CRC_BYTES) != _masked_crc(data):
+            raise FormatError(f"wrong CRC of the record at offset {position}")
+        yield data
+        position = end
+
+
+def is_record(head: bytes) -> bool:
+    """Returns whether a file's first bytes are a record's length and its checksum."""
+    header, crc = head[:_LENGTH_BYTES], head[_LENGTH_BYTES : _LENGTH_BYTES + _CRC_BYTES]
+    return len(crc) == _CRC_BYTES and crc == _masked_crc(header)
 
 
 def checksum(*pieces: bytes | pa.Buffer) -> int:

@@ -12,6 +12,7 @@ from transforms.releases.documents import to_json
 
 #: Their names.
 REPORT, PER_CLASS, CONFUSIONS = "report.json", "per_class.csv", "confusions.csv"
+LEFT_OUT = "left_out.csv"
 PAGE = "report.html"
 #: The folders of matches and of plots.
 MATCHES, PLOTS = "matches", "plots"

@@ -6,7 +6,6 @@ from functools import partial
 
 from open_images import values
 from open_images.building.flags import BuildFlags
-from open_images.building.selection_flags import path_or_texts
 from transforms.dataset.naming import SPLIT_ALIASES, SPLITS
 from transforms.errors import UsageError
 from transforms.evaluation.protocols import PROTOCOLS
@@ -46,7 +45,7 @@ class EvaluateFlags:
         "relationships as CSV; a file, folder or glob; repeatable",
     )
     label_map: str | Sequence[str] | None = _input_flag(
-        path_or_texts,
+        values.path_or_texts,
         None,
         metavar="FILE",
         help="what numbers predictions have for classes: a label map of TensorFlow, or any file "

@@ -12,6 +12,7 @@ from open_images.evaluating import explain, plots
 from open_images.evaluating.comparison import EarlierReport
 from open_images.evaluating.documents import (
     CONFUSIONS,
+    LEFT_OUT,
     MATCHES,
     PAGE,
     PER_CLASS,
@@ -35,6 +36,7 @@ from open_images.evaluating.inputs import (
     find_inputs,
     ground_truth_version,
 )
+from open_images.evaluating.left_out import encode_left_out
 from open_images.evaluating.misses import Miss, draw_misses, find_misses
 from open_images.evaluating.page import render_page
 from runners import launch, lean
@@ -106,6 +108,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             bad_rows = files.read_file(os.path.join(folder, BAD_ROWS), self._options)
         sources = _sources(inputs, summary)
         self._write(BAD_ROWS, bad_rows)
+        self._write(LEFT_OUT, encode_left_out(summary.listed, inputs.sources, self._options))
         self._refuse_losses(sources)
         results = make_results(summary, runs, inputs.classes)
         count = len(protocols)
@@ -182,7 +185,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             raise UsageError(f"--output {output}: it is no folder: name another place")
         else:
             entries = []
-        known = {REPORT, PAGE, PER_CLASS, CONFUSIONS, MATCHES, PLOTS, BAD_ROWS}
+        known = {REPORT, PAGE, PER_CLASS, CONFUSIONS, MATCHES, PLOTS, BAD_ROWS, LEFT_OUT}
         names = {
             os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
             for entry in entries
@@ -238,12 +241,12 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
                 (
                     each.other_images,
                     "rows are of images that the ground truth doesn't have",
-                    "is it of another split?",
+                    f"see {LEFT_OUT} in --output: is it of another split?",
                 ),
                 (
                     each.other_classes,
                     "rows have classes that the ground truth doesn't know",
-                    "labels must be MIDs, and --ground_truth must have their class names",
+                    f"see {LEFT_OUT} in --output: --ground_truth must have their class names",
                 ),
             ):
                 if each.rows and lost > limit * each.rows:

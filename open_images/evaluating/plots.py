@@ -54,12 +54,12 @@ def encode(figure: Figure, form: str) -> bytes:
     sink = io.BytesIO()
     metadata = {"Date": None} if form == "svg" else {"Software": None}
     with mpl.rc_context(_STYLE):
-        figure.savefig(sink, format=form, metadata=metadata, dpi=144, bbox_inches="tight")
+        figure.savefig(sink, format=form, metadata=metadata, dpi=144)
     return sink.getvalue()
 
 
 def _curves(results: Sequence[ProtocolResult]) -> Figure:
-    figure = Figure(figsize=(6, 4))
+    figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for colour, each in zip(_LINES, results, strict=False):
         curves = np.array([one.curve for one in each.classes if one.curve])
@@ -75,7 +75,7 @@ def _curves(results: Sequence[ProtocolResult]) -> Figure:
 def _classes(result: ProtocolResult) -> Figure:
     """Each class by how much ground truth it has, and the mean by frequency."""
     known = [each for each in result.classes if each.average_precision is not None]
-    figure = Figure(figsize=(6, 4))
+    figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     counts = np.array([each.truths for each in known])
     precisions = np.array([each.average_precision for each in known], np.float64)
@@ -89,7 +89,7 @@ def _classes(result: ProtocolResult) -> Figure:
 
 def _slices(result: ProtocolResult) -> Figure:
     some = [each for each in result.slices if each.mean_average_precision is not None]
-    figure = Figure(figsize=(6, 0.24 * len(some) + 0.8))
+    figure = Figure(figsize=(6, 0.24 * len(some) + 0.8), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(some))[::-1]
     precisions = np.array([each.mean_average_precision for each in some], np.float64)
@@ -100,15 +100,15 @@ def _slices(result: ProtocolResult) -> Figure:
     axes.set_yticks(places, names)
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
-    axes.legend(["mean average precision", "recall"], frameon=False, loc="upper left", ncols=2,
-                bbox_to_anchor=(0, 1 + 1 / (len(some) + 2)))  # fmt: skip
+    measures = ["mean average precision", "recall"]
+    figure.legend(measures, frameon=False, loc="outside upper left", ncols=2)
     return figure
 
 
 def _reasons(result: ProtocolResult) -> Figure:
     sums = result.reasons()
     names = [reason.name.lower() for reason in Reason]
-    figure = Figure(figsize=(6, 1.8))
+    figure = Figure(figsize=(6, 1.8), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(names))[::-1]
     bars = axes.barh(places, [sums[name] for name in names], color=_RED)

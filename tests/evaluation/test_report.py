@@ -239,3 +239,39 @@ def test_the_page_needs_nothing_else(report: Path):
     assert "Why detections are wrong, challenge" in page
     assert len(re.findall(r"<svg", page)) == len(list((report / "plots").glob("*.svg"))) == 7
     assert len(list((report / "plots").glob("*.png"))) == 7
+
+
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_rows_that_are_left_out_are_listed(tmp_path: Path, is_gzip: bool):
+    content = gzip.decompress((_DATA / "predictions.csv.gz").read_bytes()).decode()
+    header, *rows = content.splitlines()
+    values = dict(zip(header.split(","), rows[0].split(","), strict=True))
+    others = [
+        values | {"ImageID": "fffffffffffffff0"},
+        values | {"LabelName": "/m/unknown"},
+    ]
+    lines = [header, *rows, *(",".join(each.values()) for each in others)]
+    data = ("\n".join(lines) + "\n").encode()
+    path = tmp_path / ("more.csv.gz" if is_gzip else "more.csv")
+    path.write_bytes(gzip.compress(data) if is_gzip else data)
+    done = _of_oid500(tmp_path / "report", predictions=path)
+    assert done.code == 0, done.stderr
+    with (tmp_path / "report" / "left_out.csv").open() as file:
+        found = [tuple(row.values()) for row in csv.DictReader(file)]
+    first = next(at for at, line in enumerate(lines, 1) if values["ImageID"] in line)
+    assert found == [
+        (
+            str(path),
+            str(first),
+            values["ImageID"],
+            "/m/unknown",
+            "the ground truth doesn't know this class",
+        ),
+        (
+            str(path),
+            str(len(lines) - 1),
+            "fffffffffffffff0",
+            values["LabelName"],
+            "the ground truth doesn't have this image",
+        ),
+    ]

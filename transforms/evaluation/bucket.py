@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset import codes
+from transforms.dataset.keys import image_ids
 from transforms.evaluation import coco_results, detection_tables
 from transforms.evaluation.arrange import Rows, labels_of
 from transforms.evaluation.class_tree import ClassTree
@@ -43,7 +44,23 @@ _TYPES = {
     PAIR_DETECTIONS.name: DETECTED_PAIR,
     PAIR_STRINGS.name: DETECTED_PAIR,
 }
+#: So many rows of each source that are left out are listed of a bucket.
+_LISTED = 100
 _IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)
+
+
+class LeftOutRow(NamedTuple):
+    """A row of predictions that can't be evaluated.
+
+    Attributes:
+        image_id: of its image.
+        label: its class, the one that isn't known if there are several.
+        is_image: whether the image isn't in the ground truth; else the class isn't evaluated.
+    """
+
+    image_id: str
+    label: str
+    is_image: bool
 
 
 class LeftOut(NamedTuple):
@@ -53,11 +70,13 @@ class LeftOut(NamedTuple):
         source: its index.
         other_images: how many are of images that aren't in the ground truth.
         other_classes: how many have a class that isn't evaluated.
+        rows: the first of them.
     """
 
     source: int
     other_images: int
     other_classes: int
+    rows: list[LeftOutRow]
 
 
 class EvaluatedImages(NamedTuple):
@@ -170,19 +189,50 @@ def _evaluated(
     classes = {name: tree.numbers(given.values.field(name)) for name in labels_of(dtype)}
     is_known = np.isin(given.keys, keys)
     has_class = np.all([each >= 0 for each in classes.values()], axis=0)
-    left_out = []
     is_out = ~(is_known & has_class)
-    for source in np.unique(given.sources[is_out]).tolist():
-        of_source = given.sources == source
-        others = of_source & ~is_known
-        unknown = of_source & is_known & ~has_class
-        left_out.append(LeftOut(source, int(others.sum()), int(unknown.sum())))
+    left_out = [
+        _describe(source, given, classes, is_known, is_out)
+        for source in np.unique(given.sources[is_out]).tolist()
+    ]
     if left_out:
         places = np.flatnonzero(~is_out)
         given = given.take(places)
         classes = {name: each[places] for name, each in classes.items()}
     images = np.searchsorted(keys, given.keys).astype(np.int32)
     return Rows(images, classes, given.values), given.sources, left_out
+
+
+def _describe(
+    source: int,
+    given: _Given,
+    classes: Mapping[str, np.ndarray],
+    is_known: np.ndarray,
+    is_out: np.ndarray,
+) -> LeftOut:
+    """Returns the rows of a source that are left out."""
+    places = np.flatnonzero((given.sources == source) & is_out)
+    others = int((~is_known[places]).sum())
+    listed = places[:_LISTED]
+    rows = given.take(listed)
+    # The first class that isn't known, or the first of all.
+    unknown = np.array([each[listed] < 0 for each in classes.values()])
+    labels = [rows.values.field(name).cast(pa.string()).to_pylist() for name in classes]
+    return LeftOut(
+        source,
+        others,
+        len(places) - others,
+        [
+            LeftOutRow(image_id, labels[at][row], not bool(is_image_known))
+            for row, (image_id, at, is_image_known) in enumerate(
+                zip(
+                    image_ids(rows.keys).to_pylist(),
+                    unknown.argmax(axis=0),
+                    is_known[listed],
+                    strict=True,
+                )
+            )
+        ],
+    )
 
 
 def _origins(kinds: Mapping[int, str], wanted: Sequence[str]) -> list[int]:

@@ -16,7 +16,7 @@ from transforms.dataset.classes import decode_labels
 from transforms.dataset.elements import Failed, Source, SourceCount
 from transforms.dataset.failures import SCHEMA
 from transforms.evaluation.bootstrap import interval
-from transforms.evaluation.bucket import LeftOut
+from transforms.evaluation.bucket import LeftOut, LeftOutRow
 from transforms.evaluation.match import ImageCounts, Run, VerdictCounts
 from transforms.evaluation.matching import Verdict
 from transforms.evaluation.measure import ClassFigures
@@ -28,7 +28,9 @@ from transforms.storage.stores import ObjectOptions
 
 #: Its file in the work folder, and that of the rows that couldn't be read.
 SUMMARY, BAD_ROWS = "summary.json", "bad_rows.csv"
-#: Columns of the latter.
+#: So many rows of a source are listed that are left out.
+_LISTED_ROWS = 1000
+#: Columns of the table of bad rows.
 _LISTED = ["source", "line", "image_id", "detail"]
 
 
@@ -78,12 +80,14 @@ class Summary:
         sources: by index, rows and bad rows that were read.
         left_out: by index, rows of predictions that can't be evaluated: of other images, and of
             other classes.
+        listed: by index, some of these.
     """
 
     images: ImageCounts
     runs: list[RunSummary]
     sources: dict[int, tuple[int, int]]
     left_out: dict[int, tuple[int, int]]
+    listed: dict[int, list[LeftOutRow]]
 
     def encode(self) -> bytes:
         """Returns it as JSON."""
@@ -107,7 +111,11 @@ class Summary:
             name: {int(index): (first, second) for index, (first, second) in content[name].items()}
             for name in ("sources", "left_out")
         }
-        return cls(ImageCounts(*content["images"]), runs, **pairs)
+        listed = {
+            int(index): [LeftOutRow(*row) for row in rows]
+            for index, rows in content["listed"].items()
+        }
+        return cls(ImageCounts(*content["images"]), runs, **pairs, listed=listed)
 
 
 @dataclasses.dataclass(eq=False)
@@ -141,7 +149,8 @@ class SummariseFn(beam.DoFn):
             ImageCounts(*(sum(column) for column in zip(*images, strict=True))),
             [_run(number, labels, figures, verdicts) for number in range(len(self.runs))],
             _add((each.source, each.rows, each.bad_rows) for each in counts),
-            _add(left_out),
+            _add((each.source, each.other_images, each.other_classes) for each in left_out),
+            _list(left_out),
         )
         path = os.path.join(self.folder, SUMMARY)
         files.write_file(path, summary.encode(), self.folder, self.options)
@@ -222,6 +231,14 @@ def _mean_replicates(classes: Sequence[Sequence[float]]) -> list[float | None]:
     return [
         float(total / count) if count else None for total, count in zip(sums, counts, strict=True)
     ]
+
+
+def _list(left_out: Sequence[LeftOut]) -> dict[int, list[LeftOutRow]]:
+    """Returns the first rows of each source that are left out, by ImageID."""
+    found: dict[int, list[LeftOutRow]] = {}
+    for each in left_out:
+        found.setdefault(each.source, []).extend(each.rows)
+    return {source: sorted(found[source])[:_LISTED_ROWS] for source in sorted(found)}
 
 
 def _add(counts: Iterable[tuple[int, int, int]]) -> dict[int, tuple[int, int]]:

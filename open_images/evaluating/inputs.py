@@ -27,6 +27,7 @@ from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.kinds.detections import DETECTIONS, MASK_DETECTIONS, PAIR_DETECTIONS
 from transforms.evaluation.kinds.registry import EVALUATED
 from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
+from transforms.evaluation.kinds.truth import TRUE_MASKS
 from transforms.evaluation.label_map import LabelMap
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.tasks import TASKS
@@ -129,33 +130,41 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         raise unreadable(error) from None
     except StorageError as error:
         raise UsageError(str(error)) from None
-    splits = flags.splits
-    wanted = {IMAGES.name, IMAGE_LABELS.name, *_truth_kinds(flags.protocol)} & EVALUATED.keys()
+    return _of_files(flags, options, found, detections, notices)
+
+
+def _of_files(
+    flags: EvaluateFlags,
+    options: ObjectOptions,
+    found: Sequence[Source],
+    detections: Sequence[Source],
+    notices: list[Notice],
+) -> Inputs:
+    """Returns the inputs where files are the ground truth.
+
+    Raises:
+        UsageError: A file is missing, or isn't ground truth.
+    """
+    found = [_with_masks(each, options) for each in found]
+    kinds = _truth_kinds(flags.protocol)
+    wanted = {IMAGES.name, IMAGE_LABELS.name, *kinds} & EVALUATED.keys()
+    if MASKS.name in kinds:
+        wanted.add(TRUE_MASKS.name)
     tables = [
         each
         for each in found
-        if each.kind in wanted and (splits is None or each.split in (None, *splits))
+        if each.kind in wanted and (flags.splits is None or each.split in (None, *flags.splits))
     ]
-    for kind in _truth_kinds(flags.protocol):
-        if kind == MASKS.name:
-            raise UsageError(
-                "--ground_truth: masks are read of a version: build one with --masks and "
-                "--images none, and name its --output"
-            )
-        if not any(each.kind == kind for each in tables):
-            name = _EXAMPLES[kind]
-            raise UsageError(f"--ground_truth: no file of {kind} is there, such as {name}")
-    for each in tables:
-        if any("Score" in note for note in each.notes):
-            raise UsageError(
-                f"--ground_truth {each.name}: it has scores, as detections have: name it by "
-                "--predictions"
-            )
+    _check_tables(tables, kinds)
     others = {each.kind for each in found} - {each.kind for each in tables} - VOCABULARY.keys()
-    notices += [
-        Notice(each.name, "not used: no protocol asks for it")
-        for each in found
-        if each.kind in others and each.name not in {notice.path for notice in notices}
+    named = {notice.path for notice in notices}
+    notices = [
+        *notices,
+        *(
+            Notice(each.name, "not used: no protocol asks for it")
+            for each in found
+            if each.kind in others and each.name not in named
+        ),
     ]
     if not any(each.kind == IMAGE_LABELS.name for each in tables):
         notices.append(
@@ -179,6 +188,43 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         _label_map(flags, classes, options),
         sorted(set(notices)),
     )
+
+
+def _with_masks(source: Source, options: ObjectOptions) -> Source:
+    """Returns a table of boxes that has masks, too, as a table of masks."""
+    if source.kind != BOXES.name:
+        return source
+    names = _names_of(source.path, _head_of(source.path, options))
+    if "mask" not in map(fold, names):
+        return source
+    columns = TRUE_MASKS.columns_of(names)
+    if missing := [name for name in TRUE_MASKS.required if name not in columns]:
+        raise UsageError(
+            f"--ground_truth {source.name}: it has masks, and its header lacks {', '.join(missing)}"
+        )
+    return dataclasses.replace(source, kind=TRUE_MASKS.name, columns=columns)
+
+
+def _check_tables(tables: Sequence[Source], kinds: Sequence[str]) -> None:
+    """Raises UsageError where tables aren't ground truth, or a kind of them is missing."""
+    given = {each.kind for each in tables}
+    if MASKS.name in kinds and TRUE_MASKS.name not in given:
+        raise UsageError(
+            "--ground_truth: no masks: PNGs are read by a build with --masks and --images none, "
+            "whose --output is to be named; or a table of boxes has a column Mask"
+        )
+    if TRUE_MASKS.name in given:  # which has boxes
+        given |= {BOXES.name, MASKS.name}
+    for kind in kinds:
+        if kind not in given:
+            name = _EXAMPLES[kind]
+            raise UsageError(f"--ground_truth: no file of {kind} is there, such as {name}")
+    for each in tables:
+        if any("Score" in note for note in each.notes):
+            raise UsageError(
+                f"--ground_truth {each.name}: it has scores, as detections have: name it by "
+                "--predictions"
+            )
 
 
 def _label_map(
@@ -313,7 +359,7 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
             raise SourceError(f"{path}: COCO results can't be gzipped: unpack it")
         return Source(0, coco_results.NAME, path, status.size, split_of(path), stamp=status.stamp)
     line = first_line(path, head, 0)
-    names = next(csv.reader([line.decode("utf-8-sig", errors="replace").strip()]), [])
+    names = _names_of(path, head)
     kind = _kind_of(names, head[len(line) :])
     columns = kind.columns_of(names)
     wanted = (kind.image_id, *kind.required)
@@ -357,3 +403,15 @@ def _kind_of(names: Sequence[str], rows: bytes) -> CsvKind:
     except ValueError:
         return BOX_STRINGS
     return PAIR_STRINGS
+
+
+def _head_of(path: str, options: ObjectOptions) -> bytes:
+    with files.open_file(path, options) as file:
+        is_gzip = file.read(2) == GZIP_MAGIC
+        return read_head(path, file, is_gzip)
+
+
+def _names_of(path: str, head: bytes) -> list[str]:
+    """Returns the columns of a CSV file."""
+    line = first_line(path, head, 0).decode("utf-8-sig", errors="replace")
+    return next(csv.reader([line.strip()]), [])

@@ -130,18 +130,41 @@ def test_masks(corpus: Corpus, tmp_path: Path):
     for name, lines in (("long.csv", long), ("strings.csv", strings)):
         found = _per_class(corpus, tmp_path, name, lines, "challenge_segmentation")
         assert found == pytest.approx(expected, abs=1e-9)
+    # The same ground truth as a table with masks as text.
+    header = "ImageID,LabelName,ImageWidth,ImageHeight,XMin,XMax,YMin,YMax,IsGroupOf,Mask"
+    rows = []
+    for truth, pixels in truths:
+        height, width = (1, 1) if pixels is None else pixels.shape
+        text = "" if pixels is None else _text(pixels)
+        corners = ",".join(map(repr, truth.box))
+        values = (truth.image, truth.label, width, height, corners, int(truth.is_group), text)
+        rows.append(",".join(map(str, values)))
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    (folder / "validation-masks-bbox.csv").write_text("\n".join([header, *rows]) + "\n")
+    for table in corpus.annotations.glob("*-human-imagelabels*.csv"):
+        (folder / table.name).symlink_to(table)
+    for table in corpus.annotations.glob("*hierarchy*.json"):
+        (folder / table.name).symlink_to(table)
+    found = _per_class(corpus, tmp_path, "long.csv", long, "challenge_segmentation", folder)
+    assert found == pytest.approx(expected, abs=1e-9)
     matches = pq.ParquetDataset(sorted((tmp_path / "report" / "matches").iterdir())).read()
     verdicts = set(matches["verdict"].to_pylist())
     assert {"true_positive", "false_positive", "mask_unknown", "in_group"} <= verdicts
 
 
 def _per_class(
-    corpus: Corpus, folder: Path, name: str, lines: Sequence[str], protocol: str
+    corpus: Corpus,
+    folder: Path,
+    name: str,
+    lines: Sequence[str],
+    protocol: str,
+    truth: Path | None = None,
 ) -> dict[str, float]:
     """Evaluates lines of a file, and returns the average precision of each class."""
     (folder / name).write_text("\n".join(lines) + "\n")
     done = run_evaluate(
-        *("--ground_truth", corpus.dataset, "--predictions", folder / name),
+        *("--ground_truth", truth or corpus.dataset, "--predictions", folder / name),
         *("--protocol", protocol, "--output", folder / "report"),
     )
     assert done.code == 0, done.stderr
@@ -296,4 +319,4 @@ def test_masks_are_read_of_versions(corpus: Corpus, tmp_path: Path):
         *("--protocol", "challenge_segmentation", "--output", tmp_path / "report"),
     )
     assert done.code == 2
-    assert "masks are read of a version: build one with --masks" in done.error
+    assert "no masks: PNGs are read by a build with --masks" in done.error

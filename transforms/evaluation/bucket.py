@@ -23,6 +23,7 @@ from transforms.evaluation.kinds.rows import (
     TRUE_PAIR,
 )
 from transforms.evaluation.kinds.strings import MASK_STRINGS, PAIR_STRINGS
+from transforms.evaluation.kinds.truth import TRUE_MASKS
 from transforms.evaluation.objects import Case, ImageLabels
 from transforms.evaluation.tasks import TASKS
 from transforms.exchange.batches import KeyedBatch
@@ -36,6 +37,7 @@ from transforms.selection.label_types import are_by_machine
 _TYPES = {
     BOXES.name: TRUE_BOX,
     MASKS.name: TRUE_MASK,
+    TRUE_MASKS.name: TRUE_MASK,
     RELATIONSHIPS.name: TRUE_PAIR,
     IMAGE_LABELS.name: TRUE_LABEL,
     **dict.fromkeys(TASKS["boxes"].detections, DETECTION),

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from transforms.evaluation.kinds.mask_texts import decode_masks
+from transforms.evaluation.kinds.mask_texts import UNSOUND, decode_masks
 from transforms.evaluation.kinds.rows import (
     BOTH_COORDINATES,
     COORDINATES,
@@ -33,7 +33,7 @@ def _check_masks(rows: Rows) -> None:
     check_scores(rows)
     width, height = rows.columns.pop("ImageWidth"), rows.columns.pop("ImageHeight")
     sizes, counts, sound = decode_masks(rows.columns.pop("Mask"), height, width)
-    rows.require(sound, "Mask is not the Base64 of zlib's COCO run lengths of that size")
+    rows.require(sound, f"Mask {UNSOUND}")
     rows.columns |= {"size": sizes, "counts": counts}
 
 

@@ -10,6 +10,8 @@ from transforms.dataset import rle
 
 #: The longest run lengths of a mask: a number for each pixel of 100 million.
 _MOST_BYTES = 100_000_000
+#: What is said of a text that isn't a mask.
+UNSOUND = "is not the Base64 of zlib's COCO run lengths of that size"
 
 
 def decode_masks(

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from transforms.evaluation.kinds.detections import DETECTIONS, MASK_DETECTIONS, PAIR_DETECTIONS
 from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
-from transforms.evaluation.kinds.truth import TRUE_BOXES, TRUE_LABELS, TRUE_PAIRS
+from transforms.evaluation.kinds.truth import TRUE_BOXES, TRUE_LABELS, TRUE_MASKS, TRUE_PAIRS
 from transforms.kinds.images import IMAGES
 from transforms.kinds.kind import Kind
 
@@ -21,7 +21,7 @@ TABLES_OF_DETECTIONS = (
 EVALUATED: Mapping[str, Kind] = MappingProxyType(
     {
         each.name: each
-        for each in (IMAGES, TRUE_BOXES, TRUE_LABELS, TRUE_PAIRS, *TABLES_OF_DETECTIONS)
+        for each in (IMAGES, TRUE_BOXES, TRUE_MASKS, TRUE_LABELS, TRUE_PAIRS, *TABLES_OF_DETECTIONS)
     }
 )
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from transforms.dataset.elements import Source, in_one_piece
 from transforms.dataset.failures import Reason
-from transforms.evaluation.kinds.mask_texts import decode_masks
+from transforms.evaluation.kinds.mask_texts import UNSOUND, decode_masks
 from transforms.evaluation.kinds.rows import DETECTED_MASK, DETECTED_PAIR, DETECTION
 from transforms.kinds.kind import CsvKind
 from transforms.kinds.parsing.parsed import ParsedBlock
@@ -67,8 +67,7 @@ def _split(rows: Rows, fields: Sequence[str], dtype: pa.StructType) -> None:
         columns |= {"size": sizes, "counts": masks}
         rows.require(
             np.bincount(images[~has_mask], minlength=rows.length) == 0,
-            "PredictionString has a mask that is not the Base64 of zlib's COCO run lengths of that "
-            "size",
+            f"PredictionString has a mask that {UNSOUND}",
         )
     value = struct_array(dtype, columns, len(images))
     scores = value.field("score").to_numpy(zero_copy_only=False)

@@ -2,13 +2,17 @@
 
 import dataclasses
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from transforms.evaluation.kinds.mask_texts import UNSOUND, decode_masks
 from transforms.evaluation.kinds.rows import (
     BOTH_COORDINATES,
     COORDINATES,
     TRUE_BOX,
     TRUE_LABEL,
+    TRUE_MASK,
     TRUE_PAIR,
 )
 from transforms.kinds.boxes import BOXES, FLAGS
@@ -34,6 +38,38 @@ TRUE_BOXES = CsvKind(
     labels=("label",),
     coded=("label", "source"),
     spilled_a_byte=0.6,
+)
+
+
+def _check_masks(rows: Rows) -> None:
+    _check(rows)
+    texts = rows.columns.pop("Mask")
+    width, height = rows.columns.pop("ImageWidth"), rows.columns.pop("ImageHeight")
+    sizes, counts, sound = decode_masks(texts, height, width)
+    has_mask = np.asarray(pc.fill_null(pc.greater(pc.binary_length(texts), 0), False))
+    rows.require(sound | ~has_mask, f"Mask {UNSOUND}")
+    rows.columns |= {"size": sizes, "counts": counts}
+
+
+#: `ImageID,LabelName,ImageWidth,ImageHeight,XMin,YMin,XMax,YMax,IsGroupOf,Mask`, as the Object
+#: Detection API's evaluation takes the ground truth of masks; empty where a box has no mask.
+TRUE_MASKS = CsvKind(
+    name="encoded_masks",
+    column="masks",
+    required={
+        "LabelName": STRING,
+        **dict.fromkeys(COORDINATES, pa.float64()),
+        "ImageWidth": pa.int32(),
+        "ImageHeight": pa.int32(),
+        "Mask": STRING,
+    },
+    optional={FLAGS["is_group_of"]: FLAG},
+    row=TRUE_MASK,
+    check=_check_masks,
+    renamed=BOXES.renamed,
+    labels=("label",),
+    coded=("label",),
+    spilled_a_byte=1.2,
 )
 TRUE_LABELS = dataclasses.replace(IMAGE_LABELS, row=TRUE_LABEL)
 #: Relations are classes too: those that relationships are measured by.

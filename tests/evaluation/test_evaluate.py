@@ -3,6 +3,7 @@ said of wrong use and bad rows."""
 
 import contextlib
 import csv
+import gzip
 import io
 import json
 import subprocess
@@ -554,6 +555,19 @@ def _wrong(*arguments: object) -> tuple[object, ...]:
         (_wrong("--output", "{file}"), "no folder"),
         (_wrong("--output", "{other}"), "holds"),
         (_wrong("--output", "/proc/report"), "can't be written"),
+        (_wrong("--self_check"), "it has no --predictions"),
+        (_wrong("--bootstrap", "-1"), "--bootstrap"),
+        (_wrong("--bootstrap", "many"), "--bootstrap"),
+        (_wrong("--compare", "{folder}"), "no report is there"),
+        (_wrong("--label_map", "/nowhere.pbtxt"), "--label_map: /nowhere.pbtxt: no such file"),
+        (_wrong("--label_map", "{file}"), "--label_map"),
+        (_wrong("--protocol", "challenge_segmentation"), "it measures masks"),
+        (_wrong("--protocol", "relationships"), "it measures relationships"),
+        (_wrong("--protocol", "oid_v2,coco", "--explain", ""), "measures something else"),
+        (_wrong("--ground_truth", "{folder}"), "--ground_truth"),
+        (_wrong("--predictions", "{zipped}"), "can't be gzipped"),
+        (_wrong("--predictions", "{picture}"), "picture.csv"),
+        (_wrong("--predictions", "{columns}"), "has no column score"),
     ],
 )
 def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp_path: Path):
@@ -566,6 +580,10 @@ def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp
         "file": tmp_path / "file",
         "other": tmp_path / "other",
     }
+    places |= {name: tmp_path / f"{name}.csv" for name in ("zipped", "picture", "columns")}
+    places["zipped"].write_bytes(gzip.compress(b"[{}]"))
+    places["picture"].write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00")
+    pq.write_table(pa.table({"image_id": ["0" * 16], "label": ["/m/0"]}), places["columns"])
     places["empty"].touch()
     places["folder"].mkdir()
     places["file"].write_text("x")
@@ -578,7 +596,7 @@ def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp
     }
     words_of = [str(each).format(**places) for each in arguments]
     given |= dict(zip(words_of[::2], words_of[1::2], strict=False)) if len(words_of) > 1 else {}
-    texts = [str(each) for pair in given.items() for each in pair]
+    texts = [str(each) for pair in given.items() for each in pair if each != ""]
     done = run_evaluate(*texts, *(words_of if len(words_of) == 1 else ()))
     assert done.code == 2
     assert words in done.error

@@ -3,7 +3,7 @@
 Ground truth is drawn at the proportions of the validation split: 41,620 images with 7.07 boxes
 each, 6% of them around groups, and three verified negatives; 100 detections an image, a third of
 them near a box. An evaluation reads it all from CSV, by one worker and by two, and by two with
-COCO's metric, in turns, and writes its report. A peer runs in the first of `--environments` that
+COCO's metric, and writes its report. A peer runs in the first of `--environments` that
 has its library, on the first `--sample` images, which it has in memory when its time begins: that
 is scaled up to all images.
 """
@@ -40,6 +40,7 @@ from benchmarks.report import (
 from open_images.synthesis import vocabulary
 from transforms.dataset.keys import image_ids, mix
 from transforms.kinds.hierarchy import HIERARCHY
+from transforms.wording import counted
 
 _WORKERS = 2
 _BOXES_AN_IMAGE, _GROUP_SHARE, _NEGATIVES = 7.07, 0.06, 3
@@ -90,7 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     rows = [
-        (f"`{protocol}`, {workers} workers", elapsed(runs), mib(median(runs).peak_bytes), "")
+        (
+            f"`{protocol}`, {counted(workers, 'worker')}",
+            elapsed(runs),
+            mib(median(runs).peak_bytes),
+            "",
+        )
         for (protocol, workers), runs in ours.items()
     ]
     for name, (seconds, images) in peers.items():

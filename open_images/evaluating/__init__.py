@@ -35,14 +35,16 @@ class EvaluateKeywords(EvaluateFlags):
 
 @keywords_of(EvaluateKeywords)
 def evaluate(flags: EvaluateKeywords) -> "Evaluation":
-    """Measures predictions by the protocols of Open Images, as `open-images evaluate` does.
+    """Measures predictions by the protocols of Open Images, as
+    `python -m pipelines.evaluate` does.
 
     Writes the report to `output`, and returns what is in it. It runs in a process of its own, as
     `build` does.
 
     Raises:
         UsageError: A flag or an input is wrong.
-        BuildError: It failed, or too many rows can't be evaluated.
+        BuildError: It failed, too many rows can't be evaluated, or with `self_check` a mean isn't
+            1.
     """
     listener = Listener(_log, flags.progress)
     return run_in_process(start, flags, flags.beam_arguments, listener, fate="", kind=EvaluateFlags)

@@ -86,8 +86,8 @@ def _text(value: Any) -> Any:
 
 
 def encode_confusions(results: Sequence[ProtocolResult]) -> bytes:
-    """Returns the content of `confusions.csv`: classes of wrong detections, and what they were
-    taken for."""
+    """Returns the content of `confusions.csv`: wrong detections by class, reason and class of
+    the object that they overlap."""
     sink = io.StringIO()
     table = csv.writer(sink, lineterminator="\n")
     table.writerow(["protocol", *(field.name for field in dataclasses.fields(Confusion))])

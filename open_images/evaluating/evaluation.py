@@ -13,6 +13,7 @@ from transforms.evaluation.match import BEST, Run
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.slices import SLICES
 from transforms.evaluation.summary import ClassSummary, Summary
+from transforms.evaluation.tasks import TASKS
 
 #: From how many boxes in the ground truth a class is common, and frequent; below it is rare.
 FREQUENCIES = {"rare": 0, "common": 10, "frequent": 100}
@@ -62,7 +63,7 @@ class SliceResult:
     """A part of the ground truth.
 
     Attributes:
-        kind: by what it is told, such as `area`.
+        kind: the property, such as `area`.
         value: such as `small`.
         truths: how much ground truth it has.
         recall: how much of that is found, at whatever score; None where it has none.
@@ -85,16 +86,16 @@ class Confusion:
     Attributes:
         label: MID of the class.
         name: its display name.
-        taken_for: MID of the class of the objects that they overlap; None where there are none.
-        taken_for_name: its display name.
+        confused_with: MID of the class of the object that they overlap; None where there is none.
+        confused_with_name: its display name.
         reason: name of a `Reason`.
         count: how many there are.
     """
 
     label: str
     name: str
-    taken_for: str | None
-    taken_for_name: str | None
+    confused_with: str | None
+    confused_with_name: str | None
     reason: str
     count: int
 
@@ -115,8 +116,8 @@ class ProtocolResult:
         coco: of `coco`: its figures by name; None for what isn't known.
         replicates: the mean average precision of each replicate; None where no class has one.
         interval: between which it is in 95% of these; None without them.
-        slices: of the ground truth, and of the classes by frequency; none of relationships, and
-            beyond the first threshold.
+        slices: of the ground truth, and of the classes by frequency; none of relationships, of
+            `coco`, and beyond the first threshold.
         confusions: likewise.
     """
 
@@ -164,8 +165,8 @@ class Step:
 
     Attributes:
         text: what changes.
-        mean_average_precision: from then on.
-        change: by it; None for the first.
+        mean_average_precision: after the step.
+        change: the difference that it makes; None for the first.
     """
 
     text: str
@@ -247,7 +248,7 @@ class Evaluation:
     Attributes:
         images: how many the ground truth has.
         image_labels: how many verified labels it has of them, positive and negative.
-        results: by protocol and threshold, in the order in which they were asked for.
+        results: by threshold, then by protocol, in the order in which they were asked for.
         steps: from the first protocol to the next, what each rule changes.
         comparisons: with an earlier report.
         sources: the files.
@@ -267,7 +268,8 @@ class Evaluation:
     notes: Sequence[str]
 
     def metrics(self) -> dict[str, float | None]:
-        """Returns the mean average precisions by the names that the reference has for them."""
+        """Returns means, COCO's figures, recalls and the Challenge's score, by the names that the
+        references print."""
         found = {}
         for each in self.results:
             found[each.metric] = each.mean_average_precision
@@ -324,18 +326,18 @@ def make_results(
         values = np.array(summed.replicates, np.float64)  # None becomes NaN
         found.append(
             ProtocolResult(
-                run.name,
-                None if run.task == "coco" else run.iou,
-                protocol.metric.format(run.iou) if protocol else "",
-                _mean(each.average_precision for each in results),
-                results,
-                pool.get("average_precision"),
-                recalls,
-                _mean_figures([each["coco"] for each in figures if each["coco"]]),
-                summed.replicates,
-                interval(values),
-                _slices([each["slices"] for each in figures if each["slices"]], results),
-                [
+                protocol=run.name,
+                iou=None if TASKS[run.task].own_thresholds else run.iou,
+                metric=protocol.metric.format(run.iou) if protocol else "",
+                mean_average_precision=_mean(each.average_precision for each in results),
+                classes=results,
+                weighted_average_precision=pool.get("average_precision"),
+                recalls=recalls,
+                coco=_mean_figures([each["coco"] for each in figures if each["coco"]]),
+                replicates=summed.replicates,
+                interval=interval(values),
+                slices=_slices([each["slices"] for each in figures if each["slices"]], results),
+                confusions=[
                     Confusion(
                         label,
                         names.get(label, label),

@@ -10,7 +10,7 @@ from transforms.evaluation.protocols import PROTOCOLS, Rules
 
 #: What a step is called, by the rule that changes, in the order of the steps.
 _TEXTS = {
-    "group_weight": ("a group counts {0:g}", "a group counts {0:g}"),
+    "group_weight": ("a group counts as one box", "groups don't count"),
     "expands_boxes": ("boxes count for the classes above", "boxes count for their class alone"),
     "expands_labels": (
         "image labels verify the classes above and below",
@@ -28,9 +28,9 @@ _TEXTS = {
 
 
 def steps_between(protocols: Sequence[str], iou: float) -> list[Run]:
-    """Returns the runs between protocols, each with one rule of the next one more.
+    """Returns the runs between protocols; each takes one rule more from the next protocol.
 
-    The first and the last of each pair of protocols have runs of their own, and no step.
+    The protocols themselves have runs of their own.
     """
     runs = []
     for first, second in itertools.pairwise(protocols):
@@ -62,7 +62,7 @@ def explain(
             value = result.mean_average_precision
             change = None if value is None or before is None else value - before
             given = getattr(wanted, name)
-            text = _TEXTS[name][0 if given else 1].format(given)
+            text = _TEXTS[name][0 if given else 1]
             steps.append(Step(text, value, change))
             before = value
         steps[-1] = dataclasses.replace(steps[-1], text=f"{steps[-1].text}: {second}")

@@ -17,7 +17,7 @@ _PROTOCOLS = "; ".join(f"{name}: {each.about}" for name, each in PROTOCOLS.items
 
 
 def _thresholds(value: str | float | Sequence[float]) -> tuple[float, ...]:
-    """Numbers above 0, to 1, each once; a text has them comma separated."""
+    """Returns distinct numbers above 0 and at most 1; a text has commas between them."""
     given = value.split(",") if isinstance(value, str) else value
     if isinstance(given, float | int):
         given = [given]
@@ -31,10 +31,10 @@ class EvaluateFlags:
     ground_truth: Sequence[str] = _input_flag(
         values.paths,
         metavar="[KIND=]PATH",
-        help="the --output of a build, whose latest version with Parquet is taken; or published "
-        "files: boxes, image labels that were verified, class names and the hierarchy of classes, "
-        "named as --annotations of a build: a file, folder or glob, here or s3://… or gs://…; "
-        "repeatable. Without a hierarchy that of Open Images is taken",
+        help="the --output of a build, whose latest version must have Parquet; or published files: "
+        "boxes, relationships, image labels that were verified, class names and the hierarchy of "
+        "classes, named as --annotations of a build: a file, folder or glob, here or s3://… or "
+        "gs://…; repeatable. Without class names or a hierarchy those of Open Images are taken",
     )
     predictions: Sequence[str] = _input_flag(
         values.paths,
@@ -81,7 +81,7 @@ class EvaluateFlags:
         (0.5,),
         metavar="NUMBERS",
         help="how much a detection must overlap a box, by intersection over union; several with "
-        "commas between. Default: 0.5",
+        "commas between; coco has thresholds of its own. Default: 0.5",
     )
     explain: bool = _rule_flag(
         values.switch,
@@ -93,8 +93,8 @@ class EvaluateFlags:
         values.natural,
         0,
         metavar="NUMBER",
-        help="how many replicates to draw of the images, for intervals of average precision, such "
-        "as 200. Default: 0, none",
+        help="how many replicates to draw of the images, for intervals of average precision, which "
+        "coco has none of, such as 200. Default: 0, none",
     )
     max_bad_rate: float = _rule_flag(
         values.fraction,
@@ -107,7 +107,8 @@ class EvaluateFlags:
         values.path,
         metavar="PATH",
         help="folder for the report: report.html, report.json, per_class.csv, confusions.csv, "
-        "matches/*.parquet, plots/*, bad_rows.csv; an earlier report there is replaced",
+        "matches/*.parquet, plots/*, bad_rows.csv, left_out.csv; an earlier report there is "
+        "replaced",
     )
     compare: str | None = _output_flag(
         values.path,

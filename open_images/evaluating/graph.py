@@ -13,13 +13,13 @@ from open_images import reading
 from open_images.evaluating.inputs import PREDICTIONS, Inputs
 from transforms.dataset.elements import ByteRange, Source, SourceCount
 from transforms.evaluation import version
+from transforms.evaluation.file_ranges import FileRange
 from transforms.evaluation.kinds.registry import EVALUATED, evaluated
 from transforms.evaluation.label_map import LabelMap
 from transforms.evaluation.layouts import LAYOUTS
 from transforms.evaluation.match import MatchBuckets, Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.measure import MeasureClassesFn
-from transforms.evaluation.pieces import Piece
 from transforms.evaluation.summary import SummariseFn
 from transforms.exchange.batches import KeyedBatch
 from transforms.exchange.exchange import Exchange, GatherBuckets
@@ -35,7 +35,7 @@ from transforms.work_folder import WorkFolder
 
 #: Bytes of a file that are read and parsed at once.
 _CHUNK_BYTES = 8 << 20
-#: So many batches of a piece are told apart.
+#: Bits of a batch's tag that number the batches of one range or row group.
 _READ_BITS = 20
 
 
@@ -50,7 +50,7 @@ class EvaluationPlan:
         buckets: of images, and of classes.
         range_size: bytes of rows of one range, about.
         work: a folder that all workers see.
-        files: where matches go; None for nowhere.
+        files: writes the matches.
         options: how object stores are reached.
     """
 
@@ -60,7 +60,7 @@ class EvaluationPlan:
     buckets: int
     range_size: int
     work: WorkFolder
-    files: MatchFiles | None
+    files: MatchFiles
     options: ObjectOptions
 
 
@@ -81,25 +81,27 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
     labels = root | "Labels" >> beam.Create([inputs.labels])
     ranges = plan_all_ranges(inputs.sources, plan.range_size, EVALUATED)
     # Apart, since the classes that are evaluated are those of the ground truth.
-    pieces: dict[bool, list[ByteRange]] = {False: [], True: []}
-    for piece in ranges:
-        pieces[inputs.sources[piece.source].kind in PREDICTIONS].append(piece)
+    ranges_by_side: dict[bool, list[ByteRange]] = {False: [], True: []}
+    for each in ranges:
+        ranges_by_side[inputs.sources[each.source].kind in PREDICTIONS].append(each)
     read = functools.partial(ReadAnnotations, reader, partition, Journal(None), labels)
     truth, predictions = (
-        root | f"{name}Ranges" >> beam.Create(pieces[of_predictions]) | f"Read{name}" >> read()
+        root
+        | f"{name}Ranges" >> beam.Create(ranges_by_side[of_predictions])
+        | f"Read{name}" >> read()
         for name, of_predictions in (("Truth", False), ("Predictions", True))
     )
     fragments = [truth.fragments, predictions.fragments]
-    pieces_of_others = [
-        piece
+    other_ranges = [
+        file_range
         for source in inputs.sources
         if source.kind in LAYOUTS
-        for piece in LAYOUTS[source.kind].pieces(source, plan.range_size, plan.options)
+        for file_range in LAYOUTS[source.kind].file_ranges(source, plan.range_size, plan.options)
     ]
     read_others = ReadDetectionsFn(inputs.sources, inputs.label_map, partition, plan.options)
     detected = (
         root
-        | "OtherPredictions" >> beam.Create(pieces_of_others)
+        | "OtherPredictions" >> beam.Create(other_ranges)
         | "SpreadOthers" >> beam.Reshuffle()
         | "ReadOthers" >> beam.ParDo(read_others).with_outputs("counts", main="fragments")
     )
@@ -144,25 +146,25 @@ def define_evaluation(root: beam.Pipeline, plan: EvaluationPlan) -> None:
 
 @dataclasses.dataclass(eq=False)
 class ReadDetectionsFn(beam.DoFn):
-    """Reads pieces of predictions that aren't CSV, and partitions their rows."""
+    """Reads ranges of predictions that aren't CSV, and partitions their rows."""
 
     sources: Sequence[Source]
     labels: LabelMap
     partition: Callable[[Iterable[Any]], Iterator[Any]]
     options: ObjectOptions
 
-    def process(self, piece: Piece) -> Iterable[Any]:
-        return self.partition(self._read(piece))
+    def process(self, file_range: FileRange) -> Iterable[Any]:
+        return self.partition(self._read(file_range))
 
-    def _read(self, piece: Piece) -> Iterator[Any]:
-        source = self.sources[piece.source]
-        found = LAYOUTS[source.kind].read(source, piece, self.labels, self.options)
+    def _read(self, file_range: FileRange) -> Iterator[Any]:
+        source = self.sources[file_range.source]
+        found = LAYOUTS[source.kind].read(source, file_range, self.labels, self.options)
         for number, (rows, count, bad) in enumerate(found):
-            order = (piece.start << _READ_BITS) + number
-            counted = SourceCount(piece.source, order, count, bad, 0)
+            order = (file_range.start << _READ_BITS) + number
+            counted = SourceCount(file_range.source, order, count, bad, 0)
             yield beam.pvalue.TaggedOutput("counts", counted)
             if rows.num_rows:
-                yield KeyedBatch(piece.source, order, rows)
+                yield KeyedBatch(file_range.source, order, rows)
 
 
 def _read_group(
@@ -181,7 +183,7 @@ def _read_group(
         found = reading.read_batches(group, version.columns_of(kinds), options)
         for at, examples in enumerate(found):
             for kind, rows in version.truth_rows(examples, kinds):
-                yield KeyedBatch(origins[kind], (number << 20) + at, rows)
+                yield KeyedBatch(origins[kind], (number << _READ_BITS) + at, rows)
 
     if RELATIONSHIPS.name in kinds:
         found = reading.read_column(group, RELATIONSHIPS.column, options)

@@ -29,6 +29,7 @@ from transforms.evaluation.kinds.registry import EVALUATED
 from transforms.evaluation.kinds.strings import BOX_STRINGS, MASK_STRINGS, PAIR_STRINGS
 from transforms.evaluation.kinds.truth import TRUE_MASKS
 from transforms.evaluation.label_map import LabelMap
+from transforms.evaluation.layouts import IN_PIXELS
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.tasks import TASKS
 from transforms.evaluation.version import TYPES
@@ -50,7 +51,6 @@ from transforms.storage.stores import ObjectOptions
 
 #: Kinds of predictions.
 PREDICTIONS = frozenset(kind for task in TASKS.values() for kind in task.detections)
-_IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)
 #: Published files of the ground truth, by kind.
 _EXAMPLES = {
     BOXES.name: "validation-annotations-bbox.csv",
@@ -113,7 +113,7 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         if not flags.self_check:
             _refuse_others(flags.protocol, detections)
         version = _version_of(flags, options)
-        in_pixels = [each for each in detections if each.kind in _IN_PIXELS]
+        in_pixels = [each for each in detections if each.kind in IN_PIXELS]
         if in_pixels and not (version and _has_sizes(version.groups, options)):
             raise UsageError(
                 f"--predictions {in_pixels[0].name}: its boxes are in pixels, and the sizes of "

@@ -13,7 +13,7 @@ from transforms.storage.stores import ObjectOptions
 _BLOCK_BYTES = 1 << 20
 _DETAILS = {
     True: "the ground truth doesn't have this image",
-    False: "the ground truth doesn't know this class",
+    False: "the ground truth doesn't have this class",
 }
 
 
@@ -35,7 +35,7 @@ def encode_left_out(
         lines = _first_lines(source, {row.image_id for row in rows}, options)
         for row in rows:
             line = lines.get(row.image_id, "")
-            detail = _DETAILS[row.is_image]
+            detail = _DETAILS[row.lacks_image]
             table.writerow([source.shown_name, line, row.image_id, row.label, detail])
     return sink.getvalue().encode()
 

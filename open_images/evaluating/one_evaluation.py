@@ -37,7 +37,7 @@ from open_images.evaluating.inputs import (
     ground_truth_version,
 )
 from open_images.evaluating.left_out import encode_left_out
-from open_images.evaluating.misses import Miss, draw_misses, find_misses
+from open_images.evaluating.mistakes import Mistake, draw_mistakes, find_mistakes
 from open_images.evaluating.page import render_page
 from runners import launch, lean
 from transforms.errors import UsageError
@@ -47,12 +47,14 @@ from transforms.evaluation.match import Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.protocols import PROTOCOLS
 from transforms.evaluation.summary import BAD_ROWS, SUMMARY, Summary
+from transforms.evaluation.tasks import TASKS
 from transforms.storage import files
 from transforms.storage.objects import is_remote
 from transforms.work_folder import WorkFolder
 
 #: Bytes of text that one bucket holds, about.
 _BUCKET_BYTES = 48 << 20
+#: As in a build, the number of buckets is a multiple of the first: runners deal them evenly.
 _BALANCED, _MAX_BUCKETS, _MAX_RANGES = 8, 1024, 384
 _CHUNK_BYTES, _GZIP_RATIO = 8 << 20, 5
 
@@ -83,12 +85,12 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             )
             for iou in flags.iou
             for name in flags.protocol
-            if PROTOCOLS[name].task != "coco" or iou == flags.iou[0]  # it has thresholds of its own
+            if iou == flags.iou[0] or not TASKS[PROTOCOLS[name].task].own_thresholds
         ]
         between = explain.steps_between(flags.protocol, flags.iou[0]) if flags.explain else []
         runs = [*protocols, *between]
         if flags.is_expanded or inputs.are_expanded:
-            runs = [each._replace(rules=each.rules.of_expanded()) for each in runs]
+            runs = [each._replace(rules=each.rules.without_truth_expansion()) for each in runs]
         if flags.self_check:
             runs = [each.of_itself() for each in runs]
         self._clear_output()
@@ -139,7 +141,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         return evaluation
 
     def _write_page(self, evaluation: Evaluation) -> None:
-        """Writes plots, and the page that has them and the worst misses."""
+        """Writes plots, and the page that has them and the worst mistakes."""
         first = [each for each in evaluation.results if each.iou in (None, self._flags.iou[0])]
         drawn = []
         for name, title, figure in plots.draw(first):
@@ -147,18 +149,18 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             drawn.append((title, svg))
             self._write(f"{PLOTS}/{name}.svg", svg)
             self._write(f"{PLOTS}/{name}.png", plots.encode(figure, "png"))
-        self._write(PAGE, render_page(evaluation, drawn, self._find_misses(first)))
+        self._write(PAGE, render_page(evaluation, drawn, self._find_mistakes(first)))
 
-    def _find_misses(self, results: Sequence[ProtocolResult]) -> list[list[Miss]]:
-        """Returns the worst misses of the first protocol that has matches of boxes or masks."""
+    def _find_mistakes(self, results: Sequence[ProtocolResult]) -> list[list[Mistake]]:
+        """Returns the worst mistakes of the first protocol that has matches of boxes or masks."""
         run = next((each for each in results if each.slices), None)
         if run is None:
             return []
         names = {each.label: each.name for each in run.classes}
         matches = os.path.join(self._flags.output, MATCHES)
-        found = find_misses(matches, run.protocol, names, self._options)
+        found = find_mistakes(matches, run.protocol, names, self._options)
         dataset = ground_truth_version(self._flags, self._options)
-        return [draw_misses(some, dataset) if dataset else some for some in found]
+        return [draw_mistakes(some, dataset) if dataset else some for some in found]
 
     def _check_itself(self, evaluation: Evaluation) -> None:
         """Raises BuildError where the ground truth doesn't find all of itself."""
@@ -245,7 +247,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
                 ),
                 (
                     each.other_classes,
-                    "rows have classes that the ground truth doesn't know",
+                    "rows are of classes that the ground truth doesn't have",
                     f"see {LEFT_OUT} in --output: --ground_truth must have their class names",
                 ),
             ):

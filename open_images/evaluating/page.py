@@ -8,9 +8,9 @@ import jinja2
 
 from open_images import evaluating
 from open_images.evaluating.evaluation import Evaluation
-from open_images.evaluating.misses import Miss
+from open_images.evaluating.mistakes import Mistake
 
-#: Titles and explanations of the galleries of misses.
+#: Titles and explanations of the galleries of mistakes.
 _GALLERIES = (
     (
         "Wrong detections with the highest scores",
@@ -23,14 +23,14 @@ _GALLERIES = (
 def render_page(
     evaluation: Evaluation,
     plots: Sequence[tuple[str, bytes]],
-    misses: Sequence[Sequence[Miss]],
+    mistakes: Sequence[Sequence[Mistake]],
 ) -> bytes:
-    """Returns a page.
+    """Returns the content of `report.html`.
 
     Args:
         evaluation: what it shows.
         plots: titles and SVGs.
-        misses: wrong detections, and objects that none has found.
+        mistakes: wrong detections, and objects that none has found.
     """
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
@@ -45,7 +45,7 @@ def render_page(
         has_intervals=any(each.interval for each in evaluation.results),
         plots=[(title, _inline(svg)) for title, svg in plots],
         galleries=[
-            (*texts, some) for texts, some in zip(_GALLERIES, misses or [[], []], strict=True)
+            (*texts, some) for texts, some in zip(_GALLERIES, mistakes or [[], []], strict=True)
         ],
     )
     return page.encode()

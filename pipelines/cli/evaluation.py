@@ -95,7 +95,7 @@ def render(evaluation: Evaluation) -> str:
         lost = (
             (each.bad_rows, "bad"),
             (each.other_images, "of images that the ground truth doesn't have"),
-            (each.other_classes, "of classes that aren't evaluated"),
+            (each.other_classes, "of classes that the ground truth doesn't have"),
         )
         lines += [
             f"note: {each.path}: {counted(count, 'row')} {what}: left out"

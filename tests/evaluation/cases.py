@@ -226,7 +226,7 @@ def average_precisions(
     matches = TASKS[task].match(case, labels, tree, rules, threshold)
     found = {}
     for number, label in enumerate(tree.labels.to_pylist()):
-        truths = matches.worth[matches.true_classes == number].sum()
+        truths = matches.weights[matches.true_classes == number].sum()
         if truths:
             counts = (matches.classes == number) & (matches.verdicts <= Verdict.FOUND_GROUP)
             scores = case.scores[matches.detections[counts]]

@@ -48,7 +48,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_values_are_those_of_the_reference(report: Path):
     metrics = json.loads((report / "report.json").read_text())["metrics"]
-    # Computed by the Object Detection API's evaluators from the same files.
+    # Computed by the Object Detection API's evaluator, and for mmdet by MMEval's rules.
     expected = {"OpenImagesV2_Precision/mAP@0.5IOU": 0.5821445547379372, "mAP@0.5IOU": 0.7314298261}
     for name, value in expected.items():
         assert metrics[name] == pytest.approx(value, abs=1e-9)
@@ -365,6 +365,10 @@ def test_coco_equals_its_own_library(corpus: Path, tmp_path: Path, has_sizes: bo
         ('[{"image_id": 1, "category_id": 1}]', "lack bbox, score"),
         ('[{"image_id": 1, "category_id": 1, "bbox": 3, "score": 1}]', "bbox is no list"),
         ('[{"image_id": 1, "category_id": ', "no COCO results"),
+        (
+            '[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}]',
+            "no COCO results",
+        ),
     ],
 )
 def test_what_is_no_coco_results_is_one_line(corpus: Path, tmp_path: Path, text: str, words: str):
@@ -528,46 +532,44 @@ def test_bad_strings_of_predictions_are_listed_by_line(corpus: Path, tmp_path: P
     assert [int(row["line"]) for row in bad] == [3, 4, 6]
 
 
-def _wrong(*arguments: object) -> tuple[object, ...]:
-    return arguments
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (_wrong("--protocol", "challange"), "did you mean challenge?"),
-        (_wrong("--iou", "1.5"), "--iou"),
-        (_wrong("--iou", "0"), "--iou"),
-        (_wrong("--iou", "half"), "--iou"),
-        (_wrong("--explain"), "name two"),
-        (_wrong("--splits", "vall"), "--splits"),
-        (_wrong("--max_bad_rate", "2"), "--max_bad_rate"),
-        (_wrong("--num_workers", "0"), "--num_workers"),
-        (_wrong("--no_such_flag"), "--no_such_flag"),
-        (_wrong("--predictions", "/nowhere.csv"), "no such file"),
-        (_wrong("--predictions", "{empty}"), "empty"),
-        (_wrong("--predictions", "{folder}"), "no table"),
-        (_wrong("--predictions", "{boxes}"), "name it by --ground_truth"),
-        (_wrong("--predictions", "{labels}"), "lacks XMin"),
-        (_wrong("--ground_truth", "/nowhere"), "no such file"),
-        (_wrong("--ground_truth", "{predictions}"), "name it by --predictions"),
-        (_wrong("--ground_truth", "{labels}"), "no file of boxes"),
-        (_wrong("--output", "{file}"), "no folder"),
-        (_wrong("--output", "{other}"), "holds"),
-        (_wrong("--output", "/proc/report"), "can't be written"),
-        (_wrong("--self_check"), "it has no --predictions"),
-        (_wrong("--bootstrap", "-1"), "--bootstrap"),
-        (_wrong("--bootstrap", "many"), "--bootstrap"),
-        (_wrong("--compare", "{folder}"), "no report is there"),
-        (_wrong("--label_map", "/nowhere.pbtxt"), "--label_map: /nowhere.pbtxt: no such file"),
-        (_wrong("--label_map", "{file}"), "--label_map"),
-        (_wrong("--protocol", "challenge_segmentation"), "it measures masks"),
-        (_wrong("--protocol", "relationships"), "it measures relationships"),
-        (_wrong("--protocol", "oid_v2,coco", "--explain", ""), "measures something else"),
-        (_wrong("--ground_truth", "{folder}"), "--ground_truth"),
-        (_wrong("--predictions", "{zipped}"), "can't be gzipped"),
-        (_wrong("--predictions", "{picture}"), "picture.csv"),
-        (_wrong("--predictions", "{columns}"), "has no column score"),
+        (("--protocol", "challange"), "did you mean challenge?"),
+        (("--iou", "1.5"), "--iou"),
+        (("--iou", "0"), "--iou"),
+        (("--iou", "half"), "--iou"),
+        (("--explain",), "name two"),
+        (("--splits", "vall"), "--splits"),
+        (("--max_bad_rate", "2"), "--max_bad_rate"),
+        (("--num_workers", "0"), "--num_workers"),
+        (("--no_such_flag",), "--no_such_flag"),
+        (("--predictions", "/nowhere.csv"), "no such file"),
+        (("--predictions", "{empty}"), "empty"),
+        (("--predictions", "{folder}"), "no table"),
+        (("--predictions", "{boxes}"), "name it by --ground_truth"),
+        (("--predictions", "{labels}"), "lacks XMin"),
+        (("--ground_truth", "/nowhere"), "no such file"),
+        (("--ground_truth", "{predictions}"), "name it by --predictions"),
+        (("--ground_truth", "{labels}"), "no file of boxes"),
+        (("--output", "{file}"), "no folder"),
+        (("--output", "{other}"), "holds"),
+        (("--output", "/proc/report"), "can't be written"),
+        (("--self_check",), "it has no --predictions"),
+        (("--bootstrap", "-1"), "--bootstrap"),
+        (("--bootstrap", "many"), "--bootstrap"),
+        (("--compare", "{folder}"), "no report is there"),
+        (("--label_map", "/nowhere.pbtxt"), "--label_map: /nowhere.pbtxt: no such file"),
+        (("--label_map", "{file}"), "--label_map"),
+        (("--protocol", "challenge_segmentation"), "it measures masks"),
+        (("--protocol", "relationships"), "it measures relationships"),
+        (("--protocol", "oid_v2,coco", "--explain", ""), "measures something else"),
+        (("--ground_truth", "{folder}"), "--ground_truth"),
+        (("--predictions", "{zipped}"), "can't be gzipped"),
+        (("--predictions", "{picture}"), "picture.csv"),
+        (("--predictions", "{columns}"), "has no column score"),
+        (("--predictions", "{texts}"), "xmin isn't a column of numbers"),
+        (("--predictions", "{cut}"), "cut or damaged"),
     ],
 )
 def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp_path: Path):
@@ -580,10 +582,16 @@ def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp
         "file": tmp_path / "file",
         "other": tmp_path / "other",
     }
-    places |= {name: tmp_path / f"{name}.csv" for name in ("zipped", "picture", "columns")}
+    places |= {
+        name: tmp_path / f"{name}.csv" for name in ("zipped", "picture", "columns", "texts", "cut")
+    }
     places["zipped"].write_bytes(gzip.compress(b"[{}]"))
     places["picture"].write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00")
-    pq.write_table(pa.table({"image_id": ["0" * 16], "label": ["/m/0"]}), places["columns"])
+    row = {"image_id": ["0" * 16], "label": ["/m/0"]}
+    pq.write_table(pa.table(row), places["columns"])
+    row |= {name: ["x"] for name in ("score", "xmin", "xmax", "ymin", "ymax")}
+    pq.write_table(pa.table(row), places["texts"])
+    places["cut"].write_bytes(places["texts"].read_bytes()[:100])
     places["empty"].touch()
     places["folder"].mkdir()
     places["file"].write_text("x")

@@ -58,12 +58,12 @@ def _matches(report: Path, protocol: str) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("label", "box", "truths", "reason", "taken_for"),
+    ("label", "box", "truths", "reason", "confused_with"),
     [
         ("a", _WHOLE, [("a", _WHOLE)], Reason.DUPLICATE, None),
-        ("c", _WHOLE, [("a", _WHOLE)], Reason.RIGHT_BRANCH, "a"),  # a is above c
-        ("a", _WHOLE, [("c", _WHOLE)], Reason.RIGHT_BRANCH, "c"),
-        ("c", _WHOLE, [("d", _WHOLE)], Reason.RIGHT_BRANCH, "d"),  # a is above both
+        ("c", _WHOLE, [("a", _WHOLE)], Reason.SIMILAR_CLASS, "a"),  # a is above c
+        ("a", _WHOLE, [("c", _WHOLE)], Reason.SIMILAR_CLASS, "c"),
+        ("c", _WHOLE, [("d", _WHOLE)], Reason.SIMILAR_CLASS, "d"),  # a is above both
         ("c", _WHOLE, [("b", _WHOLE)], Reason.OTHER_CLASS, "b"),  # the root alone is
         ("a", _QUARTER, [("a", _WHOLE)], Reason.LOCALISATION, None),
         ("a", _QUARTER, [("b", _WHOLE)], Reason.BACKGROUND, None),
@@ -72,7 +72,7 @@ def _matches(report: Path, protocol: str) -> list[dict]:
     ],
 )
 def test_reasons(
-    label: str, box: Box, truths: list[tuple[str, Box]], reason: Reason, taken_for: str | None
+    label: str, box: Box, truths: list[tuple[str, Box]], reason: Reason, confused_with: str | None
 ):
     """A second detection of the same place comes first, so that objects of its class are taken."""
     given = [Truth("0", each, where, False) for each, where in truths]
@@ -82,7 +82,7 @@ def test_reasons(
     reasons = find_reasons(case, matches, _TREE, 0.5)
     assert Reason(reasons.reasons[1]) == reason
     found = reasons.classes[1]
-    assert (LABELS[found] if found >= 0 else None) == taken_for
+    assert (LABELS[found] if found >= 0 else None) == confused_with
 
 
 def test_reasons_add_up(report: Path):
@@ -97,9 +97,11 @@ def test_reasons_add_up(report: Path):
             confused = Counter()
             for row in csv.DictReader(file):
                 if row["protocol"] == each["protocol"]:
-                    cell = row["label"], row["taken_for"] or None, row["reason"]
+                    cell = row["label"], row["confused_with"] or None, row["reason"]
                     confused[cell] += int(row["count"])
-        assert confused == Counter((row["label"], row["taken_for"], row["reason"]) for row in wrong)
+        assert confused == Counter(
+            (row["label"], row["confused_with"], row["reason"]) for row in wrong
+        )
 
 
 def test_slices_are_parts_of_the_whole(report: Path):
@@ -265,7 +267,7 @@ def test_rows_that_are_left_out_are_listed(tmp_path: Path, is_gzip: bool):
             str(first),
             values["ImageID"],
             "/m/unknown",
-            "the ground truth doesn't know this class",
+            "the ground truth doesn't have this class",
         ),
         (
             str(path),

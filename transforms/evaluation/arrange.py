@@ -20,7 +20,7 @@ from transforms.evaluation.kinds.rows import (
 )
 from transforms.evaluation.masks import enclosing_boxes
 from transforms.evaluation.objects import Case, Objects, Pairs, Rle
-from transforms.evaluation.slices import of_truths
+from transforms.evaluation.slices import slices_of_truths
 
 _ENDS = ("label1", "label2")
 
@@ -33,9 +33,9 @@ class Rows:
         images: the place of the image of each in the bucket, (n,) int32.
         classes: numbers of their labels by field, (n,) int32 each.
         values: (n,) structs.
-        units: what coordinates are in, horizontal and vertical ones, (n, 2) float64: the picture's
-            width and height, NaN where it isn't known, of boxes in pixels, and else 1; None where
-            all are parts of their pictures.
+        units: divisors of horizontal and vertical coordinates, (n, 2) float64: of boxes in pixels
+            the picture's width and height, NaN where they aren't known; of others 1. None where no
+            box is in pixels.
     """
 
     images: np.ndarray
@@ -56,7 +56,7 @@ def labels_of(dtype: pa.StructType) -> list[str]:
 
 
 def of_boxes(rows: Mapping[pa.StructType, Rows]) -> Case[Objects]:
-    """Boxes, as they are."""
+    """Returns the boxes of the ground truth and the detected ones."""
     truths, detections = rows[TRUE_BOX], rows[DETECTION]
     boxes = _objects(truths)
     return Case(
@@ -64,12 +64,13 @@ def of_boxes(rows: Mapping[pa.StructType, Rows]) -> Case[Objects]:
         _is_group(truths),
         _objects(detections),
         detections.floats("score"),
-        slices=of_truths(truths.values, boxes.boxes),
+        slices=slices_of_truths(truths.values, boxes.boxes),
     )
 
 
 def of_masks(rows: Mapping[pa.StructType, Rows]) -> Case[Objects]:
-    """Masks with the boxes that they were drawn in, and boxes without a mask."""
+    """Returns masks with the boxes that they were drawn in, boxes without a mask, and detected
+    masks."""
     boxes, masks, detections = (rows[dtype] for dtype in (TRUE_BOX, TRUE_MASK, DETECTED_MASK))
     truths, of_masks_ = _objects(boxes), _objects(masks)
     places = find_alike(
@@ -89,22 +90,22 @@ def of_masks(rows: Mapping[pa.StructType, Rows]) -> Case[Objects]:
         detected,
         np.concatenate(
             [
-                of_truths(boxes.values, truths.boxes),
-                of_truths(masks.values, of_masks_.boxes)[alone],
+                slices_of_truths(boxes.values, truths.boxes),
+                slices_of_truths(masks.values, of_masks_.boxes)[alone],
             ]
         ),
     )
 
 
 def of_pairs(rows: Mapping[pa.StructType, Rows]) -> Case[Pairs]:
-    """Relationships, by both boxes."""
+    """Returns relationships with both boxes of each."""
     truths, detections = rows[TRUE_PAIR], rows[DETECTED_PAIR]
     no_group = np.zeros(len(truths.images), bool)
     return Case(_pairs(truths), no_group, _pairs(detections), detections.floats("score"))
 
 
 def of_phrases(rows: Mapping[pa.StructType, Rows]) -> Case[Pairs]:
-    """Relationships, by the box around both."""
+    """Returns relationships with the box around both."""
     case = of_pairs(rows)
     return case._replace(truths=around(case.truths), detections=around(case.detections))
 
@@ -140,7 +141,7 @@ def _masks(rows: Rows) -> list[Rle | None]:
 
 
 def _pairs(rows: Rows) -> Pairs:
-    """Coordinates are float32, as the reference has them."""
+    """Returns relationships; their boxes are float32, as in the reference."""
     corners = [rows.floats(corner).astype(np.float32) for corner in BOTH_CORNERS]
     boxes = np.stack(corners, axis=1).reshape(-1, 2, len(CORNERS))
     ends = np.stack([rows.classes[name] for name in _ENDS], axis=1)

@@ -23,7 +23,7 @@ def intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def ious(detections: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """Returns intersection over union of each pair, (n,)."""
+    """Returns intersection over union of each pair, (n,); NaN where both have no area."""
     shared = intersections(detections, truths)
     return shared / (areas(detections) + areas(truths) - shared)
 

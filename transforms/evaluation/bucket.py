@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from transforms.dataset import codes
 from transforms.dataset.keys import image_ids
-from transforms.evaluation import coco_results, detection_tables
+from transforms.evaluation import coco_results
 from transforms.evaluation.arrange import Rows, labels_of
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.kinds.detections import MASK_DETECTIONS, PAIR_DETECTIONS
@@ -24,6 +24,7 @@ from transforms.evaluation.kinds.rows import (
 )
 from transforms.evaluation.kinds.strings import MASK_STRINGS, PAIR_STRINGS
 from transforms.evaluation.kinds.truth import TRUE_MASKS
+from transforms.evaluation.layouts import IN_PIXELS
 from transforms.evaluation.objects import Case, ImageLabels
 from transforms.evaluation.tasks import TASKS
 from transforms.exchange.batches import KeyedBatch
@@ -48,7 +49,6 @@ _TYPES = {
 }
 #: So many rows of each source that are left out are listed of a bucket.
 _LISTED = 100
-_IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)
 
 
 class LeftOutRow(NamedTuple):
@@ -57,12 +57,12 @@ class LeftOutRow(NamedTuple):
     Attributes:
         image_id: of its image.
         label: its class, the one that isn't known if there are several.
-        is_image: whether the image isn't in the ground truth; else the class isn't evaluated.
+        lacks_image: whether the ground truth lacks the image; else it lacks the class.
     """
 
     image_id: str
     label: str
-    is_image: bool
+    lacks_image: bool
 
 
 class LeftOut(NamedTuple):
@@ -100,16 +100,17 @@ class EvaluatedImages(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Given:
-    """Rows of one type: their keys, the indices of their sources, and their structs, (n,) each."""
+class _KeyedRows:
+    """Rows of one type before images and classes are numbered: keys, (n,) uint64, indices of
+    sources, (n,) int32, and structs, (n,)."""
 
     keys: np.ndarray
     sources: np.ndarray
     values: pa.StructArray
 
-    def take(self, places: np.ndarray) -> "_Given":
+    def take(self, places: np.ndarray) -> "_KeyedRows":
         values = self.values.take(pa.array(places))
-        return _Given(self.keys[places], self.sources[places], values)
+        return _KeyedRows(self.keys[places], self.sources[places], values)
 
 
 def arrange_bucket(
@@ -127,7 +128,7 @@ def arrange_bucket(
     Args:
         batches: of the bucket, in order of their tags.
         kinds: of the rows of each origin.
-        labels: those that coded labels are the numbers of, as of `codes.encode`.
+        labels: MIDs that coded labels are indices of, (k,) string; see `codes.encode`.
         tree: the classes that are evaluated.
         tasks: what is compared.
     """
@@ -156,7 +157,7 @@ def arrange_bucket(
     rows, left_out = {}, []
     for dtype, some in given.items():
         rows[dtype], sources, others = _evaluated(some, dtype, keys, tree)
-        in_pixels = np.isin(sources, _origins(kinds, _IN_PIXELS))
+        in_pixels = np.isin(sources, _origins(kinds, IN_PIXELS))
         if in_pixels.any():
             units = np.where(in_pixels[:, None], sizes[rows[dtype].images], 1.0)
             rows[dtype] = dataclasses.replace(rows[dtype], units=units)
@@ -172,11 +173,13 @@ def arrange_bucket(
     )
 
 
-def _concatenate(batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa.Array) -> _Given:
+def _concatenate(
+    batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa.Array
+) -> _KeyedRows:
     keys = [batch.rows["key"].to_numpy() for batch in batches]
     sources = [np.full(batch.rows.num_rows, batch.origin, np.int32) for batch in batches]
     values = codes.concatenate([batch.rows["value"] for batch in batches], dtype, labels)
-    return _Given(
+    return _KeyedRows(
         np.concatenate([np.zeros(0, np.uint64), *keys]),
         np.concatenate([np.zeros(0, np.int32), *sources]),
         values,
@@ -184,7 +187,7 @@ def _concatenate(batches: Sequence[KeyedBatch], dtype: pa.StructType, labels: pa
 
 
 def _evaluated(
-    given: _Given, dtype: pa.StructType, keys: np.ndarray, tree: ClassTree
+    given: _KeyedRows, dtype: pa.StructType, keys: np.ndarray, tree: ClassTree
 ) -> tuple[Rows, np.ndarray, list[LeftOut]]:
     """Returns the rows of images and classes that are evaluated, the indices of their sources, and
     what isn't evaluated."""
@@ -206,7 +209,7 @@ def _evaluated(
 
 def _describe(
     source: int,
-    given: _Given,
+    given: _KeyedRows,
     classes: Mapping[str, np.ndarray],
     is_known: np.ndarray,
     is_out: np.ndarray,

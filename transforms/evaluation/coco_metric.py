@@ -1,7 +1,7 @@
 """COCO's metric, class by class, by faster-coco-eval; https://cocodataset.org/#detection-eval.
 
-COCO matches and measures each class by itself, and its figures are means over classes: so a class
-is measured where its rows meet, and in no memory but what these take.
+COCO matches and measures each class by itself, and its figures are means over classes: so each
+class is measured alone, in the memory that its rows take.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,8 @@ FIGURES: Mapping[str, bool] = {
 }
 _ALL, _SMALL, _MEDIUM, _LARGE = range(4)  # of areas
 _ONE, _TEN, _HUNDRED = range(3)  # of detections an image
-#: Which threshold, area and number of detections a figure is of.
+#: The slice of thresholds and the area of each figure of precision; below, the area and the number
+#: of detections of each figure of recall.
 _OF_PRECISION = (
     *((slice(None), _ALL), (slice(0, 1), _ALL), (slice(5, 6), _ALL)),
     *((slice(None), area) for area in (_SMALL, _MEDIUM, _LARGE)),
@@ -68,7 +69,12 @@ class CocoFigures(NamedTuple):
 
 
 def measure(truths: CocoObjects, detections: CocoObjects) -> CocoFigures:
-    """Returns the figures of one class."""
+    """Returns the figures of one class.
+
+    Args:
+        truths: boxes of the ground truth.
+        detections: detected boxes of the same class.
+    """
     keys, numbers = np.unique(
         np.concatenate([truths.images, detections.images]), return_inverse=True
     )

@@ -18,9 +18,9 @@ import pyarrow.json as arrow_json
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_keys
 from transforms.evaluation.errors import PredictionsError
+from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
 from transforms.evaluation.label_map import LabelMap
-from transforms.evaluation.pieces import Piece, Read
 from transforms.kinds.parsing.table import struct_array
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -39,20 +39,22 @@ def matches(head: bytes) -> bool:
     return head.lstrip().startswith(b"[")
 
 
-def pieces(source: Source, size: int, options: ObjectOptions) -> list[Piece]:
+def file_ranges(source: Source, size: int, options: ObjectOptions) -> list[FileRange]:
     """Returns ranges of bytes."""
     return [
-        Piece(source.index, start, min(start + size, source.size))
+        FileRange(source.index, start, min(start + size, source.size))
         for start in range(0, source.size, size)
     ]
 
 
-def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions) -> Iterator[Read]:
+def read(
+    source: Source, file_range: FileRange, labels: LabelMap, options: ObjectOptions
+) -> Iterator[ReadRows]:
     """Yields the detections that begin in a range, their boxes in pixels; see `Layout.read`.
 
     The key of an image that is a number has but its first `NUMBER_BITS` bits.
     """
-    _, start, stop = piece
+    _, start, stop = file_range
     with files.open_file(source.path, options, size=source.size, stamp=source.stamp) as file:
         data = files.read_at(file, start, min(source.size, stop + _OBJECT_BYTES) - start)
     begin, end = 0, len(data)
@@ -72,18 +74,19 @@ def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions)
     text = data[begin:end].strip().removeprefix(b"[").removesuffix(b"]").strip()
     if text:
         place = f"{source.shown_name}, byte {start + begin} and after"
-        yield _parse(_BETWEEN.sub(b"}\n{", text), place, labels)
+        try:
+            detections = _parse(_BETWEEN.sub(b"}\n{", text), place, labels)
+        except pa.ArrowException as error:
+            cause = str(error).splitlines()[0]
+            raise PredictionsError(f"{place}: no COCO results: {cause}") from None
+        yield detections
 
 
-def _parse(lines: bytes, place: str, labels: LabelMap) -> Read:
+def _parse(lines: bytes, place: str, labels: LabelMap) -> ReadRows:
     """Returns the detections of lines of objects."""
-    try:
-        table = arrow_json.read_json(
-            pa.BufferReader(lines), arrow_json.ReadOptions(use_threads=False, block_size=len(lines))
-        ).combine_chunks()
-    except pa.ArrowInvalid as error:
-        cause = str(error).splitlines()[0]
-        raise PredictionsError(f"{place}: no COCO results: {cause}") from None
+    table = arrow_json.read_json(
+        pa.BufferReader(lines), arrow_json.ReadOptions(use_threads=False, block_size=len(lines))
+    ).combine_chunks()
     if missing := [name for name in _FIELDS if name not in table.column_names]:
         raise PredictionsError(f"{place}: objects lack {', '.join(missing)}")
     columns = {name: table[name].combine_chunks() for name in _FIELDS}
@@ -109,7 +112,7 @@ def _parse(lines: bytes, place: str, labels: LabelMap) -> Read:
         len(scores),
     )
     rows = pa.record_batch({"key": keys, "value": value})
-    return Read(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
+    return ReadRows(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
 
 
 def _boxes(column: pa.Array, place: str) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,9 @@ import pyarrow as pa
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_keys
 from transforms.evaluation.errors import PredictionsError
+from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
 from transforms.evaluation.label_map import LabelMap
-from transforms.evaluation.pieces import Piece, Read
 from transforms.formats.format import FormatError
 from transforms.formats.tfrecord import records
 from transforms.kinds.parsing.table import struct_array
@@ -38,12 +38,14 @@ def matches(head: bytes) -> bool:
     return records.is_record(head)
 
 
-def pieces(source: Source, size: int, options: ObjectOptions) -> list[Piece]:
-    """Returns the file as one piece: where a record begins is known by those before it."""
-    return [Piece(source.index, 0, source.size)]
+def file_ranges(source: Source, size: int, options: ObjectOptions) -> list[FileRange]:
+    """Returns the file as one range: only reading a record says where the next one begins."""
+    return [FileRange(source.index, 0, source.size)]
 
 
-def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions) -> Iterator[Read]:
+def read(
+    source: Source, file_range: FileRange, labels: LabelMap, options: ObjectOptions
+) -> Iterator[ReadRows]:
     """Yields detections; see `Layout.read`."""
     images: list[Mapping[str, records.Feature]] = []
     try:
@@ -61,7 +63,7 @@ def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions)
 
 def _detections(
     images: Sequence[Mapping[str, records.Feature]], source: Source, labels: LabelMap
-) -> Read:
+) -> ReadRows:
     ids: list[str] = []
     counts: list[int] = []
     columns: dict[str, list] = {name: [] for name in (*_FLOATS, "label")}
@@ -97,4 +99,4 @@ def _detections(
         len(sound),
     )
     rows = pa.record_batch({"key": np.repeat(keys, counts), "value": value})
-    return Read(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
+    return ReadRows(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))

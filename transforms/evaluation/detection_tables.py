@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from transforms.dataset.elements import Source
 from transforms.dataset.keys import image_keys
 from transforms.evaluation.errors import PredictionsError
+from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
 from transforms.evaluation.label_map import LabelMap
-from transforms.evaluation.pieces import Piece, Read
 from transforms.kinds.parsing.table import fold, struct_array
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
@@ -37,10 +37,10 @@ def matches(head: bytes) -> bool:
     return head.startswith((_PARQUET, _ARROW))
 
 
-def pieces(source: Source, size: int, options: ObjectOptions) -> list[Piece]:
+def file_ranges(source: Source, size: int, options: ObjectOptions) -> list[FileRange]:
     """Returns row groups, or record batches."""
     count = _count_groups(source.path, options)
-    return [Piece(source.index, number, number + 1) for number in range(count)]
+    return [FileRange(source.index, number, number + 1) for number in range(count)]
 
 
 def are_in_pixels(path: str, options: ObjectOptions) -> bool:
@@ -52,15 +52,19 @@ def are_in_pixels(path: str, options: ObjectOptions) -> bool:
     if not _count_groups(path, options):
         return False
     table = _read(path, 0, options)
-    corners = [_numbers(table[name]) for name in CORNERS]
+    corners = [_numbers(table[name], f"{path}: {name}") for name in CORNERS]
     return bool(np.nanmax(np.concatenate([[0.0], *corners])) > _MOST)
 
 
-def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions) -> Iterator[Read]:
+def read(
+    source: Source, file_range: FileRange, labels: LabelMap, options: ObjectOptions
+) -> Iterator[ReadRows]:
     """Yields the detections of a row group or record batch; see `Layout.read`."""
-    table = _read(source.path, piece.start, options)
+    table = _read(source.path, file_range.start, options)
     keys, sound = image_keys(table["image_id"].cast(pa.string()).fill_null(""))
-    columns = {name: _numbers(table[name]) for name in ("score", *CORNERS)}
+    columns = {
+        name: _numbers(table[name], f"{source.shown_name}: {name}") for name in ("score", *CORNERS)
+    }
     sound &= np.isfinite(np.stack(list(columns.values()))).all(axis=0)
     sound &= np.asarray(table["label"].is_valid())
     value = struct_array(
@@ -72,14 +76,18 @@ def read(source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions)
         table.num_rows,
     )
     rows = pa.record_batch({"key": keys, "value": value})
-    yield Read(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
+    yield ReadRows(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
 
 
 def _count_groups(path: str, options: ObjectOptions) -> int:
-    with files.open_file(path, options) as file:
-        if file.read(4) == _PARQUET:
-            return pq.ParquetFile(file).num_row_groups
-        return pa.ipc.open_file(file).num_record_batches
+    try:
+        with files.open_file(path, options) as file:
+            if file.read(4) == _PARQUET:
+                return pq.ParquetFile(file).num_row_groups
+            return pa.ipc.open_file(file).num_record_batches
+    except pa.ArrowException as error:
+        cause = str(error).splitlines()[0]
+        raise PredictionsError(f"{path}: it is cut or damaged: {cause}") from None
 
 
 def _read(path: str, group: int, options: ObjectOptions) -> pa.RecordBatch:
@@ -106,5 +114,14 @@ def _read(path: str, group: int, options: ObjectOptions) -> pa.RecordBatch:
     return pa.record_batch(decoded)
 
 
-def _numbers(column: pa.Array) -> np.ndarray:
-    return column.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
+def _numbers(column: pa.Array, place: str) -> np.ndarray:
+    """Returns the numbers of a column, (n,) float64; NaN for null.
+
+    Raises:
+        PredictionsError: The column holds something else.
+    """
+    try:
+        numbers = column.cast(pa.float64())
+    except pa.ArrowException:
+        raise PredictionsError(f"{place} isn't a column of numbers") from None
+    return numbers.fill_null(float("nan")).to_numpy(zero_copy_only=False)

@@ -6,25 +6,26 @@ from typing import Protocol
 
 from transforms.dataset.elements import Source
 from transforms.evaluation import coco_results, detection_records, detection_tables
+from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.label_map import LabelMap
-from transforms.evaluation.pieces import Piece, Read
 from transforms.storage.stores import ObjectOptions
 
 
 class Layout(Protocol):
     """A layout, which is a module."""
 
-    def pieces(self, source: Source, size: int, options: ObjectOptions) -> list[Piece]:
-        """Returns the pieces of a file, of about a size in bytes where it can be cut."""
+    def file_ranges(self, source: Source, size: int, options: ObjectOptions) -> list[FileRange]:
+        """Returns the ranges of a file, of about `size` bytes each where the layout lets it be
+        cut."""
 
     def read(
-        self, source: Source, piece: Piece, labels: LabelMap, options: ObjectOptions
-    ) -> Iterator[Read]:
-        """Yields the detections of a piece.
+        self, source: Source, file_range: FileRange, labels: LabelMap, options: ObjectOptions
+    ) -> Iterator[ReadRows]:
+        """Yields the detections of a range.
 
         Args:
             source: the file.
-            piece: of it.
+            file_range: of it.
             labels: the classes.
             options: how object stores are reached.
 
@@ -42,3 +43,5 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         detection_tables.IN_PIXELS: detection_tables,
     }
 )
+#: Those whose boxes are in pixels.
+IN_PIXELS = (coco_results.NAME, detection_tables.IN_PIXELS)

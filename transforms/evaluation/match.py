@@ -1,4 +1,5 @@
-"""MatchBuckets: rows by bucket of images → detections and boxes by class, each with its verdict."""
+"""MatchBuckets: rows by bucket of images → ranked detections and ground truth by class, and
+counts of verdicts."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.matching import Matches, Verdict
 from transforms.evaluation.objects import Case, Objects, Pairs
 from transforms.evaluation.protocols import Rules
-from transforms.evaluation.reasons import NO_REASONS, Reason, Reasons, find_reasons
-from transforms.evaluation.slices import of_false
+from transforms.evaluation.reasons import Reason, Reasons, find_reasons, no_reasons
+from transforms.evaluation.slices import slices_of_false_positives
 from transforms.evaluation.tasks import TASKS
 from transforms.exchange.batches import BucketBatches, KeyedBatch
 
@@ -42,8 +43,7 @@ class Run(NamedTuple):
         task: what is compared, as of `TASKS`.
         rules: what decides.
         iou: the threshold.
-        is_kept: whether its matches are written to files, and detections told why they are wrong,
-            and slices measured.
+        has_details: whether its matches are written to files, and reasons and slices are found.
         replicates: how many there are for intervals.
         checks_itself: whether the ground truth is taken for what was detected.
     """
@@ -52,7 +52,7 @@ class Run(NamedTuple):
     task: str
     rules: Rules
     iou: float
-    is_kept: bool
+    has_details: bool
     replicates: int = 0
     checks_itself: bool = False
 
@@ -78,7 +78,7 @@ class VerdictCounts(NamedTuple):
         cells: class and verdict, as `class * len(Verdict) + verdict`: (n,) int64, sorted.
         counts: (n,) int64.
         true_among_best: how many true positives are among the `BEST` detections of each image.
-        confusions: class, the class that it was taken for, and `Reason`, as
+        confusions: class, the class of the object that it overlaps, and `Reason`, as
             `(class * (classes + 1) + other + 1) * len(Reason) + reason`: (n,) int64, sorted; and
             how many detections have them, (n,) int64. The other class is -1 where there is none.
     """
@@ -97,7 +97,7 @@ class MatchBucketFn(beam.DoFn):
     runs: Sequence[Run]
     kinds: Mapping[int, str]
     parents: Mapping[str, Sequence[str]]
-    files: MatchFiles | None
+    files: MatchFiles
     progress_folder: str | None
 
     def setup(self) -> None:
@@ -111,13 +111,13 @@ class MatchBucketFn(beam.DoFn):
         new_labels: Sequence[frozenset[str]],
     ) -> Iterable[Any]:
         bucket, batches = element
-        known = decode_labels(encoded_labels)
+        labels = decode_labels(encoded_labels)
         if self._tree is None:
-            others = sorted(frozenset().union(*new_labels).difference(known.to_pylist()))
-            self._tree = ClassTree.of([*known.to_pylist(), *others], self.parents)
+            unnamed = sorted(frozenset().union(*new_labels).difference(labels.to_pylist()))
+            self._tree = ClassTree.of([*labels.to_pylist(), *unnamed], self.parents)
         tree = self._tree
         tasks = dict.fromkeys(run.task for run in self.runs)
-        images = arrange_bucket(batches, self.kinds, known, tree, tasks)
+        images = arrange_bucket(batches, self.kinds, labels, tree, tasks)
         yield from (TaggedOutput("left_out", count) for count in images.left_out)
         for number, run in enumerate(self.runs):
             case, match = images.cases[run.task], TASKS[run.task].match
@@ -128,13 +128,13 @@ class MatchBucketFn(beam.DoFn):
                 yield from self._unmatched(number, images, case, place, tree)
                 continue
             matches = match(case, images.labels, tree, run.rules, run.iou)
-            reasons = NO_REASONS
-            if run.is_kept and not isinstance(case.truths, Pairs):
+            reasons = no_reasons(0)
+            if run.has_details and not isinstance(case.truths, Pairs):
                 reasons = find_reasons(case, matches, tree, run.iou)
             yield from self._by_class(
                 number, images.keys, case, matches, reasons, place, len(tree.labels)
             )
-            if run.is_kept and self.files:
+            if run.has_details:
                 self.files.write(run.name, bucket, images.keys, case, matches, reasons, tree)
         positives = int(images.labels.is_positive.sum())
         negatives = len(images.labels.images) - positives
@@ -161,17 +161,21 @@ class MatchBucketFn(beam.DoFn):
         detections = matches.detections[ranked_at]
         order = np.lexsort((detections, case.detections.images[detections]))
         ranked_at, detections = ranked_at[order], detections[order]
-        worth = np.array([0.0, 1.0, run.rules.group_weight], np.float32)
-        found = worth[matches.verdicts[ranked_at]]
+        weights = np.array([0.0, 1.0, run.rules.group_weight], np.float32)
+        found = weights[matches.verdicts[ranked_at]]
         ranked = {
             "class": matches.classes[ranked_at],
             "score": case.scores[detections],
             "found": found,
-            "slices": _slices_of_ranked(case, matches, ranked_at) if run.is_kept else _NO_SLICES,
+            "slices": _slices_of_ranked(case, matches, ranked_at)
+            if run.has_details
+            else _NO_SLICES,
         }
+        if run.has_details:
+            ranked["slices"] = _slices_of_ranked(case, matches, ranked_at)
         truths = {
             "class": matches.true_classes,
-            "worth": matches.worth,
+            "weights": matches.weights,
             "is_group": case.is_group[matches.true_objects],
             "image": keys[case.truths.images[matches.true_objects]],
             "slices": case.slices[matches.true_objects] if len(case.slices) else _NO_SLICES,
@@ -216,7 +220,7 @@ def _slices_of_ranked(case: Case[Objects], matches: Matches, ranked_at: np.ndarr
     """Returns the slices where detections count: those of what they have found, if anything."""
     if not len(case.slices):
         return _NO_SLICES
-    slices = of_false(case.detections.boxes[matches.detections[ranked_at]])
+    slices = slices_of_false_positives(case.detections.boxes[matches.detections[ranked_at]])
     is_right = matches.verdicts[ranked_at] != Verdict.FALSE_POSITIVE
     truths = matches.true_objects[matches.truths[ranked_at[is_right]]]
     slices[is_right] = case.slices[truths]
@@ -280,7 +284,7 @@ class MatchBuckets(beam.PTransform):
         parents: MIDs of the parents of each class.
         labels: of the classes that class files name, encoded; one element.
         new_labels: others that the ground truth has; frozensets.
-        files: where matches go; None for nowhere.
+        files: writes the matches.
         progress_folder: where images are counted; None for nowhere.
     """
 
@@ -289,7 +293,7 @@ class MatchBuckets(beam.PTransform):
     parents: Mapping[str, Sequence[str]]
     labels: beam.PCollection
     new_labels: beam.PCollection
-    files: MatchFiles | None
+    files: MatchFiles
     progress_folder: str | None
 
     @beam.typehints.no_annotations  # Beam knows no tuples of PCollections

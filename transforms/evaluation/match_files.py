@@ -12,7 +12,7 @@ from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.kinds.rows import BOTH_CORNERS, CORNERS
 from transforms.evaluation.matching import Matches, Verdict
 from transforms.evaluation.objects import Case, Objects, Pairs
-from transforms.evaluation.reasons import Reason, Reasons
+from transforms.evaluation.reasons import Reason, Reasons, no_reasons
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
@@ -31,7 +31,7 @@ class MatchFiles:
     relationship `label` is its relation, and `label1` and `label2` are its classes. Labels are
     MIDs. `true_…` is the box that a detection was held against: of the group that it lies in, or of
     the object that it overlaps most; null where there is none, as is `overlap`. Of boxes and masks
-    `reason` says why a detection is wrong, and `taken_for` what it overlaps: see `reasons`.
+    `reason` says why a detection is wrong, and `confused_with` what it overlaps: see `reasons`.
 
     Attributes:
         folder: local, or in an object store.
@@ -53,7 +53,7 @@ class MatchFiles:
         reasons: Reasons,
         tree: ClassTree,
     ) -> None:
-        """Writes the matches of a bucket, whose images have some keys."""
+        """Writes the matches of a run and bucket; `keys` are those of its images, (k,) uint64."""
         path = os.path.join(self.folder, f"{run}-{bucket:05}-of-{self.buckets:05}.parquet")
         tables = [
             _detections(keys, case, matches, reasons, tree),
@@ -93,7 +93,7 @@ def _detections(
 
 
 def _missed(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree) -> pa.Table:
-    missed = np.flatnonzero(~matches.found() & (matches.worth > 0))
+    missed = np.flatnonzero(~matches.found() & (matches.weights > 0))
     at = matches.true_objects[missed]
     truths = case.truths.take(at)
     boxes = _corners(truths.boxes)
@@ -103,7 +103,7 @@ def _missed(keys: np.ndarray, case: Case, matches: Matches, tree: ClassTree) -> 
             "verdict": _named(np.full(len(at), len(Verdict)), _VERDICTS),
             "label": _named(matches.true_classes[missed], tree.labels),
             **_other_labels(truths, tree),
-            **_why(truths, _no_reasons(len(at)), tree),
+            **_why(truths, no_reasons(len(at)), tree),
             "score": pa.nulls(len(at), pa.float64()),
             **boxes,
             "overlap": pa.nulls(len(at), pa.float64()),
@@ -127,12 +127,8 @@ def _why(objects: Objects, reasons: Reasons, tree: ClassTree) -> dict[str, pa.Ar
         return {}
     return {
         "reason": _named(reasons.reasons, _REASONS),
-        "taken_for": _named(reasons.classes, tree.labels),
+        "confused_with": _named(reasons.classes, tree.labels),
     }
-
-
-def _no_reasons(count: int) -> Reasons:
-    return Reasons(np.full(count, -1, np.int8), np.full(count, -1, np.int32))
 
 
 def _named(numbers: np.ndarray, names: pa.Array) -> pa.DictionaryArray:

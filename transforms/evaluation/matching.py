@@ -66,7 +66,7 @@ class Matches(NamedTuple):
         true_objects: the place in `Case.truths` of each object of the ground truth, as often as it
             counts, (m,) int64.
         true_classes: by which each counts, (m,) int32.
-        worth: how much each counts, (m,) float64; 0 where it is neither found nor missed.
+        weights: (m,) float64; 0 where an object counts neither as found nor as missed.
     """
 
     detections: np.ndarray
@@ -76,7 +76,7 @@ class Matches(NamedTuple):
     overlaps: np.ndarray
     true_objects: np.ndarray
     true_classes: np.ndarray
-    worth: np.ndarray
+    weights: np.ndarray
 
     def found(self) -> np.ndarray:
         """Returns which objects of the ground truth were found, (m,) bool."""
@@ -138,7 +138,7 @@ def match_masks(
     """Matches masks; arguments as of `match_boxes`."""
     case, matches = _begin(case, labels, tree, rules)
     has_mask = np.array([each is not None for each in case.true_masks], bool)
-    matches = matches._replace(worth=np.where(has_mask, matches.worth, 0.0))
+    matches = matches._replace(weights=np.where(has_mask, matches.weights, 0.0))
     masks = MaskOverlaps(case.masks, case.true_masks)
     boxes = case.detections, case.truths
     stages = [
@@ -214,8 +214,8 @@ def _begin(
         [case.true_masks[at] for at in true_objects] if len(case.true_masks) else (),
         [case.masks[at] for at in places] if len(case.masks) else (),
     )
-    worth = np.where(is_group, rules.group_weight, 1.0)
-    return expanded, _unmatched(places, detections, verdicts, true_objects, truths, worth)
+    weights = np.where(is_group, rules.group_weight, 1.0)
+    return expanded, _unmatched(places, detections, verdicts, true_objects, truths, weights)
 
 
 def _unmatched(
@@ -224,11 +224,11 @@ def _unmatched(
     verdicts: np.ndarray,
     true_objects: np.ndarray,
     truths: Objects,
-    worth: np.ndarray,
+    weights: np.ndarray,
 ) -> Matches:
     nowhere, none = np.full(len(places), -1, np.int64), np.zeros(len(places))
     return Matches(
-        places, detections.classes, verdicts, nowhere, none, true_objects, truths.classes, worth
+        places, detections.classes, verdicts, nowhere, none, true_objects, truths.classes, weights
     )
 
 
@@ -277,7 +277,7 @@ def _match(
         candidates = candidates[np.argsort(true_keys[candidates], kind="stable")]
         best, overlap = find_best(waiting, keys, candidates, true_keys, stage.measure)
         reaches = (best >= 0) & (overlap >= threshold)
-        # What reaches nothing is told what was nearest, groups apart.
+        # Below the threshold a detection keeps its nearest object, groups apart: reasons need it.
         is_nearest = (best >= 0) & (truths[waiting] < 0) & (stage.others is None)
         held = reaches | is_nearest
         truths[waiting[held]] = best[held]

@@ -20,7 +20,7 @@ CURVE_POINTS = 101
 #: What is taken of batches, by their origins.
 _OF_RANKED = {"score": np.float64, "found": np.float32, "slices": np.int32}
 _OF_TRUTHS = {
-    "worth": np.float64,
+    "weights": np.float64,
     "is_group": np.bool_,
     "image": np.uint64,
     "slices": np.int32,
@@ -122,17 +122,17 @@ def _of_coco(batches: BucketBatches) -> Iterator[ClassFigures]:
         )
         is_group = truths["value"][some] > 0
         yield ClassFigures(
-            group >> 32,
-            group & 0xFFFFFFFF,
-            float((~is_group).sum()),
-            len(some),
-            int(is_group.sum()),
-            len(np.unique(truths["image"][some])),
-            len(own),
-            values[0],
-            None,
-            tuple(figures.curve),
-            values,
+            run=group >> 32,
+            number=group & 0xFFFFFFFF,
+            truths=float((~is_group).sum()),
+            boxes=len(some),
+            groups=int(is_group.sum()),
+            images=len(np.unique(truths["image"][some])),
+            detections=len(own),
+            average_precision=values[0],
+            best=None,
+            curve=tuple(figures.curve),
+            coco=values,
         )
 
 
@@ -170,36 +170,35 @@ def _measure(
     """Returns the figures of a class, of its ranked detections, the highest score first, and its
     ground truth."""
     scores, found = ranked["score"], ranked["found"].astype(np.float64)
-    worth = truths["worth"]
+    weights = truths["weights"]
     average_precision, best, points, slices, replicates = None, None, (), (), ()
-    if (total := float(worth.sum())) > 0:
+    if (total := float(weights.sum())) > 0:
         curve = make_curve(scores, found, total)
         average_precision, best = curve.average_precision(), best_of(curve)
         points = tuple(_sampled(curve))
-    if run.is_kept and truths["slices"].any():
+    if run.has_details and truths["slices"].any():
 
         def of_some(places: np.ndarray, some: float) -> float:
             return make_curve(scores[places], found[places], some).average_precision()
 
-        columns = found, ranked["slices"], worth, truths["slices"]
+        columns = found, ranked["slices"], weights, truths["slices"]
         slices = tuple(measure_slices(*columns, of_some))
     if run.replicates:
         images = ranked["image"], truths["image"]
-        replicates = tuple(_replicates(run.replicates, scores, found, worth, *images))
+        replicates = tuple(_replicates(run.replicates, scores, found, weights, *images))
     return ClassFigures(
-        group >> 32,
-        group & 0xFFFFFFFF,
-        total,
-        len(worth),
-        int(truths["is_group"].sum()),
-        len(np.unique(truths["image"])),
-        len(scores),
-        average_precision,
-        best,
-        points,
-        (),
-        slices,
-        replicates,
+        run=group >> 32,
+        number=group & 0xFFFFFFFF,
+        truths=total,
+        boxes=len(weights),
+        groups=int(truths["is_group"].sum()),
+        images=len(np.unique(truths["image"])),
+        detections=len(scores),
+        average_precision=average_precision,
+        best=best,
+        curve=points,
+        slices=slices,
+        replicates=replicates,
     )
 
 
@@ -207,7 +206,7 @@ def _replicates(
     count: int,
     scores: np.ndarray,
     found: np.ndarray,
-    worth: np.ndarray,
+    weights: np.ndarray,
     images: np.ndarray,
     true_images: np.ndarray,
 ) -> Iterator[float]:
@@ -216,7 +215,7 @@ def _replicates(
     of_detections, of_truths = np.split(numbers, [len(images)])
     for replicate in range(count):
         times = counts_of(keys, replicate)
-        total = float((worth * times[of_truths]).sum())
+        total = float((weights * times[of_truths]).sum())
         curve = make_curve(scores, found, total, times[of_detections]) if total > 0 else None
         yield curve.average_precision() if curve else math.nan
 

@@ -101,8 +101,8 @@ class ImageLabels(NamedTuple):
     """Verified labels of the images of a bucket.
 
     Attributes:
-        images: (k,) int32.
-        classes: (k,) int32.
+        images: the place of the image of each in the bucket, (k,) int32.
+        classes: numbers of their classes, (k,) int32.
         is_positive: (k,) bool.
     """
 

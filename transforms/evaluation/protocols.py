@@ -33,7 +33,7 @@ class Rules:
     expands_detections: bool
     group_weight: float
 
-    def of_expanded(self) -> "Rules":
+    def without_truth_expansion(self) -> "Rules":
         """Returns the rules for ground truth that is expanded already."""
         return dataclasses.replace(self, expands_boxes=False, expands_labels=False)
 

@@ -21,7 +21,7 @@ class Reason(enum.IntEnum):
     DUPLICATE = 0
     #: It overlaps an object enough whose class is above or below its own, or that has a class above
     #: it in common with it, the root apart.
-    RIGHT_BRANCH = 1
+    SIMILAR_CLASS = 1
     #: It overlaps an object of any other class enough.
     OTHER_CLASS = 2
     #: It overlaps an object of its class, and not enough.
@@ -35,21 +35,24 @@ class Reasons(NamedTuple):
 
     Attributes:
         reasons: (n,) int8 of `Reason`; -1 where the detection isn't a false positive.
-        classes: of the object that it was taken for, (n,) int32; -1 where there is none.
+        classes: of the object of another class that it overlaps enough, (n,) int32; -1 where there
+            is none.
     """
 
     reasons: np.ndarray
     classes: np.ndarray
 
 
-#: Of no detections.
-NO_REASONS = Reasons(np.zeros(0, np.int8), np.zeros(0, np.int32))
+def no_reasons(count: int) -> Reasons:
+    """Returns the reasons of objects that are no false positives."""
+    return Reasons(np.full(count, -1, np.int8), np.full(count, -1, np.int32))
 
 
 def find_reasons(
     case: Case[Objects], matches: Matches, tree: ClassTree, threshold: float
 ) -> Reasons:
-    """Returns why detections are wrong, by their boxes.
+    """Returns why detections are wrong: by the overlaps of their matches, and by boxes with objects
+    of other classes.
 
     Args:
         case: what was matched.
@@ -77,9 +80,9 @@ def find_reasons(
     is_related[is_other] = tree.are_related(matches.classes[wrong][is_other], given[is_other])
     reasons[wrong] = np.select(
         [is_duplicate, is_other & is_related, is_other, is_near],
-        [Reason.DUPLICATE, Reason.RIGHT_BRANCH, Reason.OTHER_CLASS, Reason.LOCALISATION],
+        [Reason.DUPLICATE, Reason.SIMILAR_CLASS, Reason.OTHER_CLASS, Reason.LOCALISATION],
         Reason.BACKGROUND,
     )
-    taken_for = is_other & ~is_duplicate
-    others[wrong[taken_for]] = given[taken_for]
+    confused_with = is_other & ~is_duplicate
+    others[wrong[confused_with]] = given[confused_with]
     return Reasons(reasons, others)

@@ -31,7 +31,7 @@ _EVERY = (1 << len(SLICES)) - 1
 _BY_AREA = (1 << len(_SIZES)) - 1
 
 
-def of_truths(values: pa.StructArray, boxes: np.ndarray) -> np.ndarray:
+def slices_of_truths(values: pa.StructArray, boxes: np.ndarray) -> np.ndarray:
     """Returns the slices of boxes of the ground truth, (n,) int32 bits.
 
     Args:
@@ -51,8 +51,9 @@ def of_truths(values: pa.StructArray, boxes: np.ndarray) -> np.ndarray:
     return bits | np.int32(1) << (at + number.to_numpy(zero_copy_only=False)).astype(np.int32)
 
 
-def of_false(boxes: np.ndarray) -> np.ndarray:
-    """Returns the slices where detections count that are wrong, likewise."""
+def slices_of_false_positives(boxes: np.ndarray) -> np.ndarray:
+    """Returns the slices in which false positives count, (n,) int32 bits: all but those of other
+    areas."""
     return _by_area(boxes) | np.int32(_EVERY & ~_BY_AREA)
 
 
@@ -71,8 +72,8 @@ def _by_area(boxes: np.ndarray) -> np.ndarray:
 def measure_slices(
     found: np.ndarray,
     found_in: np.ndarray,
-    worth: np.ndarray,
-    worth_in: np.ndarray,
+    weights: np.ndarray,
+    weights_in: np.ndarray,
     average_precision: Callable[[np.ndarray, float], float],
 ) -> list[tuple[float, float, float | None]]:
     """Returns for each slice of a class how much ground truth it has, how much of that is found,
@@ -81,13 +82,13 @@ def measure_slices(
     Args:
         found: how much of the ground truth each detection has found, the highest score first, (n,).
         found_in: the slices where it counts, (n,) bits.
-        worth: how much each object of the ground truth counts, (m,).
-        worth_in: its slices, (m,) bits.
+        weights: how much each object of the ground truth counts, (m,).
+        weights_in: its slices, (m,) bits.
         average_precision: of some of the detections, by their places, and so much ground truth.
     """
     figures: list[tuple[float, float, float | None]] = []
     for bit in range(len(SLICES)):
-        truths = float(worth[(worth_in >> bit) & 1 > 0].sum())
+        truths = float(weights[(weights_in >> bit) & 1 > 0].sum())
         if not truths:
             figures.append((0.0, 0.0, None))
             continue

@@ -26,12 +26,12 @@ from transforms.releases.failure_table import FailureTable
 from transforms.storage import files
 from transforms.storage.stores import ObjectOptions
 
-#: Its file in the work folder, and that of the rows that couldn't be read.
+#: Its file in the work folder, and that of bad rows and remarkable scores.
 SUMMARY, BAD_ROWS = "summary.json", "bad_rows.csv"
 #: So many rows of a source are listed that are left out.
 _LISTED_ROWS = 1000
 #: Columns of the table of bad rows.
-_LISTED = ["source", "line", "image_id", "detail"]
+_BAD_ROW_COLUMNS = ["source", "line", "image_id", "detail"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RunSummary:
         classes: that have ground truth or detections, in order.
         pool: the figures of all classes as one; None where the task has none.
         true_among_best: as of `VerdictCounts`, of all images.
-        confusions: label of a class, of the one that it was taken for or None, name of the
+        confusions: label of a class, of the object that they overlap, or None, name of the
             `Reason`, and how many detections; in order.
         replicates: mean average precision of each replicate; None where no class has one.
     """
@@ -120,7 +120,14 @@ class Summary:
 
 @dataclasses.dataclass(eq=False)
 class SummariseFn(beam.DoFn):
-    """Writes the summary to the work folder."""
+    """Writes the summary to the work folder.
+
+    Attributes:
+        runs: the evaluations.
+        sources: files, by index.
+        folder: the work folder.
+        options: how object stores are reached.
+    """
 
     runs: Sequence[Run]
     sources: Sequence[Source]
@@ -136,15 +143,16 @@ class SummariseFn(beam.DoFn):
         verdicts: Sequence[VerdictCounts],
         left_out: Sequence[LeftOut],
         images: Sequence[ImageCounts],
-        counts: Sequence[SourceCount],
-        csv_counts: Sequence[SourceCount],
+        truth_counts: Sequence[SourceCount],
+        prediction_counts: Sequence[SourceCount],
         other_counts: Sequence[SourceCount],
-        failed: Sequence[Failed],
-        csv_failed: Sequence[Failed],
+        truth_failed: Sequence[Failed],
+        prediction_failed: Sequence[Failed],
     ) -> None:
-        counts, failed = [*counts, *csv_counts, *other_counts], [*failed, *csv_failed]
-        known = decode_labels(encoded_labels).to_pylist()
-        labels = [*known, *sorted(frozenset().union(*new_labels).difference(known))]
+        counts = [*truth_counts, *prediction_counts, *other_counts]
+        failed = [*truth_failed, *prediction_failed]
+        named = decode_labels(encoded_labels).to_pylist()
+        labels = [*named, *sorted(frozenset().union(*new_labels).difference(named))]
         summary = Summary(
             ImageCounts(*(sum(column) for column in zip(*images, strict=True))),
             [_run(number, labels, figures, verdicts) for number in range(len(self.runs))],
@@ -161,10 +169,10 @@ class SummariseFn(beam.DoFn):
 
 def _as_csv(tables: Iterable[pa.Table]) -> bytes:
     sink = pa.BufferOutputStream()
-    schema = pa.schema([SCHEMA.field(name) for name in _LISTED])
+    schema = pa.schema([SCHEMA.field(name) for name in _BAD_ROW_COLUMNS])
     with csv.CSVWriter(sink, schema) as writer:
         for table in tables:
-            writer.write_table(table.select(_LISTED).cast(schema))
+            writer.write_table(table.select(_BAD_ROW_COLUMNS).cast(schema))
     return sink.getvalue().to_pybytes()
 
 
@@ -215,8 +223,8 @@ def _confusions(
     for cell, count in sorted(sums.items()):
         pair, reason = divmod(cell, len(Reason))
         label, other = divmod(pair, len(labels) + 1)
-        taken_for = labels[other - 1] if other else None
-        found.append((labels[label], taken_for, Reason(reason).name.lower(), count))
+        confused_with = labels[other - 1] if other else None
+        found.append((labels[label], confused_with, Reason(reason).name.lower(), count))
     return found
 
 
@@ -234,7 +242,7 @@ def _mean_replicates(classes: Sequence[Sequence[float]]) -> list[float | None]:
 
 
 def _list(left_out: Sequence[LeftOut]) -> dict[int, list[LeftOutRow]]:
-    """Returns the first rows of each source that are left out, by ImageID."""
+    """Returns up to `_LISTED_ROWS` left out rows of each source, in order of ImageIDs."""
     found: dict[int, list[LeftOutRow]] = {}
     for each in left_out:
         found.setdefault(each.source, []).extend(each.rows)

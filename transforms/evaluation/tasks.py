@@ -33,6 +33,7 @@ class Task(NamedTuple):
         match: matches it; None where classes are matched as they are measured (`coco_metric`).
         pools: whether average precision is also measured over all classes at once, and how much
             is found by the best detections of each image.
+        own_thresholds: whether it is measured at thresholds of its own, whatever a run's is.
     """
 
     noun: str
@@ -41,12 +42,15 @@ class Task(NamedTuple):
     arrange: Callable[[Mapping[pa.StructType, Rows]], Case]
     match: Callable[[Case, ImageLabels, ClassTree, Rules, float], Matches] | None
     pools: bool = False
+    own_thresholds: bool = False
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         "boxes": Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, match_boxes),
-        "coco": Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, None),
+        "coco": Task(
+            "boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, None, own_thresholds=True
+        ),
         "masks": Task(
             "masks",
             (BOXES.name, MASKS.name),

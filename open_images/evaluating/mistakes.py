@@ -1,5 +1,5 @@
-"""The worst misses: wrong detections with the highest scores, and the largest objects that none
-has found."""
+"""The worst mistakes: the false positives with the highest scores, and the largest missed
+objects."""
 
 import base64
 import dataclasses
@@ -21,14 +21,14 @@ from transforms.storage.stores import ObjectOptions
 
 #: So many of each are shown.
 _SHOWN = 12
-_COLUMNS = ("image_id", "verdict", "label", "reason", "taken_for", "score", *CORNERS)
+_COLUMNS = ("image_id", "verdict", "label", "reason", "confused_with", "score", *CORNERS)
 _TRUE = tuple(f"true_{corner}" for corner in CORNERS)
 _SIDE = 360  # pixels, of a picture's longer side
 _DETECTED, _TRUTH = (214, 64, 16), (0, 140, 90)
 
 
 @dataclasses.dataclass(frozen=True)
-class Miss:
+class Mistake:
     """A wrong detection, or an object that none has found.
 
     Attributes:
@@ -36,8 +36,8 @@ class Miss:
         name: display name of its class.
         score: None of an object.
         reason: name of a `Reason`; None of an object.
-        taken_for: display name of the class that a detection was taken for; None where there is
-            none.
+        confused_with: display name of the class of the object that a detection overlaps; None where
+            there is none.
         box: xmin, xmax, ymin, ymax in the frame of the picture.
         true_box: the box that a detection was held against; None where there is none.
         picture: a JPEG as a data URI, with the boxes drawn; None where the version has no pictures.
@@ -47,15 +47,15 @@ class Miss:
     name: str
     score: float | None
     reason: str | None
-    taken_for: str | None
+    confused_with: str | None
     box: tuple[float, ...]
     true_box: tuple[float, ...] | None
     picture: str | None = None
 
 
-def find_misses(
+def find_mistakes(
     folder: str, run: str, names: Mapping[str, str], options: ObjectOptions
-) -> tuple[list[Miss], list[Miss]]:
+) -> tuple[list[Mistake], list[Mistake]]:
     """Returns the worst wrong detections, and the worst objects that none has found.
 
     Args:
@@ -74,13 +74,13 @@ def find_misses(
             table = table.append_column("area", area)
             wrong = _best(wrong, table.filter(pc.equal(verdict, "false_positive")), "score")
             missed = _best(missed, table.filter(pc.equal(verdict, MISSED)), "area")
-    return _misses(wrong, names), _misses(missed, names)
+    return _mistakes(wrong, names), _mistakes(missed, names)
 
 
-def draw_misses(misses: Sequence[Miss], dataset: Dataset) -> list[Miss]:
-    """Returns misses with their pictures, where the version has them."""
+def draw_mistakes(mistakes: Sequence[Mistake], dataset: Dataset) -> list[Mistake]:
+    """Returns mistakes with their pictures, where the version has them."""
     drawn = []
-    for each in misses:
+    for each in mistakes:
         image = dataset.image(each.image_id).get("image") or {}
         picture = _draw(image["bytes"], each) if image.get("bytes") else None
         drawn.append(dataclasses.replace(each, picture=picture))
@@ -106,14 +106,14 @@ def _best(found: pa.Table, more: pa.Table, column: str) -> pa.Table:
     return rows.sort_by(order).slice(0, _SHOWN)
 
 
-def _misses(rows: pa.Table, names: Mapping[str, str]) -> list[Miss]:
+def _mistakes(rows: pa.Table, names: Mapping[str, str]) -> list[Mistake]:
     return [
-        Miss(
+        Mistake(
             row["image_id"],
             names.get(row["label"]) or row["label"],
             row["score"],
             row["reason"],
-            names.get(row["taken_for"]) or row["taken_for"],
+            names.get(row["confused_with"]) or row["confused_with"],
             tuple(row[corner] for corner in CORNERS),
             tuple(row[corner] for corner in _TRUE) if row["true_xmin"] is not None else None,
         )
@@ -121,13 +121,13 @@ def _misses(rows: pa.Table, names: Mapping[str, str]) -> list[Miss]:
     ]
 
 
-def _draw(data: bytes, miss: Miss) -> str:
+def _draw(data: bytes, mistake: Mistake) -> str:
     picture = Image.open(io.BytesIO(data)).convert("RGB")
     picture.thumbnail((_SIDE, _SIDE))
     canvas = ImageDraw.Draw(picture)
-    boxes = [(miss.true_box, _TRUTH)] if miss.true_box else []
-    if miss.score is not None:
-        boxes.append((miss.box, _DETECTED))
+    boxes = [(mistake.true_box, _TRUTH)] if mistake.true_box else []
+    if mistake.score is not None:
+        boxes.append((mistake.box, _DETECTED))
     for box, colour in boxes:
         left, right, top, bottom = np.array(box) * np.repeat(picture.size, 2)
         edges = np.clip([left, top, right, bottom], 0, [*picture.size, *picture.size])

@@ -1,12 +1,12 @@
-"""What files of predictions are read by that aren't CSV."""
+"""Ranges of files of predictions that aren't CSV, and the rows read from them."""
 
 from typing import NamedTuple
 
 import pyarrow as pa
 
 
-class Piece(NamedTuple):
-    """A piece of a file that is read at once.
+class FileRange(NamedTuple):
+    """A range of a file that is read at once.
 
     Attributes:
         source: the index of the file.
@@ -19,7 +19,7 @@ class Piece(NamedTuple):
     stop: int
 
 
-class Read(NamedTuple):
+class ReadRows(NamedTuple):
     """Rows that were read.
 
     Attributes:

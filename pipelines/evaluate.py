@@ -27,6 +27,7 @@ examples:
   python -m pipelines.evaluate \\
       --ground_truth oid/validation-annotations-bbox.csv \\
       --ground_truth oid/validation-annotations-human-imagelabels-boxable.csv \\
+      --ground_truth oid/validation-images-with-rotation.csv \\
       --predictions detections.csv --output report
 
   # a version that a build has published, by several protocols and thresholds
@@ -35,8 +36,8 @@ examples:
       --output report
 
   # why two tools differ: what each rule changes
-  python -m pipelines.evaluate --ground_truth oid/dataset --predictions detections.csv \\
-      --protocol oid_v2,mmdet --explain --output report
+  python -m pipelines.evaluate --ground_truth oid/dataset --splits validation \\
+      --predictions detections.csv --protocol oid_v2,mmdet --explain --output explained
 
 flags that are not listed here go to Apache Beam; an unknown flag is an error.
 exit codes: 0 evaluated; 1 failed, or too much can't be evaluated; 2 wrong use.

@@ -36,7 +36,10 @@ class _Looked(NamedTuple):
 
 
 def find_annotations(
-    arguments: Sequence[str], pixels: Claimed, options: ObjectOptions
+    arguments: Sequence[str],
+    pixels: Claimed,
+    options: ObjectOptions,
+    flag: str = "--annotations",
 ) -> tuple[list[Source], list[Notice], Claimed]:
     """Finds and recognises annotation files.
 
@@ -47,6 +50,7 @@ def find_annotations(
         arguments: of `--annotations`.
         pixels: the sources of `--images` and `--masks`, whose pictures are used.
         options: how object stores are reached.
+        flag: that has the arguments, for messages.
 
     Returns:
         The annotation files; remarks on files that aren't used; the files and folders that were
@@ -62,7 +66,7 @@ def find_annotations(
     # A kind that is given goes before what the file's folder, named too, makes of it.
     wanted = sorted(map(_split_kind, arguments), key=lambda each: each[0] is None)
     for kind, path in wanted:
-        for found, is_folder in expand("--annotations", path, options):
+        for found, is_folder in expand(flag, path, options):
             named.append(found)
             try:
                 if is_folder:
@@ -70,7 +74,7 @@ def find_annotations(
                 else:
                     looked = _look_at_named(found, kind, options)
             except (SourceError, StorageError) as error:
-                raise UsageError(f"--annotations: {error}") from None
+                raise UsageError(f"{flag}: {error}") from None
             sources += looked.sources
             notices += looked.notices
     used = {source.name for source in sources}

@@ -20,10 +20,12 @@ from open_images.evaluating.evaluation import (
 from transforms.errors import UsageError
 from transforms.evaluation.bootstrap import interval
 from transforms.storage import files
+from transforms.storage.objects import StorageError
 from transforms.storage.stores import ObjectOptions
 
 #: What `report.json` says of the ground truth of a protocol.
 _TRUTH = ("classes_with_ground_truth", "ground_truth")
+_COMPARED = ("protocol", "iou", "mean_average_precision", *_TRUTH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +34,14 @@ class EarlierReport:
 
     Attributes:
         path: of its folder.
-        content: of its `report.json`.
+        images: how many images it had, and positive and negative labels of them.
+        protocols: `_COMPARED` and `replicates` of each protocol and threshold.
         classes: rows of its `per_class.csv`.
     """
 
     path: str
-    content: Mapping[str, Any]
+    images: Sequence[int]
+    protocols: Sequence[Mapping[str, Any]]
     classes: Sequence[Mapping[str, str]]
 
     @classmethod
@@ -49,12 +53,18 @@ class EarlierReport:
         """
         try:
             content = json.loads(files.read_file(os.path.join(path, REPORT), options))
+            images = [content["images"], *content["image_labels"]]
+            protocols = [
+                {name: each[name] for name in _COMPARED}
+                | {"replicates": each.get("replicates", ())}
+                for each in content["protocols"]
+            ]
             table = files.read_file(os.path.join(path, PER_CLASS), options).decode()
-        except (OSError, ValueError):
+        except (OSError, StorageError, ValueError, LookupError, TypeError):
             raise UsageError(
                 f"--compare {path}: no report is there: name the --output of an evaluation"
             ) from None
-        return cls(path, content, list(csv.DictReader(io.StringIO(table))))
+        return cls(path, images, protocols, list(csv.DictReader(io.StringIO(table))))
 
     def compare(self, evaluation: Evaluation) -> list[Comparison]:
         """Returns what has changed, of each protocol and threshold that both have.
@@ -68,7 +78,7 @@ class EarlierReport:
             before = self._of(each)
             if before is None or mean is None:
                 continue
-            truth = [*self._images(), *(before[name] for name in _TRUTH)]
+            truth = [*self.images, *(before[name] for name in _TRUTH)]
             counts = each.num_classes, sum(one.truths for one in each.classes)
             if truth != [evaluation.images, *evaluation.image_labels, *counts]:
                 raise UsageError(
@@ -83,7 +93,7 @@ class EarlierReport:
                     earlier,
                     mean,
                     mean - earlier,
-                    _interval(before.get("replicates", ()), each.replicates),
+                    _interval(before["replicates"], each.replicates),
                     self._changes(each),
                 )
             )
@@ -93,15 +103,12 @@ class EarlierReport:
             )
         return found
 
-    def _images(self) -> list[int]:
-        return [self.content["images"], *self.content.get("image_labels", ())]
-
     def _of(self, result: ProtocolResult) -> Mapping[str, Any] | None:
         wanted = result.protocol, result.iou
         return next(
             (
                 each
-                for each in self.content["protocols"]
+                for each in self.protocols
                 if (each["protocol"], each["iou"]) == wanted
                 and each["mean_average_precision"] is not None
             ),

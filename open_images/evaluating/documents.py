@@ -24,6 +24,7 @@ def encode_report(evaluation: Evaluation) -> bytes:
     return to_json(
         {
             "images": evaluation.images,
+            "images_with_detections": evaluation.detected,
             "image_labels": evaluation.image_labels,
             "metrics": evaluation.metrics(),
             "protocols": [

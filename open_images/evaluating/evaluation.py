@@ -247,6 +247,7 @@ class Evaluation:
 
     Attributes:
         images: how many the ground truth has.
+        detected: how many of them have detections.
         image_labels: how many verified labels it has of them, positive and negative.
         results: by threshold, then by protocol, in the order in which they were asked for.
         steps: from the first protocol to the next, what each rule changes.
@@ -258,6 +259,7 @@ class Evaluation:
     """
 
     images: int
+    detected: int
     image_labels: tuple[int, int]
     results: Sequence[ProtocolResult]
     steps: Sequence[Step]

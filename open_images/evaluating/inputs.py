@@ -123,7 +123,9 @@ def find_inputs(flags: EvaluateFlags, options: ObjectOptions) -> Inputs:
         if version:
             sources = _numbered([*version.sources, *detections])
             return version._replace(sources=sources, notices=[*version.notices, *copies])
-        found, notices, _ = find_annotations(flags.ground_truth, Claimed([]), options)
+        found, notices, _ = find_annotations(
+            flags.ground_truth, Claimed([]), options, "--ground_truth"
+        )
         found, other_copies = drop_copies(_numbered(found), options)
         notices += [*copies, *other_copies]
     except OSError as error:
@@ -264,8 +266,13 @@ def _refuse_others(protocols: Sequence[str], detections: Sequence[Source]) -> No
 
 def ground_truth_version(flags: EvaluateFlags, options: ObjectOptions) -> Dataset | None:
     """Returns the version that is the ground truth; None where files are."""
-    if len(flags.ground_truth) != 1 or Output(flags.ground_truth[0], options).latest() is None:
+    versions = [each for each in flags.ground_truth if Output(each, options).latest() is not None]
+    if not versions:
         return None
+    if len(flags.ground_truth) > 1:
+        raise UsageError(
+            f"--ground_truth {versions[0]}: it is the output of a build: name it alone, or files"
+        )
     return open_dataset(flags.ground_truth[0], s3_endpoint_url=flags.s3_endpoint_url)
 
 
@@ -364,6 +371,13 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
     columns = kind.columns_of(names)
     wanted = (kind.image_id, *kind.required)
     if missing := [name for name in wanted if name not in columns]:
+        text = line.decode(errors="replace")
+        if text.lstrip().startswith("{"):
+            raise SourceError(f"{path}: it is JSON, and no array, as COCO results are")
+        if not any(columns) and ("\t" in text or ";" in text):
+            raise SourceError(
+                f"{path}: its columns aren't separated by commas: save it with commas"
+            )
         raise SourceError(
             f"{path}: its header lacks {', '.join(missing)}: detections need {','.join(wanted)}"
         )
@@ -395,14 +409,14 @@ def _kind_of(names: Sequence[str], rows: bytes) -> CsvKind:
         return MASK_STRINGS
     # What comes first is a class of a box, or the score of a relationship.
     place = [fold(name) for name in names].index("predictionstring")
-    lines = csv.reader(rows.decode(errors="replace").splitlines())
-    strings = (row[place].split() for row in lines if len(row) > place)
-    first = next((words[0] for words in strings if words), "")
+    lines = (line.split(",", place) for line in rows.decode(errors="replace").splitlines())
+    strings = (row[place].strip('"').split(maxsplit=1) for row in lines if len(row) > place)
+    score, label = next((words for words in strings if len(words) > 1), ("", ""))
     try:
-        float(first)
+        float(score)
     except ValueError:
         return BOX_STRINGS
-    return PAIR_STRINGS
+    return PAIR_STRINGS if label.startswith("/") else BOX_STRINGS
 
 
 def _head_of(path: str, options: ObjectOptions) -> bytes:
@@ -412,6 +426,15 @@ def _head_of(path: str, options: ObjectOptions) -> bytes:
 
 
 def _names_of(path: str, head: bytes) -> list[str]:
-    """Returns the columns of a CSV file."""
+    """Returns the columns of a CSV file.
+
+    Raises:
+        SourceError: It has no header that can be read.
+    """
     line = first_line(path, head, 0).decode("utf-8-sig", errors="replace")
-    return next(csv.reader([line.strip()]), [])
+    try:
+        return next(csv.reader([line.strip()]), [])
+    except csv.Error:
+        raise SourceError(
+            f"{path}: its header can't be read: save it with lines that end by a line feed"
+        ) from None

@@ -89,7 +89,8 @@ def draw_mistakes(mistakes: Sequence[Mistake], dataset: Dataset) -> list[Mistake
 
 def _areas(table: pa.Table) -> pa.Array:
     xmin, xmax, ymin, ymax = (table[corner].to_numpy() for corner in CORNERS)
-    return pa.array((xmax - xmin) * (ymax - ymin))
+    with np.errstate(over="ignore", invalid="ignore"):  # coordinates may be any numbers
+        return pa.array((xmax - xmin) * (ymax - ymin))
 
 
 def _best(found: pa.Table, more: pa.Table, column: str) -> pa.Table:

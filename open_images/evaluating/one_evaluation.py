@@ -1,7 +1,9 @@
 """One evaluation, from flags to a report."""
 
 import dataclasses
+import math
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from functools import partial
@@ -43,6 +45,7 @@ from runners import launch, lean
 from transforms.errors import UsageError
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.kinds.registry import EVALUATED
+from transforms.evaluation.layouts import LAYOUTS
 from transforms.evaluation.match import Run
 from transforms.evaluation.match_files import MatchFiles
 from transforms.evaluation.protocols import PROTOCOLS
@@ -59,6 +62,13 @@ _BALANCED, _MAX_BUCKETS, _MAX_RANGES = 8, 1024, 384
 _CHUNK_BYTES, _GZIP_RATIO = 8 << 20, 5
 
 
+#: The files of a report.
+_OF_REPORT = re.compile(
+    "|".join(map(re.escape, (REPORT, PAGE, PER_CLASS, CONFUSIONS, LEFT_OUT, BAD_ROWS)))
+    + rf"|{MATCHES}/[^/]+\.parquet|{PLOTS}/[^/]+\.(svg|png)"
+)
+
+
 class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
     """An evaluation, which writes its report at the end."""
 
@@ -70,8 +80,14 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         launch.check(flags, self._beam_arguments)
         self._refuse_later()
         self._check_output()
+        if flags.compare and os.path.realpath(flags.compare) == os.path.realpath(flags.output):
+            raise UsageError(
+                f"--compare {flags.compare}: it is --output, where it would be replaced: name "
+                "another --output"
+            )
         earlier = EarlierReport.read(flags.compare, self._options) if flags.compare else None
         inputs = find_inputs(flags, self._options)
+        self._check_outside([each.path for each in inputs.sources])
         for notice in inputs.notices:
             self._log(f"note: {notice.path}: {notice.text}")
         protocols = [
@@ -120,6 +136,7 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
             steps = explain.explain(flags.protocol, first, results[count:])
         evaluation = Evaluation(
             images=summary.images.images,
+            detected=summary.images.detected,
             image_labels=(summary.images.positives, summary.images.negatives),
             results=results[:count],
             steps=steps,
@@ -174,42 +191,46 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
                 )
 
     def _check_output(self) -> None:
-        """Raises UsageError where the output holds something else than an earlier report.
-
-        `report.json` comes last: a folder without it is no report.
-        """
+        """Raises UsageError where the output holds something else than an earlier report."""
         output = self._flags.output
-        if is_remote(output):
-            entries = [entry.path for entry in files.walk(output, self._options)]
-        elif os.path.isdir(output):
-            entries = os.listdir(output)
-        elif os.path.exists(output):
+        if not is_remote(output) and os.path.exists(output) and not os.path.isdir(output):
             raise UsageError(f"--output {output}: it is no folder: name another place")
-        else:
-            entries = []
-        known = {REPORT, PAGE, PER_CLASS, CONFUSIONS, MATCHES, PLOTS, BAD_ROWS, LEFT_OUT}
-        names = {
-            os.path.relpath(entry, output).split("/")[0] if is_remote(output) else entry
-            for entry in entries
-        }
-        if others := sorted(names - known):
+        others = [name for name in self._list_output() if not _OF_REPORT.fullmatch(name)]
+        if others:
             raise UsageError(
                 f"--output {output}: it holds {others[0]}, which no report has: name a folder that "
                 "is empty or has an earlier report"
             )
 
-    def _clear_output(self) -> None:
-        """Removes an earlier report."""
+    def _list_output(self) -> list[str]:
+        """Returns the files in the output, by their paths in it."""
         output = self._flags.output
-        files.delete_folder(output, self._options)
-        if not is_remote(output):
-            try:
-                for folder in (MATCHES, PLOTS):
-                    os.makedirs(os.path.join(output, folder))
-            except OSError as error:
+        paths = files.list_files(output, self._options) or []
+        return [os.path.relpath(path, output) for path in paths]
+
+    def _check_outside(self, paths: Sequence[str]) -> None:
+        """Raises UsageError where an input lies in the output, whose content is replaced."""
+        output = os.path.join(os.path.realpath(self._flags.output), "")
+        for path in paths:
+            if not is_remote(path) and os.path.realpath(path).startswith(output):
                 raise UsageError(
-                    f"--output {output} can't be written: {error.strerror}: name another folder"
-                ) from None
+                    f"--output {self._flags.output}: {path} is in it, and would be removed: name "
+                    "another folder"
+                )
+
+    def _clear_output(self) -> None:
+        """Removes an earlier report, `report.json` first: a folder without it is no report."""
+        output = self._flags.output
+        try:
+            for name in sorted(self._list_output(), key=lambda name: (name != REPORT, name)):
+                files.delete_file(os.path.join(output, name), self._options)
+            if not is_remote(output):
+                for folder in (MATCHES, PLOTS):
+                    os.makedirs(os.path.join(output, folder), exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--output {output} can't be written: {error.strerror}: name another folder"
+            ) from None
 
     def _make_plan(self, inputs: Inputs, runs: Sequence[Run], folder: str) -> EvaluationPlan:
         sizes = {
@@ -239,11 +260,12 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
         limit = self._flags.max_bad_rate
         for each in sources:
             for lost, what, remedy in (
-                (each.bad_rows, "rows are bad", f"see {BAD_ROWS} in --output"),
+                (each.bad_rows, "rows are bad", _remedy_of_bad(each.kind)),
                 (
                     each.other_images,
                     "rows are of images that the ground truth doesn't have",
-                    f"see {LEFT_OUT} in --output: is it of another split?",
+                    f"see {LEFT_OUT} in --output: is it of another split, or is the image table "
+                    "missing?",
                 ),
                 (
                     each.other_classes,
@@ -252,10 +274,17 @@ class EvaluationRun(TemporaryRun[EvaluateFlags, Evaluation]):
                 ),
             ):
                 if each.rows and lost > limit * each.rows:
+                    enough = min(1, math.ceil(1000 * lost / each.rows) / 1000)
                     raise self._error(
                         f"{each.path}: {lost:,} of {each.rows:,} {what}: {remedy} "
-                        f"(--max_bad_rate {lost / each.rows:.3g} would let them be)"
+                        f"(--max_bad_rate {enough:g} would let them be)"
                     )
+
+
+def _remedy_of_bad(kind: str) -> str:
+    if kind in LAYOUTS:
+        return "an ImageID isn't 16 hex digits, or a class, score or coordinate is null or infinite"
+    return f"see {BAD_ROWS} in --output"
 
 
 def _sources(inputs: Inputs, summary: Summary) -> list[SourceResult]:

@@ -14,7 +14,7 @@ from open_images.evaluating.mistakes import Mistake
 _GALLERIES = (
     (
         "Wrong detections with the highest scores",
-        "Red is what was detected, green the object of its class that it overlaps most.",
+        "Red is what was detected, green the object of its class that it overlaps most, if any.",
     ),
     ("The largest objects that none has found", "Green is the object."),
 )

@@ -23,6 +23,9 @@ from transforms.wording import clean_lines, counted
 
 #: So many classes are shown, those with the best and those with the worst average precision.
 _SHOWN_CLASSES = 5
+#: Parts of the images without detections, and of the detections that aren't verified, above which
+#: it is remarked.
+_MOST_LACKING, _MOST_UNVERIFIED = 0.5, 0.9
 
 
 def run(
@@ -69,7 +72,7 @@ def run(
 
 def render(evaluation: Evaluation) -> str:
     """Returns an evaluation for people."""
-    header = ("protocol", "IoU", "mAP", "classes", "true", "false", "in groups", "unverified")
+    header = ("protocol", "IoU", "mAP %", "classes", "true", "false", "in groups", "unverified")
     rows = []
     for each in evaluation.results:
         rows.append(
@@ -102,9 +105,30 @@ def render(evaluation: Evaluation) -> str:
             for count, what in lost
             if count
         ]
+    lines += _remarks(evaluation)
     lines.append(f"{counted(evaluation.images, 'image')} in {evaluation.seconds:.1f} s")
     lines.append(f"report: {evaluation.output}")
     return "\n".join(lines)
+
+
+def _remarks(evaluation: Evaluation) -> list[str]:
+    """Returns notes on figures that are likely to be low by mistake."""
+    remarks = []
+    lacking = evaluation.images - evaluation.detected
+    if lacking > _MOST_LACKING * evaluation.images:
+        remarks.append(
+            f"note: {lacking:,} of {counted(evaluation.images, 'image')} have no detections: "
+            "--splits chooses a split"
+        )
+    for each in evaluation.results:
+        verdicts = each.verdicts()
+        if verdicts["unverified"] > _MOST_UNVERIFIED * verdicts.total() > 0:
+            remarks.append(
+                f"note: {each.protocol}: {verdicts['unverified']:,} of {verdicts.total():,} "
+                "detections are of classes that nobody verified in their images: are numbers of "
+                "classes those of classes.json, from 1? see --label_map"
+            )
+    return remarks
 
 
 def _comparison(comparison: Comparison) -> list[str]:

@@ -312,9 +312,8 @@ def test_predictions_in_any_layout_have_the_same_result(
             assert means == pytest.approx(wanted, abs=1e-3)
         else:
             assert report["protocols"] == expected["protocols"], name
-        if name != "kaggle.csv":  # whose rows are images
-            rows = sum(each["rows"] for each in report["sources"] if each["kind"] != "version")
-            assert rows == sum(each["rows"] for each in expected["sources"]), name
+        rows = sum(each["rows"] for each in report["sources"] if each["kind"] != "version")
+        assert rows == sum(each["rows"] for each in expected["sources"]), name
 
 
 @pytest.mark.parametrize("has_sizes", [True, False])
@@ -364,7 +363,12 @@ def test_coco_equals_its_own_library(corpus: Path, tmp_path: Path, has_sizes: bo
     [
         ('[{"image_id": 1, "category_id": 1}]', "lack bbox, score"),
         ('[{"image_id": 1, "category_id": 1, "bbox": 3, "score": 1}]', "bbox is no list"),
-        ('[{"image_id": 1, "category_id": ', "no COCO results"),
+        ('[{"image_id": 1, "category_id": ', "it is cut"),
+        ('[{"image_id": 1, "category_id": ]', "no COCO results"),
+        ("[", "it is cut"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}', "it is cut"),
+        ("[null]", "they are an array of objects"),
+        ('["a"]', "they are an array of objects"),
         (
             '[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}]',
             "no COCO results",
@@ -404,11 +408,22 @@ def test_a_label_map_numbers_classes(corpus: Path, tmp_path: Path):
     assert metrics[0] == metrics[1]
 
 
+_RECORD = {
+    f"image/detection/{name}": [0.5]
+    for name in ("score", "bbox/xmin", "bbox/xmax", "bbox/ymin", "bbox/ymax")
+} | {"image/detection/class/text": b"/m/01g317"}
+
+
 @pytest.mark.parametrize(
     ("features", "words"),
     [
-        ({"image/source_id": b"00000000000000ff", "image/detection/score": [0.5]}, "lacks some of"),
-        ({}, "has no image/source_id"),
+        ({"image/source_id": b"00000000000000ff", "image/detection/score": [0.5]}, "has no image"),
+        ({}, "an example has no image/source_id"),
+        ({"image/source_id": [0.5], **_RECORD}, "image/source_id is of float, and not of bytes"),
+        (
+            {"image/source_id": b"00000000000000ff", **_RECORD, "image/detection/score": [0.5, 1]},
+            "different numbers of",
+        ),
     ],
 )
 def test_examples_without_detections_are_refused(
@@ -429,7 +444,49 @@ def test_examples_without_detections_are_refused(
     done = run_evaluate(*given, "--output", tmp_path / "report")
     assert done.code == 1
     assert words in done.error
-    assert "detections.tfrecord: an example" in done.error
+    assert "detections.tfrecord: " in done.error
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"label": [[1]]},
+        {"label": [b"\xff\xfe"]},
+        {"label": pa.array([2**63 + 5], pa.uint64())},
+        {"image_id": [[1]]},
+        {"image_id": [b"\xff" * 16]},
+    ],
+)
+def test_columns_of_other_types_are_one_line(corpus: Path, tmp_path: Path, column: dict):
+    row = {name: [0.5] for name in ("score", "xmin", "xmax", "ymin", "ymax")}
+    row |= {"image_id": ["0" * 16], "label": ["/m/0"]} | column
+    pq.write_table(pa.table(row), tmp_path / "table.parquet")
+    given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path / "table.parquet")
+    done = run_evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 1
+    assert "table.parquet can't be read" in done.error
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_column_that_is_there_twice_is_the_first(corpus: Path, tmp_path: Path):
+    table = pacsv.read_csv(corpus / "detections.csv")
+    twice = table.append_column("LabelName", pa.array(["x"] * len(table)))
+    with pa.ipc.new_file(tmp_path / "twice.arrow", twice.schema) as writer:
+        writer.write_table(twice)
+    given = ("--ground_truth", corpus / "dataset", "--predictions", tmp_path / "twice.arrow")
+    done = run_evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 0, done.stderr
+
+
+def test_inputs_in_the_output_are_not_removed(corpus: Path, tmp_path: Path):
+    predictions = tmp_path / "report" / "matches" / "detections.parquet"
+    predictions.parent.mkdir(parents=True)
+    pq.write_table(pacsv.read_csv(corpus / "detections.csv"), predictions)
+    given = ("--ground_truth", corpus / "dataset", "--predictions", predictions)
+    done = run_evaluate(*given, "--output", tmp_path / "report")
+    assert done.code == 2
+    assert "is in it, and would be removed" in done.error
+    assert predictions.exists()
 
 
 def test_pixels_need_the_sizes_of_pictures(corpus: Path, tmp_path: Path):
@@ -554,6 +611,9 @@ def test_bad_strings_of_predictions_are_listed_by_line(corpus: Path, tmp_path: P
         (("--ground_truth", "{labels}"), "no file of boxes"),
         (("--output", "{file}"), "no folder"),
         (("--output", "{other}"), "holds"),
+        (("--output", "{mine}"), "plots/mine.txt"),
+        (("--predictions", "{semicolons}"), "save it with commas"),
+        (("--predictions", "{object}"), "it is JSON, and no array"),
         (("--output", "/proc/report"), "can't be written"),
         (("--self_check",), "it has no --predictions"),
         (("--bootstrap", "-1"), "--bootstrap"),
@@ -570,6 +630,8 @@ def test_bad_strings_of_predictions_are_listed_by_line(corpus: Path, tmp_path: P
         (("--predictions", "{columns}"), "has no column score"),
         (("--predictions", "{texts}"), "xmin isn't a column of numbers"),
         (("--predictions", "{cut}"), "cut or damaged"),
+        (("--predictions", "{returns}"), "lines that end by a line feed"),
+        (("--ground_truth", "/nowhere/else"), "--ground_truth /nowhere/else: no such file"),
     ],
 )
 def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp_path: Path):
@@ -583,7 +645,17 @@ def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp
         "other": tmp_path / "other",
     }
     places |= {
-        name: tmp_path / f"{name}.csv" for name in ("zipped", "picture", "columns", "texts", "cut")
+        name: tmp_path / f"{name}.csv"
+        for name in (
+            "zipped",
+            "picture",
+            "columns",
+            "texts",
+            "cut",
+            "returns",
+            "semicolons",
+            "object",
+        )
     }
     places["zipped"].write_bytes(gzip.compress(b"[{}]"))
     places["picture"].write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00")
@@ -591,6 +663,12 @@ def test_wrong_uses_are_one_line(arguments: tuple, words: str, corpus: Path, tmp
     pq.write_table(pa.table(row), places["columns"])
     row |= {name: ["x"] for name in ("score", "xmin", "xmax", "ymin", "ymax")}
     pq.write_table(pa.table(row), places["texts"])
+    places["mine"] = tmp_path / "mine"
+    (places["mine"] / "plots").mkdir(parents=True)
+    (places["mine"] / "plots" / "mine.txt").touch()
+    places["semicolons"].write_text(_HEADER.replace(",", ";") + "\n")
+    places["object"].write_text('{"annotations": []}')
+    places["returns"].write_bytes(f"{_HEADER}\r{'0' * 16},/m/0,0.5,0,1,0,1\r".encode())
     places["cut"].write_bytes(places["texts"].read_bytes()[:100])
     places["empty"].touch()
     places["folder"].mkdir()

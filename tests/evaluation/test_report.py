@@ -202,12 +202,12 @@ def test_a_report_of_another_ground_truth_is_refused(report: Path, tmp_path: Pat
     assert "challenge has another ground truth there" in done.error
 
 
-@pytest.mark.parametrize("name", ["nothing", "report"])
-def test_what_is_no_report_is_refused(report: Path, tmp_path: Path, name: str):
-    given = tmp_path / name
-    if name == "report":
+@pytest.mark.parametrize("text", [None, "{", "[]", "3", "null", "{}", '{"images": 1}'])
+def test_what_is_no_report_is_refused(report: Path, tmp_path: Path, text: str | None):
+    given = tmp_path / "earlier"
+    if text is not None:
         given.mkdir()
-        (given / "report.json").write_text("{")
+        (given / "report.json").write_text(text)
     done = _of_oid500(tmp_path / "output", "--compare", given)
     assert done.code == 2
     assert "no report is there" in done.error

@@ -149,7 +149,8 @@ def test_a_selection_gives_the_same_bytes(
 
 def test_an_evaluation_gives_the_same_report(flink: cluster.Cluster, tmp_path: Path):
     data = Path(__file__).parents[1] / "evaluation" / "oid500"
-    arguments = ["--predictions", data / "predictions.csv.gz", "--protocol", "oid_v2,challenge"]
+    arguments = ["--predictions", data / "predictions.csv.gz", "--bootstrap", "5"]
+    arguments += ["--protocol", "oid_v2,challenge,coco"]
     for name in ("bbox", "human-imagelabels-boxable"):
         arguments += ["--ground_truth", data / f"validation-annotations-{name}.csv.gz"]
     runners = ([], ["--runner", "flink", "--flink_master", flink.master])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.json as arrow_json
 
 from transforms.dataset.elements import Source
-from transforms.dataset.keys import image_keys
+from transforms.dataset.keys import read_image_ids
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
@@ -71,8 +71,18 @@ def read(
             raise PredictionsError(
                 f"{source.shown_name}, byte {stop}: an object of over {_OBJECT_BYTES >> 20} MiB"
             )
-    text = data[begin:end].strip().removeprefix(b"[").removesuffix(b"]").strip()
+    text = data[begin:end].strip()
+    if stop >= source.size and not text.endswith(b"]"):
+        raise PredictionsError(
+            f"{source.shown_name}, byte {start} and after: it is cut: it doesn't end by a bracket"
+        )
+    text = text.removeprefix(b"[").removesuffix(b"]").strip()
     if text:
+        if not (text.startswith(b"{") and text.endswith(b"}")):
+            raise PredictionsError(
+                f"{source.shown_name}, byte {start + begin}: no COCO results: they are an array of "
+                "objects"
+            )
         place = f"{source.shown_name}, byte {start + begin} and after"
         try:
             detections = _parse(_BETWEEN.sub(b"}\n{", text), place, labels)
@@ -134,7 +144,8 @@ def _keys(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
         known &= (numbers >= 0) & (numbers < 1 << NUMBER_BITS)
         return numbers.astype(np.uint64) << np.uint64(64 - NUMBER_BITS), known
-    return image_keys(column.cast(pa.string()).fill_null(""))
+    _, keys, is_known = read_image_ids(column.cast(pa.string()).fill_null(""))
+    return keys, is_known
 
 
 def whole_keys(keys: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset.elements import Source
-from transforms.dataset.keys import image_keys
+from transforms.dataset.keys import read_image_ids
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
@@ -69,23 +69,29 @@ def _detections(
     columns: dict[str, list] = {name: [] for name in (*_FLOATS, "label")}
     for image in images:
         wanted = {**_FLOATS, "label": _LABEL if _LABEL in image else _TEXT}
-        values = {name: image[key].values if key in image else () for name, key in wanted.items()}
+        for key in (_IMAGE_ID, *wanted.values()):
+            if key not in image:
+                raise PredictionsError(f"{source.shown_name}: an example has no {key}")
+        values = {name: image[key].values for name, key in wanted.items()}
         lengths = {len(each) for each in values.values()}
         if len(lengths) > 1:
             raise PredictionsError(
-                f"{source.shown_name}: an example lacks some of {', '.join(wanted.values())}, or "
-                "has them in different numbers"
+                f"{source.shown_name}: an example has different numbers of "
+                f"{', '.join(wanted.values())}"
             )
-        if _IMAGE_ID not in image:
-            raise PredictionsError(f"{source.shown_name}: an example has no {_IMAGE_ID}")
-        ids.append(image[_IMAGE_ID].values[0].decode(errors="replace"))
+        _check_kinds(image, source)
+        ids.append(b"".join(image[_IMAGE_ID].values).decode(errors="replace"))
         counts += lengths
         for name, each in values.items():
             columns[name] += [*each]
-    keys, is_image = image_keys(pa.array(ids, pa.string()))
+    _, keys, is_image = read_image_ids(pa.array(ids, pa.string()))
     given = columns.pop("label")
-    if given and isinstance(given[0], bytes):
+    if all(isinstance(each, bytes) for each in given):
         classes = pa.array([each.decode(errors="replace") for each in given], pa.string())
+    elif any(isinstance(each, bytes) for each in given):
+        raise PredictionsError(
+            f"{source.shown_name}: some examples have {_LABEL}, and others {_TEXT}"
+        )
     else:
         classes = pa.array(given, pa.int64())
     numbers = {name: np.array(each, np.float64) for name, each in columns.items()}
@@ -100,3 +106,18 @@ def _detections(
     )
     rows = pa.record_batch({"key": np.repeat(keys, counts), "value": value})
     return ReadRows(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
+
+
+def _check_kinds(image: Mapping[str, records.Feature], source: Source) -> None:
+    """Raises PredictionsError where a feature is of another kind than it should be."""
+    numbers = (records.FLOAT, records.INT64)
+    wanted = {
+        _IMAGE_ID: (records.BYTES,),
+        _LABEL: (records.INT64,),
+        _TEXT: (records.BYTES,),
+        **dict.fromkeys(_FLOATS.values(), numbers),
+    }
+    for key, kinds in wanted.items():
+        if key in image and len(image[key].values) and image[key].kind not in kinds:
+            found, right = records.KIND_NAMES[image[key].kind], records.KIND_NAMES[kinds[0]]
+            raise PredictionsError(f"{source.shown_name}: {key} is of {found}, and not of {right}")

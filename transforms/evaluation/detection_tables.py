@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.dataset.elements import Source
-from transforms.dataset.keys import image_keys
+from transforms.dataset.keys import read_image_ids
 from transforms.evaluation.errors import PredictionsError
 from transforms.evaluation.file_ranges import FileRange, ReadRows
 from transforms.evaluation.kinds.rows import CORNERS, DETECTION
@@ -60,8 +60,18 @@ def read(
     source: Source, file_range: FileRange, labels: LabelMap, options: ObjectOptions
 ) -> Iterator[ReadRows]:
     """Yields the detections of a row group or record batch; see `Layout.read`."""
-    table = _read(source.path, file_range.start, options)
-    keys, sound = image_keys(table["image_id"].cast(pa.string()).fill_null(""))
+    try:
+        yield _detections(source, _read(source.path, file_range.start, options), labels)
+    except (pa.ArrowException, OSError) as error:  # pyarrow has both for damage
+        if isinstance(error, OSError) and error.errno:
+            raise
+        cause = str(error).splitlines()[0]
+        raise PredictionsError(f"{source.shown_name} can't be read: {cause}") from None
+
+
+def _detections(source: Source, table: pa.RecordBatch, labels: LabelMap) -> ReadRows:
+    ids = table["image_id"].cast(pa.string()).fill_null("")
+    _, keys, sound = read_image_ids(ids)
     columns = {
         name: _numbers(table[name], f"{source.shown_name}: {name}") for name in ("score", *CORNERS)
     }
@@ -76,7 +86,7 @@ def read(
         table.num_rows,
     )
     rows = pa.record_batch({"key": keys, "value": value})
-    yield ReadRows(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
+    return ReadRows(rows.filter(pa.array(sound)), len(sound), int((~sound).sum()))
 
 
 def _count_groups(path: str, options: ObjectOptions) -> int:
@@ -85,7 +95,9 @@ def _count_groups(path: str, options: ObjectOptions) -> int:
             if file.read(4) == _PARQUET:
                 return pq.ParquetFile(file).num_row_groups
             return pa.ipc.open_file(file).num_record_batches
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # pyarrow has both for damage
+        if isinstance(error, OSError) and error.errno:
+            raise
         cause = str(error).splitlines()[0]
         raise PredictionsError(f"{path}: it is cut or damaged: {cause}") from None
 
@@ -97,16 +109,17 @@ def _read(path: str, group: int, options: ObjectOptions) -> pa.RecordBatch:
             table = pq.ParquetFile(file).read_row_group(group)
         else:
             table = pa.Table.from_batches([pa.ipc.open_file(file).get_batch(group)])
-    given = {fold(name): name for name in reversed(table.column_names)}
+    places = reversed([*enumerate(table.column_names)])
+    given = {fold(name): place for place, name in places}
     chosen = {
         name: next((given[fold(each)] for each in accepted if fold(each) in given), None)
         for name, accepted in COLUMNS.items()
     }
-    if missing := [name for name, column in chosen.items() if column is None]:
+    if missing := [name for name, place in chosen.items() if place is None]:
         raise PredictionsError(
             f"{path} has no column {missing[0]} (or {', '.join(COLUMNS[missing[0]][1:])})"
         )
-    plain = {name: table[column].combine_chunks() for name, column in chosen.items()}
+    plain = {name: table.column(place).combine_chunks() for name, place in chosen.items()}
     decoded = {
         name: each.dictionary_decode() if pa.types.is_dictionary(each.type) else each
         for name, each in plain.items()

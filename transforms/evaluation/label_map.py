@@ -39,6 +39,10 @@ class LabelMap:
         A name that several classes have is that of the first, as in `--format coco`. What is none
         of these stays as it is, as text, and is a class that isn't evaluated.
         """
+        if pa.types.is_floating(given.type):  # as libraries make integers that may be null
+            whole = pc.equal(given, pc.floor(given)).fill_null(False)
+            if pc.all(pc.or_(whole, given.is_null())).as_py() is not False:
+                given = given.cast(pa.int64(), safe=False)
         if pa.types.is_integer(given.type):
             known, keys = self.numbers, given.cast(pa.int64())
         else:

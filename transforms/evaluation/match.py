@@ -63,9 +63,11 @@ class Run(NamedTuple):
 
 
 class ImageCounts(NamedTuple):
-    """How many images the ground truth has, and verified labels of them."""
+    """How many images the ground truth has, how many of them have detections, and verified labels
+    of them."""
 
     images: int
+    detected: int
     positives: int
     negatives: int
 
@@ -110,6 +112,16 @@ class MatchBucketFn(beam.DoFn):
         encoded_labels: bytes,
         new_labels: Sequence[frozenset[str]],
     ) -> Iterable[Any]:
+        # Coordinates and scores may be any finite numbers.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            yield from self._match(element, encoded_labels, new_labels)
+
+    def _match(
+        self,
+        element: tuple[int, BucketBatches],
+        encoded_labels: bytes,
+        new_labels: Sequence[frozenset[str]],
+    ) -> Iterator[Any]:
         bucket, batches = element
         labels = decode_labels(encoded_labels)
         if self._tree is None:
@@ -136,9 +148,14 @@ class MatchBucketFn(beam.DoFn):
             )
             if run.has_details:
                 self.files.write(run.name, bucket, images.keys, case, matches, reasons, tree)
+        detections = [
+            (case.of_itself() if self.runs[0].checks_itself else case).detections.images
+            for case in images.cases.values()
+        ]
+        detected = len(np.unique(np.concatenate(detections)))
         positives = int(images.labels.is_positive.sum())
         negatives = len(images.labels.images) - positives
-        yield TaggedOutput("images", ImageCounts(len(images.keys), positives, negatives))
+        yield TaggedOutput("images", ImageCounts(len(images.keys), detected, positives, negatives))
         progress.add(self.progress_folder, buckets=1, images=len(images.keys))
 
     def _by_class(

@@ -40,7 +40,9 @@ class StringsKind(CsvKind):
         lists = pc.struct_field(in_one_piece(parsed.table["value"]), "detections")
         counts = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         keys = np.repeat(parsed.table["key"].to_numpy(), counts)
-        return dataclasses.replace(parsed, table=pa.table({"key": keys, "value": lists.flatten()}))
+        table = pa.table({"key": keys, "value": lists.flatten()})
+        # Rows are detections, as in other tables: what is lost of them is a part of these.
+        return dataclasses.replace(parsed, table=table, rows=len(keys) + parsed.bad_rows)
 
 
 def _split(rows: Rows, fields: Sequence[str], dtype: pa.StructType) -> None:

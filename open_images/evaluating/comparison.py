@@ -1,4 +1,4 @@
-"""What has changed since an earlier report of the same ground truth."""
+"""Compares an evaluation with an earlier report of the same ground truth."""
 
 import csv
 import dataclasses

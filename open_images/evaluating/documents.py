@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from open_images.evaluating.evaluation import ClassResult, Confusion, Evaluation, ProtocolResult
@@ -65,21 +65,22 @@ def _of_relationships(result: ProtocolResult) -> dict[str, float | None]:
 
 def encode_classes(results: Sequence[ProtocolResult]) -> bytes:
     """Returns the content of `per_class.csv`: a class in each run a row."""
-    sink = io.StringIO()
     verdicts = sorted({name for each in results for one in each.classes for name in one.verdicts})
     fields = [
         field.name
         for field in dataclasses.fields(ClassResult)
         if field.name not in ("verdicts", "curve")
     ]
-    table = csv.writer(sink, lineterminator="\n")
-    table.writerow(["protocol", "iou", *fields, *verdicts])
-    for result in results:
-        for each in result.classes:
-            values: list[Any] = [getattr(each, name) for name in fields]
-            counts = [each.verdicts.get(name, 0) for name in verdicts]
-            table.writerow([result.protocol, result.iou, *map(_text, values), *counts])
-    return sink.getvalue().encode()
+    rows = (
+        [
+            *(result.protocol, result.iou),
+            *(_text(getattr(each, name)) for name in fields),
+            *(each.verdicts.get(name, 0) for name in verdicts),
+        ]
+        for result in results
+        for each in result.classes
+    )
+    return encode_csv(["protocol", "iou", *fields, *verdicts], rows)
 
 
 def _text(value: Any) -> Any:
@@ -89,10 +90,18 @@ def _text(value: Any) -> Any:
 def encode_confusions(results: Sequence[ProtocolResult]) -> bytes:
     """Returns the content of `confusions.csv`: wrong detections by class, reason and class of
     the object that they overlap."""
+    rows = (
+        [result.protocol, *map(_text, dataclasses.astuple(each))]
+        for result in results
+        for each in result.confusions
+    )
+    return encode_csv(["protocol", *(field.name for field in dataclasses.fields(Confusion))], rows)
+
+
+def encode_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Returns a table as CSV."""
     sink = io.StringIO()
     table = csv.writer(sink, lineterminator="\n")
-    table.writerow(["protocol", *(field.name for field in dataclasses.fields(Confusion))])
-    for result in results:
-        for each in result.confusions:
-            table.writerow([result.protocol, *map(_text, dataclasses.astuple(each))])
+    table.writerow(header)
+    table.writerows(rows)
     return sink.getvalue().encode()

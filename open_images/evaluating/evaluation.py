@@ -1,4 +1,4 @@
-"""What an evaluation has found."""
+"""The results of an evaluation."""
 
 import dataclasses
 from collections import Counter
@@ -243,7 +243,7 @@ class SourceResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What an evaluation has found.
+    """The results of an evaluation.
 
     Attributes:
         images: how many the ground truth has.

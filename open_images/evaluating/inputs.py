@@ -196,7 +196,8 @@ def _with_masks(source: Source, options: ObjectOptions) -> Source:
     """Returns a table of boxes that has masks, too, as a table of masks."""
     if source.kind != BOXES.name:
         return source
-    names = _names_of(source.path, _head_of(source.path, options))
+    head, _, _ = _head_of(source.path, options)
+    names = _names_of(source.path, head)
     if "mask" not in map(fold, names):
         return source
     columns = TRUE_MASKS.columns_of(names)
@@ -347,10 +348,7 @@ def _recognise(path: str, options: ObjectOptions) -> Source:
     Raises:
         SourceError: It is none.
     """
-    status = files.status_of(path, options)
-    with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
-        is_gzip = file.read(2) == GZIP_MAGIC
-        head = read_head(path, file, is_gzip)
+    head, is_gzip, status = _head_of(path, options)
     if detection_tables.matches(head):
         in_pixels = detection_tables.are_in_pixels(path, options)
         kind = detection_tables.IN_PIXELS if in_pixels else detection_tables.NAME
@@ -419,10 +417,12 @@ def _kind_of(names: Sequence[str], rows: bytes) -> CsvKind:
     return PAIR_STRINGS if label.startswith("/") else BOX_STRINGS
 
 
-def _head_of(path: str, options: ObjectOptions) -> bytes:
-    with files.open_file(path, options) as file:
+def _head_of(path: str, options: ObjectOptions) -> tuple[bytes, bool, files.Status]:
+    """Returns the first bytes of a file without gzip, whether it is gzipped, and its status."""
+    status = files.status_of(path, options)
+    with files.open_file(path, options, size=status.size, stamp=status.stamp) as file:
         is_gzip = file.read(2) == GZIP_MAGIC
-        return read_head(path, file, is_gzip)
+        return read_head(path, file, is_gzip), is_gzip, status
 
 
 def _names_of(path: str, head: bytes) -> list[str]:

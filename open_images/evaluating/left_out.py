@@ -1,9 +1,8 @@
 """The list of rows of predictions that are left out, with their lines where files have some."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 
+from open_images.evaluating.documents import encode_csv
 from transforms.dataset.elements import Source
 from transforms.evaluation.bucket import LeftOutRow
 from transforms.evaluation.kinds.registry import EVALUATED
@@ -27,17 +26,15 @@ def encode_left_out(
         sources: files, by index.
         options: how object stores are reached.
     """
-    sink = io.StringIO()
-    table = csv.writer(sink, lineterminator="\n")
-    table.writerow(["source", "line", "image_id", "label", "detail"])
+    table = []
     for index, rows in listed.items():
         source = sources[index]
         lines = _first_lines(source, {row.image_id for row in rows}, options)
         for row in rows:
             line = lines.get(row.image_id, "")
             detail = _DETAILS[row.lacks_image]
-            table.writerow([source.shown_name, line, row.image_id, row.label, detail])
-    return sink.getvalue().encode()
+            table.append([source.shown_name, line, row.image_id, row.label, detail])
+    return encode_csv(["source", "line", "image_id", "label", "detail"], table)
 
 
 def _first_lines(source: Source, wanted: set[str], options: ObjectOptions) -> dict[str, int]:

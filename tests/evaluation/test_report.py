@@ -1,4 +1,4 @@
-"""What a report tells: why detections are wrong, slices, intervals, what has changed, the page."""
+"""Reports: reasons, slices, intervals, comparisons, rows that are left out, and the page."""
 
 import csv
 import gzip

@@ -1,5 +1,6 @@
 """Parquet and Arrow files as predictions: tables of detections with columns by name."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -60,13 +61,9 @@ def read(
     source: Source, file_range: FileRange, labels: LabelMap, options: ObjectOptions
 ) -> Iterator[ReadRows]:
     """Yields the detections of a row group or record batch; see `Layout.read`."""
-    try:
-        yield _detections(source, _read(source.path, file_range.start, options), labels)
-    except (pa.ArrowException, OSError) as error:  # pyarrow has both for damage
-        if isinstance(error, OSError) and error.errno:
-            raise
-        cause = str(error).splitlines()[0]
-        raise PredictionsError(f"{source.shown_name} can't be read: {cause}") from None
+    with _explained(f"{source.shown_name} can't be read"):
+        detections = _detections(source, _read(source.path, file_range.start, options), labels)
+    yield detections
 
 
 def _detections(source: Source, table: pa.RecordBatch, labels: LabelMap) -> ReadRows:
@@ -90,16 +87,22 @@ def _detections(source: Source, table: pa.RecordBatch, labels: LabelMap) -> Read
 
 
 def _count_groups(path: str, options: ObjectOptions) -> int:
+    damaged = f"{path}: it is cut or damaged"
+    with _explained(damaged), files.open_file(path, options) as file:
+        if file.read(4) == _PARQUET:
+            return pq.ParquetFile(file).num_row_groups
+        return pa.ipc.open_file(file).num_record_batches
+
+
+@contextlib.contextmanager
+def _explained(message: str) -> Iterator[None]:
+    """Turns what pyarrow raises for damage and for other types into PredictionsError."""
     try:
-        with files.open_file(path, options) as file:
-            if file.read(4) == _PARQUET:
-                return pq.ParquetFile(file).num_row_groups
-            return pa.ipc.open_file(file).num_record_batches
-    except (pa.ArrowException, OSError) as error:  # pyarrow has both for damage
-        if isinstance(error, OSError) and error.errno:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the system, not of pyarrow
             raise
-        cause = str(error).splitlines()[0]
-        raise PredictionsError(f"{path}: it is cut or damaged: {cause}") from None
+        raise PredictionsError(f"{message}: {str(error).splitlines()[0]}") from None
 
 
 def _read(path: str, group: int, options: ObjectOptions) -> pa.RecordBatch:

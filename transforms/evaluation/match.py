@@ -16,7 +16,7 @@ from transforms.evaluation.boxes import XMAX, XMIN, YMAX, YMIN
 from transforms.evaluation.bucket import EvaluatedImages, arrange_bucket
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.match_files import MatchFiles
-from transforms.evaluation.matching import Matches, Verdict
+from transforms.evaluation.matching import Matches, Verdict, ranks_among_equals
 from transforms.evaluation.objects import Case, Objects, Pairs
 from transforms.evaluation.protocols import Rules
 from transforms.evaluation.reasons import Reason, Reasons, find_reasons, no_reasons
@@ -45,7 +45,7 @@ class Run(NamedTuple):
         iou: the threshold.
         has_details: whether its matches are written to files, and reasons and slices are found.
         replicates: how many there are for intervals.
-        checks_itself: whether the ground truth is taken for what was detected.
+        checks_itself: whether the ground truth is taken for what was detected, as in all runs.
     """
 
     name: str
@@ -130,11 +130,12 @@ class MatchBucketFn(beam.DoFn):
         tree = self._tree
         tasks = dict.fromkeys(run.task for run in self.runs)
         images = arrange_bucket(batches, self.kinds, labels, tree, tasks)
+        if self.runs[0].checks_itself:
+            cases = {task: case.of_itself() for task, case in images.cases.items()}
+            images = images._replace(cases=cases)
         yield from (TaggedOutput("left_out", count) for count in images.left_out)
         for number, run in enumerate(self.runs):
             case, match = images.cases[run.task], TASKS[run.task].match
-            if run.checks_itself:
-                case = case.of_itself()
             place = bucket * len(self.runs) + number
             if match is None:
                 yield from self._unmatched(number, images, case, place, tree)
@@ -148,10 +149,7 @@ class MatchBucketFn(beam.DoFn):
             )
             if run.has_details:
                 self.files.write(run.name, bucket, images.keys, case, matches, reasons, tree)
-        detections = [
-            (case.of_itself() if self.runs[0].checks_itself else case).detections.images
-            for case in images.cases.values()
-        ]
+        detections = [case.detections.images for case in images.cases.values()]
         detected = len(np.unique(np.concatenate(detections)))
         positives = int(images.labels.is_positive.sum())
         negatives = len(images.labels.images) - positives
@@ -188,8 +186,6 @@ class MatchBucketFn(beam.DoFn):
             if run.has_details
             else _NO_SLICES,
         }
-        if run.has_details:
-            ranked["slices"] = _slices_of_ranked(case, matches, ranked_at)
         truths = {
             "class": matches.true_classes,
             "weights": matches.weights,
@@ -282,8 +278,7 @@ def _true_among_best(case: Case, detections: np.ndarray, found: np.ndarray) -> t
     """Returns how many of detections that count are true and among the `BEST` of their images."""
     images = case.detections.images[detections]
     order = np.lexsort((np.arange(len(images)), -case.scores[detections], images))
-    ordered = images[order]
-    ranks = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+    ranks = ranks_among_equals(images[order])
     is_true = found[order] > 0
     return tuple(int((is_true & (ranks < best)).sum()) for best in BEST)
 

@@ -26,7 +26,7 @@ import numpy as np
 from transforms.evaluation.boxes import are_degenerate, ioas, ious
 from transforms.evaluation.class_tree import ClassTree
 from transforms.evaluation.masks import MaskOverlaps
-from transforms.evaluation.objects import Case, ImageLabels, Objects, Pairs
+from transforms.evaluation.objects import Case, ImageLabels, Objects, Pairs, class_keys
 from transforms.evaluation.protocols import Rules
 
 #: The most detections of a class in an image that count, as in the reference.
@@ -181,13 +181,12 @@ def _are_judged(
     truths: Pairs, detections: Pairs, labels: ImageLabels, tree: ClassTree
 ) -> np.ndarray:
     """Returns for which relationships the classes are known to be there, or one not to be."""
-    size = len(tree.labels)
-    there = np.concatenate([truths.images.astype(np.int64) * size + end for end in truths.ends.T])
-    named = labels.images.astype(np.int64) * size + labels.classes
+    there = np.concatenate([class_keys(truths.images, end, tree) for end in truths.ends.T])
+    named = class_keys(labels.images, labels.classes, tree)
     both = np.ones(len(detections.images), bool)
     is_absent = ~both
     for end in detections.ends.T:
-        keys = detections.images.astype(np.int64) * size + end
+        keys = class_keys(detections.images, end, tree)
         is_there, is_named = np.isin(keys, there), np.isin(keys, named)
         both &= is_there | is_named
         is_absent |= is_named & ~is_there
@@ -268,7 +267,7 @@ def _match(
     overlaps = unmatched.overlaps.copy()
     waiting = np.flatnonzero(verdicts == Verdict.FALSE_POSITIVE)
     waiting = waiting[np.lexsort((waiting, -scores[waiting], keys[waiting]))]
-    is_beyond = _ranks(keys[waiting]) >= MOST_DETECTIONS
+    is_beyond = ranks_among_equals(keys[waiting]) >= MOST_DETECTIONS
     verdicts[waiting[is_beyond]] = Verdict.TOO_MANY
     waiting = waiting[~is_beyond]
     true_keys = case.truths.keys(tree)
@@ -303,17 +302,16 @@ def _expand(objects: Objects, tree: ClassTree, expands: bool) -> tuple[np.ndarra
 
 def _verified(labels: ImageLabels, tree: ClassTree, rules: Rules) -> np.ndarray:
     """Returns keys as of `Objects.keys` of the images and classes that labels verify."""
-    images = labels.images.astype(np.int64)
     if not rules.expands_labels:
-        return images * len(tree.labels) + labels.classes
+        return class_keys(labels.images, labels.classes, tree)
     keys = []
     for reach, some in ((tree.above, labels.is_positive), (tree.below, ~labels.is_positive)):
         places, expanded = reach.expand(labels.classes[some])
-        keys.append(images[some][places] * len(tree.labels) + expanded)
+        keys.append(class_keys(labels.images[some][places], expanded, tree))
     return np.concatenate(keys)
 
 
-def _ranks(keys: np.ndarray) -> np.ndarray:
+def ranks_among_equals(keys: np.ndarray) -> np.ndarray:
     """Returns the place of each of sorted keys among those that equal it, (n,) int64."""
     starts = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
     counts = np.diff(np.append(starts, len(keys)))

@@ -91,14 +91,9 @@ def _of_matches(batches: BucketBatches, runs: Sequence[Run]) -> Iterator[ClassFi
     has_images = any(run.replicates for run in runs)
     of_ranked = {**_OF_RANKED, **({"image": np.uint64} if has_images else {})}
     ranked, truths = _columns(batches, RANKED, of_ranked), _columns(batches, TRUTHS, _OF_TRUTHS)
-    order = np.argsort(ranked["group"], kind="stable")
-    true_order = np.argsort(truths["group"], kind="stable")
-    groups, true_groups = ranked["group"][order], truths["group"][true_order]
-    for group in np.union1d(groups, true_groups).tolist():
-        own = order[_span(groups, group)]
+    for group, own, some in _groups(ranked["group"], truths["group"]):
         # What is equal stays in the order of images and rows, whichever worker had them.
         own = own[np.argsort(-ranked["score"][own], kind="stable")]
-        some = true_order[_span(true_groups, group)]
         yield _measure(
             group,
             runs[group >> 32],
@@ -107,13 +102,20 @@ def _of_matches(batches: BucketBatches, runs: Sequence[Run]) -> Iterator[ClassFi
         )
 
 
+def _groups(
+    of_detections: np.ndarray, of_truths: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields each group, and the places of its detections and of its ground truth, in order."""
+    order = np.argsort(of_detections, kind="stable")
+    true_order = np.argsort(of_truths, kind="stable")
+    groups, true_groups = of_detections[order], of_truths[true_order]
+    for group in np.union1d(groups, true_groups).tolist():
+        yield group, order[_span(groups, group)], true_order[_span(true_groups, group)]
+
+
 def _of_coco(batches: BucketBatches) -> Iterator[ClassFigures]:
     found, truths = (_columns(batches, *each) for each in (_COCO_DETECTIONS, _COCO_TRUTHS))
-    order = np.argsort(found["group"], kind="stable")
-    true_order = np.argsort(truths["group"], kind="stable")
-    groups, true_groups = found["group"][order], truths["group"][true_order]
-    for group in np.union1d(groups, true_groups).tolist():
-        own, some = order[_span(groups, group)], true_order[_span(true_groups, group)]
+    for group, own, some in _groups(found["group"], truths["group"]):
         figures = measure(_coco_objects(truths, some), _coco_objects(found, own))
         is_known = found["is_known"][own].all() and truths["is_known"][some].all()
         values = tuple(

@@ -1,4 +1,4 @@
-"""What is matched: objects of images as arrays, of the ground truth and detected."""
+"""Objects of images as arrays: of the ground truth, and detected."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,6 +10,17 @@ from transforms.evaluation.class_tree import ClassTree
 
 #: A mask as COCO's compressed run lengths: `{"size": [height, width], "counts": bytes}`.
 Rle = dict[str, Any]
+
+
+def class_keys(images: np.ndarray, classes: np.ndarray, tree: ClassTree) -> np.ndarray:
+    """Returns a number for each image and its class, (n,) int64.
+
+    Args:
+        images: their places in the bucket, (n,) int32.
+        classes: (n,) int32.
+        tree: the classes.
+    """
+    return images.astype(np.int64) * len(tree.labels) + classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Objects:
 
     def keys(self, tree: ClassTree) -> np.ndarray:
         """Returns a number for what each may be matched with, (n,) int64: its image and class."""
-        return self.images.astype(np.int64) * len(tree.labels) + self.classes
+        return class_keys(self.images, self.classes, tree)
 
 
 @dataclasses.dataclass(frozen=True)

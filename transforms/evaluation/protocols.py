@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What decides about a detection.
+    """The rules by which detections count.
 
     Attributes:
         verified_only: whether detections count only where their class was verified in the image:

@@ -31,7 +31,7 @@ class Reason(enum.IntEnum):
 
 
 class Reasons(NamedTuple):
-    """Of n detections as of `Matches`.
+    """The reasons of n detections of `Matches`.
 
     Attributes:
         reasons: (n,) int8 of `Reason`; -1 where the detection isn't a false positive.

@@ -1,4 +1,4 @@
-"""What a protocol compares: boxes, masks, or relationships by both boxes or the one around both."""
+"""Tasks: boxes, masks, or relationships by both boxes or the one around both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -23,7 +23,7 @@ _BOX_KINDS = (DETECTIONS.name, BOX_STRINGS.name, *LAYOUTS)
 
 
 class Task(NamedTuple):
-    """What a protocol compares.
+    """A comparison of detections with the ground truth.
 
     Attributes:
         noun: what is detected, in plural.
@@ -45,12 +45,20 @@ class Task(NamedTuple):
     own_thresholds: bool = False
 
 
+_BOXES = Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, match_boxes)
+_PAIRS = Task(
+    "relationships",
+    (RELATIONSHIPS.name,),
+    (PAIR_DETECTIONS.name, PAIR_STRINGS.name),
+    arrange.of_pairs,
+    match_pairs,
+    pools=True,
+)
+
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
-        "boxes": Task("boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, match_boxes),
-        "coco": Task(
-            "boxes", (BOXES.name,), _BOX_KINDS, arrange.of_boxes, None, own_thresholds=True
-        ),
+        "boxes": _BOXES,
+        "coco": _BOXES._replace(match=None, own_thresholds=True),
         "masks": Task(
             "masks",
             (BOXES.name, MASKS.name),
@@ -58,21 +66,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             arrange.of_masks,
             match_masks,
         ),
-        "relationships": Task(
-            "relationships",
-            (RELATIONSHIPS.name,),
-            (PAIR_DETECTIONS.name, PAIR_STRINGS.name),
-            arrange.of_pairs,
-            match_pairs,
-            pools=True,
-        ),
-        "phrases": Task(
-            "relationships",
-            (RELATIONSHIPS.name,),
-            (PAIR_DETECTIONS.name, PAIR_STRINGS.name),
-            arrange.of_phrases,
-            match_pairs,
-            pools=True,
-        ),
+        "relationships": _PAIRS,
+        "phrases": _PAIRS._replace(arrange=arrange.of_phrases),
     }
 )

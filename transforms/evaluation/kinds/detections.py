@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from transforms.evaluation.kinds.mask_texts import UNSOUND, decode_masks
+from transforms.evaluation.kinds.mask_texts import COLUMNS, UNSOUND, decode_columns
 from transforms.evaluation.kinds.rows import (
     BOTH_COORDINATES,
     COORDINATES,
@@ -31,10 +31,7 @@ def _check_finite(rows: Rows, names: tuple[str, ...]) -> None:
 def _check_masks(rows: Rows) -> None:
     rows.require_text("LabelName", "Mask")
     check_scores(rows)
-    width, height = rows.columns.pop("ImageWidth"), rows.columns.pop("ImageHeight")
-    sizes, counts, sound = decode_masks(rows.columns.pop("Mask"), height, width)
-    rows.require(sound, f"Mask {UNSOUND}")
-    rows.columns |= {"size": sizes, "counts": counts}
+    rows.require(decode_columns(rows), f"Mask {UNSOUND}")
 
 
 def _check_pairs(rows: Rows) -> None:
@@ -69,9 +66,7 @@ MASK_DETECTIONS = CsvKind(
     required={
         "LabelName": STRING,
         "Score": pa.float64(),
-        "ImageWidth": pa.int32(),
-        "ImageHeight": pa.int32(),
-        "Mask": STRING,
+        **COLUMNS,
     },
     optional={},
     aliases={"Confidence": "Score"},

@@ -7,11 +7,24 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dataset import rle
+from transforms.kinds.parsing.table import Rows
 
 #: The longest run lengths of a mask: a number for each pixel of 100 million.
 _MOST_BYTES = 100_000_000
 #: What is said of a text that isn't a mask.
 UNSOUND = "is not the Base64 of zlib's COCO run lengths of that size"
+
+
+#: The columns of a mask, with their types.
+COLUMNS = {"ImageWidth": pa.int32(), "ImageHeight": pa.int32(), "Mask": pa.string()}
+
+
+def decode_columns(rows: Rows) -> np.ndarray:
+    """Replaces the columns of masks by `size` and `counts`; returns which are sound, (n,) bool."""
+    width, height, texts = (rows.columns.pop(name) for name in COLUMNS)
+    sizes, counts, sound = decode_masks(texts, height, width)
+    rows.columns |= {"size": sizes, "counts": counts}
+    return sound
 
 
 def decode_masks(

@@ -1,4 +1,4 @@
-"""What sources are read as, by their kinds."""
+"""The kinds of the tables that an evaluation reads."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

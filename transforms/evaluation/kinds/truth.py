@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.evaluation.kinds.mask_texts import UNSOUND, decode_masks
+from transforms.evaluation.kinds.mask_texts import COLUMNS, UNSOUND, decode_columns
 from transforms.evaluation.kinds.rows import (
     BOTH_COORDINATES,
     COORDINATES,
@@ -43,12 +43,9 @@ TRUE_BOXES = CsvKind(
 
 def _check_masks(rows: Rows) -> None:
     _check(rows)
-    texts = rows.columns.pop("Mask")
-    width, height = rows.columns.pop("ImageWidth"), rows.columns.pop("ImageHeight")
-    sizes, counts, sound = decode_masks(texts, height, width)
-    has_mask = np.asarray(pc.fill_null(pc.greater(pc.binary_length(texts), 0), False))
-    rows.require(sound | ~has_mask, f"Mask {UNSOUND}")
-    rows.columns |= {"size": sizes, "counts": counts}
+    lengths = pc.binary_length(rows.columns["Mask"])
+    has_mask = np.asarray(pc.fill_null(pc.greater(lengths, 0), False))
+    rows.require(decode_columns(rows) | ~has_mask, f"Mask {UNSOUND}")
 
 
 #: `ImageID,LabelName,ImageWidth,ImageHeight,XMin,YMin,XMax,YMax,IsGroupOf,Mask`, as the Object
@@ -59,9 +56,7 @@ TRUE_MASKS = CsvKind(
     required={
         "LabelName": STRING,
         **dict.fromkeys(COORDINATES, pa.float64()),
-        "ImageWidth": pa.int32(),
-        "ImageHeight": pa.int32(),
-        "Mask": STRING,
+        **COLUMNS,
     },
     optional={FLAGS["is_group_of"]: FLAG},
     row=TRUE_MASK,
